@@ -1,0 +1,83 @@
+//! The errors a person sees: what was wrong, the cure, and whose fault it is.
+
+use std::fmt;
+
+/// Whose fault a failed command is; each has an exit code of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The user's pipeline, config or arguments (exit code 2).
+    Input,
+    /// A step that ran and failed (exit code 1).
+    Step,
+    /// Osiris itself or the machine (exit code 3).
+    Host,
+}
+
+impl Fault {
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Fault::Step => 1,
+            Fault::Input => 2,
+            Fault::Host => 3,
+        }
+    }
+}
+
+/// An error with its cure. Anything that reaches `main` without one is a fault of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    pub fault: Fault,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl Report {
+    pub fn input(message: impl Into<String>) -> Self {
+        Self { fault: Fault::Input, message: message.into(), hint: None }
+    }
+
+    pub fn step(message: impl Into<String>) -> Self {
+        Self { fault: Fault::Step, message: message.into(), hint: None }
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Report {}
+
+/// The known name nearest to what was written, if any is near enough to be what was meant.
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(written, name), name))
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// Names as an error lists them: each in backticks, commas between.
+pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_finds_a_slip_and_leaves_strangers() {
+        assert_eq!(nearest("extrct", ["extract", "load"]), Some("extract"));
+        assert_eq!(nearest("zebra", ["extract", "load"]), None);
+    }
+}
