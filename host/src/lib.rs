@@ -2,5 +2,7 @@
 //!
 //! The modules follow the way of the data; ARCHITECTURE.md has the map.
 
+pub mod columns;
+pub mod engine;
 pub mod error;
 pub mod job;

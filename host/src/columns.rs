@@ -1,0 +1,335 @@
+//! Columns between DuckDB and a guest: the Arrow C Data Interface, flattened as `osiris:driver/arrow` has it.
+//!
+//! What goes out is only rearranged. What comes in is a guest's word, so all of it is checked here,
+//! against the Arrow columnar format, before DuckDB sees a byte.
+
+use bytes::Bytes;
+use duckdb::arrow::array::{ArrayData, ArrayDataBuilder, layout};
+use duckdb::arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
+use duckdb::arrow::datatypes::{DataType, Field as ArrowField};
+use duckdb::arrow::ffi::FFI_ArrowSchema;
+
+/// Names DuckDB's own type of a column whose Arrow type says less.
+pub const DUCKDB_TYPE: &str = "osiris.duckdb_type";
+
+/// How deep a guest may nest types.
+const MAX_DEPTH: usize = 64;
+
+/// One field of a schema in pre-order; see `osiris:driver/arrow.field`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    pub name: String,
+    pub format: String,
+    pub nullable: bool,
+    pub children: u32,
+    pub metadata: Vec<(String, String)>,
+}
+
+/// The values of one field on their way to a guest.
+#[derive(Debug)]
+pub struct OutNode {
+    pub length: u64,
+    pub null_count: u64,
+    pub buffers: Vec<Bytes>,
+}
+
+/// The values of one field as a guest gave them.
+#[derive(Debug)]
+pub struct InNode<'a> {
+    pub length: u64,
+    pub null_count: u64,
+    pub buffers: Vec<&'a [u8]>,
+}
+
+/// Why a guest's schema or batch is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+fn refused(message: impl Into<String>) -> Refused {
+    Refused(message.into())
+}
+
+/// The fields of a schema whose root is a struct with a child a column.
+pub fn flatten_schema(root: &FFI_ArrowSchema) -> Result<Vec<Field>, Refused> {
+    let mut fields = Vec::new();
+    for child in root.children() {
+        flatten_field(child, &mut fields)?;
+    }
+    Ok(fields)
+}
+
+fn flatten_field(field: &FFI_ArrowSchema, fields: &mut Vec<Field>) -> Result<(), Refused> {
+    let mut metadata: Vec<(String, String)> =
+        field.metadata().map_err(|error| refused(error.to_string()))?.into_iter().collect();
+    metadata.sort();
+    fields.push(Field {
+        name: field.name().unwrap_or_default().to_owned(),
+        format: field.format().to_owned(),
+        nullable: field.nullable(),
+        children: field.children().count() as u32,
+        metadata,
+    });
+    field.children().try_for_each(|child| flatten_field(child, fields))
+}
+
+/// The top-level columns of a pre-order schema, as positions in `fields`.
+///
+/// # Errors
+/// When the children counts do not add up.
+pub fn column_positions(fields: &[Field]) -> Result<Vec<usize>, Refused> {
+    let mut positions = Vec::new();
+    let mut next = 0;
+    while next < fields.len() {
+        positions.push(next);
+        next = subtree_end(fields, next, 0)?;
+    }
+    Ok(positions)
+}
+
+fn subtree_end(fields: &[Field], start: usize, depth: usize) -> Result<usize, Refused> {
+    let field = fields.get(start).ok_or_else(|| refused("the schema ends before a field's children"))?;
+    if depth > MAX_DEPTH {
+        return Err(refused(format!("field `{}` nests deeper than {MAX_DEPTH} levels", field.name)));
+    }
+    let mut end = start + 1;
+    for _ in 0..field.children {
+        end = subtree_end(fields, end, depth + 1)?;
+    }
+    Ok(end)
+}
+
+/// Builds the Arrow schema (a struct with a child a column) that a guest describes.
+///
+/// # Errors
+/// Names the field whose format is unknown, malformed, or has the wrong number of children.
+pub fn build_schema(fields: &[Field]) -> Result<FFI_ArrowSchema, Refused> {
+    let columns = column_positions(fields)?
+        .into_iter()
+        .map(|position| build_field(fields, position).map(|(schema, _)| schema))
+        .collect::<Result<Vec<_>, _>>()?;
+    FFI_ArrowSchema::try_new("+s", columns, None).map_err(|error| refused(error.to_string()))
+}
+
+fn build_field(fields: &[Field], position: usize) -> Result<(FFI_ArrowSchema, usize), Refused> {
+    let field = &fields[position];
+    check_format(field)?;
+    let mut next = position + 1;
+    let mut children = Vec::new();
+    for _ in 0..field.children {
+        let (child, end) = build_field(fields, next)?;
+        children.push(child);
+        next = end;
+    }
+    let schema = FFI_ArrowSchema::try_new(&field.format, children, None)
+        .and_then(|schema| DataType::try_from(&schema))
+        .map(|kind| ArrowField::new(&field.name, kind, field.nullable))
+        .map(|arrow| arrow.with_metadata(field.metadata.iter().cloned().collect()))
+        .and_then(|arrow| FFI_ArrowSchema::try_from(&arrow))
+        .map_err(|error| refused(format!("field `{}`: {error}", field.name)))?;
+    Ok((schema, next))
+}
+
+/// Refuses a format string that is not in the contract, or whose children cannot be right.
+fn check_format(field: &Field) -> Result<(), Refused> {
+    let format = field.format.as_str();
+    if field.name.contains('\0') || format.contains('\0') {
+        return Err(refused("a field's name or format holds a NUL character"));
+    }
+    let width = |text: &str| text.parse::<i32>().is_ok_and(|width| (1..=1 << 20).contains(&width));
+    let children = match format.split_once(':') {
+        None => match format {
+            "n" | "b" | "c" | "C" | "s" | "S" | "i" | "I" | "l" | "L" | "e" | "f" | "g" | "z" | "Z" | "u" | "U" => 0,
+            "tdD" | "tdm" | "tts" | "ttm" | "ttu" | "ttn" | "tiM" | "tiD" | "tin" => 0,
+            "tDs" | "tDm" | "tDu" | "tDn" => 0,
+            "+l" | "+L" | "+m" => 1,
+            "+s" => field.children.max(1),
+            _ => return Err(unknown_format(field)),
+        },
+        Some(("tss" | "tsm" | "tsu" | "tsn", _)) => 0,
+        Some(("d", numbers)) if decimal_fits(numbers) => 0,
+        Some(("w", text)) if width(text) => 0,
+        Some(("+w", text)) if width(text) => 1,
+        Some(("+us", ids)) if union_ids_fit(ids, field.children) => field.children.max(1),
+        Some(_) => return Err(unknown_format(field)),
+    };
+    if field.children != children {
+        return Err(refused(format!(
+            "field `{}` of format `{format}` has {} children, but must have {children}",
+            field.name, field.children
+        )));
+    }
+    Ok(())
+}
+
+fn unknown_format(field: &Field) -> Refused {
+    refused(format!(
+        "field `{}` has format `{}`, which does not cross; see `osiris:driver/arrow` for those that do",
+        field.name, field.format
+    ))
+}
+
+fn decimal_fits(numbers: &str) -> bool {
+    let parts: Vec<Option<i32>> = numbers.split(',').map(|part| part.parse().ok()).collect();
+    match parts.as_slice() {
+        [Some(precision), Some(scale)] | [Some(precision), Some(scale), Some(128)] => {
+            (1..=38).contains(precision) && (0..=*precision).contains(scale)
+        }
+        _ => false,
+    }
+}
+
+/// Members of a sparse union are numbered from 0 in order, as DuckDB numbers them.
+fn union_ids_fit(ids: &str, children: u32) -> bool {
+    ids.split(',').map(str::parse::<u32>).eq((0..children).map(Ok)) && children <= 127
+}
+
+/// The nodes of a batch, from a struct array with a child a column.
+///
+/// # Errors
+/// When an array does not start at offset 0, which the contract promises to guests.
+pub fn flatten_batch(batch: &ArrayData) -> Result<Vec<OutNode>, Refused> {
+    let mut nodes = Vec::new();
+    for column in batch.child_data() {
+        flatten_array(column, &mut nodes)?;
+    }
+    Ok(nodes)
+}
+
+fn flatten_array(array: &ArrayData, nodes: &mut Vec<OutNode>) -> Result<(), Refused> {
+    if array.offset() != 0 {
+        return Err(refused("an array does not start at offset 0"));
+    }
+    let mut buffers = Vec::new();
+    if layout(array.data_type()).can_contain_null_mask {
+        buffers.push(array.nulls().map_or_else(Bytes::new, |nulls| shared(nulls.inner().sliced())));
+    }
+    buffers.extend(array.buffers().iter().cloned().map(shared));
+    nodes.push(OutNode { length: array.len() as u64, null_count: array.null_count() as u64, buffers });
+    array.child_data().iter().try_for_each(|child| flatten_array(child, nodes))
+}
+
+/// Hands a buffer on without copying it.
+fn shared(buffer: Buffer) -> Bytes {
+    struct Owner(Buffer);
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_slice()
+        }
+    }
+    if buffer.is_empty() { Bytes::new() } else { Bytes::from_owner(Owner(buffer)) }
+}
+
+/// Checks a guest's batch and copies it into a struct array of `schema`, a struct type.
+///
+/// # Errors
+/// Says which column is wrong and how; nothing of the batch is kept.
+pub fn build_batch(schema: &DataType, rows: u64, nodes: &[InNode<'_>]) -> Result<ArrayData, Refused> {
+    let DataType::Struct(columns) = schema else {
+        return Err(refused("the schema is not a struct of columns"));
+    };
+    let rows = usize::try_from(rows).map_err(|_| refused("the batch has more rows than memory can hold"))?;
+    let mut next = 0;
+    let mut children = Vec::with_capacity(columns.len());
+    for column in columns {
+        let array = build_array(column.data_type(), nodes, &mut next)
+            .map_err(|error| refused(format!("column `{}`: {error}", column.name())))?;
+        if array.len() != rows {
+            return Err(refused(format!(
+                "column `{}` has {} values, but the batch has {rows} rows",
+                column.name(),
+                array.len()
+            )));
+        }
+        children.push(array);
+    }
+    if next != nodes.len() {
+        return Err(refused(format!("the batch has {} nodes, but the schema has {next} fields", nodes.len())));
+    }
+    ArrayDataBuilder::new(schema.clone())
+        .len(rows)
+        .child_data(children)
+        .build()
+        .map_err(|error| refused(error.to_string()))
+}
+
+fn build_array(data_type: &DataType, nodes: &[InNode<'_>], next: &mut usize) -> Result<ArrayData, Refused> {
+    let node = nodes.get(*next).ok_or_else(|| refused("the batch ends before the schema does"))?;
+    *next += 1;
+    // DuckDB indexes rows with 32 bits inside a batch; no honest batch comes near this.
+    let length = usize::try_from(node.length)
+        .ok()
+        .filter(|length| *length <= i32::MAX as usize)
+        .ok_or_else(|| refused(format!("{} values are too many for one batch", node.length)))?;
+    let shape = layout(data_type);
+    let expected = shape.buffers.len() + usize::from(shape.can_contain_null_mask);
+    if node.buffers.len() != expected {
+        return Err(refused(format!("{} buffers where type {data_type} has {expected}", node.buffers.len())));
+    }
+    let (nulls, values) = if shape.can_contain_null_mask {
+        (validity(node, length)?, &node.buffers[1..])
+    } else {
+        (None, &node.buffers[..])
+    };
+    let buffers = values.iter().map(|buffer| Buffer::from_slice_ref(buffer)).map(|buffer| {
+        // A list or text without values may leave its one offset away.
+        if length == 0 && buffer.is_empty() && has_offsets(data_type) { Buffer::from_vec(vec![0_i64]) } else { buffer }
+    });
+    let buffers = buffers.collect();
+    let children = child_types(data_type)
+        .into_iter()
+        .map(|child| build_array(child, nodes, next))
+        .collect::<Result<Vec<_>, _>>()?;
+    ArrayDataBuilder::new(data_type.clone())
+        .len(length)
+        .nulls(nulls)
+        .buffers(buffers)
+        .child_data(children)
+        .build()
+        .map_err(|error| refused(error.to_string()))
+}
+
+/// The validity bitmap, whose zero bits must be as many as the guest says.
+fn validity(node: &InNode<'_>, length: usize) -> Result<Option<NullBuffer>, Refused> {
+    let bitmap = node.buffers[0];
+    let nulls = if bitmap.is_empty() {
+        None
+    } else if bitmap.len() < length.div_ceil(8) {
+        return Err(refused(format!("a validity bitmap of {} bytes for {length} values", bitmap.len())));
+    } else {
+        Some(NullBuffer::new(BooleanBuffer::new(Buffer::from_slice_ref(bitmap), 0, length)))
+    };
+    let counted = nulls.as_ref().map_or(0, NullBuffer::null_count) as u64;
+    if counted != node.null_count {
+        return Err(refused(format!(
+            "a null count of {}, but the validity bitmap has {counted} nulls",
+            node.null_count
+        )));
+    }
+    Ok(nulls.filter(|nulls| nulls.null_count() > 0))
+}
+
+fn has_offsets(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Utf8
+            | DataType::LargeUtf8
+            | DataType::Binary
+            | DataType::LargeBinary
+            | DataType::List(_)
+            | DataType::LargeList(_)
+            | DataType::Map(..)
+    )
+}
+
+fn child_types(data_type: &DataType) -> Vec<&DataType> {
+    match data_type {
+        DataType::List(child) | DataType::LargeList(child) | DataType::FixedSizeList(child, _) => {
+            vec![child.data_type()]
+        }
+        DataType::Map(entries, _) => vec![entries.data_type()],
+        DataType::Struct(children) => children.iter().map(|child| child.data_type()).collect(),
+        DataType::Union(members, _) => members.iter().map(|(_, member)| member.data_type()).collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,462 @@
+//! DuckDB's C API behind safe types: the only module that calls into the library.
+//!
+//! The `duckdb` crate's own statement and appender types convert columns with code of their own,
+//! which knows fewer types than DuckDB; DuckDB's C functions for Arrow (stable since 1.5) keep all
+//! of them. Every function here turns DuckDB's error text into an `EngineError`.
+
+use std::ffi::{CStr, CString, c_char};
+use std::ptr;
+use std::sync::Arc;
+
+use duckdb::arrow::array::ffi::FFI_ArrowArray;
+use duckdb::arrow::array::ArrayData;
+use duckdb::arrow::datatypes::DataType;
+use duckdb::arrow::ffi::{FFI_ArrowSchema, from_ffi_and_data_type};
+use duckdb::ffi;
+
+use super::EngineError;
+use super::logical_type::LogicalType;
+
+type Result<T> = std::result::Result<T, EngineError>;
+
+fn text(value: &str) -> Result<CString> {
+    CString::new(value).map_err(|_| EngineError::new("Invalid Input Error: text holds a NUL character"))
+}
+
+/// Copies DuckDB's message; DuckDB keeps owning the text.
+fn message(text: *const c_char) -> EngineError {
+    if text.is_null() {
+        return EngineError::new("Unknown Error: DuckDB gave no reason");
+    }
+    // SAFETY: not null, and DuckDB's error texts are NUL-terminated and outlive this call.
+    EngineError::new(unsafe { CStr::from_ptr(text) }.to_string_lossy())
+}
+
+/// Takes over a string that DuckDB allocated.
+fn owned_text(text: *mut c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: not null, NUL-terminated, allocated by DuckDB for the caller, and freed once.
+    unsafe {
+        let copy = CStr::from_ptr(text).to_string_lossy().into_owned();
+        ffi::duckdb_free(text.cast());
+        copy
+    }
+}
+
+fn check(mut error: ffi::duckdb_error_data) -> Result<()> {
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a non-null handle that the caller just received; destroyed once, after its text is copied.
+    unsafe {
+        let result = if ffi::duckdb_error_data_has_error(error) {
+            Err(message(ffi::duckdb_error_data_message(error)))
+        } else {
+            Ok(())
+        };
+        ffi::duckdb_destroy_error_data(&mut error);
+        result
+    }
+}
+
+/// An in-memory database, closed when the last connection to it is gone.
+pub struct Database(ffi::duckdb_database);
+
+// SAFETY: a DuckDB database handle may be used from any thread.
+unsafe impl Send for Database {}
+// SAFETY: as above; opening connections is synchronised inside DuckDB.
+unsafe impl Sync for Database {}
+
+impl Database {
+    pub fn open_in_memory(settings: &[(&str, &str)]) -> Result<Arc<Self>> {
+        let path = text(":memory:")?;
+        let mut config = ptr::null_mut();
+        let mut database = ptr::null_mut();
+        let mut error = ptr::null_mut();
+        // SAFETY: every out-pointer is a live local; the texts outlive the calls; `config` is
+        // destroyed once; `error` is freed once by `owned_text`.
+        unsafe {
+            ffi::duckdb_create_config(&mut config);
+            for (name, value) in settings {
+                let (name, value) = (text(name)?, text(value)?);
+                ffi::duckdb_set_config(config, name.as_ptr(), value.as_ptr());
+            }
+            let state = ffi::duckdb_open_ext(path.as_ptr(), &mut database, config, &mut error);
+            ffi::duckdb_destroy_config(&mut config);
+            if state != ffi::DuckDBSuccess {
+                return Err(EngineError::new(owned_text(error)));
+            }
+        }
+        Ok(Arc::new(Self(database)))
+    }
+
+    pub fn connect(self: &Arc<Self>) -> Result<Arc<Connection>> {
+        let mut raw = ptr::null_mut();
+        // SAFETY: the database is open for as long as `self` lives.
+        if unsafe { ffi::duckdb_connect(self.0, &mut raw) } != ffi::DuckDBSuccess {
+            return Err(EngineError::new("Connection Error: cannot connect to the database"));
+        }
+        Ok(Arc::new(Connection { raw, _database: Arc::clone(self) }))
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // SAFETY: opened once, closed once; connections hold an `Arc` and are gone by now.
+        unsafe { ffi::duckdb_close(&mut self.0) }
+    }
+}
+
+/// One connection. Statements, rows and appenders keep it alive.
+pub struct Connection {
+    raw: ffi::duckdb_connection,
+    _database: Arc<Database>,
+}
+
+// SAFETY: DuckDB guards a connection with a lock of its own.
+unsafe impl Send for Connection {}
+// SAFETY: as above; `duckdb_interrupt` is made to be called from another thread.
+unsafe impl Sync for Connection {}
+
+impl Connection {
+    /// Runs one or more statements and says how many rows the last one changed.
+    pub fn execute(&self, sql: &str) -> Result<u64> {
+        let sql = text(sql)?;
+        let mut result = empty_result();
+        // SAFETY: the connection is open; `result` is destroyed once, also after an error.
+        unsafe {
+            let state = ffi::duckdb_query(self.raw, sql.as_ptr(), &mut result);
+            let outcome = if state == ffi::DuckDBSuccess {
+                Ok(ffi::duckdb_rows_changed(&mut result))
+            } else {
+                Err(message(ffi::duckdb_result_error(&mut result)))
+            };
+            ffi::duckdb_destroy_result(&mut result);
+            outcome
+        }
+    }
+
+    /// Prepares exactly one SELECT; anything else is refused by DuckDB's own word for what it is.
+    pub fn prepare_select(self: &Arc<Self>, sql: &str) -> Result<Statement> {
+        let sql = text(sql)?;
+        let mut extracted = ptr::null_mut();
+        let mut raw = ptr::null_mut();
+        // SAFETY: the connection is open; `extracted` and `raw` are destroyed once each, `raw` by
+        // the `Statement` that is made before anything can fail.
+        unsafe {
+            let count = ffi::duckdb_extract_statements(self.raw, sql.as_ptr(), &mut extracted);
+            if count != 1 {
+                let error = match count {
+                    0 => {
+                        let reason = ffi::duckdb_extract_statements_error(extracted);
+                        if reason.is_null() {
+                            EngineError::new("Parser Error: the text holds no statement")
+                        } else {
+                            message(reason)
+                        }
+                    }
+                    _ => EngineError::refused(format!("{count} statements where one SELECT is allowed")),
+                };
+                ffi::duckdb_destroy_extracted(&mut extracted);
+                return Err(error);
+            }
+            let state = ffi::duckdb_prepare_extracted_statement(self.raw, extracted, 0, &mut raw);
+            ffi::duckdb_destroy_extracted(&mut extracted);
+            let statement = Statement { raw, connection: Arc::clone(self) };
+            if state != ffi::DuckDBSuccess {
+                return Err(message(ffi::duckdb_prepare_error(raw)));
+            }
+            let kind = ffi::duckdb_prepared_statement_type(raw);
+            if kind != ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_SELECT {
+                return Err(EngineError::refused("a statement that is not a SELECT"));
+            }
+            if ffi::duckdb_nparams(raw) != 0 {
+                return Err(EngineError::refused("a SELECT with parameters that nobody binds"));
+            }
+            Ok(statement)
+        }
+    }
+
+    /// Stops what the connection is running, from any thread.
+    pub fn interrupt(&self) {
+        // SAFETY: the connection is open, and DuckDB allows this call from any thread.
+        unsafe { ffi::duckdb_interrupt(self.raw) }
+    }
+
+    /// Rows handled and rows to handle of the running query, as far as DuckDB can tell.
+    pub fn progress(&self) -> (u64, u64) {
+        // SAFETY: the connection is open, and DuckDB allows this call from any thread.
+        let progress = unsafe { ffi::duckdb_query_progress(self.raw) };
+        (progress.rows_processed, progress.total_rows_to_process)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // SAFETY: connected once, disconnected once.
+        unsafe { ffi::duckdb_disconnect(&mut self.raw) }
+    }
+}
+
+/// A prepared SELECT.
+pub struct Statement {
+    raw: ffi::duckdb_prepared_statement,
+    connection: Arc<Connection>,
+}
+
+impl Statement {
+    /// The names and types of the columns it gives.
+    pub fn columns(&self) -> Vec<(String, LogicalType)> {
+        // SAFETY: the statement is prepared; names and types are handed over to us.
+        unsafe {
+            (0..ffi::duckdb_prepared_statement_column_count(self.raw))
+                .map(|index| {
+                    let name = owned_text(ffi::duckdb_prepared_statement_column_name(self.raw, index).cast_mut());
+                    let kind = ffi::duckdb_prepared_statement_column_logical_type(self.raw, index);
+                    (name, LogicalType::take(kind))
+                })
+                .collect()
+        }
+    }
+
+    /// Runs it, giving rows as they are made: nothing is held but the next chunk.
+    pub fn stream(self) -> Result<Rows> {
+        let mut result = empty_result();
+        // SAFETY: the statement is prepared; `Rows` destroys the result, also after an error.
+        let state = unsafe { ffi::duckdb_execute_prepared_streaming(self.raw, &mut result) };
+        let mut rows = Rows { result, data_type: None, _connection: Arc::clone(&self.connection) };
+        if state != ffi::DuckDBSuccess {
+            return Err(rows.error());
+        }
+        rows.data_type = Some(DataType::try_from(&rows.schema()?).map_err(EngineError::arrow)?);
+        Ok(rows)
+    }
+}
+
+impl Drop for Statement {
+    fn drop(&mut self) {
+        // SAFETY: destroyed once; DuckDB accepts statements whose preparation failed.
+        unsafe { ffi::duckdb_destroy_prepare(&mut self.raw) }
+    }
+}
+
+/// The rows of a running SELECT, as Arrow struct arrays of up to 2,048 rows.
+pub struct Rows {
+    result: ffi::duckdb_result,
+    data_type: Option<DataType>,
+    _connection: Arc<Connection>,
+}
+
+// SAFETY: a result is used by one owner at a time and DuckDB ties it to no thread.
+unsafe impl Send for Rows {}
+
+impl Rows {
+    fn error(&mut self) -> EngineError {
+        // SAFETY: the result is live; DuckDB keeps owning the text.
+        message(unsafe { ffi::duckdb_result_error(&mut self.result) })
+    }
+
+    /// The Arrow schema: a struct with a child a column.
+    pub fn schema(&mut self) -> Result<FFI_ArrowSchema> {
+        let mut schema = FFI_ArrowSchema::empty();
+        // SAFETY: the result is live; names and types live until the call returns; the schema is
+        // an empty structure of the standard's layout that DuckDB fills and Rust releases.
+        unsafe {
+            let count = ffi::duckdb_column_count(&mut self.result);
+            let mut kinds = Vec::new();
+            let mut names = Vec::new();
+            for index in 0..count {
+                kinds.push(ffi::duckdb_column_logical_type(&mut self.result, index));
+                names.push(ffi::duckdb_column_name(&mut self.result, index));
+            }
+            let mut options = ffi::duckdb_result_get_arrow_options(&mut self.result);
+            let error = ffi::duckdb_to_arrow_schema(
+                options,
+                kinds.as_mut_ptr(),
+                names.as_mut_ptr(),
+                count,
+                ptr::from_mut(&mut schema).cast(),
+            );
+            ffi::duckdb_destroy_arrow_options(&mut options);
+            for mut kind in kinds {
+                ffi::duckdb_destroy_logical_type(&mut kind);
+            }
+            check(error)?;
+        }
+        Ok(schema)
+    }
+
+    /// The next chunk of rows.
+    pub fn next(&mut self) -> Result<Option<ArrayData>> {
+        let mut array = FFI_ArrowArray::empty();
+        // SAFETY: the result is live; the chunk is destroyed once; the array is an empty structure
+        // of the standard's layout that DuckDB fills.
+        unsafe {
+            let mut chunk = ffi::duckdb_fetch_chunk(self.result);
+            if chunk.is_null() {
+                let reason = ffi::duckdb_result_error(&mut self.result);
+                return if reason.is_null() { Ok(None) } else { Err(message(reason)) };
+            }
+            if ffi::duckdb_data_chunk_get_size(chunk) == 0 {
+                ffi::duckdb_destroy_data_chunk(&mut chunk);
+                return Ok(None);
+            }
+            let mut options = ffi::duckdb_result_get_arrow_options(&mut self.result);
+            let error = ffi::duckdb_data_chunk_to_arrow(options, chunk, ptr::from_mut(&mut array).cast());
+            ffi::duckdb_destroy_arrow_options(&mut options);
+            ffi::duckdb_destroy_data_chunk(&mut chunk);
+            check(error)?;
+        }
+        let data_type = self.data_type.clone().unwrap_or(DataType::Null);
+        // SAFETY: DuckDB filled the array for the schema that `data_type` was read from.
+        unsafe { from_ffi_and_data_type(array, data_type) }.map(Some).map_err(EngineError::arrow)
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        // SAFETY: destroyed once.
+        unsafe { ffi::duckdb_destroy_result(&mut self.result) }
+    }
+}
+
+/// An Arrow schema as DuckDB understands it, for arrays on their way in.
+pub struct ConvertedSchema {
+    raw: ffi::duckdb_arrow_converted_schema,
+    connection: Arc<Connection>,
+}
+
+// SAFETY: a plain structure that DuckDB only reads.
+unsafe impl Send for ConvertedSchema {}
+
+impl ConvertedSchema {
+    /// `schema` is a struct with a child a column.
+    pub fn new(connection: &Arc<Connection>, schema: &mut FFI_ArrowSchema) -> Result<Self> {
+        let mut raw = ptr::null_mut();
+        // SAFETY: the connection is open; the schema is valid and stays ours.
+        let error = unsafe { ffi::duckdb_schema_from_arrow(connection.raw, ptr::from_mut(schema).cast(), &mut raw) };
+        let converted = Self { raw, connection: Arc::clone(connection) };
+        check(error)?;
+        Ok(converted)
+    }
+
+    /// Turns a struct array into a chunk; its buffers move along and are freed with the chunk.
+    pub fn chunk(&self, array: &ArrayData) -> Result<Chunk> {
+        let mut exported = FFI_ArrowArray::new(array);
+        let mut raw = ptr::null_mut();
+        // SAFETY: the array is a valid export of the schema's type (the caller validated it);
+        // DuckDB takes ownership by clearing its release callback.
+        let error = unsafe {
+            ffi::duckdb_data_chunk_from_arrow(
+                self.connection.raw,
+                ptr::from_mut(&mut exported).cast(),
+                self.raw,
+                &mut raw,
+            )
+        };
+        let chunk = Chunk(raw);
+        check(error)?;
+        Ok(chunk)
+    }
+}
+
+impl Drop for ConvertedSchema {
+    fn drop(&mut self) {
+        if !self.raw.is_null() {
+            // SAFETY: made by DuckDB, destroyed once.
+            unsafe { ffi::duckdb_destroy_arrow_converted_schema(&mut self.raw) }
+        }
+    }
+}
+
+/// Rows in DuckDB's own layout.
+pub struct Chunk(ffi::duckdb_data_chunk);
+
+impl Chunk {
+    /// The types of its columns.
+    pub fn types(&self) -> Vec<LogicalType> {
+        // SAFETY: the chunk is live; each type is handed over to us.
+        unsafe {
+            (0..ffi::duckdb_data_chunk_get_column_count(self.0))
+                .map(|index| {
+                    let vector = ffi::duckdb_data_chunk_get_vector(self.0, index);
+                    LogicalType::take(ffi::duckdb_vector_get_column_type(vector))
+                })
+                .collect()
+        }
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        if !self.0.is_null() {
+            // SAFETY: made by DuckDB, destroyed once.
+            unsafe { ffi::duckdb_destroy_data_chunk(&mut self.0) }
+        }
+    }
+}
+
+/// Appends chunks to one table; columns are cast to the table's types where they differ.
+pub struct Appender {
+    raw: ffi::duckdb_appender,
+    _connection: Arc<Connection>,
+}
+
+// SAFETY: used by one owner at a time; DuckDB ties it to no thread.
+unsafe impl Send for Appender {}
+
+impl Appender {
+    pub fn new(connection: &Arc<Connection>, catalog: &str, table: &str) -> Result<Self> {
+        let (catalog, schema, table) = (text(catalog)?, text("main")?, text(table)?);
+        let mut raw = ptr::null_mut();
+        // SAFETY: the connection is open and the texts outlive the call.
+        let state = unsafe {
+            ffi::duckdb_appender_create_ext(
+                connection.raw,
+                catalog.as_ptr(),
+                schema.as_ptr(),
+                table.as_ptr(),
+                &mut raw,
+            )
+        };
+        let appender = Self { raw, _connection: Arc::clone(connection) };
+        appender.outcome(state)?;
+        Ok(appender)
+    }
+
+    fn outcome(&self, state: ffi::duckdb_state) -> Result<()> {
+        if state == ffi::DuckDBSuccess {
+            return Ok(());
+        }
+        // SAFETY: the appender is live, also after an error.
+        check(unsafe { ffi::duckdb_appender_error_data(self.raw) })?;
+        Err(EngineError::new("Unknown Error: DuckDB could not append and gave no reason"))
+    }
+
+    pub fn append(&self, chunk: &Chunk) -> Result<()> {
+        // SAFETY: both are live; DuckDB copies the chunk.
+        self.outcome(unsafe { ffi::duckdb_append_data_chunk(self.raw, chunk.0) })
+    }
+
+    /// Writes out what is still held and closes the table.
+    pub fn close(&self) -> Result<()> {
+        // SAFETY: the appender is live.
+        self.outcome(unsafe { ffi::duckdb_appender_close(self.raw) })
+    }
+}
+
+impl Drop for Appender {
+    fn drop(&mut self) {
+        // SAFETY: destroyed once.
+        unsafe {
+            ffi::duckdb_appender_destroy(&mut self.raw);
+        }
+    }
+}
+
+fn empty_result() -> ffi::duckdb_result {
+    // SAFETY: a C structure of integers and pointers, for which all zeroes is the empty value.
+    unsafe { std::mem::zeroed() }
+}
