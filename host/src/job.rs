@@ -34,6 +34,8 @@ pub struct Job {
     pub read_files: Vec<FileGrant>,
     pub write_files: Vec<FileGrant>,
     pub limits: Limits,
+    /// Refuse to run where the kernel cannot confine the process fully.
+    pub require_confinement: bool,
     /// False leaves the operating system's confinement off, for tests of the layers above it.
     pub confine: bool,
 }

@@ -6,3 +6,6 @@ pub mod columns;
 pub mod engine;
 pub mod error;
 pub mod job;
+pub mod contract;
+pub mod runtime;
+pub mod step;

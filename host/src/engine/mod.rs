@@ -247,6 +247,11 @@ impl Engine {
         Ok(self.query(&format!("FROM ({select}) LIMIT 0"))?.fields)
     }
 
+    /// The names of a SELECT's columns.
+    pub fn column_names(&self, select: &str) -> Result<Vec<String>> {
+        Ok(self.connect()?.prepare_select(select)?.columns().into_iter().map(|(name, _)| name).collect())
+    }
+
     /// Runs one SELECT, giving its rows as columns.
     pub fn query(&self, select: &str) -> Result<Query> {
         let connection = self.connect()?;

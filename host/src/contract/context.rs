@@ -1,0 +1,41 @@
+//! `osiris:driver/context`: what the step is, and what the driver says of its work.
+
+use super::State;
+use super::bindings::osiris::driver::context::{Host, Level};
+use crate::job::Message;
+
+/// The metrics that the host counts itself.
+const OWN_METRICS: [&str; 4] = ["rows_read", "rows_processed", "rows_written", "step_duration_ms"];
+
+impl Host for State {
+    fn step_id(&mut self) -> wasmtime::Result<String> {
+        Ok(self.step.clone())
+    }
+
+    fn config(&mut self) -> wasmtime::Result<String> {
+        Ok(self.config.clone())
+    }
+
+    fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
+        let level = match level {
+            Level::Trace => "trace",
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warn => "warn",
+            Level::Error => "error",
+        };
+        self.reporter.log(level, message, fields.into_iter().collect());
+        Ok(())
+    }
+
+    fn metric(&mut self, name: String, value: f64) -> wasmtime::Result<()> {
+        let name = if OWN_METRICS.contains(&name.as_str()) { format!("driver_{name}") } else { name };
+        self.reporter.send(&Message::Metric { name, value });
+        Ok(())
+    }
+
+    fn progress(&mut self, done: u64, total: Option<u64>) -> wasmtime::Result<()> {
+        self.reporter.progress(done, total);
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! `osiris:driver/files`: the files outside the session that the step was granted.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use wasmtime::component::Resource;
+
+use super::bindings::osiris::driver::files::{Format, Host, HostSource, HostTarget};
+use super::{Answer, Error, ErrorKind, State, error};
+use crate::engine::quote_text;
+use crate::job::FileGrant;
+
+/// What one `read` gives at most.
+const MAX_READ: u32 = 8 << 20;
+
+/// A granted file, open for reading.
+pub struct Source {
+    path: PathBuf,
+    file: File,
+    size: u64,
+}
+
+/// A granted file being written beside its target.
+pub struct Target {
+    name: String,
+    path: PathBuf,
+    file: File,
+    written: Written,
+}
+
+#[derive(PartialEq, Eq, Clone, Copy)]
+enum Written {
+    Nothing,
+    Copied,
+    Bytes,
+}
+
+fn granted(grants: &[FileGrant], path: &str, verb: &str) -> Result<PathBuf, Error> {
+    grants.iter().find(|grant| grant.name == path).map(|grant| grant.path.clone()).ok_or_else(|| {
+        let known = crate::error::listed(grants.iter().map(|grant| grant.name.as_str()));
+        error(ErrorKind::Denied, format!("the step may not {verb} `{path}`; it was granted: {known}"))
+    })
+}
+
+fn io_error(doing: &str, name: &str, cause: &std::io::Error) -> Error {
+    let kind = match cause.kind() {
+        std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+        std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+        _ => ErrorKind::Internal,
+    };
+    error(kind, format!("cannot {doing} `{name}`: {cause}"))
+}
+
+impl Host for State {
+    fn open(&mut self, path: String) -> Answer<Resource<Source>> {
+        let open = || {
+            let resolved = granted(&self.read_files, &path, "read")?;
+            let file = File::open(&resolved).map_err(|cause| io_error("open", &path, &cause))?;
+            let size = file.metadata().map_err(|cause| io_error("open", &path, &cause))?.len();
+            Ok(Source { path: resolved, file, size })
+        };
+        match open() {
+            Ok(source) => Ok(Ok(self.handles.push(source)?)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    fn create(&mut self, path: String) -> Answer<Resource<Target>> {
+        let create = || {
+            let resolved = granted(&self.write_files, &path, "write")?;
+            if self.tally.files_written.contains(&resolved) {
+                return Err(error(ErrorKind::Internal, format!("`{path}` was created before in this step")));
+            }
+            let file = OpenOptions::new()
+                .write(true)
+                .truncate(true)
+                .open(&resolved)
+                .map_err(|cause| io_error("write", &path, &cause))?;
+            Ok(Target { name: path, path: resolved, file, written: Written::Nothing })
+        };
+        match create() {
+            Ok(target) => {
+                self.tally.files_written.push(target.path.clone());
+                Ok(Ok(self.handles.push(target)?))
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+}
+
+impl HostSource for State {
+    fn sql_literal(&mut self, source: Resource<Source>) -> wasmtime::Result<String> {
+        Ok(quote_text(&self.handles.get(&source)?.path.to_string_lossy()))
+    }
+
+    fn size(&mut self, source: Resource<Source>) -> wasmtime::Result<u64> {
+        Ok(self.handles.get(&source)?.size)
+    }
+
+    fn read(&mut self, source: Resource<Source>, offset: u64, length: u32) -> Answer<Vec<u8>> {
+        let source = self.handles.get(&source)?;
+        let left = source.size.saturating_sub(offset).min(u64::from(length.min(MAX_READ)));
+        let mut bytes = vec![0; left as usize];
+        let outcome = source.file.read_at(&mut bytes, offset);
+        Ok(match outcome {
+            Ok(count) => {
+                bytes.truncate(count);
+                Ok(bytes)
+            }
+            Err(cause) => Err(io_error("read", &source.path.to_string_lossy(), &cause)),
+        })
+    }
+
+    fn drop(&mut self, source: Resource<Source>) -> wasmtime::Result<()> {
+        self.handles.delete(source)?;
+        Ok(())
+    }
+}
+
+impl HostTarget for State {
+    fn copy(
+        &mut self,
+        target: Resource<Target>,
+        select: String,
+        format: Format,
+        options: Vec<(String, String)>,
+    ) -> Answer<u64> {
+        let target = self.handles.get_mut(&target)?;
+        if target.written != Written::Nothing {
+            let message = format!("`{}` was written to before; `copy` writes a file whole and once", target.name);
+            return Ok(Err(error(ErrorKind::Internal, message)));
+        }
+        target.written = Written::Copied;
+        let format = match format {
+            Format::Csv => "csv",
+            Format::Parquet => "parquet",
+            Format::Json => "json",
+        };
+        match self.engine.copy(&select, &target.path, format, &options) {
+            Ok(rows) => {
+                self.tally.rows_copied += rows;
+                Ok(Ok(rows))
+            }
+            Err(error) => Ok(Err(error.into())),
+        }
+    }
+
+    fn write(&mut self, target: Resource<Target>, bytes: Vec<u8>) -> Answer<()> {
+        let target = self.handles.get_mut(&target)?;
+        if target.written == Written::Copied {
+            let message = format!("`{}` was written by `copy`, which nothing may follow", target.name);
+            return Ok(Err(error(ErrorKind::Internal, message)));
+        }
+        target.written = Written::Bytes;
+        Ok(target.file.write_all(&bytes).map_err(|cause| io_error("write", &target.name, &cause)))
+    }
+
+    fn drop(&mut self, target: Resource<Target>) -> wasmtime::Result<()> {
+        self.handles.delete(target)?;
+        Ok(())
+    }
+}

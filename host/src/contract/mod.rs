@@ -1,0 +1,142 @@
+//! The contract's host side: the only module that calls `bindgen!` and links imports for a guest.
+//!
+//! One file an interface of `wit/driver.wit`. A denial is a returned error; a trap is left for a
+//! guest that misuses a handle.
+
+mod context;
+mod files;
+mod sql;
+pub mod tables;
+mod wasi;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
+use wasmtime::StoreLimits;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::engine::{Cause, Engine, EngineError};
+use crate::job::FileGrant;
+use crate::step::reporter::Reporter;
+pub use bindings::osiris::driver::errors::{Error, ErrorKind};
+pub use wasi::Captured;
+
+/// Generated from `wit/`. The interface `tables` is linked by hand, since its columns move through
+/// types that neither copy on the way out nor collect on the way in.
+pub mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "imports",
+        imports: { default: trappable },
+        with: {
+            "osiris:driver/tables": super::tables,
+            "osiris:driver/files.source": super::files::Source,
+            "osiris:driver/files.target": super::files::Target,
+        },
+    });
+}
+
+/// The version of `osiris:driver` that this host speaks.
+pub const VERSION: &str = "0.1.0";
+
+/// What a call to the host gives: a value, an error for the guest, or a trap.
+type Answer<T> = wasmtime::Result<Result<T, Error>>;
+
+/// What a guest's calls act on. It lives exactly as long as the step's store.
+pub struct State {
+    pub handles: ResourceTable,
+    pub wasi: WasiCtx,
+    pub memory: StoreLimits,
+    pub engine: Arc<Engine>,
+    pub reporter: Reporter,
+    pub step: String,
+    /// The config as JSON text.
+    pub config: String,
+    pub inputs: Vec<(String, u64)>,
+    pub read_files: Vec<FileGrant>,
+    pub write_files: Vec<FileGrant>,
+    pub tally: Tally,
+}
+
+/// What the host counts itself.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Rows that went to the guest as columns.
+    pub rows_out: u64,
+    /// Rows that COPY wrote to files.
+    pub rows_copied: u64,
+    /// Files that were written.
+    pub files_written: Vec<PathBuf>,
+    /// Tables that were created but not finished.
+    pub unfinished: Vec<String>,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.handles }
+    }
+}
+
+/// Links everything a driver may import. What a step was not granted is refused call by call.
+pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
+    use bindings::osiris::driver;
+    let mut linker = Linker::new(engine);
+    wasi::link(&mut linker)?;
+    driver::context::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    driver::sql::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    driver::files::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    tables::link(&mut linker)?;
+    Ok(linker)
+}
+
+impl State {
+    /// Puts the step's inputs and output into the handle table, for the call of the driver's export.
+    pub fn input_handles(&mut self) -> wasmtime::Result<Vec<Resource<tables::Input>>> {
+        let inputs = self.inputs.clone();
+        inputs
+            .into_iter()
+            .map(|(alias, rows)| Ok(self.handles.push(tables::Input { alias, rows })?))
+            .collect()
+    }
+
+    pub fn output_handle(&mut self) -> wasmtime::Result<Resource<tables::Output>> {
+        Ok(self.handles.push(tables::Output)?)
+    }
+}
+
+/// An error of the contract, without a time to wait.
+pub fn error(kind: ErrorKind, message: impl Into<String>) -> Error {
+    Error { kind, message: message.into(), retry_after_ms: None }
+}
+
+impl From<EngineError> for Error {
+    fn from(engine: EngineError) -> Self {
+        let kind = match engine.cause {
+            Cause::Statement => ErrorKind::Config,
+            Cause::Denied => ErrorKind::Denied,
+            Cause::NotFound => ErrorKind::NotFound,
+            Cause::Data => ErrorKind::Data,
+            Cause::Memory => ErrorKind::Other("memory".to_owned()),
+            Cause::Interrupted => ErrorKind::Other("interrupted".to_owned()),
+            Cause::Internal => ErrorKind::Internal,
+        };
+        error(kind, engine.message)
+    }
+}
+
+/// The kind as the contract and the logs write it.
+pub fn kind_name(kind: &ErrorKind) -> String {
+    match kind {
+        ErrorKind::Config => "config",
+        ErrorKind::Auth => "auth",
+        ErrorKind::Denied => "denied",
+        ErrorKind::NotFound => "not-found",
+        ErrorKind::RateLimited => "rate-limited",
+        ErrorKind::Transient => "transient",
+        ErrorKind::Data => "data",
+        ErrorKind::Internal => "internal",
+        ErrorKind::Other(other) => other,
+    }
+    .to_owned()
+}
