@@ -342,24 +342,33 @@ impl ConvertedSchema {
         Ok(converted)
     }
 
-    /// Turns a struct array into a chunk; its buffers move along and are freed with the chunk.
+    /// Turns a struct array into a chunk over the array's own buffers.
+    ///
+    /// DuckDB's function frees the array after the first column that does not keep a reference to
+    /// it, before it reads the next (1.5.6). So it is lent a copy of the structure that frees
+    /// nothing, and the chunk keeps the array itself.
     pub fn chunk(&self, array: &ArrayData) -> Result<Chunk> {
-        let mut exported = FFI_ArrowArray::new(array);
+        let mut kept = FFI_ArrowArray::new(array);
         let mut raw = ptr::null_mut();
-        // SAFETY: the array is a valid export of the schema's type (the caller validated it);
-        // DuckDB takes ownership by clearing its release callback.
+        // SAFETY: both structures have the layout of the C Data Interface. The copy is only read,
+        // and `kept`, which owns what it points to, lives in the chunk until after the chunk is
+        // destroyed. The array is a valid one of the schema's type (the caller validated it).
         let error = unsafe {
-            ffi::duckdb_data_chunk_from_arrow(
-                self.connection.raw,
-                ptr::from_mut(&mut exported).cast(),
-                self.raw,
-                &mut raw,
-            )
+            let mut lent: ffi::ArrowArray = ptr::from_mut(&mut kept).cast::<ffi::ArrowArray>().read();
+            lent.release = Some(forget);
+            ffi::duckdb_data_chunk_from_arrow(self.connection.raw, &mut lent, self.raw, &mut raw)
         };
-        let chunk = Chunk(raw);
+        let chunk = Chunk { raw, _array: kept };
         check(error)?;
         Ok(chunk)
     }
+}
+
+/// The release callback of a lent array: marks the structure as released, as the C Data Interface
+/// asks, and frees nothing.
+unsafe extern "C" fn forget(array: *mut ffi::ArrowArray) {
+    // SAFETY: DuckDB passes the structure whose callback this is.
+    unsafe { (*array).release = None }
 }
 
 impl Drop for ConvertedSchema {
@@ -372,16 +381,19 @@ impl Drop for ConvertedSchema {
 }
 
 /// Rows in DuckDB's own layout.
-pub struct Chunk(ffi::duckdb_data_chunk);
+pub struct Chunk {
+    raw: ffi::duckdb_data_chunk,
+    _array: FFI_ArrowArray,
+}
 
 impl Chunk {
     /// The types of its columns.
     pub fn types(&self) -> Vec<LogicalType> {
         // SAFETY: the chunk is live; each type is handed over to us.
         unsafe {
-            (0..ffi::duckdb_data_chunk_get_column_count(self.0))
+            (0..ffi::duckdb_data_chunk_get_column_count(self.raw))
                 .map(|index| {
-                    let vector = ffi::duckdb_data_chunk_get_vector(self.0, index);
+                    let vector = ffi::duckdb_data_chunk_get_vector(self.raw, index);
                     LogicalType::take(ffi::duckdb_vector_get_column_type(vector))
                 })
                 .collect()
@@ -391,9 +403,9 @@ impl Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        if !self.0.is_null() {
+        if !self.raw.is_null() {
             // SAFETY: made by DuckDB, destroyed once.
-            unsafe { ffi::duckdb_destroy_data_chunk(&mut self.0) }
+            unsafe { ffi::duckdb_destroy_data_chunk(&mut self.raw) }
         }
     }
 }
@@ -437,7 +449,7 @@ impl Appender {
 
     pub fn append(&self, chunk: &Chunk) -> Result<()> {
         // SAFETY: both are live; DuckDB copies the chunk.
-        self.outcome(unsafe { ffi::duckdb_append_data_chunk(self.raw, chunk.0) })
+        self.outcome(unsafe { ffi::duckdb_append_data_chunk(self.raw, chunk.raw) })
     }
 
     /// Writes out what is still held and closes the table.
