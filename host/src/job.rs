@@ -93,8 +93,8 @@ pub enum Message {
     Metric { name: String, value: f64 },
     Progress { done: u64, total: Option<u64> },
     /// The output is whole, on disk and closed. `tables` holds its rows by table, counted by the
-    /// host; `rows_read` and `rows_written` count what crossed from inputs and to files.
-    Complete { tables: BTreeMap<String, u64>, rows_read: u64, rows_written: u64 },
+    /// host; `rows_written` counts what a writer delivered.
+    Complete { tables: BTreeMap<String, u64>, rows_written: u64 },
     Failed(Failure),
 }
 

@@ -3,9 +3,20 @@
 //! The modules follow the way of the data; ARCHITECTURE.md has the map.
 
 pub mod columns;
+pub mod config;
+pub mod connections;
+pub mod contract;
+pub mod drivers;
 pub mod engine;
 pub mod error;
+pub mod grant;
 pub mod job;
-pub mod contract;
+pub mod params;
+pub mod pipeline;
+pub mod plan;
+pub mod run;
 pub mod runtime;
+pub mod session;
+pub mod spec;
 pub mod step;
+mod yaml;

@@ -144,7 +144,7 @@ fn finish(job: &Job, engine: &Engine, tally: &crate::contract::Tally) -> Result<
         sync(path).map_err(host_fault)?;
     }
     let rows_written = if tally.rows_copied > 0 { tally.rows_copied } else { tally.rows_out };
-    Ok(Message::Complete { tables, rows_read: tally.rows_out, rows_written })
+    Ok(Message::Complete { tables, rows_written })
 }
 
 fn sync(path: &Path) -> anyhow::Result<()> {

@@ -1,0 +1,120 @@
+//! Connections: what `@family.alias` stands for, out of `osiris_connections.yaml`. No I/O.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::error::{Report, listed, nearest};
+use crate::params::{Environment, Params, substitute_text};
+use crate::yaml;
+
+/// The file's name, looked for in the pipeline's base folder.
+pub const FILE: &str = "osiris_connections.yaml";
+
+/// Families of connections, each with its aliases.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connections {
+    #[serde(default)]
+    #[allow(dead_code)]
+    version: Option<Value>,
+    #[serde(default)]
+    connections: BTreeMap<String, BTreeMap<String, Map<String, Value>>>,
+}
+
+/// Parses the file; `file` names it in errors.
+///
+/// # Errors
+/// A [`Report`] with file and line.
+pub fn parse(text: &str, file: &str) -> Result<Connections, Report> {
+    yaml::parse(text, "connections file", file)
+}
+
+impl Connections {
+    /// The fields that `reference` (`@family.alias`, or `@family` for its default) stands for, with
+    /// environment variables resolved.
+    ///
+    /// # Errors
+    /// When family or alias is unknown, no default can be told, or a variable is not set.
+    pub fn resolve(&self, reference: &str, environment: &Environment) -> Result<Map<String, Value>, Report> {
+        let name = reference.trim_start_matches('@');
+        let (family, alias) = match name.split_once('.') {
+            Some((family, alias)) => (family, Some(alias)),
+            None => (name, None),
+        };
+        let aliases = self
+            .connections
+            .get(family)
+            .ok_or_else(|| unknown(reference, "family", family, self.connections.keys().map(String::as_str)))?;
+        let alias = match alias {
+            Some(alias) => alias.to_owned(),
+            None => default_alias(family, aliases)?,
+        };
+        let fields = aliases
+            .get(&alias)
+            .ok_or_else(|| unknown(reference, "alias", &alias, aliases.keys().map(String::as_str)))?;
+        let mut resolved = Map::new();
+        for (key, value) in fields.iter().filter(|(key, _)| *key != "default") {
+            let value = match value {
+                Value::String(text) => {
+                    let place = format!("connection `@{family}.{alias}`, field `{key}`,");
+                    substitute_text(text, &place, &Params::new(), environment)?
+                }
+                other => other.clone(),
+            };
+            resolved.insert(key.clone(), value);
+        }
+        Ok(resolved)
+    }
+}
+
+fn default_alias(family: &str, aliases: &BTreeMap<String, Map<String, Value>>) -> Result<String, Report> {
+    let marked = aliases.iter().find(|(_, fields)| fields.get("default") == Some(&Value::Bool(true)));
+    let only = || aliases.keys().next().filter(|_| aliases.len() == 1).cloned();
+    let named = || aliases.contains_key("default").then(|| "default".to_owned());
+    marked.map(|(alias, _)| alias.clone()).or_else(named).or_else(only).ok_or_else(|| {
+        Report::input(format!(
+            "connection family `{family}` has no default; its aliases: {}",
+            listed(aliases.keys().map(String::as_str))
+        ))
+        .hint(format!("write `@{family}.ALIAS`, or mark one with `default: true`"))
+    })
+}
+
+fn unknown<'a>(reference: &str, what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Report {
+    let report = Report::input(format!(
+        "connection `{reference}` names the unknown {what} `{name}`; known in `{FILE}`: {}",
+        listed(known.clone())
+    ));
+    match nearest(name, known) {
+        Some(near) => report.hint(format!("did you mean `{near}`?")),
+        None => report.hint(format!("add it to `{FILE}` in the base folder")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const FILE_TEXT: &str = "version: 1\nconnections:\n  mysql:\n    db: {host: h, password: \"${PW}\", default: true}\n    other: {host: o}\n  pg:\n    a: {host: x}\n    b: {host: y}\n";
+
+    #[test]
+    fn a_reference_finds_its_alias_or_the_familys_default() {
+        let connections = parse(FILE_TEXT, "c.yaml").unwrap();
+        let environment = Environment::from([("PW".to_owned(), "s3cret".to_owned())]);
+        assert_eq!(connections.resolve("@mysql.other", &environment).unwrap()["host"], "o");
+        let fields = connections.resolve("@mysql", &environment).unwrap();
+        assert_eq!(fields["password"], "s3cret");
+        assert!(!fields.contains_key("default"));
+    }
+
+    #[test]
+    fn a_wrong_reference_is_refused_with_the_alternatives() {
+        let connections = parse(FILE_TEXT, "c.yaml").unwrap();
+        for reference in ["@mysq.db", "@mysql.bd", "@pg", "@mysql.db"] {
+            assert!(connections.resolve(reference, &Environment::new()).unwrap_err().hint.is_some(), "{reference}");
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The pipeline as its author wrote it: OML 0.1.0, parsed and checked for shape. No I/O.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use serde_saphyr::Spanned;
+
+use crate::error::{Report, listed, nearest};
+use crate::yaml;
+
+/// The OML versions that are understood.
+const VERSIONS: [&str; 1] = ["0.1.0"];
+
+/// A step's name, which is also the name of its files: it cannot lead out of a folder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct StepId(String);
+
+impl StepId {
+    /// # Errors
+    /// When the text is not 1 to 64 of letters, digits, `-`, `_` and `.`, starting with a letter, digit or `_`.
+    pub fn new(text: &str) -> Result<Self, Report> {
+        let first = text.chars().next().is_some_and(|first| first.is_ascii_alphanumeric() || first == '_');
+        let rest = text.chars().all(|each| each.is_ascii_alphanumeric() || matches!(each, '-' | '_' | '.'));
+        if first && rest && text.len() <= 64 {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Report::input(format!("`{text}` cannot be a step id"))
+            .hint("use 1 to 64 letters, digits, `-`, `_` and `.`, starting with a letter or digit"))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a step does with data, in upstream's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    Read,
+    Write,
+    Transform,
+}
+
+/// A declared parameter.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParamDef {
+    #[serde(default, rename = "type")]
+    pub kind: ParamKind,
+    #[serde(default)]
+    pub default: Option<Value>,
+    #[serde(default)]
+    pub required: bool,
+    #[serde(default, rename = "enum")]
+    pub allowed: Option<Vec<Value>>,
+    #[serde(default)]
+    pub description: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ParamKind {
+    #[default]
+    Any,
+    #[serde(alias = "str")]
+    String,
+    #[serde(alias = "int")]
+    Integer,
+    #[serde(alias = "float")]
+    Number,
+    #[serde(alias = "bool")]
+    Boolean,
+}
+
+/// One named set of parameter values.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    #[serde(default)]
+    pub params: BTreeMap<String, Value>,
+    #[serde(default)]
+    pub description: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    pub name: String,
+    pub params: BTreeMap<String, ParamDef>,
+    pub profiles: BTreeMap<String, Profile>,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    pub id: StepId,
+    /// `family.name`, or a path to a `.wasm` file.
+    pub component: String,
+    pub mode: Option<Mode>,
+    pub config: Map<String, Value>,
+    /// `None` where the author left it out: the step before is meant.
+    pub needs: Option<Vec<StepId>>,
+    /// Alias, step and table of each input, in the author's order; `None` where left out.
+    pub inputs: Option<Vec<(String, StepId, String)>>,
+    /// Where the step stands in the file.
+    pub line: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPipeline {
+    oml_version: Option<Value>,
+    name: Option<String>,
+    #[serde(default)]
+    #[allow(dead_code)]
+    description: Option<String>,
+    #[serde(default)]
+    params: BTreeMap<String, RawParam>,
+    #[serde(default)]
+    profiles: BTreeMap<String, Profile>,
+    #[serde(default)]
+    steps: Vec<RawStep>,
+}
+
+/// A parameter is declared in full, or by its default alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawParam {
+    Full(ParamDef),
+    Default(Value),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawStep {
+    id: Spanned<String>,
+    #[serde(alias = "driver")]
+    component: String,
+    mode: Option<Mode>,
+    #[serde(default)]
+    config: Map<String, Value>,
+    needs: Option<Vec<String>>,
+    inputs: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawInput {
+    from_step: String,
+    #[serde(default)]
+    table: Option<String>,
+    /// Upstream's name for the DataFrame of a step, `df`: the table `main` here.
+    #[serde(default)]
+    key: Option<String>,
+}
+
+/// Parses a pipeline; `file` names it in errors.
+///
+/// # Errors
+/// A [`Report`] that names line, step and cure.
+pub fn parse(text: &str, file: &str) -> Result<Pipeline, Report> {
+    let raw: RawPipeline = yaml::parse(text, "pipeline", file)?;
+    check_version(raw.oml_version.as_ref(), file)?;
+    let name = raw.name.filter(|name| !name.trim().is_empty()).ok_or_else(|| {
+        Report::input(format!("pipeline `{file}` has no name")).hint("add a line such as `name: my-pipeline`")
+    })?;
+    if raw.steps.is_empty() {
+        return Err(Report::input(format!("pipeline `{file}` has no steps"))
+            .hint("add at least one step under `steps:`; see the README for an example"));
+    }
+    let params = raw.params.into_iter().map(|(name, param)| (name, param_def(param))).collect();
+    let steps = raw.steps.into_iter().map(|step| parse_step(step, file)).collect::<Result<Vec<_>, _>>()?;
+    refuse_twins(&steps, file)?;
+    Ok(Pipeline { name, params, profiles: raw.profiles, steps })
+}
+
+fn check_version(version: Option<&Value>, file: &str) -> Result<(), Report> {
+    let known = listed(VERSIONS);
+    match version {
+        Some(Value::String(version)) if VERSIONS.contains(&version.as_str()) => Ok(()),
+        Some(other) => Err(Report::input(format!("pipeline `{file}` has oml_version {other}; known versions: {known}"))
+            .hint("write `oml_version: \"0.1.0\"`, in quotes")),
+        None => Err(Report::input(format!("pipeline `{file}` does not say its oml_version; known versions: {known}"))
+            .hint("add the line `oml_version: \"0.1.0\"`")),
+    }
+}
+
+fn param_def(raw: RawParam) -> ParamDef {
+    match raw {
+        RawParam::Full(definition) => definition,
+        RawParam::Default(Value::Null) => ParamDef { required: true, ..ParamDef::default() },
+        RawParam::Default(value) => ParamDef { default: Some(value), ..ParamDef::default() },
+    }
+}
+
+fn parse_step(raw: RawStep, file: &str) -> Result<Step, Report> {
+    let line = raw.id.referenced.line();
+    let at = |report: Report| Report { message: format!("{} ({file}, line {line})", report.message), ..report };
+    let id = StepId::new(&raw.id.value).map_err(at)?;
+    let needs = raw
+        .needs
+        .map(|needs| needs.iter().map(|need| StepId::new(need)).collect::<Result<Vec<_>, _>>())
+        .transpose()
+        .map_err(at)?;
+    let inputs = raw
+        .inputs
+        .map(|inputs| inputs.into_iter().map(|(alias, value)| parse_input(&id, alias, value)).collect())
+        .transpose()
+        .map_err(at)?;
+    Ok(Step { id, component: raw.component, mode: raw.mode, config: raw.config, needs, inputs, line })
+}
+
+fn parse_input(step: &StepId, alias: String, value: Value) -> Result<(String, StepId, String), Report> {
+    let shape = || {
+        Report::input(format!("input `{alias}` of step `{step}` is not understood"))
+            .hint("write `inputs: {alias: {from_step: step-id, table: main}}`")
+    };
+    let (from, table) = match value {
+        Value::String(from) => (from, None),
+        Value::Object(fields) => {
+            if let Some(unknown) = fields.keys().find(|key| !["from_step", "table", "key"].contains(&key.as_str())) {
+                let report = Report::input(format!("input `{alias}` of step `{step}` has the unknown key `{unknown}`"));
+                let near = nearest(unknown, ["from_step", "table", "key"]).unwrap_or("from_step");
+                return Err(report.hint(format!("did you mean `{near}`?")));
+            }
+            let raw: RawInput = serde_json::from_value(Value::Object(fields)).map_err(|_| shape())?;
+            (raw.from_step, raw.table.or(raw.key.filter(|key| key != "df")))
+        }
+        _ => return Err(shape()),
+    };
+    if alias.is_empty() || alias.contains('\0') {
+        return Err(shape());
+    }
+    Ok((alias, StepId::new(&from)?, table.unwrap_or_else(|| "main".to_owned())))
+}
+
+/// Ids that differ in case alone would share a file on some systems.
+fn refuse_twins(steps: &[Step], file: &str) -> Result<(), Report> {
+    let mut seen: BTreeMap<String, &Step> = BTreeMap::new();
+    for step in steps {
+        if let Some(first) = seen.insert(step.id.as_str().to_lowercase(), step) {
+            return Err(Report::input(format!(
+                "two steps have the id `{}` ({file}, lines {} and {})",
+                step.id, first.line, step.line
+            ))
+            .hint("ids are file names: give each step its own, not differing in case alone"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn wrong(text: &str) -> Report {
+        parse(text, "p.yaml").unwrap_err()
+    }
+
+    #[test]
+    fn the_whole_of_oml_is_understood() {
+        let text = r#"
+oml_version: "0.1.0"
+name: flights
+params:
+  limit: {type: integer, default: 10}
+  dest: JFK
+profiles:
+  dev: {params: {limit: 5}}
+steps:
+  - id: extract-flights
+    component: filesystem.csv_extractor
+    mode: read
+    config: {path: flights.csv}
+  - id: top
+    component: duckdb.processor
+    needs: [extract-flights]
+    inputs: {flights: {from_step: extract-flights, table: main}, again: {from_step: extract-flights, key: df}}
+"#;
+        let pipeline = parse(text, "p.yaml").unwrap();
+        assert_eq!(pipeline.params["limit"].default, Some(Value::from(10)));
+        assert_eq!(pipeline.params["dest"].default, Some(Value::from("JFK")));
+        assert_eq!(pipeline.steps[0].line, 10);
+        let inputs = pipeline.steps[1].inputs.as_ref().unwrap();
+        assert_eq!(inputs[1].2, "main");
+    }
+
+    #[test]
+    fn step_ids_cannot_lead_out_of_a_folder() {
+        for id in ["..", "../x", "a/b", "", ".hidden", "-rf", "a b", "ä", &"x".repeat(65)] {
+            assert!(StepId::new(id).is_err(), "{id}");
+        }
+        for id in ["extract-movies", "a", "A.b_c-1", "_x", "2"] {
+            assert!(StepId::new(id).is_ok(), "{id}");
+        }
+    }
+
+    #[test]
+    fn wrong_pipelines_are_refused_with_a_cure() {
+        let step = "steps: [{id: a, component: x.y}]";
+        for text in [
+            format!("name: x\n{step}"),
+            format!("oml_version: \"9\"\nname: x\n{step}"),
+            format!("oml_version: 0.1\nname: x\n{step}"),
+            format!("oml_version: \"0.1.0\"\n{step}"),
+            "oml_version: \"0.1.0\"\nname: x".to_owned(),
+            "oml_version: \"0.1.0\"\nname: x\nsteps: [{id: a, component: x.y}, {id: A, component: x.y}]".to_owned(),
+            "oml_version: \"0.1.0\"\nname: x\nsteps: [{id: a, component: x.y, inputs: {q: {from: b}}}]".to_owned(),
+        ] {
+            assert!(wrong(&text).hint.is_some(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::{connections, pipeline, spec};
+
+fn spec_of(name: &str, kind: &str, rest: &str) -> Driver {
+    let text = format!("name: {name}\nversion: 1.0.0\nkind: {kind}\ncontract: 0.1.0\ntitle: t\nconfigSchema: {{type: object}}\n{rest}");
+    let spec = spec::parse(&text, "spec.yaml").unwrap();
+    Driver { spec, path: "x.wasm".into(), sha256: String::new(), imports: Vec::new() }
+}
+
+fn planned(steps: &str) -> Result<Plan, Report> {
+    let text = format!("oml_version: \"0.1.0\"\nname: x\nsteps:\n{steps}");
+    let drivers = [
+        spec_of("t.read", "extractor", ""),
+        spec_of("t.work", "processor", "connectionFields: [host, password]\n"),
+        spec_of("t.write", "writer", "grants: {write: [\"{config.path}\"]}\n"),
+    ];
+    let drivers = drivers.into_iter().map(|driver| (driver.spec.name.clone(), driver)).collect();
+    let connections = connections::parse("connections: {db: {main: {host: h, password: pw, extra: e}}}", "c.yaml").unwrap();
+    let around = Surroundings {
+        params: &Params::new(),
+        connections: &connections,
+        environment: &Environment::new(),
+        drivers: &drivers,
+        base: Path::new("/base"),
+    };
+    plan(&pipeline::parse(&text, "p.yaml").unwrap(), &around)
+}
+
+fn names(plan: &Plan) -> Vec<&str> {
+    plan.steps.iter().map(|step| step.id.as_str()).collect()
+}
+
+#[test]
+fn without_needs_a_step_reads_the_step_before() {
+    let plan = planned("- {id: get-it, component: t.read}\n- {id: b, component: t.work}\n- {id: c, component: t.write}\n- {id: d, component: t.write}").unwrap();
+    assert_eq!(names(&plan), ["get-it", "b", "c", "d"]);
+    let input = &plan.steps[1].inputs[0];
+    assert_eq!((input.alias.as_str(), input.table.as_str()), ("get-it", "main"));
+    assert_eq!(input.also, ["df_get_it", "input_df", "input"]);
+    // A step behind a writer reads what the writer read, and waits for the writer.
+    assert_eq!(plan.steps[3].inputs[0].step.as_str(), "b");
+    assert!(plan.steps[3].needs.contains(&StepId::new("c").unwrap()));
+}
+
+#[test]
+fn several_inputs_keep_their_names_and_order() {
+    let plan = planned(
+        "- {id: z, component: t.read}\n- {id: a, component: t.read, needs: []}\n- {id: j, component: t.work, needs: [z, a]}\n\
+         - {id: k, component: t.work, inputs: {x: {from_step: j, table: t2}, input: {from_step: z}}}",
+    )
+    .unwrap();
+    let aliases = |step: usize| plan.steps[step].inputs.iter().map(|input| input.alias.as_str()).collect::<Vec<_>>();
+    assert_eq!(aliases(2), ["z", "a"]);
+    assert_eq!(aliases(3), ["x", "input"]);
+    assert_eq!(plan.steps[2].inputs[0].also, ["df_z"]);
+    assert_eq!(plan.steps[3].inputs[0].table, "t2");
+    assert!(plan.steps[1].needs.is_empty());
+}
+
+#[test]
+fn steps_come_after_what_they_need_wherever_they_stand() {
+    let plan = planned("- {id: c, component: t.work, needs: [b]}\n- {id: b, component: t.work, needs: [a]}\n- {id: a, component: t.read, needs: []}").unwrap();
+    assert_eq!(names(&plan), ["a", "b", "c"]);
+}
+
+#[test]
+fn wrong_references_are_refused_with_a_cure() {
+    let table = [
+        ("- {id: extract, component: t.read}\n- {id: b, component: t.work, needs: [extrct]}", "unknown step `extrct`", "did you mean `extract`?"),
+        ("- {id: a, component: t.work, needs: [b]}\n- {id: b, component: t.work, needs: [a]}", "`a` needs `b` needs `a`", "take one"),
+        ("- {id: a, component: t.work, needs: [a]}", "`a` needs `a`", "take one"),
+        ("- {id: a, component: t.write, needs: []}", "writer without an input", "needs"),
+        ("- {id: a, component: t.read, mode: write}", "mode `write`", "line 4"),
+        ("- {id: a, component: t.read}\n- {id: b, component: t.write, config: {path: x}}\n- {id: c, component: t.work, inputs: {i: {from_step: b}}}", "is a writer", "reads"),
+        ("- {id: a, component: t.read}\n- {id: b, component: t.work, inputs: {i: a, I: a}}", "two inputs", "case"),
+        ("- {id: a, component: t.read}\n- {id: b, component: t.write, config: {path: x}}\n- {id: c, component: t.write, needs: [a], config: {path: ./x}}", "both write", "own file"),
+    ];
+    for (steps, message, hint) in table {
+        let report = planned(steps).unwrap_err();
+        assert!(report.message.contains(message), "{}", report.message);
+        assert!(report.hint.as_deref().unwrap_or_default().contains(hint), "{:?}", report.hint);
+    }
+}
+
+#[test]
+fn a_driver_gets_the_connection_fields_it_asks_for() {
+    let plan = planned("- {id: a, component: t.read}\n- {id: b, component: t.work, config: {connection: \"@db.main\"}}").unwrap();
+    assert_eq!(plan.steps[1].config["connection"], serde_json::json!({"host": "h", "password": "pw"}));
+    assert_eq!(plan.steps[1].secrets, ["pw"]);
+    assert!(!serde_json::to_string(&plan.steps[1].masked_config).unwrap().contains("pw"));
+}

@@ -1,0 +1,402 @@
+//! Runs a plan: each step in a process of its own as soon as what it needs is there.
+
+pub mod process;
+mod record;
+pub mod targets;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use serde_json::json;
+
+use crate::error::Report;
+use crate::job::{Blame, Failure, Job, JobInput, Kind, Limits, Message};
+use crate::plan::{Plan, PlannedStep};
+use crate::session::{Base, ErrorRecord, Manifest, Session, Status};
+use crate::runtime;
+use process::{Heard, StepProcess, ending};
+use targets::Target;
+
+pub use record::manifest;
+
+/// How a plan is run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Steps that run at once, at most.
+    pub jobs: usize,
+    pub limits: Limits,
+    pub require_confinement: bool,
+    /// False leaves the operating system's confinement off, for tests of the layers above it.
+    pub confine: bool,
+}
+
+/// Told what happens while a plan runs. All text has been scrubbed of secrets.
+pub trait Observer {
+    /// A driver is compiled, once for this machine.
+    fn compiling(&mut self, driver: &str);
+    fn started(&mut self, step: &str);
+    fn progress(&mut self, step: &str, done: u64, total: Option<u64>);
+    fn log(&mut self, step: &str, level: &str, message: &str);
+    /// A step has ended, or was skipped; its record says how.
+    fn ended(&mut self, step: &crate::session::StepRecord);
+}
+
+/// How long beyond its own deadline a step process may take before the host ends it.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The output's name in a step's scratch folder.
+const OUTPUT: &str = "output.duckdb";
+
+/// Compiles what the plan's drivers need; gives the compiled file of each by digest.
+///
+/// # Errors
+/// When a driver does not compile.
+pub fn compile(plan: &Plan, observer: &mut dyn Observer) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let engine = runtime::engine()?;
+    let mut compiled = BTreeMap::new();
+    for driver in plan.steps.iter().map(|step| &step.driver) {
+        if !compiled.contains_key(&driver.sha256) {
+            let path = runtime::compiled(&engine, &driver.path, &driver.sha256, || observer.compiling(&driver.label()))?;
+            compiled.insert(driver.sha256.clone(), path);
+        }
+    }
+    Ok(compiled)
+}
+
+/// Runs `plan` in `session`; the manifest it gives is the record of what happened, and is on disk.
+///
+/// Must be called on a thread that outlives the steps: their processes die with it. `heard` hands
+/// over what a signal handler tells through the other end of the channel.
+///
+/// # Errors
+/// When the host itself fails; a step that fails is part of the record.
+pub fn run(
+    plan: &Plan,
+    base: &Base,
+    session: &Session,
+    settings: &Settings,
+    mut manifest: Manifest,
+    (say, heard): (Sender<Heard>, Receiver<Heard>),
+    observer: &mut dyn Observer,
+) -> anyhow::Result<Manifest> {
+    let begun = Instant::now();
+    let compiled = compile(plan, observer)?;
+    session.write_manifest(&manifest)?;
+    session.journal.event("run_start", json!({"pipeline": plan.pipeline, "steps": plan.steps.len(), "profile": manifest.profile}));
+    let mut schedule = Schedule {
+        plan,
+        base,
+        session,
+        settings,
+        compiled,
+        manifest: &mut manifest,
+        observer,
+        waiting: (0..plan.steps.len()).collect(),
+        running: BTreeMap::new(),
+        warm: Vec::new(),
+        started: 0,
+        say,
+        interrupted: false,
+    };
+    schedule.run_to_end(&heard)?;
+    let interrupted = schedule.interrupted;
+    record::close(&mut manifest, begun.elapsed(), interrupted);
+    session.write_manifest(&manifest)?;
+    session.journal.event("run_end", json!({"status": manifest.status, "duration_ms": manifest.duration_ms}));
+    Ok(manifest)
+}
+
+struct Schedule<'a> {
+    plan: &'a Plan,
+    base: &'a Base,
+    session: &'a Session,
+    settings: &'a Settings,
+    compiled: BTreeMap<String, PathBuf>,
+    manifest: &'a mut Manifest,
+    observer: &'a mut dyn Observer,
+    /// Places in the plan of steps that have not begun.
+    waiting: BTreeSet<usize>,
+    /// Steps that run, by the number of their process.
+    running: BTreeMap<u64, Running>,
+    /// Processes that have no job yet.
+    warm: Vec<StepProcess>,
+    started: u64,
+    say: Sender<Heard>,
+    interrupted: bool,
+}
+
+struct Running {
+    place: usize,
+    process: StepProcess,
+    targets: Vec<Target>,
+    begun: Instant,
+    /// The process's last word.
+    verdict: Option<Result<Done, Failure>>,
+}
+
+/// What a step process says of a step that is complete.
+struct Done {
+    tables: BTreeMap<String, u64>,
+    rows_written: u64,
+}
+
+impl Schedule<'_> {
+    fn run_to_end(&mut self, heard: &Receiver<Heard>) -> anyhow::Result<()> {
+        loop {
+            self.warm_up()?;
+            self.begin_ready()?;
+            if self.running.is_empty() {
+                return Ok(());
+            }
+            match heard.recv_timeout(Duration::from_millis(500)) {
+                Ok(Heard::Message(number, message)) => self.hear(number, message),
+                Ok(Heard::Closed(number)) => self.end(number)?,
+                Ok(Heard::Signal) => self.interrupt(),
+                Err(RecvTimeoutError::Timeout) => self.end_overdue(),
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+
+    /// Keeps as many processes warm as could be needed next.
+    fn warm_up(&mut self) -> anyhow::Result<()> {
+        let wanted = self.waiting.len().min(self.settings.jobs);
+        while !self.interrupted && self.warm.len() < wanted {
+            self.started += 1;
+            self.warm.push(StepProcess::start(self.started, &self.say)?);
+        }
+        Ok(())
+    }
+
+    fn status(&self, step: &crate::pipeline::StepId) -> Status {
+        self.manifest.steps.iter().find(|record| record.id == step.as_str()).map_or(Status::Pending, |record| record.status)
+    }
+
+    /// Begins every step whose needs are met, and skips those whose needs have failed.
+    fn begin_ready(&mut self) -> anyhow::Result<()> {
+        let plan = self.plan;
+        for place in self.waiting.clone() {
+            let step = &plan.steps[place];
+            let broken = step.needs.iter().find(|need| matches!(self.status(need), Status::Failed | Status::Skipped | Status::Interrupted));
+            if let Some(need) = broken {
+                self.waiting.remove(&place);
+                self.skip(place, &format!("step `{need}` {}", self.status(need)));
+            } else if self.interrupted {
+                self.waiting.remove(&place);
+                self.skip(place, "the run was interrupted");
+            } else if self.running.len() < self.settings.jobs && step.needs.iter().all(|need| self.status(need) == Status::Success) {
+                self.waiting.remove(&place);
+                self.begin(place)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, place: usize, reason: &str) {
+        let record = &mut self.manifest.steps[place];
+        record.status = Status::Skipped;
+        self.session.journal.event("step_skipped", json!({"step_id": record.id, "reason": reason}));
+        self.observer.ended(record);
+    }
+
+    fn begin(&mut self, place: usize) -> anyhow::Result<()> {
+        let step = &self.plan.steps[place];
+        self.manifest.steps[place].status = Status::Running;
+        self.session.write_manifest(self.manifest)?;
+        self.session.write_artifact(&step.id, "cleaned_config.json", &step.masked_config)?;
+        let driver = &self.manifest.steps[place].driver;
+        self.session.journal.event("step_start", json!({"step_id": step.id, "component": step.component, "driver": driver}));
+        self.observer.started(step.id.as_str());
+        let begun = Instant::now();
+        match self.hand_over(place) {
+            Ok((process, targets)) => {
+                self.running.insert(process.number, Running { place, process, targets, begun, verdict: None });
+                Ok(())
+            }
+            Err(error) => {
+                self.session.remove_scratch(&step.id);
+                // Files that the user named wrongly are the step's failure, not the host's.
+                let report = error.downcast::<Report>()?;
+                let failure = Failure { blame: Blame::User, kind: "config".to_owned(), message: report.message, hint: report.hint };
+                self.fail(place, begun, failure);
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes the step's scratch folder and granted files, and gives its job to a warm process.
+    fn hand_over(&mut self, place: usize) -> anyhow::Result<(StepProcess, Vec<Target>)> {
+        let step = &self.plan.steps[place];
+        let read_files = targets::readable(self.base, step)?;
+        let scratch = self.session.create_scratch(&step.id)?;
+        let (write_files, targets) = targets::writable(self.base, self.session, step)?;
+        let job = Job {
+            step: step.id.to_string(),
+            driver: step.driver.label(),
+            kind: step.driver.spec.kind,
+            compiled: self.compiled.get(&step.driver.sha256).cloned().context("a driver was not compiled")?,
+            config: step.config.clone(),
+            inputs: self.job_inputs(step),
+            output: (step.driver.spec.kind != Kind::Writer).then(|| scratch.join(OUTPUT)),
+            scratch,
+            read_files,
+            write_files,
+            limits: self.settings.limits,
+            require_confinement: self.settings.require_confinement,
+            confine: self.settings.confine,
+        };
+        self.note_inputs(step);
+        let mut process = if self.warm.is_empty() {
+            self.started += 1;
+            StepProcess::start(self.started, &self.say)?
+        } else {
+            self.warm.remove(0)
+        };
+        // A process that died while it waited is told when its stdout closes, below.
+        if let Err(error) = process.give(&job) {
+            tracing::warn!(step = %step.id, %error, "a step process was gone before its job");
+        }
+        Ok((process, targets))
+    }
+
+    fn job_inputs(&self, step: &PlannedStep) -> Vec<JobInput> {
+        let job_input = |input: &crate::plan::Input| JobInput {
+            alias: input.alias.clone(),
+            also: input.also.clone(),
+            path: self.session.data_file(&input.step),
+            table: input.table.clone(),
+        };
+        step.inputs.iter().map(job_input).collect()
+    }
+
+    fn note_inputs(&self, step: &PlannedStep) {
+        let inputs: Vec<_> = step
+            .inputs
+            .iter()
+            .map(|input| {
+                let record = self.manifest.steps.iter().find(|record| record.id == input.step.as_str());
+                let rows = record.and_then(|record| record.tables.get(&input.table)).map(|table| table.rows);
+                json!({"alias": input.alias, "from_step": input.step, "table": input.table, "rows": rows})
+            })
+            .collect();
+        if !inputs.is_empty() {
+            self.session.journal.event("inputs_resolved", json!({"step_id": step.id, "inputs": inputs}));
+        }
+    }
+
+    fn hear(&mut self, number: u64, message: Message) {
+        let Some(running) = self.running.get_mut(&number) else { return };
+        let step = self.plan.steps[running.place].id.as_str();
+        let journal = &self.session.journal;
+        match message {
+            Message::Ready => {}
+            Message::Log { level, message, fields } => {
+                self.observer.log(step, &level, &journal.scrubber().scrub_text(&message));
+                journal.event("driver_log", json!({"step_id": step, "level": level, "message": message, "fields": fields}));
+            }
+            Message::Metric { name, value } => journal.metric(&name, value, Some(step)),
+            Message::Progress { done, total } => self.observer.progress(step, done, total),
+            Message::Complete { tables, rows_written } => running.verdict = Some(Ok(Done { tables, rows_written })),
+            Message::Failed(failure) => running.verdict = Some(Err(failure)),
+        }
+    }
+
+    /// A process has ended: its step is complete if it said so and left in peace.
+    fn end(&mut self, number: u64) -> anyhow::Result<()> {
+        let Some(running) = self.running.remove(&number) else {
+            self.warm.retain(|process| process.number != number);
+            return Ok(());
+        };
+        let Running { place, process, targets, begun, verdict } = running;
+        let step = &self.plan.steps[place];
+        let (status, stderr) = process.wait();
+        let peaceful = status.as_ref().is_ok_and(std::process::ExitStatus::success);
+        let outcome = match verdict {
+            Some(Ok(done)) if peaceful && !self.interrupted => self.keep(step, targets).map(|()| done),
+            Some(Err(failure)) => {
+                targets::discard(self.base, targets);
+                Err(failure)
+            }
+            _ => {
+                targets::discard(self.base, targets);
+                Err(self.died(&ending(&status), &stderr))
+            }
+        };
+        self.session.remove_scratch(&step.id);
+        match outcome {
+            Ok(done) => self.complete(place, begun, done),
+            Err(failure) => self.fail(place, begun, failure),
+        }
+        self.session.write_manifest(self.manifest)
+    }
+
+    /// Puts what the step made into place.
+    fn keep(&self, step: &PlannedStep, targets: Vec<Target>) -> Result<(), Failure> {
+        let host_fault = |error: anyhow::Error| Failure { blame: Blame::Host, kind: "internal".to_owned(), message: format!("{error:#}"), hint: None };
+        targets::keep(self.base, targets).map_err(host_fault)?;
+        if step.driver.spec.kind == Kind::Writer {
+            return Ok(());
+        }
+        self.session.keep_output(&step.id, OUTPUT).map_err(host_fault)
+    }
+
+    fn died(&self, ending: &str, stderr: &str) -> Failure {
+        let said = if stderr.is_empty() { String::new() } else { format!("; it said: {stderr}") };
+        Failure { blame: Blame::Host, kind: "killed".to_owned(), message: format!("the step process {ending}{said}"), hint: None }
+    }
+
+    fn complete(&mut self, place: usize, begun: Instant, done: Done) {
+        let step = &self.plan.steps[place];
+        let record = &mut self.manifest.steps[place];
+        let (metric, rows) = record::complete(record, step.driver.spec.kind, done.tables, done.rows_written, begun.elapsed());
+        let journal = &self.session.journal;
+        let id = Some(step.id.as_str());
+        journal.metric(metric, rows as f64, id);
+        journal.metric("step_duration_ms", record.duration_ms.unwrap_or_default() as f64, id);
+        journal.event(
+            "step_complete",
+            json!({"step_id": step.id, "rows": record.rows, "tables": record.tables, "duckdb_path": record.duckdb_path, "duration_ms": record.duration_ms}),
+        );
+        self.observer.ended(record);
+    }
+
+    fn fail(&mut self, place: usize, begun: Instant, failure: Failure) {
+        let scrub = |text: String| self.session.journal.scrubber().scrub_text(&text);
+        let failure = Failure { message: scrub(failure.message), hint: failure.hint.map(scrub), ..failure };
+        let record = &mut self.manifest.steps[place];
+        record.status = if self.interrupted { Status::Interrupted } else { Status::Failed };
+        record.duration_ms = Some(record::milliseconds(begun.elapsed()));
+        let error = ErrorRecord::from(failure);
+        let journal = &self.session.journal;
+        journal.metric("step_duration_ms", record.duration_ms.unwrap_or_default() as f64, Some(&record.id));
+        journal.event("step_error", json!({"step_id": record.id, "status": record.status, "error": error, "duration_ms": record.duration_ms}));
+        record.error = Some(error);
+        self.observer.ended(record);
+    }
+
+    fn interrupt(&mut self) {
+        self.interrupted = true;
+        self.warm.clear();
+        for running in self.running.values_mut() {
+            running.process.kill();
+        }
+    }
+
+    /// The step's own watch has failed to end it; the host does.
+    fn end_overdue(&mut self) {
+        let limit = Duration::from_secs(self.settings.limits.wall_seconds) + GRACE;
+        for running in self.running.values_mut().filter(|running| running.begun.elapsed() > limit) {
+            let step = &self.plan.steps[running.place];
+            running.verdict = Some(Err(Failure {
+                blame: Blame::Driver,
+                kind: "timeout".to_owned(),
+                message: format!("driver `{}` was ended after {} s, its time limit", step.driver.label(), self.settings.limits.wall_seconds),
+                hint: Some("give the step longer with `--step-timeout SECONDS`".to_owned()),
+            }));
+            running.process.kill();
+        }
+    }
+}

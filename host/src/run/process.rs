@@ -1,0 +1,143 @@
+//! Step processes as the host sees them: started early, fed one job, heard line by line, ended.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+
+use crate::job::{Job, Message};
+
+/// The longest line that is heard; what a driver says beyond it is dropped.
+const MAX_LINE: u64 = 4 << 20;
+
+/// What is kept of a process's stderr.
+const MAX_STDERR: usize = 16 << 10;
+
+/// What a process says, by its number.
+#[derive(Debug)]
+pub enum Heard {
+    Message(u64, Message),
+    /// Its stdout has ended: it has exited or is about to.
+    Closed(u64),
+    /// The user wants the run to end.
+    Signal,
+}
+
+/// A step process. Dropping it kills it.
+#[derive(Debug)]
+pub struct StepProcess {
+    pub number: u64,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stderr: Arc<Mutex<Vec<u8>>>,
+    listener: Option<JoinHandle<()>>,
+}
+
+impl StepProcess {
+    /// Starts a process that warms up and then waits for its job. It has no environment, a group of
+    /// its own (so that Ctrl-C reaches the host alone), and dies with the calling thread.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start(number: u64, heard: &Sender<Heard>) -> anyhow::Result<Self> {
+        let mut child = Command::new("/proc/self/exe")
+            .arg0("osiris")
+            .arg("step")
+            .env_clear()
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot start a step process")?;
+        let stdin = child.stdin.take();
+        let stderr = Arc::new(Mutex::new(Vec::new()));
+        let stdout = child.stdout.take().context("a step process has no stdout")?;
+        let errors = child.stderr.take().context("a step process has no stderr")?;
+        let (heard, kept) = (heard.clone(), Arc::clone(&stderr));
+        let listener = std::thread::spawn(move || {
+            let keeper = std::thread::spawn(move || keep_stderr(errors, &kept));
+            listen(number, stdout, &heard);
+            let _ = keeper.join();
+            let _ = heard.send(Heard::Closed(number));
+        });
+        Ok(Self { number, child, stdin, stderr, listener: Some(listener) })
+    }
+
+    /// Hands the process its job and closes its stdin.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn give(&mut self, job: &Job) -> anyhow::Result<()> {
+        let mut line = serde_json::to_vec(job).context("cannot write the job as JSON")?;
+        line.push(b'\n');
+        let mut stdin = self.stdin.take().context("the step process has its job already")?;
+        stdin.write_all(&line).context("cannot hand the step process its job")
+    }
+
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+    }
+
+    /// Waits for the end, and gives it with the last lines of stderr.
+    pub fn wait(mut self) -> (std::io::Result<ExitStatus>, String) {
+        let status = self.child.wait();
+        if let Some(listener) = self.listener.take() {
+            let _ = listener.join();
+        }
+        let stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        (status, String::from_utf8_lossy(&stderr).trim().to_owned())
+    }
+}
+
+impl Drop for StepProcess {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn listen(number: u64, stdout: impl Read, heard: &Sender<Heard>) {
+    let mut stdout = BufReader::new(stdout);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut stdout).take(MAX_LINE).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        // Anything else than a message is noise: the host believes only what it can parse.
+        if let Ok(message) = serde_json::from_slice(&line)
+            && heard.send(Heard::Message(number, message)).is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn keep_stderr(mut errors: impl Read, kept: &Mutex<Vec<u8>>) {
+    let mut buffer = [0; 4096];
+    while let Ok(count @ 1..) = errors.read(&mut buffer) {
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MAX_STDERR.saturating_sub(kept.len());
+        kept.extend_from_slice(&buffer[..count.min(room)]);
+    }
+}
+
+/// How a process ended, in words.
+pub fn ending(status: &std::io::Result<ExitStatus>) -> String {
+    match status {
+        Ok(status) => match (status.signal(), status.code()) {
+            (Some(9), _) => "was killed (SIGKILL); the machine may be out of memory".to_owned(),
+            (Some(signal), _) => format!("died of signal {signal}"),
+            (None, Some(code)) => format!("ended with exit code {code} and no result"),
+            (None, None) => "ended without a result".to_owned(),
+        },
+        Err(error) => format!("could not be waited for: {error}"),
+    }
+}

@@ -1,0 +1,87 @@
+//! The run's record as it grows: a step's line in the manifest, and the run's own status.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::job::Kind;
+use crate::plan::{Plan, PlannedStep};
+use crate::session::{DriverRecord, InputRecord, Manifest, Status, StepRecord, TableRecord};
+
+/// A whole number of milliseconds.
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn now() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
+}
+
+/// The manifest of a run that begins.
+pub fn manifest(plan: &Plan, session_id: &str, pipeline_path: &str, pipeline_sha256: &str, profile: Option<&str>) -> Manifest {
+    Manifest {
+        session_id: session_id.to_owned(),
+        pipeline: plan.pipeline.clone(),
+        pipeline_path: pipeline_path.to_owned(),
+        pipeline_sha256: pipeline_sha256.to_owned(),
+        profile: profile.map(str::to_owned),
+        osiris_version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: now(),
+        finished_at: None,
+        duration_ms: None,
+        status: Status::Running,
+        steps: plan.steps.iter().map(pending).collect(),
+    }
+}
+
+fn pending(step: &PlannedStep) -> StepRecord {
+    let driver = &step.driver;
+    StepRecord {
+        id: step.id.to_string(),
+        component: step.component.clone(),
+        driver: DriverRecord { name: driver.spec.name.clone(), version: driver.spec.version.clone(), sha256: driver.sha256.clone() },
+        needs: step.needs.iter().map(ToString::to_string).collect(),
+        inputs: step
+            .inputs
+            .iter()
+            .map(|input| InputRecord { alias: input.alias.clone(), from_step: input.step.to_string(), table: input.table.clone() })
+            .collect(),
+        grants: step.grants.words(),
+        status: Status::Pending,
+        duckdb_path: None,
+        table: None,
+        rows: None,
+        tables: BTreeMap::new(),
+        duration_ms: None,
+        error: None,
+    }
+}
+
+/// Notes that a step is complete; gives the metric that counts its rows, and their number.
+pub fn complete(record: &mut StepRecord, kind: Kind, tables: BTreeMap<String, u64>, rows_written: u64, took: Duration) -> (&'static str, u64) {
+    let (metric, rows) = match kind {
+        Kind::Extractor => ("rows_read", tables.values().sum()),
+        Kind::Processor => ("rows_processed", tables.values().sum()),
+        Kind::Writer => ("rows_written", rows_written),
+    };
+    record.status = Status::Success;
+    record.duration_ms = Some(milliseconds(took));
+    record.rows = Some(rows);
+    if kind != Kind::Writer {
+        record.duckdb_path = Some(format!("data/{}.duckdb", record.id));
+        record.table = tables.keys().next().filter(|_| tables.len() == 1).cloned();
+    }
+    record.tables = tables.into_iter().map(|(name, rows)| (name, TableRecord { rows })).collect();
+    (metric, rows)
+}
+
+/// Notes that the run has ended.
+pub fn close(manifest: &mut Manifest, took: Duration, interrupted: bool) {
+    manifest.finished_at = Some(now());
+    manifest.duration_ms = Some(milliseconds(took));
+    let failed = manifest.steps.iter().any(|step| step.status != Status::Success);
+    manifest.status = match (interrupted, failed) {
+        (true, _) => Status::Interrupted,
+        (false, true) => Status::Failed,
+        (false, false) => Status::Success,
+    };
+}

@@ -1,0 +1,134 @@
+//! The files outside the session that a step was granted, found and made inside the base folder.
+//!
+//! A written file is an empty one beside its target until the step has succeeded; the step process
+//! may touch that one alone, and the host puts it in the target's place.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use cap_std::fs::OpenOptions;
+
+use crate::error::Report;
+use crate::grant::FileWish;
+use crate::job::FileGrant;
+use crate::plan::PlannedStep;
+use crate::session::{Base, Session};
+
+/// A file being written beside its target; both relative to the base folder.
+#[derive(Debug)]
+pub struct Target {
+    beside: PathBuf,
+    target: PathBuf,
+}
+
+/// The files that a step may read.
+///
+/// # Errors
+/// A [`Report`] when one does not exist, is no plain file, or leads out of the base folder.
+pub fn readable(base: &Base, step: &PlannedStep) -> anyhow::Result<Vec<FileGrant>> {
+    step.grants.read.iter().map(|wish| Ok(FileGrant { name: wish.name.clone(), path: base.path.join(existing(base, step, wish)?) })).collect()
+}
+
+/// Checks, before anything runs, that the files exist which no step of the plan writes.
+pub fn check(base: &Base, steps: &[PlannedStep]) -> anyhow::Result<()> {
+    let made = |wish: &FileWish| steps.iter().any(|step| step.grants.write.iter().any(|written| written.below_base == wish.below_base));
+    for step in steps {
+        for wish in step.grants.read.iter().filter(|wish| !made(wish)) {
+            existing(base, step, wish)?;
+        }
+    }
+    Ok(())
+}
+
+fn existing(base: &Base, step: &PlannedStep, wish: &FileWish) -> anyhow::Result<PathBuf> {
+    let doing = format!("step `{}` cannot read `{}`", step.id, wish.name);
+    let resolved = base.dir.canonicalize(&wish.below_base).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Report::input(format!("{doing}: there is no such file in `{}`", base.path.display()))
+            .hint(near_file(base, &wish.below_base).unwrap_or_else(|| "paths are relative to the base folder; see `--base DIR`".to_owned())),
+        _ => Report::input(format!("{doing}: {error}")).hint("the file must lie inside the base folder, without a symlink that leads out"),
+    })?;
+    if !base.dir.metadata(&resolved)?.is_file() {
+        return Err(Report::input(format!("{doing}: it is no plain file")).hint("name one file").into());
+    }
+    Ok(resolved)
+}
+
+/// The file in the same folder whose name is nearest.
+fn near_file(base: &Base, missing: &Path) -> Option<String> {
+    let folder = missing.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names: Vec<String> = base.dir.read_dir(folder).ok()?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let near = crate::error::nearest(missing.file_name()?.to_str()?, names.iter().map(String::as_str))?;
+    Some(format!("did you mean `{}`?", missing.with_file_name(near).display()))
+}
+
+/// Makes the empty files that a step writes to.
+///
+/// # Errors
+/// A [`Report`] when a folder is missing or a target is something else than a plain file.
+pub fn writable(base: &Base, session: &Session, step: &PlannedStep) -> anyhow::Result<(Vec<FileGrant>, Vec<Target>)> {
+    let mut targets = Vec::new();
+    let mut grants = Vec::new();
+    for wish in &step.grants.write {
+        match make(base, session, step, wish) {
+            Ok(target) => {
+                grants.push(FileGrant { name: wish.name.clone(), path: base.path.join(&target.beside) });
+                targets.push(target);
+            }
+            Err(error) => {
+                discard(base, targets);
+                return Err(error);
+            }
+        }
+    }
+    Ok((grants, targets))
+}
+
+fn make(base: &Base, session: &Session, step: &PlannedStep, wish: &FileWish) -> anyhow::Result<Target> {
+    let doing = format!("step `{}` cannot write `{}`", step.id, wish.name);
+    let folder = wish.below_base.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if step.grants.create_folders {
+        base.dir.create_dir_all(folder).map_err(|error| Report::input(format!("{doing}: cannot create its folder: {error}")))?;
+    }
+    let folder = base.dir.canonicalize(folder).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Report::input(format!("{doing}: its folder does not exist")).hint("create the folder, or set `create_dirs: true` in the step's config"),
+        _ => Report::input(format!("{doing}: {error}")).hint("the file must lie inside the base folder, without a symlink that leads out"),
+    })?;
+    let name = wish.below_base.file_name().with_context(|| doing.clone())?;
+    let target = folder.join(name);
+    match base.dir.symlink_metadata(&target) {
+        Ok(found) if !found.is_file() => return Err(Report::input(format!("{doing}: it is there already and no plain file")).hint("remove it, or write elsewhere").into()),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context(doing),
+        _ => {}
+    }
+    let beside = folder.join(format!(".{}.{}", name.to_string_lossy(), session.id));
+    session.remember_target(&beside)?;
+    base.dir
+        .open_with(&beside, OpenOptions::new().write(true).create_new(true))
+        .map_err(|error| Report::input(format!("{doing}: {error}")).hint("make its folder writable, or write elsewhere"))?;
+    Ok(Target { beside, target })
+}
+
+/// Puts every file of a step that succeeded in its target's place.
+///
+/// # Errors
+/// When one cannot be moved; those before it stay in place, those after it are removed.
+pub fn keep(base: &Base, targets: Vec<Target>) -> anyhow::Result<()> {
+    let mut targets = targets.into_iter();
+    while let Some(target) = targets.next() {
+        if let Err(error) = base.dir.rename(&target.beside, &base.dir, &target.target) {
+            let failed = target.target.clone();
+            discard(base, std::iter::once(target).chain(targets));
+            return Err(error).with_context(|| format!("cannot put `{}` into place", failed.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Removes the files of a step that failed.
+pub fn discard(base: &Base, targets: impl IntoIterator<Item = Target>) {
+    for target in targets {
+        // What stays behind is swept at the next run.
+        let _ = base.dir.remove_file(&target.beside);
+    }
+}

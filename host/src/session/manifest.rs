@@ -1,0 +1,119 @@
+//! What a session's `manifest.yaml` records: which drivers ran on what, and what came out.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::{Blame, Failure};
+
+/// How a run or a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// A step that has not begun.
+    Pending,
+    Running,
+    Success,
+    Failed,
+    /// A step that waited for one which failed.
+    Skipped,
+    /// Ended by the user, or by the death of the host.
+    Interrupted,
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Status::Pending => "pending",
+            Status::Running => "running",
+            Status::Success => "success",
+            Status::Failed => "failed",
+            Status::Skipped => "skipped",
+            Status::Interrupted => "interrupted",
+        })
+    }
+}
+
+/// A session's manifest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Manifest {
+    pub session_id: String,
+    pub pipeline: String,
+    /// Path of the pipeline file as it was named.
+    pub pipeline_path: String,
+    pub pipeline_sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    pub osiris_version: String,
+    /// ISO 8601, UTC.
+    pub started_at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    pub status: Status,
+    pub steps: Vec<StepRecord>,
+}
+
+/// One step of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StepRecord {
+    pub id: String,
+    pub component: String,
+    pub driver: DriverRecord,
+    pub needs: Vec<String>,
+    pub inputs: Vec<InputRecord>,
+    /// What the step was granted, in words.
+    pub grants: Vec<String>,
+    pub status: Status,
+    /// Relative to the session's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duckdb_path: Option<String>,
+    /// The output's table, where it has only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// Rows of all tables together; for a writer, rows written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tables: BTreeMap<String, TableRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorRecord>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriverRecord {
+    pub name: String,
+    pub version: String,
+    pub sha256: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputRecord {
+    pub alias: String,
+    pub from_step: String,
+    pub table: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableRecord {
+    pub rows: u64,
+}
+
+/// Why a step failed, and whose fault it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorRecord {
+    pub blame: Blame,
+    pub kind: String,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl From<Failure> for ErrorRecord {
+    fn from(failure: Failure) -> Self {
+        Self { blame: failure.blame, kind: failure.kind, message: failure.message, hint: failure.hint }
+    }
+}

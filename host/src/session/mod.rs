@@ -1,0 +1,189 @@
+//! One run's folder: its data, scratch, artifacts and logs, reached only through a capability on it.
+//!
+//! The folder is `<base>/.osiris_sessions/<id>/`; an open session holds a lock in it, so that others
+//! can tell a running session from one whose host died.
+
+mod history;
+mod journal;
+mod manifest;
+mod sweep;
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions, Permissions};
+use serde_json::{Map, Value};
+
+use crate::error::Report;
+use crate::pipeline::StepId;
+pub use history::{Summary, collect, find, list};
+pub use journal::{Journal, Scrubber};
+pub use manifest::{DriverRecord, ErrorRecord, InputRecord, Manifest, Status, StepRecord, TableRecord};
+
+/// Where sessions lie in the base folder.
+pub const FOLDER: &str = ".osiris_sessions";
+
+const LOCK: &str = "lock";
+const SCRATCH: &str = "scratch";
+const MANIFEST: &str = "manifest.yaml";
+
+/// The folder that pipelines' paths are relative to, and out of which none leads.
+#[derive(Debug)]
+pub struct Base {
+    pub dir: Dir,
+    /// Absolute, without symlinks.
+    pub path: PathBuf,
+}
+
+impl Base {
+    /// # Errors
+    /// When the folder does not exist or cannot be opened.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let absolute = std::fs::canonicalize(path).map_err(|error| {
+            Report::input(format!("cannot open base folder `{}`: {error}", path.display())).hint("name an existing folder with `--base DIR`")
+        })?;
+        let dir = Dir::open_ambient_dir(&absolute, ambient_authority())
+            .map_err(|error| Report::input(format!("cannot open base folder `{}`: {error}", path.display())))?;
+        Ok(Self { dir, path: absolute })
+    }
+}
+
+/// A session being run.
+#[derive(Debug)]
+pub struct Session {
+    pub id: String,
+    /// Absolute.
+    pub path: PathBuf,
+    pub journal: Journal,
+    dir: Dir,
+    /// Held as long as the session runs.
+    _lock: std::fs::File,
+}
+
+impl Session {
+    /// Creates a session's folder below `base`, after clearing what dead sessions left.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn create(base: &Base, secrets: Vec<String>) -> anyhow::Result<Self> {
+        let sessions = sessions_dir(base)?;
+        sweep::dead_sessions(base, &sessions);
+        let id = new_id();
+        sessions.create_dir(&id).with_context(|| format!("cannot create session `{id}`"))?;
+        let dir = sessions.open_dir(&id)?;
+        let lock = dir.create(LOCK).context("cannot create the session's lock")?.into_std();
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).context("cannot lock the session")?;
+        for folder in ["data", "artifacts", "logs", SCRATCH] {
+            dir.create_dir(folder).with_context(|| format!("cannot create the session's folder `{folder}`"))?;
+        }
+        let journal = Journal::create(&dir.open_dir("logs")?, &id, Scrubber::new(secrets))?;
+        let path = base.path.join(FOLDER).join(&id);
+        Ok(Self { id, path, journal, dir, _lock: lock })
+    }
+
+    /// The step's data file, as others read it.
+    pub fn data_file(&self, step: &StepId) -> PathBuf {
+        self.path.join("data").join(format!("{step}.duckdb"))
+    }
+
+    /// Creates the step's empty scratch folder.
+    pub fn create_scratch(&self, step: &StepId) -> anyhow::Result<PathBuf> {
+        let name = scratch_name(step);
+        self.dir.create_dir(&name).with_context(|| format!("cannot create the scratch folder of step `{step}`"))?;
+        Ok(self.path.join(name))
+    }
+
+    /// Removes the step's scratch folder and all in it.
+    pub fn remove_scratch(&self, step: &StepId) {
+        // What stays behind is swept at the next run.
+        let _ = self.dir.remove_dir_all(scratch_name(step));
+    }
+
+    /// Puts the whole output of a finished step, `file` in its scratch folder, into `data/`.
+    ///
+    /// # Errors
+    /// When the file is not a plain file of the step's own, or cannot be moved.
+    pub fn keep_output(&self, step: &StepId, file: &str) -> anyhow::Result<()> {
+        let from = format!("{}/{file}", scratch_name(step));
+        let found = self.dir.symlink_metadata(&from).with_context(|| format!("cannot find the output of step `{step}`"))?;
+        anyhow::ensure!(found.is_file(), "the output of step `{step}` is no plain file");
+        let data = self.dir.open_dir("data")?;
+        self.dir.rename(&from, &data, format!("{step}.duckdb")).with_context(|| format!("cannot keep the output of step `{step}`"))?;
+        sync(&data)
+    }
+
+    /// Writes `artifacts/<step>/<name>` as JSON.
+    pub fn write_artifact(&self, step: &StepId, name: &str, value: &Map<String, Value>) -> anyhow::Result<()> {
+        let folder = format!("artifacts/{step}");
+        self.dir.create_dir_all(&folder)?;
+        let text = serde_json::to_string_pretty(value)?;
+        write_whole(&self.dir.open_dir(&folder)?, name, &format!("{text}\n")).with_context(|| format!("cannot write artifact `{name}` of step `{step}`"))
+    }
+
+    /// Replaces the manifest.
+    pub fn write_manifest(&self, manifest: &Manifest) -> anyhow::Result<()> {
+        let value = self.journal.scrubber().scrub(serde_json::to_value(manifest)?);
+        let text = serde_saphyr::to_string(&value).context("cannot write the manifest as YAML")?;
+        write_whole(&self.dir, MANIFEST, &text).context("cannot write the manifest")
+    }
+
+    /// Remembers that a file beside a target, relative to the base folder, is this session's to remove.
+    pub fn remember_target(&self, below_base: &Path) -> anyhow::Result<()> {
+        sweep::remember(&self.dir, below_base)
+    }
+
+    /// Ends the session's writing: removes what only a running session needs.
+    pub fn close(self) {
+        let _ = self.dir.remove_dir_all(SCRATCH);
+        let _ = self.dir.remove_file(LOCK);
+    }
+}
+
+fn scratch_name(step: &StepId) -> String {
+    format!("{SCRATCH}/{step}")
+}
+
+/// Opens `.osiris_sessions`, creating it for the user alone.
+fn sessions_dir(base: &Base) -> anyhow::Result<Dir> {
+    let doing = || format!("cannot create `{FOLDER}` in `{}`", base.path.display());
+    if !base.dir.exists(FOLDER) {
+        match base.dir.create_dir(FOLDER) {
+            Ok(()) => base.dir.set_permissions(FOLDER, Permissions::from_std(std::fs::Permissions::from_mode(0o700))).with_context(doing)?,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(doing),
+        }
+        // Data and logs of runs do not belong into anyone's repository.
+        write_whole(&base.dir.open_dir(FOLDER)?, ".gitignore", "*\n").with_context(doing)?;
+    }
+    base.dir.open_dir(FOLDER).with_context(doing)
+}
+
+/// `session_YYYYMMDD_HHMMSS_xxxxxx`: sorts by start, and the last part keeps runs of one second apart.
+fn new_id() -> String {
+    let now = jiff::Timestamp::now();
+    format!("session_{}_{:06x}", now.strftime("%Y%m%d_%H%M%S"), noise() & 0x00ff_ffff)
+}
+
+/// A number that differs from call to call and process to process.
+fn noise() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+/// Writes a file so that a reader sees the old text or the new, never a part.
+fn write_whole(dir: &Dir, name: &str, text: &str) -> anyhow::Result<()> {
+    let beside = format!(".{name}.new");
+    let mut file = dir.open_with(&beside, OpenOptions::new().write(true).create(true).truncate(true))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    dir.rename(&beside, dir, name)?;
+    Ok(())
+}
+
+/// Makes a rename in `dir` last.
+fn sync(dir: &Dir) -> anyhow::Result<()> {
+    rustix::fs::fsync(dir.open(".")?).context("cannot flush a folder to disk")
+}

@@ -1,0 +1,59 @@
+//! Clears what sessions left whose host died: scratch folders and files beside targets.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use cap_std::fs::{Dir, OpenOptions};
+use rustix::fs::{FlockOperation, flock};
+
+use super::{Base, LOCK, SCRATCH};
+
+/// Names, one JSON string a line, of files beside targets that a session made.
+const TARGETS: &str = "scratch/.targets";
+
+/// Writes down a file beside a target before it is made. `below_base` is relative to the base folder.
+pub fn remember(session: &Dir, below_base: &Path) -> anyhow::Result<()> {
+    let mut file = session.open_with(TARGETS, OpenOptions::new().create(true).append(true))?;
+    let name = below_base.to_str().ok_or_else(|| anyhow::anyhow!("path {} is not UTF-8", below_base.display()))?;
+    Ok(writeln!(file, "{}", serde_json::Value::from(name))?)
+}
+
+/// Clears up after every session in `sessions` that holds no lock any more. What cannot be cleared
+/// stays for another time: a run does not fail over another's leftovers.
+pub fn dead_sessions(base: &Base, sessions: &Dir) {
+    for entry in sessions.entries().into_iter().flatten().flatten() {
+        let Ok(session) = entry.open_dir() else { continue };
+        if let Ok(Some(_lock)) = lock_if_dead(&session) {
+            clear(base, &session, &entry.file_name().to_string_lossy());
+        }
+    }
+}
+
+/// The lock of a session that was left locked by nobody; `None` for a running or closed one.
+pub fn lock_if_dead(session: &Dir) -> std::io::Result<Option<std::fs::File>> {
+    if !session.exists(LOCK) {
+        return Ok(None);
+    }
+    let lock = session.open(LOCK)?.into_std();
+    Ok(flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(lock))
+}
+
+/// Whether the session's host is alive.
+pub fn is_running(session: &Dir) -> bool {
+    session.exists(LOCK) && !matches!(lock_if_dead(session), Ok(Some(_)))
+}
+
+fn clear(base: &Base, session: &Dir, id: &str) {
+    if !session.exists(SCRATCH) {
+        return;
+    }
+    let remembered = session.read_to_string(TARGETS).unwrap_or_default();
+    for name in remembered.lines().filter_map(|line| serde_json::from_str::<PathBuf>(line).ok()) {
+        // Only names that this session can have made.
+        if name.file_name().is_some_and(|file| file.to_string_lossy().ends_with(&format!(".{id}"))) {
+            let _ = base.dir.remove_file(&name);
+        }
+    }
+    let _ = session.remove_dir_all(SCRATCH);
+    let _ = session.remove_file(LOCK);
+}

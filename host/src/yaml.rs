@@ -1,0 +1,85 @@
+//! Reads YAML into types, with bounds on hostile documents and errors that name line and cure.
+
+use serde::de::DeserializeOwned;
+
+use crate::error::{Report, nearest};
+
+/// The longest document that is read, in bytes.
+const MAX_BYTES: usize = 1 << 20;
+
+/// Parses `text`; `what` and `file` name it in errors.
+///
+/// # Errors
+/// A [`Report`] with file, line and column; an unknown key comes with the nearest known one.
+pub fn parse<T: DeserializeOwned>(text: &str, what: &str, file: &str) -> Result<T, Report> {
+    if text.len() > MAX_BYTES {
+        return Err(Report::input(format!("{what} `{file}` is longer than 1 MiB")));
+    }
+    serde_saphyr::from_str(text).map_err(|error| {
+        let place = error.location().map_or_else(String::new, |at| format!(", line {}, column {}", at.line(), at.column()));
+        let message = plain(&error);
+        let report = Report::input(format!("cannot read {what} `{file}`{place}: {message}"));
+        match hint(&message) {
+            Some(hint) => report.hint(hint),
+            None => report,
+        }
+    })
+}
+
+/// The parser's message on one line, without its picture of the text.
+fn plain(error: &serde_saphyr::Error) -> String {
+    let text = error.without_snippet().to_string();
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    line.split(" at line ").next().unwrap_or(line).trim().to_owned()
+}
+
+/// For an unknown key, the nearest of those that serde lists.
+fn hint(message: &str) -> Option<String> {
+    let (_, rest) = message.split_once("unknown field `")?;
+    let (written, rest) = rest.split_once('`')?;
+    let (_, listed) = rest.split_once("expected one of ")?;
+    let known = listed.split(", ").map(|name| name.trim_matches('`'));
+    Some(match nearest(written, known) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => format!("remove `{written}`; the keys known here are listed above"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Shape {
+        #[allow(dead_code)]
+        name: String,
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_with_its_line_and_the_nearest_name() {
+        let report = parse::<Shape>("name: a\nnme: b\n", "pipeline", "p.yaml").unwrap_err();
+        assert!(report.message.contains("p.yaml"), "{}", report.message);
+        assert!(report.message.contains("line 2"), "{}", report.message);
+        assert_eq!(report.hint.as_deref(), Some("did you mean `name`?"));
+    }
+
+    #[test]
+    fn an_alias_bomb_is_refused() {
+        let mut text = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+        for level in 1..12 {
+            let before = level - 1;
+            let items = vec![format!("*a{before}"); 10].join(",");
+            text.push_str(&format!("a{level}: &a{level} [{items}]\n"));
+        }
+        assert!(parse::<serde_json::Value>(&text, "pipeline", "p.yaml").is_err());
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        let text = "[".repeat(100_000);
+        assert!(parse::<serde_json::Value>(&text, "pipeline", "p.yaml").is_err());
+    }
+}
