@@ -132,6 +132,11 @@ impl std::fmt::Display for Kind {
     }
 }
 
+/// A config as YAML, for documentation.
+pub fn to_yaml(config: &Map<String, Value>) -> String {
+    serde_saphyr::to_string(config).unwrap_or_default()
+}
+
 /// A version of the contract: major, minor, patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(u32, u32, u32);

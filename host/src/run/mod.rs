@@ -1,5 +1,6 @@
 //! Runs a plan: each step in a process of its own as soon as what it needs is there.
 
+pub mod look;
 pub mod process;
 mod record;
 pub mod targets;

@@ -8,7 +8,14 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 
-use crate::job::Job;
+/// What a process may reach once it is confined.
+#[derive(Debug, Default)]
+pub struct Reach<'a> {
+    pub read: Vec<&'a Path>,
+    pub write: Vec<&'a Path>,
+    /// A folder that is the process's own.
+    pub scratch: Option<&'a Path>,
+}
 
 /// The newest Landlock the rules are written for; older kernels enforce what they know.
 const NEWEST: ABI = ABI::V6;
@@ -30,11 +37,11 @@ impl Confinement {
     }
 }
 
-/// Takes everything from the calling thread, and so from all threads it starts, but what the job grants.
+/// Takes everything from the calling thread, and so from all threads it starts, but `reach`.
 ///
 /// # Errors
 /// When a granted path cannot be opened, or the kernel refuses the rules.
-pub fn confine(job: &Job) -> anyhow::Result<Confinement> {
+pub fn confine(reach: &Reach<'_>) -> anyhow::Result<Confinement> {
     let whole = AccessFs::from_all(NEWEST);
     let write = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate;
     let mut ruleset = Ruleset::default()
@@ -43,16 +50,15 @@ pub fn confine(job: &Job) -> anyhow::Result<Confinement> {
         .handle_access(AccessNet::from_all(NEWEST))?
         .scope(Scope::from_all(NEWEST))?
         .create()?;
-    for input in &job.inputs {
-        ruleset = allow(ruleset, &input.path, AccessFs::ReadFile.into())?;
+    for path in &reach.read {
+        ruleset = allow(ruleset, path, AccessFs::ReadFile.into())?;
     }
-    for grant in &job.read_files {
-        ruleset = allow(ruleset, &grant.path, AccessFs::ReadFile.into())?;
+    for path in &reach.write {
+        ruleset = allow(ruleset, path, write)?;
     }
-    for grant in &job.write_files {
-        ruleset = allow(ruleset, &grant.path, write)?;
+    if let Some(scratch) = reach.scratch {
+        ruleset = allow(ruleset, scratch, whole & !AccessFs::Execute)?;
     }
-    ruleset = allow(ruleset, &job.scratch, whole & !AccessFs::Execute)?;
     Ok(Confinement(ruleset.restrict_self()?.ruleset))
 }
 

@@ -6,6 +6,7 @@
 
 mod confine;
 mod guest;
+pub mod look;
 pub mod reporter;
 mod watch;
 
@@ -66,7 +67,13 @@ fn attempt(reporter: &Reporter) -> Result<Message, Failure> {
 }
 
 fn confine(job: &Job, reporter: &Reporter) -> Result<(), Failure> {
-    let status = confine::confine(job).context("cannot confine the step process").map_err(host_fault)?;
+    let read = job.inputs.iter().map(|input| input.path.as_path()).chain(job.read_files.iter().map(|grant| grant.path.as_path()));
+    let reach = confine::Reach {
+        read: read.collect(),
+        write: job.write_files.iter().map(|grant| grant.path.as_path()).collect(),
+        scratch: Some(&job.scratch),
+    };
+    let status = confine::confine(&reach).context("cannot confine the step process").map_err(host_fault)?;
     if status.is_whole() {
         return Ok(());
     }

@@ -1,0 +1,209 @@
+//! `osiris drivers`: which drivers there are, what one says about itself, and packing a new one.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use osiris::drivers::{Catalog, Driver, pack, read};
+use osiris::error::Report;
+use osiris::runtime;
+use serde_json::{Value, json};
+
+use super::prepare::PlaceArguments;
+use super::{print, table};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// List the drivers that pipelines can name
+    List(List),
+    /// Show a driver's kind, options, grants and imports
+    Inspect(Inspect),
+    /// Put a spec into a component, which makes it a driver
+    Pack(Pack),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct List {
+    #[command(flatten)]
+    place: PlaceArguments,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Inspect {
+    /// A component name such as `filesystem.csv_extractor`, or a path to a .wasm file
+    driver: String,
+    #[command(flatten)]
+    place: PlaceArguments,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  osiris drivers pack target/wasm32-wasip2/release/hello.wasm --spec spec.yaml -o drivers/my.hello.wasm")]
+pub struct Pack {
+    /// The component that a compiler made
+    wasm: PathBuf,
+    /// Its spec
+    #[arg(long, value_name = "FILE", default_value = "spec.yaml")]
+    spec: PathBuf,
+    /// Where to write the driver: a file, or a folder to name it in after its spec
+    #[arg(short, long, value_name = "PATH")]
+    output: PathBuf,
+    /// Compile it now, so that its first run need not
+    #[arg(long)]
+    compile: bool,
+}
+
+pub fn drivers(verb: &Verb) -> anyhow::Result<ExitCode> {
+    match verb {
+        Verb::List(arguments) => list(arguments)?,
+        Verb::Inspect(arguments) => inspect(arguments)?,
+        Verb::Pack(arguments) => pack_driver(arguments)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn catalog(place: &PlaceArguments) -> Catalog {
+    let base = place.base.clone().unwrap_or_else(|| PathBuf::from("."));
+    Catalog::new(&place.drivers, &base)
+}
+
+fn list(arguments: &List) -> anyhow::Result<()> {
+    let catalog = catalog(&arguments.place);
+    let mut drivers: Vec<Driver> = Vec::new();
+    for file in catalog.list().values() {
+        match read(file) {
+            Ok(driver) => drivers.push(driver),
+            Err(error) => eprintln!("warning: {error:#}"),
+        }
+    }
+    if arguments.json {
+        let all: Vec<Value> = drivers
+            .iter()
+            .map(|driver| {
+                json!({"name": driver.spec.name, "version": driver.spec.version, "kind": driver.spec.kind, "title": driver.spec.title,
+                       "path": driver.path, "sha256": driver.sha256})
+            })
+            .collect();
+        print(&serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    }
+    if drivers.is_empty() {
+        let folders: Vec<String> = catalog.folders.iter().map(|folder| format!("  {}", folder.display())).collect();
+        print(&format!("no drivers in\n{}", folders.join("\n")));
+        return Ok(());
+    }
+    let mut shown = table(&["driver", "version", "kind", "what it does"]);
+    for driver in &drivers {
+        shown.add_row([driver.spec.name.clone(), driver.spec.version.clone(), driver.spec.kind.to_string(), driver.spec.title.clone()]);
+    }
+    print(&format!("{shown}\n\nsee one's options with `osiris drivers inspect NAME`"));
+    Ok(())
+}
+
+fn inspect(arguments: &Inspect) -> anyhow::Result<()> {
+    // A path on the command line is relative to where the user is, as everywhere.
+    let driver = if arguments.driver.ends_with(".wasm") {
+        read(&PathBuf::from(&arguments.driver))?
+    } else {
+        catalog(&arguments.place).find(&arguments.driver)?
+    };
+    if arguments.json {
+        let described = json!({"spec": driver.spec, "path": driver.path, "sha256": driver.sha256, "imports": driver.imports});
+        print(&serde_json::to_string_pretty(&described)?);
+    } else {
+        print(&in_words(&driver));
+    }
+    Ok(())
+}
+
+fn in_words(driver: &Driver) -> String {
+    let spec = &driver.spec;
+    let mut text = format!("{} {}: {}\n", spec.name, spec.version, spec.title);
+    if !spec.description.trim().is_empty() {
+        let _ = writeln!(text, "\n{}", spec.description.trim());
+    }
+    let _ = writeln!(text, "\nkind      {}\ncontract  osiris:driver@{}\nfile      {}\nsha256    {}", spec.kind, spec.contract, driver.path.display(), driver.sha256);
+    let _ = writeln!(text, "\nIt may\n{}", abilities(driver).iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n"));
+    let _ = writeln!(text, "\nOptions\n{}", options(&spec.config_schema));
+    for example in &spec.examples {
+        let yaml = osiris::spec::to_yaml(&example.config);
+        let _ = writeln!(text, "\n{}\n{}", example.title, yaml.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"));
+    }
+    text
+}
+
+/// What the driver's imports and wanted grants allow, in words.
+fn abilities(driver: &Driver) -> Vec<String> {
+    let imports = |interface: &str| driver.imports.iter().any(|name| name.starts_with(&format!("osiris:driver/{interface}@")));
+    let mut words = Vec::new();
+    if imports("sql") {
+        words.push("run SELECTs over its inputs, inside DuckDB".to_owned());
+    }
+    if imports("tables") {
+        words.push("read its inputs' and write its output's columns".to_owned());
+    }
+    let grants = &driver.spec.grants;
+    let files = |verb: &str, templates: &[String]| templates.iter().map(|template| format!("{verb} the file `{template}`")).collect::<Vec<_>>();
+    words.extend(files("read", &grants.read));
+    words.extend(files("write", &grants.write));
+    let strangers: Vec<&str> = driver.imports.iter().map(String::as_str).filter(|name| !name.starts_with("osiris:driver/") && !name.starts_with("wasi:")).collect();
+    if !strangers.is_empty() {
+        words.push(format!("not run here: it imports {}", strangers.join(", ")));
+    }
+    if words.is_empty() {
+        words.push("do nothing but log".to_owned());
+    }
+    words
+}
+
+fn options(schema: &Value) -> String {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object).filter(|properties| !properties.is_empty()) else {
+        return "  none".to_owned();
+    };
+    let required: Vec<&str> = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut shown = table(&["  option", "type", "default", "what it does"]);
+    for (name, property) in properties {
+        let kind = match (property.get("enum").and_then(Value::as_array), property.get("type")) {
+            (Some(choices), _) => choices.iter().map(plain).collect::<Vec<_>>().join("|"),
+            (None, Some(Value::Array(kinds))) => kinds.iter().map(plain).collect::<Vec<_>>().join("|"),
+            (None, Some(kind)) => plain(kind),
+            (None, None) => "any".to_owned(),
+        };
+        let default = match property.get("default") {
+            _ if required.contains(&name.as_str()) => "(required)".to_owned(),
+            Some(Value::Array(items)) if items.len() > 3 => format!("{} values", items.len()),
+            Some(default) => plain(default),
+            None => String::new(),
+        };
+        let words = property.get("description").and_then(Value::as_str).unwrap_or_default();
+        shown.add_row([format!("  {name}"), kind, default, words.to_owned()]);
+    }
+    shown.to_string()
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn pack_driver(arguments: &Pack) -> anyhow::Result<()> {
+    let spec = std::fs::read_to_string(&arguments.spec)
+        .map_err(|error| Report::input(format!("cannot read spec `{}`: {error}", arguments.spec.display())).hint("name the driver's spec with `--spec FILE`"))?;
+    let output = if arguments.output.is_dir() {
+        let name = osiris::spec::parse(&spec, &arguments.spec.display().to_string())?.name;
+        arguments.output.join(format!("{name}.wasm"))
+    } else {
+        arguments.output.clone()
+    };
+    let driver = pack(&arguments.wasm, &spec, &arguments.spec, &output)?;
+    if arguments.compile {
+        runtime::compiled(&runtime::engine()?, &driver.path, &driver.sha256, || ()).context("cannot compile the driver")?;
+    }
+    print(&format!("packed {} into {}", driver.label(), output.display()));
+    Ok(())
+}

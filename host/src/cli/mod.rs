@@ -1,0 +1,158 @@
+//! The command line: one file a verb. Results go to stdout, everything else to stderr.
+
+mod drivers;
+mod plan;
+mod prepare;
+mod progress;
+mod query;
+mod run;
+mod sessions;
+mod size;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use osiris::error::{Fault, Report};
+
+/// What a run that the user ended exits with, as shells expect of SIGINT.
+const INTERRUPTED: u8 = 130;
+
+#[derive(Parser)]
+#[command(
+    name = "osiris",
+    version,
+    about = "Runs data pipelines whose drivers are sandboxed WebAssembly components",
+    long_about = "Runs data pipelines whose drivers (extractors, processors, writers) are sandboxed WebAssembly \
+                  components.\n\nEach step runs in a process of its own that can touch its inputs, its output and the \
+                  files it was granted, and nothing else. Steps pass data as DuckDB files, which any DuckDB client opens.",
+    after_help = "Start here:\n  osiris plan pipeline.yaml       what would run, and what each step may touch\n  \
+                  osiris run pipeline.yaml        run it\n  osiris query latest STEP 'select * from main limit 5'\n  \
+                  osiris drivers list             which drivers there are\n\n\
+                  Exit codes: 0 done, 1 a step failed, 2 your input is wrong, 3 a fault of Osiris, 130 interrupted"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run a pipeline
+    Run(run::Arguments),
+    /// Show what a pipeline would do: steps in order, their drivers, inputs and grants
+    Plan(plan::Arguments),
+    /// Check a pipeline without running it
+    Validate(plan::Arguments),
+    /// List, inspect and pack drivers
+    #[command(subcommand)]
+    Drivers(drivers::Verb),
+    /// Run a SELECT over what a step of a session made
+    Query(query::Arguments),
+    /// List, show and remove sessions
+    #[command(subcommand)]
+    Sessions(sessions::Verb),
+    /// The step process (internal)
+    #[command(hide = true)]
+    Step,
+    /// The process behind `query` (internal)
+    #[command(hide = true)]
+    Look,
+}
+
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // A closed pipe is no reason to fail.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Fault::Input.exit_code() } else { 0 });
+        }
+    };
+    let outcome = match arguments.verb {
+        // These two speak to the host alone; nothing is set up that they do not need.
+        Verb::Step => return osiris::step::main(),
+        Verb::Look => return osiris::step::look::main(),
+        Verb::Run(arguments) => logged(|| run::run(&arguments)),
+        Verb::Plan(arguments) => logged(|| plan::plan(&arguments)),
+        Verb::Validate(arguments) => logged(|| plan::validate(&arguments)),
+        Verb::Drivers(verb) => logged(|| drivers::drivers(&verb)),
+        Verb::Query(arguments) => logged(|| query::query(&arguments)),
+        Verb::Sessions(verb) => logged(|| sessions::sessions(&verb)),
+    };
+    outcome.unwrap_or_else(|error| fail(&error))
+}
+
+/// Runs a verb with the host's own log on stderr, as `OSIRIS_LOG` asks (default: warnings).
+fn logged(verb: impl FnOnce() -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("OSIRIS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().with_target(false).init();
+    verb()
+}
+
+/// Says an error and its cure; the exit code tells whose fault it is.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    let report = error.downcast_ref::<Report>();
+    eprintln!("error: {error:#}");
+    if let Some(hint) = report.and_then(|report| report.hint.as_ref()) {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::from(report.map_or(Fault::Host, |report| report.fault).exit_code())
+}
+
+/// Prints a result. A reader that closed the pipe has seen enough.
+fn print(text: &str) {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes());
+    if !text.ends_with('\n') {
+        let _ = stdout.write_all(b"\n");
+    }
+}
+
+/// A table as results are shown: a head, and no lines between.
+fn table(head: &[&str]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING).set_header(head.iter().map(|name| name.to_uppercase()));
+    table
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A duration in milliseconds as a person reads it.
+fn spell_duration(milliseconds: u64) -> String {
+    match milliseconds {
+        0..1000 => format!("{milliseconds} ms"),
+        1000..60_000 => format!("{:.1} s", milliseconds as f64 / 1000.0),
+        _ => format!("{} min {} s", milliseconds / 60_000, milliseconds / 1000 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (336_776, "336,776"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `osiris plan` and `osiris validate`: what a pipeline would do, without doing it.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use osiris::plan::{Plan, PlannedStep};
+use serde_json::{Value, json};
+
+use super::prepare::{PipelineArguments, prepare};
+use super::print;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    pipeline: PipelineArguments,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let prepared = prepare(&arguments.pipeline)?;
+    if arguments.json {
+        let steps: Vec<Value> = prepared.plan.steps.iter().map(as_json).collect();
+        let plan = json!({"pipeline": prepared.plan.pipeline, "base": prepared.base.path, "steps": steps});
+        print(&serde_json::to_string_pretty(&plan)?);
+    } else {
+        print(&in_words(&prepared.plan, &prepared.base.path.display().to_string()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn validate(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let prepared = prepare(&arguments.pipeline)?;
+    let steps = prepared.plan.steps.len();
+    if arguments.json {
+        print(&json!({"pipeline": prepared.plan.pipeline, "valid": true, "steps": steps}).to_string());
+    } else {
+        print(&format!("pipeline `{}` is valid: {steps} step{}", prepared.plan.pipeline, if steps == 1 { "" } else { "s" }));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn as_json(step: &PlannedStep) -> Value {
+    let driver = &step.driver;
+    let inputs: Vec<Value> = step
+        .inputs
+        .iter()
+        .map(|input| json!({"alias": input.alias, "from_step": input.step, "table": input.table, "also": input.also}))
+        .collect();
+    json!({
+        "id": step.id,
+        "component": step.component,
+        "driver": {"name": driver.spec.name, "version": driver.spec.version, "sha256": driver.sha256, "path": driver.path},
+        "kind": driver.spec.kind,
+        "needs": step.needs,
+        "inputs": inputs,
+        "config": step.masked_config,
+        "grants": {"words": step.grants.words(), "read": step.grants.read, "write": step.grants.write},
+    })
+}
+
+fn in_words(plan: &Plan, base: &str) -> String {
+    let mut text = format!("pipeline `{}`, base folder {base}\n", plan.pipeline);
+    for (number, step) in plan.steps.iter().enumerate() {
+        let driver = &step.driver;
+        let _ = writeln!(text, "\n{}. {}  ({} {}, sha256 {}…)", number + 1, step.id, driver.spec.kind, driver.label(), &driver.sha256[..12]);
+        for input in &step.inputs {
+            let table = if input.table == "main" { String::new() } else { format!(", table `{}`", input.table) };
+            let also = if input.also.is_empty() { String::new() } else { format!(" (in SQL also {})", input.also.join(", ")) };
+            let _ = writeln!(text, "   input    {} from step `{}`{table}{also}", input.alias, input.step);
+        }
+        for need in step.needs.iter().filter(|need| step.inputs.iter().all(|input| input.step != **need)) {
+            let _ = writeln!(text, "   after    {need}");
+        }
+        let grants = step.grants.words();
+        let may = if grants.is_empty() { "nothing outside the session".to_owned() } else { grants.join("; ") };
+        let _ = writeln!(text, "   may      {may}");
+        let _ = writeln!(text, "   config   {}", serde_json::to_string(&step.masked_config).unwrap_or_default());
+    }
+    text
+}

@@ -1,0 +1,105 @@
+//! What `run`, `plan` and `validate` share: from a pipeline file on disk to a checked plan.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use osiris::connections::{self, Connections};
+use osiris::drivers::{Catalog, Driver};
+use osiris::error::Report;
+use osiris::params::{self, Environment};
+use osiris::pipeline::{self, Pipeline};
+use osiris::plan::{Plan, Surroundings, plan};
+use osiris::run::targets;
+use osiris::session::Base;
+use sha2::{Digest, Sha256};
+
+/// Which pipeline, with which values, where.
+#[derive(Debug, clap::Args)]
+pub struct PipelineArguments {
+    /// The pipeline's YAML file
+    pub pipeline: PathBuf,
+    /// Set a parameter, over the profile's, $OSIRIS_PARAM_<NAME>'s and the default value
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
+    pub params: Vec<(String, String)>,
+    /// Use one of the pipeline's profiles
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    #[command(flatten)]
+    pub place: PlaceArguments,
+}
+
+/// Where paths begin and drivers lie.
+#[derive(Debug, clap::Args)]
+pub struct PlaceArguments {
+    /// The folder that paths are relative to and that no step leaves [default: the pipeline's folder]
+    #[arg(long, value_name = "DIR")]
+    pub base: Option<PathBuf>,
+    /// Look for drivers here too, before $OSIRIS_DRIVERS and `drivers` in the base folder
+    #[arg(long, value_name = "DIR")]
+    pub drivers: Vec<PathBuf>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// A pipeline that was read and planned.
+pub struct Prepared {
+    pub plan: Plan,
+    pub base: Base,
+    /// The pipeline file's digest, in hexadecimal.
+    pub sha256: String,
+}
+
+/// Reads, checks and plans the pipeline.
+///
+/// # Errors
+/// For everything that is wrong with the user's input, before anything runs.
+pub fn prepare(arguments: &PipelineArguments) -> anyhow::Result<Prepared> {
+    let file = arguments.pipeline.display().to_string();
+    let text = fs::read_to_string(&arguments.pipeline).map_err(|error| {
+        Report::input(format!("cannot read pipeline `{file}`: {error}")).hint("check the path of the pipeline's YAML file")
+    })?;
+    let pipeline = pipeline::parse(&text, &file)?;
+    let folder = arguments.pipeline.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let base = Base::open(arguments.place.base.as_deref().unwrap_or(folder))?;
+    let environment: Environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    let params = params::resolve(&pipeline, &arguments.params, arguments.profile.as_deref(), &environment)?;
+    let plan = plan(
+        &pipeline,
+        &Surroundings {
+            params: &params,
+            connections: &read_connections(&base)?,
+            environment: &environment,
+            drivers: &find_drivers(&pipeline, &Catalog::new(&arguments.place.drivers, &base.path))?,
+            base: &base.path,
+        },
+    )?;
+    targets::check(&base, &plan.steps)?;
+    let sha256 = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Prepared { plan, base, sha256 })
+}
+
+fn read_connections(base: &Base) -> anyhow::Result<Connections> {
+    match base.dir.read_to_string(connections::FILE) {
+        Ok(text) => Ok(connections::parse(&text, connections::FILE)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Connections::default()),
+        Err(error) => Err(Report::input(format!("cannot read `{}`: {error}", connections::FILE)).into()),
+    }
+}
+
+fn find_drivers(pipeline: &Pipeline, catalog: &Catalog) -> anyhow::Result<BTreeMap<String, Driver>> {
+    let mut drivers = BTreeMap::new();
+    for step in &pipeline.steps {
+        if !drivers.contains_key(&step.component) {
+            let driver = catalog.find(&step.component).map_err(|error| match error.downcast::<Report>() {
+                Ok(report) => Report { message: format!("step `{}` (line {}): {}", step.id, step.line, report.message), ..report }.into(),
+                Err(error) => error,
+            })?;
+            drivers.insert(step.component.clone(), driver);
+        }
+    }
+    Ok(drivers)
+}

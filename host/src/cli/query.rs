@@ -1,0 +1,71 @@
+//! `osiris query`: a SELECT over what a step made, run in a confined process like a step's own.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use osiris::error::{Report, listed, nearest};
+use osiris::job::JobInput;
+use osiris::session::{self, Base, StepRecord};
+use osiris::step::look::{Format, Look};
+
+use super::print;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  osiris query latest extract-flights 'select * from main limit 5'\n  \
+                        osiris query latest summary 'select count(*) from \"by-carrier\"' --format csv")]
+pub struct Arguments {
+    /// A session's id, the end of it, or `latest`
+    session: String,
+    /// The step whose tables are read
+    step: String,
+    /// One SELECT; the step's tables have their own names, and `main` also the step's id
+    #[arg(default_value = "select * from main limit 20")]
+    sql: String,
+    /// The base folder that the sessions lie in
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    base: PathBuf,
+    /// How rows are printed
+    #[arg(long, value_enum, default_value = "table")]
+    format: PrintFormat,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum PrintFormat {
+    /// For people
+    Table,
+    /// Comma-separated, with a header
+    Csv,
+    /// One JSON object a line
+    Json,
+}
+
+pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let base = Base::open(&arguments.base)?;
+    let found = session::find(&base, &arguments.session)?;
+    let manifest = found.manifest.ok_or_else(|| Report::input(format!("session `{}` has no readable manifest", found.id)))?;
+    let step = manifest.steps.iter().find(|step| step.id == arguments.step).ok_or_else(|| {
+        let known = || manifest.steps.iter().map(|step| step.id.as_str());
+        let near = nearest(&arguments.step, known()).map_or_else(|| "name one of those".to_owned(), |near| format!("did you mean `{near}`?"));
+        Report::input(format!("session `{}` has no step `{}`; its steps: {}", found.id, arguments.step, listed(known()))).hint(near)
+    })?;
+    let Some(file) = &step.duckdb_path else {
+        return Err(Report::input(format!("step `{}` made no tables (status: {})", step.id, step.status)).hint("query a step that succeeded and is no writer").into());
+    };
+    let file = base.path.join(session::FOLDER).join(&found.id).join(file);
+    let look = Look {
+        tables: tables(step, &file),
+        sql: arguments.sql.clone(),
+        format: match arguments.format {
+            PrintFormat::Table => Format::Table,
+            PrintFormat::Csv => Format::Csv,
+            PrintFormat::Json => Format::Json,
+        },
+    };
+    print(&osiris::run::look::look(&look)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tables(step: &StepRecord, file: &std::path::Path) -> Vec<JobInput> {
+    let also = |name: &str| if name == "main" && !step.tables.contains_key(&step.id) { vec![step.id.clone()] } else { Vec::new() };
+    step.tables.keys().map(|name| JobInput { alias: name.clone(), also: also(name), path: file.to_owned(), table: name.clone() }).collect()
+}

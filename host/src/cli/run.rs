@@ -1,0 +1,157 @@
+//! `osiris run`: runs a pipeline, and says what came of it.
+
+use std::process::ExitCode;
+use std::sync::mpsc::{Sender, channel};
+
+use anyhow::Context;
+use osiris::job::{Blame, Limits};
+use osiris::run::process::Heard;
+use osiris::run::{self, Settings, manifest};
+use osiris::session::{Manifest, Session, Status, StepRecord};
+use serde_json::{Value, json};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::prepare::{PipelineArguments, prepare};
+use super::progress::Progress;
+use super::{INTERRUPTED, grouped, print, size, spell_duration, table};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  osiris run pipeline.yaml\n  osiris run pipeline.yaml --param day=2026-01-31 --profile prod\n  \
+                        osiris run pipeline.yaml --json | jq .status")]
+pub struct Arguments {
+    #[command(flatten)]
+    pipeline: PipelineArguments,
+    /// Run up to N independent steps at once [default: the number of CPUs, 4 at most]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: Option<u16>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+    /// End a step that runs longer
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    step_timeout: u64,
+    /// Memory of a step's DuckDB; beyond it DuckDB spills to disk
+    #[arg(long, value_name = "SIZE", default_value = "2GB", value_parser = size::parse)]
+    engine_memory: u64,
+    /// Memory of a step's driver
+    #[arg(long, value_name = "SIZE", default_value = "512MB", value_parser = size::parse)]
+    guest_memory: u64,
+    /// Disk space that a step may spill to
+    #[arg(long, value_name = "SIZE", default_value = "100GB", value_parser = size::parse)]
+    spill: u64,
+    /// Refuse to run where the kernel cannot confine step processes fully
+    #[arg(long)]
+    require_sandbox: bool,
+    /// Leave the operating system's confinement off, to test the layers above it
+    #[arg(long, hide = true)]
+    unconfined: bool,
+}
+
+impl Arguments {
+    fn settings(&self) -> Settings {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        Settings {
+            jobs: self.jobs.map_or(cpus.min(4), usize::from),
+            limits: Limits {
+                wall_seconds: self.step_timeout,
+                guest_memory_bytes: self.guest_memory,
+                engine_memory_bytes: self.engine_memory,
+                spill_bytes: self.spill,
+                threads: u32::try_from(cpus).unwrap_or(1),
+            },
+            require_confinement: self.require_sandbox,
+            confine: !self.unconfined,
+        }
+    }
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let prepared = prepare(&arguments.pipeline)?;
+    let plan = &prepared.plan;
+    let secrets = plan.steps.iter().flat_map(|step| step.secrets.iter().cloned()).collect();
+    let mut progress = Progress::new(plan.steps.iter().map(|step| step.id.as_str()));
+    let session = Session::create(&prepared.base, secrets)?;
+    let path = arguments.pipeline.pipeline.display().to_string();
+    let record = manifest(plan, &session.id, &path, &prepared.sha256, arguments.pipeline.profile.as_deref());
+    let (say, heard) = channel();
+    forward_signals(say.clone())?;
+    let outcome = run::run(plan, &prepared.base, &session, &arguments.settings(), record, (say, heard), &mut progress);
+    let session_path = session.path.display().to_string();
+    session.close();
+    let manifest = outcome?;
+    if arguments.json {
+        print(&serde_json::to_string_pretty(&as_json(&manifest, &session_path))?);
+    } else {
+        print(&in_words(&manifest, &session_path));
+    }
+    for step in &manifest.steps {
+        explain(step);
+    }
+    Ok(match manifest.status {
+        Status::Success => ExitCode::SUCCESS,
+        Status::Interrupted => ExitCode::from(INTERRUPTED),
+        _ => ExitCode::FAILURE,
+    })
+}
+
+/// Tells the run of Ctrl-C and its like.
+fn forward_signals(say: Sender<Heard>) -> anyhow::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot listen for signals")?;
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if say.send(Heard::Signal).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+fn as_json(manifest: &Manifest, session_path: &str) -> Value {
+    let steps: Vec<Value> = manifest
+        .steps
+        .iter()
+        .map(|step| {
+            json!({
+                "id": step.id, "component": step.component, "status": step.status, "rows": step.rows, "table": step.table,
+                "tables": step.tables, "duckdb_path": step.duckdb_path, "duration_ms": step.duration_ms, "error": step.error,
+            })
+        })
+        .collect();
+    json!({"session_id": manifest.session_id, "session_path": session_path, "status": manifest.status, "duration_ms": manifest.duration_ms, "steps": steps})
+}
+
+fn in_words(manifest: &Manifest, session_path: &str) -> String {
+    let mut steps = table(&["step", "driver", "status", "rows", "time"]);
+    for step in &manifest.steps {
+        steps.add_row([
+            step.id.clone(),
+            format!("{}@{}", step.driver.name, step.driver.version),
+            step.status.to_string(),
+            step.rows.map_or_else(String::new, grouped),
+            step.duration_ms.map_or_else(String::new, spell_duration),
+        ]);
+    }
+    for column in [3, 4] {
+        if let Some(column) = steps.column_mut(column) {
+            column.set_cell_alignment(comfy_table::CellAlignment::Right);
+        }
+    }
+    let took = spell_duration(manifest.duration_ms.unwrap_or_default());
+    format!("\n{steps}\n\npipeline `{}`: {} in {took}\nsession {session_path}\n", manifest.pipeline, manifest.status)
+}
+
+/// Says why a step failed: what, whose fault, and the cure.
+fn explain(step: &StepRecord) {
+    let Some(error) = &step.error else { return };
+    let whose = match error.blame {
+        Blame::User => "yours to cure",
+        Blame::Driver => "the driver's fault",
+        Blame::Host => "a fault of Osiris or this machine",
+    };
+    eprintln!("\nerror: step `{}` (driver `{}@{}`) failed: {}", step.id, step.driver.name, step.driver.version, error.message);
+    if let Some(hint) = &error.hint {
+        eprintln!("hint: {hint}");
+    }
+    eprintln!("note: {whose} ({})", error.kind);
+}

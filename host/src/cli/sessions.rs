@@ -1,0 +1,172 @@
+//! `osiris sessions`: what ran, when, how long, how many rows; and how to be rid of it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use osiris::error::Report;
+use osiris::session::{self, Base, Manifest, Summary};
+use serde_json::{Value, json};
+
+use super::{grouped, print, size, spell_duration, table};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// List the sessions, the newest last
+    List(List),
+    /// Show one session's steps
+    Show(Show),
+    /// Remove old sessions; never one that is running
+    Gc(Gc),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Place {
+    /// The base folder that the sessions lie in
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    base: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct List {
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Show {
+    /// A session's id, the end of it, or `latest`
+    #[arg(default_value = "latest")]
+    session: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(id = "which", required = true, multiple = true, args = ["keep", "older_than"])]
+#[command(after_help = "Examples:\n  osiris sessions gc --keep 10\n  osiris sessions gc --older-than 7d --dry-run")]
+pub struct Gc {
+    /// Keep the newest N
+    #[arg(long, value_name = "N")]
+    keep: Option<usize>,
+    /// Remove only what ended longer ago than this: 30m, 12h, 7d
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    older_than: Option<Duration>,
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no age; write for example 30m, 12h or 7d");
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+pub fn sessions(verb: &Verb) -> anyhow::Result<ExitCode> {
+    match verb {
+        Verb::List(list) => {
+            let sessions = session::list(&Base::open(&list.place.base)?)?;
+            print(&listing(&sessions, list.place.json)?);
+        }
+        Verb::Show(arguments) => show(arguments)?,
+        Verb::Gc(gc) => {
+            let removed = session::collect(&Base::open(&gc.place.base)?, gc.keep, gc.older_than, gc.dry_run)?;
+            if gc.place.json {
+                print(&json!({"removed": removed.iter().map(|session| &session.id).collect::<Vec<_>>(), "dry_run": gc.dry_run}).to_string());
+            } else {
+                let bytes = size::spell(removed.iter().map(|session| session.bytes).sum());
+                let verb = if gc.dry_run { "would remove" } else { "removed" };
+                print(&format!("{verb} {} sessions, {bytes}", removed.len()));
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rows(manifest: &Manifest) -> u64 {
+    manifest.steps.iter().filter_map(|step| step.rows).sum()
+}
+
+fn listing(sessions: &[Summary], json: bool) -> anyhow::Result<String> {
+    if json {
+        let all: Vec<Value> = sessions
+            .iter()
+            .map(|session| {
+                let manifest = session.manifest.as_ref();
+                json!({
+                    "session_id": session.id, "status": session.status(), "bytes": session.bytes,
+                    "pipeline": manifest.map(|manifest| &manifest.pipeline), "started_at": manifest.map(|manifest| &manifest.started_at),
+                    "duration_ms": manifest.and_then(|manifest| manifest.duration_ms), "rows": manifest.map(rows),
+                })
+            })
+            .collect();
+        return Ok(serde_json::to_string_pretty(&all)?);
+    }
+    if sessions.is_empty() {
+        return Ok("no sessions yet".to_owned());
+    }
+    let mut shown = table(&["session", "pipeline", "status", "started", "took", "steps", "rows", "size"]);
+    for session in sessions {
+        let manifest = session.manifest.as_ref();
+        shown.add_row([
+            session.id.clone(),
+            manifest.map_or_else(|| "?".to_owned(), |manifest| manifest.pipeline.clone()),
+            session.status().to_string(),
+            manifest.map_or_else(String::new, |manifest| manifest.started_at.get(..19).unwrap_or_default().replace('T', " ")),
+            manifest.and_then(|manifest| manifest.duration_ms).map_or_else(String::new, spell_duration),
+            manifest.map_or_else(String::new, |manifest| manifest.steps.len().to_string()),
+            manifest.map_or_else(String::new, |manifest| grouped(rows(manifest))),
+            size::spell(session.bytes),
+        ]);
+    }
+    Ok(shown.to_string())
+}
+
+fn show(arguments: &Show) -> anyhow::Result<()> {
+    let base = Base::open(&arguments.place.base)?;
+    let found = session::find(&base, &arguments.session)?;
+    let manifest = found.manifest.as_ref().ok_or_else(|| {
+        Report::input(format!("session `{}` has no readable manifest", found.id)).hint("it ended before its first step; `osiris sessions gc` removes it")
+    })?;
+    if arguments.place.json {
+        print(&serde_json::to_string_pretty(manifest).context("cannot write the manifest as JSON")?);
+        return Ok(());
+    }
+    let mut steps = table(&["step", "driver", "status", "rows", "time", "output"]);
+    for step in &manifest.steps {
+        steps.add_row([
+            step.id.clone(),
+            format!("{}@{}", step.driver.name, step.driver.version),
+            step.status.to_string(),
+            step.rows.map_or_else(String::new, grouped),
+            step.duration_ms.map_or_else(String::new, spell_duration),
+            step.duckdb_path.clone().unwrap_or_default(),
+        ]);
+    }
+    let took = manifest.duration_ms.map_or_else(String::new, |took| format!(" in {}", spell_duration(took)));
+    let path = base.path.join(session::FOLDER).join(&found.id);
+    let mut text = format!(
+        "session   {}\npipeline  {} ({})\nstatus    {}{took}\nstarted   {}\nfolder    {}, {}\n\n{steps}",
+        found.id, manifest.pipeline, manifest.pipeline_path, manifest.status, manifest.started_at, path.display(), size::spell(found.bytes)
+    );
+    for (step, error) in manifest.steps.iter().filter_map(|step| Some((step, step.error.as_ref()?))) {
+        text.push_str(&format!("\n\nstep `{}`: {}", step.id, error.message));
+    }
+    print(&text);
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! The process behind `osiris query`: one SELECT over a step's file, confined like a step.
+//!
+//! A step's file is as untrusted as the driver that made it, so the host never opens one itself.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use duckdb::arrow::array::make_array;
+use duckdb::arrow::array::cast::AsArray;
+use serde::{Deserialize, Serialize};
+
+use super::confine::{Reach, confine};
+use crate::engine::{Engine, EngineError, Furnishing, Warm};
+use crate::job::{JobInput, Limits};
+
+/// What to look at; written to the process's stdin as one JSON object.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Look {
+    pub tables: Vec<JobInput>,
+    pub sql: String,
+    pub format: Format,
+}
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    Table,
+    Csv,
+    Json,
+}
+
+/// A look needs little; what it cannot do within this belongs into a pipeline.
+const LIMITS: Limits =
+    Limits { wall_seconds: 3600, guest_memory_bytes: 0, engine_memory_bytes: 1 << 30, spill_bytes: 0, threads: 2 };
+
+/// The most rows that a table for people shows.
+const MAX_TABLE_ROWS: usize = 10_000;
+
+/// Runs the hidden command `osiris look`: the rows go to stdout, an error to stderr.
+pub fn main() -> ExitCode {
+    match look() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn look() -> anyhow::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    let warm = Warm::open()?;
+    let look: Look = serde_json::from_reader(std::io::stdin().lock()).context("cannot understand what to look at")?;
+    confine(&Reach { read: look.tables.iter().map(|table| table.path.as_path()).collect(), ..Reach::default() })?;
+    let engine = warm.furnish(&Furnishing { inputs: &look.tables, output: None, spill: Path::new(""), files: Vec::new(), limits: LIMITS })?;
+    print_rows(&engine, &look)
+}
+
+fn print_rows(engine: &Engine, look: &Look) -> anyhow::Result<()> {
+    // Checked alone first, so that an error speaks of the user's statement and not of what is put around it.
+    let names = engine.column_names(&look.sql)?;
+    let from = format!("({}\n)", look.sql.trim_end().trim_end_matches(';'));
+    let wrapped = match look.format {
+        Format::Json => format!("SELECT CAST(to_json(osiris_row) AS VARCHAR) FROM {from} AS osiris_row"),
+        Format::Table | Format::Csv => format!("SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {from}"),
+    };
+    let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
+    match look.format {
+        Format::Json => each_row(engine, &wrapped, |row| Ok(writeln!(stdout, "{}", row[0].unwrap_or("null"))?))?,
+        Format::Csv => {
+            let header: Vec<Option<&str>> = names.iter().map(|name| Some(name.as_str())).collect();
+            writeln!(stdout, "{}", csv_line(&header))?;
+            each_row(engine, &wrapped, |row| Ok(writeln!(stdout, "{}", csv_line(row))?))?;
+        }
+        Format::Table => {
+            let mut table = comfy_table::Table::new();
+            table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY).set_header(names.iter().map(|name| printable(name)));
+            let mut rows = 0_usize;
+            each_row(engine, &wrapped, |row| {
+                rows += 1;
+                if rows <= MAX_TABLE_ROWS {
+                    table.add_row(row.iter().map(|value| printable(value.unwrap_or("NULL"))));
+                }
+                Ok(())
+            })?;
+            let hidden = if rows > MAX_TABLE_ROWS { format!(", the first {MAX_TABLE_ROWS} shown") } else { String::new() };
+            writeln!(stdout, "{table}\n{rows} row{}{hidden}", if rows == 1 { "" } else { "s" })?;
+        }
+    }
+    Ok(stdout.flush()?)
+}
+
+/// Calls `visit` with each row of a SELECT whose columns are all text.
+fn each_row(engine: &Engine, select: &str, mut visit: impl FnMut(&[Option<&str>]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut query = engine.query(select)?;
+    while let Some(batch) = query.next().map_err(|error: EngineError| anyhow::anyhow!(error))? {
+        let columns: Vec<_> = batch.child_data().iter().cloned().map(make_array).collect();
+        let texts: Vec<_> = columns.iter().map(|column| column.as_string::<i32>()).collect();
+        for row in 0..batch.len() {
+            let values: Vec<Option<&str>> = texts.iter().map(|text| duckdb::arrow::array::Array::is_valid(text, row).then(|| text.value(row))).collect();
+            visit(&values)?;
+        }
+    }
+    Ok(())
+}
+
+/// Data is anyone's: what could steer a terminal is shown, not sent.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+fn csv_line(values: &[Option<&str>]) -> String {
+    let field = |value: &Option<&str>| match value {
+        Some(text) if text.is_empty() || text.contains([',', '"', '\n', '\r']) => format!("\"{}\"", text.replace('"', "\"\"")),
+        Some(text) => (*text).to_owned(),
+        None => String::new(),
+    };
+    values.iter().map(field).collect::<Vec<_>>().join(",")
+}
