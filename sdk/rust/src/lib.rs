@@ -1,0 +1,48 @@
+//! Write an Osiris driver in Rust: implement one trait, export it, build for `wasm32-wasip2`.
+//!
+//! ```ignore
+//! use osiris_sdk::{Inputs, Output, Processor, Result, sql};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Config { limit: u64 }
+//!
+//! struct Head;
+//!
+//! impl Processor for Head {
+//!     type Config = Config;
+//!     fn transform(config: Config, inputs: Inputs, output: Output) -> Result<()> {
+//!         let input = inputs.only()?;
+//!         sql::create_table(&output, "main", &format!("from {} limit {}", input.sql_name(), config.limit))?;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! osiris_sdk::export!(Head: processor);
+//! ```
+//!
+//! Three ways to move data, fastest first: [`sql`] (nothing crosses the boundary), columns
+//! ([`Input::read`], [`Array`]), and rows ([`Batch::rows`], [`RowWriter`]) for small things.
+
+mod array;
+#[cfg(feature = "arrow")]
+mod arrow;
+mod batch;
+pub mod bindings;
+pub mod context;
+mod driver;
+mod error;
+pub mod files;
+mod rows;
+pub mod sql;
+mod tables;
+
+pub use array::{Array, Builder, ListBuilder, StructBuilder, Value};
+pub use batch::{Batch, Booleans, Column, Lists, Primitive, Schema, Strings};
+pub use bindings::osiris::driver::arrow::{Batch as RawBatch, Field, Node};
+pub use bindings::osiris::driver::errors::ErrorKind;
+pub use driver::{Extractor, Inputs, Processor, Writer};
+#[doc(hidden)]
+pub use driver::{extract, load, transform};
+pub use error::{Error, Result};
+pub use rows::{Cell, FromCell, Row, RowWriter, Type};
+pub use tables::{Input, Output, Reader, TableWriter};

@@ -1,0 +1,368 @@
+//! Columns as the host gives them, read in place: typed slices, strings, nulls, lists, structs.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::rc::Rc;
+
+use crate::{Array, Error, Field, Node, RawBatch, Result, Row};
+
+/// A table's shape: fields in pre-order, each parent directly before its children.
+#[derive(Debug, Clone)]
+pub struct Schema {
+    fields: Vec<Field>,
+    /// Where each top-level column begins in `fields`.
+    columns: Vec<usize>,
+}
+
+impl Schema {
+    pub fn new(fields: Vec<Field>) -> Self {
+        let mut columns = Vec::new();
+        let mut next = 0;
+        while next < fields.len() {
+            columns.push(next);
+            next = subtree_end(&fields, next);
+        }
+        Self { fields, columns }
+    }
+
+    /// All fields, nested ones included.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// The table's columns.
+    pub fn columns(&self) -> impl ExactSizeIterator<Item = &Field> {
+        self.columns.iter().map(|&place| &self.fields[place])
+    }
+
+    /// Where the fields of a column lie among all fields.
+    pub fn span(&self, column: usize) -> Range<usize> {
+        let end = self.columns.get(column + 1).copied().unwrap_or(self.fields.len());
+        self.columns[column]..end
+    }
+
+    /// The column's place.
+    ///
+    /// # Errors
+    /// `not-found`, naming the columns there are.
+    pub fn find(&self, name: &str) -> Result<usize> {
+        self.columns().position(|field| field.name == name).ok_or_else(|| {
+            let known: Vec<String> = self.columns().map(|field| format!("`{}`", field.name)).collect();
+            Error::not_found(format!("there is no column `{name}`; there are: {}", known.join(", ")))
+        })
+    }
+}
+
+/// Where the field at `start` and all below it end.
+fn subtree_end(fields: &[Field], start: usize) -> usize {
+    let mut end = start + 1;
+    for _ in 0..fields.get(start).map_or(0, |field| field.children) {
+        end = subtree_end(fields, end);
+    }
+    end.min(fields.len())
+}
+
+/// Some rows of a table, column by column.
+#[derive(Debug)]
+pub struct Batch {
+    schema: Rc<Schema>,
+    raw: RawBatch,
+}
+
+impl Batch {
+    pub fn new(schema: Rc<Schema>, raw: RawBatch) -> Self {
+        Self { schema, raw }
+    }
+
+    /// A batch of columns made by the driver.
+    ///
+    /// # Errors
+    /// `internal`, when the columns are of unequal length.
+    pub fn from_columns(columns: Vec<(&str, Array)>) -> Result<Self> {
+        let rows = columns.first().map_or(0, |(_, column)| column.len());
+        if let Some((name, column)) = columns.iter().find(|(_, column)| column.len() != rows) {
+            return Err(Error::internal(format!("column `{name}` has {} values where the first has {rows}", column.len())));
+        }
+        let (mut fields, mut nodes) = (Vec::new(), Vec::new());
+        for (name, column) in columns {
+            let (column_fields, column_nodes) = column.into_parts(name);
+            fields.extend(column_fields);
+            nodes.extend(column_nodes);
+        }
+        Ok(Self { schema: Rc::new(Schema::new(fields)), raw: RawBatch { rows: rows as u64, nodes } })
+    }
+
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    pub fn rows(&self) -> usize {
+        self.raw.rows as usize
+    }
+
+    pub fn raw(&self) -> &RawBatch {
+        &self.raw
+    }
+
+    pub fn into_raw(self) -> RawBatch {
+        self.raw
+    }
+
+    /// A column by name.
+    ///
+    /// # Errors
+    /// `not-found`, naming the columns there are.
+    pub fn column(&self, name: &str) -> Result<Column<'_>> {
+        Ok(self.column_at(self.schema.find(name)?))
+    }
+
+    /// A column by place.
+    pub fn column_at(&self, place: usize) -> Column<'_> {
+        let span = self.schema.span(place);
+        Column { fields: &self.schema.fields[span.clone()], nodes: &self.raw.nodes[span] }
+    }
+
+    /// The rows one by one: for small things, since each value is looked up.
+    pub fn each_row(&self) -> impl Iterator<Item = Row<'_>> {
+        (0..self.rows()).map(|row| Row::new(self, row))
+    }
+}
+
+/// One column of a batch, or a nested part of one.
+#[derive(Debug, Clone, Copy)]
+pub struct Column<'a> {
+    fields: &'a [Field],
+    nodes: &'a [Node],
+}
+
+/// A type whose values lie side by side in one buffer.
+pub trait Primitive: bytemuck::Pod + Default {
+    /// The format that a new column of it has.
+    const FORMAT: &'static str;
+    /// Whether a column of `format` has values of this layout.
+    fn fits(format: &str) -> bool;
+}
+
+macro_rules! primitive {
+    ($($kind:ty, $format:literal, $($fits:literal),+;)*) => {$(
+        impl Primitive for $kind {
+            const FORMAT: &'static str = $format;
+            fn fits(format: &str) -> bool {
+                matches!(format.split(':').next().unwrap_or_default(), $($fits)|+)
+            }
+        }
+    )*};
+}
+
+primitive! {
+    i8, "c", "c";
+    u8, "C", "C";
+    i16, "s", "s";
+    u16, "S", "S";
+    i32, "i", "i", "tdD", "tts", "ttm", "tiM";
+    u32, "I", "I";
+    i64, "l", "l", "tdm", "ttu", "ttn", "tss", "tsm", "tsu", "tsn", "tDs", "tDm", "tDu", "tDn";
+    u64, "L", "L";
+    f32, "f", "f";
+    f64, "g", "g";
+    i128, "d:38,0", "d";
+}
+
+impl<'a> Column<'a> {
+    pub fn field(&self) -> &'a Field {
+        &self.fields[0]
+    }
+
+    /// The column's fields and nodes in pre-order.
+    pub fn parts(&self) -> (&'a [Field], &'a [Node]) {
+        (self.fields, self.nodes)
+    }
+
+    pub fn len(&self) -> usize {
+        self.nodes[0].length as usize
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn null_count(&self) -> usize {
+        self.nodes[0].null_count as usize
+    }
+
+    pub fn is_null(&self, row: usize) -> bool {
+        self.field().format == "n" || (self.null_count() > 0 && !self.buffer(0).is_ok_and(|bits| bit(bits, row)))
+    }
+
+    fn buffer(&self, number: usize) -> Result<&'a [u8]> {
+        self.nodes[0].buffers.get(number).map(Vec::as_slice).ok_or_else(|| self.wrong("more buffers"))
+    }
+
+    fn wrong(&self, wanted: &str) -> Error {
+        let field = self.field();
+        Error::data(format!("column `{}` has format `{}`, where {wanted} was expected", field.name, field.format))
+    }
+
+    /// Numbers, dates, times, timestamps, intervals and decimals as they lie in memory: `&[i64]` and its like. What
+    /// stands at the place of a null is arbitrary.
+    ///
+    /// # Errors
+    /// `data`, when the column has another type.
+    pub fn values<T: Primitive>(&self) -> Result<Cow<'a, [T]>> {
+        if !T::fits(&self.field().format) {
+            return Err(self.wrong(T::FORMAT));
+        }
+        in_place(self.buffer(1)?).ok_or_else(|| self.wrong(T::FORMAT))
+    }
+
+    /// Text.
+    ///
+    /// # Errors
+    /// `data`, when the column is no text.
+    pub fn strings(&self) -> Result<Strings<'a>> {
+        if self.field().format != "u" {
+            return Err(self.wrong("text"));
+        }
+        Ok(Strings { column: *self, offsets: self.offsets()?, bytes: self.buffer(2)? })
+    }
+
+    /// The bytes of a value of text or of a BLOB; `None` for a null.
+    ///
+    /// # Errors
+    /// `data`, when the column is neither.
+    pub fn bytes(&self, row: usize) -> Result<Option<&'a [u8]>> {
+        if !matches!(self.field().format.as_str(), "u" | "z") {
+            return Err(self.wrong("text or bytes"));
+        }
+        if self.is_null(row) {
+            return Ok(None);
+        }
+        let range = slot(&self.offsets()?, row).ok_or_else(|| self.wrong("a value in that row"))?;
+        Ok(self.buffer(2)?.get(range))
+    }
+
+    /// Truth values.
+    ///
+    /// # Errors
+    /// `data`, when the column is no BOOLEAN.
+    pub fn booleans(&self) -> Result<Booleans<'a>> {
+        let field = self.field();
+        let eight = field.metadata.iter().any(|(name, value)| name == "ARROW:extension:name" && value == "arrow.bool8");
+        match field.format.as_str() {
+            "b" => Ok(Booleans { column: *self, bytes: self.buffer(1)?, packed: true }),
+            "c" if eight => Ok(Booleans { column: *self, bytes: self.buffer(1)?, packed: false }),
+            _ => Err(self.wrong("a boolean")),
+        }
+    }
+
+    /// Lists, or maps as lists of key-value structs.
+    ///
+    /// # Errors
+    /// `data`, when the column is neither.
+    pub fn lists(&self) -> Result<Lists<'a>> {
+        if !matches!(self.field().format.as_str(), "+l" | "+m") {
+            return Err(self.wrong("a list"));
+        }
+        Ok(Lists { column: *self, offsets: self.offsets()?, values: self.children().next().ok_or_else(|| self.wrong("a list"))? })
+    }
+
+    /// The direct parts of a nested column: a struct's members, a list's values.
+    pub fn children(&self) -> impl Iterator<Item = Column<'a>> {
+        let (fields, nodes) = (self.fields, self.nodes);
+        let mut next = 1;
+        (0..fields[0].children).map(move |_| {
+            let span = next..subtree_end(fields, next);
+            next = span.end;
+            Column { fields: &fields[span.clone()], nodes: &nodes[span] }
+        })
+    }
+
+    /// A struct's member.
+    ///
+    /// # Errors
+    /// `not-found`, when there is none of that name.
+    pub fn child(&self, name: &str) -> Result<Column<'a>> {
+        self.children().find(|child| child.field().name == name).ok_or_else(|| {
+            Error::not_found(format!("column `{}` has no member `{name}`", self.field().name))
+        })
+    }
+
+    fn offsets(&self) -> Result<Cow<'a, [i32]>> {
+        in_place(self.buffer(1)?).ok_or_else(|| self.wrong("32-bit offsets"))
+    }
+}
+
+/// Bytes as values: borrowed where they are aligned, as an allocator's buffers are, else copied.
+fn in_place<T: bytemuck::Pod>(bytes: &[u8]) -> Option<Cow<'_, [T]>> {
+    match bytemuck::try_cast_slice(bytes) {
+        Ok(values) => Some(Cow::Borrowed(values)),
+        Err(bytemuck::PodCastError::TargetAlignmentGreaterAndInputNotAligned) => Some(Cow::Owned(bytemuck::allocation::pod_collect_to_vec(bytes))),
+        Err(_) => None,
+    }
+}
+
+fn bit(bits: &[u8], place: usize) -> bool {
+    bits.get(place / 8).is_some_and(|byte| byte >> (place % 8) & 1 == 1)
+}
+
+fn slot(offsets: &[i32], row: usize) -> Option<Range<usize>> {
+    let (start, end) = (offsets.get(row)?, offsets.get(row + 1)?);
+    Some(usize::try_from(*start).ok()?..usize::try_from(*end).ok()?)
+}
+
+/// A column of text.
+#[derive(Debug)]
+pub struct Strings<'a> {
+    column: Column<'a>,
+    offsets: Cow<'a, [i32]>,
+    bytes: &'a [u8],
+}
+
+impl<'a> Strings<'a> {
+    /// The value in a row; `None` for a null.
+    pub fn get(&self, row: usize) -> Option<&'a str> {
+        if self.column.is_null(row) {
+            return None;
+        }
+        let bytes = self.bytes.get(slot(&self.offsets, row)?)?;
+        std::str::from_utf8(bytes).ok()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Option<&'a str>> {
+        (0..self.column.len()).map(|row| self.get(row))
+    }
+}
+
+/// A column of truth values.
+#[derive(Debug)]
+pub struct Booleans<'a> {
+    column: Column<'a>,
+    bytes: &'a [u8],
+    packed: bool,
+}
+
+impl Booleans<'_> {
+    /// The value in a row; `None` for a null.
+    pub fn get(&self, row: usize) -> Option<bool> {
+        if self.column.is_null(row) {
+            return None;
+        }
+        if self.packed { Some(bit(self.bytes, row)) } else { self.bytes.get(row).map(|byte| *byte != 0) }
+    }
+}
+
+/// A column of lists.
+#[derive(Debug)]
+pub struct Lists<'a> {
+    column: Column<'a>,
+    offsets: Cow<'a, [i32]>,
+    /// The values of all lists, one after the other.
+    pub values: Column<'a>,
+}
+
+impl Lists<'_> {
+    /// Where the row's values lie in `values`; `None` for a null.
+    pub fn get(&self, row: usize) -> Option<Range<usize>> {
+        if self.column.is_null(row) { None } else { slot(&self.offsets, row) }
+    }
+}

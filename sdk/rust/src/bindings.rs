@@ -1,0 +1,31 @@
+//! Generated from `wit/`: the imports once, and each kind's export on top of them.
+
+wit_bindgen::generate!({ path: "../../wit", world: "imports" });
+
+macro_rules! kind {
+    ($module:ident, $world:literal, $macro:literal, $path:literal) => {
+        #[doc(hidden)]
+        #[allow(missing_docs)]
+        pub mod $module {
+            wit_bindgen::generate!({
+                path: "../../wit",
+                world: $world,
+                pub_export_macro: true,
+                export_macro_name: $macro,
+                default_bindings_module: $path,
+                with: {
+                    "osiris:driver/errors@0.1.0": crate::bindings::osiris::driver::errors,
+                    "osiris:driver/context@0.1.0": crate::bindings::osiris::driver::context,
+                    "osiris:driver/arrow@0.1.0": crate::bindings::osiris::driver::arrow,
+                    "osiris:driver/tables@0.1.0": crate::bindings::osiris::driver::tables,
+                    "osiris:driver/sql@0.1.0": crate::bindings::osiris::driver::sql,
+                    "osiris:driver/files@0.1.0": crate::bindings::osiris::driver::files,
+                },
+            });
+        }
+    };
+}
+
+kind!(extractor, "extractor", "export_extractor", "osiris_sdk::bindings::extractor");
+kind!(processor, "processor", "export_processor", "osiris_sdk::bindings::processor");
+kind!(writer, "writer", "export_writer", "osiris_sdk::bindings::writer");

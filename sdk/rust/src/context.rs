@@ -1,0 +1,41 @@
+//! The step that a driver works for: its config, and how the driver tells what it is doing.
+
+use serde::de::DeserializeOwned;
+
+use crate::bindings::osiris::driver::context as raw;
+use crate::{Error, Result};
+
+pub use raw::{Level, metric, progress, step_id};
+
+/// The step's config as the driver's own type.
+///
+/// # Errors
+/// `config`, when the type asks for more than the spec's configSchema promises.
+pub fn config<C: DeserializeOwned>() -> Result<C> {
+    serde_json::from_str(&raw::config()).map_err(|error| Error::config(format!("cannot read the step's config: {error}")))
+}
+
+/// Writes a structured line to the session's log.
+pub fn log(level: Level, message: &str, fields: &[(&str, &dyn std::fmt::Display)]) {
+    let fields: Vec<(String, String)> = fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect();
+    raw::log(level, message, &fields);
+}
+
+/// Logs at level info.
+pub fn info(message: &str, fields: &[(&str, &dyn std::fmt::Display)]) {
+    log(Level::Info, message, fields);
+}
+
+/// Logs at level warn; people see it while the pipeline runs.
+pub fn warn(message: &str, fields: &[(&str, &dyn std::fmt::Display)]) {
+    log(Level::Warn, message, fields);
+}
+
+/// Makes a panic say where it happened in the session's log, before it traps.
+pub(crate) fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(String::new, ToString::to_string);
+        let said = panic.payload_as_str().unwrap_or("no message");
+        raw::log(Level::Error, &format!("the driver panicked: {said}"), &[("at".to_owned(), place)]);
+    }));
+}

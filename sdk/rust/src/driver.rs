@@ -1,0 +1,156 @@
+//! The three kinds of driver as traits, and the macro that exports one.
+
+use serde::de::DeserializeOwned;
+
+use crate::bindings::osiris::driver::{errors, tables};
+use crate::{Error, Input, Output, Result, context};
+
+/// Brings rows in from outside.
+pub trait Extractor {
+    /// The step's config, checked against the spec's configSchema before it gets here.
+    type Config: DeserializeOwned;
+
+    /// Fills `output`.
+    ///
+    /// # Errors
+    /// Ends the step; its output is thrown away.
+    fn extract(config: Self::Config, output: Output) -> Result<()>;
+}
+
+/// Turns rows into other rows.
+pub trait Processor {
+    type Config: DeserializeOwned;
+
+    /// Fills `output` from `inputs`.
+    ///
+    /// # Errors
+    /// Ends the step; its output is thrown away.
+    fn transform(config: Self::Config, inputs: Inputs, output: Output) -> Result<()>;
+}
+
+/// Takes rows out.
+pub trait Writer {
+    type Config: DeserializeOwned;
+
+    /// Delivers `inputs`.
+    ///
+    /// # Errors
+    /// Ends the step; files it wrote do not take their targets' place.
+    fn load(config: Self::Config, inputs: Inputs) -> Result<()>;
+}
+
+/// A step's inputs in the pipeline's order.
+#[derive(Debug)]
+pub struct Inputs(Vec<Input>);
+
+impl Inputs {
+    /// The one input of a driver that takes exactly one.
+    ///
+    /// # Errors
+    /// `config`, naming what the step has.
+    pub fn only(&self) -> Result<&Input> {
+        match self.0.as_slice() {
+            [input] => Ok(input),
+            [] => Err(Error::config("the step has no input; name one under `needs` or `inputs`")),
+            many => {
+                let names: Vec<String> = many.iter().map(|input| format!("`{}`", input.alias())).collect();
+                Err(Error::config(format!("the step has {} inputs ({}), but its driver takes one", many.len(), names.join(", "))))
+            }
+        }
+    }
+
+    /// The input called `alias`.
+    pub fn get(&self, alias: &str) -> Option<&Input> {
+        self.0.iter().find(|input| input.alias() == alias)
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, Input> {
+        self.0.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for &'a Inputs {
+    type Item = &'a Input;
+    type IntoIter = std::slice::Iter<'a, Input>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl From<Vec<tables::Input>> for Inputs {
+    fn from(raw: Vec<tables::Input>) -> Self {
+        Self(raw.into_iter().map(Input::from).collect())
+    }
+}
+
+#[doc(hidden)]
+pub fn extract<D: Extractor>(output: tables::Output) -> Result<(), errors::Error> {
+    context::log_panics();
+    Ok(D::extract(context::config()?, output.into())?)
+}
+
+#[doc(hidden)]
+pub fn transform<D: Processor>(inputs: Vec<tables::Input>, output: tables::Output) -> Result<(), errors::Error> {
+    context::log_panics();
+    Ok(D::transform(context::config()?, inputs.into(), output.into())?)
+}
+
+#[doc(hidden)]
+pub fn load<D: Writer>(inputs: Vec<tables::Input>) -> Result<(), errors::Error> {
+    context::log_panics();
+    Ok(D::load(context::config()?, inputs.into())?)
+}
+
+/// Exports a driver: `export!(MyDriver: extractor)`, `processor` or `writer`. Once a crate.
+#[macro_export]
+macro_rules! export {
+    ($driver:ty: extractor) => {
+        const _: () = {
+            struct Component;
+            impl $crate::bindings::extractor::Guest for Component {
+                fn extract(
+                    output: $crate::bindings::osiris::driver::tables::Output,
+                ) -> Result<(), $crate::bindings::osiris::driver::errors::Error> {
+                    $crate::extract::<$driver>(output)
+                }
+            }
+            $crate::bindings::extractor::export_extractor!(Component with_types_in $crate::bindings::extractor);
+        };
+    };
+    ($driver:ty: processor) => {
+        const _: () = {
+            struct Component;
+            impl $crate::bindings::processor::Guest for Component {
+                fn transform(
+                    inputs: Vec<$crate::bindings::osiris::driver::tables::Input>,
+                    output: $crate::bindings::osiris::driver::tables::Output,
+                ) -> Result<(), $crate::bindings::osiris::driver::errors::Error> {
+                    $crate::transform::<$driver>(inputs, output)
+                }
+            }
+            $crate::bindings::processor::export_processor!(Component with_types_in $crate::bindings::processor);
+        };
+    };
+    ($driver:ty: writer) => {
+        const _: () = {
+            struct Component;
+            impl $crate::bindings::writer::Guest for Component {
+                fn load(
+                    inputs: Vec<$crate::bindings::osiris::driver::tables::Input>,
+                ) -> Result<(), $crate::bindings::osiris::driver::errors::Error> {
+                    $crate::load::<$driver>(inputs)
+                }
+            }
+            $crate::bindings::writer::export_writer!(Component with_types_in $crate::bindings::writer);
+        };
+    };
+}

@@ -1,0 +1,85 @@
+//! A driver's errors: what kind, what happened, and when another attempt is worth it.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::bindings::osiris::driver::errors;
+use crate::ErrorKind;
+
+/// Why a driver could not do its work. The kind decides whose it is to cure; see `osiris:driver/errors`.
+#[derive(Debug, Clone)]
+pub struct Error {
+    pub kind: ErrorKind,
+    /// One sentence for a person, in lower case: what was being done, to what, and why it failed.
+    pub message: String,
+    /// How long to wait before another attempt, where the other side said so.
+    pub retry_after: Option<Duration>,
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), retry_after: None }
+    }
+
+    /// The step's configuration is wrong.
+    pub fn config(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Config, message)
+    }
+
+    /// The data is malformed or does not fit its type.
+    pub fn data(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Data, message)
+    }
+
+    /// A file, table or column does not exist.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+
+    /// A fault inside the driver.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    /// Puts what was being done before the message.
+    #[must_use]
+    pub fn context(mut self, doing: impl fmt::Display) -> Self {
+        self.message = format!("{doing}: {}", self.message);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<errors::Error> for Error {
+    fn from(error: errors::Error) -> Self {
+        Self { kind: error.kind, message: error.message, retry_after: error.retry_after_ms.map(Duration::from_millis) }
+    }
+}
+
+impl From<Error> for errors::Error {
+    fn from(error: Error) -> Self {
+        let retry_after_ms = error.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        Self { kind: error.kind, message: error.message, retry_after_ms }
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::data(format!("malformed JSON: {error}"))
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::internal(error.to_string())
+    }
+}

@@ -1,0 +1,41 @@
+//! SQL over the step's inputs, run by the host inside DuckDB: no row crosses the boundary.
+
+use crate::bindings::osiris::driver::sql as raw;
+use crate::{Output, Reader, Result};
+
+/// Creates the table `name` of `output` from the rows of one SELECT; says how many there are.
+///
+/// # Errors
+/// `config` for a wrong statement, `data` for values that do not fit.
+pub fn create_table(output: &Output, name: &str, select: &str) -> Result<u64> {
+    Ok(raw::create_table(output.raw(), name, select)?)
+}
+
+/// Runs one SELECT and reads its rows.
+///
+/// # Errors
+/// As [`create_table`].
+pub fn query(select: &str) -> Result<Reader> {
+    Ok(raw::query(select)?.into())
+}
+
+/// A name as SQL quotes it.
+pub fn quote_name(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as a SQL literal.
+pub fn quote_text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_inside_are_doubled() {
+        assert_eq!(quote_name("a\"b"), "\"a\"\"b\"");
+        assert_eq!(quote_text("it's"), "'it''s'");
+    }
+}

@@ -1,0 +1,23 @@
+"""Shows that the contract alone, without an SDK, carries a table through a Python guest."""
+
+from contextlib import ExitStack
+
+import wit_world
+from wit_world.imports.tables import Input, Output
+
+
+class WitWorld(wit_world.WitWorld):
+    def transform(self, inputs: list[Input], output: Output) -> None:
+        with output, ExitStack() as held:
+            for position, table in enumerate(inputs):
+                held.enter_context(table)
+                pass_through(table, output, "main" if position == 0 else table.alias())
+
+
+def pass_through(table: Input, output: Output, name: str) -> None:
+    """Copies every row of `table` into a new output table."""
+    with table.read(None) as reader:
+        with output.create_table(name, reader.schema()) as writer:
+            while (batch := reader.next()) is not None:
+                writer.append(batch)
+            writer.finish()

@@ -1,0 +1,26 @@
+//! Shows that the contract alone, without the SDK, carries a table through a Rust guest.
+
+wit_bindgen::generate!({ path: "../../../wit", world: "processor" });
+
+struct PassThrough;
+
+impl Guest for PassThrough {
+    fn transform(inputs: Vec<Input>, output: Output) -> Result<(), Error> {
+        for (position, input) in inputs.iter().enumerate() {
+            let reader = input.read(None)?;
+            let writer = output.create_table(&table_name(position, input), &reader.schema())?;
+            while let Some(batch) = reader.next()? {
+                writer.append(&batch)?;
+            }
+            writer.finish()?;
+        }
+        Ok(())
+    }
+}
+
+/// The first input fills `main`; each further one fills a table named after its alias.
+fn table_name(position: usize, input: &Input) -> String {
+    if position == 0 { "main".to_owned() } else { input.alias() }
+}
+
+export!(PassThrough);

@@ -1,0 +1,133 @@
+//! Misbehaves in the way its config names, so that tests can watch the host hold.
+
+mod batches;
+
+use serde::Deserialize;
+
+use osiris::driver::context;
+use osiris::driver::errors::ErrorKind;
+
+wit_bindgen::generate!({ path: "../../../wit", world: "processor" });
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    how: How,
+    /// How many rows `slow` makes.
+    #[serde(default = "ten_million")]
+    rows: u64,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum How {
+    Trap,
+    Error,
+    Loop,
+    HalfTable,
+    Memory,
+    LieRows,
+    BadUtf8,
+    BadOffsets,
+    ShortBuffer,
+    Panic,
+    Exit,
+    Slow,
+}
+
+fn ten_million() -> u64 {
+    10_000_000
+}
+
+struct Misbehave;
+
+impl Guest for Misbehave {
+    fn transform(_inputs: Vec<Input>, output: Output) -> Result<(), Error> {
+        let config: Config = serde_json::from_str(&context::config())
+            .map_err(|why| error(ErrorKind::Config, format!("cannot read the config: {why}")))?;
+        match config.how {
+            How::Trap => trap(),
+            How::Error => Err(error(ErrorKind::Data, "cannot do as asked, as the config asked".to_owned())),
+            How::Loop => spin(),
+            How::HalfTable => half_table(&output),
+            How::Memory => Err(take_memory()),
+            How::LieRows => append_one(&output, &batches::numbers_schema(), &batches::lying_rows()),
+            How::BadUtf8 => append_one(&output, &batches::text_schema(), &batches::bad_utf8()),
+            How::BadOffsets => append_one(&output, &batches::text_schema(), &batches::bad_offsets()),
+            How::ShortBuffer => append_one(&output, &batches::numbers_schema(), &batches::short_buffer()),
+            How::Panic => panic!("the driver panics, as its config asked"),
+            How::Exit => std::process::exit(0),
+            How::Slow => slow(&output, config.rows),
+        }
+    }
+}
+
+fn error(kind: ErrorKind, message: String) -> Error {
+    Error { kind, message, retry_after_ms: None }
+}
+
+#[cfg(target_arch = "wasm32")]
+fn trap() -> ! {
+    core::arch::wasm32::unreachable()
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn trap() -> ! {
+    std::process::abort()
+}
+
+fn spin() -> ! {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+/// Says all is well although its table was never finished.
+fn half_table(output: &Output) -> Result<(), Error> {
+    let writer = output.create_table("main", &batches::numbers_schema())?;
+    writer.append(&batches::numbers(0..1_000, 0))?;
+    drop(writer);
+    Ok(())
+}
+
+/// Takes and touches memory until no more is given.
+fn take_memory() -> Error {
+    const PIECE: usize = 1 << 20;
+    let mut held: Vec<Vec<u8>> = Vec::new();
+    loop {
+        let mut piece = Vec::new();
+        if held.try_reserve(1).is_err() || piece.try_reserve_exact(PIECE).is_err() {
+            let pieces = held.len();
+            drop(held);
+            return error(ErrorKind::Internal, format!("cannot take more memory than {pieces} MiB"));
+        }
+        piece.resize(PIECE, 0xa5);
+        held.push(std::hint::black_box(piece));
+    }
+}
+
+/// Appends one batch; where the host refuses it, that refusal is the driver's own error.
+fn append_one(output: &Output, schema: &batches::Schema, batch: &batches::Batch) -> Result<(), Error> {
+    let writer = output.create_table("main", schema)?;
+    writer.append(batch)?;
+    writer.finish()?;
+    Ok(())
+}
+
+/// Makes rows one small batch at a time, so that a kill can hit in the middle.
+fn slow(output: &Output, rows: u64) -> Result<(), Error> {
+    const BATCH: u64 = 1_000;
+    const ROUNDS_A_VALUE: u32 = 500;
+    let writer = output.create_table("main", &batches::numbers_schema())?;
+    let mut done = 0;
+    while done < rows {
+        let end = rows.min(done + BATCH);
+        writer.append(&batches::numbers(done..end, ROUNDS_A_VALUE))?;
+        done = end;
+        context::progress(done, Some(rows));
+    }
+    writer.finish()?;
+    Ok(())
+}
+
+export!(Misbehave);
