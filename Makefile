@@ -1,0 +1,37 @@
+# Osiris: set-up, build, demo, tests, benchmarks. Each target brings what it needs and says so.
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+OSIRIS := $(CARGO_TARGET_DIR)/release/osiris
+
+.PHONY: build demo test bench lint setup guests bless
+
+setup:
+	@tools/setup-build
+
+# target/release/osiris and target/drivers/*.wasm
+build: setup
+	@tools/build-drivers
+
+demo: build
+	@tools/demo
+
+guests: build
+	@tools/setup-tests
+	@tools/build-guests
+
+# Unit tests of every crate, then the whole program from outside.
+test: guests
+	cargo test --release --quiet --lib --bins -p osiris -p osiris-sdk --features osiris-sdk/arrow
+	cargo test --release --quiet --lib -p filesystem-csv-extractor -p filesystem-csv-writer -p filesystem-parquet-extractor -p filesystem-parquet-writer -p duckdb-processor -p mask-processor
+	.deps/venv/bin/python -m pytest tests/suite
+
+# Accept the errors and outputs that the tests saw as the expected ones.
+bless: guests
+	BLESS=1 .deps/venv/bin/python -m pytest tests/suite
+
+bench: guests
+	.deps/venv/bin/python bench/run.py
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --release --all-targets --workspace -- -D warnings

@@ -1,0 +1,90 @@
+"""What the whole-program tests share: the built program, a fresh project folder, and a way to run pipelines."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import duckdb
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+OSIRIS = TARGET / "release" / "osiris"
+GUESTS = TARGET / "guests"
+DATA = Path(os.environ.get("OSIRIS_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+
+class Project:
+    """A base folder with pipelines, their files and their sessions."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def pipeline(self, steps: list[dict], **more) -> Path:
+        whole = {"oml_version": "0.1.0", "name": "test", "steps": steps} | more
+        return self.write("pipeline.yaml", json.dumps(whole))
+
+    def osiris(self, *arguments, env: dict | None = None, timeout: float = 300) -> subprocess.CompletedProcess:
+        command = [str(OSIRIS), *map(str, arguments)]
+        environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS)}
+        environment |= {name: os.environ[name] for name in ("OSIRIS_CACHE_DIR", "XDG_CACHE_HOME") if name in os.environ}
+        return subprocess.run(
+            command, cwd=self.folder, env=environment | (env or {}), capture_output=True, text=True, timeout=timeout
+        )
+
+    def run(self, steps: list[dict] | None = None, *arguments, expect: int = 0, **more) -> dict:
+        """Runs steps (or pipeline.yaml as it lies) and gives the run's JSON result, stderr under `stderr`."""
+        env = more.pop("env", None)
+        if steps is not None:
+            self.pipeline(steps, **more)
+        done = self.osiris("run", "pipeline.yaml", "--json", *arguments, env=env)
+        assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        result = json.loads(done.stdout) if done.stdout.strip() else {"steps": []}
+        result["stderr"] = done.stderr
+        result["step"] = {step["id"]: step for step in result["steps"]}
+        return result
+
+    def database(self, result: dict, step: str) -> duckdb.DuckDBPyConnection:
+        """Opens what a step made, as any DuckDB client would."""
+        path = Path(result["session_path"]) / "data" / f"{step}.duckdb"
+        return duckdb.connect(str(path), read_only=True)
+
+    def rows(self, result: dict, step: str, sql: str = "from main") -> list[tuple]:
+        with self.database(result, step) as connection:
+            return connection.execute(sql).fetchall()
+
+    def types(self, result: dict, step: str, table: str = "main") -> dict[str, str]:
+        return {row[0]: row[1] for row in self.rows(result, step, f'describe "{table}"')}
+
+    def events(self, result: dict) -> list[dict]:
+        return lines(Path(result["session_path"]) / "logs" / "events.jsonl")
+
+    def metrics(self, result: dict) -> list[dict]:
+        return lines(Path(result["session_path"]) / "logs" / "metrics.jsonl")
+
+    def sql(self, sql: str, id: str = "source") -> dict:
+        """A step that makes a table by SQL alone."""
+        return {"id": id, "component": "duckdb.processor", "needs": [], "config": {"query": sql}}
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def nycflights() -> Path:
+    if not (DATA / "flights.csv.gz").exists():
+        pytest.skip(f"the whole nycflights13 is not in {DATA}; set OSIRIS_TEST_DATA to its folder")
+    return DATA

@@ -1,0 +1,163 @@
+"""What a failing step, a misbehaving driver, Ctrl-C and kill -9 leave behind: nothing half, and the next run works."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import GUESTS, OSIRIS
+
+
+def misbehave(how: str, **config) -> dict:
+    return {"id": "bad", "component": "test.misbehave", "needs": ["source"], "config": {"how": how, **config}}
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "words"),
+    [
+        ("trap", "trap", "trapped"),
+        ("panic", "trap", "trapped"),
+        ("exit", "exit", "called exit(0)"),
+        ("memory", "memory", "asked for more than its"),
+        ("half-table", "contract", "unfinished"),
+        ("error", "data", "cannot do as asked"),
+        ("lie-rows", "data", ""),
+        ("bad-utf8", "data", ""),
+        ("bad-offsets", "data", ""),
+        ("short-buffer", "data", ""),
+    ],
+)
+def test_a_misbehaving_driver_ends_alone(project, how, kind, words):
+    steps = [project.sql("select 1 as a"), misbehave(how), {"id": "sibling", "component": "duckdb.processor", "needs": ["source"], "config": {"query": "from source"}},
+             {"id": "after", "component": "duckdb.processor", "needs": ["bad"], "config": {"query": "from bad"}}]
+    result = project.run(steps, expect=1)
+    error = result["step"]["bad"]["error"]
+    assert error["kind"] == kind and words in error["message"], error
+    assert "test.misbehave" in result["stderr"]
+    assert result["step"]["sibling"]["status"] == "success"
+    assert result["step"]["after"]["status"] == "skipped"
+    assert "after" in result["stderr"] and "skipped" in result["stderr"]
+    session = Path(result["session_path"])
+    assert sorted(path.name for path in (session / "data").iterdir()) == ["sibling.duckdb", "source.duckdb"]
+    assert not (session / "scratch").exists()
+
+
+@pytest.mark.parametrize("how", ["loop", "slow"])
+def test_a_step_is_stopped_at_its_time_limit(project, how):
+    begun = time.monotonic()
+    result = project.run([project.sql("select 1 as a"), misbehave(how, **({"rows": 10**12} if how == "slow" else {}))], "--step-timeout", "1", expect=1)
+    assert result["step"]["bad"]["error"]["kind"] == "timeout"
+    assert result["step"]["bad"]["error"]["blame"] == "driver"
+    assert time.monotonic() - begun < 30
+
+
+def test_a_query_is_stopped_at_the_time_limit_too(project):
+    endless = "with recursive t(i) as (select 1 union all select i + 1 from t) select max(i) as m from t"
+    result = project.run([project.sql(endless)], "--step-timeout", "1", expect=1)
+    assert result["step"]["source"]["error"]["kind"] == "timeout"
+
+
+def test_a_query_beyond_its_memory_says_the_cure(project):
+    greedy = "select list(i) as l, list(md5(i::varchar)) as m from range(20000000) t(i)"
+    result = project.run([project.sql(greedy)], "--engine-memory", "64MB", expect=1)
+    error = result["step"]["source"]["error"]
+    assert error["kind"] == "memory" and "--engine-memory" in error["hint"]
+
+
+def test_a_sort_larger_than_memory_spills_within_the_scratch_folder(project):
+    sort = "select i, md5(i::varchar) as m from range(4000000) t(i) order by m"
+    result = project.run([project.sql(sort)], "--engine-memory", "100MB")
+    assert result["step"]["source"]["rows"] == 4_000_000
+    assert not (Path(result["session_path"]) / "scratch").exists()
+
+
+def test_a_failed_writer_leaves_the_target_as_it_was(project):
+    project.write("out.csv", "before\n")
+    steps = [project.sql("select i, if(i = 500000, error('broken row'), 'x')::varchar as v from range(1000000) t(i)", id="bad"),]
+    steps = [project.sql("select i from range(1000000) t(i)"),
+             {"id": "write", "component": "filesystem.csv_writer", "needs": ["source"], "config": {"path": "out.csv", "encoding": "latin-1", "newline": "crlf"}}]
+    steps[0] = project.sql("select case when i = 900000 then '€' else 'x' end as v from range(1000000) t(i)")
+    result = project.run(steps, expect=1)
+    assert "latin-1" in result["step"]["write"]["error"]["message"]
+    assert (project.folder / "out.csv").read_text() == "before\n"
+    assert [path.name for path in project.folder.iterdir() if "session_" in path.name] == []
+
+
+def start(project) -> subprocess.Popen:
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS)}
+    return subprocess.Popen([str(OSIRIS), "run", "pipeline.yaml"], cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def children(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except FileNotFoundError:
+        return []
+    return [int(child) for child in text.split()]
+
+
+def long_pipeline(project) -> None:
+    project.write("out.csv", "before\n")
+    project.pipeline([
+        project.sql("select i, md5(i::varchar) as m from range(300000) t(i)"),
+        {"id": "copy", "component": "test.passthrough_rust"},
+        {"id": "write", "component": "filesystem.csv_writer", "config": {"path": "out.csv"}},
+    ])
+
+
+def check_nothing_half(project) -> None:
+    """Every data file is whole, the target is the old file or the new one, and nothing lies beside it."""
+    target = (project.folder / "out.csv").read_text()
+    assert target == "before\n" or target.count("\n") == 300_001
+    for data in project.folder.glob(".osiris_sessions/*/data/*.duckdb"):
+        import duckdb
+
+        with duckdb.connect(str(data), read_only=True) as connection:
+            assert connection.execute("select count(*) from main").fetchone() == (300_000,)
+
+
+def test_ctrl_c_ends_the_run_and_leaves_the_session_readable(project):
+    project.pipeline([project.sql("select 1 as a"), misbehave("slow", rows=10**12)])
+    run = start(project)
+    while "bad" not in (line := run.stderr.readline()):
+        assert line, "the run ended early"
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=30)
+    assert run.returncode == 130
+    shown = json.loads(project.osiris("sessions", "show", "--json").stdout)
+    assert shown["status"] == "interrupted"
+    assert [step["status"] for step in shown["steps"]] == ["success", "interrupted"]
+    assert not list(project.folder.glob(".osiris_sessions/*/scratch"))
+
+
+@pytest.mark.parametrize("victim", ["step", "host"])
+def test_kill_9_at_random_moments_leaves_nothing_half(project, victim):
+    long_pipeline(project)
+    chance = random.Random(f"osiris {victim}")
+    for _ in range(10):
+        project.write("out.csv", "before\n")
+        run = start(project)
+        time.sleep(chance.uniform(0.0, 0.8))
+        steps = children(run.pid)
+        for process in (steps if victim == "step" else [run.pid]):
+            try:
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        run.communicate(timeout=60)
+        deadline = time.monotonic() + 10
+        while any(Path(f"/proc/{step}").exists() for step in steps):
+            assert time.monotonic() < deadline, "a step process outlived its host"
+            time.sleep(0.01)
+        check_nothing_half(project)
+    result = project.run()
+    assert result["status"] == "success"
+    check_nothing_half(project)
+    assert (project.folder / "out.csv").read_text().count("\n") == 300_001
+    leftovers = [path for path in project.folder.iterdir() if path.name not in ("pipeline.yaml", "out.csv", ".osiris_sessions")]
+    assert leftovers == []
+    assert not list(project.folder.glob(".osiris_sessions/*/scratch"))
