@@ -1,0 +1,19 @@
+//! Writes the config that it was given, and what it sees of the machine, into its table.
+
+use osiris_sdk::{Array, Extractor, Output, Result};
+
+struct Echo;
+
+impl Extractor for Echo {
+    type Config = serde_json::Value;
+
+    fn extract(config: serde_json::Value, output: Output) -> Result<()> {
+        println!("printed by the guest");
+        let environment = format!("{:?} {:?}", std::env::vars().collect::<Vec<_>>(), std::env::args().collect::<Vec<_>>());
+        let columns = vec![("config", Array::from(vec![config.to_string()])), ("environment", Array::from(vec![environment]))];
+        output.write_columns("main", columns)?;
+        Ok(())
+    }
+}
+
+osiris_sdk::export!(Echo: extractor);
