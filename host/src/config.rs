@@ -44,17 +44,27 @@ fn describe(error: &ValidationError<'_>, schema: &Value) -> Wrong {
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
             let inside = if place.is_empty() { String::new() } else { format!(" in `{place}`") };
-            Wrong { message: format!("`{name}` is missing{inside}"), hint: Some(format!("add `{name}:` to the step's config")) }
+            Wrong {
+                message: format!("`{name}` is missing{inside}"),
+                hint: Some(format!("add `{name}:` to the step's config")),
+            }
         }
-        ValidationErrorKind::Type { kind } => only(format!("`{place}` must be {}, but is {}", type_words(kind), shown(given))),
+        ValidationErrorKind::Type { kind } => {
+            only(format!("`{place}` must be {}, but is {}", type_words(kind), shown(given)))
+        }
         ValidationErrorKind::Enum { options } => {
             let options: Vec<&Value> = options.as_array().into_iter().flatten().collect();
             let words: Vec<String> = options.iter().map(|option| plain(option)).collect();
-            let near = nearest(&plain(given), words.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+            let near =
+                nearest(&plain(given), words.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
             let known = listed(words.iter().map(String::as_str));
             Wrong { message: format!("`{place}` is {}; allowed: {known}", shown(given)), hint: near }
         }
-        _ => only(format!("{}{}", if place.is_empty() { String::new() } else { format!("`{place}`: ") }, error.masked_with("the value"))),
+        _ => only(format!(
+            "{}{}",
+            if place.is_empty() { String::new() } else { format!("`{place}`: ") },
+            error.masked_with("the value")
+        )),
     }
 }
 
@@ -107,7 +117,8 @@ fn shown(value: &Value) -> String {
 
 /// Puts each property's `default` where the config lacks it, down through nested objects.
 fn fill_defaults(schema: &Value, value: &mut Value) {
-    let (Some(properties), Some(fields)) = (schema.get("properties").and_then(Value::as_object), value.as_object_mut()) else {
+    let (Some(properties), Some(fields)) = (schema.get("properties").and_then(Value::as_object), value.as_object_mut())
+    else {
         return;
     };
     for (name, property) in properties {
@@ -122,7 +133,16 @@ fn fill_defaults(schema: &Value, value: &mut Value) {
 
 /// Keys whose values are taken for secrets wherever they stand.
 const SECRET_WORDS: [&str; 10] = [
-    "password", "passwd", "passphrase", "secret", "token", "api_key", "apikey", "private_key", "credential", "authorization",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "api_key",
+    "apikey",
+    "private_key",
+    "credential",
+    "authorization",
 ];
 
 /// `config` with its secrets masked, and the secret values that were in it.
@@ -197,7 +217,10 @@ mod tests {
     #[test]
     fn defaults_are_filled_in_at_every_depth() {
         let filled = check(&spec(), "s", &object(json!({"path": "x", "http": {}}))).unwrap();
-        assert_eq!(Value::Object(filled), json!({"path": "x", "http": {"retries": 3}, "header": true, "quoting": "minimal"}));
+        assert_eq!(
+            Value::Object(filled),
+            json!({"path": "x", "http": {"retries": 3}, "header": true, "quoting": "minimal"})
+        );
     }
 
     #[test]

@@ -50,8 +50,13 @@ impl Catalog {
         folders.extend(std::env::var_os("OSIRIS_DRIVERS").iter().flat_map(std::env::split_paths));
         folders.push(base.join("drivers"));
         let program = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned));
-        folders.extend(program.iter().flat_map(|folder| [folder.join("../drivers"), folder.join("../lib/osiris/drivers")]));
-        Self { folders: folders.iter().map(|folder| fs::canonicalize(folder).unwrap_or_else(|_| folder.clone())).collect(), base: base.to_owned() }
+        folders.extend(
+            program.iter().flat_map(|folder| [folder.join("../drivers"), folder.join("../lib/osiris/drivers")]),
+        );
+        Self {
+            folders: folders.iter().map(|folder| fs::canonicalize(folder).unwrap_or_else(|_| folder.clone())).collect(),
+            base: base.to_owned(),
+        }
     }
 
     /// The driver that a pipeline calls `component`: a component name, or a path ending in `.wasm`.
@@ -96,7 +101,8 @@ impl Catalog {
     pub fn list(&self) -> BTreeMap<String, PathBuf> {
         let mut found = BTreeMap::new();
         for folder in &self.folders {
-            let mut files: Vec<PathBuf> = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+            let mut files: Vec<PathBuf> =
+                fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
             files.sort();
             for file in files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "wasm")) {
                 if let Ok(Some(spec)) = bytes(&file).and_then(|bytes| Ok(surface(&bytes)?.spec(&file)?)) {
@@ -118,7 +124,9 @@ pub fn read(path: &Path) -> anyhow::Result<Driver> {
     let surface = surface(&bytes).map_err(|_| no_driver(path, "it is no WebAssembly component"))?;
     check_imports(path, &surface.imports)?;
     let Some(spec) = surface.spec(path)? else {
-        return Err(no_driver(path, "it has no spec").hint(format!("add one with `osiris drivers pack {} --spec spec.yaml -o OUT.wasm`", path.display())).into());
+        return Err(no_driver(path, "it has no spec")
+            .hint(format!("add one with `osiris drivers pack {} --spec spec.yaml -o OUT.wasm`", path.display()))
+            .into());
     };
     check_contract(path, &spec.contract)?;
     let export = spec.kind.export();
@@ -137,7 +145,8 @@ fn no_driver(path: &Path, why: &str) -> Report {
 
 fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
     let missing = |error: std::io::Error| {
-        Report::input(format!("cannot read driver `{}`: {error}", path.display())).hint("check the path; it is relative to the base folder")
+        Report::input(format!("cannot read driver `{}`: {error}", path.display()))
+            .hint("check the path; it is relative to the base folder")
     };
     let size = fs::metadata(path).map_err(missing)?.len();
     if size > MAX_BYTES {
@@ -152,7 +161,11 @@ fn check_contract(path: &Path, built_for: &str) -> Result<(), Report> {
     if host.zip(driver).is_some_and(|(host, driver)| host.runs(driver)) {
         return Ok(());
     }
-    let cure = if driver > host { "use a newer Osiris, or a build of the driver for this one" } else { "rebuild the driver for this version" };
+    let cure = if driver > host {
+        "use a newer Osiris, or a build of the driver for this one"
+    } else {
+        "rebuild the driver for this version"
+    };
     Err(Report::input(format!(
         "driver `{}` was built for contract osiris:driver@{built_for}; this Osiris speaks {}",
         path.display(),
@@ -247,7 +260,8 @@ const HEADER: usize = 8;
 fn without_specs(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     let is_spec = |section: &Section<'_>| {
         section.id == CUSTOM
-            && wasmparser::CustomSectionReader::new(BinaryReader::new(section.body, 0)).is_ok_and(|custom| custom.name() == spec::SECTION)
+            && wasmparser::CustomSectionReader::new(BinaryReader::new(section.body, 0))
+                .is_ok_and(|custom| custom.name() == spec::SECTION)
     };
     let mut kept = bytes.get(..HEADER).context("truncated")?.to_vec();
     for section in sections(bytes)?.iter().filter(|section| !is_spec(section)) {
@@ -268,13 +282,21 @@ pub fn pack(wasm: &Path, spec_text: &str, spec_file: &Path, out: &Path) -> anyho
     section.append_to_component(&mut packed);
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
-    let mut file = tempfile::Builder::new().suffix(".wasm").tempfile_in(folder).with_context(|| format!("cannot write to `{}`", folder.display()))?;
+    let mut file = tempfile::Builder::new()
+        .suffix(".wasm")
+        .tempfile_in(folder)
+        .with_context(|| format!("cannot write to `{}`", folder.display()))?;
     std::io::Write::write_all(&mut file, &packed).context("cannot write the driver")?;
     let driver = read(file.path()).map_err(|error| match error.downcast::<Report>() {
-        Ok(report) => Report { message: report.message.replace(&*file.path().to_string_lossy(), &wasm.to_string_lossy()), ..report }.into(),
+        Ok(report) => Report {
+            message: report.message.replace(&*file.path().to_string_lossy(), &wasm.to_string_lossy()),
+            ..report
+        }
+        .into(),
         Err(error) => error,
     })?;
-    fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644)).context("cannot write the driver")?;
+    fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .context("cannot write the driver")?;
     file.persist(out).with_context(|| format!("cannot write `{}`", out.display()))?;
     Ok(Driver { path: out.to_owned(), ..driver })
 }

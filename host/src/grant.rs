@@ -31,7 +31,12 @@ pub struct FileWish {
 ///
 /// # Errors
 /// When a template is malformed, or a path leads out of the base folder.
-pub fn effective(wanted: &WantedGrants, step: &str, config: &Map<String, Value>, base: &Path) -> Result<Grants, Report> {
+pub fn effective(
+    wanted: &WantedGrants,
+    step: &str,
+    config: &Map<String, Value>,
+    base: &Path,
+) -> Result<Grants, Report> {
     let files = |templates: &[String]| {
         let names = templates.iter().map(|template| expand(template, config)).collect::<Result<Vec<_>, _>>()?;
         names.into_iter().flatten().map(|name| below(base, step, name)).collect::<Result<Vec<_>, _>>()
@@ -49,11 +54,15 @@ fn expand(template: &str, config: &Map<String, Value>) -> Result<Vec<String>, Re
     let mut expanded = vec![String::new()];
     let mut rest = template;
     while let Some(start) = rest.find('{') {
-        let malformed = || Report::input(format!("the driver's grant `{template}` is malformed")).hint("write `{config.key}`");
+        let malformed =
+            || Report::input(format!("the driver's grant `{template}` is malformed")).hint("write `{config.key}`");
         let end = rest[start..].find('}').ok_or_else(malformed)? + start;
         let key = rest[start + 1..end].strip_prefix("config.").ok_or_else(malformed)?;
         let values = values(config, key);
-        expanded = expanded.iter().flat_map(|head| values.iter().map(move |value| format!("{head}{}{value}", &rest[..start]))).collect();
+        expanded = expanded
+            .iter()
+            .flat_map(|head| values.iter().map(move |value| format!("{head}{}{value}", &rest[..start])))
+            .collect();
         rest = &rest[end + 1..];
     }
     Ok(expanded.into_iter().map(|head| head + rest).collect())
@@ -74,8 +83,11 @@ fn values(config: &Map<String, Value>, key: &str) -> Vec<String> {
 /// Where `name` is below `base`, as far as its text tells.
 fn below(base: &Path, step: &str, name: String) -> Result<FileWish, Report> {
     let outside = || {
-        Report::input(format!("step `{step}` may not touch `{name}`: it lies outside the base folder `{}`", base.display()))
-            .hint("move the file below the base folder, or name another base with `--base DIR`")
+        Report::input(format!(
+            "step `{step}` may not touch `{name}`: it lies outside the base folder `{}`",
+            base.display()
+        ))
+        .hint("move the file below the base folder, or name another base with `--base DIR`")
     };
     if name.is_empty() || name.contains('\0') {
         return Err(Report::input(format!("step `{step}` has an empty or malformed path")));
@@ -92,7 +104,9 @@ fn below(base: &Path, step: &str, name: String) -> Result<FileWish, Report> {
         }
     }
     if below_base.as_os_str().is_empty() {
-        return Err(Report::input(format!("step `{step}` names the base folder itself, `{name}`, where a file is expected")));
+        return Err(Report::input(format!(
+            "step `{step}` names the base folder itself, `{name}`, where a file is expected"
+        )));
     }
     Ok(FileWish { name, below_base })
 }
@@ -100,7 +114,9 @@ fn below(base: &Path, step: &str, name: String) -> Result<FileWish, Report> {
 impl Grants {
     /// The grants in plain words, one a line.
     pub fn words(&self) -> Vec<String> {
-        let files = |verb: &str, files: &[FileWish]| files.iter().map(|file| format!("{verb} `{}`", file.below_base.display())).collect::<Vec<_>>();
+        let files = |verb: &str, files: &[FileWish]| {
+            files.iter().map(|file| format!("{verb} `{}`", file.below_base.display())).collect::<Vec<_>>()
+        };
         [files("read", &self.read), files("write", &self.write)].concat()
     }
 }
@@ -134,7 +150,8 @@ mod tests {
 
     #[test]
     fn no_path_leads_out_of_the_base_folder() {
-        for path in ["../x", "a/../../x", "/etc/passwd", "/base/../etc/passwd", "/basement/x", "", ".", "a/..", "x\0y"] {
+        for path in ["../x", "a/../../x", "/etc/passwd", "/base/../etc/passwd", "/basement/x", "", ".", "a/..", "x\0y"]
+        {
             assert!(grant("{config.path}", json!({"path": path})).is_err(), "{path}");
         }
     }

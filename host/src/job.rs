@@ -89,12 +89,25 @@ pub enum Blame {
 pub enum Message {
     /// The process is warm and waits for its job.
     Ready,
-    Log { level: String, message: String, fields: BTreeMap<String, String> },
-    Metric { name: String, value: f64 },
-    Progress { done: u64, total: Option<u64> },
+    Log {
+        level: String,
+        message: String,
+        fields: BTreeMap<String, String>,
+    },
+    Metric {
+        name: String,
+        value: f64,
+    },
+    Progress {
+        done: u64,
+        total: Option<u64>,
+    },
     /// The output is whole, on disk and closed. `tables` holds its rows by table, counted by the
     /// host; `rows_written` counts what a writer delivered.
-    Complete { tables: BTreeMap<String, u64>, rows_written: u64 },
+    Complete {
+        tables: BTreeMap<String, u64>,
+        rows_written: u64,
+    },
     Failed(Failure),
 }
 

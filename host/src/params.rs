@@ -26,7 +26,13 @@ pub fn resolve(
     let known = || pipeline.params.keys().map(String::as_str);
     let profile_params = match profile {
         None => None,
-        Some(name) => Some(&pipeline.profiles.get(name).ok_or_else(|| unknown("profile", name, pipeline.profiles.keys().map(String::as_str)))?.params),
+        Some(name) => Some(
+            &pipeline
+                .profiles
+                .get(name)
+                .ok_or_else(|| unknown("profile", name, pipeline.profiles.keys().map(String::as_str)))?
+                .params,
+        ),
     };
     let named = command_line.iter().map(|(name, _)| name).chain(profile_params.into_iter().flat_map(BTreeMap::keys));
     if let Some(name) = named.into_iter().find(|name| !pipeline.params.contains_key(*name)) {
@@ -34,7 +40,8 @@ pub fn resolve(
     }
     let mut params = Params::new();
     for (name, definition) in &pipeline.params {
-        let from_line = command_line.iter().rev().find(|(given, _)| given == name).map(|(_, value)| Value::from(value.as_str()));
+        let from_line =
+            command_line.iter().rev().find(|(given, _)| given == name).map(|(_, value)| Value::from(value.as_str()));
         let from_profile = || profile_params.and_then(|params| params.get(name)).cloned();
         let from_environment = || environment.get(&variable(name)).map(|value| Value::from(value.as_str()));
         let value = from_line.or_else(from_profile).or_else(from_environment).or_else(|| definition.default.clone());
@@ -46,7 +53,9 @@ pub fn resolve(
             continue;
         };
         let value = typed(name, value, definition.kind)?;
-        if let Some(allowed) = &definition.allowed && !allowed.contains(&value) {
+        if let Some(allowed) = &definition.allowed
+            && !allowed.contains(&value)
+        {
             let choices = allowed.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
             return Err(Report::input(format!("parameter `{name}` is {value}; allowed: {choices}")));
         }
@@ -154,7 +163,8 @@ pub fn substitute_text(text: &str, place: &str, params: &Params, environment: &E
         }
         result.push_str(&rest[..start]);
         let Some(end) = rest[start..].find('}') else {
-            return Err(Report::input(format!("{place} has `${{` without `}}`")).hint("write `$${` for the characters themselves"));
+            return Err(Report::input(format!("{place} has `${{` without `}}`"))
+                .hint("write `$${` for the characters themselves"));
         };
         match lookup(&rest[start + 2..start + end], place, params, environment)? {
             Value::String(text) => result.push_str(&text),

@@ -187,8 +187,10 @@ fn check_version(version: Option<&Value>, file: &str) -> Result<(), Report> {
     let known = listed(VERSIONS);
     match version {
         Some(Value::String(version)) if VERSIONS.contains(&version.as_str()) => Ok(()),
-        Some(other) => Err(Report::input(format!("pipeline `{file}` has oml_version {other}; known versions: {known}"))
-            .hint("write `oml_version: \"0.1.0\"`, in quotes")),
+        Some(other) => {
+            Err(Report::input(format!("pipeline `{file}` has oml_version {other}; known versions: {known}"))
+                .hint("write `oml_version: \"0.1.0\"`, in quotes"))
+        }
         None => Err(Report::input(format!("pipeline `{file}` does not say its oml_version; known versions: {known}"))
             .hint("add the line `oml_version: \"0.1.0\"`")),
     }

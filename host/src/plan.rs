@@ -68,7 +68,11 @@ pub struct Input {
 /// [`config::check`], [`substitute`] and [`grant::effective`] refuse.
 pub fn plan(pipeline: &Pipeline, around: &Surroundings<'_>) -> Result<Plan, Report> {
     let needs = needs(pipeline)?;
-    let kinds: Vec<Kind> = pipeline.steps.iter().map(|step| driver(step, around).map(|driver| driver.spec.kind)).collect::<Result<_, _>>()?;
+    let kinds: Vec<Kind> = pipeline
+        .steps
+        .iter()
+        .map(|step| driver(step, around).map(|driver| driver.spec.kind))
+        .collect::<Result<_, _>>()?;
     let mut steps = Vec::new();
     for place in order(pipeline, &needs)? {
         steps.push(plan_step(pipeline, place, &needs, &kinds, around)?);
@@ -78,7 +82,10 @@ pub fn plan(pipeline: &Pipeline, around: &Surroundings<'_>) -> Result<Plan, Repo
 }
 
 fn driver<'a>(step: &Step, around: &Surroundings<'a>) -> Result<&'a Driver, Report> {
-    around.drivers.get(&step.component).ok_or_else(|| Report::input(format!("no driver is called `{}`", step.component)))
+    around
+        .drivers
+        .get(&step.component)
+        .ok_or_else(|| Report::input(format!("no driver is called `{}`", step.component)))
 }
 
 fn plan_step(
@@ -115,9 +122,14 @@ fn needs(pipeline: &Pipeline) -> Result<Vec<BTreeSet<usize>>, Report> {
     let place = |step: &Step, wanted: &StepId, key: &str| {
         pipeline.steps.iter().position(|other| other.id == *wanted).ok_or_else(|| {
             let known = || pipeline.steps.iter().map(|step| step.id.as_str());
-            let near = nearest(wanted.as_str(), known()).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
-            Report::input(format!("step `{}` names the unknown step `{wanted}`; known steps: {}", step.id, listed(known())))
-                .hint(format!("{near}change `{key}` of the step in line {}", step.line))
+            let near =
+                nearest(wanted.as_str(), known()).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+            Report::input(format!(
+                "step `{}` names the unknown step `{wanted}`; known steps: {}",
+                step.id,
+                listed(known())
+            ))
+            .hint(format!("{near}change `{key}` of the step in line {}", step.line))
         })
     };
     pipeline
@@ -180,8 +192,11 @@ fn inputs(pipeline: &Pipeline, place: usize, needs: &[BTreeSet<usize>], kinds: &
             .collect(),
     };
     if let Some((alias, from, _)) = named.iter().find(|(_, from, _)| writes(pipeline, kinds, from)) {
-        return Err(Report::input(format!("input `{alias}` of step `{}` reads step `{from}`, which is a writer and has no table", step.id))
-            .hint("read the step that the writer reads"));
+        return Err(Report::input(format!(
+            "input `{alias}` of step `{}` reads step `{from}`, which is a writer and has no table",
+            step.id
+        ))
+        .hint("read the step that the writer reads"));
     }
     let alone = named.len() == 1;
     let aliases: BTreeSet<&str> = named.iter().map(|(alias, ..)| alias.as_str()).collect();
@@ -236,19 +251,26 @@ fn check_inputs(step: &Step, kind: Kind, inputs: &[Input]) -> Result<(), Report>
             .hint("SQL names do not tell upper from lower case: give each input its own"));
     }
     match kind {
-        Kind::Extractor if step.inputs.as_ref().is_some_and(|inputs| !inputs.is_empty()) => {
-            Err(Report::input(format!("step `{}` has inputs, but its driver `{}` is an extractor", step.id, step.component))
-                .hint("take `inputs` away, or use a processor"))
+        Kind::Extractor if step.inputs.as_ref().is_some_and(|inputs| !inputs.is_empty()) => Err(Report::input(
+            format!("step `{}` has inputs, but its driver `{}` is an extractor", step.id, step.component),
+        )
+        .hint("take `inputs` away, or use a processor")),
+        Kind::Writer if inputs.is_empty() => {
+            Err(Report::input(format!("step `{}` is a writer without an input", step.id))
+                .hint("name the step to read under `needs` or `inputs`"))
         }
-        Kind::Writer if inputs.is_empty() => Err(Report::input(format!("step `{}` is a writer without an input", step.id))
-            .hint("name the step to read under `needs` or `inputs`")),
         _ => Ok(()),
     }
 }
 
 /// Replaces `connection: "@family.alias"` by the connection's fields.
-fn connect(mut config: Map<String, Value>, spec: &Spec, around: &Surroundings<'_>) -> Result<Map<String, Value>, Report> {
-    let reference = config.get("connection").and_then(Value::as_str).filter(|text| text.starts_with('@')).map(str::to_owned);
+fn connect(
+    mut config: Map<String, Value>,
+    spec: &Spec,
+    around: &Surroundings<'_>,
+) -> Result<Map<String, Value>, Report> {
+    let reference =
+        config.get("connection").and_then(Value::as_str).filter(|text| text.starts_with('@')).map(str::to_owned);
     if let Some(reference) = reference {
         let mut fields = around.connections.resolve(&reference, around.environment)?;
         if !spec.connection_fields.is_empty() {
@@ -265,8 +287,11 @@ fn refuse_shared_targets(steps: &[PlannedStep]) -> Result<(), Report> {
     for step in steps {
         for file in &step.grants.write {
             if let Some(first) = seen.insert(&file.below_base, step) {
-                return Err(Report::input(format!("steps `{}` and `{}` both write `{}`", first.id, step.id, file.name))
-                    .hint("give each its own file"));
+                return Err(Report::input(format!(
+                    "steps `{}` and `{}` both write `{}`",
+                    first.id, step.id, file.name
+                ))
+                .hint("give each its own file"));
             }
         }
     }

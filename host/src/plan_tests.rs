@@ -3,7 +3,9 @@ use super::*;
 use crate::{connections, pipeline, spec};
 
 fn spec_of(name: &str, kind: &str, rest: &str) -> Driver {
-    let text = format!("name: {name}\nversion: 1.0.0\nkind: {kind}\ncontract: 0.1.0\ntitle: t\nconfigSchema: {{type: object}}\n{rest}");
+    let text = format!(
+        "name: {name}\nversion: 1.0.0\nkind: {kind}\ncontract: 0.1.0\ntitle: t\nconfigSchema: {{type: object}}\n{rest}"
+    );
     let spec = spec::parse(&text, "spec.yaml").unwrap();
     Driver { spec, path: "x.wasm".into(), sha256: String::new(), imports: Vec::new() }
 }
@@ -16,7 +18,8 @@ fn planned(steps: &str) -> Result<Plan, Report> {
         spec_of("t.write", "writer", "grants: {write: [\"{config.path}\"]}\n"),
     ];
     let drivers = drivers.into_iter().map(|driver| (driver.spec.name.clone(), driver)).collect();
-    let connections = connections::parse("connections: {db: {main: {host: h, password: pw, extra: e}}}", "c.yaml").unwrap();
+    let connections =
+        connections::parse("connections: {db: {main: {host: h, password: pw, extra: e}}}", "c.yaml").unwrap();
     let around = Surroundings {
         params: &Params::new(),
         connections: &connections,
@@ -67,14 +70,30 @@ fn steps_come_after_what_they_need_wherever_they_stand() {
 #[test]
 fn wrong_references_are_refused_with_a_cure() {
     let table = [
-        ("- {id: extract, component: t.read}\n- {id: b, component: t.work, needs: [extrct]}", "unknown step `extrct`", "did you mean `extract`?"),
-        ("- {id: a, component: t.work, needs: [b]}\n- {id: b, component: t.work, needs: [a]}", "`a` needs `b` needs `a`", "take one"),
+        (
+            "- {id: extract, component: t.read}\n- {id: b, component: t.work, needs: [extrct]}",
+            "unknown step `extrct`",
+            "did you mean `extract`?",
+        ),
+        (
+            "- {id: a, component: t.work, needs: [b]}\n- {id: b, component: t.work, needs: [a]}",
+            "`a` needs `b` needs `a`",
+            "take one",
+        ),
         ("- {id: a, component: t.work, needs: [a]}", "`a` needs `a`", "take one"),
         ("- {id: a, component: t.write, needs: []}", "writer without an input", "needs"),
         ("- {id: a, component: t.read, mode: write}", "mode `write`", "line 4"),
-        ("- {id: a, component: t.read}\n- {id: b, component: t.write, config: {path: x}}\n- {id: c, component: t.work, inputs: {i: {from_step: b}}}", "is a writer", "reads"),
+        (
+            "- {id: a, component: t.read}\n- {id: b, component: t.write, config: {path: x}}\n- {id: c, component: t.work, inputs: {i: {from_step: b}}}",
+            "is a writer",
+            "reads",
+        ),
         ("- {id: a, component: t.read}\n- {id: b, component: t.work, inputs: {i: a, I: a}}", "two inputs", "case"),
-        ("- {id: a, component: t.read}\n- {id: b, component: t.write, config: {path: x}}\n- {id: c, component: t.write, needs: [a], config: {path: ./x}}", "both write", "own file"),
+        (
+            "- {id: a, component: t.read}\n- {id: b, component: t.write, config: {path: x}}\n- {id: c, component: t.write, needs: [a], config: {path: ./x}}",
+            "both write",
+            "own file",
+        ),
     ];
     for (steps, message, hint) in table {
         let report = planned(steps).unwrap_err();
@@ -85,7 +104,9 @@ fn wrong_references_are_refused_with_a_cure() {
 
 #[test]
 fn a_driver_gets_the_connection_fields_it_asks_for() {
-    let plan = planned("- {id: a, component: t.read}\n- {id: b, component: t.work, config: {connection: \"@db.main\"}}").unwrap();
+    let plan =
+        planned("- {id: a, component: t.read}\n- {id: b, component: t.work, config: {connection: \"@db.main\"}}")
+            .unwrap();
     assert_eq!(plan.steps[1].config["connection"], serde_json::json!({"host": "h", "password": "pw"}));
     assert_eq!(plan.steps[1].secrets, ["pw"]);
     assert!(!serde_json::to_string(&plan.steps[1].masked_config).unwrap().contains("pw"));

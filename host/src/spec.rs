@@ -160,7 +160,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const SPEC: &str = "name: a.b\nversion: 1.0.0\nkind: processor\ncontract: 0.1.0\ntitle: t\nconfigSchema: {type: object}\n";
+    const SPEC: &str =
+        "name: a.b\nversion: 1.0.0\nkind: processor\ncontract: 0.1.0\ntitle: t\nconfigSchema: {type: object}\n";
 
     #[test]
     fn a_short_spec_is_complete() {

@@ -16,13 +16,14 @@ pub fn parse<T: DeserializeOwned>(text: &str, what: &str, file: &str) -> Result<
         return Err(Report::input(format!("{what} `{file}` is longer than 1 MiB")));
     }
     serde_saphyr::from_str(text).map_err(|error| {
-        let place = error.location().map_or_else(String::new, |at| format!(", line {}, column {}", at.line(), at.column()));
+        let place =
+            error.location().map_or_else(String::new, |at| format!(", line {}, column {}", at.line(), at.column()));
         let message = plain(&error);
         let report = Report::input(format!("cannot read {what} `{file}`{place}: {message}"));
-        match hint(&message) {
-            Some(hint) => report.hint(hint),
-            None => report,
-        }
+        report.hint(
+            hint(&message)
+                .unwrap_or_else(|| "check indentation, brackets and quotes there and in the lines before".to_owned()),
+        )
     })
 }
 

@@ -44,7 +44,9 @@ pub struct Inspect {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  osiris drivers pack target/wasm32-wasip2/release/hello.wasm --spec spec.yaml -o drivers/my.hello.wasm")]
+#[command(
+    after_help = "Example:\n  osiris drivers pack target/wasm32-wasip2/release/hello.wasm --spec spec.yaml -o drivers/my.hello.wasm"
+)]
 pub struct Pack {
     /// The component that a compiler made
     wasm: PathBuf,
@@ -100,7 +102,12 @@ fn list(arguments: &List) -> anyhow::Result<()> {
     }
     let mut shown = table(&["driver", "version", "kind", "what it does"]);
     for driver in &drivers {
-        shown.add_row([driver.spec.name.clone(), driver.spec.version.clone(), driver.spec.kind.to_string(), driver.spec.title.clone()]);
+        shown.add_row([
+            driver.spec.name.clone(),
+            driver.spec.version.clone(),
+            driver.spec.kind.to_string(),
+            driver.spec.title.clone(),
+        ]);
     }
     print(&format!("{shown}\n\nsee one's options with `osiris drivers inspect NAME`"));
     Ok(())
@@ -114,7 +121,8 @@ fn inspect(arguments: &Inspect) -> anyhow::Result<()> {
         catalog(&arguments.place).find(&arguments.driver)?
     };
     if arguments.json {
-        let described = json!({"spec": driver.spec, "path": driver.path, "sha256": driver.sha256, "imports": driver.imports});
+        let described =
+            json!({"spec": driver.spec, "path": driver.path, "sha256": driver.sha256, "imports": driver.imports});
         print(&serde_json::to_string_pretty(&described)?);
     } else {
         print(&in_words(&driver));
@@ -128,19 +136,36 @@ fn in_words(driver: &Driver) -> String {
     if !spec.description.trim().is_empty() {
         let _ = writeln!(text, "\n{}", spec.description.trim());
     }
-    let _ = writeln!(text, "\nkind      {}\ncontract  osiris:driver@{}\nfile      {}\nsha256    {}", spec.kind, spec.contract, driver.path.display(), driver.sha256);
-    let _ = writeln!(text, "\nIt may\n{}", abilities(driver).iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n"));
+    let _ = writeln!(
+        text,
+        "\nkind      {}\ncontract  osiris:driver@{}\nfile      {}\nsha256    {}",
+        spec.kind,
+        spec.contract,
+        driver.path.display(),
+        driver.sha256
+    );
+    let _ = writeln!(
+        text,
+        "\nIt may\n{}",
+        abilities(driver).iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n")
+    );
     let _ = writeln!(text, "\nOptions\n{}", options(&spec.config_schema));
     for example in &spec.examples {
         let yaml = osiris::spec::to_yaml(&example.config);
-        let _ = writeln!(text, "\n{}\n{}", example.title, yaml.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"));
+        let _ = writeln!(
+            text,
+            "\n{}\n{}",
+            example.title,
+            yaml.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+        );
     }
     text
 }
 
 /// What the driver's imports and wanted grants allow, in words.
 fn abilities(driver: &Driver) -> Vec<String> {
-    let imports = |interface: &str| driver.imports.iter().any(|name| name.starts_with(&format!("osiris:driver/{interface}@")));
+    let imports =
+        |interface: &str| driver.imports.iter().any(|name| name.starts_with(&format!("osiris:driver/{interface}@")));
     let mut words = Vec::new();
     if imports("sql") {
         words.push("run SELECTs over its inputs, inside DuckDB".to_owned());
@@ -149,10 +174,17 @@ fn abilities(driver: &Driver) -> Vec<String> {
         words.push("read its inputs' and write its output's columns".to_owned());
     }
     let grants = &driver.spec.grants;
-    let files = |verb: &str, templates: &[String]| templates.iter().map(|template| format!("{verb} the file `{template}`")).collect::<Vec<_>>();
+    let files = |verb: &str, templates: &[String]| {
+        templates.iter().map(|template| format!("{verb} the file `{template}`")).collect::<Vec<_>>()
+    };
     words.extend(files("read", &grants.read));
     words.extend(files("write", &grants.write));
-    let strangers: Vec<&str> = driver.imports.iter().map(String::as_str).filter(|name| !name.starts_with("osiris:driver/") && !name.starts_with("wasi:")).collect();
+    let strangers: Vec<&str> = driver
+        .imports
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !name.starts_with("osiris:driver/") && !name.starts_with("wasi:"))
+        .collect();
     if !strangers.is_empty() {
         words.push(format!("not run here: it imports {}", strangers.join(", ")));
     }
@@ -163,10 +195,13 @@ fn abilities(driver: &Driver) -> Vec<String> {
 }
 
 fn options(schema: &Value) -> String {
-    let Some(properties) = schema.get("properties").and_then(Value::as_object).filter(|properties| !properties.is_empty()) else {
+    let Some(properties) =
+        schema.get("properties").and_then(Value::as_object).filter(|properties| !properties.is_empty())
+    else {
         return "  none".to_owned();
     };
-    let required: Vec<&str> = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let required: Vec<&str> =
+        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let mut shown = table(&["  option", "type", "default", "what it does"]);
     for (name, property) in properties {
         let kind = match (property.get("enum").and_then(Value::as_array), property.get("type")) {
@@ -192,8 +227,10 @@ fn plain(value: &Value) -> String {
 }
 
 fn pack_driver(arguments: &Pack) -> anyhow::Result<()> {
-    let spec = std::fs::read_to_string(&arguments.spec)
-        .map_err(|error| Report::input(format!("cannot read spec `{}`: {error}", arguments.spec.display())).hint("name the driver's spec with `--spec FILE`"))?;
+    let spec = std::fs::read_to_string(&arguments.spec).map_err(|error| {
+        Report::input(format!("cannot read spec `{}`: {error}", arguments.spec.display()))
+            .hint("name the driver's spec with `--spec FILE`")
+    })?;
     let output = if arguments.output.is_dir() {
         let name = osiris::spec::parse(&spec, &arguments.spec.display().to_string())?.name;
         arguments.output.join(format!("{name}.wasm"))
@@ -202,7 +239,8 @@ fn pack_driver(arguments: &Pack) -> anyhow::Result<()> {
     };
     let driver = pack(&arguments.wasm, &spec, &arguments.spec, &output)?;
     if arguments.compile {
-        runtime::compiled(&runtime::engine()?, &driver.path, &driver.sha256, || ()).context("cannot compile the driver")?;
+        runtime::compiled(&runtime::engine()?, &driver.path, &driver.sha256, || ())
+            .context("cannot compile the driver")?;
     }
     print(&format!("packed {} into {}", driver.label(), output.display()));
     Ok(())

@@ -36,7 +36,11 @@ pub fn validate(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.json {
         print(&json!({"pipeline": prepared.plan.pipeline, "valid": true, "steps": steps}).to_string());
     } else {
-        print(&format!("pipeline `{}` is valid: {steps} step{}", prepared.plan.pipeline, if steps == 1 { "" } else { "s" }));
+        print(&format!(
+            "pipeline `{}` is valid: {steps} step{}",
+            prepared.plan.pipeline,
+            if steps == 1 { "" } else { "s" }
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -64,10 +68,19 @@ fn in_words(plan: &Plan, base: &str) -> String {
     let mut text = format!("pipeline `{}`, base folder {base}\n", plan.pipeline);
     for (number, step) in plan.steps.iter().enumerate() {
         let driver = &step.driver;
-        let _ = writeln!(text, "\n{}. {}  ({} {}, sha256 {}…)", number + 1, step.id, driver.spec.kind, driver.label(), &driver.sha256[..12]);
+        let _ = writeln!(
+            text,
+            "\n{}. {}  ({} {}, sha256 {}…)",
+            number + 1,
+            step.id,
+            driver.spec.kind,
+            driver.label(),
+            &driver.sha256[..12]
+        );
         for input in &step.inputs {
             let table = if input.table == "main" { String::new() } else { format!(", table `{}`", input.table) };
-            let also = if input.also.is_empty() { String::new() } else { format!(" (in SQL also {})", input.also.join(", ")) };
+            let also =
+                if input.also.is_empty() { String::new() } else { format!(" (in SQL also {})", input.also.join(", ")) };
             let _ = writeln!(text, "   input    {} from step `{}`{table}{also}", input.alias, input.step);
         }
         for need in step.needs.iter().filter(|need| step.inputs.iter().all(|input| input.step != **need)) {

@@ -60,12 +60,15 @@ pub struct Prepared {
 pub fn prepare(arguments: &PipelineArguments) -> anyhow::Result<Prepared> {
     let file = arguments.pipeline.display().to_string();
     let text = fs::read_to_string(&arguments.pipeline).map_err(|error| {
-        Report::input(format!("cannot read pipeline `{file}`: {error}")).hint("check the path of the pipeline's YAML file")
+        Report::input(format!("cannot read pipeline `{file}`: {error}"))
+            .hint("check the path of the pipeline's YAML file")
     })?;
     let pipeline = pipeline::parse(&text, &file)?;
     let folder = arguments.pipeline.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let base = Base::open(arguments.place.base.as_deref().unwrap_or(folder))?;
-    let environment: Environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    let environment: Environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
     let params = params::resolve(&pipeline, &arguments.params, arguments.profile.as_deref(), &environment)?;
     let plan = plan(
         &pipeline,
@@ -95,7 +98,10 @@ fn find_drivers(pipeline: &Pipeline, catalog: &Catalog) -> anyhow::Result<BTreeM
     for step in &pipeline.steps {
         if !drivers.contains_key(&step.component) {
             let driver = catalog.find(&step.component).map_err(|error| match error.downcast::<Report>() {
-                Ok(report) => Report { message: format!("step `{}` (line {}): {}", step.id, step.line, report.message), ..report }.into(),
+                Ok(report) => {
+                    Report { message: format!("step `{}` (line {}): {}", step.id, step.line, report.message), ..report }
+                        .into()
+                }
                 Err(error) => error,
             })?;
             drivers.insert(step.component.clone(), driver);

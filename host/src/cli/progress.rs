@@ -21,7 +21,12 @@ pub struct Progress {
 impl Progress {
     pub fn new<'a>(steps: impl Iterator<Item = &'a str>) -> Self {
         let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-        Self { bars: MultiProgress::new(), running: BTreeMap::new(), terminal, width: steps.map(str::len).max().unwrap_or(0) }
+        Self {
+            bars: MultiProgress::new(),
+            running: BTreeMap::new(),
+            terminal,
+            width: steps.map(str::len).max().unwrap_or(0),
+        }
     }
 
     fn say(&self, line: &str) {
@@ -55,7 +60,9 @@ impl Observer for Progress {
         let Some(bar) = self.running.get(step) else { return };
         if let (Some(total), None) = (total, bar.length()) {
             bar.set_length(total);
-            let style = ProgressStyle::with_template("{spinner} {prefix}  {bar:24} {human_pos}/{human_len} rows  {per_sec}  {elapsed}");
+            let style = ProgressStyle::with_template(
+                "{spinner} {prefix}  {bar:24} {human_pos}/{human_len} rows  {per_sec}  {elapsed}",
+            );
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         }
         bar.set_position(done);
@@ -77,7 +84,8 @@ impl Observer for Progress {
         let rows = grouped(step.rows.unwrap_or_default());
         match step.status {
             Status::Success if step.tables.len() > 1 => {
-                let tables: Vec<String> = step.tables.iter().map(|(name, table)| format!("{name} {}", grouped(table.rows))).collect();
+                let tables: Vec<String> =
+                    step.tables.iter().map(|(name, table)| format!("{name} {}", grouped(table.rows))).collect();
                 self.say(&format!("{id}  {rows} rows in {} tables ({})  {time}", step.tables.len(), tables.join(", ")));
             }
             Status::Success => self.say(&format!("{id}  {rows} rows  {time}")),

@@ -42,14 +42,24 @@ enum PrintFormat {
 pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let base = Base::open(&arguments.base)?;
     let found = session::find(&base, &arguments.session)?;
-    let manifest = found.manifest.ok_or_else(|| Report::input(format!("session `{}` has no readable manifest", found.id)))?;
+    let manifest =
+        found.manifest.ok_or_else(|| Report::input(format!("session `{}` has no readable manifest", found.id)))?;
     let step = manifest.steps.iter().find(|step| step.id == arguments.step).ok_or_else(|| {
         let known = || manifest.steps.iter().map(|step| step.id.as_str());
-        let near = nearest(&arguments.step, known()).map_or_else(|| "name one of those".to_owned(), |near| format!("did you mean `{near}`?"));
-        Report::input(format!("session `{}` has no step `{}`; its steps: {}", found.id, arguments.step, listed(known()))).hint(near)
+        let near = nearest(&arguments.step, known())
+            .map_or_else(|| "name one of those".to_owned(), |near| format!("did you mean `{near}`?"));
+        Report::input(format!(
+            "session `{}` has no step `{}`; its steps: {}",
+            found.id,
+            arguments.step,
+            listed(known())
+        ))
+        .hint(near)
     })?;
     let Some(file) = &step.duckdb_path else {
-        return Err(Report::input(format!("step `{}` made no tables (status: {})", step.id, step.status)).hint("query a step that succeeded and is no writer").into());
+        return Err(Report::input(format!("step `{}` made no tables (status: {})", step.id, step.status))
+            .hint("query a step that succeeded and is no writer")
+            .into());
     };
     let file = base.path.join(session::FOLDER).join(&found.id).join(file);
     let look = Look {
@@ -66,6 +76,11 @@ pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn tables(step: &StepRecord, file: &std::path::Path) -> Vec<JobInput> {
-    let also = |name: &str| if name == "main" && !step.tables.contains_key(&step.id) { vec![step.id.clone()] } else { Vec::new() };
-    step.tables.keys().map(|name| JobInput { alias: name.clone(), also: also(name), path: file.to_owned(), table: name.clone() }).collect()
+    let also = |name: &str| {
+        if name == "main" && !step.tables.contains_key(&step.id) { vec![step.id.clone()] } else { Vec::new() }
+    };
+    step.tables
+        .keys()
+        .map(|name| JobInput { alias: name.clone(), also: also(name), path: file.to_owned(), table: name.clone() })
+        .collect()
 }

@@ -16,8 +16,10 @@ use super::progress::Progress;
 use super::{INTERRUPTED, grouped, print, size, spell_duration, table};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  osiris run pipeline.yaml\n  osiris run pipeline.yaml --param day=2026-01-31 --profile prod\n  \
-                        osiris run pipeline.yaml --json | jq .status")]
+#[command(
+    after_help = "Examples:\n  osiris run pipeline.yaml\n  osiris run pipeline.yaml --param day=2026-01-31 --profile prod\n  \
+                        osiris run pipeline.yaml --json | jq .status"
+)]
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
@@ -96,7 +98,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// Tells the run of Ctrl-C and its like.
 fn forward_signals(say: Sender<Heard>) -> anyhow::Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot listen for signals")?;
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot listen for signals")?;
     std::thread::spawn(move || {
         for _ in signals.forever() {
             if say.send(Heard::Signal).is_err() {
@@ -149,7 +152,10 @@ fn explain(step: &StepRecord) {
         Blame::Driver => "the driver's fault",
         Blame::Host => "a fault of Osiris or this machine",
     };
-    eprintln!("\nerror: step `{}` (driver `{}@{}`) failed: {}", step.id, step.driver.name, step.driver.version, error.message);
+    eprintln!(
+        "\nerror: step `{}` (driver `{}@{}`) failed: {}",
+        step.id, step.driver.name, step.driver.version, error.message
+    );
     if let Some(hint) = &error.hint {
         eprintln!("hint: {hint}");
     }

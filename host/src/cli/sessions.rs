@@ -127,7 +127,9 @@ fn listing(sessions: &[Summary], json: bool) -> anyhow::Result<String> {
             session.id.clone(),
             manifest.map_or_else(|| "?".to_owned(), |manifest| manifest.pipeline.clone()),
             session.status().to_string(),
-            manifest.map_or_else(String::new, |manifest| manifest.started_at.get(..19).unwrap_or_default().replace('T', " ")),
+            manifest.map_or_else(String::new, |manifest| {
+                manifest.started_at.get(..19).unwrap_or_default().replace('T', " ")
+            }),
             manifest.and_then(|manifest| manifest.duration_ms).map_or_else(String::new, spell_duration),
             manifest.map_or_else(String::new, |manifest| manifest.steps.len().to_string()),
             manifest.map_or_else(String::new, |manifest| grouped(rows(manifest))),
@@ -141,7 +143,8 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
     let base = Base::open(&arguments.place.base)?;
     let found = session::find(&base, &arguments.session)?;
     let manifest = found.manifest.as_ref().ok_or_else(|| {
-        Report::input(format!("session `{}` has no readable manifest", found.id)).hint("it ended before its first step; `osiris sessions gc` removes it")
+        Report::input(format!("session `{}` has no readable manifest", found.id))
+            .hint("it ended before its first step; `osiris sessions gc` removes it")
     })?;
     if arguments.place.json {
         print(&serde_json::to_string_pretty(manifest).context("cannot write the manifest as JSON")?);
@@ -162,7 +165,13 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
     let path = base.path.join(session::FOLDER).join(&found.id);
     let mut text = format!(
         "session   {}\npipeline  {} ({})\nstatus    {}{took}\nstarted   {}\nfolder    {}, {}\n\n{steps}",
-        found.id, manifest.pipeline, manifest.pipeline_path, manifest.status, manifest.started_at, path.display(), size::spell(found.bytes)
+        found.id,
+        manifest.pipeline,
+        manifest.pipeline_path,
+        manifest.status,
+        manifest.started_at,
+        path.display(),
+        size::spell(found.bytes)
     );
     for (step, error) in manifest.steps.iter().filter_map(|step| Some((step, step.error.as_ref()?))) {
         text.push_str(&format!("\n\nstep `{}`: {}", step.id, error.message));

@@ -12,15 +12,15 @@ mod wasi;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime::StoreLimits;
+use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::engine::{Cause, Engine, EngineError};
 use crate::job::FileGrant;
 use crate::step::reporter::Reporter;
 pub use bindings::osiris::driver::errors::{Error, ErrorKind};
-pub use wasi::Captured;
+pub use wasi::{Captured, context as wasi_context};
 
 /// Generated from `wit/`. The interface `tables` is linked by hand, since its columns move through
 /// types that neither copy on the way out nor collect on the way in.
@@ -94,10 +94,7 @@ impl State {
     /// Puts the step's inputs and output into the handle table, for the call of the driver's export.
     pub fn input_handles(&mut self) -> wasmtime::Result<Vec<Resource<tables::Input>>> {
         let inputs = self.inputs.clone();
-        inputs
-            .into_iter()
-            .map(|(alias, rows)| Ok(self.handles.push(tables::Input { alias, rows })?))
-            .collect()
+        inputs.into_iter().map(|(alias, rows)| Ok(self.handles.push(tables::Input { alias, rows })?)).collect()
     }
 
     pub fn output_handle(&mut self) -> wasmtime::Result<Resource<tables::Output>> {

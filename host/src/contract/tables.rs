@@ -119,11 +119,7 @@ fn input_schema(state: &State, input: &Resource<Input>) -> Answer<Schema> {
     Ok(state.engine.schema(&format!("FROM {alias}")).map(|fields| wire_schema(&fields)).map_err(Error::from))
 }
 
-fn read_input(
-    state: &mut State,
-    input: &Resource<Input>,
-    columns: Option<&[String]>,
-) -> Answer<Resource<Reader>> {
+fn read_input(state: &mut State, input: &Resource<Input>, columns: Option<&[String]>) -> Answer<Resource<Reader>> {
     let alias = state.handles.get(input)?.alias.clone();
     let wanted = match columns {
         None => "*".to_owned(),

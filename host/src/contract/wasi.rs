@@ -1,6 +1,7 @@
 //! WASI as a language's standard library asks for it, inert: no environment, no folders, no input.
 //!
-//! Clocks and random numbers work; what is printed goes to the step's log. Sockets are not linked.
+//! Clocks and random numbers work; what is printed goes to the step's log. CPython imports sockets
+//! too: they are there, and every call that would make or use one is refused.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,13 +9,14 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime::component::Linker;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::bindings::sync as blocking;
-use wasmtime_wasi::p2::bindings::{cli, filesystem, random};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
+use wasmtime_wasi::p2::bindings::sync as blocking;
+use wasmtime_wasi::p2::bindings::{cli, filesystem, random, sockets};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::random::WasiRandom;
-use wasmtime_wasi::WasiView as _;
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
+use wasmtime_wasi::{WasiCtx, WasiView as _};
 
 use super::State;
 
@@ -35,7 +37,27 @@ pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     cli::terminal_stdout::add_to_linker::<State, WasiCli>(l, State::cli)?;
     cli::terminal_stderr::add_to_linker::<State, WasiCli>(l, State::cli)?;
     filesystem::preopens::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
-    blocking::filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)
+    blocking::filesystem::types::add_to_linker::<State, WasiFilesystem>(l, State::filesystem)?;
+    sockets::tcp_create_socket::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
+    sockets::instance_network::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
+    sockets::network::add_to_linker::<State, WasiSockets>(
+        l,
+        &sockets::network::LinkOptions::default(),
+        State::sockets,
+    )?;
+    sockets::ip_name_lookup::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
+    blocking::sockets::tcp::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
+    blocking::sockets::udp::add_to_linker::<State, WasiSockets>(l, State::sockets)?;
+    blocking::sockets::udp_create_socket::add_to_linker::<State, WasiSockets>(l, State::sockets)
+}
+
+/// A guest's WASI: no environment, no arguments, no folders, no input, no network.
+pub fn context(printed: &Captured) -> WasiCtx {
+    let mut context = WasiCtx::builder();
+    context.stdout(printed.clone()).stderr(printed.clone());
+    context.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+    context.socket_addr_check(|_, _| Box::pin(async { false }));
+    context.build()
 }
 
 /// What a guest printed, up to a bound.

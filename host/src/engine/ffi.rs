@@ -8,8 +8,8 @@ use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::sync::Arc;
 
-use duckdb::arrow::array::ffi::FFI_ArrowArray;
 use duckdb::arrow::array::ArrayData;
+use duckdb::arrow::array::ffi::FFI_ArrowArray;
 use duckdb::arrow::datatypes::DataType;
 use duckdb::arrow::ffi::{FFI_ArrowSchema, from_ffi_and_data_type};
 use duckdb::ffi;
@@ -425,13 +425,7 @@ impl Appender {
         let mut raw = ptr::null_mut();
         // SAFETY: the connection is open and the texts outlive the call.
         let state = unsafe {
-            ffi::duckdb_appender_create_ext(
-                connection.raw,
-                catalog.as_ptr(),
-                schema.as_ptr(),
-                table.as_ptr(),
-                &mut raw,
-            )
+            ffi::duckdb_appender_create_ext(connection.raw, catalog.as_ptr(), schema.as_ptr(), table.as_ptr(), &mut raw)
         };
         let appender = Self { raw, _connection: Arc::clone(connection) };
         appender.outcome(state)?;

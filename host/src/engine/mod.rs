@@ -209,9 +209,10 @@ impl Interrupter {
 
     /// Rows done and to do of the running queries together.
     pub fn progress(&self) -> (u64, u64) {
-        self.live().iter().map(|connection| connection.progress()).fold((0, 0), |sum, one| {
-            (sum.0.saturating_add(one.0), sum.1.saturating_add(one.1))
-        })
+        self.live()
+            .iter()
+            .map(|connection| connection.progress())
+            .fold((0, 0), |sum, one| (sum.0.saturating_add(one.0), sum.1.saturating_add(one.1)))
     }
 }
 
@@ -286,7 +287,9 @@ impl Engine {
     pub fn create_table_as(&self, name: &str, select: &str) -> Result<u64> {
         self.check_table_name(name)?;
         let connection = self.connect()?;
-        drop(connection.prepare_select(select)?);
+        for (column, kind) in connection.prepare_select(select)?.columns() {
+            kind.crossing_sql().map_err(|refused| cannot_cross(&column, &refused.0))?;
+        }
         connection.execute(&format!("CREATE TABLE {OUTPUT}.main.{} AS {select}", quote_name(name)))
     }
 
@@ -392,8 +395,20 @@ impl Engine {
 /// One option of COPY. Its name is a word and its value a literal, whatever the guest wrote.
 fn copy_option(name: &str, value: &str) -> Result<String> {
     const KNOWN: [&str; 14] = [
-        "delimiter", "header", "quote", "escape", "nullstr", "force_quote", "dateformat", "timestampformat",
-        "compression", "compression_level", "row_group_size", "row_group_size_bytes", "array", "parquet_version",
+        "delimiter",
+        "header",
+        "quote",
+        "escape",
+        "nullstr",
+        "force_quote",
+        "dateformat",
+        "timestampformat",
+        "compression",
+        "compression_level",
+        "row_group_size",
+        "row_group_size_bytes",
+        "array",
+        "parquet_version",
     ];
     let name = name.to_lowercase();
     if !KNOWN.contains(&name.as_str()) {
@@ -409,7 +424,7 @@ fn copy_option(name: &str, value: &str) -> Result<String> {
 
 fn cannot_cross(column: &str, kind: &str) -> EngineError {
     EngineError::data(format!(
-        "column `{column}` has type {kind}, which cannot cross to a driver; cast it in SQL, or leave it out"
+        "column `{column}` has type {kind}, which cannot pass from step to step; cast it in SQL, or leave it out"
     ))
 }
 
@@ -478,7 +493,8 @@ impl TableWriter {
 
     /// Commits the table; says how many rows it has.
     pub fn finish(self) -> Result<u64> {
-        let table = |error: EngineError| EngineError { message: format!("table `{}`: {}", self.name, error.message), ..error };
+        let table =
+            |error: EngineError| EngineError { message: format!("table `{}`: {}", self.name, error.message), ..error };
         self.appender.close().map_err(table)?;
         self.connection.execute("COMMIT").map_err(table)?;
         Ok(self.rows)

@@ -16,8 +16,8 @@ use serde_json::json;
 use crate::error::Report;
 use crate::job::{Blame, Failure, Job, JobInput, Kind, Limits, Message};
 use crate::plan::{Plan, PlannedStep};
-use crate::session::{Base, ErrorRecord, Manifest, Session, Status};
 use crate::runtime;
+use crate::session::{Base, ErrorRecord, Manifest, Session, Status};
 use process::{Heard, StepProcess, ending};
 use targets::Target;
 
@@ -60,7 +60,8 @@ pub fn compile(plan: &Plan, observer: &mut dyn Observer) -> anyhow::Result<BTree
     let mut compiled = BTreeMap::new();
     for driver in plan.steps.iter().map(|step| &step.driver) {
         if !compiled.contains_key(&driver.sha256) {
-            let path = runtime::compiled(&engine, &driver.path, &driver.sha256, || observer.compiling(&driver.label()))?;
+            let path =
+                runtime::compiled(&engine, &driver.path, &driver.sha256, || observer.compiling(&driver.label()))?;
             compiled.insert(driver.sha256.clone(), path);
         }
     }
@@ -86,7 +87,9 @@ pub fn run(
     let begun = Instant::now();
     let compiled = compile(plan, observer)?;
     session.write_manifest(&manifest)?;
-    session.journal.event("run_start", json!({"pipeline": plan.pipeline, "steps": plan.steps.len(), "profile": manifest.profile}));
+    session
+        .journal
+        .event("run_start", json!({"pipeline": plan.pipeline, "steps": plan.steps.len(), "profile": manifest.profile}));
     let mut schedule = Schedule {
         plan,
         base,
@@ -173,7 +176,11 @@ impl Schedule<'_> {
     }
 
     fn status(&self, step: &crate::pipeline::StepId) -> Status {
-        self.manifest.steps.iter().find(|record| record.id == step.as_str()).map_or(Status::Pending, |record| record.status)
+        self.manifest
+            .steps
+            .iter()
+            .find(|record| record.id == step.as_str())
+            .map_or(Status::Pending, |record| record.status)
     }
 
     /// Begins every step whose needs are met, and skips those whose needs have failed.
@@ -181,14 +188,19 @@ impl Schedule<'_> {
         let plan = self.plan;
         for place in self.waiting.clone() {
             let step = &plan.steps[place];
-            let broken = step.needs.iter().find(|need| matches!(self.status(need), Status::Failed | Status::Skipped | Status::Interrupted));
+            let broken = step
+                .needs
+                .iter()
+                .find(|need| matches!(self.status(need), Status::Failed | Status::Skipped | Status::Interrupted));
             if let Some(need) = broken {
                 self.waiting.remove(&place);
                 self.skip(place, &format!("step `{need}` {}", self.status(need)));
             } else if self.interrupted {
                 self.waiting.remove(&place);
                 self.skip(place, "the run was interrupted");
-            } else if self.running.len() < self.settings.jobs && step.needs.iter().all(|need| self.status(need) == Status::Success) {
+            } else if self.running.len() < self.settings.jobs
+                && step.needs.iter().all(|need| self.status(need) == Status::Success)
+            {
                 self.waiting.remove(&place);
                 self.begin(place)?;
             }
@@ -209,7 +221,9 @@ impl Schedule<'_> {
         self.session.write_manifest(self.manifest)?;
         self.session.write_artifact(&step.id, "cleaned_config.json", &step.masked_config)?;
         let driver = &self.manifest.steps[place].driver;
-        self.session.journal.event("step_start", json!({"step_id": step.id, "component": step.component, "driver": driver}));
+        self.session
+            .journal
+            .event("step_start", json!({"step_id": step.id, "component": step.component, "driver": driver}));
         self.observer.started(step.id.as_str());
         let begun = Instant::now();
         match self.hand_over(place) {
@@ -221,7 +235,12 @@ impl Schedule<'_> {
                 self.session.remove_scratch(&step.id);
                 // Files that the user named wrongly are the step's failure, not the host's.
                 let report = error.downcast::<Report>()?;
-                let failure = Failure { blame: Blame::User, kind: "config".to_owned(), message: report.message, hint: report.hint };
+                let failure = Failure {
+                    blame: Blame::User,
+                    kind: "config".to_owned(),
+                    message: report.message,
+                    hint: report.hint,
+                };
                 self.fail(place, begun, failure);
                 Ok(())
             }
@@ -296,7 +315,10 @@ impl Schedule<'_> {
             Message::Ready => {}
             Message::Log { level, message, fields } => {
                 self.observer.log(step, &level, &journal.scrubber().scrub_text(&message));
-                journal.event("driver_log", json!({"step_id": step, "level": level, "message": message, "fields": fields}));
+                journal.event(
+                    "driver_log",
+                    json!({"step_id": step, "level": level, "message": message, "fields": fields}),
+                );
             }
             Message::Metric { name, value } => journal.metric(&name, value, Some(step)),
             Message::Progress { done, total } => self.observer.progress(step, done, total),
@@ -336,7 +358,12 @@ impl Schedule<'_> {
 
     /// Puts what the step made into place.
     fn keep(&self, step: &PlannedStep, targets: Vec<Target>) -> Result<(), Failure> {
-        let host_fault = |error: anyhow::Error| Failure { blame: Blame::Host, kind: "internal".to_owned(), message: format!("{error:#}"), hint: None };
+        let host_fault = |error: anyhow::Error| Failure {
+            blame: Blame::Host,
+            kind: "internal".to_owned(),
+            message: format!("{error:#}"),
+            hint: None,
+        };
         targets::keep(self.base, targets).map_err(host_fault)?;
         if step.driver.spec.kind == Kind::Writer {
             return Ok(());
@@ -346,13 +373,19 @@ impl Schedule<'_> {
 
     fn died(&self, ending: &str, stderr: &str) -> Failure {
         let said = if stderr.is_empty() { String::new() } else { format!("; it said: {stderr}") };
-        Failure { blame: Blame::Host, kind: "killed".to_owned(), message: format!("the step process {ending}{said}"), hint: None }
+        Failure {
+            blame: Blame::Host,
+            kind: "killed".to_owned(),
+            message: format!("the step process {ending}{said}"),
+            hint: None,
+        }
     }
 
     fn complete(&mut self, place: usize, begun: Instant, done: Done) {
         let step = &self.plan.steps[place];
         let record = &mut self.manifest.steps[place];
-        let (metric, rows) = record::complete(record, step.driver.spec.kind, done.tables, done.rows_written, begun.elapsed());
+        let (metric, rows) =
+            record::complete(record, step.driver.spec.kind, done.tables, done.rows_written, begun.elapsed());
         let journal = &self.session.journal;
         let id = Some(step.id.as_str());
         journal.metric(metric, rows as f64, id);
@@ -373,7 +406,10 @@ impl Schedule<'_> {
         let error = ErrorRecord::from(failure);
         let journal = &self.session.journal;
         journal.metric("step_duration_ms", record.duration_ms.unwrap_or_default() as f64, Some(&record.id));
-        journal.event("step_error", json!({"step_id": record.id, "status": record.status, "error": error, "duration_ms": record.duration_ms}));
+        journal.event(
+            "step_error",
+            json!({"step_id": record.id, "status": record.status, "error": error, "duration_ms": record.duration_ms}),
+        );
         record.error = Some(error);
         self.observer.ended(record);
     }
@@ -394,7 +430,11 @@ impl Schedule<'_> {
             running.verdict = Some(Err(Failure {
                 blame: Blame::Driver,
                 kind: "timeout".to_owned(),
-                message: format!("driver `{}` was ended after {} s, its time limit", step.driver.label(), self.settings.limits.wall_seconds),
+                message: format!(
+                    "driver `{}` was ended after {} s, its time limit",
+                    step.driver.label(),
+                    self.settings.limits.wall_seconds
+                ),
                 hint: Some("give the step longer with `--step-timeout SECONDS`".to_owned()),
             }));
             running.process.kill();

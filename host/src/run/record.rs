@@ -17,7 +17,13 @@ fn now() -> String {
 }
 
 /// The manifest of a run that begins.
-pub fn manifest(plan: &Plan, session_id: &str, pipeline_path: &str, pipeline_sha256: &str, profile: Option<&str>) -> Manifest {
+pub fn manifest(
+    plan: &Plan,
+    session_id: &str,
+    pipeline_path: &str,
+    pipeline_sha256: &str,
+    profile: Option<&str>,
+) -> Manifest {
     Manifest {
         session_id: session_id.to_owned(),
         pipeline: plan.pipeline.clone(),
@@ -38,12 +44,20 @@ fn pending(step: &PlannedStep) -> StepRecord {
     StepRecord {
         id: step.id.to_string(),
         component: step.component.clone(),
-        driver: DriverRecord { name: driver.spec.name.clone(), version: driver.spec.version.clone(), sha256: driver.sha256.clone() },
+        driver: DriverRecord {
+            name: driver.spec.name.clone(),
+            version: driver.spec.version.clone(),
+            sha256: driver.sha256.clone(),
+        },
         needs: step.needs.iter().map(ToString::to_string).collect(),
         inputs: step
             .inputs
             .iter()
-            .map(|input| InputRecord { alias: input.alias.clone(), from_step: input.step.to_string(), table: input.table.clone() })
+            .map(|input| InputRecord {
+                alias: input.alias.clone(),
+                from_step: input.step.to_string(),
+                table: input.table.clone(),
+            })
             .collect(),
         grants: step.grants.words(),
         status: Status::Pending,
@@ -57,7 +71,13 @@ fn pending(step: &PlannedStep) -> StepRecord {
 }
 
 /// Notes that a step is complete; gives the metric that counts its rows, and their number.
-pub fn complete(record: &mut StepRecord, kind: Kind, tables: BTreeMap<String, u64>, rows_written: u64, took: Duration) -> (&'static str, u64) {
+pub fn complete(
+    record: &mut StepRecord,
+    kind: Kind,
+    tables: BTreeMap<String, u64>,
+    rows_written: u64,
+    took: Duration,
+) -> (&'static str, u64) {
     let (metric, rows) = match kind {
         Kind::Extractor => ("rows_read", tables.values().sum()),
         Kind::Processor => ("rows_processed", tables.values().sum()),

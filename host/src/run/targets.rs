@@ -27,12 +27,18 @@ pub struct Target {
 /// # Errors
 /// A [`Report`] when one does not exist, is no plain file, or leads out of the base folder.
 pub fn readable(base: &Base, step: &PlannedStep) -> anyhow::Result<Vec<FileGrant>> {
-    step.grants.read.iter().map(|wish| Ok(FileGrant { name: wish.name.clone(), path: base.path.join(existing(base, step, wish)?) })).collect()
+    step.grants
+        .read
+        .iter()
+        .map(|wish| Ok(FileGrant { name: wish.name.clone(), path: base.path.join(existing(base, step, wish)?) }))
+        .collect()
 }
 
 /// Checks, before anything runs, that the files exist which no step of the plan writes.
 pub fn check(base: &Base, steps: &[PlannedStep]) -> anyhow::Result<()> {
-    let made = |wish: &FileWish| steps.iter().any(|step| step.grants.write.iter().any(|written| written.below_base == wish.below_base));
+    let made = |wish: &FileWish| {
+        steps.iter().any(|step| step.grants.write.iter().any(|written| written.below_base == wish.below_base))
+    };
     for step in steps {
         for wish in step.grants.read.iter().filter(|wish| !made(wish)) {
             existing(base, step, wish)?;
@@ -45,8 +51,12 @@ fn existing(base: &Base, step: &PlannedStep, wish: &FileWish) -> anyhow::Result<
     let doing = format!("step `{}` cannot read `{}`", step.id, wish.name);
     let resolved = base.dir.canonicalize(&wish.below_base).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Report::input(format!("{doing}: there is no such file in `{}`", base.path.display()))
-            .hint(near_file(base, &wish.below_base).unwrap_or_else(|| "paths are relative to the base folder; see `--base DIR`".to_owned())),
-        _ => Report::input(format!("{doing}: {error}")).hint("the file must lie inside the base folder, without a symlink that leads out"),
+            .hint(
+                near_file(base, &wish.below_base)
+                    .unwrap_or_else(|| "paths are relative to the base folder; see `--base DIR`".to_owned()),
+            ),
+        _ => Report::input(format!("{doing}: {error}"))
+            .hint("the file must lie inside the base folder, without a symlink that leads out"),
     })?;
     if !base.dir.metadata(&resolved)?.is_file() {
         return Err(Report::input(format!("{doing}: it is no plain file")).hint("name one file").into());
@@ -57,7 +67,13 @@ fn existing(base: &Base, step: &PlannedStep, wish: &FileWish) -> anyhow::Result<
 /// The file in the same folder whose name is nearest.
 fn near_file(base: &Base, missing: &Path) -> Option<String> {
     let folder = missing.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let names: Vec<String> = base.dir.read_dir(folder).ok()?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let names: Vec<String> = base
+        .dir
+        .read_dir(folder)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
     let near = crate::error::nearest(missing.file_name()?.to_str()?, names.iter().map(String::as_str))?;
     Some(format!("did you mean `{}`?", missing.with_file_name(near).display()))
 }
@@ -88,24 +104,32 @@ fn make(base: &Base, session: &Session, step: &PlannedStep, wish: &FileWish) -> 
     let doing = format!("step `{}` cannot write `{}`", step.id, wish.name);
     let folder = wish.below_base.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if step.grants.create_folders {
-        base.dir.create_dir_all(folder).map_err(|error| Report::input(format!("{doing}: cannot create its folder: {error}")))?;
+        base.dir
+            .create_dir_all(folder)
+            .map_err(|error| Report::input(format!("{doing}: cannot create its folder: {error}")))?;
     }
     let folder = base.dir.canonicalize(folder).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Report::input(format!("{doing}: its folder does not exist")).hint("create the folder, or set `create_dirs: true` in the step's config"),
-        _ => Report::input(format!("{doing}: {error}")).hint("the file must lie inside the base folder, without a symlink that leads out"),
+        ErrorKind::NotFound => Report::input(format!("{doing}: its folder does not exist"))
+            .hint("create the folder, or set `create_dirs: true` in the step's config"),
+        _ => Report::input(format!("{doing}: {error}"))
+            .hint("the file must lie inside the base folder, without a symlink that leads out"),
     })?;
     let name = wish.below_base.file_name().with_context(|| doing.clone())?;
     let target = folder.join(name);
     match base.dir.symlink_metadata(&target) {
-        Ok(found) if !found.is_file() => return Err(Report::input(format!("{doing}: it is there already and no plain file")).hint("remove it, or write elsewhere").into()),
+        Ok(found) if !found.is_file() => {
+            return Err(Report::input(format!("{doing}: it is there already and no plain file"))
+                .hint("remove it, or write elsewhere")
+                .into());
+        }
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context(doing),
         _ => {}
     }
     let beside = folder.join(format!(".{}.{}", name.to_string_lossy(), session.id));
     session.remember_target(&beside)?;
-    base.dir
-        .open_with(&beside, OpenOptions::new().write(true).create_new(true))
-        .map_err(|error| Report::input(format!("{doing}: {error}")).hint("make its folder writable, or write elsewhere"))?;
+    base.dir.open_with(&beside, OpenOptions::new().write(true).create_new(true)).map_err(|error| {
+        Report::input(format!("{doing}: {error}")).hint("make its folder writable, or write elsewhere")
+    })?;
     Ok(Target { beside, target })
 }
 

@@ -44,7 +44,8 @@ pub fn list(base: &Base) -> anyhow::Result<Vec<Summary>> {
 }
 
 fn read(session: &Dir, id: String) -> Summary {
-    let manifest = session.read_to_string(MANIFEST).ok().and_then(|text| serde_saphyr::from_str::<Manifest>(&text).ok());
+    let manifest =
+        session.read_to_string(MANIFEST).ok().and_then(|text| serde_saphyr::from_str::<Manifest>(&text).ok());
     let running = sweep::is_running(session);
     let manifest = manifest.map(|mut manifest| {
         if manifest.status == Status::Running && !running {
@@ -77,7 +78,9 @@ pub fn find(base: &Base, name: &str) -> anyhow::Result<Summary> {
     let mut sessions = list(base)?;
     if name == "latest" {
         return sessions.pop().ok_or_else(|| {
-            Report::input(format!("there is no session in `{}`", base.path.join(FOLDER).display())).hint("run a pipeline first, or name its folder with `--base DIR`").into()
+            Report::input(format!("there is no session in `{}`", base.path.join(FOLDER).display()))
+                .hint("run a pipeline first, or name its folder with `--base DIR`")
+                .into()
         });
     }
     let ids: Vec<String> = sessions.iter().map(|session| session.id.clone()).collect();
@@ -87,7 +90,9 @@ pub fn find(base: &Base, name: &str) -> anyhow::Result<Summary> {
         0 => {
             let recent = || ids.iter().rev().take(5).map(String::as_str);
             let near = nearest(name, recent()).unwrap_or("latest");
-            Err(Report::input(format!("no session is called `{name}`; the last ones: {}", listed(recent()))).hint(format!("try `{near}`")).into())
+            Err(Report::input(format!("no session is called `{name}`; the last ones: {}", listed(recent())))
+                .hint(format!("try `{near}`"))
+                .into())
         }
         _ => {
             let many = listed(matching.iter().map(|session| session.id.as_str()));
@@ -98,7 +103,12 @@ pub fn find(base: &Base, name: &str) -> anyhow::Result<Summary> {
 
 /// Removes finished sessions but the newest `keep`, and those that ended more than `older_than` ago.
 /// A running session is never removed. Gives the ids of what was (or with `dry_run` would be) removed.
-pub fn collect(base: &Base, keep: Option<usize>, older_than: Option<std::time::Duration>, dry_run: bool) -> anyhow::Result<Vec<Summary>> {
+pub fn collect(
+    base: &Base,
+    keep: Option<usize>,
+    older_than: Option<std::time::Duration>,
+    dry_run: bool,
+) -> anyhow::Result<Vec<Summary>> {
     let now = jiff::Timestamp::now();
     let ended = |session: &Summary| {
         let manifest = session.manifest.as_ref()?;
@@ -108,7 +118,8 @@ pub fn collect(base: &Base, keep: Option<usize>, older_than: Option<std::time::D
         (Some(age), Some(ended)) => now.duration_since(ended).unsigned_abs() > age,
         _ => older_than.is_none(),
     };
-    let mut finished: Vec<Summary> = list(base)?.into_iter().filter(|session| session.status() != Status::Running).collect();
+    let mut finished: Vec<Summary> =
+        list(base)?.into_iter().filter(|session| session.status() != Status::Running).collect();
     let spared = keep.unwrap_or(0).min(finished.len());
     finished.truncate(finished.len() - spared);
     let sessions = base.dir.open_dir(FOLDER).ok();

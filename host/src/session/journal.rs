@@ -26,7 +26,9 @@ impl Scrubber {
     }
 
     pub fn scrub_text(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| if text.contains(secret) { text.replace(secret, MASK) } else { text })
+        self.0
+            .iter()
+            .fold(text.to_owned(), |text, secret| if text.contains(secret) { text.replace(secret, MASK) } else { text })
     }
 
     /// Scrubs every text in `value`, keys included.
@@ -37,7 +39,9 @@ impl Scrubber {
         match value {
             Value::String(text) => Value::String(self.scrub_text(&text)),
             Value::Array(items) => Value::Array(items.into_iter().map(|item| self.scrub(item)).collect()),
-            Value::Object(fields) => Value::Object(fields.into_iter().map(|(key, field)| (self.scrub_text(&key), self.scrub(field))).collect()),
+            Value::Object(fields) => Value::Object(
+                fields.into_iter().map(|(key, field)| (self.scrub_text(&key), self.scrub(field))).collect(),
+            ),
             other => other,
         }
     }
@@ -54,8 +58,14 @@ pub struct Journal {
 
 impl Journal {
     pub(super) fn create(logs: &Dir, session: &str, scrubber: Scrubber) -> anyhow::Result<Self> {
-        let open = |name: &str| logs.create(name).map(Mutex::new).with_context(|| format!("cannot create `logs/{name}`"));
-        Ok(Self { session: session.to_owned(), events: open("events.jsonl")?, metrics: open("metrics.jsonl")?, scrubber })
+        let open =
+            |name: &str| logs.create(name).map(Mutex::new).with_context(|| format!("cannot create `logs/{name}`"));
+        Ok(Self {
+            session: session.to_owned(),
+            events: open("events.jsonl")?,
+            metrics: open("metrics.jsonl")?,
+            scrubber,
+        })
     }
 
     pub fn scrubber(&self) -> &Scrubber {

@@ -43,7 +43,8 @@ impl Base {
     /// When the folder does not exist or cannot be opened.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let absolute = std::fs::canonicalize(path).map_err(|error| {
-            Report::input(format!("cannot open base folder `{}`: {error}", path.display())).hint("name an existing folder with `--base DIR`")
+            Report::input(format!("cannot open base folder `{}`: {error}", path.display()))
+                .hint("name an existing folder with `--base DIR`")
         })?;
         let dir = Dir::open_ambient_dir(&absolute, ambient_authority())
             .map_err(|error| Report::input(format!("cannot open base folder `{}`: {error}", path.display())))?;
@@ -108,10 +109,13 @@ impl Session {
     /// When the file is not a plain file of the step's own, or cannot be moved.
     pub fn keep_output(&self, step: &StepId, file: &str) -> anyhow::Result<()> {
         let from = format!("{}/{file}", scratch_name(step));
-        let found = self.dir.symlink_metadata(&from).with_context(|| format!("cannot find the output of step `{step}`"))?;
+        let found =
+            self.dir.symlink_metadata(&from).with_context(|| format!("cannot find the output of step `{step}`"))?;
         anyhow::ensure!(found.is_file(), "the output of step `{step}` is no plain file");
         let data = self.dir.open_dir("data")?;
-        self.dir.rename(&from, &data, format!("{step}.duckdb")).with_context(|| format!("cannot keep the output of step `{step}`"))?;
+        self.dir
+            .rename(&from, &data, format!("{step}.duckdb"))
+            .with_context(|| format!("cannot keep the output of step `{step}`"))?;
         sync(&data)
     }
 
@@ -120,7 +124,8 @@ impl Session {
         let folder = format!("artifacts/{step}");
         self.dir.create_dir_all(&folder)?;
         let text = serde_json::to_string_pretty(value)?;
-        write_whole(&self.dir.open_dir(&folder)?, name, &format!("{text}\n")).with_context(|| format!("cannot write artifact `{name}` of step `{step}`"))
+        write_whole(&self.dir.open_dir(&folder)?, name, &format!("{text}\n"))
+            .with_context(|| format!("cannot write artifact `{name}` of step `{step}`"))
     }
 
     /// Replaces the manifest.
@@ -151,7 +156,10 @@ fn sessions_dir(base: &Base) -> anyhow::Result<Dir> {
     let doing = || format!("cannot create `{FOLDER}` in `{}`", base.path.display());
     if !base.dir.exists(FOLDER) {
         match base.dir.create_dir(FOLDER) {
-            Ok(()) => base.dir.set_permissions(FOLDER, Permissions::from_std(std::fs::Permissions::from_mode(0o700))).with_context(doing)?,
+            Ok(()) => base
+                .dir
+                .set_permissions(FOLDER, Permissions::from_std(std::fs::Permissions::from_mode(0o700)))
+                .with_context(doing)?,
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error).with_context(doing),
         }

@@ -62,11 +62,7 @@ pub fn confine(reach: &Reach<'_>) -> anyhow::Result<Confinement> {
     Ok(Confinement(ruleset.restrict_self()?.ruleset))
 }
 
-fn allow(
-    ruleset: RulesetCreated,
-    path: &Path,
-    access: landlock::BitFlags<AccessFs>,
-) -> anyhow::Result<RulesetCreated> {
+fn allow(ruleset: RulesetCreated, path: &Path, access: landlock::BitFlags<AccessFs>) -> anyhow::Result<RulesetCreated> {
     let opened = PathFd::new(path).with_context(|| format!("cannot grant `{}`", path.display()))?;
     Ok(ruleset.add_rule(PathBeneath::new(opened, access))?)
 }

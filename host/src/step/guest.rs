@@ -5,12 +5,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use wasmtime::component::{Component, ComponentNamedList, Lower, Resource};
 use wasmtime::{Store, StoreLimitsBuilder, Trap, WasmBacktrace};
-use wasmtime_wasi::{I32Exit, WasiCtx};
+use wasmtime_wasi::I32Exit;
 
 use super::host_fault;
 use super::reporter::Reporter;
 use crate::contract::tables::{Input, Output};
-use crate::contract::{Captured, Error, ErrorKind, State, Tally, kind_name, linker};
+use crate::contract::{Captured, Error, ErrorKind, State, Tally, kind_name, linker, wasi_context};
 use crate::engine::Engine;
 use crate::job::{Blame, Failure, Job, Kind};
 
@@ -46,7 +46,7 @@ fn state(job: &Job, engine: &Arc<Engine>, reporter: &Reporter, printed: &Capture
         .context("cannot count the step's inputs")?;
     Ok(State {
         handles: wasmtime::component::ResourceTable::new(),
-        wasi: WasiCtx::builder().stdout(printed.clone()).stderr(printed.clone()).build(),
+        wasi: wasi_context(printed),
         memory: StoreLimitsBuilder::new()
             .memory_size(memory)
             .memories(32)

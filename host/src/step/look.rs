@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use duckdb::arrow::array::make_array;
 use duckdb::arrow::array::cast::AsArray;
+use duckdb::arrow::array::make_array;
 use serde::{Deserialize, Serialize};
 
 use super::confine::{Reach, confine};
@@ -56,7 +56,13 @@ fn look() -> anyhow::Result<()> {
     let warm = Warm::open()?;
     let look: Look = serde_json::from_reader(std::io::stdin().lock()).context("cannot understand what to look at")?;
     confine(&Reach { read: look.tables.iter().map(|table| table.path.as_path()).collect(), ..Reach::default() })?;
-    let engine = warm.furnish(&Furnishing { inputs: &look.tables, output: None, spill: Path::new(""), files: Vec::new(), limits: LIMITS })?;
+    let engine = warm.furnish(&Furnishing {
+        inputs: &look.tables,
+        output: None,
+        spill: Path::new(""),
+        files: Vec::new(),
+        limits: LIMITS,
+    })?;
     print_rows(&engine, &look)
 }
 
@@ -78,7 +84,9 @@ fn print_rows(engine: &Engine, look: &Look) -> anyhow::Result<()> {
         }
         Format::Table => {
             let mut table = comfy_table::Table::new();
-            table.load_style(comfy_table::presets::UTF8_BORDERS_ONLY).set_header(names.iter().map(|name| printable(name)));
+            table
+                .load_style(comfy_table::presets::UTF8_BORDERS_ONLY)
+                .set_header(names.iter().map(|name| printable(name)));
             let mut rows = 0_usize;
             each_row(engine, &wrapped, |row| {
                 rows += 1;
@@ -87,7 +95,8 @@ fn print_rows(engine: &Engine, look: &Look) -> anyhow::Result<()> {
                 }
                 Ok(())
             })?;
-            let hidden = if rows > MAX_TABLE_ROWS { format!(", the first {MAX_TABLE_ROWS} shown") } else { String::new() };
+            let hidden =
+                if rows > MAX_TABLE_ROWS { format!(", the first {MAX_TABLE_ROWS} shown") } else { String::new() };
             writeln!(stdout, "{table}\n{rows} row{}{hidden}", if rows == 1 { "" } else { "s" })?;
         }
     }
@@ -95,13 +104,20 @@ fn print_rows(engine: &Engine, look: &Look) -> anyhow::Result<()> {
 }
 
 /// Calls `visit` with each row of a SELECT whose columns are all text.
-fn each_row(engine: &Engine, select: &str, mut visit: impl FnMut(&[Option<&str>]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn each_row(
+    engine: &Engine,
+    select: &str,
+    mut visit: impl FnMut(&[Option<&str>]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let mut query = engine.query(select)?;
     while let Some(batch) = query.next().map_err(|error: EngineError| anyhow::anyhow!(error))? {
         let columns: Vec<_> = batch.child_data().iter().cloned().map(make_array).collect();
         let texts: Vec<_> = columns.iter().map(|column| column.as_string::<i32>()).collect();
         for row in 0..batch.len() {
-            let values: Vec<Option<&str>> = texts.iter().map(|text| duckdb::arrow::array::Array::is_valid(text, row).then(|| text.value(row))).collect();
+            let values: Vec<Option<&str>> = texts
+                .iter()
+                .map(|text| duckdb::arrow::array::Array::is_valid(text, row).then(|| text.value(row)))
+                .collect();
             visit(&values)?;
         }
     }
@@ -115,7 +131,9 @@ fn printable(text: &str) -> String {
 
 fn csv_line(values: &[Option<&str>]) -> String {
     let field = |value: &Option<&str>| match value {
-        Some(text) if text.is_empty() || text.contains([',', '"', '\n', '\r']) => format!("\"{}\"", text.replace('"', "\"\"")),
+        Some(text) if text.is_empty() || text.contains([',', '"', '\n', '\r']) => {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        }
         Some(text) => (*text).to_owned(),
         None => String::new(),
     };

@@ -67,7 +67,11 @@ fn attempt(reporter: &Reporter) -> Result<Message, Failure> {
 }
 
 fn confine(job: &Job, reporter: &Reporter) -> Result<(), Failure> {
-    let read = job.inputs.iter().map(|input| input.path.as_path()).chain(job.read_files.iter().map(|grant| grant.path.as_path()));
+    let read = job
+        .inputs
+        .iter()
+        .map(|input| input.path.as_path())
+        .chain(job.read_files.iter().map(|grant| grant.path.as_path()));
     let reach = confine::Reach {
         read: read.collect(),
         write: job.write_files.iter().map(|grant| grant.path.as_path()).collect(),
@@ -82,7 +86,9 @@ fn confine(job: &Job, reporter: &Reporter) -> Result<(), Failure> {
             blame: Blame::Host,
             kind: "sandbox".to_owned(),
             message: format!("this kernel gives no full confinement: {}", status.words()),
-            hint: Some("run on Linux 6.12 or newer with Landlock enabled, or leave `--require-sandbox` away".to_owned()),
+            hint: Some(
+                "run on Linux 6.12 or newer with Landlock enabled, or leave `--require-sandbox` away".to_owned(),
+            ),
         });
     }
     reporter.log("warn", format!("the step process is not fully confined: {}", status.words()), [].into());
@@ -100,13 +106,8 @@ fn read_job() -> anyhow::Result<Job> {
 fn furnish(warm: Warm, job: &Job) -> Result<Engine, Failure> {
     let spill = job.scratch.join("spill");
     let files = job.read_files.iter().chain(&job.write_files).map(|grant| grant.path.as_path()).collect();
-    let furnishing = Furnishing {
-        inputs: &job.inputs,
-        output: job.output.as_deref(),
-        spill: &spill,
-        files,
-        limits: job.limits,
-    };
+    let furnishing =
+        Furnishing { inputs: &job.inputs, output: job.output.as_deref(), spill: &spill, files, limits: job.limits };
     warm.furnish(&furnishing).map_err(|error| {
         let missing = job.inputs.iter().find(|input| error.message.contains(&format!("name {} does", input.table)));
         match missing {
@@ -132,12 +133,8 @@ fn timeout(job: &Job) -> Failure {
 
 /// Closes the output and says what the step made.
 fn finish(job: &Job, engine: &Engine, tally: &crate::contract::Tally) -> Result<Message, Failure> {
-    let driver_fault = |message: String| Failure {
-        blame: Blame::Driver,
-        kind: "contract".to_owned(),
-        message,
-        hint: None,
-    };
+    let driver_fault =
+        |message: String| Failure { blame: Blame::Driver, kind: "contract".to_owned(), message, hint: None };
     if let Some(name) = tally.unfinished.first() {
         return Err(driver_fault(format!("driver `{}` left table `{name}` unfinished", job.driver)));
     }

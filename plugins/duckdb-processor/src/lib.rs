@@ -29,7 +29,8 @@ impl Processor for DuckDb {
 
     fn transform(config: Config, _inputs: Inputs, output: Output) -> Result<()> {
         for (table, select) in config.tables()? {
-            sql::create_table(&output, &table, &select).map_err(|error| error.context(format_args!("cannot make table `{table}`")))?;
+            sql::create_table(&output, &table, &select)
+                .map_err(|error| error.context(format_args!("cannot make table `{table}`")))?;
         }
         Ok(())
     }
@@ -46,7 +47,8 @@ mod tests {
     fn exactly_one_of_query_and_queries_is_taken() {
         let config = |query: Option<&str>, queries: Option<&[(&str, &str)]>| Config {
             query: query.map(str::to_owned),
-            queries: queries.map(|queries| queries.iter().map(|(name, sql)| ((*name).to_owned(), (*sql).to_owned())).collect()),
+            queries: queries
+                .map(|queries| queries.iter().map(|(name, sql)| ((*name).to_owned(), (*sql).to_owned())).collect()),
         };
         assert_eq!(config(Some("select 1"), None).tables().unwrap()["main"], "select 1");
         assert_eq!(config(None, Some(&[("a", "select 1")])).tables().unwrap()["a"], "select 1");

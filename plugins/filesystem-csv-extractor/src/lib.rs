@@ -45,12 +45,18 @@ fn column_names(from: &str) -> Result<Vec<String>> {
 
 /// DuckDB's message names the file it was given and all of its settings; the first lines say what is wrong.
 fn explain(config: &Config, error: Error) -> Error {
-    let told: Vec<&str> = error.message.lines().take_while(|line| !line.trim().is_empty() && !line.starts_with("The search space")).collect();
+    let told: Vec<&str> = error
+        .message
+        .lines()
+        .take_while(|line| !line.trim().is_empty() && !line.starts_with("The search space"))
+        .collect();
     let message = format!("cannot read `{}`: {}", config.path, told.join("; "));
     let message = if message.contains("Possible") || !matches!(error.kind, ErrorKind::Data) {
         message
     } else {
-        format!("{message}; `on_bad_lines: skip` leaves such lines out, `dtype` and `na_values` say how values are read")
+        format!(
+            "{message}; `on_bad_lines: skip` leaves such lines out, `dtype` and `na_values` say how values are read"
+        )
     };
     Error { message, ..error }
 }

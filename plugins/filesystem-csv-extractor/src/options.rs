@@ -52,7 +52,11 @@ enum OnBadLines {
 impl Config {
     /// A call of DuckDB's `read_csv` over the file, whose SQL literal is `file`.
     pub fn reader(&self, file: &str, infer_rows: i64) -> String {
-        let mut options = vec![format!("sample_size = {infer_rows}"), format!("header = {}", self.header), format!("skip = {}", self.skip_rows)];
+        let mut options = vec![
+            format!("sample_size = {infer_rows}"),
+            format!("header = {}", self.header),
+            format!("skip = {}", self.skip_rows),
+        ];
         let mut text = |name: &str, value: &str| options.push(format!("{name} = {}", quote_text(value)));
         if self.delimiter != "auto" {
             text("delim", &self.delimiter);
@@ -67,14 +71,16 @@ impl Config {
         if self.on_bad_lines == OnBadLines::Skip {
             options.push("ignore_errors = true".to_owned());
         }
-        let mut types: BTreeMap<&str, &str> = self.dtype.iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
+        let mut types: BTreeMap<&str, &str> =
+            self.dtype.iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
         if let ParseDates::Columns(columns) = &self.parse_dates {
             columns.iter().for_each(|name| {
                 types.entry(name).or_insert("TIMESTAMP");
             });
         }
         if !types.is_empty() {
-            let pairs: Vec<String> = types.iter().map(|(name, kind)| format!("{}: {}", quote_text(name), quote_text(kind))).collect();
+            let pairs: Vec<String> =
+                types.iter().map(|(name, kind)| format!("{}: {}", quote_text(name), quote_text(kind))).collect();
             options.push(format!("types = {{{}}}", pairs.join(", ")));
         }
         if !matches!(self.parse_dates, ParseDates::All(true)) {
@@ -101,12 +107,17 @@ impl Config {
     /// When a wanted column does not exist, or an option cannot hold for such a file.
     pub fn select(&self, from: &str, names: &[String]) -> Result<String> {
         if !self.skip_blank_lines && names.len() > 1 {
-            return Err(Error::config("`skip_blank_lines: false` is for files of one column: in others a blank line is no row"));
+            return Err(Error::config(
+                "`skip_blank_lines: false` is for files of one column: in others a blank line is no row",
+            ));
         }
         let wanted = self.columns.as_deref().unwrap_or(names);
         if let Some(unknown) = wanted.iter().find(|name| !names.contains(name)) {
             let known: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-            return Err(Error::not_found(format!("there is no column `{unknown}`; the file has: {}", known.join(", "))));
+            return Err(Error::not_found(format!(
+                "there is no column `{unknown}`; the file has: {}",
+                known.join(", ")
+            )));
         }
         let columns: Vec<String> = wanted.iter().map(|name| quote_name(name)).collect();
         let limit = self.limit.map_or_else(String::new, |limit| format!(" limit {limit}"));

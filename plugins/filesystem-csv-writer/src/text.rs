@@ -52,7 +52,8 @@ impl Dialect<'_> {
     }
 
     fn value(&self, value: &str, line: &mut String) {
-        let quoted = self.quote_all || value.is_empty() || value.contains(['"', '\n', '\r']) || value.contains(self.delimiter);
+        let quoted =
+            self.quote_all || value.is_empty() || value.contains(['"', '\n', '\r']) || value.contains(self.delimiter);
         if quoted {
             line.push('"');
             line.push_str(&value.replace('"', "\"\""));
@@ -69,7 +70,9 @@ impl Dialect<'_> {
             Encoding::Latin1 => {
                 for character in line.chars() {
                     let byte = u8::try_from(u32::from(character)).map_err(|_| {
-                        Error::data(format!("the character `{character}` does not exist in latin-1; write `encoding: utf-8`"))
+                        Error::data(format!(
+                            "the character `{character}` does not exist in latin-1; write `encoding: utf-8`"
+                        ))
                     })?;
                     bytes.push(byte);
                 }

@@ -59,7 +59,8 @@ impl Wish {
                 let key = key.filter(|key| !key.is_empty()).ok_or_else(|| {
                     Error::config("`hash` needs a secret `key`; without one anyone could hash guesses and compare")
                 })?;
-                let hmac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).map_err(|error| Error::internal(error.to_string()))?;
+                let hmac = Hmac::<Sha256>::new_from_slice(key.as_bytes())
+                    .map_err(|error| Error::internal(error.to_string()))?;
                 Ok(Method::Hash(Box::new(hmac)))
             }
             // A dropped column is never read.
@@ -113,7 +114,8 @@ mod tests {
     #[test]
     fn partial_keeps_the_last_characters_not_bytes() {
         let method = wish(Name::Partial, 2).method(None).unwrap();
-        for (text, masked) in [("N14228", "****28"), ("übergrößé", "*******ßé"), ("ab", "ab"), ("a", "a"), ("", "")] {
+        for (text, masked) in [("N14228", "****28"), ("übergrößé", "*******ßé"), ("ab", "ab"), ("a", "a"), ("", "")]
+        {
             assert_eq!(method.apply(text), masked);
         }
     }

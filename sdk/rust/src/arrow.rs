@@ -61,14 +61,22 @@ fn arrow_field<'a>(fields: &mut impl Iterator<Item = &'a Field>) -> Result<Arrow
 fn array_data<'a>(kind: &DataType, nodes: &mut impl Iterator<Item = &'a Node>) -> Result<ArrayData> {
     let node = nodes.next().ok_or_else(malformed)?;
     let mut buffers = node.buffers.iter().map(|bytes| Buffer::from(bytes.as_slice()));
-    let validity = if layout(kind).can_contain_null_mask { buffers.next().filter(|bits| !bits.is_empty()) } else { None };
+    let validity =
+        if layout(kind).can_contain_null_mask { buffers.next().filter(|bits| !bits.is_empty()) } else { None };
     let children = match kind {
-        DataType::List(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => vec![array_data(item.data_type(), nodes)?],
-        DataType::Struct(members) => members.iter().map(|member| array_data(member.data_type(), nodes)).collect::<Result<_>>()?,
-        DataType::Union(members, _) => members.iter().map(|(_, member)| array_data(member.data_type(), nodes)).collect::<Result<_>>()?,
+        DataType::List(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => {
+            vec![array_data(item.data_type(), nodes)?]
+        }
+        DataType::Struct(members) => {
+            members.iter().map(|member| array_data(member.data_type(), nodes)).collect::<Result<_>>()?
+        }
+        DataType::Union(members, _) => {
+            members.iter().map(|(_, member)| array_data(member.data_type(), nodes)).collect::<Result<_>>()?
+        }
         _ => Vec::new(),
     };
-    let data = ArrayData::builder(kind.clone()).len(node.length as usize).null_bit_buffer(validity).buffers(buffers.collect());
+    let data =
+        ArrayData::builder(kind.clone()).len(node.length as usize).null_bit_buffer(validity).buffers(buffers.collect());
     Ok(data.child_data(children).align_buffers(true).build()?)
 }
 

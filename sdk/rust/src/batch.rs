@@ -81,7 +81,10 @@ impl Batch {
     pub fn from_columns(columns: Vec<(&str, Array)>) -> Result<Self> {
         let rows = columns.first().map_or(0, |(_, column)| column.len());
         if let Some((name, column)) = columns.iter().find(|(_, column)| column.len() != rows) {
-            return Err(Error::internal(format!("column `{name}` has {} values where the first has {rows}", column.len())));
+            return Err(Error::internal(format!(
+                "column `{name}` has {} values where the first has {rows}",
+                column.len()
+            )));
         }
         let (mut fields, mut nodes) = (Vec::new(), Vec::new());
         for (name, column) in columns {
@@ -263,7 +266,11 @@ impl<'a> Column<'a> {
         if !matches!(self.field().format.as_str(), "+l" | "+m") {
             return Err(self.wrong("a list"));
         }
-        Ok(Lists { column: *self, offsets: self.offsets()?, values: self.children().next().ok_or_else(|| self.wrong("a list"))? })
+        Ok(Lists {
+            column: *self,
+            offsets: self.offsets()?,
+            values: self.children().next().ok_or_else(|| self.wrong("a list"))?,
+        })
     }
 
     /// The direct parts of a nested column: a struct's members, a list's values.
@@ -282,9 +289,9 @@ impl<'a> Column<'a> {
     /// # Errors
     /// `not-found`, when there is none of that name.
     pub fn child(&self, name: &str) -> Result<Column<'a>> {
-        self.children().find(|child| child.field().name == name).ok_or_else(|| {
-            Error::not_found(format!("column `{}` has no member `{name}`", self.field().name))
-        })
+        self.children()
+            .find(|child| child.field().name == name)
+            .ok_or_else(|| Error::not_found(format!("column `{}` has no member `{name}`", self.field().name)))
     }
 
     fn offsets(&self) -> Result<Cow<'a, [i32]>> {
@@ -296,7 +303,9 @@ impl<'a> Column<'a> {
 fn in_place<T: bytemuck::Pod>(bytes: &[u8]) -> Option<Cow<'_, [T]>> {
     match bytemuck::try_cast_slice(bytes) {
         Ok(values) => Some(Cow::Borrowed(values)),
-        Err(bytemuck::PodCastError::TargetAlignmentGreaterAndInputNotAligned) => Some(Cow::Owned(bytemuck::allocation::pod_collect_to_vec(bytes))),
+        Err(bytemuck::PodCastError::TargetAlignmentGreaterAndInputNotAligned) => {
+            Some(Cow::Owned(bytemuck::allocation::pod_collect_to_vec(bytes)))
+        }
         Err(_) => None,
     }
 }

@@ -12,12 +12,14 @@ pub use raw::{Level, metric, progress, step_id};
 /// # Errors
 /// `config`, when the type asks for more than the spec's configSchema promises.
 pub fn config<C: DeserializeOwned>() -> Result<C> {
-    serde_json::from_str(&raw::config()).map_err(|error| Error::config(format!("cannot read the step's config: {error}")))
+    serde_json::from_str(&raw::config())
+        .map_err(|error| Error::config(format!("cannot read the step's config: {error}")))
 }
 
 /// Writes a structured line to the session's log.
 pub fn log(level: Level, message: &str, fields: &[(&str, &dyn std::fmt::Display)]) {
-    let fields: Vec<(String, String)> = fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect();
+    let fields: Vec<(String, String)> =
+        fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect();
     raw::log(level, message, &fields);
 }
 

@@ -54,7 +54,11 @@ impl Inputs {
             [] => Err(Error::config("the step has no input; name one under `needs` or `inputs`")),
             many => {
                 let names: Vec<String> = many.iter().map(|input| format!("`{}`", input.alias())).collect();
-                Err(Error::config(format!("the step has {} inputs ({}), but its driver takes one", many.len(), names.join(", "))))
+                Err(Error::config(format!(
+                    "the step has {} inputs ({}), but its driver takes one",
+                    many.len(),
+                    names.join(", ")
+                )))
             }
         }
     }
@@ -123,7 +127,7 @@ macro_rules! export {
                     $crate::extract::<$driver>(output)
                 }
             }
-            $crate::bindings::extractor::export_extractor!(Component with_types_in $crate::bindings::extractor);
+    $crate::bindings::extractor::export_extractor!(Component with_types_in $crate::bindings::extractor);
         };
     };
     ($driver:ty: processor) => {
@@ -137,7 +141,7 @@ macro_rules! export {
                     $crate::transform::<$driver>(inputs, output)
                 }
             }
-            $crate::bindings::processor::export_processor!(Component with_types_in $crate::bindings::processor);
+    $crate::bindings::processor::export_processor!(Component with_types_in $crate::bindings::processor);
         };
     };
     ($driver:ty: writer) => {
@@ -150,7 +154,7 @@ macro_rules! export {
                     $crate::load::<$driver>(inputs)
                 }
             }
-            $crate::bindings::writer::export_writer!(Component with_types_in $crate::bindings::writer);
+    $crate::bindings::writer::export_writer!(Component with_types_in $crate::bindings::writer);
         };
     };
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::bindings::osiris::driver::errors;
 use crate::ErrorKind;
+use crate::bindings::osiris::driver::errors;
 
 /// Why a driver could not do its work. The kind decides whose it is to cure; see `osiris:driver/errors`.
 #[derive(Debug, Clone)]

@@ -26,6 +26,7 @@ pub fn create(path: &str) -> Result<Target> {
 /// # Errors
 /// As [`create`], and `config` for a wrong statement or option.
 pub fn copy(path: &str, select: &str, format: Format, options: &[(&str, &str)]) -> Result<u64> {
-    let options: Vec<(String, String)> = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let options: Vec<(String, String)> =
+        options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Ok(create(path)?.copy(select, format, &options)?)
 }

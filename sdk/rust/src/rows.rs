@@ -195,7 +195,9 @@ impl RowWriter {
             return Err(Error::data(format!("a row has {N} values, the table {} columns", self.columns.len())));
         }
         for ((growing, cell), (name, kind)) in self.growing.iter_mut().zip(row).zip(&self.columns) {
-            growing.push(cell).map_err(|cell| Error::data(format!("column `{name}` is {kind:?}, but a value is {cell:?}")))?;
+            growing
+                .push(cell)
+                .map_err(|cell| Error::data(format!("column `{name}` is {kind:?}, but a value is {cell:?}")))?;
         }
         self.rows += 1;
         if self.rows == BATCH_ROWS { self.send() } else { Ok(()) }
@@ -224,5 +226,7 @@ fn start(columns: &[(String, Type)]) -> Vec<Growing> {
 }
 
 fn batch(columns: &[(String, Type)], growing: Vec<Growing>) -> Result<Batch> {
-    Batch::from_columns(columns.iter().zip(growing).map(|((name, _), growing)| (name.as_str(), growing.finish())).collect())
+    Batch::from_columns(
+        columns.iter().zip(growing).map(|((name, _), growing)| (name.as_str(), growing.finish())).collect(),
+    )
 }

@@ -9,8 +9,10 @@ impl Extractor for Echo {
 
     fn extract(config: serde_json::Value, output: Output) -> Result<()> {
         println!("printed by the guest");
-        let environment = format!("{:?} {:?}", std::env::vars().collect::<Vec<_>>(), std::env::args().collect::<Vec<_>>());
-        let columns = vec![("config", Array::from(vec![config.to_string()])), ("environment", Array::from(vec![environment]))];
+        let environment =
+            format!("{:?} {:?}", std::env::vars().collect::<Vec<_>>(), std::env::args().collect::<Vec<_>>());
+        let columns =
+            vec![("config", Array::from(vec![config.to_string()])), ("environment", Array::from(vec![environment]))];
         output.write_columns("main", columns)?;
         Ok(())
     }

@@ -54,13 +54,8 @@ fn mix(state: u64) -> u64 {
 }
 
 fn one_column(name: &str, format: &str) -> Schema {
-    let field = Field {
-        name: name.to_owned(),
-        format: format.to_owned(),
-        nullable: true,
-        children: 0,
-        metadata: Vec::new(),
-    };
+    let field =
+        Field { name: name.to_owned(), format: format.to_owned(), nullable: true, children: 0, metadata: Vec::new() };
     Schema { fields: vec![field] }
 }
 
