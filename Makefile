@@ -30,6 +30,8 @@ bless: guests
 	BLESS=1 .deps/venv/bin/python -m pytest tests/suite
 
 bench: guests
+	cargo build --release --package compute-native
+	tools/build-bench
 	.deps/venv/bin/python bench/run.py
 
 lint: setup

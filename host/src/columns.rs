@@ -271,7 +271,7 @@ fn build_array(data_type: &DataType, nodes: &[InNode<'_>], next: &mut usize) -> 
     } else {
         (None, &node.buffers[..])
     };
-    let buffers = values.iter().map(|buffer| Buffer::from_slice_ref(buffer)).map(|buffer| {
+    let buffers = values.iter().map(Buffer::from_slice_ref).map(|buffer| {
         // A list or text without values may leave its one offset away.
         if length == 0 && buffer.is_empty() && has_offsets(data_type) { Buffer::from_vec(vec![0_i64]) } else { buffer }
     });

@@ -154,7 +154,7 @@ fn link_reader(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
 }
 
 fn next_batch(state: &mut State, reader: &Resource<Reader>) -> Answer<Option<OutBatch>> {
-    let batch = match state.handles.get_mut(reader)?.query.next() {
+    let batch = match state.handles.get_mut(reader)?.query.next_batch() {
         Ok(Some(batch)) => batch,
         Ok(None) => return Ok(Ok(None)),
         Err(error) => return Ok(Err(error.into())),

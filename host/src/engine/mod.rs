@@ -453,7 +453,7 @@ impl Query {
     }
 
     /// The next rows, as a struct array with a child a column.
-    pub fn next(&mut self) -> Result<Option<ArrayData>> {
+    pub fn next_batch(&mut self) -> Result<Option<ArrayData>> {
         self.rows.next()
     }
 }

@@ -110,7 +110,7 @@ fn each_row(
     mut visit: impl FnMut(&[Option<&str>]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut query = engine.query(select)?;
-    while let Some(batch) = query.next().map_err(|error: EngineError| anyhow::anyhow!(error))? {
+    while let Some(batch) = query.next_batch().map_err(|error: EngineError| anyhow::anyhow!(error))? {
         let columns: Vec<_> = batch.child_data().iter().cloned().map(make_array).collect();
         let texts: Vec<_> = columns.iter().map(|column| column.as_string::<i32>()).collect();
         for row in 0..batch.len() {
