@@ -24,9 +24,7 @@ fn main() -> anyhow::Result<()> {
         Field::new("sum", DataType::Int64, true),
         Field::new("product", DataType::Float64, true),
     ]));
-    let shape =
-        Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Float64, true)]));
-    for batch in reading.stream_arrow([], shape)? {
+    for batch in reading.stream_arrow([])? {
         let (a, b) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_primitive::<Float64Type>());
         let values = || a.values().iter().zip(b.values());
         let sums: Int64Array =
