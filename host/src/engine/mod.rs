@@ -56,6 +56,7 @@ impl EngineError {
             "Parser" | "Syntax" | "Binder" | "Catalog" | "Not implemented" => Cause::Statement,
             "Permission" => Cause::Denied,
             "IO" if message.contains("No files found") || message.contains("No such file") => Cause::NotFound,
+            "IO" if message.contains(" is not a ") => Cause::Data,
             "Out of Memory" => Cause::Memory,
             "INTERRUPT" => Cause::Interrupted,
             "Conversion" | "Invalid Input" | "Out of Range" | "Constraint" | "Mismatch Type" => Cause::Data,

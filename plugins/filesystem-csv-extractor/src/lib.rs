@@ -26,7 +26,7 @@ impl Extractor for CsvExtractor {
             }
             done => done,
         }
-        .map_err(|error| explain(&config, error))
+        .map_err(|error| explain(&config, find_line(&config, &file, error)))
     }
 }
 
@@ -43,15 +43,31 @@ fn column_names(from: &str) -> Result<Vec<String>> {
     Ok(reader.schema().columns().map(|field| field.name.clone()).collect())
 }
 
+/// Where DuckDB says only that the lines do not fit together, looks for the first that does not.
+fn find_line(config: &Config, file: &str, error: Error) -> Error {
+    if !error.message.contains("when sniffing") {
+        return error;
+    }
+    let reread = || -> Result<()> {
+        let names = column_names(&config.lenient_reader(file))?;
+        let mut rows = sql::query(&format!("select * from {}", config.strict_reader(file, &names)))?;
+        while rows.next_batch()?.is_some() {}
+        Ok(())
+    };
+    reread().err().unwrap_or(error)
+}
+
 /// DuckDB's message names the file it was given and all of its settings; the first lines say what is wrong.
 fn explain(config: &Config, error: Error) -> Error {
     let told: Vec<&str> = error
         .message
         .lines()
-        .take_while(|line| !line.trim().is_empty() && !line.starts_with("The search space"))
+        .take_while(|line| {
+            !line.trim().is_empty() && !line.starts_with("Possible") && !line.starts_with("The search space")
+        })
         .collect();
     let message = format!("cannot read `{}`: {}", config.path, told.join("; "));
-    let message = if message.contains("Possible") || !matches!(error.kind, ErrorKind::Data) {
+    let message = if !message.contains("Line:") {
         message
     } else {
         format!(

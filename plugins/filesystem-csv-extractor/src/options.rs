@@ -52,22 +52,8 @@ enum OnBadLines {
 impl Config {
     /// A call of DuckDB's `read_csv` over the file, whose SQL literal is `file`.
     pub fn reader(&self, file: &str, infer_rows: i64) -> String {
-        let mut options = vec![
-            format!("sample_size = {infer_rows}"),
-            format!("header = {}", self.header),
-            format!("skip = {}", self.skip_rows),
-        ];
-        let mut text = |name: &str, value: &str| options.push(format!("{name} = {}", quote_text(value)));
-        if self.delimiter != "auto" {
-            text("delim", &self.delimiter);
-        }
-        text("quote", "\"");
-        text("escape", "\"");
-        text("encoding", &self.encoding);
-        text("comment", self.comment.as_deref().unwrap_or_default());
-        text("compression", self.compression());
-        let nulls: Vec<String> = self.na_values.iter().map(|value| quote_text(value)).collect();
-        options.push(format!("nullstr = [{}]", nulls.join(", ")));
+        let mut options = self.dialect();
+        options.push(format!("sample_size = {infer_rows}"));
         if self.on_bad_lines == OnBadLines::Skip {
             options.push("ignore_errors = true".to_owned());
         }
@@ -79,14 +65,40 @@ impl Config {
             });
         }
         if !types.is_empty() {
-            let pairs: Vec<String> =
-                types.iter().map(|(name, kind)| format!("{}: {}", quote_text(name), quote_text(kind))).collect();
-            options.push(format!("types = {{{}}}", pairs.join(", ")));
+            options.push(format!("types = {}", dictionary(types.into_iter())));
         }
         if !matches!(self.parse_dates, ParseDates::All(true)) {
             options.push("auto_type_candidates = ['NULL', 'BOOLEAN', 'BIGINT', 'DOUBLE', 'VARCHAR']".to_owned());
         }
         format!("read_csv({file}, {})", options.join(", "))
+    }
+
+    /// A call that takes every line for granted, so that only its columns' names are found out.
+    pub fn lenient_reader(&self, file: &str) -> String {
+        format!("read_csv({file}, {}, ignore_errors = true)", self.dialect().join(", "))
+    }
+
+    /// A call that infers nothing, so that a line of another width is an error which names it.
+    pub fn strict_reader(&self, file: &str, names: &[String]) -> String {
+        let columns = dictionary(names.iter().map(|name| (name.as_str(), "VARCHAR")));
+        format!("read_csv({file}, {}, auto_detect = false, columns = {columns})", self.dialect().join(", "))
+    }
+
+    /// The options that say how the file's text is made up.
+    fn dialect(&self) -> Vec<String> {
+        let mut options = vec![format!("header = {}", self.header), format!("skip = {}", self.skip_rows)];
+        let mut text = |name: &str, value: &str| options.push(format!("{name} = {}", quote_text(value)));
+        if self.delimiter != "auto" {
+            text("delim", &self.delimiter);
+        }
+        text("quote", "\"");
+        text("escape", "\"");
+        text("encoding", &self.encoding);
+        text("comment", self.comment.as_deref().unwrap_or_default());
+        text("compression", self.compression());
+        let nulls: Vec<String> = self.na_values.iter().map(|value| quote_text(value)).collect();
+        options.push(format!("nullstr = [{}]", nulls.join(", ")));
+        options
     }
 
     fn compression(&self) -> &'static str {
@@ -123,6 +135,13 @@ impl Config {
         let limit = self.limit.map_or_else(String::new, |limit| format!(" limit {limit}"));
         Ok(format!("select {} from {from}{limit}", columns.join(", ")))
     }
+}
+
+/// A DuckDB struct of texts.
+fn dictionary<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let pairs: Vec<String> =
+        pairs.map(|(name, value)| format!("{}: {}", quote_text(name), quote_text(value))).collect();
+    format!("{{{}}}", pairs.join(", "))
 }
 
 #[cfg(test)]

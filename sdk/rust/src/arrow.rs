@@ -40,7 +40,7 @@ impl Batch {
         let (mut fields, mut nodes) = (Vec::new(), Vec::new());
         root.children().try_for_each(|child| flatten_field(child, &mut fields))?;
         let whole = StructArray::from(batch.clone());
-        whole.columns().iter().for_each(|column| flatten_array(&column.to_data(), &mut nodes));
+        whole.columns().iter().for_each(|column| flatten_array(&compact(&column.to_data()), &mut nodes));
         Ok(Batch::new(Rc::new(Schema::new(fields)), RawBatch { rows: batch.num_rows() as u64, nodes }))
     }
 }
@@ -91,17 +91,17 @@ fn flatten_field(field: &FFI_ArrowSchema, fields: &mut Vec<Field>) -> Result<()>
     field.children().try_for_each(|child| flatten_field(child, fields))
 }
 
-/// A sliced array is copied to start at offset 0, as the contract has it.
+/// Appends a compact array and all below it.
 fn flatten_array(array: &ArrayData, nodes: &mut Vec<Node>) {
-    let whole = if array.offset() == 0 { array.clone() } else { compact(array) };
-    let mut buffers: Vec<Vec<u8>> = whole.buffers().iter().map(|buffer| buffer.as_slice().to_vec()).collect();
-    if layout(whole.data_type()).can_contain_null_mask {
-        buffers.insert(0, whole.nulls().map_or_else(Vec::new, |nulls| nulls.buffer().as_slice().to_vec()));
+    let mut buffers: Vec<Vec<u8>> = array.buffers().iter().map(|buffer| buffer.as_slice().to_vec()).collect();
+    if layout(array.data_type()).can_contain_null_mask {
+        buffers.insert(0, array.nulls().map_or_else(Vec::new, |nulls| nulls.buffer().as_slice().to_vec()));
     }
-    nodes.push(Node { length: whole.len() as u64, null_count: whole.null_count() as u64, buffers });
-    whole.child_data().iter().for_each(|child| flatten_array(child, nodes));
+    nodes.push(Node { length: array.len() as u64, null_count: array.null_count() as u64, buffers });
+    array.child_data().iter().for_each(|child| flatten_array(child, nodes));
 }
 
+/// A copy that starts at offset 0 in every buffer and bitmap, as the contract has it: a slice does not.
 fn compact(array: &ArrayData) -> ArrayData {
     let mut copy = arrow_data::transform::MutableArrayData::new(vec![array], true, array.len());
     copy.extend(0, 0, array.len());

@@ -1,0 +1,109 @@
+"""Every grant allows what it names and refuses the rest, at each layer alone."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+CSV = "filesystem.csv_extractor"
+LAYERS = [(), ("--unconfined",)]
+
+
+def extract(project, path: str, expect: int):
+    return project.run([{"id": "read", "component": CSV, "config": {"path": path}}], expect=expect)
+
+
+def test_a_file_below_the_base_folder_is_read(project):
+    project.write("in/a.csv", "a\n1\n")
+    os.symlink("in/a.csv", project.folder / "link.csv")
+    for path in ("in/a.csv", "./in/../in/a.csv", str(project.folder / "in" / "a.csv"), "link.csv"):
+        assert extract(project, path, 0)["step"]["read"]["rows"] == 1
+
+
+def test_no_path_leads_out(project, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "secret.csv").write_text("a\n1\n")
+    os.symlink(outside, project.folder / "folder")
+    os.symlink(outside / "secret.csv", project.folder / "file.csv")
+    os.mkfifo(project.folder / "fifo.csv")
+    for path in (str(outside / "secret.csv"), "folder/secret.csv", "file.csv", "../../../../etc/passwd", "fifo.csv", "/dev/zero", "/proc/self/environ", "."):
+        done = extract(project, path, 2)
+        assert "hint: " in done["stderr"] or "named" in done["stderr"] or "names the base" in done["stderr"], path
+
+
+def test_a_writer_replaces_its_target_alone(project, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "kept.csv"
+    outside.write_text("kept\n")
+    os.symlink(outside, project.folder / "link.csv")
+    project.write("folder/x", "")
+    for path, expect in (("out.csv", 0), ("link.csv", 1), ("folder", 1), ("../out.csv", 2)):
+        project.run([project.sql("select 1 as a"), {"id": "write", "component": "filesystem.csv_writer", "config": {"path": path}}], expect=expect)
+    assert outside.read_text() == "kept\n"
+    assert (project.folder / "out.csv").read_text() == "a\n1\n"
+
+
+@pytest.mark.parametrize("layers", LAYERS, ids=["all layers", "DuckDB alone"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select * from read_text('/etc/passwd')",
+        "select * from read_csv('/etc/passwd')",
+        "select * from read_blob('/proc/self/environ')",
+        "select * from glob('/*')",
+        "select * from '/etc/passwd'",
+        "select * from 'BASE/.osiris_sessions/SESSION/manifest.yaml'",
+        "select * from read_text('BASE/pipeline.yaml')",
+        "select * from read_json('http://127.0.0.1:1/x')",
+        "from sqlite_scan('/x', 'y')",
+    ],
+)
+def test_sql_reaches_no_file_and_no_network(project, query, layers):
+    result = project.run([project.sql(query.replace("BASE", str(project.folder)))], *layers, expect=1)
+    assert result["step"]["source"]["status"] == "failed"
+    assert "root:" not in result["stderr"]
+
+
+@pytest.mark.parametrize("query", ["select getenv('PATH')", "select current_setting('temp_directory')"])
+def test_sql_sees_nothing_of_the_machine(project, query):
+    """DuckDB's shell alone has getenv; a setting that shows a path is known and left for a stricter engine."""
+    if "getenv" in query:
+        project.run([project.sql(query)], expect=1)
+    else:
+        result = project.run([project.sql(query)])
+        shown = project.rows(result, "source")[0][0]
+        assert shown.startswith(str(project.folder)), "it shows more than the session's own folder"
+
+
+def test_a_step_reads_its_inputs_and_no_other_steps_table(project):
+    steps = [project.sql("select 1 as a", id="mine"), project.sql("select 'secret' as a", id="theirs")]
+    for query in ("from theirs", "from df_theirs", "from read_duckdb('BASE')", "from 'BASE'"):
+        path = f"{project.folder}/.osiris_sessions/SESSION/data/theirs.duckdb"
+        step = {"id": "spy", "component": "duckdb.processor", "needs": ["mine"], "config": {"query": query.replace("BASE", path)}}
+        result = project.run([*steps, step], expect=1)
+        assert result["step"]["spy"]["status"] == "failed", query
+
+
+def test_the_compile_cache_is_private_and_may_be_raced_for(project):
+    cache = project.folder / "cache"
+    project.pipeline([{"id": "hello", "component": "hello.extractor", "config": {"names": ["Ada"]}}])
+    environment = {"OSIRIS_CACHE_DIR": str(cache)}
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: project.osiris("run", "pipeline.yaml", env=environment), range(4)))
+    assert [run.returncode for run in done] == [0] * 4, done[0].stderr
+    assert cache.stat().st_mode & 0o777 == 0o700
+    entries = [path.name for path in cache.iterdir()]
+    assert len(entries) == 1 and entries[0].endswith(".cwasm")
+    cache.chmod(0o777)
+    refused = project.osiris("run", "pipeline.yaml", env=environment)
+    assert refused.returncode == 3 and "nobody else may write" in refused.stderr
+
+
+def test_a_corrupt_cache_entry_does_not_run(project):
+    cache = project.folder / "cache"
+    project.pipeline([{"id": "hello", "component": "hello.extractor", "config": {"names": ["Ada"]}}])
+    environment = {"OSIRIS_CACHE_DIR": str(cache)}
+    project.osiris("run", "pipeline.yaml", env=environment)
+    (entry,) = cache.iterdir()
+    entry.write_bytes(b"not native code")
+    run = project.osiris("run", "pipeline.yaml", env=environment)
+    assert run.returncode == 1 and "cannot load the compiled driver" in run.stderr
