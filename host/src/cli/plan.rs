@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use osiris::plan::{Plan, PlannedStep};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::prepare::{PipelineArguments, prepare};
 use super::print;
@@ -89,7 +89,14 @@ fn in_words(plan: &Plan, base: &str) -> String {
         let grants = step.grants.words();
         let may = if grants.is_empty() { "nothing outside the session".to_owned() } else { grants.join("; ") };
         let _ = writeln!(text, "   may      {may}");
-        let _ = writeln!(text, "   config   {}", serde_json::to_string(&step.masked_config).unwrap_or_default());
+        let _ = writeln!(text, "   config   {}", serde_json::to_string(&chosen(step)).unwrap_or_default());
     }
     text
+}
+
+/// The masked config without what is as the driver's defaults have it.
+fn chosen(step: &PlannedStep) -> Map<String, Value> {
+    let default = |name: &str| step.driver.spec.config_schema.pointer("/properties")?.get(name)?.get("default");
+    let chosen = step.masked_config.iter().filter(|(name, value)| default(name) != Some(value));
+    chosen.map(|(name, value)| (name.clone(), value.clone())).collect()
 }

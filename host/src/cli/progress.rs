@@ -1,9 +1,10 @@
 //! What a person sees while a pipeline runs: a bar for each running step, or plain lines where stderr is no terminal.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use osiris::run::Observer;
 use osiris::session::{Status, StepRecord};
 
@@ -38,6 +39,14 @@ impl Progress {
     }
 }
 
+/// A bar's style, with `{rate}` in whole rows a second.
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+        let _ = write!(out, "{} rows/s", grouped(state.per_sec() as u64));
+    })
+}
+
 impl Observer for Progress {
     fn compiling(&mut self, driver: &str) {
         self.say(&format!("compiling {driver} for this machine (once)"));
@@ -49,8 +58,7 @@ impl Observer for Progress {
             return;
         }
         let bar = self.bars.add(ProgressBar::no_length());
-        let style = ProgressStyle::with_template("{spinner} {prefix}  {human_pos} rows  {per_sec}  {elapsed}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar.set_style(style("{spinner} {prefix}  {human_pos} rows  {rate}  {elapsed}"));
         bar.set_prefix(format!("{step:width$}", width = self.width));
         bar.enable_steady_tick(Duration::from_millis(100));
         self.running.insert(step.to_owned(), bar);
@@ -60,10 +68,7 @@ impl Observer for Progress {
         let Some(bar) = self.running.get(step) else { return };
         if let (Some(total), None) = (total, bar.length()) {
             bar.set_length(total);
-            let style = ProgressStyle::with_template(
-                "{spinner} {prefix}  {bar:24} {human_pos}/{human_len} rows  {per_sec}  {elapsed}",
-            );
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_style(style("{spinner} {prefix}  {bar:24} {human_pos}/{human_len} rows  {rate}  {elapsed}"));
         }
         bar.set_position(done);
     }

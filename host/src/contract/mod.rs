@@ -64,6 +64,8 @@ pub struct State {
 pub struct Tally {
     /// Rows that went to the guest as columns.
     pub rows_out: u64,
+    /// Rows that came from the guest as columns, while none went to it.
+    pub rows_in: u64,
     /// Rows that COPY wrote to files.
     pub rows_copied: u64,
     /// Files that were written.

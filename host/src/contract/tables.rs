@@ -161,6 +161,8 @@ fn next_batch(state: &mut State, reader: &Resource<Reader>) -> Answer<Option<Out
     };
     let rows = batch.len() as u64;
     state.tally.rows_out += rows;
+    let total: u64 = state.inputs.iter().map(|(_, rows)| rows).sum();
+    state.reporter.progress(state.tally.rows_out, (total >= state.tally.rows_out).then_some(total));
     Ok(columns::flatten_batch(&batch)
         .map(|nodes| {
             let nodes = nodes
@@ -244,7 +246,13 @@ fn append(store: &mut Call<'_>, writer: &Resource<TableWriter>, batch: &InBatch)
         Ok(batch) => batch,
         Err(error) => return Ok(Err(error)),
     };
-    let target = store.data_mut().handles.get_mut(writer)?;
+    let state = store.data_mut();
+    if state.tally.rows_out == 0 {
+        // A driver that reads no table is as far as what it has written.
+        state.tally.rows_in += batch.len() as u64;
+        state.reporter.progress(state.tally.rows_in, None);
+    }
+    let target = state.handles.get_mut(writer)?;
     match &mut target.open {
         Some(open) => Ok(open.append(&batch).map_err(Error::from)),
         None => Ok(Err(target.finished())),

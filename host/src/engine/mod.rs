@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use duckdb::arrow::array::ArrayData;
+use duckdb::arrow::array::MutableArrayData;
 use duckdb::arrow::array::cast::AsArray;
 use duckdb::arrow::array::{ArrayRef, make_array};
 use duckdb::arrow::datatypes::{DataType, Int64Type};
@@ -133,10 +134,11 @@ impl Warm {
         for statement in furnishing_statements(step)? {
             control.execute(&statement)?;
         }
+        let connections = Arc::new(Mutex::new(vec![Arc::downgrade(&control)]));
         Ok(Engine {
             database: self.0,
             control,
-            connections: Arc::default(),
+            connections,
             handed_out: Mutex::default(),
             has_output: step.output.is_some(),
         })
@@ -187,6 +189,8 @@ fn furnishing_statements(step: &Furnishing<'_>) -> Result<Vec<String>> {
 /// A step's database, furnished and locked.
 pub struct Engine {
     database: Arc<Database>,
+    /// The connection that was there before the lock: the only one on which DuckDB tells how far a
+    /// statement is, since that is a setting of a connection.
     control: Arc<Connection>,
     connections: Arc<Mutex<Vec<Weak<Connection>>>>,
     /// DuckDB types named to the guest in metadata, each with the type its values cross in.
@@ -287,11 +291,13 @@ impl Engine {
     /// Creates a table of the output from one SELECT; says how many rows it has.
     pub fn create_table_as(&self, name: &str, select: &str) -> Result<u64> {
         self.check_table_name(name)?;
-        let connection = self.connect()?;
+        let connection = &self.control;
         for (column, kind) in connection.prepare_select(select)?.columns() {
             kind.crossing_sql().map_err(|refused| cannot_cross(&column, &refused.0))?;
         }
-        connection.execute(&format!("CREATE TABLE {OUTPUT}.main.{} AS {select}", quote_name(name)))
+        let table = format!("{OUTPUT}.main.{}", quote_name(name));
+        connection.execute(&format!("CREATE TABLE {table} AS {select}"))?;
+        self.count(&table)
     }
 
     /// Creates a table of the output with the columns that a guest describes, and opens it.
@@ -355,10 +361,10 @@ impl Engine {
 
     /// Writes the rows of one SELECT to a granted file by DuckDB's own writer.
     pub fn copy(&self, select: &str, path: &Path, format: &str, options: &[(String, String)]) -> Result<u64> {
-        let connection = self.connect()?;
+        let connection = &self.control;
         drop(connection.prepare_select(select)?);
-        let view = format!("osiris_copy_{:p}", Arc::as_ptr(&connection));
-        connection.execute(&format!("CREATE TEMP VIEW {view} AS {select}"))?;
+        let view = "osiris_copy";
+        connection.execute(&format!("CREATE OR REPLACE TEMP VIEW {view} AS {select}"))?;
         let mut settings = vec![format!("FORMAT {format}"), "USE_TMP_FILE false".to_owned()];
         for (name, value) in options {
             settings.push(copy_option(name, value)?);
@@ -477,16 +483,13 @@ impl TableWriter {
 
     /// Appends a checked batch.
     pub fn append(&mut self, batch: &ArrayData) -> Result<()> {
-        let mut offset = 0;
-        while offset < batch.len() {
-            let rows = CHUNK_ROWS.min(batch.len() - offset);
-            let chunk = if rows == batch.len() {
-                self.converted.chunk(batch)?
-            } else {
-                self.converted.chunk(&batch.slice(offset, rows))?
-            };
-            self.appender.append(&chunk)?;
-            offset += rows;
+        if batch.len() <= CHUNK_ROWS {
+            self.appender.append(&self.converted.chunk(batch)?)?;
+        } else {
+            for start in (0..batch.len()).step_by(CHUNK_ROWS) {
+                let rows = part(batch, start, CHUNK_ROWS.min(batch.len() - start));
+                self.appender.append(&self.converted.chunk(&rows)?)?;
+            }
         }
         self.rows += batch.len() as u64;
         Ok(())
@@ -501,3 +504,15 @@ impl TableWriter {
         Ok(self.rows)
     }
 }
+
+/// A copy of some rows. A slice would do for Arrow, but DuckDB applies a struct's offset to its
+/// children's validity a second time.
+fn part(batch: &ArrayData, start: usize, rows: usize) -> ArrayData {
+    let mut copy = MutableArrayData::new(vec![batch], false, rows);
+    copy.extend(0, start, start + rows);
+    copy.freeze()
+}
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -1,0 +1,100 @@
+#![allow(clippy::unwrap_used)]
+use duckdb::arrow::array::Array;
+use duckdb::arrow::compute::concat_batches;
+use duckdb::arrow::record_batch::RecordBatch;
+
+use super::*;
+
+const LIMITS: Limits = Limits {
+    wall_seconds: 60,
+    guest_memory_bytes: 0,
+    engine_memory_bytes: 512 << 20,
+    spill_bytes: 1 << 30,
+    threads: 1,
+};
+
+fn engine(folder: &Path) -> Engine {
+    let furnishing = Furnishing {
+        inputs: &[],
+        output: Some(&folder.join("out.duckdb")),
+        spill: &folder.join("spill"),
+        files: Vec::new(),
+        limits: LIMITS,
+    };
+    Warm::open().unwrap().furnish(&furnishing).unwrap()
+}
+
+/// All rows of a SELECT as one batch.
+fn whole(engine: &Engine, select: &str) -> (Vec<Field>, ArrayData) {
+    let mut query = engine.query(select).unwrap();
+    let mut batches = Vec::new();
+    while let Some(batch) = query.next_batch().unwrap() {
+        batches.push(RecordBatch::from(duckdb::arrow::array::StructArray::from(batch)));
+    }
+    let batch = concat_batches(&batches[0].schema(), &batches).unwrap();
+    (query.fields, duckdb::arrow::array::StructArray::from(batch).to_data())
+}
+
+#[test]
+fn a_batch_larger_than_duckdbs_chunk_is_appended_whole_nested_types_included() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path());
+    let select = "select i, case when i % 3 = 0 then null else 't' || i end as t, i % 2 = 0 as b, [i, null, -i] as l,
+                  case when i % 5 = 0 then null else {'a': i, 'b': ['x' || i]} end as s, map {i: [i]} as m,
+                  [i, i + 1]::bigint[2] as f, i::decimal(30, 2) as d, (i % 100)::varchar::blob as z
+                  from range(7001) t(i)";
+    let (fields, batch) = whole(&engine, select);
+    let mut writer = engine.create_table("main", &fields).unwrap();
+    assert_eq!(batch.len(), 7001);
+    writer.append(&batch).unwrap();
+    assert_eq!(writer.finish().unwrap(), 7001);
+    let (_, back) = whole(&engine, &format!("from {OUTPUT}.main.main"));
+    let (batch, back) = (make_array(batch), make_array(back));
+    for (column, (one, other)) in batch.as_struct().columns().iter().zip(back.as_struct().columns()).enumerate() {
+        let different = (0..one.len()).find(|row| one.slice(*row, 1).to_data() != other.slice(*row, 1).to_data());
+        assert_eq!(different, None, "first different row of column {}", fields[column].name);
+    }
+}
+
+#[test]
+fn only_one_select_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path());
+    assert_eq!(engine.create_table_as("main", "select 1 as a").unwrap(), 1);
+    for sql in [
+        "select 1; select 2",
+        "drop table osiris_output.main.main",
+        "insert into osiris_output.main.main values (1)",
+        "attach 'x'",
+        "set threads = 9",
+        "pragma database_list",
+        "call pragma_version()",
+        "explain analyze select 1",
+        "",
+        "--",
+    ] {
+        assert!(engine.create_table_as("other", sql).is_err(), "{sql}");
+        assert!(engine.query(sql).is_err(), "{sql}");
+        assert!(engine.copy(sql, &folder.path().join("x"), "csv", &[]).is_err(), "{sql}");
+    }
+}
+
+#[test]
+fn files_are_out_of_reach_unless_granted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (granted, other) = (folder.path().join("granted.csv"), folder.path().join("other.csv"));
+    for path in [&granted, &other] {
+        std::fs::write(path, "a\n1\n").unwrap();
+    }
+    let furnishing = Furnishing {
+        inputs: &[],
+        output: None,
+        spill: &folder.path().join("spill"),
+        files: vec![&granted],
+        limits: LIMITS,
+    };
+    let engine = Warm::open().unwrap().furnish(&furnishing).unwrap();
+    let read = |path: &Path| engine.query(&format!("from read_csv({})", quote_path(path).unwrap()));
+    assert!(read(&granted).is_ok());
+    assert_eq!(read(&other).err().unwrap().cause, Cause::Denied);
+}
