@@ -47,7 +47,9 @@ impl Catalog {
     /// drivers that came with this program.
     pub fn new(named: &[PathBuf], base: &Path) -> Self {
         let mut folders = named.to_vec();
-        folders.extend(std::env::var_os("OSIRIS_DRIVERS").iter().flat_map(std::env::split_paths));
+        folders.extend(
+            std::env::var_os("OSIRIS_DRIVERS").filter(|paths| !paths.is_empty()).iter().flat_map(std::env::split_paths),
+        );
         folders.push(base.join("drivers"));
         let program = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned));
         folders.extend(

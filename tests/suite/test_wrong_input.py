@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, TARGET
+from conftest import GUESTS, ROOT, TARGET
 
 CASES = sorted((ROOT / "tests" / "cases").glob("wrong-*"))
 HELLO = TARGET / "wasm32-wasip2" / "driver" / "hello_driver.wasm"
@@ -29,7 +29,8 @@ def make_drivers(project) -> None:
 def test_wrong_input_is_told_with_a_cure(project, case: Path):
     shutil.copytree(case, project.folder, dirs_exist_ok=True)
     make_drivers(project)
-    done = project.osiris("run", "pipeline.yaml")
+    project.write("drivers/test.config_echo.wasm", (GUESTS / "test.config_echo.wasm").read_bytes())
+    done = project.osiris("run", "pipeline.yaml", env={"OSIRIS_DRIVERS": ""})
     told = f"exit code {done.returncode}\n{done.stderr}".replace(str(project.folder), "BASE")
     told = re.sub(r"/\S+/(drivers|guests)\b", r"FOLDER/\1", told)
     expected = project.folder / "expected.txt"
