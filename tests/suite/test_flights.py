@@ -3,13 +3,13 @@
 import json
 import shutil
 
-from conftest import ROOT
+from conftest import DATA, ROOT
 
 
-def test_the_whole_of_nycflights_matches_its_facts(project, nycflights):
+def test_the_whole_of_nycflights_matches_its_facts(project):
     for name in ("flights.csv.gz", "airlines.csv"):
-        shutil.copy(nycflights / name, project.folder)
-    facts = json.loads((nycflights / "facts.json").read_text())
+        shutil.copy(DATA / name, project.folder)
+    facts = json.loads((ROOT / "tests" / "facts.json").read_text())
     result = project.run([
         {"id": "extract-flights", "component": "filesystem.csv_extractor", "config": {"path": "flights.csv.gz"}},
         {"id": "extract-airlines", "component": "filesystem.csv_extractor", "needs": [], "config": {"path": "airlines.csv"}},

@@ -124,8 +124,9 @@ fn as_json(manifest: &Manifest, session_path: &str) -> Value {
     json!({"session_id": manifest.session_id, "session_path": session_path, "status": manifest.status, "duration_ms": manifest.duration_ms, "steps": steps})
 }
 
-fn in_words(manifest: &Manifest, session_path: &str) -> String {
-    let mut steps = table(&["step", "driver", "status", "rows", "time"]);
+/// A run's steps, one a row.
+pub fn steps_table(manifest: &Manifest) -> comfy_table::Table {
+    let mut steps = table(&["step", "driver", "status", "rows", "time", "output"]);
     for step in &manifest.steps {
         steps.add_row([
             step.id.clone(),
@@ -133,6 +134,7 @@ fn in_words(manifest: &Manifest, session_path: &str) -> String {
             step.status.to_string(),
             step.rows.map_or_else(String::new, grouped),
             step.duration_ms.map_or_else(String::new, spell_duration),
+            step.duckdb_path.clone().unwrap_or_default(),
         ]);
     }
     for column in [3, 4] {
@@ -140,6 +142,11 @@ fn in_words(manifest: &Manifest, session_path: &str) -> String {
             column.set_cell_alignment(comfy_table::CellAlignment::Right);
         }
     }
+    steps
+}
+
+fn in_words(manifest: &Manifest, session_path: &str) -> String {
+    let steps = steps_table(manifest);
     let took = spell_duration(manifest.duration_ms.unwrap_or_default());
     format!("\n{steps}\n\npipeline `{}`: {} in {took}\nsession {session_path}\n", manifest.pipeline, manifest.status)
 }

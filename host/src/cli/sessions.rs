@@ -9,6 +9,7 @@ use osiris::error::Report;
 use osiris::session::{self, Base, Manifest, Summary};
 use serde_json::{Value, json};
 
+use super::run::steps_table;
 use super::{grouped, print, size, spell_duration, table};
 
 #[derive(Debug, clap::Subcommand)]
@@ -150,17 +151,7 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
         print(&serde_json::to_string_pretty(manifest).context("cannot write the manifest as JSON")?);
         return Ok(());
     }
-    let mut steps = table(&["step", "driver", "status", "rows", "time", "output"]);
-    for step in &manifest.steps {
-        steps.add_row([
-            step.id.clone(),
-            format!("{}@{}", step.driver.name, step.driver.version),
-            step.status.to_string(),
-            step.rows.map_or_else(String::new, grouped),
-            step.duration_ms.map_or_else(String::new, spell_duration),
-            step.duckdb_path.clone().unwrap_or_default(),
-        ]);
-    }
+    let steps = steps_table(manifest);
     let took = manifest.duration_ms.map_or_else(String::new, |took| format!(" in {}", spell_duration(took)));
     let path = base.path.join(session::FOLDER).join(&found.id);
     let mut text = format!(
