@@ -15,6 +15,9 @@ pub const DUCKDB_TYPE: &str = "osiris.duckdb_type";
 /// How deep a guest may nest types.
 const MAX_DEPTH: usize = 64;
 
+/// How many fields a guest's table may have, nested ones included.
+const MAX_FIELDS: usize = 16_384;
+
 /// One field of a schema in pre-order; see `osiris:driver/arrow.field`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
@@ -104,6 +107,9 @@ fn subtree_end(fields: &[Field], start: usize, depth: usize) -> Result<usize, Re
 /// # Errors
 /// Names the field whose format is unknown, malformed, or has the wrong number of children.
 pub fn build_schema(fields: &[Field]) -> Result<FFI_ArrowSchema, Refused> {
+    if fields.len() > MAX_FIELDS {
+        return Err(refused(format!("{} fields, more than the {MAX_FIELDS} that a table may have", fields.len())));
+    }
     let columns = column_positions(fields)?
         .into_iter()
         .map(|position| build_field(fields, position).map(|(schema, _)| schema))

@@ -5,7 +5,8 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::{Map, Value};
 
 use crate::error::{Report, listed, nearest};
-use crate::spec::{MASK, Spec};
+use crate::secret::{MASK, Secret, Secrets};
+use crate::spec::Spec;
 
 /// Checks `config` of `step` and fills in the schema's defaults.
 ///
@@ -145,52 +146,83 @@ const SECRET_WORDS: [&str; 10] = [
     "authorization",
 ];
 
-/// `config` with its secrets masked, and the secret values that were in it.
-pub fn mask(spec: &Spec, config: &Map<String, Value>) -> (Map<String, Value>, Vec<String>) {
-    let mut masked = Value::Object(config.clone());
-    let mut found = Vec::new();
-    for pointer in &spec.secrets {
-        if let Some(value) = masked.pointer_mut(pointer) {
-            hide(value, &mut found);
-        }
-    }
-    hide_by_name(&mut masked, &mut found);
-    let masked = match masked {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    };
-    found.sort();
-    found.dedup();
-    (masked, found)
+/// A config with its secrets set apart.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Divided {
+    /// The config without its secrets, for the driver.
+    pub open: Map<String, Value>,
+    /// The config with a mask in place of each secret, for people and files.
+    pub masked: Map<String, Value>,
+    pub secrets: Secrets,
 }
 
-fn hide_by_name(value: &mut Value, found: &mut Vec<String>) {
-    match value {
-        Value::Object(fields) => {
-            for (key, field) in fields {
-                let key = key.to_lowercase().replace('-', "_");
-                if field.is_string() && SECRET_WORDS.iter().any(|word| key.contains(word)) {
-                    hide(field, found);
-                } else {
-                    hide_by_name(field, found);
-                }
+/// Sets a config's secrets apart: those that the spec points to, and those whose names say so.
+pub fn divide(spec: &Spec, config: &Map<String, Value>) -> Divided {
+    let declared: Vec<Vec<&str>> =
+        spec.secrets.iter().map(|pointer| pointer.trim_start_matches('/').split('/').collect()).collect();
+    let mut divider = Divider { declared, secrets: Secrets::new() };
+    let (open, masked) = divider.fields(config, &mut Vec::new());
+    Divided { open, masked, secrets: divider.secrets }
+}
+
+struct Divider<'a> {
+    /// The fields that the spec points to.
+    declared: Vec<Vec<&'a str>>,
+    secrets: Secrets,
+}
+
+impl Divider<'_> {
+    fn fields(
+        &mut self,
+        fields: &Map<String, Value>,
+        path: &mut Vec<String>,
+    ) -> (Map<String, Value>, Map<String, Value>) {
+        let (mut open, mut masked) = (Map::new(), Map::new());
+        for (key, field) in fields {
+            path.push(key.clone());
+            let (shown, hidden) = self.value(field, path);
+            path.pop();
+            open.extend(shown.map(|shown| (key.clone(), shown)));
+            masked.insert(key.clone(), hidden);
+        }
+        (open, masked)
+    }
+
+    /// The value as the driver sees it, if it does, and as people see it.
+    fn value(&mut self, value: &Value, path: &mut Vec<String>) -> (Option<Value>, Value) {
+        if self.is_secret(value, path) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            self.secrets.insert(path.join("."), Secret::new(text));
+            return (None, Value::from(MASK));
+        }
+        match value {
+            Value::Object(fields) => {
+                let (open, masked) = self.fields(fields, path);
+                (Some(Value::Object(open)), Value::Object(masked))
             }
+            Value::Array(items) => {
+                let (mut open, mut masked) = (Vec::new(), Vec::new());
+                for (place, item) in items.iter().enumerate() {
+                    path.push(place.to_string());
+                    let (shown, hidden) = self.value(item, path);
+                    path.pop();
+                    // A list keeps its length, so that places still mean the same.
+                    open.push(shown.unwrap_or(Value::Null));
+                    masked.push(hidden);
+                }
+                (Some(Value::Array(open)), Value::Array(masked))
+            }
+            other => (Some(other.clone()), other.clone()),
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| hide_by_name(item, found)),
-        _ => {}
     }
-}
 
-fn hide(value: &mut Value, found: &mut Vec<String>) {
-    let text = match &*value {
-        Value::Null => return,
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    if text != MASK && !text.is_empty() {
-        found.push(text);
+    fn is_secret(&self, value: &Value, path: &[String]) -> bool {
+        let named = || {
+            let key = path.last().map(|key| key.to_lowercase().replace('-', "_")).unwrap_or_default();
+            value.is_string() && SECRET_WORDS.iter().any(|word| key.contains(word))
+        };
+        !value.is_null() && value.as_str() != Some("") && (self.declared.iter().any(|wanted| wanted == path) || named())
     }
-    *value = Value::from(MASK);
 }
 
 #[cfg(test)]
@@ -240,9 +272,17 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_masked_by_pointer_and_by_name() {
-        let (masked, found) = mask(&spec(), &object(json!({"path": "x", "key": "k1", "http": {"api_token": "t1"}})));
-        assert_eq!(Value::Object(masked), json!({"path": "x", "key": MASK, "http": {"api_token": MASK}}));
-        assert_eq!(found, ["k1", "t1"]);
+    fn secrets_are_set_apart_by_pointer_and_by_name() {
+        let config = json!({"path": "x", "key": "k1", "http": {"api_token": "t1", "retries": 1}, "headers": [{"Authorization": "h1"}, {}]});
+        let divided = divide(&spec(), &object(config));
+        assert_eq!(Value::Object(divided.open), json!({"path": "x", "http": {"retries": 1}, "headers": [{}, {}]}));
+        assert_eq!(
+            Value::Object(divided.masked),
+            json!({"path": "x", "key": MASK, "http": {"api_token": MASK, "retries": 1}, "headers": [{"Authorization": MASK}, {}]})
+        );
+        let secrets: Vec<(&str, &str)> =
+            divided.secrets.iter().map(|(name, secret)| (name.as_str(), secret.reveal())).collect();
+        assert_eq!(secrets, [("headers.0.Authorization", "h1"), ("http.api_token", "t1"), ("key", "k1")]);
+        assert!(!format!("{:?}", divided.secrets).contains("k1"));
     }
 }

@@ -1,10 +1,11 @@
 //! Connections: what `@family.alias` stands for, out of `osiris_connections.yaml`. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::endpoint::{Endpoint, HttpScope};
 use crate::error::{Report, listed, nearest};
 use crate::params::{Environment, Params, substitute_text};
 use crate::yaml;
@@ -54,6 +55,24 @@ impl Connections {
         let fields = aliases
             .get(&alias)
             .ok_or_else(|| unknown(reference, "alias", &alias, aliases.keys().map(String::as_str)))?;
+        self.fields(family, &alias, fields, environment)
+    }
+
+    /// The hosts that any connection names, in its field `host` or in an address such as `url`.
+    /// Those that stand on an environment variable which is not set are left out.
+    pub fn hosts(&self, environment: &Environment) -> BTreeSet<String> {
+        let all = self.connections.iter().flat_map(|(family, aliases)| aliases.iter().map(move |one| (family, one)));
+        let resolved = all.filter_map(|(family, (alias, fields))| self.fields(family, alias, fields, environment).ok());
+        resolved.flatten().filter_map(|(key, value)| host(&key, value.as_str()?)).collect()
+    }
+
+    fn fields(
+        &self,
+        family: &str,
+        alias: &str,
+        fields: &Map<String, Value>,
+        environment: &Environment,
+    ) -> Result<Map<String, Value>, Report> {
         let mut resolved = Map::new();
         for (key, value) in fields.iter().filter(|(key, _)| *key != "default") {
             let value = match value {
@@ -67,6 +86,14 @@ impl Connections {
         }
         Ok(resolved)
     }
+}
+
+/// The host in a connection's field.
+fn host(key: &str, value: &str) -> Option<String> {
+    if key == "host" {
+        return Endpoint::parse(&format!("{value}:1")).ok().map(|endpoint| endpoint.host);
+    }
+    HttpScope::parse(&format!("GET {value}")).ok().map(|scope| scope.endpoint.host)
 }
 
 fn default_alias(family: &str, aliases: &BTreeMap<String, Map<String, Value>>) -> Result<String, Report> {
@@ -108,6 +135,13 @@ mod tests {
         let fields = connections.resolve("@mysql", &environment).unwrap();
         assert_eq!(fields["password"], "s3cret");
         assert!(!fields.contains_key("default"));
+    }
+
+    #[test]
+    fn the_hosts_of_all_connections_are_known() {
+        let text = "connections: {pg: {a: {host: Db.example.com}, b: {host: \"${UNSET}\"}}, http: {c: {url: 'https://api.example.com/v1', note: 'a b'}}}";
+        let hosts = parse(text, "c.yaml").unwrap().hosts(&Environment::new());
+        assert_eq!(hosts.into_iter().collect::<Vec<_>>(), ["api.example.com", "db.example.com"]);
     }
 
     #[test]

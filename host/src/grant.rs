@@ -5,7 +5,9 @@ use std::path::{Component, Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::error::Report;
+use crate::endpoint::{Endpoint, HttpScope};
+use crate::error::{Report, listed};
+use crate::policy::{Hosts, Policy};
 use crate::spec::WantedGrants;
 
 /// What one step may touch outside its session. Nothing else is linked, opened or reachable.
@@ -15,37 +17,63 @@ pub struct Grants {
     pub write: Vec<FileWish>,
     /// Whether the folders of written files are created where they are missing.
     pub create_folders: bool,
+    pub connect: Vec<Endpoint>,
+    pub http: Vec<HttpScope>,
 }
 
-/// A file as the config names it, and where that is below the base folder.
+/// A file as the config names it, and where that is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileWish {
     /// The path as the config has it.
     pub name: String,
-    /// Relative to the base folder, without `.` and `..`. A symlink may still lead out: whoever
-    /// opens it resolves it inside the base folder.
-    pub below_base: PathBuf,
+    /// Where it is: relative to the base folder, or absolute outside it.
+    pub place: PathBuf,
+    /// The folder out of which it must not lead, absolute.
+    #[serde(skip)]
+    pub root: PathBuf,
+    /// Relative to `root`, without `.` and `..`. A symlink may still lead out: whoever opens it
+    /// resolves it inside the root.
+    #[serde(skip)]
+    pub below: PathBuf,
 }
 
-/// The effective grants of `step`: the spec's templates over the step's config, below `base`.
+/// What a step's grants are worked out from, besides what its driver wants.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    pub step: &'a str,
+    pub config: &'a Map<String, Value>,
+    /// The base folder, absolute and without symlinks.
+    pub base: &'a Path,
+    pub policy: &'a Policy,
+}
+
+/// The effective grants of a step: the spec's templates over the step's config, within the policy.
 ///
 /// # Errors
-/// When a template is malformed, or a path leads out of the base folder.
-pub fn effective(
-    wanted: &WantedGrants,
-    step: &str,
-    config: &Map<String, Value>,
-    base: &Path,
-) -> Result<Grants, Report> {
-    let files = |templates: &[String]| {
-        let names = templates.iter().map(|template| expand(template, config)).collect::<Result<Vec<_>, _>>()?;
-        names.into_iter().flatten().map(|name| below(base, step, name)).collect::<Result<Vec<_>, _>>()
+/// When a template is malformed, or stands for something that the policy does not allow.
+pub fn effective(wanted: &WantedGrants, asking: &Asking<'_>) -> Result<Grants, Report> {
+    let expanded = |templates: &[String]| -> Result<Vec<String>, Report> {
+        let lists = templates.iter().map(|template| expand(template, asking.config)).collect::<Result<Vec<_>, _>>()?;
+        Ok(lists.concat())
     };
     let create_folders = match &wanted.create_folders {
-        Some(template) => expand(template, config)?.iter().any(|value| value == "true"),
+        Some(template) => expand(template, asking.config)?.iter().any(|value| value == "true"),
         None => false,
     };
-    Ok(Grants { read: files(&wanted.read)?, write: files(&wanted.write)?, create_folders })
+    let Policy { read, write, .. } = asking.policy;
+    Ok(Grants {
+        read: expanded(&wanted.read)?
+            .into_iter()
+            .map(|name| file(asking, "read", read, name))
+            .collect::<Result<_, _>>()?,
+        write: expanded(&wanted.write)?
+            .into_iter()
+            .map(|name| file(asking, "write", write, name))
+            .collect::<Result<_, _>>()?,
+        create_folders,
+        connect: expanded(&wanted.connect)?.iter().map(|text| connect(asking, text)).collect::<Result<_, _>>()?,
+        http: expanded(&wanted.http)?.iter().map(|text| http(asking, text)).collect::<Result<_, _>>()?,
+    })
 }
 
 /// The values that a template such as `{config.path}` stands for: one for each item of a list,
@@ -54,10 +82,17 @@ fn expand(template: &str, config: &Map<String, Value>) -> Result<Vec<String>, Re
     let mut expanded = vec![String::new()];
     let mut rest = template;
     while let Some(start) = rest.find('{') {
-        let malformed =
-            || Report::input(format!("the driver's grant `{template}` is malformed")).hint("write `{config.key}`");
+        let malformed = || {
+            Report::input(format!("the driver's grant `{template}` is malformed"))
+                .hint("write `{config.key}` or `{connection.field}`")
+        };
         let end = rest[start..].find('}').ok_or_else(malformed)? + start;
-        let key = rest[start + 1..end].strip_prefix("config.").ok_or_else(malformed)?;
+        let name = &rest[start + 1..end];
+        let key = match name.strip_prefix("config.") {
+            Some(key) => key,
+            None if name.starts_with("connection.") => name,
+            None => return Err(malformed()),
+        };
         let values = values(config, key);
         expanded = expanded
             .iter()
@@ -80,44 +115,119 @@ fn values(config: &Map<String, Value>, key: &str) -> Vec<String> {
     }
 }
 
-/// Where `name` is below `base`, as far as its text tells.
-fn below(base: &Path, step: &str, name: String) -> Result<FileWish, Report> {
-    let outside = || {
-        Report::input(format!(
-            "step `{step}` may not touch `{name}`: it lies outside the base folder `{}`",
-            base.display()
-        ))
-        .hint("move the file below the base folder, or name another base with `--base DIR`")
-    };
+/// Where the file `name` is, if it lies in one of the folders that the policy allows.
+fn file(asking: &Asking<'_>, verb: &str, allowed: &[PathBuf], name: String) -> Result<FileWish, Report> {
+    let Asking { step, base, .. } = asking;
     if name.is_empty() || name.contains('\0') {
         return Err(Report::input(format!("step `{step}` has an empty or malformed path")));
     }
-    let path = Path::new(&name);
-    let relative = if path.is_absolute() { path.strip_prefix(base).map_err(|_| outside())? } else { path };
-    let mut below_base = PathBuf::new();
-    for component in relative.components() {
-        match component {
-            Component::Normal(part) => below_base.push(part),
-            Component::CurDir => {}
-            Component::ParentDir if below_base.pop() => {}
-            _ => return Err(outside()),
-        }
+    let Some(path) = normal(base, Path::new(&name)) else {
+        return Err(outside(asking, verb, allowed, &name));
+    };
+    let mut roots = allowed.iter().filter_map(|root| normal(base, root));
+    let Some(root) = roots.find(|root| path.starts_with(root)) else {
+        return Err(outside(asking, verb, allowed, &name));
+    };
+    // A policy may name one file.
+    let root = if root == path { path.parent().map(Path::to_owned).unwrap_or_default() } else { root };
+    let place = path.strip_prefix(base).map_or_else(|_| path.clone(), Path::to_owned);
+    if verb == "write" && place.is_absolute() {
+        return Err(outside(asking, verb, allowed, &name));
     }
-    if below_base.as_os_str().is_empty() {
+    if place.as_os_str().is_empty() {
         return Err(Report::input(format!(
             "step `{step}` names the base folder itself, `{name}`, where a file is expected"
         )));
     }
-    Ok(FileWish { name, below_base })
+    let below = path.strip_prefix(&root).unwrap_or(&path).to_owned();
+    Ok(FileWish { name, place, root, below })
+}
+
+/// The path, absolute, without `.` and `..`; `None` where it climbs beyond the root.
+fn normal(base: &Path, path: &Path) -> Option<PathBuf> {
+    let mut normal = PathBuf::from("/");
+    // A relative path may not leave the base folder, even to come back.
+    let depth = if path.is_absolute() { 0 } else { base.components().count() };
+    for component in base.join(path).components() {
+        match component {
+            Component::Normal(part) => normal.push(part),
+            Component::ParentDir if normal.components().count() > depth.max(1) => {
+                normal.pop();
+            }
+            Component::ParentDir => return None,
+            _ => {}
+        }
+    }
+    Some(normal)
+}
+
+fn outside(asking: &Asking<'_>, verb: &str, allowed: &[PathBuf], name: &str) -> Report {
+    let Asking { step, base, .. } = asking;
+    if allowed == [PathBuf::from(".")] {
+        let base = base.display();
+        return Report::input(format!(
+            "step `{step}` may not {verb} `{name}`: it lies outside the base folder `{base}`"
+        ))
+        .hint("move the file below the base folder, or name another base with `--base DIR`");
+    }
+    let folders: Vec<String> = allowed.iter().map(|folder| folder.display().to_string()).collect();
+    let known = listed(folders.iter().map(String::as_str));
+    Report::input(format!("step `{step}` may not {verb} `{name}`: the policy allows to {verb}: {known}"))
+        .hint(format!("add its folder to `{verb}` of the policy, or take another file"))
+}
+
+fn connect(asking: &Asking<'_>, text: &str) -> Result<Endpoint, Report> {
+    let wrong = |why: String| Report::input(format!("step `{}` cannot connect: {why}", asking.step));
+    let endpoint = Endpoint::parse(text).map_err(wrong)?;
+    check_host(asking, &endpoint)?;
+    Ok(endpoint)
+}
+
+fn check_host(asking: &Asking<'_>, endpoint: &Endpoint) -> Result<(), Report> {
+    let step = asking.step;
+    let (allowed, known, cure) = match &asking.policy.hosts {
+        Hosts::Connections(hosts) => (
+            hosts.contains(&endpoint.host),
+            listed(hosts.iter().map(String::as_str)),
+            "name the host in a connection of `osiris_connections.yaml`, or under `connect` of a policy",
+        ),
+        Hosts::Listed(endpoints) => {
+            let all: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
+            (endpoints.contains(endpoint), listed(all.iter().map(String::as_str)), "add it to `connect` of the policy")
+        }
+    };
+    if allowed {
+        return Ok(());
+    }
+    Err(Report::input(format!("step `{step}` may not connect to `{endpoint}`; allowed: {known}")).hint(cure))
+}
+
+fn http(asking: &Asking<'_>, text: &str) -> Result<HttpScope, Report> {
+    let step = asking.step;
+    let scope =
+        HttpScope::parse(text).map_err(|why| Report::input(format!("step `{step}` cannot call by HTTP: {why}")))?;
+    match &asking.policy.http {
+        None => check_host(asking, &scope.endpoint)?,
+        Some(allowed) if allowed.iter().any(|allowed| allowed.covers(&scope)) => {}
+        Some(allowed) => {
+            let all: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+            let known = listed(all.iter().map(String::as_str));
+            return Err(Report::input(format!("step `{step}` may not call `{scope}`; the policy allows: {known}"))
+                .hint("add it to `http` of the policy"));
+        }
+    }
+    Ok(scope)
 }
 
 impl Grants {
     /// The grants in plain words, one a line.
     pub fn words(&self) -> Vec<String> {
         let files = |verb: &str, files: &[FileWish]| {
-            files.iter().map(|file| format!("{verb} `{}`", file.below_base.display())).collect::<Vec<_>>()
+            files.iter().map(|file| format!("{verb} `{}`", file.place.display())).collect::<Vec<_>>()
         };
-        [files("read", &self.read), files("write", &self.write)].concat()
+        let connect = self.connect.iter().map(|endpoint| format!("connect to `{endpoint}`")).collect();
+        let http = self.http.iter().map(|scope| format!("call `{scope}`")).collect();
+        [files("read", &self.read), files("write", &self.write), connect, http].concat()
     }
 }
 
@@ -126,11 +236,17 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::json;
+    use std::collections::BTreeSet;
 
     fn grant(read: &str, config: Value) -> Result<Vec<PathBuf>, Report> {
         let wanted = WantedGrants { read: vec![read.to_owned()], ..WantedGrants::default() };
-        let grants = effective(&wanted, "s", config.as_object().unwrap(), Path::new("/base"))?;
-        Ok(grants.read.into_iter().map(|file| file.below_base).collect())
+        decide(&wanted, &config, &Policy::default_with(BTreeSet::new()))
+            .map(|grants| grants.read.into_iter().map(|file| file.place).collect())
+    }
+
+    fn decide(wanted: &WantedGrants, config: &Value, policy: &Policy) -> Result<Grants, Report> {
+        let config = config.as_object().unwrap();
+        effective(wanted, &Asking { step: "s", config, base: Path::new("/base"), policy })
     }
 
     #[test]
@@ -160,6 +276,63 @@ mod tests {
     fn malformed_templates_are_refused() {
         for template in ["{config.path", "{env.HOME}", "{}"] {
             assert!(grant(template, json!({"path": "a"})).is_err(), "{template}");
+        }
+    }
+
+    #[test]
+    fn a_policy_narrows_files_and_opens_folders_outside_for_reading() {
+        let policy =
+            crate::policy::parse("read: [in, /data/shared]\nwrite: [out, /data/out]", "p", BTreeSet::new()).unwrap();
+        let wanted = |read: &str, write: &str| WantedGrants {
+            read: vec![read.to_owned()],
+            write: vec![write.to_owned()],
+            ..WantedGrants::default()
+        };
+        let table = [
+            ("in/a.csv", "out/b.csv", true),
+            ("/data/shared/a.csv", "out/b.csv", true),
+            ("in/../in/a.csv", "/base/out/b.csv", true),
+            ("a.csv", "out/b.csv", false),
+            ("in/../a.csv", "out/b.csv", false),
+            ("inn/a.csv", "out/b.csv", false),
+            ("/data/shared/../secret.csv", "out/b.csv", false),
+            ("/data/other.csv", "out/b.csv", false),
+            ("in/a.csv", "b.csv", false),
+            ("in/a.csv", "/data/out/b.csv", false),
+        ];
+        for (read, write, allowed) in table {
+            let decided = decide(&wanted(read, write), &json!({}), &policy);
+            assert_eq!(decided.is_ok(), allowed, "{read} {write}: {decided:?}");
+        }
+        let outside = decide(&wanted("/data/shared/x/a.csv", "out/b"), &json!({}), &policy).unwrap();
+        assert_eq!(outside.read[0].root, Path::new("/data/shared"));
+        assert_eq!(outside.words(), ["read `/data/shared/x/a.csv`", "write `out/b`"]);
+    }
+
+    #[test]
+    fn a_driver_connects_where_connections_or_policy_name_the_host() {
+        let wanted = WantedGrants {
+            connect: vec!["{connection.host}:{connection.port}".to_owned()],
+            http: vec!["GET {config.url}".to_owned()],
+            ..WantedGrants::default()
+        };
+        let by_connections = Policy::default_with(BTreeSet::from(["db".to_owned(), "api".to_owned()]));
+        let by_policy =
+            crate::policy::parse("connect: ['db:1']\nhttp: ['GET https://api/v1']", "p", BTreeSet::new()).unwrap();
+        let table = [
+            (json!({"connection": {"host": "DB", "port": 1}}), true, true),
+            (json!({"connection": {"host": "db", "port": 2}}), true, false),
+            (json!({"connection": {"host": "other", "port": 1}}), false, false),
+            (json!({"connection": {"host": "169.254.169.254", "port": 80}}), false, false),
+            (json!({"connection": {"host": "db:1@evil", "port": 1}}), false, false),
+            (json!({"url": "https://api/v1/users"}), true, true),
+            (json!({"url": "https://api/v2"}), true, false),
+            (json!({"url": "https://evil/v1"}), false, false),
+            (json!({"url": "file:///etc/passwd"}), false, false),
+        ];
+        for (config, connections, policy) in table {
+            assert_eq!(decide(&wanted, &config, &by_connections).is_ok(), connections, "{config}");
+            assert_eq!(decide(&wanted, &config, &by_policy).is_ok(), policy, "{config}");
         }
     }
 }

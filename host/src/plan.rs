@@ -9,10 +9,12 @@ use crate::config;
 use crate::connections::Connections;
 use crate::drivers::Driver;
 use crate::error::{Report, listed, nearest};
-use crate::grant::{self, Grants};
+use crate::grant::{self, Asking, Grants};
 use crate::job::Kind;
 use crate::params::{Environment, Params, substitute};
 use crate::pipeline::{Pipeline, Step, StepId};
+use crate::policy::Policy;
+use crate::secret::Secrets;
 use crate::spec::Spec;
 
 /// What a plan is made from besides the pipeline.
@@ -25,6 +27,7 @@ pub struct Surroundings<'a> {
     pub drivers: &'a BTreeMap<String, Driver>,
     /// The base folder, absolute and without symlinks.
     pub base: &'a Path,
+    pub policy: &'a Policy,
 }
 
 /// A pipeline that can run: every reference resolved, every config checked.
@@ -41,11 +44,11 @@ pub struct PlannedStep {
     /// As the pipeline calls it.
     pub component: String,
     pub driver: Driver,
+    /// The config as the driver sees it, without secrets.
     pub config: Map<String, Value>,
     /// The config as it may be shown.
     pub masked_config: Map<String, Value>,
-    /// Values that must never be shown.
-    pub secrets: Vec<String>,
+    pub secrets: Secrets,
     pub needs: BTreeSet<StepId>,
     pub inputs: Vec<Input>,
     pub grants: Grants,
@@ -101,14 +104,15 @@ fn plan_step(
     let config = substitute(step.id.as_str(), &step.config, around.params, around.environment)?;
     let config = connect(config, &driver.spec, around)?;
     let config = config::check(&driver.spec, step.id.as_str(), &config)?;
-    let (masked_config, secrets) = config::mask(&driver.spec, &config);
+    let config::Divided { open: config, masked: masked_config, secrets } = config::divide(&driver.spec, &config);
     let inputs = inputs(pipeline, place, needs, kinds)?;
     check_inputs(step, driver.spec.kind, &inputs)?;
+    let asking = Asking { step: step.id.as_str(), config: &config, base: around.base, policy: around.policy };
     Ok(PlannedStep {
         id: step.id.clone(),
         component: step.component.clone(),
         driver: driver.clone(),
-        grants: grant::effective(&driver.spec.grants, step.id.as_str(), &config, around.base)?,
+        grants: grant::effective(&driver.spec.grants, &asking)?,
         config,
         masked_config,
         secrets,
@@ -286,7 +290,7 @@ fn refuse_shared_targets(steps: &[PlannedStep]) -> Result<(), Report> {
     let mut seen: BTreeMap<&Path, &PlannedStep> = BTreeMap::new();
     for step in steps {
         for file in &step.grants.write {
-            if let Some(first) = seen.insert(&file.below_base, step) {
+            if let Some(first) = seen.insert(&file.place, step) {
                 return Err(Report::input(format!(
                     "steps `{}` and `{}` both write `{}`",
                     first.id, step.id, file.name

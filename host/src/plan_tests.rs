@@ -26,6 +26,7 @@ fn planned(steps: &str) -> Result<Plan, Report> {
         environment: &Environment::new(),
         drivers: &drivers,
         base: Path::new("/base"),
+        policy: &crate::policy::Policy::default_with(std::collections::BTreeSet::new()),
     };
     plan(&pipeline::parse(&text, "p.yaml").unwrap(), &around)
 }
@@ -108,6 +109,6 @@ fn a_driver_gets_the_connection_fields_it_asks_for() {
         planned("- {id: a, component: t.read}\n- {id: b, component: t.work, config: {connection: \"@db.main\"}}")
             .unwrap();
     assert_eq!(plan.steps[1].config["connection"], serde_json::json!({"host": "h", "password": "pw"}));
-    assert_eq!(plan.steps[1].secrets, ["pw"]);
+    assert_eq!(plan.steps[1].secrets["connection.password"].reveal(), "pw");
     assert!(!serde_json::to_string(&plan.steps[1].masked_config).unwrap().contains("pw"));
 }

@@ -11,9 +11,6 @@ use crate::yaml;
 /// The custom section of a component that holds its spec, as YAML.
 pub const SECTION: &str = "osiris:spec";
 
-/// What stands in place of a secret wherever a config is shown or stored.
-pub const MASK: &str = "***MASKED***";
-
 /// A driver's spec: `spec.yaml`, packed into its component.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,7 +43,7 @@ pub struct Spec {
 }
 
 /// What a driver asks to touch, as templates over its config such as `{config.path}`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WantedGrants {
     /// Files to read.
@@ -58,6 +55,12 @@ pub struct WantedGrants {
     /// A template that says `true` where the folders of written files are to be created.
     #[serde(default, rename = "createFolders")]
     pub create_folders: Option<String>,
+    /// Hosts to connect to, such as `{connection.host}:{connection.port}`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connect: Vec<String>,
+    /// Methods and addresses to call by HTTP, such as `GET,POST {config.url}`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<String>,
 }
 
 /// A config that works, for the driver's documentation.

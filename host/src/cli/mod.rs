@@ -1,13 +1,15 @@
 //! The command line: one file a verb. Results go to stdout, everything else to stderr.
 
+mod doctor;
 mod drivers;
+mod limits;
+mod lock;
 mod plan;
 mod prepare;
 mod progress;
 mod query;
 mod run;
 mod sessions;
-mod size;
 
 use std::process::ExitCode;
 
@@ -43,6 +45,10 @@ enum Verb {
     Plan(plan::Arguments),
     /// Check a pipeline without running it
     Validate(plan::Arguments),
+    /// Pin a pipeline's drivers, or accept changed ones
+    Lock(lock::Arguments),
+    /// Say which protections this machine gives
+    Doctor(doctor::Arguments),
     /// List, inspect and pack drivers
     #[command(subcommand)]
     Drivers(drivers::Verb),
@@ -75,6 +81,8 @@ pub fn main() -> ExitCode {
         Verb::Run(arguments) => logged(|| run::run(&arguments)),
         Verb::Plan(arguments) => logged(|| plan::plan(&arguments)),
         Verb::Validate(arguments) => logged(|| plan::validate(&arguments)),
+        Verb::Lock(arguments) => logged(|| lock::lock(&arguments)),
+        Verb::Doctor(arguments) => logged(|| doctor::doctor(&arguments)),
         Verb::Drivers(verb) => logged(|| drivers::drivers(&verb)),
         Verb::Query(arguments) => logged(|| query::query(&arguments)),
         Verb::Sessions(verb) => logged(|| sessions::sessions(&verb)),

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use osiris::job::Limits;
 use osiris::plan::{Plan, PlannedStep};
 use serde_json::{Map, Value, json};
 
@@ -22,10 +23,10 @@ pub fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let prepared = prepare(&arguments.pipeline)?;
     if arguments.json {
         let steps: Vec<Value> = prepared.plan.steps.iter().map(as_json).collect();
-        let plan = json!({"pipeline": prepared.plan.pipeline, "base": prepared.base.path, "steps": steps});
+        let plan = json!({"pipeline": prepared.plan.pipeline, "base": prepared.base.path, "limits": prepared.limits, "steps": steps});
         print(&serde_json::to_string_pretty(&plan)?);
     } else {
-        print(&in_words(&prepared.plan, &prepared.base.path.display().to_string()));
+        print(&in_words(&prepared.plan, &prepared.base.path.display().to_string(), &prepared.limits));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -60,12 +61,12 @@ fn as_json(step: &PlannedStep) -> Value {
         "needs": step.needs,
         "inputs": inputs,
         "config": step.masked_config,
-        "grants": {"words": step.grants.words(), "read": step.grants.read, "write": step.grants.write},
+        "grants": {"words": step.grants.words(), "read": step.grants.read, "write": step.grants.write, "connect": step.grants.connect, "http": step.grants.http},
     })
 }
 
-fn in_words(plan: &Plan, base: &str) -> String {
-    let mut text = format!("pipeline `{}`, base folder {base}\n", plan.pipeline);
+fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
+    let mut text = format!("pipeline `{}`, base folder {base}\neach step {}\n", plan.pipeline, limits.words());
     for (number, step) in plan.steps.iter().enumerate() {
         let driver = &step.driver;
         let _ = writeln!(

@@ -1,18 +1,23 @@
 //! What `run`, `plan` and `validate` share: from a pipeline file on disk to a checked plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use osiris::connections::{self, Connections};
 use osiris::drivers::{Catalog, Driver};
 use osiris::error::Report;
+use osiris::job::Limits;
 use osiris::params::{self, Environment};
 use osiris::pipeline::{self, Pipeline};
 use osiris::plan::{Plan, Surroundings, plan};
+use osiris::policy::{self, Policy};
 use osiris::run::targets;
 use osiris::session::Base;
 use sha2::{Digest, Sha256};
+
+use super::limits::LimitArguments;
+use super::lock;
 
 /// Which pipeline, with which values, where.
 #[derive(Debug, clap::Args)]
@@ -27,6 +32,11 @@ pub struct PipelineArguments {
     pub profile: Option<String>,
     #[command(flatten)]
     pub place: PlaceArguments,
+    /// The operator's ceiling: what no step may go beyond [default: files below the base folder, hosts of connections]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    #[command(flatten)]
+    pub limits: LimitArguments,
 }
 
 /// Where paths begin and drivers lie.
@@ -51,13 +61,25 @@ pub struct Prepared {
     pub base: Base,
     /// The pipeline file's digest, in hexadecimal.
     pub sha256: String,
+    /// What each step may use up: as asked, within the policy.
+    pub limits: Limits,
 }
 
-/// Reads, checks and plans the pipeline.
+/// Reads, checks and plans the pipeline; drivers that are not what the lock pins are refused.
 ///
 /// # Errors
 /// For everything that is wrong with the user's input, before anything runs.
 pub fn prepare(arguments: &PipelineArguments) -> anyhow::Result<Prepared> {
+    let prepared = plan_pipeline(arguments)?;
+    lock::check(&prepared.base, &prepared.plan)?;
+    Ok(prepared)
+}
+
+/// As [`prepare`], whatever the lock says.
+///
+/// # Errors
+/// For everything else that is wrong with the user's input.
+pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<Prepared> {
     let file = arguments.pipeline.display().to_string();
     let text = fs::read_to_string(&arguments.pipeline).map_err(|error| {
         Report::input(format!("cannot read pipeline `{file}`: {error}"))
@@ -70,19 +92,31 @@ pub fn prepare(arguments: &PipelineArguments) -> anyhow::Result<Prepared> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let params = params::resolve(&pipeline, &arguments.params, arguments.profile.as_deref(), &environment)?;
+    let connections = read_connections(&base)?;
+    let policy = read_policy(arguments.policy.as_deref(), connections.hosts(&environment))?;
     let plan = plan(
         &pipeline,
         &Surroundings {
             params: &params,
-            connections: &read_connections(&base)?,
+            connections: &connections,
             environment: &environment,
             drivers: &find_drivers(&pipeline, &Catalog::new(&arguments.place.drivers, &base.path))?,
             base: &base.path,
+            policy: &policy,
         },
     )?;
-    targets::check(&base, &plan.steps)?;
+    targets::check(&plan.steps)?;
     let sha256 = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Prepared { plan, base, sha256 })
+    Ok(Prepared { plan, base, sha256, limits: arguments.limits.limits().within(&policy.limits) })
+}
+
+fn read_policy(file: Option<&Path>, hosts: BTreeSet<String>) -> anyhow::Result<Policy> {
+    let Some(file) = file else { return Ok(Policy::default_with(hosts)) };
+    let shown = file.display().to_string();
+    let text = fs::read_to_string(file).map_err(|error| {
+        Report::input(format!("cannot read policy `{shown}`: {error}")).hint("check the path given with `--policy`")
+    })?;
+    Ok(policy::parse(&text, &shown, hosts)?)
 }
 
 fn read_connections(base: &Base) -> anyhow::Result<Connections> {

@@ -4,16 +4,17 @@ use std::process::ExitCode;
 use std::sync::mpsc::{Sender, channel};
 
 use anyhow::Context;
-use osiris::job::{Blame, Limits};
+use osiris::job::{Blame, Layers, Limits};
 use osiris::run::process::Heard;
 use osiris::run::{self, Settings, manifest};
-use osiris::session::{Manifest, Session, Status, StepRecord};
+use osiris::session::{Manifest, Scrubber, Session, Status, StepRecord};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::lock;
 use super::prepare::{PipelineArguments, prepare};
 use super::progress::Progress;
-use super::{INTERRUPTED, grouped, print, size, spell_duration, table};
+use super::{INTERRUPTED, grouped, print, spell_duration, table};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -29,40 +30,25 @@ pub struct Arguments {
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
-    /// End a step that runs longer
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
-    step_timeout: u64,
-    /// Memory of a step's DuckDB; beyond it DuckDB spills to disk
-    #[arg(long, value_name = "SIZE", default_value = "2GB", value_parser = size::parse)]
-    engine_memory: u64,
-    /// Memory of a step's driver
-    #[arg(long, value_name = "SIZE", default_value = "512MB", value_parser = size::parse)]
-    guest_memory: u64,
-    /// Disk space that a step may spill to
-    #[arg(long, value_name = "SIZE", default_value = "100GB", value_parser = size::parse)]
-    spill: u64,
     /// Refuse to run where the kernel cannot confine step processes fully
     #[arg(long)]
     require_sandbox: bool,
     /// Leave the operating system's confinement off, to test the layers above it
     #[arg(long, hide = true)]
     unconfined: bool,
+    /// Leave DuckDB open to any statement, to test the layer below it
+    #[arg(long, hide = true)]
+    unlocked: bool,
 }
 
 impl Arguments {
-    fn settings(&self) -> Settings {
+    fn settings(&self, limits: Limits) -> Settings {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Settings {
             jobs: self.jobs.map_or(cpus.min(4), usize::from),
-            limits: Limits {
-                wall_seconds: self.step_timeout,
-                guest_memory_bytes: self.guest_memory,
-                engine_memory_bytes: self.engine_memory,
-                spill_bytes: self.spill,
-                threads: u32::try_from(cpus).unwrap_or(1),
-            },
+            limits,
             require_confinement: self.require_sandbox,
-            confine: !self.unconfined,
+            layers: Layers { engine: !self.unlocked, system: !self.unconfined },
         }
     }
 }
@@ -70,14 +56,23 @@ impl Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let prepared = prepare(&arguments.pipeline)?;
     let plan = &prepared.plan;
-    let secrets = plan.steps.iter().flat_map(|step| step.secrets.iter().cloned()).collect();
+    lock::enforce(&prepared.base, plan)?;
+    let scrubber = Scrubber::new(plan.steps.iter().flat_map(|step| step.secrets.values()));
     let mut progress = Progress::new(plan.steps.iter().map(|step| step.id.as_str()));
-    let session = Session::create(&prepared.base, secrets)?;
+    let session = Session::create(&prepared.base, scrubber)?;
     let path = arguments.pipeline.pipeline.display().to_string();
     let record = manifest(plan, &session.id, &path, &prepared.sha256, arguments.pipeline.profile.as_deref());
     let (say, heard) = channel();
     forward_signals(say.clone())?;
-    let outcome = run::run(plan, &prepared.base, &session, &arguments.settings(), record, (say, heard), &mut progress);
+    let outcome = run::run(
+        plan,
+        &prepared.base,
+        &session,
+        &arguments.settings(prepared.limits),
+        record,
+        (say, heard),
+        &mut progress,
+    );
     let session_path = session.path.display().to_string();
     session.close();
     let manifest = outcome?;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::Context;
 use osiris::error::Report;
 use osiris::session::{self, Base, Manifest, Summary};
+use osiris::size;
 use serde_json::{Value, json};
 
 use super::run::steps_table;
-use super::{grouped, print, size, spell_duration, table};
+use super::{grouped, print, spell_duration, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {

@@ -7,6 +7,9 @@ use crate::job::Message;
 /// The metrics that the host counts itself.
 const OWN_METRICS: [&str; 4] = ["rows_read", "rows_processed", "rows_written", "step_duration_ms"];
 
+/// The longest name of a metric, in characters; the rest is cut.
+const MAX_NAME: usize = 256;
+
 impl Host for State {
     fn step_id(&mut self) -> wasmtime::Result<String> {
         Ok(self.step.clone())
@@ -29,6 +32,7 @@ impl Host for State {
     }
 
     fn metric(&mut self, name: String, value: f64) -> wasmtime::Result<()> {
+        let name: String = name.chars().take(MAX_NAME).collect();
         let name = if OWN_METRICS.contains(&name.as_str()) { format!("driver_{name}") } else { name };
         self.reporter.send(&Message::Metric { name, value });
         Ok(())

@@ -5,6 +5,7 @@
 
 mod context;
 mod files;
+mod secrets;
 mod sql;
 pub mod tables;
 mod wasi;
@@ -16,8 +17,9 @@ use wasmtime::StoreLimits;
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::engine::{Cause, Engine, EngineError};
+use crate::engine::{Cause, Engine, EngineError, Query};
 use crate::job::FileGrant;
+use crate::secret::Secrets;
 use crate::step::reporter::Reporter;
 pub use bindings::osiris::driver::errors::{Error, ErrorKind};
 pub use wasi::{Captured, context as wasi_context};
@@ -31,6 +33,7 @@ pub mod bindings {
         imports: { default: trappable },
         with: {
             "osiris:driver/tables": super::tables,
+            "osiris:driver/secrets.secret": crate::secret::Secret,
             "osiris:driver/files.source": super::files::Source,
             "osiris:driver/files.target": super::files::Target,
         },
@@ -39,6 +42,9 @@ pub mod bindings {
 
 /// The version of `osiris:driver` that this host speaks.
 pub const VERSION: &str = "0.1.0";
+
+/// Tables that a step may create.
+const MAX_TABLES: usize = 1_000;
 
 /// What a call to the host gives: a value, an error for the guest, or a trap.
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
@@ -53,7 +59,10 @@ pub struct State {
     pub step: String,
     /// The config as JSON text.
     pub config: String,
+    pub secrets: Secrets,
     pub inputs: Vec<(String, u64)>,
+    /// Readers that may be open at once.
+    pub max_readers: u32,
     pub read_files: Vec<FileGrant>,
     pub write_files: Vec<FileGrant>,
     pub tally: Tally,
@@ -70,6 +79,10 @@ pub struct Tally {
     pub rows_copied: u64,
     /// Files that were written.
     pub files_written: Vec<PathBuf>,
+    /// Readers that are open.
+    pub readers: u32,
+    /// Tables that were created.
+    pub tables: usize,
     /// Tables that were created but not finished.
     pub unfinished: Vec<String>,
 }
@@ -86,6 +99,7 @@ pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasi::link(&mut linker)?;
     driver::context::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    driver::secrets::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     driver::sql::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     driver::files::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     tables::link(&mut linker)?;
@@ -97,6 +111,32 @@ impl State {
     pub fn input_handles(&mut self) -> wasmtime::Result<Vec<Resource<tables::Input>>> {
         let inputs = self.inputs.clone();
         inputs.into_iter().map(|(alias, rows)| Ok(self.handles.push(tables::Input { alias, rows })?)).collect()
+    }
+
+    /// Opens a reader, if the driver has not as many as it may.
+    fn open_reader(&mut self, query: impl FnOnce(&Engine) -> Result<Query, Error>) -> Answer<Resource<tables::Reader>> {
+        if self.tally.readers >= self.max_readers {
+            let message =
+                format!("the driver has {} readers open, as many as it may; drop one first", self.tally.readers);
+            return Ok(Err(error(ErrorKind::Denied, message)));
+        }
+        match query(&self.engine) {
+            Ok(query) => {
+                self.tally.readers += 1;
+                Ok(Ok(self.handles.push(tables::Reader::new(query))?))
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Counts a table that the driver creates, if it has not as many as it may.
+    fn count_table(&mut self, name: &str) -> Result<(), Error> {
+        if self.tally.tables >= MAX_TABLES {
+            let message = format!("table `{name}` is one more than the {MAX_TABLES} that a step may create");
+            return Err(error(ErrorKind::Denied, message));
+        }
+        self.tally.tables += 1;
+        Ok(())
     }
 
     pub fn output_handle(&mut self) -> wasmtime::Result<Resource<tables::Output>> {

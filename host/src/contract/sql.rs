@@ -9,13 +9,13 @@ use super::{Answer, State};
 impl Host for State {
     fn create_table(&mut self, output: Resource<Output>, name: String, select: String) -> Answer<u64> {
         self.handles.get(&output)?;
+        if let Err(error) = self.count_table(&name) {
+            return Ok(Err(error));
+        }
         Ok(self.engine.create_table_as(&name, &select).map_err(Into::into))
     }
 
     fn query(&mut self, select: String) -> Answer<Resource<Reader>> {
-        match self.engine.query(&select) {
-            Ok(query) => Ok(Ok(self.handles.push(Reader::new(query))?)),
-            Err(error) => Ok(Err(error.into())),
-        }
+        self.open_reader(|engine| engine.query(&select).map_err(Into::into))
     }
 }

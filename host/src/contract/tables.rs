@@ -11,7 +11,7 @@ use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Lower, Re
 use super::bindings::osiris::driver::arrow::{Field as WireField, Schema};
 use super::{Answer, Error, ErrorKind, State, error};
 use crate::columns::{self, Field, InNode};
-use crate::engine::{self, Query, quote_name};
+use crate::engine::{self, Engine, Query, quote_name};
 
 /// One input of the step.
 pub struct Input {
@@ -126,15 +126,15 @@ fn read_input(state: &mut State, input: &Resource<Input>, columns: Option<&[Stri
         Some([]) => return Ok(Err(error(ErrorKind::Data, format!("no columns of input `{alias}` are asked for")))),
         Some(names) => names.iter().map(|name| quote_name(name)).collect::<Vec<_>>().join(", "),
     };
-    match state.engine.query(&format!("SELECT {wanted} FROM {}", quote_name(&alias))) {
-        Ok(query) => Ok(Ok(state.handles.push(Reader::new(query))?)),
-        Err(cause) => Ok(Err(missing_column(state, &alias, columns).unwrap_or_else(|| cause.into()))),
-    }
+    let select = format!("SELECT {wanted} FROM {}", quote_name(&alias));
+    state.open_reader(|engine| {
+        engine.query(&select).map_err(|cause| missing_column(engine, &alias, columns).unwrap_or_else(|| cause.into()))
+    })
 }
 
 /// Says which of the wanted columns the input lacks, and which it has.
-fn missing_column(state: &State, alias: &str, columns: Option<&[String]>) -> Option<Error> {
-    let known = state.engine.column_names(&format!("FROM {}", quote_name(alias))).ok()?;
+fn missing_column(engine: &Engine, alias: &str, columns: Option<&[String]>) -> Option<Error> {
+    let known = engine.column_names(&format!("FROM {}", quote_name(alias))).ok()?;
     let missing = columns?.iter().find(|name| !known.iter().any(|column| column.eq_ignore_ascii_case(name)))?;
     let known = crate::error::listed(known.iter().map(String::as_str));
     Some(error(ErrorKind::NotFound, format!("input `{alias}` has no column `{missing}`; its columns: {known}")))
@@ -142,7 +142,9 @@ fn missing_column(state: &State, alias: &str, columns: Option<&[String]>) -> Opt
 
 fn link_reader(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     tables.resource("reader", ResourceType::host::<Reader>(), |mut store, handle| {
-        store.data_mut().handles.delete(Resource::<Reader>::new_own(handle))?;
+        let state = store.data_mut();
+        state.handles.delete(Resource::<Reader>::new_own(handle))?;
+        state.tally.readers -= 1;
         Ok(())
     })?;
     tables.func_wrap("[method]reader.schema", |store: Call<'_>, (reader,): (Resource<Reader>,)| {
@@ -191,6 +193,9 @@ fn link_output(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
 
 fn create_table(state: &mut State, name: String, schema: Schema) -> Answer<Resource<TableWriter>> {
     let fields: Vec<Field> = schema.fields.into_iter().map(own_field).collect();
+    if let Err(error) = state.count_table(&name) {
+        return Ok(Err(error));
+    }
     match state.engine.create_table(&name, &fields) {
         Ok(writer) => {
             state.tally.unfinished.push(name.clone());

@@ -5,23 +5,16 @@ use duckdb::arrow::record_batch::RecordBatch;
 
 use super::*;
 
-const LIMITS: Limits = Limits {
-    wall_seconds: 60,
-    guest_memory_bytes: 0,
-    engine_memory_bytes: 512 << 20,
-    spill_bytes: 1 << 30,
-    threads: 1,
-};
-
 fn engine(folder: &Path) -> Engine {
     let furnishing = Furnishing {
         inputs: &[],
         output: Some(&folder.join("out.duckdb")),
         spill: &folder.join("spill"),
-        files: Vec::new(),
-        limits: LIMITS,
+        files: &[],
+        limits: Limits::DEFAULT,
+        lock: true,
     };
-    Warm::open().unwrap().furnish(&furnishing).unwrap()
+    Warm::open().unwrap().furnish(&furnishing, || Ok(())).unwrap()
 }
 
 /// All rows of a SELECT as one batch.
@@ -90,11 +83,47 @@ fn files_are_out_of_reach_unless_granted() {
         inputs: &[],
         output: None,
         spill: &folder.path().join("spill"),
-        files: vec![&granted],
-        limits: LIMITS,
+        files: std::slice::from_ref(&granted),
+        limits: Limits::DEFAULT,
+        lock: true,
     };
-    let engine = Warm::open().unwrap().furnish(&furnishing).unwrap();
+    let engine = Warm::open().unwrap().furnish(&furnishing, || Ok(())).unwrap();
     let read = |path: &Path| engine.query(&format!("from read_csv({})", quote_path(path).unwrap()));
     assert!(read(&granted).is_ok());
     assert_eq!(read(&other).err().unwrap().cause, Cause::Denied);
+}
+
+#[test]
+fn a_select_calls_nothing_that_shows_the_machine_or_takes_pointers() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path());
+    for sql in [
+        "select current_setting('temp_directory')",
+        "select system.main.current_setting('temp_directory')",
+        "select (select max(CURRENT_SETTING('threads')))",
+        "from duckdb_settings()",
+        "select * from system.main.duckdb_databases()",
+        "from duckdb_databases",
+        "select * from main.pragma_database_list",
+        "with x as (from query('from duckdb_settings()')) from x",
+        "from query_table('duckdb_databases')",
+        "from json_execute_serialized_sql(json_serialize_sql('select 1'))",
+        "from glob('/*')",
+        "from arrow_scan(1::pointer, 2::pointer, 3::pointer)",
+        "from read_duckdb('/x')",
+        "from enable_logging()",
+        "from force_checkpoint()",
+        "from osiris_output.main.main",
+        "from (describe osiris_output.main.main)",
+        "select 1 from range(1) t(i) where exists (from duckdb_secrets())",
+    ] {
+        let error = engine.query(sql).err().map(|error| error.message).unwrap_or_default();
+        assert!(
+            error.contains("refused") || error.contains("does not exist") || error.contains("Binder"),
+            "{sql}: {error}"
+        );
+    }
+    for sql in ["from range(3)", "from (describe select 1 as a)", "select * from (values (1)) t(duckdb_settings)"] {
+        assert!(engine.query(sql).is_ok(), "{sql}");
+    }
 }

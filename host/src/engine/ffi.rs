@@ -140,17 +140,6 @@ impl Connection {
 
     /// Prepares exactly one SELECT; anything else is refused by DuckDB's own word for what it is.
     pub fn prepare_select(self: &Arc<Self>, sql: &str) -> Result<Statement> {
-        let statement = self.prepare_one(sql)?;
-        // A PRAGMA becomes a SELECT before it is prepared; DuckDB's parser alone knows what was written.
-        let written = super::quote_text(sql);
-        self.execute(&format!(
-            "SELECT CASE WHEN json_extract_string(json_serialize_sql({written}), '$.error') = 'true' THEN error('no SELECT') END"
-        ))
-        .map_err(|_| EngineError::refused("a statement that is not a SELECT"))?;
-        Ok(statement)
-    }
-
-    fn prepare_one(self: &Arc<Self>, sql: &str) -> Result<Statement> {
         let sql = text(sql)?;
         let mut extracted = ptr::null_mut();
         let mut raw = ptr::null_mut();

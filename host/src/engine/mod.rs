@@ -2,9 +2,10 @@
 
 mod ffi;
 mod logical_type;
+mod statement;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use duckdb::arrow::array::ArrayData;
@@ -15,7 +16,7 @@ use duckdb::arrow::datatypes::{DataType, Int64Type};
 
 use crate::columns::{self, DUCKDB_TYPE, Field};
 use crate::job::{JobInput, Limits};
-use ffi::{Appender, Connection, ConvertedSchema, Database, Rows};
+use ffi::{Appender, Connection, ConvertedSchema, Database, Rows, Statement};
 
 /// The catalog name of the step's output. Guests cannot name it: their text is only ever a SELECT.
 const OUTPUT: &str = "osiris_output";
@@ -101,14 +102,17 @@ fn quote_path(path: &Path) -> Result<String> {
 /// What a step's database is furnished with before its driver runs.
 #[derive(Debug)]
 pub struct Furnishing<'a> {
+    /// The inputs, each with the path to open it by.
     pub inputs: &'a [JobInput],
     /// The database file to create.
     pub output: Option<&'a Path>,
     /// Where DuckDB may spill.
     pub spill: &'a Path,
     /// The granted files.
-    pub files: Vec<&'a Path>,
+    pub files: &'a [PathBuf],
     pub limits: Limits,
+    /// False leaves DuckDB open to any statement, for tests of the layer below.
+    pub lock: bool,
 }
 
 /// An empty in-memory DuckDB, opened before anything untrusted is in sight.
@@ -128,10 +132,15 @@ impl Warm {
         Ok(Self(database))
     }
 
-    /// Attaches what the step was granted, then locks DuckDB down.
-    pub fn furnish(self, step: &Furnishing<'_>) -> Result<Engine> {
+    /// Attaches what the step was granted, calls `opened` while there still is one thread, then locks
+    /// DuckDB down.
+    pub fn furnish(self, step: &Furnishing<'_>, opened: impl FnOnce() -> anyhow::Result<()>) -> Result<Engine> {
         let control = self.0.connect()?;
-        for statement in furnishing_statements(step)? {
+        for statement in attachments(step)? {
+            control.execute(&statement)?;
+        }
+        opened().map_err(|error| EngineError { message: format!("{error:#}"), cause: Cause::Internal })?;
+        for statement in settings(step)? {
             control.execute(&statement)?;
         }
         let connections = Arc::new(Mutex::new(vec![Arc::downgrade(&control)]));
@@ -141,31 +150,21 @@ impl Warm {
             connections,
             handed_out: Mutex::default(),
             has_output: step.output.is_some(),
+            locked: step.lock,
         })
     }
 }
 
-fn furnishing_statements(step: &Furnishing<'_>) -> Result<Vec<String>> {
-    let limits = &step.limits;
-    let spill = quote_path(step.spill)?;
-    let mut statements = vec![
-        format!("SET threads = {}", limits.threads.max(1)),
-        format!("SET memory_limit = '{}B'", limits.engine_memory_bytes),
-        format!("SET temp_directory = {spill}"),
-        format!("SET max_temp_directory_size = '{}B'", limits.spill_bytes),
-        "SET arrow_lossless_conversion = true".to_owned(),
-        "SET TimeZone = 'UTC'".to_owned(),
-        "SET enable_progress_bar = true".to_owned(),
-        "SET enable_progress_bar_print = false".to_owned(),
-        "SET progress_bar_time = 0".to_owned(),
-    ];
+/// Opens the step's inputs and output.
+fn attachments(step: &Furnishing<'_>) -> Result<Vec<String>> {
+    // Needed by the first attachment already, which may make room.
+    let mut statements = vec![format!("SET memory_limit = '{}B'", step.limits.engine_memory_bytes)];
     let mut catalogs: Vec<&Path> = Vec::new();
     for input in step.inputs {
-        let catalog = catalogs.iter().position(|path| *path == input.path).unwrap_or_else(|| {
+        let known = catalogs.iter().position(|path| *path == input.path);
+        let catalog = known.unwrap_or(catalogs.len());
+        if known.is_none() {
             catalogs.push(&input.path);
-            catalogs.len() - 1
-        });
-        if statements.iter().all(|statement| !statement.ends_with(&format!("AS osiris_input_{catalog} (READ_ONLY)"))) {
             statements.push(format!("ATTACH {} AS osiris_input_{catalog} (READ_ONLY)", quote_path(&input.path)?));
         }
         for name in std::iter::once(&input.alias).chain(&input.also) {
@@ -179,10 +178,28 @@ fn furnishing_statements(step: &Furnishing<'_>) -> Result<Vec<String>> {
     if let Some(output) = step.output {
         statements.push(format!("ATTACH {} AS {OUTPUT}", quote_path(output)?));
     }
-    let files = step.files.iter().map(|path| quote_path(path)).collect::<Result<Vec<_>>>()?;
-    statements.push(format!("SET allowed_paths = [{}]", files.join(", ")));
-    statements.push("SET enable_external_access = false".to_owned());
-    statements.push("SET lock_configuration = true".to_owned());
+    Ok(statements)
+}
+
+/// Sets limits, and then that nothing may be set.
+fn settings(step: &Furnishing<'_>) -> Result<Vec<String>> {
+    let limits = &step.limits;
+    let mut statements = vec![
+        format!("SET threads = {}", limits.threads.max(1)),
+        format!("SET temp_directory = {}", quote_path(step.spill)?),
+        format!("SET max_temp_directory_size = '{}B'", limits.spill_bytes),
+        "SET arrow_lossless_conversion = true".to_owned(),
+        "SET TimeZone = 'UTC'".to_owned(),
+        "SET enable_progress_bar = true".to_owned(),
+        "SET enable_progress_bar_print = false".to_owned(),
+        "SET progress_bar_time = 0".to_owned(),
+    ];
+    if step.lock {
+        let files = step.files.iter().map(|path| quote_path(path)).collect::<Result<Vec<_>>>()?;
+        statements.push(format!("SET allowed_paths = [{}]", files.join(", ")));
+        statements.push("SET enable_external_access = false".to_owned());
+        statements.push("SET lock_configuration = true".to_owned());
+    }
     Ok(statements)
 }
 
@@ -196,6 +213,7 @@ pub struct Engine {
     /// DuckDB types named to the guest in metadata, each with the type its values cross in.
     handed_out: Mutex<BTreeMap<String, String>>,
     has_output: bool,
+    locked: bool,
 }
 
 /// Stops every running query of a step, from any thread.
@@ -235,6 +253,20 @@ impl Engine {
         Ok(connection)
     }
 
+    /// Prepares a driver's SELECT, if a driver may run it.
+    fn prepare(&self, connection: &Arc<Connection>, select: &str) -> Result<Statement> {
+        let statement = connection.prepare_select(select)?;
+        if self.locked {
+            // A PRAGMA becomes a SELECT before it is prepared; DuckDB's parser alone knows what was written.
+            let serialize = format!("SELECT CAST(json_serialize_sql({}) AS VARCHAR)", quote_text(select));
+            let serialized = connection.prepare_select(&serialize)?.stream()?.next()?;
+            let tree = serialized.and_then(|batch| batch.child_data().first().cloned()).map(make_array);
+            let tree = tree.as_ref().map(|tree| tree.as_string::<i32>().value(0)).unwrap_or_default();
+            statement::check(tree).map_err(EngineError::refused)?;
+        }
+        Ok(statement)
+    }
+
     /// How many rows an input or an output table has.
     fn count(&self, from: &str) -> Result<u64> {
         let mut rows = self.control.prepare_select(&format!("SELECT count(*) FROM {from}"))?.stream()?;
@@ -255,13 +287,17 @@ impl Engine {
 
     /// The names of a SELECT's columns.
     pub fn column_names(&self, select: &str) -> Result<Vec<String>> {
-        Ok(self.connect()?.prepare_select(select)?.columns().into_iter().map(|(name, _)| name).collect())
+        Ok(self.prepare(&self.connect()?, select)?.columns().into_iter().map(|(name, _)| name).collect())
     }
 
     /// Runs one SELECT, giving its rows as columns.
     pub fn query(&self, select: &str) -> Result<Query> {
         let connection = self.connect()?;
-        let statement = connection.prepare_select(select)?;
+        if !self.locked && connection.prepare_select(select).is_err() {
+            connection.execute(select)?;
+            return Query::start(connection.prepare_select("SELECT true AS done")?.stream()?, None);
+        }
+        let statement = self.prepare(&connection, select)?;
         let mut casts = Vec::new();
         let mut named = BTreeMap::new();
         for (position, (name, kind)) in statement.columns().into_iter().enumerate() {
@@ -292,7 +328,7 @@ impl Engine {
     pub fn create_table_as(&self, name: &str, select: &str) -> Result<u64> {
         self.check_table_name(name)?;
         let connection = &self.control;
-        for (column, kind) in connection.prepare_select(select)?.columns() {
+        for (column, kind) in self.prepare(connection, select)?.columns() {
             kind.crossing_sql().map_err(|refused| cannot_cross(&column, &refused.0))?;
         }
         let table = format!("{OUTPUT}.main.{}", quote_name(name));
@@ -362,7 +398,7 @@ impl Engine {
     /// Writes the rows of one SELECT to a granted file by DuckDB's own writer.
     pub fn copy(&self, select: &str, path: &Path, format: &str, options: &[(String, String)]) -> Result<u64> {
         let connection = &self.control;
-        drop(connection.prepare_select(select)?);
+        drop(self.prepare(connection, select)?);
         let view = "osiris_copy";
         connection.execute(&format!("CREATE OR REPLACE TEMP VIEW {view} AS {select}"))?;
         let mut settings = vec![format!("FORMAT {format}"), "USE_TMP_FILE false".to_owned()];

@@ -14,7 +14,7 @@ use anyhow::Context;
 use serde_json::json;
 
 use crate::error::Report;
-use crate::job::{Blame, Failure, Job, JobInput, Kind, Limits, Message};
+use crate::job::{Blame, Failure, Job, JobInput, Kind, Layers, Limits, Message};
 use crate::plan::{Plan, PlannedStep};
 use crate::runtime;
 use crate::session::{Base, ErrorRecord, Manifest, Session, Status};
@@ -30,8 +30,7 @@ pub struct Settings {
     pub jobs: usize,
     pub limits: Limits,
     pub require_confinement: bool,
-    /// False leaves the operating system's confinement off, for tests of the layers above it.
-    pub confine: bool,
+    pub layers: Layers,
 }
 
 /// Told what happens while a plan runs. All text has been scrubbed of secrets.
@@ -47,6 +46,9 @@ pub trait Observer {
 
 /// How long beyond its own deadline a step process may take before the host ends it.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How often the host looks at what step processes use.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// The output's name in a step's scratch folder.
 const OUTPUT: &str = "output.duckdb";
@@ -149,18 +151,23 @@ struct Done {
 
 impl Schedule<'_> {
     fn run_to_end(&mut self, heard: &Receiver<Heard>) -> anyhow::Result<()> {
+        let mut looked = Instant::now();
         loop {
             self.warm_up()?;
             self.begin_ready()?;
             if self.running.is_empty() {
                 return Ok(());
             }
-            match heard.recv_timeout(Duration::from_millis(500)) {
+            match heard.recv_timeout(LOOK_EVERY) {
                 Ok(Heard::Message(number, message)) => self.hear(number, message),
                 Ok(Heard::Closed(number)) => self.end(number)?,
                 Ok(Heard::Signal) => self.interrupt(),
-                Err(RecvTimeoutError::Timeout) => self.end_overdue(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            if looked.elapsed() >= LOOK_EVERY {
+                self.end_overdue();
+                looked = Instant::now();
             }
         }
     }
@@ -250,7 +257,7 @@ impl Schedule<'_> {
     /// Makes the step's scratch folder and granted files, and gives its job to a warm process.
     fn hand_over(&mut self, place: usize) -> anyhow::Result<(StepProcess, Vec<Target>)> {
         let step = &self.plan.steps[place];
-        let read_files = targets::readable(self.base, step)?;
+        let read_files = targets::readable(step)?;
         let scratch = self.session.create_scratch(&step.id)?;
         let (write_files, targets) = targets::writable(self.base, self.session, step)?;
         let job = Job {
@@ -259,6 +266,7 @@ impl Schedule<'_> {
             kind: step.driver.spec.kind,
             compiled: self.compiled.get(&step.driver.sha256).cloned().context("a driver was not compiled")?,
             config: step.config.clone(),
+            secrets: step.secrets.clone(),
             inputs: self.job_inputs(step),
             output: (step.driver.spec.kind != Kind::Writer).then(|| scratch.join(OUTPUT)),
             scratch,
@@ -266,7 +274,7 @@ impl Schedule<'_> {
             write_files,
             limits: self.settings.limits,
             require_confinement: self.settings.require_confinement,
-            confine: self.settings.confine,
+            layers: self.settings.layers,
         };
         self.note_inputs(step);
         let mut process = if self.warm.is_empty() {
@@ -422,20 +430,30 @@ impl Schedule<'_> {
         }
     }
 
-    /// The step's own watch has failed to end it; the host does.
+    /// Ends processes that the step's own watch has failed to end: it runs beside the driver, and
+    /// may be lost with it.
     fn end_overdue(&mut self) {
-        let limit = Duration::from_secs(self.settings.limits.wall_seconds) + GRACE;
-        for running in self.running.values_mut().filter(|running| running.begun.elapsed() > limit) {
-            let step = &self.plan.steps[running.place];
+        let limits = &self.settings.limits;
+        let time = Duration::from_secs(limits.wall_seconds) + GRACE;
+        let cpu = Duration::from_secs(limits.cpu_seconds) + GRACE;
+        for running in self.running.values_mut() {
+            let used = running.process.usage().unwrap_or_default();
+            let (kind, limit, flag) = if running.begun.elapsed() > time {
+                ("timeout", format!("after {} s, its time limit", limits.wall_seconds), "--step-timeout SECONDS")
+            } else if used.cpu > cpu {
+                ("cpu", format!("after {} s of CPU time, its limit", limits.cpu_seconds), "--step-cpu SECONDS")
+            } else if used.resident_bytes > limits.resident_bytes() {
+                let size = crate::size::spell(used.resident_bytes);
+                ("memory", format!("when its process held {size} of memory"), "--engine-memory SIZE")
+            } else {
+                continue;
+            };
+            let driver = self.plan.steps[running.place].driver.label();
             running.verdict = Some(Err(Failure {
                 blame: Blame::Driver,
-                kind: "timeout".to_owned(),
-                message: format!(
-                    "driver `{}` was ended after {} s, its time limit",
-                    step.driver.label(),
-                    self.settings.limits.wall_seconds
-                ),
-                hint: Some("give the step longer with `--step-timeout SECONDS`".to_owned()),
+                kind: kind.to_owned(),
+                message: format!("driver `{driver}` was ended {limit}"),
+                hint: Some(format!("give the step more with `{flag}`")),
             }));
             running.process.kill();
         }

@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -35,6 +36,14 @@ pub struct StepProcess {
     stdin: Option<ChildStdin>,
     stderr: Arc<Mutex<Vec<u8>>>,
     listener: Option<JoinHandle<()>>,
+}
+
+/// What a process uses, as `/proc` has it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    pub resident_bytes: u64,
+    /// User and system time.
+    pub cpu: Duration,
 }
 
 impl StepProcess {
@@ -78,6 +87,21 @@ impl StepProcess {
         line.push(b'\n');
         let mut stdin = self.stdin.take().context("the step process has its job already")?;
         stdin.write_all(&line).context("cannot hand the step process its job")
+    }
+
+    /// What the process uses; `None` once it is gone.
+    pub fn usage(&self) -> Option<Usage> {
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).ok();
+        let pages: u64 = read("statm")?.split_whitespace().nth(1)?.parse().ok()?;
+        // The second field is the program's name in brackets, and may hold spaces.
+        let stat = read("stat")?;
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+        let second = rustix::param::clock_ticks_per_second().max(1);
+        Some(Usage {
+            resident_bytes: pages * rustix::param::page_size() as u64,
+            cpu: Duration::from_millis(ticks * 1000 / second),
+        })
     }
 
     pub fn kill(&mut self) {

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use cap_std::fs::OpenOptions;
+use cap_std::fs::{Metadata, MetadataExt, OpenOptions};
 
 use crate::error::Report;
 use crate::grant::FileWish;
@@ -26,48 +26,64 @@ pub struct Target {
 ///
 /// # Errors
 /// A [`Report`] when one does not exist, is no plain file, or leads out of the base folder.
-pub fn readable(base: &Base, step: &PlannedStep) -> anyhow::Result<Vec<FileGrant>> {
+pub fn readable(step: &PlannedStep) -> anyhow::Result<Vec<FileGrant>> {
     step.grants
         .read
         .iter()
-        .map(|wish| Ok(FileGrant { name: wish.name.clone(), path: base.path.join(existing(base, step, wish)?) }))
+        .map(|wish| {
+            let (path, found) = existing(step, wish)?;
+            Ok(FileGrant { name: wish.name.clone(), path, identity: identity(&found) })
+        })
         .collect()
 }
 
+/// What tells a file from another that takes its name.
+fn identity(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
+}
+
 /// Checks, before anything runs, that the files exist which no step of the plan writes.
-pub fn check(base: &Base, steps: &[PlannedStep]) -> anyhow::Result<()> {
-    let made = |wish: &FileWish| {
-        steps.iter().any(|step| step.grants.write.iter().any(|written| written.below_base == wish.below_base))
-    };
+pub fn check(steps: &[PlannedStep]) -> anyhow::Result<()> {
+    let made =
+        |wish: &FileWish| steps.iter().any(|step| step.grants.write.iter().any(|written| written.place == wish.place));
     for step in steps {
         for wish in step.grants.read.iter().filter(|wish| !made(wish)) {
-            existing(base, step, wish)?;
+            existing(step, wish)?;
         }
     }
     Ok(())
 }
 
-fn existing(base: &Base, step: &PlannedStep, wish: &FileWish) -> anyhow::Result<PathBuf> {
+/// The file, resolved inside the folder out of which it must not lead; its path is absolute.
+fn existing(step: &PlannedStep, wish: &FileWish) -> anyhow::Result<(PathBuf, Metadata)> {
     let doing = format!("step `{}` cannot read `{}`", step.id, wish.name);
-    let resolved = base.dir.canonicalize(&wish.below_base).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Report::input(format!("{doing}: there is no such file in `{}`", base.path.display()))
+    let root = Base::open(&wish.root)?;
+    let resolved = root.dir.canonicalize(&wish.below).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Report::input(format!("{doing}: there is no such file in `{}`", root.path.display()))
             .hint(
-                near_file(base, &wish.below_base)
+                near_file(&root, wish)
                     .unwrap_or_else(|| "paths are relative to the base folder; see `--base DIR`".to_owned()),
             ),
         _ => Report::input(format!("{doing}: {error}"))
-            .hint("the file must lie inside the base folder, without a symlink that leads out"),
+            .hint("the file must lie inside the folder, without a symlink that leads out"),
     })?;
-    if !base.dir.metadata(&resolved)?.is_file() {
+    let found = root.dir.symlink_metadata(&resolved)?;
+    if !found.is_file() {
         return Err(Report::input(format!("{doing}: it is no plain file")).hint("name one file").into());
     }
-    Ok(resolved)
+    if found.nlink() > 1 {
+        return Err(Report::input(format!("{doing}: it has {} names (hard links)", found.nlink()))
+            .hint("one of them may lie outside the folder: give the step a copy of its own")
+            .into());
+    }
+    Ok((root.path.join(resolved), found))
 }
 
 /// The file in the same folder whose name is nearest.
-fn near_file(base: &Base, missing: &Path) -> Option<String> {
+fn near_file(root: &Base, wish: &FileWish) -> Option<String> {
+    let missing = &wish.below;
     let folder = missing.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let names: Vec<String> = base
+    let names: Vec<String> = root
         .dir
         .read_dir(folder)
         .ok()?
@@ -75,7 +91,7 @@ fn near_file(base: &Base, missing: &Path) -> Option<String> {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     let near = crate::error::nearest(missing.file_name()?.to_str()?, names.iter().map(String::as_str))?;
-    Some(format!("did you mean `{}`?", missing.with_file_name(near).display()))
+    Some(format!("did you mean `{}`?", wish.place.with_file_name(near).display()))
 }
 
 /// Makes the empty files that a step writes to.
@@ -88,7 +104,8 @@ pub fn writable(base: &Base, session: &Session, step: &PlannedStep) -> anyhow::R
     for wish in &step.grants.write {
         match make(base, session, step, wish) {
             Ok(target) => {
-                grants.push(FileGrant { name: wish.name.clone(), path: base.path.join(&target.beside) });
+                let identity = identity(&base.dir.symlink_metadata(&target.beside)?);
+                grants.push(FileGrant { name: wish.name.clone(), path: base.path.join(&target.beside), identity });
                 targets.push(target);
             }
             Err(error) => {
@@ -102,19 +119,22 @@ pub fn writable(base: &Base, session: &Session, step: &PlannedStep) -> anyhow::R
 
 fn make(base: &Base, session: &Session, step: &PlannedStep, wish: &FileWish) -> anyhow::Result<Target> {
     let doing = format!("step `{}` cannot write `{}`", step.id, wish.name);
-    let folder = wish.below_base.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let root = Base::open(&wish.root)?;
+    let folder = wish.below.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if step.grants.create_folders {
-        base.dir
+        root.dir
             .create_dir_all(folder)
             .map_err(|error| Report::input(format!("{doing}: cannot create its folder: {error}")))?;
     }
-    let folder = base.dir.canonicalize(folder).map_err(|error| match error.kind() {
+    let folder = root.dir.canonicalize(folder).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Report::input(format!("{doing}: its folder does not exist"))
             .hint("create the folder, or set `create_dirs: true` in the step's config"),
         _ => Report::input(format!("{doing}: {error}"))
-            .hint("the file must lie inside the base folder, without a symlink that leads out"),
+            .hint("the file must lie inside the folder, without a symlink that leads out"),
     })?;
-    let name = wish.below_base.file_name().with_context(|| doing.clone())?;
+    // From here on relative to the base folder, without symlinks.
+    let folder = root.path.strip_prefix(&base.path).map(|root| root.join(folder)).with_context(|| doing.clone())?;
+    let name = wish.below.file_name().with_context(|| doing.clone())?;
     let target = folder.join(name);
     match base.dir.symlink_metadata(&target) {
         Ok(found) if !found.is_file() => {

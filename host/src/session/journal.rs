@@ -7,45 +7,7 @@ use anyhow::Context;
 use cap_std::fs::{Dir, File};
 use serde_json::{Map, Value, json};
 
-use crate::spec::MASK;
-
-/// Secrets shorter than this are left in logs: they would take ordinary words with them.
-const SHORTEST_SECRET: usize = 4;
-
-/// Takes known secrets out of whatever is written.
-#[derive(Debug, Clone, Default)]
-pub struct Scrubber(Vec<String>);
-
-impl Scrubber {
-    pub fn new(mut secrets: Vec<String>) -> Self {
-        secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
-        // A secret that contains another goes first, so that no part of it stays.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets.dedup();
-        Self(secrets)
-    }
-
-    pub fn scrub_text(&self, text: &str) -> String {
-        self.0
-            .iter()
-            .fold(text.to_owned(), |text, secret| if text.contains(secret) { text.replace(secret, MASK) } else { text })
-    }
-
-    /// Scrubs every text in `value`, keys included.
-    pub fn scrub(&self, value: Value) -> Value {
-        if self.0.is_empty() {
-            return value;
-        }
-        match value {
-            Value::String(text) => Value::String(self.scrub_text(&text)),
-            Value::Array(items) => Value::Array(items.into_iter().map(|item| self.scrub(item)).collect()),
-            Value::Object(fields) => Value::Object(
-                fields.into_iter().map(|(key, field)| (self.scrub_text(&key), self.scrub(field))).collect(),
-            ),
-            other => other,
-        }
-    }
-}
+use super::Scrubber;
 
 /// The two logs, open for appending.
 #[derive(Debug)]
@@ -108,16 +70,4 @@ fn object(value: Value) -> Map<String, Value> {
 /// The time in UTC, in milliseconds, as ISO 8601 writes it.
 pub(super) fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_scrubbed_from_keys_and_values_and_longest_first() {
-        let scrubber = Scrubber::new(vec!["hunter2".into(), "hunter2-long".into(), "ab".into()]);
-        let scrubbed = scrubber.scrub(json!({"hunter2": ["x hunter2-long y", 5, {"z": "ab"}]}));
-        assert_eq!(scrubbed, json!({MASK: [format!("x {MASK} y"), 5, {"z": "ab"}]}));
-    }
 }

@@ -6,6 +6,7 @@
 mod history;
 mod journal;
 mod manifest;
+mod scrubber;
 mod sweep;
 
 use std::io::Write;
@@ -20,8 +21,9 @@ use serde_json::{Map, Value};
 use crate::error::Report;
 use crate::pipeline::StepId;
 pub use history::{Summary, collect, find, list};
-pub use journal::{Journal, Scrubber};
+pub use journal::Journal;
 pub use manifest::{DriverRecord, ErrorRecord, InputRecord, Manifest, Status, StepRecord, TableRecord};
+pub use scrubber::Scrubber;
 
 /// Where sessions lie in the base folder.
 pub const FOLDER: &str = ".osiris_sessions";
@@ -46,9 +48,29 @@ impl Base {
             Report::input(format!("cannot open base folder `{}`: {error}", path.display()))
                 .hint("name an existing folder with `--base DIR`")
         })?;
+        if absolute.to_str().is_none() {
+            return Err(Report::input(format!("the path of base folder `{}` is not UTF-8", path.display()))
+                .hint("rename its folders, or name another base with `--base DIR`")
+                .into());
+        }
         let dir = Dir::open_ambient_dir(&absolute, ambient_authority())
             .map_err(|error| Report::input(format!("cannot open base folder `{}`: {error}", path.display())))?;
         Ok(Self { dir, path: absolute })
+    }
+}
+
+impl Base {
+    /// Writes a file of the base folder so that a reader sees the old text or the new, never a part.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_whole(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        let doing = || format!("cannot write `{name}` in `{}`", self.path.display());
+        // Several runs may write at once: each makes a file of its own, out of the user's sight.
+        let sessions = sessions_dir(self)?;
+        let own = format!(".{name}.{:x}", noise());
+        write_whole(&sessions, &own, text).with_context(doing)?;
+        sessions.rename(&own, &self.dir, name).with_context(doing)
     }
 }
 
@@ -69,7 +91,7 @@ impl Session {
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub fn create(base: &Base, secrets: Vec<String>) -> anyhow::Result<Self> {
+    pub fn create(base: &Base, scrubber: Scrubber) -> anyhow::Result<Self> {
         let sessions = sessions_dir(base)?;
         sweep::dead_sessions(base, &sessions);
         let id = new_id();
@@ -80,7 +102,7 @@ impl Session {
         for folder in ["data", "artifacts", "logs", SCRATCH] {
             dir.create_dir(folder).with_context(|| format!("cannot create the session's folder `{folder}`"))?;
         }
-        let journal = Journal::create(&dir.open_dir("logs")?, &id, Scrubber::new(secrets))?;
+        let journal = Journal::create(&dir.open_dir("logs")?, &id, scrubber)?;
         let path = base.path.join(FOLDER).join(&id);
         Ok(Self { id, path, journal, dir, _lock: lock })
     }

@@ -17,6 +17,9 @@ use crate::job::{Blame, Failure, Job, Kind};
 /// What one call may move from guest to host, in bytes: a batch of 64 MiB with room to spare.
 const HOSTCALL_BYTES: usize = 160 << 20;
 
+/// Handles that a driver may hold at once, of all kinds together.
+const MAX_HANDLES: usize = 10_000;
+
 /// Calls the driver, and gives what the host counted meanwhile.
 pub fn call(job: &Job, component: &Component, engine: &Arc<Engine>, reporter: &Reporter) -> Result<Tally, Failure> {
     let printed = Captured::default();
@@ -44,8 +47,10 @@ fn state(job: &Job, engine: &Arc<Engine>, reporter: &Reporter, printed: &Capture
         .map(|input| Ok((input.alias.clone(), engine.input_rows(&input.alias)?)))
         .collect::<anyhow::Result<Vec<_>>>()
         .context("cannot count the step's inputs")?;
+    let mut handles = wasmtime::component::ResourceTable::new();
+    handles.set_max_capacity(MAX_HANDLES);
     Ok(State {
-        handles: wasmtime::component::ResourceTable::new(),
+        handles,
         wasi: wasi_context(printed),
         memory: StoreLimitsBuilder::new()
             .memory_size(memory)
@@ -59,7 +64,9 @@ fn state(job: &Job, engine: &Arc<Engine>, reporter: &Reporter, printed: &Capture
         reporter: reporter.clone(),
         step: job.step.clone(),
         config: serde_json::to_string(&job.config).context("cannot write the config as JSON")?,
+        secrets: job.secrets.clone(),
         inputs,
+        max_readers: job.limits.readers,
         read_files: job.read_files.clone(),
         write_files: job.write_files.clone(),
         tally: Tally::default(),

@@ -11,9 +11,10 @@ use duckdb::arrow::array::cast::AsArray;
 use duckdb::arrow::array::make_array;
 use serde::{Deserialize, Serialize};
 
-use super::confine::{Reach, confine};
+use super::held::Held;
 use crate::engine::{Engine, EngineError, Furnishing, Warm};
 use crate::job::{JobInput, Limits};
+use crate::sandbox::{Reach, confine, narrow, shed};
 
 /// What to look at; written to the process's stdin as one JSON object.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,8 +35,7 @@ pub enum Format {
 }
 
 /// A look needs little; what it cannot do within this belongs into a pipeline.
-const LIMITS: Limits =
-    Limits { wall_seconds: 3600, guest_memory_bytes: 0, engine_memory_bytes: 1 << 30, spill_bytes: 0, threads: 2 };
+const LIMITS: Limits = Limits { engine_memory_bytes: 1 << 30, spill_bytes: 0, threads: 2, ..Limits::DEFAULT };
 
 /// The most rows that a table for people shows.
 const MAX_TABLE_ROWS: usize = 10_000;
@@ -52,18 +52,20 @@ pub fn main() -> ExitCode {
 }
 
 fn look() -> anyhow::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    shed()?;
     let warm = Warm::open()?;
     let look: Look = serde_json::from_reader(std::io::stdin().lock()).context("cannot understand what to look at")?;
-    confine(&Reach { read: look.tables.iter().map(|table| table.path.as_path()).collect(), ..Reach::default() })?;
-    let engine = warm.furnish(&Furnishing {
-        inputs: &look.tables,
+    let held = Held::open(&look.tables, &[], &[])?;
+    confine(&Reach { read: held.inputs(), ..Reach::default() })?;
+    let furnishing = Furnishing {
+        inputs: &held.input_paths(&look.tables),
         output: None,
         spill: Path::new(""),
-        files: Vec::new(),
+        files: &[],
         limits: LIMITS,
-    })?;
-    print_rows(&engine, &look)
+        lock: true,
+    };
+    print_rows(&warm.furnish(&furnishing, || narrow(&Reach::default()))?, &look)
 }
 
 fn print_rows(engine: &Engine, look: &Look) -> anyhow::Result<()> {

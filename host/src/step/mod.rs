@@ -1,36 +1,46 @@
 //! The step process: one attempt of one step, confined, from a job on stdin to JSON lines on stdout.
 //!
 //! The order is the security argument: DuckDB opens and the compiled driver loads while nothing
-//! untrusted is in sight; then the process confines itself; only then do input files, granted files
-//! and the guest come in. See "The step process" in ARCHITECTURE.md.
+//! untrusted is in sight, and granted files are opened but not read; then the process confines
+//! itself; only then does DuckDB read an input, and the guest come in. See "The step process" in ARCHITECTURE.md.
 
-mod confine;
 mod guest;
+mod held;
 pub mod look;
 pub mod reporter;
 mod watch;
 
 use std::io::BufRead;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
+use wasmtime::component::Component;
+use zeroize::Zeroizing;
 
+use crate::contract::Tally;
 use crate::engine::{Engine, Furnishing, Warm};
 use crate::job::{Blame, Failure, Job, Message};
 use crate::runtime;
+use crate::sandbox::{self, Reach};
+use held::Held;
 use reporter::Reporter;
-use watch::Watch;
+use watch::{Overrun, Watch};
 
 /// The longest job the process reads.
 const MAX_JOB_BYTES: u64 = 64 << 20;
 
 /// Runs the hidden command `osiris step`.
 pub fn main() -> ExitCode {
+    main_with(guest::call)
+}
+
+/// Runs a step whose driver is called by `call`: the way in for tests that put native code in the
+/// driver's place, to see what the operating system's layer alone stops.
+pub fn main_with(call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter) -> Result<Tally, Failure>) -> ExitCode {
     let reporter = Reporter::to_stdout();
-    match attempt(&reporter) {
+    match attempt(&reporter, call) {
         Ok(complete) => {
             reporter.send(&complete);
             ExitCode::SUCCESS
@@ -46,69 +56,91 @@ fn host_fault(error: anyhow::Error) -> Failure {
     Failure { blame: Blame::Host, kind: "internal".to_owned(), message: format!("{error:#}"), hint: None }
 }
 
-fn attempt(reporter: &Reporter) -> Result<Message, Failure> {
-    // Dies with the host, however the host dies.
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-        .context("cannot tie the step process to its host")
-        .map_err(host_fault)?;
+fn attempt(
+    reporter: &Reporter,
+    call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter) -> Result<Tally, Failure>,
+) -> Result<Message, Failure> {
+    sandbox::shed().map_err(host_fault)?;
     let warm = Warm::open().context("cannot open DuckDB").map_err(host_fault)?;
     let runtime = runtime::engine().map_err(host_fault)?;
     reporter.send(&Message::Ready);
-    let job = read_job().map_err(host_fault)?;
+    let mut job = read_job().map_err(host_fault)?;
+    reporter.limit(job.limits.log_bytes);
     let component = runtime::load(&runtime, &job.compiled).map_err(host_fault)?;
-    if job.confine {
-        confine(&job, reporter)?;
+    let names = shown_names(&job);
+    let held = Held::of(&mut job).map_err(host_fault)?;
+    sandbox::limit(&job.limits).map_err(host_fault)?;
+    if job.layers.system {
+        confine(&job, &held, reporter)?;
     }
-    let engine = Arc::new(furnish(warm, &job)?);
-    let watch = Watch::start(&job.limits, &runtime, engine.interrupter(), reporter.clone());
-    let outcome = guest::call(&job, &component, &engine, reporter);
+    let engine = Arc::new(furnish(warm, &job, &held)?);
+    let watch = Watch::start(&job, &runtime, engine.interrupter(), reporter.clone());
+    let outcome = call(&job, &component, &engine, reporter);
     let outcome = outcome.and_then(|tally| finish(&job, &engine, &tally));
-    outcome.map_err(|failure| if watch.fired() { timeout(&job) } else { failure })
+    outcome.map_err(|failure| match watch.overrun() {
+        Some(overrun) => overrun.failure(&job),
+        None => renamed(failure, &names, &job),
+    })
 }
 
-fn confine(job: &Job, reporter: &Reporter) -> Result<(), Failure> {
-    let read = job
-        .inputs
-        .iter()
-        .map(|input| input.path.as_path())
-        .chain(job.read_files.iter().map(|grant| grant.path.as_path()));
-    let reach = confine::Reach {
-        read: read.collect(),
-        write: job.write_files.iter().map(|grant| grant.path.as_path()).collect(),
-        scratch: Some(&job.scratch),
-    };
-    let status = confine::confine(&reach).context("cannot confine the step process").map_err(host_fault)?;
-    if status.is_whole() {
+/// The granted files' real paths, each with the name that the config has.
+fn shown_names(job: &Job) -> Vec<(String, String)> {
+    let files = job.read_files.iter().chain(&job.write_files);
+    files.map(|grant| (grant.path.to_string_lossy().into_owned(), grant.name.clone())).collect()
+}
+
+/// Speaks of granted files as the config does, where DuckDB speaks of paths.
+fn renamed(mut failure: Failure, names: &[(String, String)], job: &Job) -> Failure {
+    let open = job.read_files.iter().chain(&job.write_files);
+    let open = open.map(|grant| (grant.path.to_string_lossy().into_owned(), grant.name.clone()));
+    for (path, name) in names.iter().cloned().chain(open) {
+        failure.message = failure.message.replace(&path, &name);
+    }
+    failure
+}
+
+fn confine(job: &Job, held: &Held, reporter: &Reporter) -> Result<(), Failure> {
+    let reach = Reach { read: [held.inputs(), held.read()].concat(), write: held.write(), scratch: Some(&job.scratch) };
+    let confinement = sandbox::confine(&reach).context("cannot confine the step process").map_err(host_fault)?;
+    if confinement.is_whole() {
         return Ok(());
     }
     if job.require_confinement {
         return Err(Failure {
             blame: Blame::Host,
             kind: "sandbox".to_owned(),
-            message: format!("this kernel gives no full confinement: {}", status.words()),
-            hint: Some(
-                "run on Linux 6.12 or newer with Landlock enabled, or leave `--require-sandbox` away".to_owned(),
-            ),
+            message: format!("this machine gives no full confinement: {}", confinement.words()),
+            hint: Some("see `osiris doctor`, or leave `--require-sandbox` away".to_owned()),
         });
     }
-    reporter.log("warn", format!("the step process is not fully confined: {}", status.words()), [].into());
+    reporter.log("warn", format!("the step process is not fully confined: {}", confinement.words()), [].into());
     Ok(())
 }
 
 fn read_job() -> anyhow::Result<Job> {
-    let mut line = String::new();
+    let mut line = Zeroizing::new(String::new());
     std::io::Read::take(std::io::stdin().lock(), MAX_JOB_BYTES)
         .read_line(&mut line)
         .context("cannot read the job from stdin")?;
     serde_json::from_str(&line).context("cannot understand the job on stdin")
 }
 
-fn furnish(warm: Warm, job: &Job) -> Result<Engine, Failure> {
-    let spill = job.scratch.join("spill");
-    let files = job.read_files.iter().chain(&job.write_files).map(|grant| grant.path.as_path()).collect();
-    let furnishing =
-        Furnishing { inputs: &job.inputs, output: job.output.as_deref(), spill: &spill, files, limits: job.limits };
-    warm.furnish(&furnishing).map_err(|error| {
+fn furnish(warm: Warm, job: &Job, held: &Held) -> Result<Engine, Failure> {
+    let files: Vec<PathBuf> = job.read_files.iter().chain(&job.write_files).map(|grant| grant.path.clone()).collect();
+    let furnishing = Furnishing {
+        inputs: &job.inputs,
+        output: job.output.as_deref(),
+        spill: &job.scratch.join("spill"),
+        files: &files,
+        limits: job.limits,
+        lock: job.layers.engine,
+    };
+    // Inputs are open by now: from here on their files cannot be opened again.
+    let narrowed = || {
+        let reach = Reach { read: held.read(), write: held.write(), scratch: Some(&job.scratch) };
+        if job.layers.system { sandbox::narrow(&reach) } else { Ok(()) }
+    };
+    warm.furnish(&furnishing, narrowed).map_err(|error| {
         let missing = job.inputs.iter().find(|input| error.message.contains(&format!("name {} does", input.table)));
         match missing {
             Some(input) => Failure {
@@ -122,17 +154,8 @@ fn furnish(warm: Warm, job: &Job) -> Result<Engine, Failure> {
     })
 }
 
-fn timeout(job: &Job) -> Failure {
-    Failure {
-        blame: Blame::Driver,
-        kind: "timeout".to_owned(),
-        message: format!("driver `{}` was stopped after {} s, its time limit", job.driver, job.limits.wall_seconds),
-        hint: Some("give the step longer with `--step-timeout SECONDS`".to_owned()),
-    }
-}
-
 /// Closes the output and says what the step made.
-fn finish(job: &Job, engine: &Engine, tally: &crate::contract::Tally) -> Result<Message, Failure> {
+fn finish(job: &Job, engine: &Engine, tally: &Tally) -> Result<Message, Failure> {
     let driver_fault =
         |message: String| Failure { blame: Blame::Driver, kind: "contract".to_owned(), message, hint: None };
     if let Some(name) = tally.unfinished.first() {
@@ -145,17 +168,18 @@ fn finish(job: &Job, engine: &Engine, tally: &crate::contract::Tally) -> Result<
         return Err(driver_fault(format!("driver `{}` made no table", job.driver)));
     }
     for path in job.output.iter().chain(&tally.files_written) {
-        sync(path).map_err(host_fault)?;
+        let size = sync(path).map_err(host_fault)?;
+        if size > job.limits.output_bytes {
+            return Err(Overrun::Output.failure(job));
+        }
     }
     let rows_written = if tally.rows_copied > 0 { tally.rows_copied } else { tally.rows_out };
     Ok(Message::Complete { tables, rows_written })
 }
 
-fn sync(path: &Path) -> anyhow::Result<()> {
+/// Makes a file last; gives its size in bytes.
+fn sync(path: &Path) -> anyhow::Result<u64> {
     std::fs::File::open(path)
-        .and_then(|file| file.sync_all())
+        .and_then(|file| file.sync_all().and_then(|()| Ok(file.metadata()?.len())))
         .with_context(|| format!("cannot flush `{}` to disk", path.display()))
 }
-
-/// How often the watch looks at the clock.
-const TICK: Duration = Duration::from_millis(50);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use osiris_sdk::sql::{self, quote_name};
-use osiris_sdk::{Array, Batch, Error, Inputs, Output, Processor, RawBatch, Result, Schema};
+use osiris_sdk::{Array, Batch, Error, Inputs, Output, Processor, RawBatch, Result, Schema, context};
 use serde::Deserialize;
 
 use method::{Method, Wish};
@@ -14,7 +14,6 @@ use method::{Method, Wish};
 #[derive(Debug, Deserialize)]
 struct Config {
     columns: BTreeMap<String, Wish>,
-    key: Option<String>,
 }
 
 struct Mask;
@@ -25,7 +24,7 @@ impl Processor for Mask {
     fn transform(config: Config, inputs: Inputs, output: Output) -> Result<()> {
         let input = inputs.only()?;
         let names = sql::query(&format!("select columns(*)::varchar from {} limit 0", input.sql_name()))?;
-        let plan = plan(&config, names.schema())?;
+        let plan = plan(&config, context::secret("key")?.as_deref(), names.schema())?;
         let mut reader = sql::query(&format!("select {} from {}", plan.columns(), input.sql_name()))?;
         let schema = Rc::new(plan.schema(reader.schema()));
         let mut writer = output.create_table("main", &schema)?;
@@ -40,7 +39,7 @@ impl Processor for Mask {
 /// The columns that stay, in order, each with what becomes of it.
 struct Plan(Vec<(String, Option<Method>)>);
 
-fn plan(config: &Config, schema: &Schema) -> Result<Plan> {
+fn plan(config: &Config, key: Option<&str>, schema: &Schema) -> Result<Plan> {
     for name in config.columns.keys() {
         schema.find(name)?;
     }
@@ -48,7 +47,7 @@ fn plan(config: &Config, schema: &Schema) -> Result<Plan> {
     for field in schema.columns() {
         match config.columns.get(&field.name) {
             Some(Wish { method: method::Name::Drop, .. }) => {}
-            Some(wish) => columns.push((field.name.clone(), Some(wish.method(config.key.as_deref())?))),
+            Some(wish) => columns.push((field.name.clone(), Some(wish.method(key)?))),
             None => columns.push((field.name.clone(), None)),
         }
     }

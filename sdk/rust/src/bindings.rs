@@ -16,6 +16,7 @@ macro_rules! kind {
                 with: {
                     "osiris:driver/errors@0.1.0": crate::bindings::osiris::driver::errors,
                     "osiris:driver/context@0.1.0": crate::bindings::osiris::driver::context,
+                    "osiris:driver/secrets@0.1.0": crate::bindings::osiris::driver::secrets,
                     "osiris:driver/arrow@0.1.0": crate::bindings::osiris::driver::arrow,
                     "osiris:driver/tables@0.1.0": crate::bindings::osiris::driver::tables,
                     "osiris:driver/sql@0.1.0": crate::bindings::osiris::driver::sql,

@@ -3,7 +3,8 @@
 use serde::de::DeserializeOwned;
 
 use crate::bindings::osiris::driver::context as raw;
-use crate::{Error, Result};
+use crate::bindings::osiris::driver::secrets;
+use crate::{Error, ErrorKind, Result};
 
 pub use raw::{Level, metric, progress, step_id};
 
@@ -14,6 +15,19 @@ pub use raw::{Level, metric, progress, step_id};
 pub fn config<C: DeserializeOwned>() -> Result<C> {
     serde_json::from_str(&raw::config())
         .map_err(|error| Error::config(format!("cannot read the step's config: {error}")))
+}
+
+/// The secret in the config field `name` (dots between nested fields), such as `connection.password`;
+/// `None` where the step has none there. Secrets are not part of [`config`].
+///
+/// # Errors
+/// Whatever the host says but `not-found`.
+pub fn secret(name: &str) -> Result<Option<String>> {
+    match secrets::get(name) {
+        Ok(secret) => Ok(Some(secret.reveal())),
+        Err(error) if matches!(error.kind, ErrorKind::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Writes a structured line to the session's log.

@@ -20,6 +20,14 @@ extern void __wasm_import_osiris_driver_context_metric(uint8_t *, size_t, double
 __attribute__((__import_module__("osiris:driver/context@0.1.0"), __import_name__("progress")))
 extern void __wasm_import_osiris_driver_context_progress(int64_t, int32_t, int64_t);
 
+// Imported Functions from `osiris:driver/secrets@0.1.0`
+
+__attribute__((__import_module__("osiris:driver/secrets@0.1.0"), __import_name__("get")))
+extern void __wasm_import_osiris_driver_secrets_get(uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("osiris:driver/secrets@0.1.0"), __import_name__("[method]secret.reveal")))
+extern void __wasm_import_osiris_driver_secrets_method_secret_reveal(int32_t, uint8_t *);
+
 // Imported Functions from `osiris:driver/tables@0.1.0`
 
 __attribute__((__import_module__("osiris:driver/tables@0.1.0"), __import_name__("[method]input.alias")))
@@ -181,6 +189,32 @@ void processor_list_tuple2_string_string_free(processor_list_tuple2_string_strin
       processor_tuple2_string_string_free(&list_ptr[i]);
     }
     free(list_ptr);
+  }
+}
+
+void osiris_driver_secrets_error_free(osiris_driver_secrets_error_t *ptr) {
+  osiris_driver_errors_error_free(ptr);
+}
+
+__attribute__((__import_module__("osiris:driver/secrets@0.1.0"), __import_name__("[resource-drop]secret")))
+extern void __wasm_import_osiris_driver_secrets_secret_drop(int32_t handle);
+
+void osiris_driver_secrets_secret_drop_own(osiris_driver_secrets_own_secret_t handle) {
+  __wasm_import_osiris_driver_secrets_secret_drop(handle.__handle);
+}
+
+void osiris_driver_secrets_secret_drop_borrow(osiris_driver_secrets_borrow_secret_t handle) {
+  __wasm_import_osiris_driver_secrets_secret_drop(handle.__handle);
+}
+
+osiris_driver_secrets_borrow_secret_t osiris_driver_secrets_borrow_secret(osiris_driver_secrets_own_secret_t arg) {
+  return (osiris_driver_secrets_borrow_secret_t) { arg.__handle };
+}
+
+void osiris_driver_secrets_result_own_secret_error_free(osiris_driver_secrets_result_own_secret_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    osiris_driver_secrets_error_free(&ptr->val.err);
   }
 }
 
@@ -560,6 +594,90 @@ void osiris_driver_context_progress(uint64_t done, uint64_t *maybe_total) {
     option1 = 0;
   }
   __wasm_import_osiris_driver_context_progress((int64_t) (done), option, option1);
+}
+
+bool osiris_driver_secrets_get(processor_string_t *name, osiris_driver_secrets_own_secret_t *ret, osiris_driver_secrets_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(32+4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_secrets_get((uint8_t *) (*name).ptr, (*name).len, ptr);
+  osiris_driver_secrets_result_own_secret_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (osiris_driver_secrets_own_secret_t) { *((int32_t*) (ptr + 8)) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      osiris_driver_errors_error_kind_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          break;
+        }
+        case 4: {
+          break;
+        }
+        case 5: {
+          break;
+        }
+        case 6: {
+          break;
+        }
+        case 7: {
+          break;
+        }
+        case 8: {
+          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u64_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) variant,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
+        (processor_option_u64_t) option,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+void osiris_driver_secrets_method_secret_reveal(osiris_driver_secrets_borrow_secret_t self, processor_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_secrets_method_secret_reveal((self).__handle, ptr);
+  *ret = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
 void osiris_driver_tables_method_input_alias(osiris_driver_tables_borrow_input_t self, processor_string_t *ret) {

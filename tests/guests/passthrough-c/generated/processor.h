@@ -74,6 +74,24 @@ typedef struct {
   size_t len;
 } processor_list_tuple2_string_string_t;
 
+typedef osiris_driver_errors_error_t osiris_driver_secrets_error_t;
+
+typedef struct osiris_driver_secrets_own_secret_t {
+  int32_t __handle;
+} osiris_driver_secrets_own_secret_t;
+
+typedef struct osiris_driver_secrets_borrow_secret_t {
+  int32_t __handle;
+} osiris_driver_secrets_borrow_secret_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    osiris_driver_secrets_own_secret_t ok;
+    osiris_driver_secrets_error_t err;
+  } val;
+} osiris_driver_secrets_result_own_secret_error_t;
+
 // One field, that is one column or one part of a nested column.
 typedef struct osiris_driver_arrow_field_t {
   processor_string_t   name;
@@ -348,7 +366,7 @@ typedef struct {
 extern void osiris_driver_context_step_id(processor_string_t *ret);
 // The step's configuration as a JSON object. It was checked against the spec's
 // `configSchema`, the schema's defaults are filled in, and parameters, environment variables
-// and connection references are resolved.
+// and connection references are resolved. Secrets are left out of it: see `secrets`.
 extern void osiris_driver_context_config(processor_string_t *ret);
 // Writes a structured line to the session's log. `fields` are names and values, in any order.
 extern void osiris_driver_context_log(osiris_driver_context_level_t level, processor_string_t *message, processor_list_tuple2_string_string_t *fields);
@@ -359,6 +377,13 @@ extern void osiris_driver_context_metric(processor_string_t *name, double value)
 // Says how far the step is: `done` of `total` units (rows, where the driver knows no better),
 // shown to a person as a bar. Call it as often as convenient: the host thins it out.
 extern void osiris_driver_context_progress(uint64_t done, uint64_t *maybe_total);
+
+// Imported Functions from `osiris:driver/secrets@0.1.0`
+// The secret in the config field `name`, with dots between nested fields: `key`,
+// `connection.password`. Fails with `not-found`, naming those there are.
+extern bool osiris_driver_secrets_get(processor_string_t *name, osiris_driver_secrets_own_secret_t *ret, osiris_driver_secrets_error_t *err);
+// The value. Drop it as soon as it is used.
+extern void osiris_driver_secrets_method_secret_reveal(osiris_driver_secrets_borrow_secret_t self, processor_string_t *ret);
 
 // Imported Functions from `osiris:driver/tables@0.1.0`
 // The name the pipeline gives this input; by default the id of the step it came from.
@@ -430,6 +455,16 @@ void osiris_driver_errors_error_free(osiris_driver_errors_error_t *ptr);
 void processor_tuple2_string_string_free(processor_tuple2_string_string_t *ptr);
 
 void processor_list_tuple2_string_string_free(processor_list_tuple2_string_string_t *ptr);
+
+void osiris_driver_secrets_error_free(osiris_driver_secrets_error_t *ptr);
+
+extern void osiris_driver_secrets_secret_drop_own(osiris_driver_secrets_own_secret_t handle);
+
+extern void osiris_driver_secrets_secret_drop_borrow(osiris_driver_secrets_borrow_secret_t handle);
+
+extern osiris_driver_secrets_borrow_secret_t osiris_driver_secrets_borrow_secret(osiris_driver_secrets_own_secret_t handle);
+
+void osiris_driver_secrets_result_own_secret_error_free(osiris_driver_secrets_result_own_secret_error_t *ptr);
 
 void osiris_driver_arrow_field_free(osiris_driver_arrow_field_t *ptr);
 

@@ -1,0 +1,40 @@
+//! `osiris doctor`: which protections this machine gives, and what to do about those it lacks.
+
+use std::process::ExitCode;
+
+use osiris::error::Fault;
+use osiris::sandbox::protections;
+use serde_json::json;
+
+use super::{print, table};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exits with 0 where the machine gives every protection, else with 3, as `osiris run --require-sandbox` would."
+)]
+pub struct Arguments {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let protections = protections();
+    let whole = protections.iter().all(|protection| protection.given);
+    if arguments.json {
+        print(&serde_json::to_string_pretty(&json!({"whole": whole, "protections": protections}))?);
+    } else {
+        let mut shown = table(&["protection", "here", "what it means"]);
+        for protection in &protections {
+            shown.add_row([protection.name, if protection.given { "yes" } else { "NO" }, &protection.words]);
+        }
+        let verdict = if whole {
+            "this machine gives the whole sandbox"
+        } else {
+            "this machine gives a part of the sandbox: the WebAssembly and DuckDB layers hold, the operating system's has gaps;\n\
+             run only drivers that you trust, or use `--require-sandbox` to refuse"
+        };
+        print(&format!("{shown}\n\n{verdict}"));
+    }
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(Fault::Host.exit_code()) })
+}

@@ -1,0 +1,75 @@
+//! `osiris lock`: writes down what drivers a pipeline runs, and accepts changes to them.
+
+use std::process::ExitCode;
+
+use osiris::error::Report;
+use osiris::lock::{self, Lock, Pin};
+use osiris::plan::Plan;
+use osiris::session::Base;
+
+use super::prepare::{PipelineArguments, plan_pipeline};
+use super::print;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A run pins each driver that it meets for the first time in `osiris.lock`, in the base folder: its sha256\n\
+                        and what it wants to touch. A driver that has changed either is refused until it is accepted here."
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    pipeline: PipelineArguments,
+    /// Accept the drivers that have changed
+    #[arg(long)]
+    update: bool,
+}
+
+pub fn lock(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let prepared = plan_pipeline(&arguments.pipeline)?;
+    if arguments.update {
+        let mut lock = read(&prepared.base)?;
+        for step in &prepared.plan.steps {
+            lock.drivers.insert(step.component.clone(), Pin::of(&step.driver));
+        }
+        write(&prepared.base, &lock)?;
+    } else {
+        enforce(&prepared.base, &prepared.plan)?;
+    }
+    let mut drivers: Vec<String> = prepared.plan.steps.iter().map(|step| step.driver.label()).collect();
+    drivers.sort();
+    drivers.dedup();
+    print(&format!("{} pins {}", lock::FILE, drivers.join(", ")));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Checks the plan's drivers against the base folder's lock, and pins those that are new to it.
+pub fn enforce(base: &Base, plan: &Plan) -> anyhow::Result<()> {
+    let mut lock = read(base)?;
+    let mut pinned = false;
+    for step in &plan.steps {
+        pinned |= lock.check(&step.component, &step.driver)?;
+    }
+    if pinned { write(base, &lock) } else { Ok(()) }
+}
+
+/// Checks the plan's drivers against the base folder's lock, and writes nothing.
+pub fn check(base: &Base, plan: &Plan) -> anyhow::Result<()> {
+    let mut lock = read(base)?;
+    for step in &plan.steps {
+        lock.check(&step.component, &step.driver)?;
+    }
+    Ok(())
+}
+
+fn read(base: &Base) -> anyhow::Result<Lock> {
+    match base.dir.read_to_string(lock::FILE) {
+        Ok(text) => Ok(lock::parse(&text, lock::FILE)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lock::default()),
+        Err(error) => Err(Report::input(format!("cannot read `{}`: {error}", lock::FILE))
+            .hint("it must be a plain file in the base folder")
+            .into()),
+    }
+}
+
+fn write(base: &Base, lock: &Lock) -> anyhow::Result<()> {
+    base.write_whole(lock::FILE, &lock.text())
+}

@@ -1,0 +1,31 @@
+//! `osiris:driver/secrets`: the step's secrets, each handed over when the driver asks for it by name.
+
+use wasmtime::component::Resource;
+
+use super::bindings::osiris::driver::secrets::{Host, HostSecret};
+use super::{Answer, ErrorKind, State, error};
+use crate::error::listed;
+use crate::secret::Secret;
+
+impl Host for State {
+    fn get(&mut self, name: String) -> Answer<Resource<Secret>> {
+        match self.secrets.get(&name).cloned() {
+            Some(secret) => Ok(Ok(self.handles.push(secret)?)),
+            None => {
+                let known = listed(self.secrets.keys().map(String::as_str));
+                Ok(Err(error(ErrorKind::NotFound, format!("the step has no secret `{name}`; it has: {known}"))))
+            }
+        }
+    }
+}
+
+impl HostSecret for State {
+    fn reveal(&mut self, secret: Resource<Secret>) -> wasmtime::Result<String> {
+        Ok(self.handles.get(&secret)?.reveal().to_owned())
+    }
+
+    fn drop(&mut self, secret: Resource<Secret>) -> wasmtime::Result<()> {
+        self.handles.delete(secret)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,158 @@
+//! Addresses that a grant names: a host and port, or what may be called by HTTP. No I/O.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// A host by name or IP literal, in lower case, and a port.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Endpoint {
+    pub host: String,
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// Parses `host:port` or `[v6]:port`.
+    ///
+    /// # Errors
+    /// Says what is expected.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no `host:port`");
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+        Ok(Self { host: host_name(host).ok_or_else(wrong)?, port })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// A host in lower case without brackets and a final dot; `None` where it is none.
+fn host_name(text: &str) -> Option<String> {
+    if let Some(literal) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return literal.parse::<std::net::Ipv6Addr>().ok().map(|address| address.to_string());
+    }
+    let name = text.strip_suffix('.').unwrap_or(text).to_lowercase();
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (!name.is_empty() && name.len() <= 253 && name.chars().all(letter) && !name.contains("..")).then_some(name)
+}
+
+/// Methods and an address below which HTTP may be spoken: `GET,POST https://host:port/path`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HttpScope {
+    pub methods: Vec<String>,
+    pub tls: bool,
+    pub endpoint: Endpoint,
+    /// Begins with `/`; matches itself and what lies below it.
+    pub path: String,
+}
+
+impl HttpScope {
+    /// Parses a scope.
+    ///
+    /// # Errors
+    /// Says what is expected.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no `METHOD[,METHOD] http[s]://host[:port]/path`");
+        let (methods, address) = text.split_once(' ').ok_or_else(wrong)?;
+        let methods: Vec<String> = methods.split(',').map(str::to_uppercase).collect();
+        if methods.iter().any(|method| method.is_empty() || !method.chars().all(|c| c.is_ascii_uppercase())) {
+            return Err(wrong());
+        }
+        let (scheme, rest) = address.split_once("://").ok_or_else(wrong)?;
+        let tls = match scheme.to_lowercase().as_str() {
+            "https" => true,
+            "http" => false,
+            _ => return Err(wrong()),
+        };
+        let rest = rest.split(['?', '#']).next().unwrap_or_default();
+        let (authority, path) = rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash));
+        let bare = authority.rsplit_once(':').is_none_or(|(_, port)| port.ends_with(']'));
+        let port = if tls { 443 } else { 80 };
+        let authority = if bare { format!("{authority}:{port}") } else { authority.to_owned() };
+        if authority.contains('@') || path.split('/').any(|part| matches!(part, "." | "..")) || path.contains('%') {
+            return Err(wrong());
+        }
+        Ok(Self { methods, tls, endpoint: Endpoint::parse(&authority).map_err(|_| wrong())?, path: path.to_owned() })
+    }
+
+    /// Whether everything that `other` allows is allowed by this one.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.tls == other.tls
+            && self.endpoint == other.endpoint
+            && other.methods.iter().all(|method| self.methods.contains(method))
+            && is_below(&self.path, &other.path)
+    }
+}
+
+impl fmt::Display for HttpScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{} {scheme}://{}{}", self.methods.join(","), self.endpoint, self.path)
+    }
+}
+
+/// Whether `path` is `prefix` or lies below it: `/v1` covers `/v1` and `/v1/x`, not `/v10`.
+fn is_below(prefix: &str, path: &str) -> bool {
+    let prefix = prefix.trim_end_matches('/');
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn endpoints_are_read_and_nonsense_is_not() {
+        for (text, shown) in [
+            ("DB.example.com:5432", "db.example.com:5432"),
+            ("db.:1", "db:1"),
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("[::1]:80", "[::1]:80"),
+            ("[0:0::1]:80", "[::1]:80"),
+        ] {
+            assert_eq!(Endpoint::parse(text).unwrap().to_string(), shown);
+        }
+        for text in
+            ["", "db", "db:", "db:0", "db:70000", ":80", "a b:80", "a@b:80", "[x]:80", "a..b:80", "::1:80", "*:80"]
+        {
+            assert!(Endpoint::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_scope_covers_itself_and_what_lies_below() {
+        let scope = HttpScope::parse("GET,POST https://api.example.com/v1").unwrap();
+        for (text, covered) in [
+            ("GET https://api.example.com/v1", true),
+            ("POST https://API.example.com:443/v1/users?x=1", true),
+            ("GET https://api.example.com/v10", false),
+            ("GET https://api.example.com/", false),
+            ("DELETE https://api.example.com/v1", false),
+            ("GET http://api.example.com:443/v1", false),
+            ("GET https://api.example.com:8443/v1", false),
+            ("GET https://api.example.com.evil.com/v1", false),
+        ] {
+            assert_eq!(scope.covers(&HttpScope::parse(text).unwrap()), covered, "{text}");
+        }
+        for text in [
+            "https://x/",
+            "GET x",
+            "GET ftp://x/",
+            "GET https://a@b/",
+            "GET https://x/../y",
+            "GET https://x/%2e%2e/y",
+            " https://x/",
+        ] {
+            assert!(HttpScope::parse(text).is_err(), "{text}");
+        }
+    }
+}

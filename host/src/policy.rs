@@ -1,0 +1,158 @@
+//! The operator's ceiling: what no step may go beyond, whatever its driver wants. No I/O.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::endpoint::{Endpoint, HttpScope};
+use crate::error::Report;
+use crate::job::Limits;
+use crate::size;
+use crate::yaml;
+
+/// What steps may be granted at most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Folders and files that steps may read: relative to the base folder, or absolute.
+    pub read: Vec<PathBuf>,
+    /// Folders and files below the base folder that steps may write.
+    pub write: Vec<PathBuf>,
+    pub hosts: Hosts,
+    /// Methods and addresses that steps may call by HTTP; `None` leaves it to `hosts`.
+    pub http: Option<Vec<HttpScope>>,
+    pub limits: Limits,
+}
+
+/// Hosts that steps may connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hosts {
+    /// Those that the connections file names, on any port.
+    Connections(BTreeSet<String>),
+    /// Those that the policy names.
+    Listed(Vec<Endpoint>),
+}
+
+impl Policy {
+    /// The policy where the operator gave none: files below the base folder, and the hosts that the
+    /// connections file names.
+    pub fn default_with(connection_hosts: BTreeSet<String>) -> Self {
+        Self {
+            read: vec![PathBuf::from(".")],
+            write: vec![PathBuf::from(".")],
+            hosts: Hosts::Connections(connection_hosts),
+            http: None,
+            limits: CEILING,
+        }
+    }
+}
+
+/// Limits that nobody can ask to be raised above without a policy: a year, and a pebibyte.
+const CEILING: Limits = Limits {
+    wall_seconds: 31_536_000,
+    cpu_seconds: 31_536_000,
+    guest_memory_bytes: 1 << 32,
+    engine_memory_bytes: 1 << 50,
+    output_bytes: 1 << 50,
+    spill_bytes: 1 << 50,
+    log_bytes: 1 << 30,
+    readers: 500,
+    threads: 1024,
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    read: Option<Vec<PathBuf>>,
+    write: Option<Vec<PathBuf>>,
+    connect: Option<Vec<String>>,
+    http: Option<Vec<String>>,
+    #[serde(default)]
+    limits: FileLimits,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileLimits {
+    wall_seconds: Option<u64>,
+    cpu_seconds: Option<u64>,
+    guest_memory: Option<String>,
+    engine_memory: Option<String>,
+    output: Option<String>,
+    spill: Option<String>,
+    log: Option<String>,
+    readers: Option<u32>,
+    threads: Option<u32>,
+}
+
+/// Parses a policy; what it leaves out is as without a policy. `file` names it in errors.
+///
+/// # Errors
+/// A [`Report`] with file and line, or naming the value that is wrong.
+pub fn parse(text: &str, file: &str, connection_hosts: BTreeSet<String>) -> Result<Policy, Report> {
+    let written: File = yaml::parse(text, "policy", file)?;
+    let default = Policy::default_with(connection_hosts);
+    let wrong = |what: String| {
+        Report::input(format!("cannot read policy `{file}`: {what}")).hint("docs/security.md shows a whole policy")
+    };
+    let hosts = match written.connect {
+        None => default.hosts,
+        Some(hosts) => {
+            Hosts::Listed(hosts.iter().map(|host| Endpoint::parse(host)).collect::<Result<_, _>>().map_err(wrong)?)
+        }
+    };
+    let http = written.http.map(|scopes| scopes.iter().map(|scope| HttpScope::parse(scope)).collect()).transpose();
+    let bytes = |written: Option<String>, default: u64| match written {
+        None => Ok(default),
+        Some(text) => size::parse(&text).map_err(wrong),
+    };
+    let limits = written.limits;
+    Ok(Policy {
+        read: written.read.unwrap_or(default.read),
+        write: written.write.unwrap_or(default.write),
+        hosts,
+        http: http.map_err(wrong)?,
+        limits: Limits {
+            wall_seconds: limits.wall_seconds.unwrap_or(CEILING.wall_seconds),
+            cpu_seconds: limits.cpu_seconds.unwrap_or(CEILING.cpu_seconds),
+            guest_memory_bytes: bytes(limits.guest_memory, CEILING.guest_memory_bytes)?,
+            engine_memory_bytes: bytes(limits.engine_memory, CEILING.engine_memory_bytes)?,
+            output_bytes: bytes(limits.output, CEILING.output_bytes)?,
+            spill_bytes: bytes(limits.spill, CEILING.spill_bytes)?,
+            log_bytes: bytes(limits.log, CEILING.log_bytes)?,
+            readers: limits.readers.unwrap_or(CEILING.readers),
+            threads: limits.threads.unwrap_or(CEILING.threads),
+        }
+        .within(&CEILING),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_policy_overrides_what_it_names_and_nothing_else() {
+        let hosts = BTreeSet::from(["db".to_owned()]);
+        assert_eq!(parse("{}", "p.yaml", hosts.clone()).unwrap(), Policy::default_with(hosts.clone()));
+        let text = "read: [in, /data]\nconnect: ['db:5432']\nhttp: ['GET https://api.example.com/v1']\n\
+                    limits: {guest_memory: 64MB, wall_seconds: 5}\n";
+        let policy = parse(text, "p.yaml", hosts.clone()).unwrap();
+        assert_eq!(policy.read, [PathBuf::from("in"), PathBuf::from("/data")]);
+        assert_eq!(policy.write, Policy::default_with(hosts).write);
+        assert_eq!(policy.hosts, Hosts::Listed(vec![Endpoint::parse("db:5432").unwrap()]));
+        assert_eq!(policy.limits.guest_memory_bytes, 64_000_000);
+        assert_eq!(policy.limits.wall_seconds, 5);
+        assert_eq!(policy.limits.spill_bytes, CEILING.spill_bytes);
+    }
+
+    #[test]
+    fn wrong_policies_are_refused() {
+        for text in
+            ["reed: [x]", "limits: {output: much}", "connect: [db]", "http: ['https://x']", "limits: {readers: -1}"]
+        {
+            assert!(parse(text, "p.yaml", BTreeSet::new()).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What no step process ever needs: inherited files, core dumps, tracers, a life beyond its host's.
+
+use anyhow::Context;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
+
+/// Drops it. Call it first of all, while the process has one thread and has opened nothing.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn shed() -> anyhow::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .context("cannot tie the step process to its host")?;
+    close_inherited().context("cannot close inherited files")?;
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(Resource::Core, none).context("cannot switch core files off")?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot make the process undumpable")
+}
+
+/// Closes every file but stdin, stdout and stderr.
+fn close_inherited() -> std::io::Result<()> {
+    // SAFETY: the process has just begun: nothing in it owns a file beyond the first three.
+    match unsafe { libc::close_range(3, libc::c_uint::MAX, 0) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+/// Gives up, for good, whatever a set-uid program could give.
+pub fn no_new_privileges() -> anyhow::Result<()> {
+    rustix::thread::set_no_new_privs(true).context("cannot give up new privileges")
+}

@@ -1,0 +1,170 @@
+//! Seccomp: the system calls a confined step makes, and no other. The rest fail with EPERM.
+//!
+//! The list is what the whole suite was seen to call after confinement, with the siblings that the
+//! same library functions use on other kernels and C libraries.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use libc::c_long;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen as Width, SeccompCmpOp as Op, SeccompCondition as Condition,
+    SeccompFilter, SeccompRule,
+};
+
+/// Calls that are allowed whatever their arguments.
+const ALLOWED: &[c_long] = &[
+    // Memory that is not executable; see `rules` for mmap and mprotect.
+    libc::SYS_brk,
+    libc::SYS_madvise,
+    libc::SYS_mremap,
+    libc::SYS_munmap,
+    // Files: which ones is Landlock's to say.
+    libc::SYS_close,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_fadvise64,
+    libc::SYS_fallocate,
+    libc::SYS_fcntl,
+    libc::SYS_fdatasync,
+    libc::SYS_fstat,
+    libc::SYS_fstatfs,
+    libc::SYS_fsync,
+    libc::SYS_ftruncate,
+    libc::SYS_getcwd,
+    libc::SYS_getdents64,
+    libc::SYS_lseek,
+    libc::SYS_mkdirat,
+    libc::SYS_newfstatat,
+    libc::SYS_openat,
+    libc::SYS_pread64,
+    libc::SYS_preadv,
+    libc::SYS_pwrite64,
+    libc::SYS_pwritev,
+    libc::SYS_read,
+    libc::SYS_readlinkat,
+    libc::SYS_readv,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_statfs,
+    libc::SYS_statx,
+    libc::SYS_unlinkat,
+    libc::SYS_write,
+    libc::SYS_writev,
+    // Threads, waiting and time.
+    libc::SYS_clock_getres,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_futex,
+    libc::SYS_get_robust_list,
+    libc::SYS_getpid,
+    libc::SYS_getrandom,
+    libc::SYS_gettid,
+    libc::SYS_gettimeofday,
+    libc::SYS_nanosleep,
+    libc::SYS_ppoll,
+    libc::SYS_restart_syscall,
+    libc::SYS_rseq,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_sched_yield,
+    libc::SYS_set_robust_list,
+    libc::SYS_sigaltstack,
+    // An event loop for WASI's pollables.
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_eventfd2,
+    // Giving up more.
+    libc::SYS_landlock_add_rule,
+    libc::SYS_landlock_create_ruleset,
+    libc::SYS_landlock_restrict_self,
+    // What the process may know of itself and the machine.
+    libc::SYS_getegid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getrusage,
+    libc::SYS_getuid,
+    libc::SYS_sysinfo,
+    libc::SYS_uname,
+];
+
+/// Older spellings of the above that only this architecture has.
+#[cfg(target_arch = "x86_64")]
+const OLDER: &[c_long] = &[
+    libc::SYS_access,
+    libc::SYS_epoll_wait,
+    libc::SYS_lstat,
+    libc::SYS_mkdir,
+    libc::SYS_open,
+    libc::SYS_poll,
+    libc::SYS_readlink,
+    libc::SYS_rename,
+    libc::SYS_rmdir,
+    libc::SYS_stat,
+    libc::SYS_time,
+    libc::SYS_unlink,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const OLDER: &[c_long] = &[];
+
+type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
+
+/// Installs the filter on every thread of the process; says what is missing where the kernel has no seccomp.
+pub fn restrict() -> anyhow::Result<Option<String>> {
+    let Ok(architecture) = std::env::consts::ARCH.try_into() else {
+        return Ok(Some(format!("the system-call filter knows no {}", std::env::consts::ARCH)));
+    };
+    let filter = |rules: Rules, otherwise, matched| -> anyhow::Result<BpfProgram> {
+        Ok(SeccompFilter::new(rules, otherwise, matched, architecture)?.try_into()?)
+    };
+    let refused = SeccompAction::Errno(libc::EPERM as u32);
+    let allowed = filter(rules()?, refused, SeccompAction::Allow).context("cannot make the system-call filter")?;
+    // The C library falls back to clone, whose flags a filter can read, where clone3 does not exist.
+    let absent = Rules::from([(libc::SYS_clone3, Vec::new())]);
+    let absent = filter(absent, SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS as u32))
+        .context("cannot make the system-call filter")?;
+    for program in [absent, allowed] {
+        if let Err(error) = seccompiler::apply_filter_all_threads(&program) {
+            return Ok(Some(format!("this kernel has no seccomp filter ({error})")));
+        }
+    }
+    Ok(None)
+}
+
+fn rules() -> anyhow::Result<Rules> {
+    let mut rules: Rules = ALLOWED.iter().chain(OLDER).map(|call| (*call, Vec::new())).collect();
+    let own = u64::from(std::process::id());
+    let conditional = [
+        // clone3 passes this filter only to be called absent by the other.
+        (libc::SYS_clone3, None),
+        (libc::SYS_clone, Some((0, Width::Dword, Op::MaskedEq(flag(libc::CLONE_THREAD)), flag(libc::CLONE_THREAD)))),
+        (libc::SYS_mmap, Some((2, Width::Dword, Op::MaskedEq(flag(libc::PROT_EXEC)), 0))),
+        (libc::SYS_mprotect, Some((2, Width::Dword, Op::MaskedEq(flag(libc::PROT_EXEC)), 0))),
+        // Limits may be read, not set.
+        (libc::SYS_prlimit64, Some((2, Width::Qword, Op::Eq, 0))),
+        // A process that aborts signals itself.
+        (libc::SYS_tgkill, Some((0, Width::Dword, Op::Eq, own))),
+    ];
+    for (call, condition) in conditional {
+        let only = match condition {
+            None => Vec::new(),
+            Some((argument, width, operator, value)) => {
+                vec![SeccompRule::new(vec![Condition::new(argument, width, operator, value)?])?]
+            }
+        };
+        rules.insert(call, only);
+    }
+    let prctl = [libc::PR_SET_NAME, libc::PR_SET_NO_NEW_PRIVS]
+        .map(|option| SeccompRule::new(vec![Condition::new(0, Width::Dword, Op::Eq, flag(option))?]));
+    rules.insert(libc::SYS_prctl, prctl.into_iter().collect::<Result<_, _>>()?);
+    Ok(rules)
+}
+
+fn flag(bits: i32) -> u64 {
+    u64::from(bits.unsigned_abs())
+}

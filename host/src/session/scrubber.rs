@@ -1,0 +1,153 @@
+//! Takes known secrets out of whatever is written, also where they stand in another spelling.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use serde_json::Value;
+
+use crate::secret::{MASK, Secret};
+
+/// Secrets shorter than this are left in logs: they would take ordinary words with them.
+const SHORTEST_SECRET: usize = 4;
+
+/// A spelling of a secret shorter than this is too likely to be chance.
+const SHORTEST_SPELLING: usize = 6;
+
+/// Takes known secrets out of text.
+#[derive(Debug, Clone, Default)]
+pub struct Scrubber(Option<AhoCorasick>);
+
+impl Scrubber {
+    pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
+        let spellings: BTreeSet<String> = secrets
+            .into_iter()
+            .map(Secret::reveal)
+            .filter(|secret| secret.len() >= SHORTEST_SECRET)
+            .flat_map(spellings)
+            .collect();
+        if spellings.is_empty() {
+            return Self(None);
+        }
+        // Of two secrets that begin alike the longer one is taken, so that no part of it stays.
+        let found = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(spellings);
+        Self(found.ok())
+    }
+
+    pub fn scrub_text(&self, text: &str) -> String {
+        match &self.0 {
+            None => text.to_owned(),
+            Some(secrets) => {
+                let mut scrubbed = String::with_capacity(text.len());
+                secrets.replace_all_with(text, &mut scrubbed, |_, _, out| {
+                    out.push_str(MASK);
+                    true
+                });
+                scrubbed
+            }
+        }
+    }
+
+    /// Scrubs every text in `value`, keys included.
+    pub fn scrub(&self, value: Value) -> Value {
+        if self.0.is_none() {
+            return value;
+        }
+        match value {
+            Value::String(text) => Value::String(self.scrub_text(&text)),
+            Value::Array(items) => Value::Array(items.into_iter().map(|item| self.scrub(item)).collect()),
+            Value::Object(fields) => Value::Object(
+                fields.into_iter().map(|(key, field)| (self.scrub_text(&key), self.scrub(field))).collect(),
+            ),
+            other => other,
+        }
+    }
+}
+
+/// The secret and how it looks in JSON, Rust's debug output, URLs, hexadecimal and base64.
+fn spellings(secret: &str) -> Vec<String> {
+    let quoted = |text: String| text.get(1..text.len().saturating_sub(1)).unwrap_or_default().to_owned();
+    let json = quoted(Value::from(secret).to_string());
+    let mut found = vec![quoted(Value::from(json.as_str()).to_string()), json, quoted(format!("{secret:?}"))];
+    for upper in [true, false] {
+        found.push(percent(secret, false, upper));
+        found.push(percent(secret, true, upper));
+        found.push(secret.bytes().fold(String::new(), |mut hex, byte| {
+            let _ = if upper { write!(hex, "{byte:02X}") } else { write!(hex, "{byte:02x}") };
+            hex
+        }));
+    }
+    found.extend((0..3).flat_map(|before| [base64(&STANDARD, secret, before), base64(&URL_SAFE, secret, before)]));
+    found.retain(|spelling| spelling.len() >= SHORTEST_SPELLING);
+    found.push(secret.to_owned());
+    found
+}
+
+/// Percent-encoding, as RFC 3986 has it or as HTML forms send it (a space as `+`).
+fn percent(secret: &str, form: bool, upper: bool) -> String {
+    secret.bytes().fold(String::new(), |mut text, byte| {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => text.push(char::from(byte)),
+            b'~' if !form => text.push('~'),
+            b' ' if form => text.push('+'),
+            _ if upper => text.push_str(&format!("%{byte:02X}")),
+            _ => text.push_str(&format!("%{byte:02x}")),
+        }
+        text
+    })
+}
+
+/// What of the secret's base64 is the same whatever stands around it, `before` bytes after a
+/// boundary of three: characters that also hold bits of a neighbour are left away.
+fn base64(engine: &impl Engine, secret: &str, before: usize) -> String {
+    let padded: Vec<u8> = std::iter::repeat_n(0, before).chain(secret.bytes()).collect();
+    let text = engine.encode(&padded);
+    let start = (before * 8).div_ceil(6);
+    let end = padded.len() * 8 / 6;
+    text.get(start..end).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn scrubber(secrets: &[&str]) -> Scrubber {
+        let secrets: Vec<Secret> = secrets.iter().map(|secret| Secret::new((*secret).to_owned())).collect();
+        Scrubber::new(&secrets)
+    }
+
+    #[test]
+    fn secrets_are_scrubbed_from_keys_and_values_and_longest_first() {
+        let scrubbed = scrubber(&["hunter2", "hunter2-long", "ab"])
+            .scrub(json!({"hunter2": ["x hunter2-long y", 5, {"z": "ab"}]}));
+        assert_eq!(scrubbed, json!({MASK: [format!("x {MASK} y"), 5, {"z": "ab"}]}));
+    }
+
+    #[test]
+    fn secrets_are_scrubbed_in_every_usual_spelling() {
+        let secret = "p\"ss w\\rd/ü+1";
+        let scrubber = scrubber(&[secret]);
+        let mut told = vec![
+            secret.to_owned(),
+            Value::from(secret).to_string(),
+            Value::from(Value::from(secret).to_string()).to_string(),
+            format!("{secret:?}"),
+            "p%22ss%20w%5Crd%2F%C3%BC%2B1".to_owned(),
+            "p%22ss+w%5crd%2f%c3%bc%2b1".to_owned(),
+            "702273732077".to_owned() + "5c72642fc3bc2b31",
+        ];
+        for before in ["", "u", "us", "user"] {
+            for after in ["", "x", "xy"] {
+                told.push(STANDARD.encode(format!("{before}{secret}{after}")));
+                told.push(URL_SAFE.encode(format!("{before}{secret}{after}")));
+            }
+        }
+        for text in told {
+            assert!(scrubber.scrub_text(&format!("see {text} there")).contains(MASK), "{text}");
+        }
+        assert_eq!(scrubber.scrub_text("nothing to see"), "nothing to see");
+    }
+}
