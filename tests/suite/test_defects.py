@@ -80,8 +80,9 @@ def test_09_a_driver_reads_its_connection_settings(project):
     project.write("osiris_connections.yaml", "connections: {api: {main: {host: example.org, password: \"${PW}\", unasked: 1}}}")
     steps = [{"id": "echo", "component": "test.config_echo", "config": {"connection": "@api.main"}}]
     result = project.run(steps, env={"PW": "s3cret-canary"})
-    seen = json.loads(project.rows(result, "echo")[0][0])
-    assert seen["connection"] == {"host": "example.org", "password": "s3cret-canary"}
+    config, _, password_bytes = project.rows(result, "echo")[0]
+    assert json.loads(config)["connection"] == {"host": "example.org"}, "a secret is asked for by name"
+    assert password_bytes == len("s3cret-canary")
     kept = (project.folder / ".osiris_sessions" / result["session_id"] / "artifacts" / "echo" / "cleaned_config.json").read_text()
     assert "s3cret-canary" not in kept and "example.org" in kept
 

@@ -156,6 +156,6 @@ def test_kill_9_at_random_moments_leaves_nothing_half(project, victim):
     assert result["status"] == "success"
     check_nothing_half(project)
     assert (project.folder / "out.csv").read_text().count("\n") == 300_001
-    leftovers = [path for path in project.folder.iterdir() if path.name not in ("pipeline.yaml", "out.csv", ".osiris_sessions")]
+    leftovers = [path for path in project.folder.iterdir() if path.name not in ("pipeline.yaml", "osiris.lock", "out.csv", ".osiris_sessions")]
     assert leftovers == []
     assert not list(project.folder.glob(".osiris_sessions/*/scratch"))

@@ -63,17 +63,6 @@ def test_sql_reaches_no_file_and_no_network(project, query, layers):
     assert "root:" not in result["stderr"]
 
 
-@pytest.mark.parametrize("query", ["select getenv('PATH')", "select current_setting('temp_directory')"])
-def test_sql_sees_nothing_of_the_machine(project, query):
-    """DuckDB's shell alone has getenv; a setting that shows a path is known and left for a stricter engine."""
-    if "getenv" in query:
-        project.run([project.sql(query)], expect=1)
-    else:
-        result = project.run([project.sql(query)])
-        shown = project.rows(result, "source")[0][0]
-        assert shown.startswith(str(project.folder)), "it shows more than the session's own folder"
-
-
 def test_a_step_reads_its_inputs_and_no_other_steps_table(project):
     steps = [project.sql("select 1 as a", id="mine"), project.sql("select 'secret' as a", id="theirs")]
     for query in ("from theirs", "from df_theirs", "from read_duckdb('BASE')", "from 'BASE'"):

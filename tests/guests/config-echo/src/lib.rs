@@ -1,6 +1,6 @@
 //! Writes the config that it was given, and what it sees of the machine, into its table.
 
-use osiris_sdk::{Array, Extractor, Output, Result};
+use osiris_sdk::{Array, Extractor, Output, Result, context};
 
 struct Echo;
 
@@ -11,8 +11,12 @@ impl Extractor for Echo {
         println!("printed by the guest");
         let environment =
             format!("{:?} {:?}", std::env::vars().collect::<Vec<_>>(), std::env::args().collect::<Vec<_>>());
-        let columns =
-            vec![("config", Array::from(vec![config.to_string()])), ("environment", Array::from(vec![environment]))];
+        let secret = context::secret("connection.password")?.unwrap_or_default();
+        let columns = vec![
+            ("config", Array::from(vec![config.to_string()])),
+            ("environment", Array::from(vec![environment])),
+            ("password_bytes", Array::from(vec![i64::try_from(secret.len()).unwrap_or_default()])),
+        ];
         output.write_columns("main", columns)?;
         Ok(())
     }

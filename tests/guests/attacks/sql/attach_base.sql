@@ -1,0 +1,5 @@
+-- Creates a database beside the pipeline.
+-- stopped by: duckdb, then system
+-- seen as: internal: refused
+-- alone: duckdb, system
+attach 'BASE/attack.duckdb' as x

@@ -1,0 +1,5 @@
+-- Forces a checkpoint.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+force checkpoint

@@ -1,0 +1,5 @@
+-- Forces a checkpoint by a function.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select * from force_checkpoint()

@@ -1,0 +1,5 @@
+-- Reads a setting that holds a path.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select current_setting('temp_directory')

@@ -1,0 +1,5 @@
+-- Reads a setting from within a lambda.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select list_transform([1], x -> current_setting('temp_directory'))

@@ -1,0 +1,5 @@
+-- Reads the databases' paths.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select path from duckdb_databases()

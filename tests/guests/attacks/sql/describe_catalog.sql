@@ -1,0 +1,5 @@
+-- Describes what it may not read.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select * from (describe osiris_input_0.main.main)

@@ -1,0 +1,6 @@
+-- Joins everything with everything.
+-- stopped by: limits
+-- seen as: timeout: time limit
+-- alone: limits
+-- flags: --step-timeout 1
+select count(*) as n from range(10000000) a(i), range(10000000) b(j) where (i * j) % 7 = 3

@@ -1,0 +1,5 @@
+-- Exports the database.
+-- stopped by: duckdb, then system
+-- seen as: internal: refused
+-- alone: duckdb, system
+export database '/tmp/osiris-attack'

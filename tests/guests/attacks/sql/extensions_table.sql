@@ -1,0 +1,5 @@
+-- Reads where extensions lie.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select install_path from duckdb_extensions()

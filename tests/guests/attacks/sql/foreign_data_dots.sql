@@ -1,0 +1,5 @@
+-- Reads another step's data file by a spelling with dots.
+-- stopped by: duckdb, then system
+-- seen as: internal: refused
+-- alone: duckdb, system
+select * from read_blob('SESSION/scratch/../data/./theirs.duckdb')

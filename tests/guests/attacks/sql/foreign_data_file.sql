@@ -1,0 +1,5 @@
+-- Reads the data file of a step that it does not read.
+-- stopped by: duckdb, then system
+-- seen as: internal: refused
+-- alone: duckdb, system
+select * from read_blob('SESSION/data/theirs.duckdb')

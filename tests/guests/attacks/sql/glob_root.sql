@@ -1,0 +1,5 @@
+-- Lists folders.
+-- stopped by: duckdb, then system
+-- seen as: internal: refused
+-- alone: duckdb
+select * from glob('/etc/*')

@@ -1,0 +1,5 @@
+-- Installs an extension of anyone's.
+-- stopped by: duckdb, then system
+-- seen as: internal: refused
+-- alone: duckdb, system
+install quack from community

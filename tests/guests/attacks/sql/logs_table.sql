@@ -1,0 +1,5 @@
+-- Reads DuckDB's log.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select * from duckdb_logs

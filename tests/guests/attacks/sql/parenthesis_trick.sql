@@ -1,0 +1,5 @@
+-- Closes the host's bracket.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select 1) as x; attach '/tmp/x' as x; select (1

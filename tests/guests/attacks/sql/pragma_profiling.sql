@@ -1,0 +1,5 @@
+-- Has profiles written to a file.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+pragma enable_profiling = 'json'

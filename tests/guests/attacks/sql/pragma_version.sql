@@ -1,0 +1,5 @@
+-- Asks by PRAGMA.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+pragma version

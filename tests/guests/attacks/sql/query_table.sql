@@ -1,0 +1,5 @@
+-- Names a table by a text.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select * from query_table('osiris_input_0.main.main')

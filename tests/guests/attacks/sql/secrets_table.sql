@@ -1,0 +1,5 @@
+-- Reads DuckDB's secrets.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select * from duckdb_secrets()

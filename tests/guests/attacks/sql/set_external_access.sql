@@ -1,0 +1,5 @@
+-- Unlocks DuckDB.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+set enable_external_access = true

@@ -1,0 +1,5 @@
+-- Changes a setting for all.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+set global threads = 1000

@@ -1,0 +1,5 @@
+-- Reads all settings by PostgreSQL's view.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select * from pg_catalog.pg_settings

@@ -1,0 +1,5 @@
+-- Lists spilled files.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select * from duckdb_temporary_files()

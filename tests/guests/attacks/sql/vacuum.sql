@@ -1,0 +1,5 @@
+-- Vacuums.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+vacuum

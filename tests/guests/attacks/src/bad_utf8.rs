@@ -1,0 +1,10 @@
+//! Gives text that is no UTF-8.
+//!
+//! stopped by: contract
+//! seen as: data: malformed
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    append(step, &column("u"), &batch(1, 1, 0, vec![Vec::new(), offsets(&[0, 2]), vec![0xc3, 0x28]]))
+}

@@ -1,0 +1,11 @@
+//! Puts SQL into a column's name.
+//!
+//! stopped by: contract
+//! seen as: success: 
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let schema = Schema { fields: vec![field("a\" BIGINT); DROP TABLE main; --", "l", 0)] };
+    append(step, &schema, &batch(1, 1, 0, vec![Vec::new(), vec![0; 8]]))
+}

@@ -1,0 +1,11 @@
+//! Puts SQL into the columns it asks an input for.
+//!
+//! stopped by: contract
+//! seen as: internal: refused
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let input = &step.inputs[0];
+    input.read(Some(&["1); DROP VIEW source; --".to_owned()])).map(drop).map_err(told)
+}

@@ -1,0 +1,13 @@
+//! Puts SQL into the name of an option of COPY.
+//!
+//! stopped by: duckdb
+//! seen as: internal: unknown COPY option
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let _ = step;
+    let target = files::create("out.txt").map_err(told)?;
+    let options = [("header) ; ATTACH '/tmp/x' AS x; --".to_owned(), String::new())];
+    target.copy("select 1", files::Format::Csv, &options).map(drop).map_err(told)
+}

@@ -1,0 +1,10 @@
+//! Gives a decimal of more digits than its type has.
+//!
+//! stopped by: contract
+//! seen as: data: 
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    append(step, &column("d:4,2"), &batch(1, 1, 0, vec![Vec::new(), i128::MAX.to_le_bytes().to_vec()]))
+}

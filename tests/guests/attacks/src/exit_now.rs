@@ -1,0 +1,11 @@
+//! Ends the program, and says all is well.
+//!
+//! stopped by: contract
+//! seen as: exit: called exit(0)
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let _ = step;
+    std::process::exit(0)
+}

@@ -1,0 +1,11 @@
+//! Asks for another connection's secret.
+//!
+//! stopped by: contract
+//! seen as: internal: no secret
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let _ = step;
+    secrets::get("connection.password").map(drop).map_err(told)
+}

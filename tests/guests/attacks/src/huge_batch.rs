@@ -1,0 +1,10 @@
+//! Sends a batch of three hundred megabytes.
+//!
+//! stopped by: limits
+//! seen as: trap: fuel
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    append(step, &column("l"), &batch(1, 1, 0, vec![Vec::new(), vec![0; 300 << 20]]))
+}

@@ -1,0 +1,11 @@
+//! Sends a statement of three hundred megabytes.
+//!
+//! stopped by: limits
+//! seen as: trap: fuel
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let _ = step;
+    sql::query(&" ".repeat(300 << 20)).map(drop).map_err(told)
+}

@@ -1,0 +1,10 @@
+//! Says nulls are there that are not.
+//!
+//! stopped by: contract
+//! seen as: data: malformed
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    append(step, &column("l"), &batch(2, 2, 2, vec![vec![0xff], vec![0; 16]]))
+}

@@ -1,0 +1,10 @@
+//! Says a batch has a thousand rows; its column has ten.
+//!
+//! stopped by: contract
+//! seen as: data: malformed
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    append(step, &column("l"), &batch(1_000, 10, 0, vec![Vec::new(), vec![0; 80]]))
+}

@@ -1,0 +1,14 @@
+//! Holds handles without end.
+//!
+//! stopped by: limits
+//! seen as: trap: 
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let _ = step;
+    let mut held = Vec::new();
+    loop {
+        held.push(secrets::get("key").map_err(told)?);
+    }
+}

@@ -1,0 +1,14 @@
+//! Logs without end.
+//!
+//! stopped by: limits
+//! seen as: timeout: time limit
+//! flags: --step-timeout 2
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let _ = step;
+    loop {
+        context::log(context::Level::Info, "again and again", &[]);
+    }
+}

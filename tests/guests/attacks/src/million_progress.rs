@@ -1,0 +1,14 @@
+//! Reports progress without end.
+//!
+//! stopped by: limits
+//! seen as: timeout: time limit
+//! flags: --step-timeout 2
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let _ = step;
+    loop {
+        context::progress(u64::MAX, Some(0));
+    }
+}

@@ -1,0 +1,10 @@
+//! Gives no buffers at all.
+//!
+//! stopped by: contract
+//! seen as: data: malformed
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    append(step, &column("l"), &batch(1, 1, 0, Vec::new()))
+}

@@ -1,0 +1,10 @@
+//! Gives offsets that fall.
+//!
+//! stopped by: contract
+//! seen as: data: malformed
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    append(step, &column("u"), &batch(2, 2, 0, vec![Vec::new(), offsets(&[0, 4, 2]), b"text".to_vec()]))
+}

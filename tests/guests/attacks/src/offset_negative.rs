@@ -1,0 +1,10 @@
+//! Gives an offset before the text.
+//!
+//! stopped by: contract
+//! seen as: data: malformed
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    append(step, &column("u"), &batch(1, 1, 0, vec![Vec::new(), offsets(&[-8, 1]), b"x".to_vec()]))
+}

@@ -1,0 +1,10 @@
+//! Gives an offset beyond the text.
+//!
+//! stopped by: contract
+//! seen as: data: malformed
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    append(step, &column("u"), &batch(1, 1, 0, vec![Vec::new(), offsets(&[0, i32::MAX]), b"x".to_vec()]))
+}

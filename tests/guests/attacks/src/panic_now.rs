@@ -1,0 +1,11 @@
+//! Panics.
+//!
+//! stopped by: contract
+//! seen as: trap: trapped
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let _ = step;
+    panic!("on purpose")
+}

@@ -1,0 +1,11 @@
+//! Panics with its secret.
+//!
+//! stopped by: contract
+//! seen as: trap: trapped
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let _ = step;
+    panic!("{}", secrets::get("key").map_err(told)?.reveal())
+}

@@ -1,0 +1,10 @@
+//! Gives ten values in the bytes of five.
+//!
+//! stopped by: contract
+//! seen as: data: malformed
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    append(step, &column("l"), &batch(10, 10, 0, vec![Vec::new(), vec![0; 40]]))
+}

@@ -1,0 +1,10 @@
+//! Gives one bit of validity for ten thousand values.
+//!
+//! stopped by: contract
+//! seen as: data: malformed
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    append(step, &column("l"), &batch(10_000, 10_000, 0, vec![vec![1], vec![0; 80_000]]))
+}

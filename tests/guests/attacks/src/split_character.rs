@@ -1,0 +1,10 @@
+//! Cuts a text inside a character.
+//!
+//! stopped by: contract
+//! seen as: data: malformed
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    append(step, &column("u"), &batch(2, 2, 0, vec![Vec::new(), offsets(&[0, 1, 2]), "é".as_bytes().to_vec()]))
+}

@@ -1,0 +1,12 @@
+//! Gives a struct whose field is shorter than itself.
+//!
+//! stopped by: contract
+//! seen as: data: malformed
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let schema = Schema { fields: vec![field("s", "+s", 1), field("f", "l", 0)] };
+    let nodes = vec![node(9, 0, vec![Vec::new()]), node(1, 0, vec![Vec::new(), vec![0; 8]])];
+    append(step, &schema, &Batch { rows: 9, nodes })
+}

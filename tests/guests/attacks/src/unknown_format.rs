@@ -1,0 +1,10 @@
+//! Names a column format that does not cross.
+//!
+//! stopped by: contract
+//! seen as: data: does not cross
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    append(step, &column("vu"), &batch(0, 0, 0, Vec::new()))
+}

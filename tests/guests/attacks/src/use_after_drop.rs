@@ -1,0 +1,17 @@
+//! Calls through a handle that it dropped.
+//!
+//! stopped by: contract
+//! seen as: trap: 
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let reader = step.inputs[0].read(None).map_err(told)?;
+    let number = reader.handle();
+    drop(reader);
+    // SAFETY: it is not safe, which is the point: the handle is gone.
+    let stale = unsafe { Reader::from_handle(number) };
+    let outcome = stale.next().map(drop).map_err(told);
+    std::mem::forget(stale);
+    outcome
+}

@@ -1,0 +1,15 @@
+//! Calls a reader's function on a handle to something else.
+//!
+//! stopped by: contract
+//! seen as: trap: 
+
+use crate::prelude::*;
+
+pub fn run(_: &Step) -> Outcome {
+    let secret = secrets::get("key").map_err(told)?;
+    // SAFETY: it is not safe, which is the point: the handle is a secret's.
+    let wrong = unsafe { Reader::from_handle(secret.handle()) };
+    let outcome = wrong.next().map(drop).map_err(told);
+    std::mem::forget(wrong);
+    outcome
+}

@@ -1,0 +1,51 @@
+"""The corpus of attacks: what each file of tests/guests/attacks says of itself."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from conftest import ROOT
+
+FOLDER = ROOT / "tests" / "guests" / "attacks"
+LAYERS = {"imports", "contract", "duckdb", "limits", "system", "format", "nothing"}
+
+
+@dataclass(frozen=True)
+class Attack:
+    name: str
+    group: str
+    what: str
+    stopped_by: str
+    kind: str
+    words: str
+    flags: tuple[str, ...]
+    alone: tuple[str, ...]
+    sql: str
+
+    @property
+    def seen_as(self) -> str:
+        return self.kind if not self.words else f"{self.kind}: {self.words}"
+
+
+def read(path: Path, group: str) -> Attack:
+    comment = {".rs": "//!", ".sql": "--"}[path.suffix]
+    lines = path.read_text().splitlines()
+    head = [line.removeprefix(comment).strip() for line in lines if line.startswith(comment)]
+    fields = dict(line.split(": ", 1) for line in head[1:] if re.match(r"^(stopped by|seen as|flags|alone): ", line))
+    kind, _, words = fields["seen as"].partition(":")
+    body = "\n".join(line for line in lines if not re.match(r"-- ([A-Z]|stopped by|seen as|flags|alone)", line))
+    return Attack(
+        name=path.stem,
+        group=group,
+        what=head[0],
+        stopped_by=fields["stopped by"],
+        kind=kind.strip(),
+        words=words.strip(),
+        flags=tuple(fields.get("flags", "").split()),
+        alone=tuple(fields.get("alone", "").split(", ")),
+        sql=body if path.suffix == ".sql" else "",
+    )
+
+
+GUEST = [read(path, "guest") for path in sorted((FOLDER / "src").glob("*.rs")) if path.stem not in ("lib", "prelude", "sql")]
+SQL = [read(path, "sql") for path in sorted((FOLDER / "sql").glob("*.sql"))]

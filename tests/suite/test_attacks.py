@@ -1,0 +1,104 @@
+"""A hostile driver is harmless: every attack of the corpus, against all layers and against its layer alone."""
+
+import os
+from pathlib import Path
+
+import pytest
+from attacks import GUEST, SQL, Attack
+
+CANARY = "canary-5f1c9e/+ü secret"
+
+
+def steps(project, attack: Attack) -> list[dict]:
+    config = {"attack": attack.name, "key": CANARY, "file": "out.txt"}
+    if attack.group == "sql":
+        # A session's name is not known before it runs: what it would hold lies in a folder of its kind.
+        session = project.folder / ".osiris_sessions" / "earlier"
+        text = attack.sql.replace("SESSION", str(session)).replace("BASE", str(project.folder)).replace("PARENT", str(os.getpid()))
+        config |= {"attack": "sql", "sql": text}
+    return [
+        project.sql("select 1 as a"),
+        {"id": "attack", "component": "test.attack", "needs": ["source"], "config": config},
+        {"id": "sibling", "component": "duckdb.processor", "needs": ["source"], "config": {"query": "from source"}},
+    ]
+
+
+@pytest.fixture
+def victim(project):
+    """A project with an earlier session, whose files are as dear as this one's."""
+    result = project.run([project.sql("select 1 as a"), project.sql("select 'treasure' as a", id="theirs")])
+    Path(result["session_path"]).rename(project.folder / ".osiris_sessions" / "earlier")
+    project.write("out.txt", "before")
+    project.write("pipeline.json", "{}")
+    return project
+
+
+def strangers(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"pipeline.yaml", "pipeline.json", "osiris.lock", "out.txt", ".osiris_sessions"}
+
+
+def check_harmless(project, result: dict, attack: Attack) -> dict:
+    """Whatever an attack tried: its sibling finished, nothing of it stays, and no secret is anywhere."""
+    assert result["step"]["sibling"]["status"] == "success", result["stderr"]
+    session = Path(result["session_path"])
+    assert not (session / "scratch").exists()
+    assert strangers(project.folder) == set()
+    assert not list(Path("/tmp").glob("osiris-attack*")), "it left something behind"
+    assert "treasure" not in result["stderr"] and "root:" not in result["stderr"]
+    assert "canary" not in result["stderr"]
+    for file in session.rglob("*"):
+        assert not file.is_file() or b"canary" not in file.read_bytes(), f"{file} holds the secret"
+    assert sum(file.stat().st_size for file in session.rglob("*.jsonl")) < 40_000_000
+    return result["step"]["attack"]
+
+
+@pytest.mark.parametrize("attack", GUEST + SQL, ids=lambda attack: f"{attack.group}-{attack.name}")
+def test_an_attack_is_stopped(victim, attack: Attack):
+    success = attack.kind == "success"
+    result = victim.run(steps(victim, attack), *attack.flags, expect=0 if success else 1)
+    step = check_harmless(victim, result, attack)
+    if success:
+        assert step["status"] == "success"
+        return
+    error = step["error"]
+    assert error["blame"] == "driver", error
+    assert error["kind"] == attack.kind, error
+    assert attack.words.lower() in error["message"].lower(), error
+    assert (victim.folder / "out.txt").read_text() == "before"
+    assert [path.name for path in (Path(result["session_path"]) / "data").iterdir() if path.stem == "attack"] == []
+
+
+# The operating system's confinement off: what the WebAssembly and DuckDB layers stop by themselves.
+@pytest.mark.parametrize(
+    "attack",
+    [attack for attack in GUEST if attack.stopped_by in ("imports", "contract")] + [attack for attack in SQL if "duckdb" in attack.alone],
+    ids=lambda attack: f"{attack.group}-{attack.name}",
+)
+def test_an_attack_is_stopped_without_the_operating_system(victim, attack: Attack):
+    success = attack.kind == "success"
+    result = victim.run(steps(victim, attack), *attack.flags, "--unconfined", expect=0 if success else 1)
+    step = check_harmless(victim, result, attack)
+    assert success or step["error"]["kind"] == attack.kind, step
+
+
+# DuckDB unlocked, any statement allowed: what the operating system stops by itself.
+@pytest.mark.parametrize("attack", [attack for attack in SQL if "system" in attack.alone], ids=lambda attack: attack.name)
+def test_an_attack_is_stopped_by_the_operating_system_alone(victim, attack: Attack):
+    result = victim.run(steps(victim, attack), *attack.flags, "--unlocked", expect=1)
+    check_harmless(victim, result, attack)
+
+
+def test_the_positive_control_steals_where_no_layer_is_on(victim):
+    """The same attacks succeed with every layer off: it is the layers that stop them."""
+    stolen = []
+    for attack in SQL:
+        if attack.name in ("read_text_passwd", "foreign_data_file", "copy_to", "attach_base"):
+            result = victim.run(steps(victim, attack), "--unlocked", "--unconfined")
+            stolen.append(result["step"]["attack"]["status"])
+    for path in [*Path("/tmp").glob("osiris-attack*"), *victim.folder.glob("attack.duckdb*")]:
+        path.unlink()
+    assert stolen == ["success"] * 4
+
+
+def test_the_corpus_is_large():
+    assert len(GUEST) + len(SQL) >= 60
