@@ -4,9 +4,10 @@
 //! against the Arrow columnar format, before DuckDB sees a byte.
 
 use bytes::Bytes;
-use duckdb::arrow::array::{ArrayData, ArrayDataBuilder, layout};
+use duckdb::arrow::array::cast::AsArray;
+use duckdb::arrow::array::{ArrayData, ArrayDataBuilder, layout, make_array};
 use duckdb::arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
-use duckdb::arrow::datatypes::{DataType, Field as ArrowField};
+use duckdb::arrow::datatypes::{DataType, Decimal128Type, Field as ArrowField};
 use duckdb::arrow::ffi::FFI_ArrowSchema;
 
 /// Names DuckDB's own type of a column whose Arrow type says less.
@@ -286,13 +287,41 @@ fn build_array(data_type: &DataType, nodes: &[InNode<'_>], next: &mut usize) -> 
         .into_iter()
         .map(|child| build_array(child, nodes, next))
         .collect::<Result<Vec<_>, _>>()?;
-    ArrayDataBuilder::new(data_type.clone())
+    let array = ArrayDataBuilder::new(data_type.clone())
         .len(length)
         .nulls(nulls)
         .buffers(buffers)
         .child_data(children)
         .build()
-        .map_err(|error| refused(error.to_string()))
+        .map_err(|error| refused(error.to_string()))?;
+    check_values(&array)?;
+    Ok(array)
+}
+
+/// Checks what the Arrow format leaves to whoever reads: that a decimal has no more digits than its type.
+fn check_values(array: &ArrayData) -> Result<(), Refused> {
+    if let DataType::Decimal128(precision, _) = array.data_type() {
+        let bound = 10_i128.pow(u32::from(*precision)) - 1;
+        let values = make_array(array.clone());
+        let values = values.as_primitive::<Decimal128Type>();
+        if values.iter().flatten().any(|value| !(-bound..=bound).contains(&value)) {
+            return Err(refused(format!("a decimal of more than {precision} digits")));
+        }
+    }
+    Ok(())
+}
+
+/// Checks the columns whose extension type allows less than their storage: `arrow.bool8` is 0 or 1.
+pub fn check_extensions(fields: &[Field], nodes: &[InNode<'_>]) -> Result<(), Refused> {
+    for (field, node) in fields.iter().zip(nodes) {
+        let bool8 = field.metadata.iter().any(|(name, value)| name == "ARROW:extension:name" && value == "arrow.bool8");
+        let (Some(validity), Some(values)) = (node.buffers.first(), node.buffers.get(1)) else { continue };
+        let valid = |place: usize| validity.get(place / 8).is_none_or(|bits| bits >> (place % 8) & 1 == 1);
+        if bool8 && values.iter().enumerate().any(|(place, byte)| *byte > 1 && valid(place)) {
+            return Err(refused(format!("column `{}` has a truth value that is neither 0 nor 1", field.name)));
+        }
+    }
+    Ok(())
 }
 
 /// The validity bitmap, whose zero bits must be as many as the guest says.

@@ -1,9 +1,7 @@
-//! The program `osiris`: reads the command line, runs one verb, and turns its end into an exit code.
-
-mod cli;
+//! The program `osiris`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main()
+    osiris::cli::main()
 }

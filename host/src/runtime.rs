@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use wasmtime::component::Component;
+pub use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
 
 /// The engine of host and step processes: they must agree, since one compiles what the other runs.

@@ -32,8 +32,8 @@ class Project:
         whole = {"oml_version": "0.1.0", "name": "test", "steps": steps} | more
         return self.write("pipeline.yaml", json.dumps(whole))
 
-    def osiris(self, *arguments, env: dict | None = None, timeout: float = 300) -> subprocess.CompletedProcess:
-        command = [str(OSIRIS), *map(str, arguments)]
+    def osiris(self, *arguments, env: dict | None = None, timeout: float = 300, program: Path = OSIRIS) -> subprocess.CompletedProcess:
+        command = [str(program), *map(str, arguments)]
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS)}
         environment |= {name: os.environ[name] for name in ("OSIRIS_CACHE_DIR", "XDG_CACHE_HOME") if name in os.environ}
         return subprocess.run(
@@ -42,10 +42,10 @@ class Project:
 
     def run(self, steps: list[dict] | None = None, *arguments, expect: int = 0, **more) -> dict:
         """Runs steps (or pipeline.yaml as it lies) and gives the run's JSON result, stderr under `stderr`."""
-        env = more.pop("env", None)
+        env, program = more.pop("env", None), more.pop("program", OSIRIS)
         if steps is not None:
             self.pipeline(steps, **more)
-        done = self.osiris("run", "pipeline.yaml", "--json", *arguments, env=env)
+        done = self.osiris("run", "pipeline.yaml", "--json", *arguments, env=env, program=program)
         assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         result = json.loads(done.stdout) if done.stdout.strip() else {"steps": []}
         result["stderr"] = done.stderr

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use osiris::error::Fault;
-use osiris::sandbox::protections;
+use crate::error::Fault;
+use crate::sandbox::protections;
 use serde_json::json;
 
 use super::{print, table};

@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::drivers::{Catalog, Driver, pack, read};
+use crate::error::Report;
+use crate::runtime;
 use anyhow::Context;
-use osiris::drivers::{Catalog, Driver, pack, read};
-use osiris::error::Report;
-use osiris::runtime;
 use serde_json::{Value, json};
 
 use super::prepare::PlaceArguments;
@@ -151,7 +151,7 @@ fn in_words(driver: &Driver) -> String {
     );
     let _ = writeln!(text, "\nOptions\n{}", options(&spec.config_schema));
     for example in &spec.examples {
-        let yaml = osiris::spec::to_yaml(&example.config);
+        let yaml = crate::spec::to_yaml(&example.config);
         let _ = writeln!(
             text,
             "\n{}\n{}",
@@ -232,7 +232,7 @@ fn pack_driver(arguments: &Pack) -> anyhow::Result<()> {
             .hint("name the driver's spec with `--spec FILE`")
     })?;
     let output = if arguments.output.is_dir() {
-        let name = osiris::spec::parse(&spec, &arguments.spec.display().to_string())?.name;
+        let name = crate::spec::parse(&spec, &arguments.spec.display().to_string())?.name;
         arguments.output.join(format!("{name}.wasm"))
     } else {
         arguments.output.clone()

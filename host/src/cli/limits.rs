@@ -1,7 +1,7 @@
 //! The limits of a run's steps as the command line says them.
 
-use osiris::job::Limits;
-use osiris::size;
+use crate::job::Limits;
+use crate::size;
 
 const DEFAULT: Limits = Limits::DEFAULT;
 

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use osiris::error::Report;
-use osiris::lock::{self, Lock, Pin};
-use osiris::plan::Plan;
-use osiris::session::Base;
+use crate::error::Report;
+use crate::lock::{self, Lock, Pin};
+use crate::plan::Plan;
+use crate::session::Base;
 
 use super::prepare::{PipelineArguments, plan_pipeline};
 use super::print;

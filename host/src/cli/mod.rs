@@ -13,8 +13,8 @@ mod sessions;
 
 use std::process::ExitCode;
 
+use crate::error::{Fault, Report};
 use clap::{Parser, Subcommand};
-use osiris::error::{Fault, Report};
 
 /// What a run that the user ended exits with, as shells expect of SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -76,8 +76,8 @@ pub fn main() -> ExitCode {
     };
     let outcome = match arguments.verb {
         // These two speak to the host alone; nothing is set up that they do not need.
-        Verb::Step => return osiris::step::main(),
-        Verb::Look => return osiris::step::look::main(),
+        Verb::Step => return crate::step::main(),
+        Verb::Look => return crate::step::look::main(),
         Verb::Run(arguments) => logged(|| run::run(&arguments)),
         Verb::Plan(arguments) => logged(|| plan::plan(&arguments)),
         Verb::Validate(arguments) => logged(|| plan::validate(&arguments)),

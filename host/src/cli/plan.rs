@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use osiris::job::Limits;
-use osiris::plan::{Plan, PlannedStep};
+use crate::job::Limits;
+use crate::plan::{Plan, PlannedStep};
 use serde_json::{Map, Value, json};
 
 use super::prepare::{PipelineArguments, prepare};

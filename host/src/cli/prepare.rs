@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use osiris::connections::{self, Connections};
-use osiris::drivers::{Catalog, Driver};
-use osiris::error::Report;
-use osiris::job::Limits;
-use osiris::params::{self, Environment};
-use osiris::pipeline::{self, Pipeline};
-use osiris::plan::{Plan, Surroundings, plan};
-use osiris::policy::{self, Policy};
-use osiris::run::targets;
-use osiris::session::Base;
+use crate::connections::{self, Connections};
+use crate::drivers::{Catalog, Driver};
+use crate::error::Report;
+use crate::job::Limits;
+use crate::params::{self, Environment};
+use crate::pipeline::{self, Pipeline};
+use crate::plan::{Plan, Surroundings, plan};
+use crate::policy::{self, Policy};
+use crate::run::targets;
+use crate::session::Base;
 use sha2::{Digest, Sha256};
 
 use super::limits::LimitArguments;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
+use crate::run::Observer;
+use crate::session::{Status, StepRecord};
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
-use osiris::run::Observer;
-use osiris::session::{Status, StepRecord};
 
 use super::{grouped, spell_duration};
 

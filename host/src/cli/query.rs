@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use osiris::error::{Report, listed, nearest};
-use osiris::job::JobInput;
-use osiris::session::{self, Base, StepRecord};
-use osiris::step::look::{Format, Look};
+use crate::error::{Report, listed, nearest};
+use crate::job::JobInput;
+use crate::session::{self, Base, StepRecord};
+use crate::step::look::{Format, Look};
 
 use super::print;
 
@@ -71,7 +71,7 @@ pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             PrintFormat::Json => Format::Json,
         },
     };
-    print(&osiris::run::look::look(&look)?);
+    print(&crate::run::look::look(&look)?);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 use std::sync::mpsc::{Sender, channel};
 
+use crate::job::{Blame, Layers, Limits};
+use crate::run::process::Heard;
+use crate::run::{self, Settings, manifest};
+use crate::session::{Manifest, Scrubber, Session, Status, StepRecord};
 use anyhow::Context;
-use osiris::job::{Blame, Layers, Limits};
-use osiris::run::process::Heard;
-use osiris::run::{self, Settings, manifest};
-use osiris::session::{Manifest, Scrubber, Session, Status, StepRecord};
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::error::Report;
+use crate::session::{self, Base, Manifest, Summary};
+use crate::size;
 use anyhow::Context;
-use osiris::error::Report;
-use osiris::session::{self, Base, Manifest, Summary};
-use osiris::size;
 use serde_json::{Value, json};
 
 use super::run::steps_table;

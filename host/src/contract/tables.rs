@@ -244,7 +244,8 @@ fn append(store: &mut Call<'_>, writer: &Resource<TableWriter>, batch: &InBatch)
     let target = store.data().handles.get(writer)?;
     let Some(open) = &target.open else { return Ok(Err(target.finished())) };
     let name = &target.name;
-    let checked = columns::build_batch(open.data_type(), batch.rows, &nodes)
+    let checked = open
+        .check(batch.rows, &nodes)
         .map_err(|refused| error(ErrorKind::Data, format!("a batch for table `{name}` is malformed: {refused}")));
     drop(nodes);
     let batch = match checked {

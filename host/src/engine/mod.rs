@@ -14,7 +14,7 @@ use duckdb::arrow::array::cast::AsArray;
 use duckdb::arrow::array::{ArrayRef, make_array};
 use duckdb::arrow::datatypes::{DataType, Int64Type};
 
-use crate::columns::{self, DUCKDB_TYPE, Field};
+use crate::columns::{self, DUCKDB_TYPE, Field, InNode, Refused};
 use crate::job::{JobInput, Limits};
 use ffi::{Appender, Connection, ConvertedSchema, Database, Rows, Statement};
 
@@ -361,7 +361,15 @@ impl Engine {
         // One transaction, so that rows go to the file as they come and not through the log first.
         connection.execute("BEGIN TRANSACTION")?;
         let appender = Appender::new(&connection, OUTPUT, name)?;
-        Ok(TableWriter { name: name.to_owned(), connection, appender, converted, data_type, rows: 0 })
+        Ok(TableWriter {
+            name: name.to_owned(),
+            connection,
+            appender,
+            converted,
+            data_type,
+            fields: fields.to_vec(),
+            rows: 0,
+        })
     }
 
     /// The DuckDB type of a guest's column. Metadata may name one only if the host named it to the
@@ -508,13 +516,18 @@ pub struct TableWriter {
     appender: Appender,
     converted: ConvertedSchema,
     data_type: DataType,
+    fields: Vec<Field>,
     rows: u64,
 }
 
 impl TableWriter {
-    /// The struct type that every batch has.
-    pub fn data_type(&self) -> &DataType {
-        &self.data_type
+    /// Checks a guest's batch and copies it.
+    ///
+    /// # Errors
+    /// Says which column is wrong and how.
+    pub fn check(&self, rows: u64, nodes: &[InNode<'_>]) -> std::result::Result<ArrayData, Refused> {
+        columns::check_extensions(&self.fields, nodes)?;
+        columns::build_batch(&self.data_type, rows, nodes)
     }
 
     /// Appends a checked batch.

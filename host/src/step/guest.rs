@@ -8,7 +8,7 @@ use wasmtime::{Store, StoreLimitsBuilder, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::host_fault;
-use super::reporter::Reporter;
+use super::reporter::{Reporter, cut};
 use crate::contract::tables::{Input, Output};
 use crate::contract::{Captured, Error, ErrorKind, State, Tally, kind_name, linker, wasi_context};
 use crate::engine::Engine;
@@ -118,7 +118,7 @@ fn returned(error: Error) -> Failure {
         ErrorKind::Denied => Some("see what the step was granted with `osiris plan`".to_owned()),
         _ => None,
     };
-    Failure { blame, kind: kind_name(&error.kind), message: error.message, hint }
+    Failure { blame, kind: cut(kind_name(&error.kind)), message: cut(error.message), hint }
 }
 
 /// A trap: the driver broke off, or was broken off by a limit.

@@ -93,7 +93,8 @@ impl Lines {
     }
 }
 
-fn cut(text: String) -> String {
+/// Cuts a driver's text to a bound.
+pub fn cut(text: String) -> String {
     match text.char_indices().nth(MAX_TEXT) {
         None => text,
         Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),

@@ -1,7 +1,7 @@
 //! Gives text that is no UTF-8.
 //!
 //! stopped by: contract
-//! seen as: data: malformed
+//! seen as: internal: malformed
 
 use crate::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Gives a decimal of more digits than its type has.
 //!
 //! stopped by: contract
-//! seen as: data: 
+//! seen as: internal: digits 
 
 use crate::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Names a column width that overflows.
 //!
 //! stopped by: contract
-//! seen as: data: does not cross
+//! seen as: internal: does not cross
 
 use crate::prelude::*;
 

@@ -18,6 +18,7 @@ macro_rules! attacks {
 }
 
 attacks! {
+    bool_byte
     append_after_finish
     bad_utf8
     clock_flood

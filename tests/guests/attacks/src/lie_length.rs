@@ -1,7 +1,7 @@
 //! Says a column has as many values as fit nowhere.
 //!
 //! stopped by: contract
-//! seen as: data: malformed
+//! seen as: internal: malformed
 
 use crate::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Says nulls are there that are not.
 //!
 //! stopped by: contract
-//! seen as: data: malformed
+//! seen as: internal: malformed
 
 use crate::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Says a batch has a thousand rows; its column has ten.
 //!
 //! stopped by: contract
-//! seen as: data: malformed
+//! seen as: internal: malformed
 
 use crate::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Gives lists of values that are not there.
 //!
 //! stopped by: contract
-//! seen as: data: malformed
+//! seen as: internal: malformed
 
 use crate::prelude::*;
 

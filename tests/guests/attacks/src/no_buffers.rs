@@ -1,7 +1,7 @@
 //! Gives no buffers at all.
 //!
 //! stopped by: contract
-//! seen as: data: malformed
+//! seen as: internal: malformed
 
 use crate::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Gives offsets that fall.
 //!
 //! stopped by: contract
-//! seen as: data: malformed
+//! seen as: internal: malformed
 
 use crate::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Gives an offset before the text.
 //!
 //! stopped by: contract
-//! seen as: data: malformed
+//! seen as: internal: malformed
 
 use crate::prelude::*;
 

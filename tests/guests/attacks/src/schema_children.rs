@@ -1,7 +1,7 @@
 //! Says a field has four billion children.
 //!
 //! stopped by: contract
-//! seen as: data: 
+//! seen as: internal: 
 
 use crate::prelude::*;
 

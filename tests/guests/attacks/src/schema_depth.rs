@@ -1,7 +1,7 @@
 //! Nests a type ten thousand levels deep.
 //!
 //! stopped by: contract
-//! seen as: data: deeper
+//! seen as: internal: deeper
 
 use crate::prelude::*;
 

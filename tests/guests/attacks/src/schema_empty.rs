@@ -1,7 +1,7 @@
 //! Makes a table without columns.
 //!
 //! stopped by: contract
-//! seen as: data: no columns
+//! seen as: internal: no columns
 
 use crate::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Makes a table of a million columns.
 //!
 //! stopped by: contract
-//! seen as: data: fields
+//! seen as: internal: fields
 
 use crate::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Gives ten values in the bytes of five.
 //!
 //! stopped by: contract
-//! seen as: data: malformed
+//! seen as: internal: malformed
 
 use crate::prelude::*;
 

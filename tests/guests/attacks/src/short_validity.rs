@@ -1,7 +1,7 @@
 //! Gives one bit of validity for ten thousand values.
 //!
 //! stopped by: contract
-//! seen as: data: malformed
+//! seen as: internal: malformed
 
 use crate::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Cuts a text inside a character.
 //!
 //! stopped by: contract
-//! seen as: data: malformed
+//! seen as: internal: malformed
 
 use crate::prelude::*;
 

@@ -7,12 +7,13 @@ use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
     let text = &step.config.sql;
-    // One way that works is a way in.
-    let table = sql::create_table(step.output, "main", text).map(drop);
-    let copied = files::create("out.txt").and_then(|target| target.copy(text, files::Format::Csv, &[])).map(drop);
-    let queried = sql::query(text).and_then(|rows| {
-        while rows.next()?.is_some() {}
-        Ok(())
-    });
-    if table.is_ok() || copied.is_ok() || queried.is_ok() { Ok(()) } else { queried.map_err(told) }
+    let table = sql::create_table(step.output, "main", text).unwrap_or_default();
+    let copied = files::create("out.txt").and_then(|target| target.copy(text, files::Format::Csv, &[])).unwrap_or_default();
+    let queried = sql::query(text).and_then(|rows| Ok(rows.next()?.map_or(0, |batch| batch.rows)));
+    // One way that gives a row is a way in.
+    if table + copied > 0 || matches!(queried, Ok(1..)) {
+        let _ = sql::create_table(step.output, "breach", "select true as breached");
+        return Ok(());
+    }
+    Err(queried.map_or_else(told, |_| "it gave no row".to_owned()))
 }

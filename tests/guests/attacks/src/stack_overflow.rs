@@ -1,7 +1,7 @@
 //! Recurses without end.
 //!
 //! stopped by: limits
-//! seen as: trap: stack
+//! seen as: trap: trapped
 
 use crate::prelude::*;
 

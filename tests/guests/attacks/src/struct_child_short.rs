@@ -1,7 +1,7 @@
 //! Gives a struct whose field is shorter than itself.
 //!
 //! stopped by: contract
-//! seen as: data: malformed
+//! seen as: internal: malformed
 
 use crate::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Gives more buffers than the type has.
 //!
 //! stopped by: contract
-//! seen as: data: malformed
+//! seen as: internal: malformed
 
 use crate::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Gives more nodes than the schema has fields.
 //!
 //! stopped by: contract
-//! seen as: data: malformed
+//! seen as: internal: malformed
 
 use crate::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Puts SQL where the host reads a type's name.
 //!
 //! stopped by: contract
-//! seen as: data: none of the step
+//! seen as: internal: none of the step
 
 use crate::prelude::*;
 

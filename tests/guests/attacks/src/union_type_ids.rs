@@ -1,7 +1,7 @@
 //! Gives a union type ids that it has no members for.
 //!
 //! stopped by: contract
-//! seen as: data: malformed
+//! seen as: internal: malformed
 
 use crate::prelude::*;
 

@@ -1,0 +1,12 @@
+//! Gives a truth value that is neither true nor false.
+//!
+//! stopped by: contract
+//! seen as: internal: truth
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let mut schema = column("c");
+    schema.fields[0].metadata = vec![("ARROW:extension:name".to_owned(), "arrow.bool8".to_owned())];
+    append(step, &schema, &batch(2, 2, 0, vec![Vec::new(), vec![1, 0x7f]]))
+}

@@ -1,0 +1,100 @@
+//! The calls: each is what machine code would do first in a process that it has taken over.
+
+use std::fs::File;
+use std::io::{Error, Read, Result};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::process::Command;
+use std::ptr;
+
+/// Makes the call named `name`, with `target` where it takes one; says what it got.
+pub fn make(name: &str, target: &str) -> Result<String> {
+    match name {
+        "read" => read(target),
+        "write" => std::fs::write(target, "x").map(|()| "written".to_owned()),
+        "list" => std::fs::read_dir(target).map(|entries| format!("{} entries", entries.count())),
+        "delete" => std::fs::remove_file(target).map(|()| "deleted".to_owned()),
+        "status" => read("/proc/self/status"),
+        "symlink" => std::os::unix::fs::symlink("/etc/passwd", format!("{target}/link")).map(|()| "linked".to_owned()),
+        "hard_link" => std::fs::hard_link("/etc/passwd", format!("{target}/link")).map(|()| "linked".to_owned()),
+        "chmod" => std::fs::set_permissions(target, std::os::unix::fs::PermissionsExt::from_mode(0o777))
+            .map(|()| "changed".to_owned()),
+        "exec" => Command::new("/bin/true").status().map(|status| status.to_string()),
+        "tcp" => TcpStream::connect(target).map(|_| "connected".to_owned()),
+        "listen" => TcpListener::bind("127.0.0.1:0").map(|_| "listening".to_owned()),
+        "udp" => UdpSocket::bind("0.0.0.0:0").map(|_| "bound".to_owned()),
+        "unix" => UnixStream::connect(target).map(|_| "connected".to_owned()),
+        "unix_pair" => UnixDatagram::pair().map(|_| "paired".to_owned()),
+        _ => number(name),
+    }
+}
+
+fn read(path: &str) -> Result<String> {
+    let mut text = Vec::new();
+    File::open(path)?.take(4096).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// A system call by its number, with arguments that would do harm or be told apart from a refusal.
+fn number(name: &str) -> Result<String> {
+    let parent = || i64::from(std::os::unix::process::parent_id());
+    let page = || {
+        // SAFETY: a fresh anonymous mapping that nothing else refers to.
+        unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                4096,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            ) as i64
+        }
+    };
+    let text = |text: &'static std::ffi::CStr| text.as_ptr() as i64;
+    let anonymous = i64::from(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    let executable = i64::from(libc::PROT_READ | libc::PROT_EXEC);
+    let (call, arguments): (libc::c_long, [i64; 6]) = match name {
+        "fork" => (libc::SYS_clone, [i64::from(libc::SIGCHLD), 0, 0, 0, 0, 0]),
+        "vfork" => (libc::SYS_clone, [i64::from(libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD), 0, 0, 0, 0, 0]),
+        "clone3" => (libc::SYS_clone3, [0, 0, 0, 0, 0, 0]),
+        "execveat" => (libc::SYS_execveat, [-100, text(c"/bin/true"), 0, 0, 0, 0]),
+        "ptrace" => (libc::SYS_ptrace, [i64::from(libc::PTRACE_ATTACH), parent(), 0, 0, 0, 0]),
+        "read_parent_memory" => (libc::SYS_process_vm_readv, [parent(), 0, 0, 0, 0, 0]),
+        "write_parent_memory" => (libc::SYS_process_vm_writev, [parent(), 0, 0, 0, 0, 0]),
+        "kill_parent" => (libc::SYS_kill, [parent(), 0, 0, 0, 0, 0]),
+        "signal_parent" => (libc::SYS_tgkill, [parent(), parent(), 0, 0, 0, 0]),
+        "pidfd" => (libc::SYS_pidfd_open, [parent(), 0, 0, 0, 0, 0]),
+        "io_uring" => (libc::SYS_io_uring_setup, [1, page(), 0, 0, 0, 0]),
+        "bpf" => (libc::SYS_bpf, [0, page(), 128, 0, 0, 0]),
+        "user_namespace" => (libc::SYS_unshare, [i64::from(libc::CLONE_NEWUSER), 0, 0, 0, 0, 0]),
+        "enter_namespace" => (libc::SYS_setns, [0, 0, 0, 0, 0, 0]),
+        "mount" => (libc::SYS_mount, [0, text(c"/tmp"), text(c"tmpfs"), 0, 0, 0]),
+        "chroot" => (libc::SYS_chroot, [text(c"/"), 0, 0, 0, 0, 0]),
+        "memory_file" => (libc::SYS_memfd_create, [text(c"x"), 0, 0, 0, 0, 0]),
+        "map_executable" => (libc::SYS_mmap, [0, 4096, executable, anonymous, -1, 0]),
+        "make_executable" => (libc::SYS_mprotect, [page(), 4096, executable, 0, 0, 0]),
+        "raise_limit" => (libc::SYS_prlimit64, [0, i64::from(libc::RLIMIT_NOFILE), page(), 0, 0, 0]),
+        "set_user" => (libc::SYS_setuid, [0, 0, 0, 0, 0, 0]),
+        "keyring" => (libc::SYS_keyctl, [0, -3, 0, 0, 0, 0]),
+        "user_faults" => (libc::SYS_userfaultfd, [0, 0, 0, 0, 0, 0]),
+        "perf" => (libc::SYS_perf_event_open, [page(), 0, -1, -1, 0, 0]),
+        "personality" => (libc::SYS_personality, [0xffff_ffff, 0, 0, 0, 0, 0]),
+        "raw_socket" => (libc::SYS_socket, [i64::from(libc::AF_PACKET), i64::from(libc::SOCK_RAW), 0, 0, 0, 0]),
+        "netlink" => (libc::SYS_socket, [i64::from(libc::AF_NETLINK), i64::from(libc::SOCK_RAW), 0, 0, 0, 0]),
+        "module" => (libc::SYS_finit_module, [0, text(c""), 0, 0, 0, 0]),
+        "reboot" => (libc::SYS_reboot, [0, 0, 0, 0, 0, 0]),
+        "set_time" => (libc::SYS_clock_settime, [0, page(), 0, 0, 0, 0]),
+        "make_device" => (libc::SYS_mknodat, [-100, text(c"device"), i64::from(libc::S_IFCHR), 0, 0, 0]),
+        "make_pipe" => (libc::SYS_mknodat, [-100, text(c"pipe"), i64::from(libc::S_IFIFO), 0, 0, 0]),
+        "watch_files" => (libc::SYS_inotify_init1, [0, 0, 0, 0, 0, 0]),
+        "terminal_input" => (libc::SYS_ioctl, [0, 0x5412, page(), 0, 0, 0]),
+        "undo_dumpable" => (libc::SYS_prctl, [i64::from(libc::PR_SET_DUMPABLE), 1, 0, 0, 0, 0]),
+        "drop_death_signal" => (libc::SYS_prctl, [i64::from(libc::PR_SET_PDEATHSIG), 0, 0, 0, 0, 0]),
+        _ => return Err(Error::other(format!("no call is named `{name}`"))),
+    };
+    let [a, b, c, d, e, f] = arguments;
+    // SAFETY: pointers are null, to a page of its own or to a constant; a call that succeeds fails the test.
+    let result = unsafe { libc::syscall(call, a, b, c, d, e, f) };
+    if result == -1 { Err(Error::last_os_error()) } else { Ok(format!("returned {result}")) }
+}

@@ -1,0 +1,58 @@
+//! Osiris with a hole in its step process: what native code in the driver's place can do there.
+//!
+//! It stands for a flaw in DuckDB or wasmtime that lets a driver run machine code. Everything is as
+//! in the real program, down to the pipeline; but a step makes the system call that its config names
+//! instead of running its driver.
+
+mod calls;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use osiris::contract::Tally;
+use osiris::engine::Engine;
+use osiris::job::{Blame, Failure, Job, Kind};
+use osiris::step::reporter::Reporter;
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("step") {
+        return osiris::step::main_with(hole);
+    }
+    osiris::cli::main()
+}
+
+fn hole(
+    job: &Job,
+    _component: &osiris::runtime::Component,
+    engine: &Arc<Engine>,
+    reporter: &Reporter,
+) -> Result<Tally, Failure> {
+    let call = job.config.get("sql").and_then(|call| call.as_str()).unwrap_or_default();
+    if job.driver.starts_with("duckdb.processor@") {
+        let query = job.config.get("query").and_then(|query| query.as_str()).unwrap_or_default();
+        engine.create_table_as("main", query).map_err(|error| failure(error.to_string()))?;
+        return Ok(Tally::default());
+    }
+    let (name, target) = call.split_once(' ').unwrap_or((call, ""));
+    let outcome = calls::make(name, &target.replace("SCRATCH", &job.scratch.to_string_lossy()));
+    let said = match &outcome {
+        Ok(seen) => format!("succeeded: {seen}"),
+        Err(error) => format!("refused: {error}"),
+    };
+    reporter.log("info", said.clone(), [].into());
+    match outcome {
+        Ok(_) => {
+            if job.kind != Kind::Writer {
+                engine
+                    .create_table_as("main", "select true as breached")
+                    .map_err(|error| failure(error.to_string()))?;
+            }
+            Ok(Tally::default())
+        }
+        Err(_) => Err(failure(said)),
+    }
+}
+
+fn failure(message: String) -> Failure {
+    Failure { blame: Blame::Driver, kind: "internal".to_owned(), message, hint: None }
+}

@@ -1,0 +1,132 @@
+"""The operating system's layer alone: native code in the driver's place reaches nothing that the step was not granted."""
+
+import os
+import re
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from conftest import OSIRIS
+
+HOLE = OSIRIS.parent / "hole"
+
+CALLS = """
+    fork vfork clone3 exec execveat ptrace read_parent_memory write_parent_memory kill_parent signal_parent pidfd
+    io_uring bpf user_namespace enter_namespace mount chroot memory_file map_executable make_executable raise_limit
+    set_user keyring user_faults perf personality raw_socket netlink module reboot set_time make_device make_pipe
+    watch_files terminal_input undo_dumpable drop_death_signal listen udp unix_pair
+""".split()
+
+TARGETS = [
+    "read /etc/passwd",
+    "read /proc/PARENT/environ",
+    "read /proc/PARENT/mem",
+    "read /proc/self/environ",
+    "read /proc/self/mem",
+    "read /proc/1/cmdline",
+    "read /dev/zero",
+    "read BASE/pipeline.yaml",
+    "read BASE/.osiris_sessions/earlier/data/theirs.duckdb",
+    "read BASE/.osiris_sessions/earlier/manifest.yaml",
+    "read SCRATCH/../../data/source.duckdb",
+    "read SCRATCH/../../logs/events.jsonl",
+    "list /",
+    "list BASE",
+    "list SCRATCH/..",
+    "write /tmp/osiris-attack",
+    "write BASE/pipeline.yaml",
+    "write BASE/.osiris_sessions/earlier/data/theirs.duckdb",
+    "write SCRATCH/../../data/source.duckdb",
+    "write SCRATCH/../neighbour",
+    "write /dev/null",
+    "delete BASE/pipeline.json",
+    "delete SCRATCH/../../data/source.duckdb",
+    "chmod SCRATCH",
+    "symlink SCRATCH",
+    "hard_link SCRATCH",
+    "tcp 127.0.0.1:PORT",
+    "tcp 169.254.169.254:80",
+    "unix BASE/socket",
+]
+
+
+def run(project, call: str, *flags, expect: int) -> dict:
+    steps = [
+        project.sql("select 1 as a"),
+        {"id": "hole", "component": "test.attack", "needs": ["source"], "config": {"attack": "sql", "sql": call}},
+    ]
+    project.pipeline(steps)
+    return project.run(None, *flags, expect=expect, program=HOLE)
+
+
+@pytest.fixture
+def victim(project):
+    earlier = project.run([project.sql("select 1 as a"), project.sql("select 'treasure' as a", id="theirs")])
+    Path(earlier["session_path"]).rename(project.folder / ".osiris_sessions" / "earlier")
+    project.write("pipeline.json", "{}")
+    return project
+
+
+@pytest.fixture
+def services(victim):
+    """A TCP service on loopback and a UNIX one in the base folder, which must not hear of anyone."""
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(victim.folder / "socket"))
+        unix.listen()
+        yield tcp.getsockname()[1]
+
+
+@pytest.mark.parametrize("call", CALLS + TARGETS)
+def test_native_code_reaches_nothing(victim, services, call):
+    asked = call.replace("BASE", str(victim.folder)).replace("PARENT", str(os.getpid())).replace("PORT", str(services))
+    result = run(victim, asked, expect=1)
+    error = result["step"]["hole"]["error"]
+    assert error["message"].startswith("refused: "), error
+    assert "no call is named" not in error["message"]
+    assert "os error" in error["message"], error
+    assert "treasure" not in result["stderr"] and "root:" not in result["stderr"]
+    assert not Path("/tmp/osiris-attack").exists()
+    assert (victim.folder / "pipeline.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    "call", ["exec", "memory_file", "map_executable", "listen", "udp", "unix_pair", "read /etc/passwd", "list /", "tcp 127.0.0.1:PORT", "unix BASE/socket", "symlink SCRATCH", "read SCRATCH/../../data/source.duckdb"]
+)
+def test_the_positive_control_succeeds_unconfined(victim, services, call):
+    asked = call.replace("BASE", str(victim.folder)).replace("PORT", str(services))
+    result = run(victim, asked, "--unconfined", expect=0)
+    assert result["step"]["hole"]["status"] == "success"
+
+
+def test_a_step_process_sees_itself_bare(project):
+    """What the kernel says of a step process while its driver runs: no privileges to gain, a filter, three files of the host's."""
+    project.pipeline([project.sql("select 1 as a"), {"id": "slow", "component": "test.misbehave", "config": {"how": "loop"}}])
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(OSIRIS.parent.parent / "guests"), "SECRET": "canary"}
+    inherited = os.open("/etc/passwd", os.O_RDONLY)
+    os.set_inheritable(inherited, True)
+    run = subprocess.Popen(
+        [str(OSIRIS), "run", "pipeline.yaml", "--step-timeout", "20"], cwd=project.folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, close_fds=False
+    )
+    os.close(inherited)
+    try:
+        while "slow" not in (line := run.stderr.readline()):
+            assert line, "the run ended early"
+        time.sleep(0.5)
+        (step,) = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        process = Path("/proc") / step
+        status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines() if ":\t" in line)
+        limits = (process / "limits").read_text()
+        assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2" and status["Seccomp_filters"] == "2"
+        assert re.search(r"Max core file size +0 +0 ", limits) and re.search(r"Max open files +1024 +1024 ", limits)
+        assert (process / "cmdline").read_bytes() == b"osiris\0step\0"
+        assert (process / "environ").read_bytes() == b""
+        opened = {number.name: os.readlink(number) for number in (process / "fd").iterdir()}
+        session = str(project.folder / ".osiris_sessions")
+        assert all(opened[number].startswith(("pipe:", "/dev/null")) for number in "012")
+        others = {name for number, name in opened.items() if number not in ("0", "1", "2")}
+        assert all(name.startswith(session) or name.startswith(("anon_inode:", "/memfd:")) or name.endswith(".cwasm") for name in others), others
+    finally:
+        run.kill()
+        run.communicate()
