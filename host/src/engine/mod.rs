@@ -324,6 +324,18 @@ impl Engine {
         Query::start(crossing.stream()?, Some((names, named)))
     }
 
+    /// Reads every value of an output table as text, as whoever opens the file could; for tests.
+    ///
+    /// # Errors
+    /// When a value cannot be read.
+    #[doc(hidden)]
+    pub fn read_back(&self, table: &str) -> Result<u64> {
+        self.count(&format!(
+            "(SELECT to_json(t) AS j FROM {OUTPUT}.main.{} t) WHERE length(j::VARCHAR) >= 0",
+            quote_name(table)
+        ))
+    }
+
     /// Creates a table of the output from one SELECT; says how many rows it has.
     pub fn create_table_as(&self, name: &str, select: &str) -> Result<u64> {
         self.check_table_name(name)?;
@@ -526,8 +538,9 @@ impl TableWriter {
     /// # Errors
     /// Says which column is wrong and how.
     pub fn check(&self, rows: u64, nodes: &[InNode<'_>]) -> std::result::Result<ArrayData, Refused> {
-        columns::check_extensions(&self.fields, nodes)?;
-        columns::build_batch(&self.data_type, rows, nodes)
+        let batch = columns::build_batch(&self.data_type, rows, nodes)?;
+        columns::check_extensions(&self.fields, &batch)?;
+        Ok(batch)
     }
 
     /// Appends a checked batch.

@@ -1,7 +1,7 @@
 //! Gives a truth value that is neither true nor false.
 //!
 //! stopped by: contract
-//! seen as: internal: truth
+//! seen as: internal: extension type
 
 use crate::prelude::*;
 

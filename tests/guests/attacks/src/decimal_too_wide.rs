@@ -1,7 +1,7 @@
 //! Gives a decimal of more digits than its type has.
 //!
 //! stopped by: contract
-//! seen as: internal: digits 
+//! seen as: internal: does not fit its type 
 
 use crate::prelude::*;
 

@@ -3,12 +3,16 @@
 //! What goes out is only rearranged. What comes in is a guest's word, so all of it is checked here,
 //! against the Arrow columnar format, before DuckDB sees a byte.
 
+mod values;
+mod wkb;
+
 use bytes::Bytes;
-use duckdb::arrow::array::cast::AsArray;
-use duckdb::arrow::array::{ArrayData, ArrayDataBuilder, layout, make_array};
+use duckdb::arrow::array::{ArrayData, ArrayDataBuilder, BufferSpec, layout};
 use duckdb::arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
-use duckdb::arrow::datatypes::{DataType, Decimal128Type, Field as ArrowField};
+use duckdb::arrow::datatypes::{DataType, Field as ArrowField};
 use duckdb::arrow::ffi::FFI_ArrowSchema;
+
+pub use values::check_extensions;
 
 /// Names DuckDB's own type of a column whose Arrow type says less.
 pub const DUCKDB_TYPE: &str = "osiris.duckdb_type";
@@ -121,6 +125,7 @@ pub fn build_schema(fields: &[Field]) -> Result<FFI_ArrowSchema, Refused> {
 fn build_field(fields: &[Field], position: usize) -> Result<(FFI_ArrowSchema, usize), Refused> {
     let field = &fields[position];
     check_format(field)?;
+    values::extension(field)?;
     let mut next = position + 1;
     let mut children = Vec::new();
     for _ in 0..field.children {
@@ -278,6 +283,14 @@ fn build_array(data_type: &DataType, nodes: &[InNode<'_>], next: &mut usize) -> 
     } else {
         (None, &node.buffers[..])
     };
+    for (buffer, spec) in values.iter().zip(&shape.buffers) {
+        // Arrow's own checks panic over a buffer that ends within a value.
+        if let BufferSpec::FixedWidth { byte_width, .. } = spec
+            && !buffer.len().is_multiple_of(*byte_width)
+        {
+            return Err(refused(format!("a buffer of {} bytes for values of {byte_width} bytes each", buffer.len())));
+        }
+    }
     let buffers = values.iter().map(Buffer::from_slice_ref).map(|buffer| {
         // A list or text without values may leave its one offset away.
         if length == 0 && buffer.is_empty() && has_offsets(data_type) { Buffer::from_vec(vec![0_i64]) } else { buffer }
@@ -294,34 +307,8 @@ fn build_array(data_type: &DataType, nodes: &[InNode<'_>], next: &mut usize) -> 
         .child_data(children)
         .build()
         .map_err(|error| refused(error.to_string()))?;
-    check_values(&array)?;
+    values::check_values(&array)?;
     Ok(array)
-}
-
-/// Checks what the Arrow format leaves to whoever reads: that a decimal has no more digits than its type.
-fn check_values(array: &ArrayData) -> Result<(), Refused> {
-    if let DataType::Decimal128(precision, _) = array.data_type() {
-        let bound = 10_i128.pow(u32::from(*precision)) - 1;
-        let values = make_array(array.clone());
-        let values = values.as_primitive::<Decimal128Type>();
-        if values.iter().flatten().any(|value| !(-bound..=bound).contains(&value)) {
-            return Err(refused(format!("a decimal of more than {precision} digits")));
-        }
-    }
-    Ok(())
-}
-
-/// Checks the columns whose extension type allows less than their storage: `arrow.bool8` is 0 or 1.
-pub fn check_extensions(fields: &[Field], nodes: &[InNode<'_>]) -> Result<(), Refused> {
-    for (field, node) in fields.iter().zip(nodes) {
-        let bool8 = field.metadata.iter().any(|(name, value)| name == "ARROW:extension:name" && value == "arrow.bool8");
-        let (Some(validity), Some(values)) = (node.buffers.first(), node.buffers.get(1)) else { continue };
-        let valid = |place: usize| validity.get(place / 8).is_none_or(|bits| bits >> (place % 8) & 1 == 1);
-        if bool8 && values.iter().enumerate().any(|(place, byte)| *byte > 1 && valid(place)) {
-            return Err(refused(format!("column `{}` has a truth value that is neither 0 nor 1", field.name)));
-        }
-    }
-    Ok(())
 }
 
 /// The validity bitmap, whose zero bits must be as many as the guest says.

@@ -1,0 +1,195 @@
+//! What a guest's single value may be, where Arrow leaves it open and DuckDB takes it on trust.
+
+use duckdb::arrow::array::{ArrayData, AsArray, make_array};
+use duckdb::arrow::datatypes::{DataType, TimeUnit};
+use serde_json::Value;
+
+use super::{Field, Refused, refused};
+
+/// Checks what the Arrow format leaves to whoever reads, and DuckDB takes on trust: that decimals
+/// have no more digits than their type, times lie within a day, and dates and timestamps exist.
+pub(super) fn check_values(array: &ArrayData) -> Result<(), Refused> {
+    use DataType::{Date32, Date64, Decimal128, Time32, Time64, Timestamp};
+    const DAY_SECONDS: i64 = 86_400;
+    let per_second = |unit: &TimeUnit| match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    };
+    let data_type = array.data_type();
+    let fits = match data_type {
+        Decimal128(precision, _) => {
+            let bound = 10_i128.pow(u32::from(*precision)) - 1;
+            all::<16>(array, |bytes| (-bound..=bound).contains(&i128::from_le_bytes(bytes)))
+        }
+        Time32(unit) => {
+            all::<4>(array, |bytes| (0..=DAY_SECONDS * per_second(unit)).contains(&i32::from_le_bytes(bytes).into()))
+        }
+        Time64(unit) => {
+            all::<8>(array, |bytes| (0..=DAY_SECONDS * per_second(unit)).contains(&i64::from_le_bytes(bytes)))
+        }
+        Date32 => all::<4>(array, |bytes| i32::from_le_bytes(bytes) != i32::MIN),
+        Date64 => all::<8>(array, |bytes| {
+            let days = i64::from_le_bytes(bytes).div_euclid(DAY_SECONDS * 1_000);
+            (i64::from(-i32::MAX)..=i64::from(i32::MAX)).contains(&days)
+        }),
+        Timestamp(..) => all::<8>(array, |bytes| i64::from_le_bytes(bytes) != i64::MIN),
+        _ => true,
+    };
+    if fits { Ok(()) } else { Err(refused(format!("a value that does not fit its type, {data_type}"))) }
+}
+
+/// Whether every value that is not null, `WIDTH` bytes each, passes a check.
+fn all<const WIDTH: usize>(array: &ArrayData, fits: impl Fn([u8; WIDTH]) -> bool) -> bool {
+    let (values, _) = array.buffers()[0].as_slice().as_chunks::<WIDTH>();
+    let mut values = values.iter().take(array.len()).enumerate();
+    values.all(|(place, value)| fits(*value) || array.is_null(place))
+}
+
+/// An Arrow extension type that DuckDB gives and takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extension {
+    /// A byte, 0 or 1.
+    Bool8,
+    Uuid,
+    Json,
+    HugeInt,
+    /// Microseconds of the day and an offset, in 64 bits.
+    TimeTz,
+    /// A byte that counts the unused bits of the next, which are set, and then the bits.
+    Bit,
+    /// Three bytes of sign and length, and then the digits in base 256.
+    BigNum,
+    /// A geometry in well-known binary.
+    Wkb,
+}
+
+/// The extension type that a field's metadata names.
+///
+/// # Errors
+/// When DuckDB has no such type, or keeps it in another format.
+pub(super) fn extension(field: &Field) -> Result<Option<Extension>, Refused> {
+    let entry = |key: &str| field.metadata.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+    let Some(name) = entry("ARROW:extension:name") else { return Ok(None) };
+    let details: Value =
+        entry("ARROW:extension:metadata").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let own = details["type_name"].as_str().filter(|_| details["vendor_name"] == "DuckDB").unwrap_or_default();
+    let (extension, formats): (_, &[&str]) = match (name, own) {
+        ("arrow.bool8", _) => (Extension::Bool8, &["c"]),
+        ("arrow.uuid", _) => (Extension::Uuid, &["w:16"]),
+        ("arrow.json", _) => (Extension::Json, &["u", "U"]),
+        ("geoarrow.wkb", _) => (Extension::Wkb, &["z", "Z"]),
+        ("arrow.opaque", "hugeint" | "uhugeint") => (Extension::HugeInt, &["w:16"]),
+        ("arrow.opaque", "time_tz") => (Extension::TimeTz, &["w:8"]),
+        ("arrow.opaque", "bit") => (Extension::Bit, &["z", "Z"]),
+        ("arrow.opaque", "bignum") => (Extension::BigNum, &["z", "Z"]),
+        _ => {
+            return Err(refused(format!(
+                "field `{}` names the extension type `{name}` {own}, which does not cross",
+                field.name
+            )));
+        }
+    };
+    if formats.contains(&field.format.as_str()) {
+        return Ok(Some(extension));
+    }
+    Err(refused(format!(
+        "field `{}` of extension type `{name}` has format `{}`, but must have `{}`",
+        field.name, field.format, formats[0]
+    )))
+}
+
+/// Checks the values of extension types in a batch of `fields`, which are in pre-order.
+///
+/// # Errors
+/// Names the field.
+pub fn check_extensions(fields: &[Field], batch: &ArrayData) -> Result<(), Refused> {
+    let mut fields = fields.iter();
+    batch.child_data().iter().try_for_each(|column| check_field(&mut fields, column))
+}
+
+fn check_field<'a>(fields: &mut impl Iterator<Item = &'a Field>, array: &ArrayData) -> Result<(), Refused> {
+    let Some(field) = fields.next() else { return Ok(()) };
+    let fits = match extension(field)? {
+        None | Some(Extension::Uuid | Extension::HugeInt) => true,
+        Some(Extension::Bool8) => all::<1>(array, |[byte]| byte <= 1),
+        Some(Extension::TimeTz) => all::<8>(array, |bytes| is_time_tz(u64::from_le_bytes(bytes))),
+        Some(Extension::Json) => {
+            texts(array, |text| serde_json::from_slice::<&serde_json::value::RawValue>(text).is_ok())
+        }
+        Some(Extension::Bit) => texts(array, is_bit),
+        Some(Extension::BigNum) => texts(array, is_bignum),
+        Some(Extension::Wkb) => texts(array, |bytes| super::wkb::is_wkb(bytes)),
+    };
+    if !fits {
+        return Err(refused(format!("field `{}` has a value that its extension type does not allow", field.name)));
+    }
+    array.child_data().iter().try_for_each(|child| check_field(fields, child))
+}
+
+/// Whether every text or blob that is not null passes a check.
+fn texts(array: &ArrayData, fits: impl Fn(&[u8]) -> bool) -> bool {
+    let values = make_array(array.clone());
+    match array.data_type() {
+        DataType::Utf8 => values.as_string::<i32>().iter().flatten().all(|text| fits(text.as_bytes())),
+        DataType::LargeUtf8 => values.as_string::<i64>().iter().flatten().all(|text| fits(text.as_bytes())),
+        DataType::Binary => values.as_binary::<i32>().iter().flatten().all(fits),
+        DataType::LargeBinary => values.as_binary::<i64>().iter().flatten().all(fits),
+        _ => false,
+    }
+}
+
+/// DuckDB's `dtime_tz_t`: 40 bits of microseconds, 24 of an offset in seconds, counted down from 15:59:59.
+fn is_time_tz(bits: u64) -> bool {
+    bits >> 24 <= 86_400_000_000 && bits & 0x00ff_ffff <= 2 * 57_599
+}
+
+fn is_bit(bytes: &[u8]) -> bool {
+    match bytes {
+        [unused @ 0..=7, first, ..] => {
+            let mask = !(0xff_u16 >> unused) as u8;
+            first & mask == mask
+        }
+        _ => false,
+    }
+}
+
+fn is_bignum(bytes: &[u8]) -> bool {
+    let [a, b, c, digits @ ..] = bytes else { return false };
+    let flip = if a & 0x80 == 0 { 0xff } else { 0 };
+    let size = usize::from((a ^ flip) & 0x7f) << 16 | usize::from(b ^ flip) << 8 | usize::from(c ^ flip);
+    let leading_zero = digits.len() > 1 && digits[0] ^ flip == 0;
+    let negative_zero = flip != 0 && digits == [0xff];
+    !digits.is_empty() && size == digits.len() && !leading_zero && !negative_zero
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_and_numbers_of_any_length_are_told_from_nonsense() {
+        for (bytes, bit) in [
+            (&[0, 0xaa][..], true),
+            (&[3, 0xe1], true),
+            (&[3, 0x01], false),
+            (&[8, 0xff], false),
+            (&[0], false),
+            (&[], false),
+        ] {
+            assert_eq!(is_bit(bytes), bit, "{bytes:?}");
+        }
+        for (bytes, bignum) in [
+            (&[0x80, 0, 1, 0][..], true),
+            (&[0x80, 0, 2, 1, 0], true),
+            (&[0x7f, 0xff, 0xfe, 0xfe], true),
+            (&[0x80, 0, 2, 0, 1], false),
+            (&[0x80, 0, 9, 1], false),
+            (&[0x7f, 0xff, 0xfe, 0xff], false),
+            (&[0x80, 0, 0], false),
+        ] {
+            assert_eq!(is_bignum(bytes), bignum, "{bytes:?}");
+        }
+    }
+}

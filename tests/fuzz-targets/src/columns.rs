@@ -1,0 +1,131 @@
+//! A guest's schema and batch, as wrong as can be, checked and then given to DuckDB.
+
+use std::cell::RefCell;
+
+use osiris::columns::{Field, InNode};
+use osiris::engine::{Engine, Furnishing, Warm};
+use osiris::job::Limits;
+
+const FORMATS: [&str; 40] = [
+    "n", "b", "c", "C", "s", "S", "i", "I", "l", "L", "e", "f", "g", "z", "Z", "u", "U", "tdD", "tdm", "tts", "ttm",
+    "ttu", "ttn", "tDu", "tiM", "tiD", "tin", "tsu:", "tsu:UTC", "tsn:", "d:4,2", "d:38,0", "w:16", "+l", "+L", "+m",
+    "+s", "+w:2", "+us:0,1", "tss:",
+];
+
+const EXTENSIONS: [&str; 8] =
+    ["arrow.bool8", "arrow.uuid", "arrow.json", "arrow.opaque", "geoarrow.wkb", "duckdb.bit", "duckdb.hugeint", "x"];
+
+/// Reads values off the front of the bytes; zeroes when they have run out.
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn byte(&mut self) -> u8 {
+        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
+        self.0 = rest;
+        *first
+    }
+
+    fn take(&mut self, count: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(count.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+
+    /// Small numbers mostly, and now and then one that is absurd.
+    fn number(&mut self) -> u64 {
+        match self.byte() {
+            small @ 0..=250 => u64::from(small),
+            251 => u64::from(u32::MAX),
+            252 => i64::MAX as u64,
+            253 => u64::MAX,
+            254 => 1 << 31,
+            255 => u64::from(self.byte()) << 24,
+        }
+    }
+}
+
+fn field(bytes: &mut Bytes<'_>) -> Field {
+    let format = match bytes.byte() {
+        known @ 0..=0xf0 => FORMATS[usize::from(known) % FORMATS.len()].to_owned(),
+        _ => String::from_utf8_lossy(bytes.take(6)).into_owned(),
+    };
+    let children = match format.as_bytes() {
+        [b'+', b's' | b'u', ..] => u32::from(bytes.byte() % 4),
+        [b'+', ..] => 1,
+        _ => u32::from(bytes.byte() == 0xff),
+    };
+    let metadata = match bytes.byte() {
+        extension @ 0..=0x1f => {
+            let name = EXTENSIONS[usize::from(extension) % EXTENSIONS.len()];
+            let details = format!(
+                "{{\"type_name\":\"{}\",\"vendor_name\":\"DuckDB\"}}",
+                ["bit", "hugeint", "time_tz", "uhugeint"][usize::from(extension) / 8]
+            );
+            vec![("ARROW:extension:name".to_owned(), name.to_owned()), ("ARROW:extension:metadata".to_owned(), details)]
+        }
+        0x20 => vec![("osiris.duckdb_type".to_owned(), "INTEGER".to_owned())],
+        _ => Vec::new(),
+    };
+    Field { name: format!("c{}", bytes.byte() % 8), format, nullable: bytes.byte() < 0xf0, children, metadata }
+}
+
+thread_local! {
+    static ENGINE: RefCell<Option<(tempfile::TempDir, Engine, u32)>> = const { RefCell::new(None) };
+}
+
+/// A database that lives for some thousand inputs.
+fn with_engine(visit: impl FnOnce(&Engine, u32)) {
+    ENGINE.with(|engine| {
+        let mut slot = engine.borrow_mut();
+        if slot.as_ref().is_none_or(|(_, _, used)| *used > 2_000) {
+            *slot = None;
+            *slot = open();
+        }
+        if let Some((_, engine, used)) = slot.as_mut() {
+            *used += 1;
+            visit(engine, *used);
+        }
+    });
+}
+
+fn open() -> Option<(tempfile::TempDir, Engine, u32)> {
+    let folder = tempfile::tempdir().ok()?;
+    let output = folder.path().join("out.duckdb");
+    let furnishing = Furnishing {
+        inputs: &[],
+        output: Some(&output),
+        spill: &folder.path().join("spill"),
+        files: &[],
+        limits: Limits::DEFAULT,
+        lock: true,
+    };
+    let engine = Warm::open().ok()?.furnish(&furnishing, || Ok(())).ok()?;
+    Some((folder, engine, 0))
+}
+
+pub fn columns(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let fields: Vec<Field> = (0..bytes.byte() % 6).map(|_| field(&mut bytes)).collect();
+    let rows = bytes.number();
+    let nodes: Vec<InNode<'_>> = (0..fields.len() + usize::from(bytes.byte() == 0xff))
+        .map(|_| {
+            let length = if bytes.byte() < 0xe0 { rows } else { bytes.number() };
+            let null_count = if bytes.byte() < 0xe0 { 0 } else { bytes.number() };
+            let buffers = (0..bytes.byte() % 4)
+                .map(|_| {
+                    let size = usize::from(bytes.byte());
+                    bytes.take(size)
+                })
+                .collect();
+            InNode { length, null_count, buffers }
+        })
+        .collect();
+    with_engine(|engine, number| {
+        let Ok(mut writer) = engine.create_table(&format!("t{number}"), &fields) else { return };
+        let Ok(batch) = writer.check(rows, &nodes) else { return };
+        if writer.append(&batch).is_ok() && writer.finish().is_ok() {
+            // What was let in can be read back.
+            let _ = engine.read_back(&format!("t{number}"));
+        }
+    });
+}

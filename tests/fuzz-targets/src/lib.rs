@@ -1,0 +1,89 @@
+//! What the fuzzers call: untrusted bytes into everything that reads them. None may panic.
+//!
+//! `fuzz/` runs each for as long as one likes; the tests here replay the committed corpus and
+//! mutate it for a moment.
+
+mod columns;
+mod texts;
+
+pub use columns::columns;
+pub use texts::{grant, job, message, pipeline, policy, spec};
+
+/// A fuzz target.
+pub type Target = fn(&[u8]);
+
+/// Every fuzz target by its name.
+pub const TARGETS: [(&str, Target); 7] = [
+    ("columns", columns),
+    ("grant", grant),
+    ("job", job),
+    ("message", message),
+    ("pipeline", pipeline),
+    ("policy", policy),
+    ("spec", spec),
+];
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::TARGETS;
+    use std::path::{Path, PathBuf};
+    use std::time::{Duration, Instant};
+
+    fn corpus(target: &str) -> Vec<Vec<u8>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+        let mut files: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files.iter().map(|file| std::fs::read(file).unwrap()).collect()
+    }
+
+    /// A small generator of numbers, the same each time, so that a failure comes again.
+    struct Chance(u64);
+
+    impl Chance {
+        fn below(&mut self, bound: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::try_from(self.0 % bound.max(1) as u64).unwrap()
+        }
+    }
+
+    fn mutate(data: &mut Vec<u8>, other: &[u8], chance: &mut Chance) {
+        for _ in 0..=chance.below(4) {
+            let place = chance.below(data.len() + 1);
+            match chance.below(5) {
+                0 if place < data.len() => data[place] = u8::try_from(chance.below(256)).unwrap(),
+                1 if place < data.len() => data[place] ^= 1 << chance.below(8),
+                2 => data.truncate(place),
+                3 => data.insert(place, [0, 1, 0x7f, 0x80, 0xff, b'{', b'"', b'*'][chance.below(8)]),
+                _ => {
+                    let from = chance.below(other.len() + 1);
+                    let to = (from + chance.below(32)).min(other.len());
+                    data.splice(place..place, other[from..to].iter().copied());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_corpus_and_its_mutations_make_no_target_panic() {
+        for (name, target) in TARGETS {
+            let corpus = corpus(name);
+            assert!(!corpus.is_empty(), "{name} has no corpus");
+            corpus.iter().for_each(|data| target(data));
+            let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_millis(1500) {
+                let mut data = corpus[chance.below(corpus.len())].clone();
+                let other = &corpus[chance.below(corpus.len())];
+                mutate(&mut data, other, &mut chance);
+                // Where a target ends the whole process: what it was given last.
+                if let Some(file) = std::env::var_os("FUZZ_LAST") {
+                    std::fs::write(file, &data).unwrap();
+                }
+                target(&data);
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Text that people and drivers write: pipelines, specs, policies, jobs, messages, paths in configs.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use osiris::grant::{Asking, effective};
+use osiris::job::{Job, Message};
+use osiris::policy::Policy;
+use osiris::spec::WantedGrants;
+use osiris::{connections, lock};
+use serde_json::json;
+
+fn text(data: &[u8]) -> Option<&str> {
+    std::str::from_utf8(data).ok()
+}
+
+pub fn pipeline(data: &[u8]) {
+    if let Some(text) = text(data) {
+        let _ = osiris::pipeline::parse(text, "pipeline.yaml");
+        let _ = connections::parse(text, "osiris_connections.yaml");
+    }
+}
+
+pub fn spec(data: &[u8]) {
+    if let Some(text) = text(data)
+        && let Ok(spec) = osiris::spec::parse(text, "spec.yaml")
+    {
+        let config = spec.examples.first().map(|example| example.config.clone()).unwrap_or_default();
+        let _ = osiris::config::check(&spec, "step", &config);
+        let divided = osiris::config::divide(&spec, &config);
+        assert_eq!(divided.masked.len(), config.len(), "a masked config keeps its keys");
+    }
+}
+
+pub fn policy(data: &[u8]) {
+    if let Some(text) = text(data) {
+        let _ = osiris::policy::parse(text, "policy.yaml", BTreeSet::new());
+        if let Ok(parsed) = lock::parse(text, "osiris.lock") {
+            assert_eq!(lock::parse(&parsed.text(), "osiris.lock").ok(), Some(parsed), "a lock reads what it wrote");
+        }
+    }
+}
+
+pub fn job(data: &[u8]) {
+    if let Ok(job) = serde_json::from_slice::<Job>(data) {
+        assert!(!format!("{job:?}").contains("canary"), "a secret shows in debug output");
+    }
+}
+
+pub fn message(data: &[u8]) {
+    if let Ok(message) = serde_json::from_slice::<Message>(data) {
+        let _ = serde_json::to_vec(&message);
+    }
+}
+
+/// The first line is a path, the rest a template: whatever they are, no grant leads out of the base folder.
+pub fn grant(data: &[u8]) {
+    let Some((path, template)) = text(data).and_then(|text| text.split_once('\n')) else { return };
+    let wanted = WantedGrants {
+        read: vec![template.to_owned()],
+        write: vec![template.to_owned()],
+        connect: vec![template.to_owned()],
+        http: vec![template.to_owned()],
+        ..WantedGrants::default()
+    };
+    let config = json!({"path": path, "paths": [path, {"deep": path}], "connection": {"host": path}});
+    let Some(config) = config.as_object() else { return };
+    let policy = Policy::default_with(BTreeSet::from(["allowed".to_owned()]));
+    let asking = Asking { step: "step", config, base: Path::new("/base"), policy: &policy };
+    for wanted in [
+        WantedGrants { connect: Vec::new(), http: Vec::new(), ..wanted.clone() },
+        WantedGrants { read: Vec::new(), write: Vec::new(), http: Vec::new(), ..wanted.clone() },
+        WantedGrants { read: Vec::new(), write: Vec::new(), connect: Vec::new(), ..wanted },
+    ] {
+        let Ok(grants) = effective(&wanted, &asking) else { continue };
+        for file in grants.read.iter().chain(&grants.write) {
+            assert!(file.place.is_relative() && file.root == Path::new("/base"), "{file:?}");
+            let normal = |part| matches!(part, std::path::Component::Normal(_));
+            assert!(file.place.components().all(normal), "{file:?}");
+        }
+        for host in grants.connect.iter().chain(grants.http.iter().map(|scope| &scope.endpoint)) {
+            assert_eq!(host.host, "allowed");
+        }
+    }
+}
