@@ -3,7 +3,7 @@
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 OSIRIS := $(CARGO_TARGET_DIR)/release/osiris
 
-.PHONY: build demo test bench lint setup guests bless
+.PHONY: build demo test bench fuzz lint setup guests bless
 
 setup:
 	@tools/setup-build
@@ -21,7 +21,7 @@ guests: build
 
 # Unit tests of every crate, then the whole program from outside.
 test: guests
-	cargo test --release --quiet --lib --bins -p osiris -p osiris-sdk --features osiris-sdk/arrow
+	cargo test --release --quiet --lib -p osiris -p osiris-sdk -p fuzz-targets --features osiris-sdk/arrow
 	cargo test --release --quiet --lib -p filesystem-csv-extractor -p filesystem-csv-writer -p filesystem-parquet-extractor -p filesystem-parquet-writer -p duckdb-processor -p mask-processor
 	.deps/venv/bin/python -m pytest tests/suite
 
@@ -33,6 +33,10 @@ bench: guests
 	cargo build --release --package compute-native
 	tools/build-bench
 	.deps/venv/bin/python bench/run.py
+
+# Each fuzz target for ten minutes; `make test` runs each for a moment.
+fuzz: setup
+	@tools/fuzz 600
 
 lint: setup
 	cargo fmt --all --check

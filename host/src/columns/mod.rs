@@ -126,6 +126,11 @@ fn build_field(fields: &[Field], position: usize) -> Result<(FFI_ArrowSchema, us
     let field = &fields[position];
     check_format(field)?;
     values::extension(field)?;
+    if field.format == "+m"
+        && !fields.get(position + 1).is_some_and(|entries| entries.format == "+s" && entries.children == 2)
+    {
+        return Err(refused(format!("field `{}` is a map, whose child must be a struct of key and value", field.name)));
+    }
     let mut next = position + 1;
     let mut children = Vec::new();
     for _ in 0..field.children {

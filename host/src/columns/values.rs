@@ -34,6 +34,11 @@ pub(super) fn check_values(array: &ArrayData) -> Result<(), Refused> {
             let days = i64::from_le_bytes(bytes).div_euclid(DAY_SECONDS * 1_000);
             (i64::from(-i32::MAX)..=i64::from(i32::MAX)).contains(&days)
         }),
+        // A map's keys are there; its entries are, too.
+        DataType::Map(..) => array
+            .child_data()
+            .iter()
+            .all(|entries| entries.null_count() == 0 && entries.child_data()[0].null_count() == 0),
         Timestamp(..) => all::<8>(array, |bytes| i64::from_le_bytes(bytes) != i64::MIN),
         _ => true,
     };

@@ -185,8 +185,8 @@ fn sessions_dir(base: &Base) -> anyhow::Result<Dir> {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error).with_context(doing),
         }
-        // Data and logs of runs do not belong into anyone's repository.
-        write_whole(&base.dir.open_dir(FOLDER)?, ".gitignore", "*\n").with_context(doing)?;
+        // Data and logs of runs do not belong into anyone's repository. Runs that begin at once write the same.
+        base.dir.open_dir(FOLDER).and_then(|dir| dir.write(".gitignore", "*\n")).with_context(doing)?;
     }
     base.dir.open_dir(FOLDER).with_context(doing)
 }
