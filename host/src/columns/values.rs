@@ -125,7 +125,7 @@ fn check_field<'a>(fields: &mut impl Iterator<Item = &'a Field>, array: &ArrayDa
         }
         Some(Extension::Bit) => texts(array, is_bit),
         Some(Extension::BigNum) => texts(array, is_bignum),
-        Some(Extension::Wkb) => texts(array, |bytes| super::wkb::is_wkb(bytes)),
+        Some(Extension::Wkb) => texts(array, super::wkb::is_wkb),
     };
     if !fits {
         return Err(refused(format!("field `{}` has a value that its extension type does not allow", field.name)));
