@@ -1,4 +1,4 @@
-//! Generated from `wit/`: the imports once, and each kind's export on top of them.
+//! Generated from `wit/`: the imports once, and each kind's and each extra's export on top of them.
 
 wit_bindgen::generate!({ path: "../../wit", world: "imports" });
 
@@ -21,6 +21,9 @@ macro_rules! kind {
                     "osiris:driver/tables@0.1.0": crate::bindings::osiris::driver::tables,
                     "osiris:driver/sql@0.1.0": crate::bindings::osiris::driver::sql,
                     "osiris:driver/files@0.1.0": crate::bindings::osiris::driver::files,
+                    "osiris:driver/tcp@0.1.0": crate::bindings::osiris::driver::tcp,
+                    "osiris:driver/state@0.1.0": crate::bindings::osiris::driver::state,
+                    "osiris:driver/catalog@0.1.0": crate::bindings::osiris::driver::catalog,
                 },
             });
         }
@@ -30,3 +33,5 @@ macro_rules! kind {
 kind!(extractor, "extractor", "export_extractor", "osiris_sdk::bindings::extractor");
 kind!(processor, "processor", "export_processor", "osiris_sdk::bindings::processor");
 kind!(writer, "writer", "export_writer", "osiris_sdk::bindings::writer");
+kind!(discovery, "discovery", "export_discovery", "osiris_sdk::bindings::discovery");
+kind!(check, "check", "export_check", "osiris_sdk::bindings::check");

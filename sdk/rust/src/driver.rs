@@ -1,7 +1,8 @@
-//! The three kinds of driver as traits, and the macro that exports one.
+//! The three kinds of driver and what one may offer besides, as traits, and the macros that export them.
 
 use serde::de::DeserializeOwned;
 
+use crate::bindings::osiris::driver::catalog::Table;
 use crate::bindings::osiris::driver::{errors, tables};
 use crate::{Error, Input, Output, Result, context};
 
@@ -37,6 +38,30 @@ pub trait Writer {
     /// # Errors
     /// Ends the step; files it wrote do not take their targets' place.
     fn load(config: Self::Config, inputs: Inputs) -> Result<()>;
+}
+
+/// Tells what a connection leads to: `osiris discover @family.alias`.
+pub trait Discovery {
+    /// The config, which holds the connection and little else.
+    type Config: DeserializeOwned;
+
+    /// The tables that the connection can see, in any order.
+    ///
+    /// # Errors
+    /// Ends the discovery.
+    fn discover(config: Self::Config) -> Result<Vec<Table>>;
+}
+
+/// Tries a connection: `osiris connections doctor`.
+pub trait Check {
+    /// The config, which holds the connection and little else.
+    type Config: DeserializeOwned;
+
+    /// Connects and logs in, changing nothing; says what answered.
+    ///
+    /// # Errors
+    /// What is wrong, by its kind: `auth`, `denied`, `transient`, `other("timeout")`.
+    fn check(config: Self::Config) -> Result<String>;
 }
 
 /// A step's inputs in the pipeline's order.
@@ -114,9 +139,51 @@ pub fn load<D: Writer>(inputs: Vec<tables::Input>) -> Result<(), errors::Error> 
     Ok(D::load(context::config()?, inputs.into())?)
 }
 
-/// Exports a driver: `export!(MyDriver: extractor)`, `processor` or `writer`. Once a crate.
+#[doc(hidden)]
+pub fn discover<D: Discovery>() -> Result<Vec<Table>, errors::Error> {
+    context::log_panics();
+    Ok(D::discover(context::config()?)?)
+}
+
+#[doc(hidden)]
+pub fn check<D: Check>() -> Result<String, errors::Error> {
+    context::log_panics();
+    Ok(D::check(context::config()?)?)
+}
+
+/// Exports a driver: `export!(MyDriver: extractor)`, `processor` or `writer`. Once a crate. What it offers
+/// besides follows a plus: `export!(MyDriver: extractor + discovery + check)`.
 #[macro_export]
 macro_rules! export {
+    ($driver:ty: $kind:ident $(+ $extra:ident)+) => {
+        $crate::export!($driver: $kind);
+        $($crate::export!($driver: $extra);)+
+    };
+    ($driver:ty: discovery) => {
+        const _: () = {
+            struct Component;
+            impl $crate::bindings::discovery::Guest for Component {
+                fn discover() -> Result<
+                    Vec<$crate::bindings::osiris::driver::catalog::Table>,
+                    $crate::bindings::osiris::driver::errors::Error,
+                > {
+                    $crate::discover::<$driver>()
+                }
+            }
+    $crate::bindings::discovery::export_discovery!(Component with_types_in $crate::bindings::discovery);
+        };
+    };
+    ($driver:ty: check) => {
+        const _: () = {
+            struct Component;
+            impl $crate::bindings::check::Guest for Component {
+                fn check() -> Result<String, $crate::bindings::osiris::driver::errors::Error> {
+                    $crate::check::<$driver>()
+                }
+            }
+    $crate::bindings::check::export_check!(Component with_types_in $crate::bindings::check);
+        };
+    };
     ($driver:ty: extractor) => {
         const _: () = {
             struct Component;

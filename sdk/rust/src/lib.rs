@@ -34,15 +34,18 @@ mod error;
 pub mod files;
 mod rows;
 pub mod sql;
+pub mod state;
 mod tables;
+pub mod tcp;
 
 pub use array::{Array, Builder, ListBuilder, StructBuilder, Value};
 pub use batch::{Batch, Booleans, Column, Lists, Primitive, Schema, Strings};
 pub use bindings::osiris::driver::arrow::{Batch as RawBatch, Field, Node};
+pub use bindings::osiris::driver::catalog::{Column as CatalogColumn, Table as CatalogTable};
 pub use bindings::osiris::driver::errors::ErrorKind;
-pub use driver::{Extractor, Inputs, Processor, Writer};
+pub use driver::{Check, Discovery, Extractor, Inputs, Processor, Writer};
 #[doc(hidden)]
-pub use driver::{extract, load, transform};
+pub use driver::{check, discover, extract, load, transform};
 pub use error::{Error, Result};
 pub use rows::{Cell, FromCell, Row, RowWriter, Type};
 pub use tables::{Input, Output, Reader, TableWriter};

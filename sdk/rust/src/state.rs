@@ -1,0 +1,26 @@
+//! What a step remembers from one run to the next; kept only once all that depends on it has succeeded.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::bindings::osiris::driver::state as raw;
+use crate::{Error, Result};
+
+/// What the last run kept; `None` in the first.
+///
+/// # Errors
+/// `data`, when it is not of this type: another version of the driver may have kept it.
+pub fn get<S: DeserializeOwned>() -> Result<Option<S>> {
+    let Some(json) = raw::get() else { return Ok(None) };
+    serde_json::from_str(&json).map(Some).map_err(|error| {
+        Error::data(format!("cannot read the state that the last run kept: {error}; see `osiris state reset`"))
+    })
+}
+
+/// Keeps `state` for the next run; the last call counts.
+///
+/// # Errors
+/// `data`, when it is larger than 1 MiB or no JSON.
+pub fn set<S: Serialize>(state: &S) -> Result<()> {
+    Ok(raw::set(&serde_json::to_string(state)?)?)
+}

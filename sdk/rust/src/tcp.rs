@@ -1,0 +1,117 @@
+//! Streams to the hosts that the step was granted.
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use crate::bindings::osiris::driver::tcp as raw;
+use crate::{Error, ErrorKind, Result};
+
+pub use raw::{TlsOptions, Verify};
+
+/// What one read asks the host for, in bytes.
+const CHUNK: u32 = 256 << 10;
+
+/// An open stream, with a buffer for what was received. Writes go out at once.
+#[derive(Debug)]
+pub struct Connection {
+    raw: raw::Connection,
+    received: Vec<u8>,
+    taken: usize,
+}
+
+/// Connects to `host:port`, as the step's grant names them.
+///
+/// # Errors
+/// `denied` where they were not granted, `transient` where nobody answers, `other("timeout")`.
+pub fn connect(host: &str, port: u16, timeout: Duration) -> Result<Connection> {
+    let raw = raw::connect(host, port, milliseconds(timeout))?;
+    Ok(Connection { raw, received: Vec::new(), taken: 0 })
+}
+
+impl Connection {
+    /// How long a read or a write may wait.
+    pub fn set_timeout(&self, timeout: Duration) {
+        self.raw.set_timeout(milliseconds(timeout));
+    }
+
+    /// The bytes received and not yet taken, waiting for some where there are none; empty at the end.
+    ///
+    /// # Errors
+    /// `transient` where the connection broke, `other("timeout")`.
+    pub fn fill(&mut self) -> Result<&[u8]> {
+        if self.taken == self.received.len() {
+            self.received = self.raw.read(CHUNK)?;
+            self.taken = 0;
+        }
+        Ok(&self.received[self.taken..])
+    }
+
+    /// Takes `count` of the bytes that [`fill`](Self::fill) showed.
+    pub fn consume(&mut self, count: usize) {
+        self.taken = (self.taken + count).min(self.received.len());
+    }
+
+    /// Fills `bytes` to its end.
+    ///
+    /// # Errors
+    /// As [`fill`](Self::fill), and `transient` where the stream ends first.
+    pub fn read_whole(&mut self, mut bytes: &mut [u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let there = self.fill()?;
+            if there.is_empty() {
+                return Err(Error::new(ErrorKind::Transient, "the other side closed the connection"));
+            }
+            let count = there.len().min(bytes.len());
+            bytes[..count].copy_from_slice(&there[..count]);
+            bytes = &mut bytes[count..];
+            self.consume(count);
+        }
+        Ok(())
+    }
+
+    /// Sends all of `bytes`.
+    ///
+    /// # Errors
+    /// `transient` where the connection broke, `other("timeout")`.
+    pub fn send(&self, bytes: &[u8]) -> Result<()> {
+        Ok(self.raw.write(bytes)?)
+    }
+
+    /// Encrypts the stream from here on.
+    ///
+    /// # Errors
+    /// `auth` where the other side cannot prove who it is, `transient` where it speaks no TLS.
+    pub fn start_tls(&self, options: &TlsOptions) -> Result<()> {
+        Ok(self.raw.start_tls(options)?)
+    }
+
+    /// The digest of the other side's certificate, by which SCRAM binds a login to its channel.
+    pub fn server_end_point(&self) -> Option<Vec<u8>> {
+        self.raw.server_end_point()
+    }
+}
+
+impl Read for Connection {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let there = self.fill().map_err(io::Error::other)?;
+        let count = there.len().min(bytes.len());
+        bytes[..count].copy_from_slice(&there[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl Write for Connection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.send(bytes).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn milliseconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
