@@ -31,6 +31,16 @@ pub fn check(spec: &Spec, step: &str, config: &Map<String, Value>) -> Result<Map
     }
 }
 
+/// The config with the schema's defaults, unchecked: for calls that need the connection alone.
+pub fn fill(spec: &Spec, config: Map<String, Value>) -> Map<String, Value> {
+    let mut value = Value::Object(config);
+    fill_defaults(&spec.config_schema, &mut value);
+    match value {
+        Value::Object(filled) => filled,
+        _ => Map::new(),
+    }
+}
+
 struct Wrong {
     message: String,
     hint: Option<String>,

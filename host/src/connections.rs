@@ -8,10 +8,14 @@ use serde_json::{Map, Value};
 use crate::endpoint::{Endpoint, HttpScope};
 use crate::error::{Report, listed, nearest};
 use crate::params::{Environment, Params, substitute_text};
+use crate::policy::ConnectionHosts;
 use crate::yaml;
 
 /// The file's name, looked for in the pipeline's base folder.
 pub const FILE: &str = "osiris_connections.yaml";
+
+/// The field of a connection by which the operator lets its hosts lie in a private network.
+const PRIVATE: &str = "private_network";
 
 /// Families of connections, each with its aliases.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -60,10 +64,31 @@ impl Connections {
 
     /// The hosts that any connection names, in its field `host` or in an address such as `url`.
     /// Those that stand on an environment variable which is not set are left out.
-    pub fn hosts(&self, environment: &Environment) -> BTreeSet<String> {
+    pub fn hosts(&self, environment: &Environment) -> ConnectionHosts {
         let all = self.connections.iter().flat_map(|(family, aliases)| aliases.iter().map(move |one| (family, one)));
-        let resolved = all.filter_map(|(family, (alias, fields))| self.fields(family, alias, fields, environment).ok());
-        resolved.flatten().filter_map(|(key, value)| host(&key, value.as_str()?)).collect()
+        let resolved = all.filter_map(|(family, (alias, fields))| {
+            let private = fields.get(PRIVATE) == Some(&Value::Bool(true));
+            Some((private, self.fields(family, alias, fields, environment).ok()?))
+        });
+        let mut hosts = ConnectionHosts::default();
+        for (private, fields) in resolved {
+            let named: BTreeSet<String> =
+                fields.iter().filter_map(|(key, value)| host(key, value.as_str()?)).collect();
+            if private {
+                hosts.private.extend(named.iter().cloned());
+            }
+            hosts.all.extend(named);
+        }
+        hosts
+    }
+
+    /// Every connection as `family.alias`, and whether it is its family's default.
+    pub fn list(&self) -> Vec<(String, bool)> {
+        let all = self.connections.iter().flat_map(|(family, aliases)| {
+            let default = default_alias(family, aliases).unwrap_or_default();
+            aliases.keys().map(move |alias| (format!("{family}.{alias}"), *alias == default))
+        });
+        all.collect()
     }
 
     fn fields(
@@ -74,7 +99,7 @@ impl Connections {
         environment: &Environment,
     ) -> Result<Map<String, Value>, Report> {
         let mut resolved = Map::new();
-        for (key, value) in fields.iter().filter(|(key, _)| *key != "default") {
+        for (key, value) in fields.iter().filter(|(key, _)| *key != "default" && *key != PRIVATE) {
             let value = match value {
                 Value::String(text) => {
                     let place = format!("connection `@{family}.{alias}`, field `{key}`,");
@@ -141,7 +166,12 @@ mod tests {
     fn the_hosts_of_all_connections_are_known() {
         let text = "connections: {pg: {a: {host: Db.example.com}, b: {host: \"${UNSET}\"}}, http: {c: {url: 'https://api.example.com/v1', note: 'a b'}}}";
         let hosts = parse(text, "c.yaml").unwrap().hosts(&Environment::new());
-        assert_eq!(hosts.into_iter().collect::<Vec<_>>(), ["api.example.com", "db.example.com"]);
+        assert_eq!(hosts.all.into_iter().collect::<Vec<_>>(), ["api.example.com", "db.example.com"]);
+        assert!(hosts.private.is_empty());
+        let text = "connections: {pg: {a: {host: inside, private_network: true}, b: {host: outside, private_network: false}}}";
+        let connections = parse(text, "c.yaml").unwrap();
+        assert_eq!(connections.hosts(&Environment::new()).private.into_iter().collect::<Vec<_>>(), ["inside"]);
+        assert!(!connections.resolve("@pg.a", &Environment::new()).unwrap().contains_key(PRIVATE));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Driver {
     pub sha256: String,
     /// The interfaces that the component imports, such as `osiris:driver/sql@0.1.0`.
     pub imports: Vec<String>,
+    /// What it offers besides its work: `discover`, `check`.
+    pub offers: Vec<String>,
 }
 
 impl Driver {
@@ -137,7 +139,9 @@ pub fn read(path: &Path) -> anyhow::Result<Driver> {
         return Err(no_driver(path, &message).hint("build it for the world of its kind; see wit/driver.wit").into());
     }
     let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Driver { spec, path: path.to_owned(), sha256, imports: surface.imports })
+    let mut offers = surface.exports;
+    offers.retain(|export| matches!(export.as_str(), "discover" | "check"));
+    Ok(Driver { spec, path: path.to_owned(), sha256, imports: surface.imports, offers })
 }
 
 fn no_driver(path: &Path, why: &str) -> Report {

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A host by name or IP literal, in lower case, and a port.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Endpoint {
     pub host: String,
     pub port: u16,
@@ -45,7 +45,7 @@ fn host_name(text: &str) -> Option<String> {
 }
 
 /// Methods and an address below which HTTP may be spoken: `GET,POST https://host:port/path`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpScope {
     pub methods: Vec<String>,
     pub tls: bool,
@@ -90,6 +90,16 @@ impl HttpScope {
             && other.methods.iter().all(|method| self.methods.contains(method))
             && is_below(&self.path, &other.path)
     }
+
+    /// Whether one request may be made. `path` is as the request spells it, without its query: one
+    /// that a server could take for another (dot segments, encoded slashes) is not.
+    pub fn allows(&self, method: &str, tls: bool, endpoint: &Endpoint, path: &str) -> bool {
+        self.tls == tls
+            && self.endpoint == *endpoint
+            && self.methods.iter().any(|allowed| allowed == method)
+            && is_plain(path)
+            && is_below(&self.path, path)
+    }
 }
 
 impl fmt::Display for HttpScope {
@@ -97,6 +107,14 @@ impl fmt::Display for HttpScope {
         let scheme = if self.tls { "https" } else { "http" };
         write!(f, "{} {scheme}://{}{}", self.methods.join(","), self.endpoint, self.path)
     }
+}
+
+/// Whether no server reads the path as another one: no `.` or `..`, and no slash in disguise.
+fn is_plain(path: &str) -> bool {
+    let decoded = path.to_lowercase().replace("%2e", ".");
+    !decoded.contains(['\\', '\0'])
+        && !["%2f", "%5c", "%00", "%25"].iter().any(|hidden| decoded.contains(hidden))
+        && !decoded.split('/').any(|part| matches!(part.split(';').next(), Some("." | "..")))
 }
 
 /// Whether `path` is `prefix` or lies below it: `/v1` covers `/v1` and `/v1/x`, not `/v10`.
@@ -142,6 +160,24 @@ mod tests {
             ("GET https://api.example.com.evil.com/v1", false),
         ] {
             assert_eq!(scope.covers(&HttpScope::parse(text).unwrap()), covered, "{text}");
+        }
+        let endpoint = Endpoint::parse("api.example.com:443").unwrap();
+        for (method, tls, path, allowed) in [
+            ("GET", true, "/v1", true),
+            ("GET", true, "/v1/a%20b", true),
+            ("GET", false, "/v1", false),
+            ("PUT", true, "/v1", false),
+            ("get", true, "/v1", false),
+            ("GET", true, "/v1/../admin", false),
+            ("GET", true, "/v1/%2E%2e/admin", false),
+            ("GET", true, "/v1/..;/admin", false),
+            ("GET", true, "/v1/..%2fadmin", false),
+            ("GET", true, "/v1/%252e%252e/admin", false),
+            ("GET", true, "/v1\\..\\admin", false),
+            ("GET", true, "/v10", false),
+            ("GET", true, "", false),
+        ] {
+            assert_eq!(scope.allows(method, tls, &endpoint, path), allowed, "{method} {tls} {path}");
         }
         for text in [
             "https://x/",

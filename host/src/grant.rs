@@ -1,5 +1,6 @@
 //! Decides what one step may touch: what its driver wants, within what the operator allows. No I/O.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Serialize;
@@ -19,6 +20,13 @@ pub struct Grants {
     pub create_folders: bool,
     pub connect: Vec<Endpoint>,
     pub http: Vec<HttpScope>,
+    /// PEM texts that HTTP trusts in place of the machine's roots.
+    #[serde(skip)]
+    pub roots: Vec<String>,
+    /// The hosts among these that may lie in a private network or on this machine.
+    pub private_hosts: BTreeSet<String>,
+    /// Whether the step keeps something from one run to the next.
+    pub state: bool,
 }
 
 /// A file as the config names it, and where that is.
@@ -60,8 +68,15 @@ pub fn effective(wanted: &WantedGrants, asking: &Asking<'_>) -> Result<Grants, R
         Some(template) => expand(template, asking.config)?.iter().any(|value| value == "true"),
         None => false,
     };
-    let Policy { read, write, .. } = asking.policy;
+    let Policy { read, write, private_hosts, .. } = asking.policy;
+    let connect: Vec<Endpoint> =
+        expanded(&wanted.connect)?.iter().map(|text| connect(asking, text)).collect::<Result<_, _>>()?;
+    let http: Vec<HttpScope> = expanded(&wanted.http)?.iter().map(|text| http(asking, text)).collect::<Result<_, _>>()?;
+    let hosts = connect.iter().chain(http.iter().map(|scope| &scope.endpoint)).map(|endpoint| endpoint.host.clone());
     Ok(Grants {
+        private_hosts: hosts.filter(|host| private_hosts.contains(host)).collect(),
+        roots: expanded(&wanted.roots)?,
+        state: wanted.state,
         read: expanded(&wanted.read)?
             .into_iter()
             .map(|name| file(asking, "read", read, name))
@@ -71,8 +86,8 @@ pub fn effective(wanted: &WantedGrants, asking: &Asking<'_>) -> Result<Grants, R
             .map(|name| file(asking, "write", write, name))
             .collect::<Result<_, _>>()?,
         create_folders,
-        connect: expanded(&wanted.connect)?.iter().map(|text| connect(asking, text)).collect::<Result<_, _>>()?,
-        http: expanded(&wanted.http)?.iter().map(|text| http(asking, text)).collect::<Result<_, _>>()?,
+        connect,
+        http,
     })
 }
 
@@ -225,9 +240,15 @@ impl Grants {
         let files = |verb: &str, files: &[FileWish]| {
             files.iter().map(|file| format!("{verb} `{}`", file.place.display())).collect::<Vec<_>>()
         };
-        let connect = self.connect.iter().map(|endpoint| format!("connect to `{endpoint}`")).collect();
-        let http = self.http.iter().map(|scope| format!("call `{scope}`")).collect();
-        [files("read", &self.read), files("write", &self.write), connect, http].concat()
+        let private = |host: &str| {
+            if self.private_hosts.contains(host) { " (which may lie in a private network)" } else { "" }
+        };
+        let connect =
+            self.connect.iter().map(|endpoint| format!("connect to `{endpoint}`{}", private(&endpoint.host))).collect();
+        let http =
+            self.http.iter().map(|scope| format!("call `{scope}`{}", private(&scope.endpoint.host))).collect();
+        let state = self.state.then(|| "keep a state between runs".to_owned()).into_iter().collect();
+        [files("read", &self.read), files("write", &self.write), connect, http, state].concat()
     }
 }
 
@@ -235,12 +256,12 @@ impl Grants {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::policy::ConnectionHosts;
     use serde_json::json;
-    use std::collections::BTreeSet;
 
     fn grant(read: &str, config: Value) -> Result<Vec<PathBuf>, Report> {
         let wanted = WantedGrants { read: vec![read.to_owned()], ..WantedGrants::default() };
-        decide(&wanted, &config, &Policy::default_with(BTreeSet::new()))
+        decide(&wanted, &config, &Policy::default_with(ConnectionHosts::default()))
             .map(|grants| grants.read.into_iter().map(|file| file.place).collect())
     }
 
@@ -282,7 +303,7 @@ mod tests {
     #[test]
     fn a_policy_narrows_files_and_opens_folders_outside_for_reading() {
         let policy =
-            crate::policy::parse("read: [in, /data/shared]\nwrite: [out, /data/out]", "p", BTreeSet::new()).unwrap();
+            crate::policy::parse("read: [in, /data/shared]\nwrite: [out, /data/out]", "p", ConnectionHosts::default()).unwrap();
         let wanted = |read: &str, write: &str| WantedGrants {
             read: vec![read.to_owned()],
             write: vec![write.to_owned()],
@@ -316,9 +337,11 @@ mod tests {
             http: vec!["GET {config.url}".to_owned()],
             ..WantedGrants::default()
         };
-        let by_connections = Policy::default_with(BTreeSet::from(["db".to_owned(), "api".to_owned()]));
+        let all = BTreeSet::from(["db".to_owned(), "api".to_owned()]);
+        let private = BTreeSet::from(["db".to_owned()]);
+        let by_connections = Policy::default_with(ConnectionHosts { all, private });
         let by_policy =
-            crate::policy::parse("connect: ['db:1']\nhttp: ['GET https://api/v1']", "p", BTreeSet::new()).unwrap();
+            crate::policy::parse("connect: ['db:1']\nhttp: ['GET https://api/v1']", "p", ConnectionHosts::default()).unwrap();
         let table = [
             (json!({"connection": {"host": "DB", "port": 1}}), true, true),
             (json!({"connection": {"host": "db", "port": 2}}), true, false),
@@ -334,5 +357,8 @@ mod tests {
             assert_eq!(decide(&wanted, &config, &by_connections).is_ok(), connections, "{config}");
             assert_eq!(decide(&wanted, &config, &by_policy).is_ok(), policy, "{config}");
         }
+        let config = json!({"connection": {"host": "db", "port": 1}, "url": "https://api/v1"});
+        let words = decide(&wanted, &config, &by_connections).unwrap().words();
+        assert_eq!(words, ["connect to `db:1` (which may lie in a private network)", "call `GET https://api:443/v1`"]);
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::endpoint::{Endpoint, HttpScope};
 use crate::secret::Secrets;
 
 /// The three kinds of driver, after the worlds of `osiris:driver`.
@@ -37,6 +38,11 @@ pub struct Job {
     pub output: Option<PathBuf>,
     pub read_files: Vec<FileGrant>,
     pub write_files: Vec<FileGrant>,
+    pub network: Network,
+    /// What the step keeps between runs; none where its driver does not want to.
+    pub state: Option<Kept>,
+    /// Which of the driver's exports to call.
+    pub call: Call,
     pub limits: Limits,
     /// Refuse to run where the kernel cannot confine the process fully.
     pub require_confinement: bool,
@@ -57,6 +63,69 @@ impl Default for Layers {
     fn default() -> Self {
         Self { engine: true, system: true }
     }
+}
+
+/// Which export of a driver a step process calls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Call {
+    /// The one of its kind.
+    #[default]
+    Run,
+    Discover,
+    Check,
+}
+
+/// What the step may reach over the network. Its process makes no connection: it asks the host,
+/// which checks again and hands over the open stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    pub connect: Vec<Endpoint>,
+    pub http: Vec<HttpScope>,
+    /// Trusted roots as PEM, in place of the machine's own.
+    pub roots: Vec<String>,
+    /// The machine's trusted roots as the operator named them in `SSL_CERT_FILE`.
+    pub roots_file: Option<PathBuf>,
+}
+
+impl Network {
+    pub fn is_empty(&self) -> bool {
+        self.connect.is_empty() && self.http.is_empty()
+    }
+
+    /// Every host and port that may be connected to, by whatever protocol.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.connect.iter().chain(self.http.iter().map(|scope| &scope.endpoint))
+    }
+}
+
+/// What a step kept in its last run: a JSON value, or nothing yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    pub value: Option<String>,
+}
+
+/// A step process asks for a connection, with one line on its stdin's socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ask {
+    pub host: String,
+    pub port: u16,
+    pub timeout_ms: u32,
+}
+
+/// The host's answer, a line; with `Connected` comes the open stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AskAnswer {
+    Connected,
+    /// It was not granted, or leads where no connection may.
+    Denied(String),
+    /// Nobody answers there now.
+    Unreachable(String),
+    TimedOut(String),
 }
 
 /// A table of an earlier step.
@@ -95,6 +164,8 @@ pub struct Limits {
     pub output_bytes: u64,
     /// What DuckDB may spill to the step's scratch folder.
     pub spill_bytes: u64,
+    /// What may go over the step's connections, both ways together.
+    pub network_bytes: u64,
     /// What the driver may log, in bytes.
     pub log_bytes: u64,
     /// Readers that the driver may have open at once.
@@ -111,6 +182,7 @@ impl Limits {
         engine_memory_bytes: 2_000_000_000,
         output_bytes: 100_000_000_000,
         spill_bytes: 100_000_000_000,
+        network_bytes: 100_000_000_000,
         log_bytes: 16_000_000,
         readers: 64,
         threads: 1,
@@ -126,6 +198,7 @@ impl Limits {
             engine_memory_bytes: self.engine_memory_bytes.min(ceiling.engine_memory_bytes),
             output_bytes: self.output_bytes.min(ceiling.output_bytes),
             spill_bytes: self.spill_bytes.min(ceiling.spill_bytes),
+            network_bytes: self.network_bytes.min(ceiling.network_bytes),
             log_bytes: self.log_bytes.min(ceiling.log_bytes),
             readers: self.readers.min(ceiling.readers),
             threads: self.threads.min(ceiling.threads),
@@ -137,7 +210,7 @@ impl Limits {
         let size = crate::size::spell;
         format!(
             "has at most {} s, {} s of CPU time on {} threads, {} of memory for its driver and {} for DuckDB, {} of output, \
-             {} of spill, {} of logs, {} readers",
+             {} of spill, {} over the network, {} of logs, {} readers",
             self.wall_seconds,
             self.cpu_seconds,
             self.threads,
@@ -145,6 +218,7 @@ impl Limits {
             size(self.engine_memory_bytes),
             size(self.output_bytes),
             size(self.spill_bytes),
+            size(self.network_bytes),
             size(self.log_bytes),
             self.readers
         )
@@ -189,8 +263,39 @@ pub enum Message {
     Complete {
         tables: BTreeMap<String, u64>,
         rows_written: u64,
+        /// What the step wants to keep for its next run, as JSON.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<String>,
+    },
+    /// What the driver's connection leads to.
+    Discovered {
+        tables: Vec<FoundTable>,
+    },
+    /// The driver's connection works; the message says what answered.
+    Checked {
+        message: String,
     },
     Failed(Failure),
+}
+
+/// A table of another system, as `osiris discover` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FoundTable {
+    pub schema: Option<String>,
+    pub name: String,
+    pub columns: Vec<FoundColumn>,
+    pub primary_key: Vec<String>,
+    pub estimated_rows: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FoundColumn {
+    pub name: String,
+    /// The type as the system itself calls it.
+    pub source_type: String,
+    /// The DuckDB type that the driver makes of it.
+    pub duckdb_type: String,
+    pub nullable: bool,
 }
 
 /// Why a step failed.

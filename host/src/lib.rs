@@ -2,6 +2,7 @@
 //!
 //! The modules follow the way of the data; ARCHITECTURE.md has the map.
 
+pub mod address;
 pub mod cli;
 pub mod columns;
 pub mod config;

@@ -65,6 +65,8 @@ pub fn words(wanted: &WantedGrants) -> Vec<String> {
         folders,
         each("connect to", &wanted.connect),
         each("call by HTTP", &wanted.http),
+        each("trust for HTTP the roots in", &wanted.roots),
+        wanted.state.then(|| "keep a state between runs".to_owned()).into_iter().collect(),
     ]
     .concat()
 }
@@ -115,7 +117,7 @@ mod tests {
             "name: a.b\nversion: 1.0.0\nkind: processor\ncontract: 0.1.0\ntitle: t\nconfigSchema: {type: object}\n";
         let mut spec = crate::spec::parse(spec, "spec.yaml").unwrap();
         spec.grants.read = read.iter().map(|read| (*read).to_owned()).collect();
-        Driver { spec, path: "a.b.wasm".into(), sha256: sha256.to_owned(), imports: Vec::new() }
+        Driver { spec, path: "a.b.wasm".into(), sha256: sha256.to_owned(), imports: Vec::new(), offers: Vec::new() }
     }
 
     #[test]

@@ -7,7 +7,7 @@ fn spec_of(name: &str, kind: &str, rest: &str) -> Driver {
         "name: {name}\nversion: 1.0.0\nkind: {kind}\ncontract: 0.1.0\ntitle: t\nconfigSchema: {{type: object}}\n{rest}"
     );
     let spec = spec::parse(&text, "spec.yaml").unwrap();
-    Driver { spec, path: "x.wasm".into(), sha256: String::new(), imports: Vec::new() }
+    Driver { spec, path: "x.wasm".into(), sha256: String::new(), imports: Vec::new(), offers: Vec::new() }
 }
 
 fn planned(steps: &str) -> Result<Plan, Report> {
@@ -26,7 +26,7 @@ fn planned(steps: &str) -> Result<Plan, Report> {
         environment: &Environment::new(),
         drivers: &drivers,
         base: Path::new("/base"),
-        policy: &crate::policy::Policy::default_with(std::collections::BTreeSet::new()),
+        policy: &crate::policy::Policy::default_with(crate::policy::ConnectionHosts::default()),
     };
     plan(&pipeline::parse(&text, "p.yaml").unwrap(), &around)
 }

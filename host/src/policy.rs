@@ -19,6 +19,8 @@ pub struct Policy {
     /// Folders and files below the base folder that steps may write.
     pub write: Vec<PathBuf>,
     pub hosts: Hosts,
+    /// Hosts that may lie in a private network, or on this machine.
+    pub private_hosts: BTreeSet<String>,
     /// Methods and addresses that steps may call by HTTP; `None` leaves it to `hosts`.
     pub http: Option<Vec<HttpScope>>,
     pub limits: Limits,
@@ -33,14 +35,23 @@ pub enum Hosts {
     Listed(Vec<Endpoint>),
 }
 
+/// The hosts that the connections file names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConnectionHosts {
+    pub all: BTreeSet<String>,
+    /// Those whose connection says `private_network: true`.
+    pub private: BTreeSet<String>,
+}
+
 impl Policy {
     /// The policy where the operator gave none: files below the base folder, and the hosts that the
     /// connections file names.
-    pub fn default_with(connection_hosts: BTreeSet<String>) -> Self {
+    pub fn default_with(connections: ConnectionHosts) -> Self {
         Self {
             read: vec![PathBuf::from(".")],
             write: vec![PathBuf::from(".")],
-            hosts: Hosts::Connections(connection_hosts),
+            hosts: Hosts::Connections(connections.all),
+            private_hosts: connections.private,
             http: None,
             limits: CEILING,
         }
@@ -55,6 +66,7 @@ const CEILING: Limits = Limits {
     engine_memory_bytes: 1 << 50,
     output_bytes: 1 << 50,
     spill_bytes: 1 << 50,
+    network_bytes: 1 << 50,
     log_bytes: 1 << 30,
     readers: 500,
     threads: 1024,
@@ -66,6 +78,7 @@ struct File {
     read: Option<Vec<PathBuf>>,
     write: Option<Vec<PathBuf>>,
     connect: Option<Vec<String>>,
+    private_hosts: Option<BTreeSet<String>>,
     http: Option<Vec<String>>,
     #[serde(default)]
     limits: FileLimits,
@@ -80,6 +93,7 @@ struct FileLimits {
     engine_memory: Option<String>,
     output: Option<String>,
     spill: Option<String>,
+    network: Option<String>,
     log: Option<String>,
     readers: Option<u32>,
     threads: Option<u32>,
@@ -89,9 +103,9 @@ struct FileLimits {
 ///
 /// # Errors
 /// A [`Report`] with file and line, or naming the value that is wrong.
-pub fn parse(text: &str, file: &str, connection_hosts: BTreeSet<String>) -> Result<Policy, Report> {
+pub fn parse(text: &str, file: &str, connections: ConnectionHosts) -> Result<Policy, Report> {
     let written: File = yaml::parse(text, "policy", file)?;
-    let default = Policy::default_with(connection_hosts);
+    let default = Policy::default_with(connections);
     let wrong = |what: String| {
         Report::input(format!("cannot read policy `{file}`: {what}")).hint("docs/security.md shows a whole policy")
     };
@@ -111,6 +125,7 @@ pub fn parse(text: &str, file: &str, connection_hosts: BTreeSet<String>) -> Resu
         read: written.read.unwrap_or(default.read),
         write: written.write.unwrap_or(default.write),
         hosts,
+        private_hosts: written.private_hosts.unwrap_or(default.private_hosts),
         http: http.map_err(wrong)?,
         limits: Limits {
             wall_seconds: limits.wall_seconds.unwrap_or(CEILING.wall_seconds),
@@ -119,6 +134,7 @@ pub fn parse(text: &str, file: &str, connection_hosts: BTreeSet<String>) -> Resu
             engine_memory_bytes: bytes(limits.engine_memory, CEILING.engine_memory_bytes)?,
             output_bytes: bytes(limits.output, CEILING.output_bytes)?,
             spill_bytes: bytes(limits.spill, CEILING.spill_bytes)?,
+            network_bytes: bytes(limits.network, CEILING.network_bytes)?,
             log_bytes: bytes(limits.log, CEILING.log_bytes)?,
             readers: limits.readers.unwrap_or(CEILING.readers),
             threads: limits.threads.unwrap_or(CEILING.threads),
@@ -134,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_policy_overrides_what_it_names_and_nothing_else() {
-        let hosts = BTreeSet::from(["db".to_owned()]);
+        let hosts = ConnectionHosts { all: BTreeSet::from(["db".to_owned()]), ..ConnectionHosts::default() };
         assert_eq!(parse("{}", "p.yaml", hosts.clone()).unwrap(), Policy::default_with(hosts.clone()));
         let text = "read: [in, /data]\nconnect: ['db:5432']\nhttp: ['GET https://api.example.com/v1']\n\
                     limits: {guest_memory: 64MB, wall_seconds: 5}\n";
@@ -152,7 +168,7 @@ mod tests {
         for text in
             ["reed: [x]", "limits: {output: much}", "connect: [db]", "http: ['https://x']", "limits: {readers: -1}"]
         {
-            assert!(parse(text, "p.yaml", BTreeSet::new()).is_err(), "{text}");
+            assert!(parse(text, "p.yaml", ConnectionHosts::default()).is_err(), "{text}");
         }
     }
 }

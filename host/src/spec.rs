@@ -61,6 +61,12 @@ pub struct WantedGrants {
     /// Methods and addresses to call by HTTP, such as `GET,POST {config.url}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<String>,
+    /// PEM texts whose roots HTTP trusts in place of the machine's, such as `{connection.ca}`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roots: Vec<String>,
+    /// Whether the driver keeps something from one run to the next.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub state: bool,
 }
 
 /// A config that works, for the driver's documentation.

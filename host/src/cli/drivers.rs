@@ -179,6 +179,27 @@ fn abilities(driver: &Driver) -> Vec<String> {
     };
     words.extend(files("read", &grants.read));
     words.extend(files("write", &grants.write));
+    let each = |verb: &str, templates: &[String]| {
+        templates.iter().map(|template| format!("{verb} `{template}`")).collect::<Vec<_>>()
+    };
+    words.extend(each("connect to", &grants.connect));
+    words.extend(each("call by HTTP", &grants.http));
+    if grants.state {
+        words.push("keep a state between runs".to_owned());
+    }
+    words.extend(driver.offers.iter().map(|offer| match offer.as_str() {
+        "check" => "try its connection (`osiris connections doctor`)".to_owned(),
+        _ => "tell what its connection leads to (`osiris discover`)".to_owned(),
+    }));
+    for (interface, wanted, what) in [
+        ("osiris:driver/tcp@", !grants.connect.is_empty(), "connections"),
+        ("wasi:http/outgoing-handler@", !grants.http.is_empty(), "HTTP"),
+        ("osiris:driver/state@", grants.state, "a state"),
+    ] {
+        if !wanted && driver.imports.iter().any(|name| name.starts_with(interface)) {
+            words.push(format!("WARNING: it imports {what}, which its spec does not want; it will not run"));
+        }
+    }
     let strangers: Vec<&str> = driver
         .imports
         .iter()

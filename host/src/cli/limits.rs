@@ -27,6 +27,9 @@ pub struct LimitArguments {
     /// Size of a step's output, and of each file that it writes
     #[arg(long, value_name = "SIZE", default_value = "100GB", value_parser = size::parse)]
     output_size: u64,
+    /// What may go over a step's connections, both ways together
+    #[arg(long, value_name = "SIZE", default_value = "100GB", value_parser = size::parse)]
+    network_size: u64,
     /// What a step's driver may log
     #[arg(long, value_name = "SIZE", default_value = "16MB", value_parser = size::parse)]
     log_size: u64,
@@ -45,6 +48,7 @@ impl LimitArguments {
             engine_memory_bytes: self.engine_memory,
             output_bytes: self.output_size,
             spill_bytes: self.spill,
+            network_bytes: self.network_size,
             log_bytes: self.log_size,
             readers: self.readers,
             threads: u32::try_from(cpus).unwrap_or(1),

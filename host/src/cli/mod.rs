@@ -1,5 +1,6 @@
 //! The command line: one file a verb. Results go to stdout, everything else to stderr.
 
+mod connections;
 mod doctor;
 mod drivers;
 mod limits;
@@ -10,6 +11,7 @@ mod progress;
 mod query;
 mod run;
 mod sessions;
+mod state;
 
 use std::process::ExitCode;
 
@@ -49,6 +51,11 @@ enum Verb {
     Lock(lock::Arguments),
     /// Say which protections this machine gives
     Doctor(doctor::Arguments),
+    /// List connections, and try them
+    #[command(subcommand)]
+    Connections(connections::Verb),
+    /// Show what a connection leads to: tables, columns, types, keys
+    Discover(connections::Discover),
     /// List, inspect and pack drivers
     #[command(subcommand)]
     Drivers(drivers::Verb),
@@ -57,6 +64,9 @@ enum Verb {
     /// List, show and remove sessions
     #[command(subcommand)]
     Sessions(sessions::Verb),
+    /// Show what steps keep between runs, or make them forget it
+    #[command(subcommand)]
+    State(state::Verb),
     /// The step process (internal)
     #[command(hide = true)]
     Step,
@@ -83,6 +93,9 @@ pub fn main() -> ExitCode {
         Verb::Validate(arguments) => logged(|| plan::validate(&arguments)),
         Verb::Lock(arguments) => logged(|| lock::lock(&arguments)),
         Verb::Doctor(arguments) => logged(|| doctor::doctor(&arguments)),
+        Verb::Connections(verb) => logged(|| connections::connections(&verb)),
+        Verb::Discover(arguments) => logged(|| connections::discover(&arguments)),
+        Verb::State(verb) => logged(|| state::state(&verb)),
         Verb::Drivers(verb) => logged(|| drivers::drivers(&verb)),
         Verb::Query(arguments) => logged(|| query::query(&arguments)),
         Verb::Sessions(verb) => logged(|| sessions::sessions(&verb)),

@@ -1,6 +1,6 @@
 //! What `run`, `plan` and `validate` share: from a pipeline file on disk to a checked plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::job::Limits;
 use crate::params::{self, Environment};
 use crate::pipeline::{self, Pipeline};
 use crate::plan::{Plan, Surroundings, plan};
-use crate::policy::{self, Policy};
+use crate::policy::{self, ConnectionHosts, Policy};
 use crate::run::targets;
 use crate::session::Base;
 use sha2::{Digest, Sha256};
@@ -88,9 +88,7 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<Prepared> 
     let pipeline = pipeline::parse(&text, &file)?;
     let folder = arguments.pipeline.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let base = Base::open(arguments.place.base.as_deref().unwrap_or(folder))?;
-    let environment: Environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+    let environment = environment();
     let params = params::resolve(&pipeline, &arguments.params, arguments.profile.as_deref(), &environment)?;
     let connections = read_connections(&base)?;
     let policy = read_policy(arguments.policy.as_deref(), connections.hosts(&environment))?;
@@ -110,7 +108,13 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<Prepared> 
     Ok(Prepared { plan, base, sha256, limits: arguments.limits.limits().within(&policy.limits) })
 }
 
-fn read_policy(file: Option<&Path>, hosts: BTreeSet<String>) -> anyhow::Result<Policy> {
+/// The environment's variables, but for those that are no text.
+pub fn environment() -> Environment {
+    let all = std::env::vars_os();
+    all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+pub fn read_policy(file: Option<&Path>, hosts: ConnectionHosts) -> anyhow::Result<Policy> {
     let Some(file) = file else { return Ok(Policy::default_with(hosts)) };
     let shown = file.display().to_string();
     let text = fs::read_to_string(file).map_err(|error| {
@@ -119,7 +123,7 @@ fn read_policy(file: Option<&Path>, hosts: BTreeSet<String>) -> anyhow::Result<P
     Ok(policy::parse(&text, &shown, hosts)?)
 }
 
-fn read_connections(base: &Base) -> anyhow::Result<Connections> {
+pub fn read_connections(base: &Base) -> anyhow::Result<Connections> {
     match base.dir.read_to_string(connections::FILE) {
         Ok(text) => Ok(connections::parse(&text, connections::FILE)?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Connections::default()),

@@ -5,9 +5,13 @@
 
 mod context;
 mod files;
+mod http;
 mod secrets;
 mod sql;
+mod state;
 pub mod tables;
+mod tcp;
+mod tls;
 mod wasi;
 
 use std::path::PathBuf;
@@ -18,10 +22,14 @@ use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::engine::{Cause, Engine, EngineError, Query};
-use crate::job::FileGrant;
+use crate::job::{FileGrant, Job, Kept, Message, Network as NetworkGrant};
 use crate::secret::Secrets;
+use crate::step::network::Network;
 use crate::step::reporter::Reporter;
+pub use bindings::osiris::driver::catalog::{Column as CatalogColumn, Table as CatalogTable};
 pub use bindings::osiris::driver::errors::{Error, ErrorKind};
+pub use http::Http;
+pub use tls::Trust;
 pub use wasi::{Captured, context as wasi_context};
 
 /// Generated from `wit/`. The interface `tables` is linked by hand, since its columns move through
@@ -36,6 +44,7 @@ pub mod bindings {
             "osiris:driver/secrets.secret": crate::secret::Secret,
             "osiris:driver/files.source": super::files::Source,
             "osiris:driver/files.target": super::files::Target,
+            "osiris:driver/tcp.connection": super::tcp::Connection,
         },
     });
 }
@@ -65,6 +74,11 @@ pub struct State {
     pub max_readers: u32,
     pub read_files: Vec<FileGrant>,
     pub write_files: Vec<FileGrant>,
+    pub network: Arc<Network>,
+    pub network_grant: NetworkGrant,
+    pub trust: Trust,
+    pub http: Http,
+    pub kept: Kept,
     pub tally: Tally,
 }
 
@@ -85,6 +99,10 @@ pub struct Tally {
     pub tables: usize,
     /// Tables that were created but not finished.
     pub unfinished: Vec<String>,
+    /// What the step wants to keep for its next run.
+    pub state: Option<String>,
+    /// What the driver answered to another call than its kind's.
+    pub said: Option<Message>,
 }
 
 impl WasiView for State {
@@ -93,8 +111,9 @@ impl WasiView for State {
     }
 }
 
-/// Links everything a driver may import. What a step was not granted is refused call by call.
-pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
+/// Links what a driver may import: the network and a state only where the step was granted them. What
+/// else it was not granted is refused call by call.
+pub fn linker(engine: &wasmtime::Engine, job: &Job) -> wasmtime::Result<Linker<State>> {
     use bindings::osiris::driver;
     let mut linker = Linker::new(engine);
     wasi::link(&mut linker)?;
@@ -103,7 +122,29 @@ pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     driver::sql::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     driver::files::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     tables::link(&mut linker)?;
+    if !job.network.connect.is_empty() {
+        driver::tcp::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    }
+    if !job.network.http.is_empty() {
+        wasmtime_wasi_http::p2::add_only_http_to_linker_sync(&mut linker)?;
+    }
+    if job.state.is_some() {
+        driver::state::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    }
     Ok(linker)
+}
+
+/// What a component imports that its step was not granted, in words.
+pub fn ungranted<'a>(imports: impl IntoIterator<Item = &'a str>, job: &Job) -> Option<String> {
+    imports.into_iter().find_map(|import| {
+        let why = match import.split('@').next().unwrap_or_default() {
+            "osiris:driver/tcp" if job.network.connect.is_empty() => "a connection to any host",
+            "wasi:http/outgoing-handler" | "wasi:http/types" if job.network.http.is_empty() => "a call by HTTP",
+            "osiris:driver/state" if job.state.is_none() => "to keep a state between runs",
+            _ => return None,
+        };
+        Some(format!("it imports `{import}`, but the step was not granted {why}"))
+    })
 }
 
 impl State {

@@ -1,6 +1,8 @@
 //! Runs a plan: each step in a process of its own as soon as what it needs is there.
 
+mod broker;
 pub mod look;
+pub mod probe;
 pub mod process;
 mod record;
 pub mod targets;
@@ -14,10 +16,12 @@ use anyhow::Context;
 use serde_json::json;
 
 use crate::error::Report;
-use crate::job::{Blame, Failure, Job, JobInput, Kind, Layers, Limits, Message};
+use crate::grant::Grants;
+use crate::job::{Blame, Call, Failure, Job, JobInput, Kept, Kind, Layers, Limits, Message, Network};
 use crate::plan::{Plan, PlannedStep};
 use crate::runtime;
-use crate::session::{Base, ErrorRecord, Manifest, Session, Status};
+use crate::session::{Base, ErrorRecord, Manifest, Session, Status, state};
+use broker::Reachable;
 use process::{Heard, StepProcess, ending};
 use targets::Target;
 
@@ -106,8 +110,10 @@ pub fn run(
         started: 0,
         say,
         interrupted: false,
+        states: BTreeMap::new(),
     };
     schedule.run_to_end(&heard)?;
+    schedule.keep_states()?;
     let interrupted = schedule.interrupted;
     record::close(&mut manifest, begun.elapsed(), interrupted);
     session.write_manifest(&manifest)?;
@@ -132,6 +138,8 @@ struct Schedule<'a> {
     started: u64,
     say: Sender<Heard>,
     interrupted: bool,
+    /// What steps that succeeded want to keep, by their place in the plan.
+    states: BTreeMap<usize, String>,
 }
 
 struct Running {
@@ -147,6 +155,32 @@ struct Running {
 struct Done {
     tables: BTreeMap<String, u64>,
     rows_written: u64,
+    state: Option<String>,
+}
+
+/// What a step may reach by its grants, as its process is told.
+pub fn network(grants: &Grants) -> Network {
+    Network {
+        connect: grants.connect.clone(),
+        http: grants.http.clone(),
+        roots: grants.roots.clone(),
+        roots_file: std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(PathBuf::from),
+    }
+}
+
+/// What a step may reach by its grants, as its broker checks.
+pub fn reachable(grants: &Grants) -> Reachable {
+    let endpoints = network(grants).endpoints().cloned().collect();
+    Reachable { endpoints, private_hosts: grants.private_hosts.clone() }
+}
+
+/// What a step kept in an earlier run; `None` where its driver keeps nothing.
+fn kept(base: &Base, plan: &Plan, step: &PlannedStep) -> anyhow::Result<Option<Kept>> {
+    if !step.grants.state {
+        return Ok(None);
+    }
+    let value = state::read(base, &plan.pipeline, step.id.as_str())?.map(|kept| kept.state.to_string());
+    Ok(Some(Kept { value }))
 }
 
 impl Schedule<'_> {
@@ -272,6 +306,9 @@ impl Schedule<'_> {
             scratch,
             read_files,
             write_files,
+            network: network(&step.grants),
+            state: kept(self.base, self.plan, step)?,
+            call: Call::Run,
             limits: self.settings.limits,
             require_confinement: self.settings.require_confinement,
             layers: self.settings.layers,
@@ -284,7 +321,7 @@ impl Schedule<'_> {
             self.warm.remove(0)
         };
         // A process that died while it waited is told when its stdout closes, below.
-        if let Err(error) = process.give(&job) {
+        if let Err(error) = process.give(&job, reachable(&step.grants)) {
             tracing::warn!(step = %step.id, %error, "a step process was gone before its job");
         }
         Ok((process, targets))
@@ -330,7 +367,10 @@ impl Schedule<'_> {
             }
             Message::Metric { name, value } => journal.metric(&name, value, Some(step)),
             Message::Progress { done, total } => self.observer.progress(step, done, total),
-            Message::Complete { tables, rows_written } => running.verdict = Some(Ok(Done { tables, rows_written })),
+            Message::Complete { tables, rows_written, state } => {
+                running.verdict = Some(Ok(Done { tables, rows_written, state }));
+            }
+            Message::Discovered { .. } | Message::Checked { .. } => {}
             Message::Failed(failure) => running.verdict = Some(Err(failure)),
         }
     }
@@ -389,7 +429,35 @@ impl Schedule<'_> {
         }
     }
 
+    /// Keeps what steps want to keep, each once all that depends on it has succeeded: what a failed
+    /// step did not deliver is read again.
+    fn keep_states(&mut self) -> anyhow::Result<()> {
+        for (place, json) in std::mem::take(&mut self.states) {
+            let step = &self.plan.steps[place];
+            if !self.delivered(place) {
+                self.session.journal.event("state_dropped", json!({"step_id": step.id, "reason": "a step that needs it did not succeed"}));
+                continue;
+            }
+            let json = self.session.journal.scrubber().scrub_text(&json);
+            state::write(self.base, &self.plan.pipeline, step, &self.session.id, &json)?;
+            self.session.journal.event("state_kept", json!({"step_id": step.id, "bytes": json.len()}));
+        }
+        Ok(())
+    }
+
+    /// Whether a step and every step that needs it, however far behind, has succeeded.
+    fn delivered(&self, place: usize) -> bool {
+        let mut behind = BTreeSet::from([&self.plan.steps[place].id]);
+        for step in &self.plan.steps {
+            if step.needs.iter().any(|need| behind.contains(need)) {
+                behind.insert(&step.id);
+            }
+        }
+        behind.into_iter().all(|id| self.status(id) == Status::Success)
+    }
+
     fn complete(&mut self, place: usize, begun: Instant, done: Done) {
+        self.states.extend(done.state.map(|state| (place, state)));
         let step = &self.plan.steps[place];
         let record = &mut self.manifest.steps[place];
         let (metric, rows) =

@@ -2,7 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -10,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::broker::{self, Reachable};
 use crate::job::{Job, Message};
 
 /// The longest line that is heard; what a driver says beyond it is dropped.
@@ -33,7 +36,8 @@ pub enum Heard {
 pub struct StepProcess {
     pub number: u64,
     child: Child,
-    stdin: Option<ChildStdin>,
+    /// The other end of its stdin: the job goes out by it, and then answers to what it asks.
+    socket: Option<UnixStream>,
     stderr: Arc<Mutex<Vec<u8>>>,
     listener: Option<JoinHandle<()>>,
 }
@@ -53,18 +57,18 @@ impl StepProcess {
     /// # Errors
     /// When the program cannot be started.
     pub fn start(number: u64, heard: &Sender<Heard>) -> anyhow::Result<Self> {
+        let (socket, stdin) = UnixStream::pair().context("cannot make a step process's stdin")?;
         let mut child = Command::new("/proc/self/exe")
             .arg0("osiris")
             .arg("step")
             .env_clear()
             .current_dir("/")
             .process_group(0)
-            .stdin(Stdio::piped())
+            .stdin(Stdio::from(OwnedFd::from(stdin)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .context("cannot start a step process")?;
-        let stdin = child.stdin.take();
         let stderr = Arc::new(Mutex::new(Vec::new()));
         let stdout = child.stdout.take().context("a step process has no stdout")?;
         let errors = child.stderr.take().context("a step process has no stderr")?;
@@ -75,18 +79,22 @@ impl StepProcess {
             let _ = keeper.join();
             let _ = heard.send(Heard::Closed(number));
         });
-        Ok(Self { number, child, stdin, stderr, listener: Some(listener) })
+        Ok(Self { number, child, socket: Some(socket), stderr, listener: Some(listener) })
     }
 
-    /// Hands the process its job and closes its stdin.
+    /// Hands the process its job, and then connections to what is reachable, where anything is.
     ///
     /// # Errors
     /// When the process is gone.
-    pub fn give(&mut self, job: &Job) -> anyhow::Result<()> {
+    pub fn give(&mut self, job: &Job, reachable: Reachable) -> anyhow::Result<()> {
         let mut line = serde_json::to_vec(job).context("cannot write the job as JSON")?;
         line.push(b'\n');
-        let mut stdin = self.stdin.take().context("the step process has its job already")?;
-        stdin.write_all(&line).context("cannot hand the step process its job")
+        let mut socket = self.socket.take().context("the step process has its job already")?;
+        socket.write_all(&line).context("cannot hand the step process its job")?;
+        if !reachable.endpoints.is_empty() {
+            broker::serve(socket, reachable);
+        }
+        Ok(())
     }
 
     /// What the process uses; `None` once it is gone.

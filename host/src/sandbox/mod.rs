@@ -24,6 +24,8 @@ pub struct Reach<'a> {
     pub write: Vec<BorrowedFd<'a>>,
     /// A folder that is the process's own.
     pub scratch: Option<&'a Path>,
+    /// Whether it may take open streams from its host and use them. It makes none itself.
+    pub network: bool,
 }
 
 /// What the kernel made of the rules.
@@ -52,7 +54,7 @@ pub fn confine(reach: &Reach<'_>) -> anyhow::Result<Confinement> {
     process::no_new_privileges()?;
     let mut missing = Vec::new();
     missing.extend(landlock::restrict(reach)?);
-    missing.extend(seccomp::restrict()?);
+    missing.extend(seccomp::restrict(reach.network)?);
     Ok(Confinement { missing })
 }
 

@@ -115,7 +115,7 @@ const OLDER: &[c_long] = &[];
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
 /// Installs the filter on every thread of the process; says what is missing where the kernel has no seccomp.
-pub fn restrict() -> anyhow::Result<Option<String>> {
+pub fn restrict(network: bool) -> anyhow::Result<Option<String>> {
     let Ok(architecture) = std::env::consts::ARCH.try_into() else {
         return Ok(Some(format!("the system-call filter knows no {}", std::env::consts::ARCH)));
     };
@@ -123,7 +123,7 @@ pub fn restrict() -> anyhow::Result<Option<String>> {
         Ok(SeccompFilter::new(rules, otherwise, matched, architecture)?.try_into()?)
     };
     let refused = SeccompAction::Errno(libc::EPERM as u32);
-    let allowed = filter(rules()?, refused, SeccompAction::Allow).context("cannot make the system-call filter")?;
+    let allowed = filter(rules(network)?, refused, SeccompAction::Allow).context("cannot make the system-call filter")?;
     // The C library falls back to clone, whose flags a filter can read, where clone3 does not exist.
     let absent = Rules::from([(libc::SYS_clone3, Vec::new())]);
     let absent = filter(absent, SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS as u32))
@@ -136,7 +136,7 @@ pub fn restrict() -> anyhow::Result<Option<String>> {
     Ok(None)
 }
 
-fn rules() -> anyhow::Result<Rules> {
+fn rules(network: bool) -> anyhow::Result<Rules> {
     let mut rules: Rules = ALLOWED.iter().chain(OLDER).map(|call| (*call, Vec::new())).collect();
     let own = u64::from(std::process::id());
     let conditional = [
@@ -159,10 +159,28 @@ fn rules() -> anyhow::Result<Rules> {
         };
         rules.insert(call, only);
     }
+    if network {
+        rules.extend(stream_rules()?);
+    }
     let prctl = [libc::PR_SET_NAME, libc::PR_SET_NO_NEW_PRIVS]
         .map(|option| SeccompRule::new(vec![Condition::new(0, Width::Dword, Op::Eq, flag(option))?]));
     rules.insert(libc::SYS_prctl, prctl.into_iter().collect::<Result<_, _>>()?);
     Ok(rules)
+}
+
+/// What it takes to use a stream that the host has opened: no call here makes a socket, connects one
+/// or names an address.
+fn stream_rules() -> anyhow::Result<Rules> {
+    let only = |argument, value| -> anyhow::Result<Vec<SeccompRule>> {
+        Ok(vec![SeccompRule::new(vec![Condition::new(argument, Width::Qword, Op::Eq, value)?])?])
+    };
+    Ok(Rules::from([
+        // Streams come by the socket that is stdin, and by no other.
+        (libc::SYS_recvmsg, only(0, 0)?),
+        (libc::SYS_recvfrom, only(4, 0)?),
+        (libc::SYS_sendto, only(4, 0)?),
+        (libc::SYS_shutdown, Vec::new()),
+    ]))
 }
 
 fn flag(bits: i32) -> u64 {

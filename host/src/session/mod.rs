@@ -7,6 +7,7 @@ mod history;
 mod journal;
 mod manifest;
 mod scrubber;
+pub mod state;
 mod sweep;
 
 use std::io::Write;

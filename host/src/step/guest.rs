@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use wasmtime::component::{Component, ComponentNamedList, Lower, Resource};
+use wasmtime::component::{Component, ComponentNamedList, ComponentType, Instance, Lift, Lower, Resource};
 use wasmtime::{Store, StoreLimitsBuilder, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::host_fault;
+use super::network::Network;
 use super::reporter::{Reporter, cut};
 use crate::contract::tables::{Input, Output};
-use crate::contract::{Captured, Error, ErrorKind, State, Tally, kind_name, linker, wasi_context};
+use crate::contract::{
+    Captured, CatalogTable, Error, ErrorKind, Http, State, Tally, Trust, kind_name, linker, ungranted, wasi_context,
+};
 use crate::engine::Engine;
-use crate::job::{Blame, Failure, Job, Kind};
+use crate::job::{Blame, Call, Failure, FoundColumn, FoundTable, Job, Kind, Message};
 
 /// What one call may move from guest to host, in bytes: a batch of 64 MiB with room to spare.
 const HOSTCALL_BYTES: usize = 160 << 20;
@@ -21,9 +24,16 @@ const HOSTCALL_BYTES: usize = 160 << 20;
 const MAX_HANDLES: usize = 10_000;
 
 /// Calls the driver, and gives what the host counted meanwhile.
-pub fn call(job: &Job, component: &Component, engine: &Arc<Engine>, reporter: &Reporter) -> Result<Tally, Failure> {
+pub fn call(
+    job: &Job,
+    component: &Component,
+    engine: &Arc<Engine>,
+    reporter: &Reporter,
+    trust: Trust,
+) -> Result<Tally, Failure> {
+    check_imports(job, component)?;
     let printed = Captured::default();
-    let state = state(job, engine, reporter, &printed).map_err(host_fault)?;
+    let state = state(job, engine, reporter, &printed, trust).map_err(host_fault)?;
     let mut store = Store::new(component.engine(), state);
     store.limiter(|state| &mut state.memory);
     store.set_epoch_deadline(1);
@@ -33,13 +43,37 @@ pub fn call(job: &Job, component: &Component, engine: &Arc<Engine>, reporter: &R
         reporter.log("info", line.to_owned(), [("stream".to_owned(), "stdout".to_owned())].into());
     }
     match outcome {
-        Ok(Ok(())) => Ok(std::mem::take(&mut store.data_mut().tally)),
+        Ok(Ok(said)) => {
+            let mut tally = std::mem::take(&mut store.data_mut().tally);
+            tally.said = said;
+            Ok(tally)
+        }
         Ok(Err(error)) => Err(returned(error)),
         Err(trap) => Err(trapped(job, &trap, reporter)),
     }
 }
 
-fn state(job: &Job, engine: &Arc<Engine>, reporter: &Reporter, printed: &Captured) -> anyhow::Result<State> {
+/// Refuses a driver that imports what its step was not granted, before it runs.
+fn check_imports(job: &Job, component: &Component) -> Result<(), Failure> {
+    let component_type = component.component_type();
+    match ungranted(component_type.imports(component.engine()).map(|(name, _)| name), job) {
+        None => Ok(()),
+        Some(why) => Err(Failure {
+            blame: Blame::Driver,
+            kind: "denied".to_owned(),
+            message: format!("driver `{}` cannot run here: {why}", job.driver),
+            hint: Some("see what the step was granted with `osiris plan`, and what the driver's spec wants with `osiris drivers inspect`".to_owned()),
+        }),
+    }
+}
+
+fn state(
+    job: &Job,
+    engine: &Arc<Engine>,
+    reporter: &Reporter,
+    printed: &Captured,
+    trust: Trust,
+) -> anyhow::Result<State> {
     let memory = usize::try_from(job.limits.guest_memory_bytes).unwrap_or(usize::MAX);
     let inputs = job
         .inputs
@@ -49,6 +83,7 @@ fn state(job: &Job, engine: &Arc<Engine>, reporter: &Reporter, printed: &Capture
         .context("cannot count the step's inputs")?;
     let mut handles = wasmtime::component::ResourceTable::new();
     handles.set_max_capacity(MAX_HANDLES);
+    let network = Arc::new(Network::new(&job.limits));
     Ok(State {
         handles,
         wasi: wasi_context(printed),
@@ -69,38 +104,84 @@ fn state(job: &Job, engine: &Arc<Engine>, reporter: &Reporter, printed: &Capture
         max_readers: job.limits.readers,
         read_files: job.read_files.clone(),
         write_files: job.write_files.clone(),
+        http: Http::new(job.network.http.clone(), Arc::clone(&network), trust.clone(), reporter.clone()),
+        network,
+        network_grant: job.network.clone(),
+        trust,
+        kept: job.state.clone().unwrap_or_default(),
         tally: Tally::default(),
     })
 }
 
-type Returned = (Result<(), Error>,);
+/// What a call gives: what the driver said where its kind's export was not the one called, or its error.
+type Answer = wasmtime::Result<Result<Option<Message>, Error>>;
 
-fn call_export(job: &Job, component: &Component, store: &mut Store<State>) -> wasmtime::Result<Result<(), Error>> {
-    let instance = linker(component.engine())?.instantiate(&mut *store, component)?;
-    match job.kind {
+fn call_export(job: &Job, component: &Component, store: &mut Store<State>) -> Answer {
+    let instance = linker(component.engine(), job)?.instantiate(&mut *store, component)?;
+    let done = match job.call {
+        Call::Run => run(job.kind, &instance, store)?,
+        Call::Discover => {
+            let found: Result<Vec<CatalogTable>, Error> = invoke(&instance, store, "discover", ())?;
+            return Ok(found.map(|tables| Some(Message::Discovered { tables: catalog(tables) })));
+        }
+        Call::Check => {
+            let said: Result<String, Error> = invoke(&instance, store, "check", ())?;
+            return Ok(said.map(|message| Some(Message::Checked { message: cut(message) })));
+        }
+    };
+    Ok(done.map(|()| None))
+}
+
+/// Tables that a driver may tell of; what lies beyond is left out.
+const MAX_FOUND: usize = 10_000;
+
+fn catalog(tables: Vec<CatalogTable>) -> Vec<FoundTable> {
+    let column = |column: crate::contract::CatalogColumn| FoundColumn {
+        name: cut(column.name),
+        source_type: cut(column.source_type),
+        duckdb_type: cut(column.duckdb_type),
+        nullable: column.nullable,
+    };
+    let mut found: Vec<FoundTable> = tables
+        .into_iter()
+        .take(MAX_FOUND)
+        .map(|table| FoundTable {
+            schema: table.schema.map(cut),
+            name: cut(table.name),
+            columns: table.columns.into_iter().map(column).collect(),
+            primary_key: table.primary_key.into_iter().map(cut).collect(),
+            estimated_rows: table.estimated_rows,
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+fn run(kind: Kind, instance: &Instance, store: &mut Store<State>) -> wasmtime::Result<Result<(), Error>> {
+    match kind {
         Kind::Extractor => {
             let output: Resource<Output> = store.data_mut().output_handle()?;
-            invoke(&instance, store, "extract", (output,))
+            invoke(instance, store, "extract", (output,))
         }
         Kind::Processor => {
             let inputs: Vec<Resource<Input>> = store.data_mut().input_handles()?;
             let output = store.data_mut().output_handle()?;
-            invoke(&instance, store, "transform", (inputs, output))
+            invoke(instance, store, "transform", (inputs, output))
         }
         Kind::Writer => {
             let inputs = store.data_mut().input_handles()?;
-            invoke(&instance, store, "load", (inputs,))
+            invoke(instance, store, "load", (inputs,))
         }
     }
 }
 
-fn invoke<P: ComponentNamedList + Lower>(
-    instance: &wasmtime::component::Instance,
+fn invoke<P: ComponentNamedList + Lower, R: Lift + ComponentType + 'static>(
+    instance: &Instance,
     store: &mut Store<State>,
     export: &str,
     arguments: P,
-) -> wasmtime::Result<Result<(), Error>> {
-    let function = instance.get_typed_func::<P, Returned>(&mut *store, export)?;
+) -> wasmtime::Result<Result<R, Error>> {
+    let function = instance.get_typed_func::<P, (Result<R, Error>,)>(&mut *store, export)?;
     Ok(function.call(&mut *store, arguments)?.0)
 }
 

@@ -7,6 +7,7 @@
 mod guest;
 mod held;
 pub mod look;
+pub mod network;
 pub mod reporter;
 mod watch;
 
@@ -19,7 +20,7 @@ use anyhow::Context;
 use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
-use crate::contract::Tally;
+use crate::contract::{Tally, Trust};
 use crate::engine::{Engine, Furnishing, Warm};
 use crate::job::{Blame, Failure, Job, Message};
 use crate::runtime;
@@ -38,7 +39,9 @@ pub fn main() -> ExitCode {
 
 /// Runs a step whose driver is called by `call`: the way in for tests that put native code in the
 /// driver's place, to see what the operating system's layer alone stops.
-pub fn main_with(call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter) -> Result<Tally, Failure>) -> ExitCode {
+pub fn main_with(
+    call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter, Trust) -> Result<Tally, Failure>,
+) -> ExitCode {
     let reporter = Reporter::to_stdout();
     match attempt(&reporter, call) {
         Ok(complete) => {
@@ -58,7 +61,7 @@ fn host_fault(error: anyhow::Error) -> Failure {
 
 fn attempt(
     reporter: &Reporter,
-    call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter) -> Result<Tally, Failure>,
+    call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter, Trust) -> Result<Tally, Failure>,
 ) -> Result<Message, Failure> {
     sandbox::shed().map_err(host_fault)?;
     let warm = Warm::open().context("cannot open DuckDB").map_err(host_fault)?;
@@ -68,6 +71,13 @@ fn attempt(
     reporter.limit(job.limits.log_bytes);
     let component = runtime::load(&runtime, &job.compiled).map_err(host_fault)?;
     let names = shown_names(&job);
+    // The machine's roots lie in files that the process cannot open once it is confined.
+    let trust = Trust::load(&job.network).map_err(|error| Failure {
+        blame: Blame::User,
+        kind: "config".to_owned(),
+        message: format!("cannot set up TLS for the step: {error:#}"),
+        hint: Some("write the certificates in PEM form, from BEGIN to END".to_owned()),
+    })?;
     let held = Held::of(&mut job).map_err(host_fault)?;
     sandbox::limit(&job.limits).map_err(host_fault)?;
     if job.layers.system {
@@ -75,8 +85,8 @@ fn attempt(
     }
     let engine = Arc::new(furnish(warm, &job, &held)?);
     let watch = Watch::start(&job, &runtime, engine.interrupter(), reporter.clone());
-    let outcome = call(&job, &component, &engine, reporter);
-    let outcome = outcome.and_then(|tally| finish(&job, &engine, &tally));
+    let outcome = call(&job, &component, &engine, reporter, trust);
+    let outcome = outcome.and_then(|tally| finish(&job, &engine, tally));
     outcome.map_err(|failure| match watch.overrun() {
         Some(overrun) => overrun.failure(&job),
         None => renamed(failure, &names, &job),
@@ -100,7 +110,12 @@ fn renamed(mut failure: Failure, names: &[(String, String)], job: &Job) -> Failu
 }
 
 fn confine(job: &Job, held: &Held, reporter: &Reporter) -> Result<(), Failure> {
-    let reach = Reach { read: [held.inputs(), held.read()].concat(), write: held.write(), scratch: Some(&job.scratch) };
+    let reach = Reach {
+        read: [held.inputs(), held.read()].concat(),
+        write: held.write(),
+        scratch: Some(&job.scratch),
+        network: !job.network.is_empty(),
+    };
     let confinement = sandbox::confine(&reach).context("cannot confine the step process").map_err(host_fault)?;
     if confinement.is_whole() {
         return Ok(());
@@ -137,7 +152,8 @@ fn furnish(warm: Warm, job: &Job, held: &Held) -> Result<Engine, Failure> {
     };
     // Inputs are open by now: from here on their files cannot be opened again.
     let narrowed = || {
-        let reach = Reach { read: held.read(), write: held.write(), scratch: Some(&job.scratch) };
+        let reach =
+            Reach { read: held.read(), write: held.write(), scratch: Some(&job.scratch), network: !job.network.is_empty() };
         if job.layers.system { sandbox::narrow(&reach) } else { Ok(()) }
     };
     warm.furnish(&furnishing, narrowed).map_err(|error| {
@@ -155,7 +171,10 @@ fn furnish(warm: Warm, job: &Job, held: &Held) -> Result<Engine, Failure> {
 }
 
 /// Closes the output and says what the step made.
-fn finish(job: &Job, engine: &Engine, tally: &Tally) -> Result<Message, Failure> {
+fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> {
+    if let Some(said) = tally.said {
+        return Ok(said);
+    }
     let driver_fault =
         |message: String| Failure { blame: Blame::Driver, kind: "contract".to_owned(), message, hint: None };
     if let Some(name) = tally.unfinished.first() {
@@ -174,7 +193,7 @@ fn finish(job: &Job, engine: &Engine, tally: &Tally) -> Result<Message, Failure>
         }
     }
     let rows_written = if tally.rows_copied > 0 { tally.rows_copied } else { tally.rows_out };
-    Ok(Message::Complete { tables, rows_written })
+    Ok(Message::Complete { tables, rows_written, state: tally.state })
 }
 
 /// Makes a file last; gives its size in bytes.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use osiris::grant::{Asking, effective};
 use osiris::job::{Job, Message};
-use osiris::policy::Policy;
+use osiris::policy::{ConnectionHosts, Policy};
 use osiris::spec::WantedGrants;
 use osiris::{connections, lock};
 use serde_json::json;
@@ -34,7 +34,7 @@ pub fn spec(data: &[u8]) {
 
 pub fn policy(data: &[u8]) {
     if let Some(text) = text(data) {
-        let _ = osiris::policy::parse(text, "policy.yaml", BTreeSet::new());
+        let _ = osiris::policy::parse(text, "policy.yaml", ConnectionHosts::default());
         if let Ok(parsed) = lock::parse(text, "osiris.lock") {
             assert_eq!(lock::parse(&parsed.text(), "osiris.lock").ok(), Some(parsed), "a lock reads what it wrote");
         }
@@ -65,7 +65,7 @@ pub fn grant(data: &[u8]) {
     };
     let config = json!({"path": path, "paths": [path, {"deep": path}], "connection": {"host": path}});
     let Some(config) = config.as_object() else { return };
-    let policy = Policy::default_with(BTreeSet::from(["allowed".to_owned()]));
+    let policy = Policy::default_with(ConnectionHosts { all: BTreeSet::from(["allowed".to_owned()]), ..ConnectionHosts::default() });
     let asking = Asking { step: "step", config, base: Path::new("/base"), policy: &policy };
     for wanted in [
         WantedGrants { connect: Vec::new(), http: Vec::new(), ..wanted.clone() },

@@ -9,7 +9,7 @@ mod calls;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use osiris::contract::Tally;
+use osiris::contract::{Tally, Trust};
 use osiris::engine::Engine;
 use osiris::job::{Blame, Failure, Job, Kind};
 use osiris::step::reporter::Reporter;
@@ -26,6 +26,7 @@ fn hole(
     _component: &osiris::runtime::Component,
     engine: &Arc<Engine>,
     reporter: &Reporter,
+    _trust: Trust,
 ) -> Result<Tally, Failure> {
     let call = job.config.get("sql").and_then(|call| call.as_str()).unwrap_or_default();
     if job.driver.starts_with("duckdb.processor@") {

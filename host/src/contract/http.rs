@@ -1,0 +1,315 @@
+//! `wasi:http` behind the grant: each request is checked, goes over a stream that the host opened, and is bounded.
+//!
+//! A redirect is a new request of the guest's own, so it is checked as any other.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, Uri, header};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use hyper::client::conn::http1;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use wasmtime_wasi::runtime;
+use wasmtime_wasi_http::io::TokioIo;
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+};
+
+use super::{State, tls};
+use crate::endpoint::{Endpoint, HttpScope};
+use crate::error::listed;
+use crate::job::AskAnswer;
+use crate::step::network::{Meter, Network};
+use crate::step::reporter::Reporter;
+
+/// The longest wait for a connection, a first byte, or a next one; a guest may ask for less.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What a response's head may hold, in bytes.
+const MAX_HEAD: usize = 256 << 10;
+
+/// A step's HTTP: what it may call, and how.
+pub struct Http {
+    context: WasiHttpCtx,
+    gate: Gate,
+}
+
+struct Gate {
+    scopes: Vec<HttpScope>,
+    network: Arc<Network>,
+    trust: tls::Trust,
+    reporter: Reporter,
+}
+
+impl Http {
+    pub fn new(scopes: Vec<HttpScope>, network: Arc<Network>, trust: tls::Trust, reporter: Reporter) -> Self {
+        Self { context: WasiHttpCtx::new(), gate: Gate { scopes, network, trust, reporter } }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.http.gate, table: &mut self.handles, ctx: &mut self.http.context }
+    }
+}
+
+type Answered = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+
+impl WasiHttpHooks for Gate {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _sent: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Result<Answered, Error>> + Send> {
+        match self.admit(&request) {
+            Ok((endpoint, encrypted)) => {
+                let tls = encrypted.then(|| TlsConnector::from(self.trust.http()));
+                Box::new(send(request, Waits::new(options, &self.network), endpoint, tls, Arc::clone(&self.network)))
+            }
+            Err(error) => Box::new(async { Err(error) }),
+        }
+    }
+
+    fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {
+        let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+        if error.is_incomplete_message() || source.is_some_and(|source| source.kind() == io::ErrorKind::UnexpectedEof) {
+            return ErrorCode::HttpResponseIncomplete;
+        }
+        if error.is_timeout() {
+            return ErrorCode::HttpResponseTimeout;
+        }
+        match source {
+            Some(source) if source.kind() == io::ErrorKind::QuotaExceeded => ErrorCode::HttpResponseBodySize(None),
+            Some(_) => ErrorCode::ConnectionTerminated,
+            None => ErrorCode::HttpProtocolError,
+        }
+    }
+
+    fn p2_error_from_tls(&mut self, error: &io::Error) -> ErrorCode {
+        self.reporter.log("warn", format!("cannot agree on TLS: {error}"), [].into());
+        match tls::tls_error(error) {
+            Some(error) if tls::is_certificate_error(error) => ErrorCode::TlsCertificateError,
+            _ => ErrorCode::TlsProtocolError,
+        }
+    }
+
+    fn p2_error_from_connect(&mut self, error: &io::Error) -> ErrorCode {
+        self.reporter.log("warn", error.to_string(), [].into());
+        ErrorCode::ConnectionRefused
+    }
+}
+
+impl Gate {
+    /// The place that a request goes to, and whether encrypted, if it was granted.
+    fn admit(&self, request: &Request<WasiBody>) -> Result<(Endpoint, bool), Error> {
+        let uri = request.uri();
+        let encrypted = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(Error::HttpRequestUriInvalid),
+        };
+        let endpoint = endpoint(uri, encrypted).ok_or(Error::HttpRequestUriInvalid)?;
+        let method = request.method().as_str();
+        if self.scopes.iter().any(|scope| scope.allows(method, encrypted, &endpoint, uri.path())) {
+            return Ok((endpoint, encrypted));
+        }
+        let known: Vec<String> = self.scopes.iter().map(ToString::to_string).collect();
+        let known = listed(known.iter().map(String::as_str));
+        let scheme = if encrypted { "https" } else { "http" };
+        // Without the query, which may hold what is nobody's business.
+        let asked = format!("{method} {scheme}://{endpoint}{}", uri.path());
+        let message = format!("the step may not call `{asked}`; it was granted: {known}");
+        self.reporter.log("warn", message, [].into());
+        Err(Error::HttpRequestDenied)
+    }
+}
+
+fn endpoint(uri: &Uri, encrypted: bool) -> Option<Endpoint> {
+    let authority = uri.authority()?;
+    // Who asks belongs into a header; in an address it hides where the request goes.
+    if authority.as_str().contains('@') {
+        return None;
+    }
+    let port = match authority.port() {
+        Some(port) => port.as_u16(),
+        None if authority.as_str().ends_with(':') => return None,
+        None if encrypted => 443,
+        None => 80,
+    };
+    Endpoint::parse(&format!("{}:{port}", authority.host())).ok()
+}
+
+/// How long each part of a request may wait.
+#[derive(Debug, Clone, Copy)]
+struct Waits {
+    connect: Duration,
+    first_byte: Duration,
+    between_bytes: Duration,
+}
+
+impl Waits {
+    fn new(options: Option<RequestOptions>, network: &Network) -> Self {
+        let most = PATIENCE.min(network.left()).max(Duration::from_millis(1));
+        let wait = |asked: Option<Duration>| asked.unwrap_or(most).clamp(Duration::from_millis(1), most);
+        Self {
+            connect: wait(options.and_then(|options| options.connect_timeout)),
+            first_byte: wait(options.and_then(|options| options.first_byte_timeout)),
+            between_bytes: wait(options.and_then(|options| options.between_bytes_timeout)),
+        }
+    }
+}
+
+async fn send(
+    mut request: Request<WasiBody>,
+    waits: Waits,
+    endpoint: Endpoint,
+    tls: Option<TlsConnector>,
+    network: Arc<Network>,
+) -> Result<Answered, Error> {
+    let connected = tokio::time::timeout(waits.connect, connect(endpoint, tls, network, waits.connect));
+    let stream = connected.await.map_err(|_| Error::ConnectionTimeout)??;
+    let handshake = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(Error::Hyper)?;
+    // The connection is driven from here on; it ends with the last handle to it.
+    let worker = runtime::spawn(connection);
+    *request.uri_mut() = origin_form(request.uri())?;
+    request.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    let answered = tokio::time::timeout(waits.first_byte, sender.send_request(request));
+    let response = answered.await.map_err(|_| Error::ConnectionReadTimeout)?.map_err(Error::Hyper)?;
+    let response = response.map(|body| Bounded::new(body, waits.between_bytes).boxed_unsync());
+    Ok((response, Box::new(async move { worker.await.map_err(Error::Hyper) })))
+}
+
+/// Path and query alone, as a server expects them.
+fn origin_form(uri: &Uri) -> Result<Uri, Error> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    Uri::builder().path_and_query(path).build().map_err(|_| Error::HttpRequestUriInvalid)
+}
+
+async fn connect(
+    endpoint: Endpoint,
+    tls: Option<TlsConnector>,
+    network: Arc<Network>,
+    timeout: Duration,
+) -> Result<Box<dyn Stream>, Error> {
+    let host = endpoint.host.clone();
+    let meter = network.meter();
+    let socket = tokio::task::spawn_blocking(move || network.connect(&endpoint, timeout));
+    let socket = socket.await.map_err(|error| Error::InternalError(Some(error.to_string())))?.map_err(refusal)?;
+    let socket = Metered { socket: TcpStream::from_std(socket).map_err(Error::Connect)?, meter };
+    let Some(tls) = tls else { return Ok(Box::new(socket)) };
+    let server = ServerName::try_from(host).map_err(|_| Error::HttpRequestUriInvalid)?;
+    Ok(Box::new(tls.connect(server, socket).await.map_err(Error::Tls)?))
+}
+
+fn refusal(answer: AskAnswer) -> Error {
+    match answer {
+        AskAnswer::Denied(why) => Error::Connect(io::Error::new(io::ErrorKind::PermissionDenied, why)),
+        AskAnswer::TimedOut(_) => Error::ConnectionTimeout,
+        AskAnswer::Unreachable(why) => Error::Connect(io::Error::new(io::ErrorKind::ConnectionRefused, why)),
+        AskAnswer::Connected => Error::InternalError(None),
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// A stream whose bytes are counted.
+struct Metered {
+    socket: TcpStream,
+    meter: Arc<Meter>,
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(context, buffer))?;
+        Poll::Ready(self.meter.count(buffer.filled().len() - before))
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let count = ready!(Pin::new(&mut self.socket).poll_write(context, bytes))?;
+        Poll::Ready(self.meter.count(count).map(|()| count))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+/// A response's body that does not wait for ever between two parts.
+struct Bounded {
+    body: hyper::body::Incoming,
+    wait: Duration,
+    timer: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl Bounded {
+    fn new(body: hyper::body::Incoming, wait: Duration) -> Self {
+        Self { body, wait, timer: Box::pin(tokio::time::sleep(wait)) }
+    }
+}
+
+impl Body for Bounded {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(part) => {
+                let next = tokio::time::Instant::now() + self.wait;
+                self.timer.as_mut().reset(next);
+                Poll::Ready(part.map(|part| part.map_err(Error::Hyper)))
+            }
+            Poll::Pending => {
+                ready!(self.timer.as_mut().poll(context));
+                Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_address_says_plainly_where_it_leads() {
+        let table = [
+            ("https://api.example.com/x", true, Some("api.example.com:443")),
+            ("http://api.example.com/x", false, Some("api.example.com:80")),
+            ("http://API.example.com.:8080/x", false, Some("api.example.com:8080")),
+            ("http://[::1]:80/x", false, Some("[::1]:80")),
+            ("http://allowed@evil/x", false, None),
+        ];
+        for (uri, encrypted, expected) in table {
+            let found = endpoint(&uri.parse().unwrap(), encrypted).map(|endpoint| endpoint.to_string());
+            assert_eq!(found.as_deref(), expected, "{uri}");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! `osiris:driver/state`: what a step keeps from one run to the next.
+
+use super::bindings::osiris::driver::state::Host;
+use super::{Answer, ErrorKind, State, error};
+
+/// The largest state, in bytes.
+const MAX_BYTES: usize = 1 << 20;
+
+impl Host for State {
+    fn get(&mut self) -> wasmtime::Result<Option<String>> {
+        Ok(self.kept.value.clone())
+    }
+
+    fn set(&mut self, json: String) -> Answer<()> {
+        if json.len() > MAX_BYTES {
+            let message = format!("a state of {} bytes is larger than the {MAX_BYTES} that are kept", json.len());
+            return Ok(Err(error(ErrorKind::Data, message)));
+        }
+        if let Err(cause) = serde_json::from_str::<&serde_json::value::RawValue>(&json) {
+            return Ok(Err(error(ErrorKind::Data, format!("a state must be JSON: {cause}"))));
+        }
+        self.tally.state = Some(json);
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,176 @@
+//! `osiris:driver/tcp`: streams to the hosts that the step was granted.
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
+use wasmtime::component::Resource;
+
+use super::bindings::osiris::driver::tcp::{Host, HostConnection, TlsOptions, Verify};
+use super::{Answer, Error, ErrorKind, State, error, tls};
+use crate::endpoint::Endpoint;
+use crate::error::listed;
+use crate::job::AskAnswer;
+use crate::step::network::Waiting;
+
+/// What one `read` gives at most.
+const MAX_READ: u32 = 1 << 20;
+
+/// How long a read or a write waits unless the driver says otherwise.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An open stream.
+pub struct Connection {
+    endpoint: Endpoint,
+    channel: Channel,
+    /// Read into, so that each read need not make it anew.
+    buffer: Vec<u8>,
+}
+
+enum Channel {
+    Plain(Waiting),
+    Tls(Box<StreamOwned<ClientConnection, Waiting>>),
+    /// A handshake failed; nothing may follow.
+    Broken,
+}
+
+impl Channel {
+    fn waiting(&mut self) -> Option<&mut Waiting> {
+        match self {
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(stream) => Some(&mut stream.sock),
+            Self::Broken => None,
+        }
+    }
+
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(bytes),
+            Self::Tls(stream) => stream.read(bytes),
+            Self::Broken => Err(broken()),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.write_all(bytes),
+            Self::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+            Self::Broken => Err(broken()),
+        }
+    }
+}
+
+fn broken() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the connection was given up before")
+}
+
+impl Connection {
+    fn failed(&self, doing: &str, cause: &io::Error) -> Error {
+        let kind = match (cause.kind(), tls::tls_error(cause)) {
+            (_, Some(cause)) if tls::is_certificate_error(cause) => ErrorKind::Auth,
+            (io::ErrorKind::TimedOut, _) => ErrorKind::Other("timeout".to_owned()),
+            (io::ErrorKind::QuotaExceeded, _) => ErrorKind::Other("limit".to_owned()),
+            _ => ErrorKind::Transient,
+        };
+        error(kind, format!("cannot {doing} `{}`: {cause}", self.endpoint))
+    }
+
+    fn start_tls(&mut self, options: &TlsOptions, trust: &tls::Trust) -> Result<(), Error> {
+        let name = options.server_name.clone().unwrap_or_else(|| self.endpoint.host.clone());
+        let config = trust
+            .tcp(options.verify == Verify::Full, options.ca.as_deref())
+            .map_err(|cause| error(ErrorKind::Config, format!("cannot set up TLS with `{}`: {cause:#}", self.endpoint)))?;
+        let server = ServerName::try_from(name.clone())
+            .map_err(|_| error(ErrorKind::Config, format!("`{name}` is no name that a certificate can have")))?;
+        let client = ClientConnection::new(config, server)
+            .map_err(|cause| error(ErrorKind::Internal, format!("cannot set up TLS: {cause}")))?;
+        let Channel::Plain(stream) = std::mem::replace(&mut self.channel, Channel::Broken) else {
+            return Err(error(ErrorKind::Internal, format!("the connection to `{}` is encrypted already", self.endpoint)));
+        };
+        let mut stream = StreamOwned::new(client, stream);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock).map_err(|cause| self.failed("agree on TLS with", &cause))?;
+        }
+        self.channel = Channel::Tls(Box::new(stream));
+        Ok(())
+    }
+}
+
+impl Host for State {
+    fn connect(&mut self, host: String, port: u16, timeout_ms: u32) -> Answer<Resource<Connection>> {
+        let granted = &self.network_grant.connect;
+        let asked = Endpoint::parse(&format!("{}:{port}", bracketed(&host)));
+        let Some(endpoint) = asked.ok().filter(|asked| granted.contains(asked)) else {
+            let known: Vec<String> = granted.iter().map(ToString::to_string).collect();
+            let known = listed(known.iter().map(String::as_str));
+            let message = format!("the step may not connect to `{host}:{port}`; it was granted: {known}");
+            return Ok(Err(error(ErrorKind::Denied, message)));
+        };
+        match self.network.connect(&endpoint, Duration::from_millis(u64::from(timeout_ms))) {
+            Ok(socket) => {
+                let channel = Channel::Plain(self.network.waiting(socket, PATIENCE));
+                Ok(Ok(self.handles.push(Connection { endpoint, channel, buffer: Vec::new() })?))
+            }
+            Err(refused) => Ok(Err(refusal(refused))),
+        }
+    }
+}
+
+/// An IPv6 literal as an endpoint writes it.
+fn bracketed(host: &str) -> String {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
+}
+
+/// The host's refusal as an error of the contract.
+fn refusal(answer: AskAnswer) -> Error {
+    match answer {
+        AskAnswer::Denied(why) => error(ErrorKind::Denied, why),
+        AskAnswer::TimedOut(why) => error(ErrorKind::Other("timeout".to_owned()), why),
+        AskAnswer::Unreachable(why) => error(ErrorKind::Transient, why),
+        AskAnswer::Connected => error(ErrorKind::Internal, "the host sent no stream"),
+    }
+}
+
+impl HostConnection for State {
+    fn set_timeout(&mut self, connection: Resource<Connection>, timeout_ms: u32) -> wasmtime::Result<()> {
+        if let Some(stream) = self.handles.get_mut(&connection)?.channel.waiting() {
+            stream.timeout = Duration::from_millis(u64::from(timeout_ms));
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, connection: Resource<Connection>, length: u32) -> Answer<Vec<u8>> {
+        let connection = self.handles.get_mut(&connection)?;
+        let length = length.min(MAX_READ) as usize;
+        if connection.buffer.len() < length {
+            connection.buffer.resize(length, 0);
+        }
+        Ok(match connection.channel.read(&mut connection.buffer[..length]) {
+            Ok(count) => Ok(connection.buffer[..count].to_vec()),
+            Err(cause) => Err(connection.failed("read from", &cause)),
+        })
+    }
+
+    fn write(&mut self, connection: Resource<Connection>, bytes: Vec<u8>) -> Answer<()> {
+        let connection = self.handles.get_mut(&connection)?;
+        let outcome = connection.channel.write(&bytes);
+        Ok(outcome.map_err(|cause| connection.failed("write to", &cause)))
+    }
+
+    fn start_tls(&mut self, connection: Resource<Connection>, options: TlsOptions) -> Answer<()> {
+        let trust = self.trust.clone();
+        Ok(self.handles.get_mut(&connection)?.start_tls(&options, &trust))
+    }
+
+    fn server_end_point(&mut self, connection: Resource<Connection>) -> wasmtime::Result<Option<Vec<u8>>> {
+        let Channel::Tls(stream) = &self.handles.get(&connection)?.channel else { return Ok(None) };
+        let certificate = stream.conn.peer_certificates().and_then(<[_]>::first);
+        Ok(certificate.map(|certificate| tls::server_end_point(certificate)))
+    }
+
+    fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
+        self.handles.delete(connection)?;
+        Ok(())
+    }
+}

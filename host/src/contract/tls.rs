@@ -1,0 +1,205 @@
+//! TLS for a step's connections: which roots are trusted, and what a certificate's digest is.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context, ensure};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use sha2::{Digest, Sha256, Sha384, Sha512};
+
+use crate::job::Network;
+
+/// What this step trusts, made before the process is confined.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    machine: Arc<RootCertStore>,
+    /// The configuration for HTTP.
+    http: Arc<ClientConfig>,
+}
+
+impl Trust {
+    /// Reads the machine's trusted roots, for a step that may use the network.
+    ///
+    /// # Errors
+    /// When the roots that the step's config names are no PEM.
+    pub fn load(network: &Network) -> anyhow::Result<Self> {
+        let machine = if network.is_empty() { RootCertStore::empty() } else { machine_roots(network.roots_file.as_deref()) };
+        let machine = Arc::new(machine);
+        let named = network.roots.join("\n");
+        let http = if named.trim().is_empty() { Arc::clone(&machine) } else { Arc::new(roots_in(&named)?) };
+        Ok(Self { machine, http: verifying(http)? })
+    }
+
+    pub fn http(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.http)
+    }
+
+    /// The configuration for one TCP connection: full verification, by the roots in `ca` where given,
+    /// or none.
+    ///
+    /// # Errors
+    /// When `ca` is no PEM.
+    pub fn tcp(&self, verify: bool, ca: Option<&str>) -> anyhow::Result<Arc<ClientConfig>> {
+        if !verify {
+            let config = builder()?.dangerous().with_custom_certificate_verifier(Arc::new(Unverified));
+            return Ok(Arc::new(config.with_no_client_auth()));
+        }
+        match ca {
+            None => verifying(Arc::clone(&self.machine)),
+            Some(text) => verifying(Arc::new(roots_in(text)?)),
+        }
+    }
+}
+
+/// The system's roots, or those in the file that the operator named. Roots that cannot be read are
+/// passed over: without them no certificate is trusted.
+fn machine_roots(file: Option<&Path>) -> RootCertStore {
+    let found = match file {
+        Some(file) => rustls_native_certs::load_certs_from_paths(Some(file), None),
+        None => rustls_native_certs::load_native_certs(),
+    };
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    roots
+}
+
+fn roots_in(text: &str) -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
+        roots.add(certificate.context("the `ca` is no PEM text")?).context("the `ca` holds no usable certificate")?;
+    }
+    ensure!(!roots.is_empty(), "the `ca` holds no certificate in PEM form");
+    Ok(roots)
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())))
+}
+
+fn builder() -> anyhow::Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>> {
+    ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().context("cannot set TLS up")
+}
+
+fn verifying(roots: Arc<RootCertStore>) -> anyhow::Result<Arc<ClientConfig>> {
+    Ok(Arc::new(builder()?.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// Takes any certificate, as `verify.none` asks; the handshake's own signatures are checked still.
+#[derive(Debug)]
+struct Unverified;
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &provider().signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &provider().signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// What went wrong below TLS or in it, as one error of this kind; `None` where it is not TLS's.
+pub fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
+}
+
+/// Whether the other side could not prove who it is.
+pub fn is_certificate_error(error: &rustls::Error) -> bool {
+    matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)
+}
+
+/// The digest of a certificate by which a login is bound to its channel: `tls-server-end-point` of
+/// RFC 5929. SHA-256, or the hash of the certificate's own signature where that is stronger.
+pub fn server_end_point(certificate: &[u8]) -> Vec<u8> {
+    match signature_oid(certificate) {
+        // sha384WithRSAEncryption, ecdsa-with-SHA384
+        Some(SHA384_RSA | SHA384_ECDSA) => Sha384::digest(certificate).to_vec(),
+        // sha512WithRSAEncryption, ecdsa-with-SHA512
+        Some(SHA512_RSA | SHA512_ECDSA) => Sha512::digest(certificate).to_vec(),
+        _ => Sha256::digest(certificate).to_vec(),
+    }
+}
+
+const SHA384_RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c];
+const SHA512_RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d];
+const SHA384_ECDSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
+const SHA512_ECDSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04];
+
+/// The object identifier of a certificate's signature algorithm (X.509: the first element of the
+/// second element of the outer sequence).
+fn signature_oid(certificate: &[u8]) -> Option<&[u8]> {
+    let (outer, _) = element(certificate)?;
+    let (_, rest) = element(outer)?;
+    let (algorithm, _) = element(rest)?;
+    element(algorithm).map(|(oid, _)| oid)
+}
+
+/// One DER element's content, and what follows it.
+fn element(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&first, rest) = bytes.get(1..)?.split_first()?;
+    let (length, rest) = if first < 0x80 {
+        (usize::from(first), rest)
+    } else {
+        let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+        (length.iter().try_fold(0_usize, |sum, byte| sum.checked_mul(256)?.checked_add(usize::from(*byte)))?, rest)
+    };
+    rest.split_at_checked(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificates_digest_follows_its_signature() {
+        let certificate = |oid: &[u8]| {
+            let algorithm = [&[0x30, oid.len() as u8 + 2, 0x06, oid.len() as u8], oid].concat();
+            let body = [&[0x30, 0x01, 0x00][..], &algorithm].concat();
+            [&[0x30, 0x81, body.len() as u8][..], &body].concat()
+        };
+        for (oid, length) in [(SHA384_RSA, 48), (SHA512_ECDSA, 64), (&[0x2a][..], 32)] {
+            assert_eq!(server_end_point(&certificate(oid)).len(), length);
+        }
+        for bytes in [&[][..], &[0x30], &[0x30, 0x84, 0xff], &[0x30, 0x02, 0x30, 0x05]] {
+            assert_eq!(server_end_point(bytes).len(), 32);
+        }
+    }
+
+    #[test]
+    fn roots_that_are_none_are_refused() {
+        for text in ["nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            assert!(roots_in(text).is_err(), "{text}");
+        }
+    }
+}

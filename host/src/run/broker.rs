@@ -1,0 +1,178 @@
+//! Makes the connections that a step asks for: the host resolves, checks, connects, and hands over the stream.
+//!
+//! The step process can make no socket. It asks by a line on the socket that is its stdin; what it
+//! gets is an open stream to an address that was checked here, so no answer of the DNS can change
+//! between the check and the connection.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+use crate::address;
+use crate::endpoint::Endpoint;
+use crate::job::{Ask, AskAnswer};
+
+/// The longest line that is read; a host name has 253 characters at most.
+const MAX_LINE: u64 = 1024;
+
+/// Connections that one step may ask for.
+const MAX_CONNECTIONS: usize = 100_000;
+
+/// The longest that one connection may take.
+const MAX_WAIT: Duration = Duration::from_secs(120);
+
+/// What a step may connect to.
+#[derive(Debug, Clone, Default)]
+pub struct Reachable {
+    pub endpoints: Vec<Endpoint>,
+    /// Hosts that may lie in a private network.
+    pub private_hosts: BTreeSet<String>,
+}
+
+/// Answers a step process until it ends, on a thread of its own.
+pub fn serve(socket: UnixStream, reachable: Reachable) {
+    std::thread::spawn(move || {
+        let Ok(read) = socket.try_clone() else { return };
+        let mut lines = BufReader::new(read);
+        for _ in 0..MAX_CONNECTIONS {
+            let mut line = Vec::new();
+            match (&mut lines).take(MAX_LINE).read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            let outcome = match serde_json::from_slice::<Ask>(&line) {
+                Ok(ask) => connect(&ask, &reachable),
+                Err(_) => Err(AskAnswer::Denied("the request is malformed".to_owned())),
+            };
+            if answer(&socket, outcome).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+fn answer(socket: &UnixStream, outcome: Result<TcpStream, AskAnswer>) -> std::io::Result<()> {
+    let (stream, answer) = match outcome {
+        Ok(stream) => (Some(stream), AskAnswer::Connected),
+        Err(refused) => (None, refused),
+    };
+    let mut line = serde_json::to_vec(&answer)?;
+    line.push(b'\n');
+    let Some(stream) = stream else { return (&*socket).write_all(&line) };
+    // The stream travels with the first byte, the rest of the line behind it.
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    let passed = [stream.as_fd()];
+    ancillary.push(SendAncillaryMessage::ScmRights(&passed));
+    let sent = sendmsg(socket, &[IoSlice::new(&line)], &mut ancillary, SendFlags::NOSIGNAL)?;
+    (&*socket).write_all(&line[sent..])
+}
+
+fn connect(ask: &Ask, reachable: &Reachable) -> Result<TcpStream, AskAnswer> {
+    let asked = Endpoint { host: ask.host.clone(), port: ask.port };
+    let Some(endpoint) = reachable.endpoints.iter().find(|endpoint| **endpoint == asked) else {
+        return Err(AskAnswer::Denied(format!("the step was not granted a connection to `{asked}`")));
+    };
+    let until = Instant::now() + Duration::from_millis(u64::from(ask.timeout_ms)).min(MAX_WAIT);
+    let private = reachable.private_hosts.contains(&endpoint.host);
+    let found = resolve(endpoint, until)?;
+    let mut refused = AskAnswer::Unreachable(format!("`{}` has no address", endpoint.host));
+    for socket in found {
+        if let Err(why) = address::permit(&endpoint.host, socket.ip(), private) {
+            refused = AskAnswer::Denied(why);
+            continue;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(timed_out(endpoint));
+        }
+        match TcpStream::connect_timeout(&socket, left).and_then(prepare) {
+            Ok(stream) => return Ok(stream),
+            Err(error) if error.kind() == std::io::ErrorKind::TimedOut => refused = timed_out(endpoint),
+            Err(error) => refused = AskAnswer::Unreachable(format!("cannot connect to `{endpoint}`: {error}")),
+        }
+    }
+    Err(refused)
+}
+
+fn timed_out(endpoint: &Endpoint) -> AskAnswer {
+    AskAnswer::TimedOut(format!("`{endpoint}` did not answer in time"))
+}
+
+/// What the step process cannot set itself: no waiting in the kernel, no delay of small writes, and
+/// probes that find a peer which is gone.
+fn prepare(stream: TcpStream) -> std::io::Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)?;
+    rustix::net::sockopt::set_socket_keepalive(&stream, true)?;
+    Ok(stream)
+}
+
+/// The addresses of a host. The C library's resolver knows no deadline, so it is asked on a thread
+/// that may be left behind.
+fn resolve(endpoint: &Endpoint, until: Instant) -> Result<Vec<SocketAddr>, AskAnswer> {
+    if let Ok(address) = endpoint.host.parse() {
+        return Ok(vec![SocketAddr::new(address, endpoint.port)]);
+    }
+    let (tell, told) = channel();
+    let asked = (endpoint.host.clone(), endpoint.port);
+    std::thread::spawn(move || tell.send(asked.to_socket_addrs().map(Vec::from_iter)));
+    match told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        Ok(Ok(addresses)) => Ok(addresses),
+        Ok(Err(error)) => Err(AskAnswer::Unreachable(format!("cannot find `{}`: {error}", endpoint.host))),
+        Err(RecvTimeoutError::Timeout) => Err(timed_out(endpoint)),
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(AskAnswer::Unreachable(format!("cannot find `{}`", endpoint.host)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::net::TcpListener;
+
+    fn ask(host: &str, port: u16, reachable: &Reachable) -> Result<TcpStream, AskAnswer> {
+        connect(&Ask { host: host.to_owned(), port, timeout_ms: 5000 }, reachable)
+    }
+
+    #[test]
+    fn a_step_reaches_what_it_was_granted_and_nothing_else() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let reachable = |host: &str, private: &[&str]| Reachable {
+            endpoints: vec![Endpoint { host: host.to_owned(), port }],
+            private_hosts: private.iter().map(|host| (*host).to_owned()).collect(),
+        };
+        assert!(ask("127.0.0.1", port, &reachable("127.0.0.1", &[])).is_ok());
+        assert!(ask("localhost", port, &reachable("localhost", &[])).is_ok());
+        for (host, port) in [("localhost", port), ("127.0.0.1", port ^ 1), ("127.0.0.2", port), ("", port)] {
+            let refused = ask(host, port, &reachable("127.0.0.1", &[])).unwrap_err();
+            assert!(matches!(refused, AskAnswer::Denied(_)), "{host}:{port} {refused:?}");
+        }
+        // The machine's own name leads to itself, which a grant of the name alone does not cover.
+        if let Ok(name) = std::fs::read_to_string("/etc/hostname")
+            && let Ok(addresses) = (name.trim(), port).to_socket_addrs()
+            && addresses.into_iter().all(|found| address::zone(found.ip()) != address::Zone::Public)
+        {
+            assert!(matches!(ask(name.trim(), port, &reachable(name.trim(), &[])), Err(AskAnswer::Denied(_))));
+        }
+    }
+
+    #[test]
+    fn nobody_at_the_door_is_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let reachable = Reachable { endpoints: vec![Endpoint { host: "127.0.0.1".to_owned(), port }], ..Reachable::default() };
+        assert!(matches!(ask("127.0.0.1", port, &reachable), Err(AskAnswer::Unreachable(_))));
+    }
+}
