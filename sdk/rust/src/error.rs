@@ -79,7 +79,8 @@ impl From<serde_json::Error> for Error {
 }
 
 impl From<std::io::Error> for Error {
+    /// The error that a stream of the SDK put into it, else `internal`.
     fn from(error: std::io::Error) -> Self {
-        Self::internal(error.to_string())
+        error.downcast::<Self>().unwrap_or_else(|error| Self::internal(error.to_string()))
     }
 }

@@ -32,6 +32,8 @@ pub mod context;
 mod driver;
 mod error;
 pub mod files;
+#[cfg(feature = "http")]
+pub mod http;
 mod rows;
 pub mod sql;
 pub mod state;

@@ -1,0 +1,171 @@
+//! An answer and its body: read as it comes, decompressed, bounded, and known to be whole.
+
+use std::io::{self, Read};
+
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use serde::de::DeserializeOwned;
+
+use super::exchange::Answer;
+use super::{Url, status};
+use crate::{Error, ErrorKind, Result};
+
+/// An answer whose body is still to be read, by [`Read`] or as a whole.
+pub struct Response {
+    pub(super) asked: String,
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) url: Url,
+    body: Bounded<Decoded>,
+}
+
+impl Response {
+    pub(super) fn new(
+        asked: String,
+        url: Url,
+        status: u16,
+        headers: Vec<(String, String)>,
+        body: Box<dyn Read>,
+        max_bytes: u64,
+    ) -> Result<Self> {
+        let bodiless = asked.starts_with("HEAD ") || matches!(status, 204 | 304);
+        let expected = header(&headers, "content-length").and_then(|value| value.parse().ok()).filter(|_| !bodiless);
+        let whole = Bounded { inner: Whole { body, expected, received: 0 }, left: max_bytes, max_bytes };
+        let decoded =
+            match header(&headers, "content-encoding").unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+                "" | "identity" => Decoded::Plain(whole),
+                _ if bodiless => Decoded::Plain(whole),
+                "gzip" | "x-gzip" => Decoded::Gzip(Box::new(MultiGzDecoder::new(whole))),
+                "deflate" => Decoded::Deflate(Box::new(ZlibDecoder::new(whole))),
+                other => {
+                    return Err(Error::data(format!(
+                        "`{asked}` answered in the encoding `{}`, which nobody asked for",
+                        other.escape_debug()
+                    )));
+                }
+            };
+        Ok(Self { asked, status, headers, url, body: Bounded { inner: decoded, left: max_bytes, max_bytes } })
+    }
+
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The first header of that name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+
+    /// Where the answer came from, after redirects.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The beginning of the body, for an error; what goes wrong meanwhile does not matter any more.
+    pub(super) fn beginning(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ = (&mut self.body).take(2048).read_to_end(&mut bytes);
+        bytes
+    }
+
+    /// Reads the body as a whole.
+    ///
+    /// # Errors
+    /// `data`, when it is larger than the client's bound or malformed; otherwise as [`super::Request::fetch`].
+    pub fn collect(mut self) -> Result<Answer> {
+        let mut bytes = Vec::new();
+        self.read_to_end(&mut bytes)?;
+        Ok(Answer { asked: self.asked, status: self.status, headers: self.headers, url: self.url, bytes })
+    }
+
+    /// Reads the body as JSON.
+    ///
+    /// # Errors
+    /// As [`collect`](Self::collect), and `data` for what is no JSON of that shape.
+    pub fn json<T: DeserializeOwned>(self) -> Result<T> {
+        self.collect()?.json()
+    }
+}
+
+/// Its errors hold an [`Error`], which `?` takes out again.
+impl Read for Response {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.body.read(bytes).map_err(|error| {
+            let told = match error.downcast::<Error>() {
+                Ok(told) => told,
+                // A decoder's own words: a stream that ends too soon may be whole at the next try.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    Error::new(ErrorKind::Transient, "the answer ends before it is whole")
+                }
+                Err(error) => Error::data(format!("the answer is not compressed as it says: {error}")),
+            };
+            io::Error::other(told.context(format_args!("cannot read the answer to `{}`", self.asked)))
+        })
+    }
+}
+
+pub(super) fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+}
+
+enum Decoded {
+    Plain(Bounded<Whole>),
+    Gzip(Box<MultiGzDecoder<Bounded<Whole>>>),
+    Deflate(Box<ZlibDecoder<Bounded<Whole>>>),
+}
+
+impl Read for Decoded {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Decoded::Plain(body) => body.read(bytes),
+            Decoded::Gzip(body) => body.read(bytes),
+            Decoded::Deflate(body) => body.read(bytes),
+        }
+    }
+}
+
+/// A body that fails where it ends before its announced length.
+struct Whole {
+    body: Box<dyn Read>,
+    expected: Option<u64>,
+    received: u64,
+}
+
+impl Read for Whole {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let count = self.body.read(bytes)?;
+        self.received += count as u64;
+        match self.expected {
+            Some(expected) if count == 0 && self.received < expected => {
+                let message = format!("it ends after {} of {expected} bytes", self.received);
+                Err(io::Error::other(Error::new(ErrorKind::Transient, message)))
+            }
+            _ => Ok(count),
+        }
+    }
+}
+
+/// A reader that fails where there is more than a bound.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+    max_bytes: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(bytes)? as u64;
+        match self.left.checked_sub(count) {
+            Some(left) => {
+                self.left = left;
+                Ok(count as usize)
+            }
+            None => {
+                let message = format!("it is larger than the {} that it may be", status::size(self.max_bytes));
+                Err(io::Error::other(Error::data(message)))
+            }
+        }
+    }
+}

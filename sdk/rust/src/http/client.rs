@@ -1,0 +1,321 @@
+//! A client, which holds what all its requests have in common, and a request being put together.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+
+use super::exchange::{self, Answer};
+use super::transport::{self, Transport};
+use super::url::{component, is_secret_name};
+use super::{Response, Retry, Url};
+use crate::{Error, Result};
+
+/// Settings that requests share, and the pace at which they go out. Cloning gives another handle to the same.
+#[derive(Clone)]
+pub struct Client {
+    pub(super) headers: Vec<Header>,
+    pub(super) timeout: Duration,
+    pub(super) connect_timeout: Duration,
+    pub(super) total_timeout: Duration,
+    pub(super) max_bytes: u64,
+    pub(super) redirects: u32,
+    pub(super) retry: Retry,
+    interval: Duration,
+    /// When the next request may go out.
+    next: Rc<Cell<Option<Instant>>>,
+    pub(super) sent: Rc<Cell<u64>>,
+    pub(super) transport: Rc<dyn Transport>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Header {
+    pub name: String,
+    pub value: String,
+    /// Not for another origin.
+    pub secret: bool,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::over(Rc::new(transport::Wasi))
+    }
+}
+
+impl Client {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn over(transport: Rc<dyn Transport>) -> Self {
+        Self {
+            headers: Vec::new(),
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            total_timeout: Duration::from_secs(600),
+            max_bytes: 64 << 20,
+            redirects: 5,
+            retry: Retry::default(),
+            interval: Duration::ZERO,
+            next: Rc::default(),
+            sent: Rc::default(),
+            transport,
+        }
+    }
+
+    /// A header of every request. One whose name says that it is secret (`authorization`, `x-api-key`, …) does not
+    /// follow a redirect to another origin.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        set(&mut self.headers, name, value, is_secret_name(name));
+        self
+    }
+
+    /// A header of every request that does not follow a redirect to another origin.
+    #[must_use]
+    pub fn secret_header(mut self, name: &str, value: &str) -> Self {
+        set(&mut self.headers, name, value, true);
+        self
+    }
+
+    /// How long the server may take for its first byte, and from one to the next; at first 30 seconds.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long connecting may take; at first 10 seconds.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long one answer may take from request to last byte; at first 10 minutes.
+    #[must_use]
+    pub fn total_timeout(mut self, timeout: Duration) -> Self {
+        self.total_timeout = timeout;
+        self
+    }
+
+    /// How large an answer may be, decompressed; at first 64 MiB.
+    #[must_use]
+    pub fn max_bytes(mut self, max_bytes: u64) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    /// How many redirects are followed; at first 5.
+    #[must_use]
+    pub fn redirects(mut self, redirects: u32) -> Self {
+        self.redirects = redirects;
+        self
+    }
+
+    /// When and how often a request is tried again.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// At most so many requests go out in a second, evenly spaced.
+    #[must_use]
+    pub fn requests_per_second(mut self, requests: f64) -> Self {
+        let interval = if requests > 0.0 { Duration::try_from_secs_f64(1.0 / requests).ok() } else { None };
+        self.interval = interval.unwrap_or_default();
+        self
+    }
+
+    /// How many requests went out, with redirects and further tries.
+    pub fn sent(&self) -> u64 {
+        self.sent.get()
+    }
+
+    /// # Errors
+    /// `config`, when `url` is no address.
+    pub fn get(&self, url: &str) -> Result<Request> {
+        self.request("GET", url)
+    }
+
+    /// # Errors
+    /// `config`, when `url` is no address.
+    pub fn post(&self, url: &str) -> Result<Request> {
+        self.request("POST", url)
+    }
+
+    /// # Errors
+    /// `config`, when `url` is no address.
+    pub fn request(&self, method: &str, url: &str) -> Result<Request> {
+        Ok(self.request_to(method, Url::parse(url)?))
+    }
+
+    pub fn request_to(&self, method: &str, url: Url) -> Request {
+        let method = method.to_ascii_uppercase();
+        let repeatable = matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE");
+        let headers = self.headers.clone();
+        Request {
+            client: self.clone(),
+            method,
+            url,
+            headers,
+            query: Vec::new(),
+            body: None,
+            repeatable,
+            accepted: Vec::new(),
+        }
+    }
+
+    /// Waits until the next request may go out.
+    pub(super) fn pace(&self) {
+        let now = Instant::now();
+        let start = self.next.get().map_or(now, |next| next.max(now));
+        self.transport.sleep(start - now);
+        self.next.set(Some(start + self.interval));
+        self.sent.set(self.sent.get() + 1);
+    }
+}
+
+/// Sets a header in place of one of the same name.
+pub(super) fn set(headers: &mut Vec<Header>, name: &str, value: &str, secret: bool) {
+    headers.retain(|header| !header.name.eq_ignore_ascii_case(name));
+    headers.push(Header { name: name.to_ascii_lowercase(), value: value.to_owned(), secret });
+}
+
+/// A request being put together. Nothing goes out before [`fetch`](Self::fetch) or [`send`](Self::send).
+#[derive(Clone)]
+pub struct Request {
+    pub(super) client: Client,
+    pub(super) method: String,
+    pub(super) url: Url,
+    pub(super) headers: Vec<Header>,
+    query: Vec<(String, String)>,
+    pub(super) body: Option<Vec<u8>>,
+    /// Whether the same request may be sent twice.
+    pub(super) repeatable: bool,
+    pub(super) accepted: Vec<u16>,
+}
+
+impl Request {
+    /// A header, in place of the client's of the same name.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        set(&mut self.headers, name, value, is_secret_name(name));
+        self
+    }
+
+    /// A header that does not follow a redirect to another origin.
+    #[must_use]
+    pub fn secret_header(mut self, name: &str, value: &str) -> Self {
+        set(&mut self.headers, name, value, true);
+        self
+    }
+
+    /// `Authorization: Bearer TOKEN`.
+    #[must_use]
+    pub fn bearer(self, token: &str) -> Self {
+        self.secret_header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// `Authorization: Basic`, with user and password.
+    #[must_use]
+    pub fn basic(self, user: &str, password: &str) -> Self {
+        let login = BASE64.encode(format!("{user}:{password}"));
+        self.secret_header("authorization", &format!("Basic {login}"))
+    }
+
+    /// A query parameter, in place of the address's own of the same name.
+    #[must_use]
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        self.query.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A body of JSON.
+    ///
+    /// # Errors
+    /// `data`, for what cannot be written as JSON.
+    pub fn json<T: Serialize + ?Sized>(self, body: &T) -> Result<Self> {
+        Ok(self.body(serde_json::to_vec(body)?, "application/json"))
+    }
+
+    /// A body of names and values, as a form sends them.
+    #[must_use]
+    pub fn form(self, fields: &[(&str, &str)]) -> Self {
+        let pairs: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{}={}", component(name), component(value))).collect();
+        self.body(pairs.join("&"), "application/x-www-form-urlencoded")
+    }
+
+    /// A body of bytes. A content type that was set before stays.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Vec<u8>>, content_type: &str) -> Self {
+        if !self.headers.iter().any(|header| header.name == "content-type") {
+            set(&mut self.headers, "content-type", content_type, false);
+        }
+        self.body = Some(body.into());
+        self
+    }
+
+    /// Says that sending the request twice does no harm, so that a POST too is tried again.
+    #[must_use]
+    pub fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+
+    /// Lets an answer of that status pass, where it would be an error.
+    #[must_use]
+    pub fn accept(mut self, status: u16) -> Self {
+        self.accepted.push(status);
+        self
+    }
+
+    /// The address with its query.
+    pub fn url(&self) -> Url {
+        self.url.with_query(self.query.iter().map(|(name, value)| (name, value)))
+    }
+
+    /// Sends the request and reads the whole answer. What goes wrong on the way, also while the answer is
+    /// read, is tried again where that is safe.
+    ///
+    /// # Errors
+    /// By status: `auth` (401), `denied` (403), `not-found` (404), `rate-limited` (429), `transient` (5xx),
+    /// `config` (other than 2xx). Otherwise `denied`, what was not granted; `transient`, a broken connection;
+    /// `auth`, a certificate; `other("timeout")`; `data`, an answer that is too large or malformed.
+    pub fn fetch(self) -> Result<Answer> {
+        exchange::fetch(&self.ready()?)
+    }
+
+    /// Sends the request and gives the answer to be read as it comes. What goes wrong before that is tried
+    /// again where that is safe.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch).
+    pub fn send(self) -> Result<Response> {
+        exchange::send(&self.ready()?)
+    }
+
+    fn ready(mut self) -> Result<Self> {
+        self.url = self.url();
+        self.query.clear();
+        if !self.headers.iter().any(|header| header.name == "accept-encoding") {
+            set(&mut self.headers, "accept-encoding", "gzip, deflate", false);
+        }
+        let visible = |byte: u8| byte == b'\t' || (byte >= b' ' && byte != 0x7f);
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        for Header { name, value, .. } in &self.headers {
+            if name.is_empty() || !name.bytes().all(letter) || !value.bytes().all(visible) {
+                return Err(Error::config(format!(
+                    "header `{}` is malformed: it holds a character that no header may",
+                    name.escape_debug()
+                )));
+            }
+        }
+        Ok(self)
+    }
+}

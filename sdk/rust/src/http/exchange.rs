@@ -1,0 +1,186 @@
+//! A request from its first try to its answer: redirects followed, failures tried again.
+
+use std::time::Instant;
+
+use serde::de::DeserializeOwned;
+
+use super::client::Header;
+use super::transport::Outgoing;
+use super::{Request, Response, Url, body, status};
+use crate::{Error, Result};
+
+/// An answer that was read as a whole.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Method and address, for messages.
+    pub(super) asked: String,
+    pub status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    /// Where the answer came from, after redirects.
+    pub url: Url,
+    pub bytes: Vec<u8>,
+}
+
+impl Answer {
+    /// The first header of that name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        body::header(&self.headers, name)
+    }
+
+    /// All headers of that name, joined by commas as HTTP means it.
+    pub fn headers(&self, name: &str) -> String {
+        let values = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        values.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Method and address, without what is secret: for messages.
+    pub fn asked(&self) -> &str {
+        &self.asked
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// `data`, quoting the body's beginning, for what is no JSON of that shape.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.bytes).map_err(|error| {
+            let begins = status::excerpt(&self.bytes[..self.bytes.len().min(2048)]);
+            let begins = if begins.is_empty() { "it is empty".to_owned() } else { format!("it begins with: {begins}") };
+            Error::data(format!("the answer to `{}` is not the JSON that was expected ({error}); {begins}", self.asked))
+        })
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+
+    /// The error that this answer would be if its status were `status`: for a server that hides one in a body.
+    pub fn as_error(&self, status: u16) -> Error {
+        status::error(&self.asked, status, self.header("retry-after"), &self.bytes[..self.bytes.len().min(2048)])
+    }
+}
+
+/// A try that failed, and the status it failed with if the server gave one.
+struct Failure {
+    status: Option<u16>,
+    error: Error,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { status: None, error }
+    }
+}
+
+pub(super) fn fetch(request: &Request) -> Result<Answer> {
+    repeatedly(request, || Ok(follow(request)?.collect()?))
+}
+
+pub(super) fn send(request: &Request) -> Result<Response> {
+    repeatedly(request, || follow(request))
+}
+
+fn repeatedly<T>(request: &Request, attempt: impl Fn() -> Result<T, Failure>) -> Result<T> {
+    let client = &request.client;
+    for tried in 1.. {
+        let Failure { status, error } = match attempt() {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        let wait = client.retry.wait(tried, status, &error).filter(|_| request.repeatable);
+        let Some(wait) = wait else {
+            let tries = if tried > 1 { format!(" (tried {tried} times)") } else { String::new() };
+            return Err(Error { message: error.message + &tries, ..error });
+        };
+        client.transport.tell("a request failed and is tried again", &error, wait);
+        client.transport.sleep(wait);
+    }
+    Err(Error::internal("the tries of a request have no end"))
+}
+
+/// Sends the request, and again to wherever the server points, up to a bound.
+fn follow(request: &Request) -> Result<Response, Failure> {
+    let mut hop = request.clone();
+    let deadline = Instant::now() + request.client.total_timeout;
+    let mut left = request.client.redirects;
+    loop {
+        let mut response = once(&hop, deadline)?;
+        let location = response.header("location").map(str::to_owned);
+        let (status, Some(location)) = (response.status, location) else { return judged(request, response) };
+        if !matches!(status, 301 | 302 | 303 | 307 | 308) || left == 0 || request.accepted.contains(&status) {
+            if left == 0 && matches!(status, 301 | 302 | 303 | 307 | 308) && request.client.redirects > 0 {
+                let many = request.client.redirects;
+                return Err(Error::config(format!("`{}` redirects more than {many} times", asked(request))).into());
+            }
+            return judged(request, response);
+        }
+        left -= 1;
+        // What a server says beside a redirect is for people.
+        drop(response.beginning());
+        let target = response
+            .url
+            .join(&location)
+            .map_err(|error| Error::data(format!("`{}` redirects to no address: {}", asked(&hop), error.message)))?;
+        hop = redirected(&hop, status, target);
+        if !hop.url.same_origin(&request.url) {
+            hop.client.transport.tell(
+                "a server redirects to another origin, which gets no secrets",
+                &Error::config(format!("to `{}`", hop.url.shown())),
+                std::time::Duration::ZERO,
+            );
+        }
+    }
+}
+
+fn redirected(from: &Request, status: u16, target: Url) -> Request {
+    let mut hop = from.clone();
+    let becomes_get = status == 303 && from.method != "HEAD" || matches!(status, 301 | 302) && from.method == "POST";
+    if becomes_get {
+        hop.method = "GET".to_owned();
+        hop.body = None;
+        hop.headers.retain(|header| header.name != "content-type");
+    }
+    if !target.same_origin(&from.url) {
+        hop.headers.retain(|header| !header.secret);
+    }
+    hop.url = target;
+    hop
+}
+
+fn judged(request: &Request, mut response: Response) -> Result<Response, Failure> {
+    let status = response.status;
+    if (200..300).contains(&status) || request.accepted.contains(&status) {
+        return Ok(response);
+    }
+    let beginning = response.beginning();
+    let error = status::error(&response.asked, status, response.header("retry-after"), &beginning);
+    Err(Failure { status: Some(status), error })
+}
+
+fn asked(request: &Request) -> String {
+    format!("{} {}", request.method, request.url.shown())
+}
+
+fn once(request: &Request, deadline: Instant) -> Result<Response, Failure> {
+    let client = &request.client;
+    client.pace();
+    let pair = |header: &Header| (header.name.clone(), header.value.clone().into_bytes());
+    let mut headers: Vec<(String, Vec<u8>)> = request.headers.iter().map(pair).collect();
+    if let Some(body) = &request.body {
+        headers.push(("content-length".to_owned(), body.len().to_string().into_bytes()));
+    }
+    let outgoing = Outgoing {
+        method: &request.method,
+        url: &request.url,
+        headers,
+        body: request.body.as_deref(),
+        connect_timeout: client.connect_timeout,
+        timeout: client.timeout,
+        deadline,
+    };
+    let asked = asked(request);
+    let incoming =
+        client.transport.send(&outgoing).map_err(|error| error.context(format_args!("cannot call `{asked}`")))?;
+    Ok(Response::new(asked, request.url.clone(), incoming.status, incoming.headers, incoming.body, client.max_bytes)?)
+}

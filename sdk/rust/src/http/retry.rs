@@ -1,0 +1,130 @@
+//! When a request is tried again, and how long to wait before: the server's word, else exponentially with jitter.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::{Duration, SystemTime};
+
+use crate::{Error, ErrorKind};
+
+/// How often and how patiently a request is tried again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// Tries besides the first.
+    pub retries: u32,
+    /// What the wait before the second try is drawn from; doubled from try to try.
+    pub base: Duration,
+    /// The longest wait. Where the server asks for a longer one, the request fails and says so.
+    pub max_wait: Duration,
+    /// The statuses that may be gone at the next try.
+    pub statuses: Vec<u16>,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            retries: 3,
+            base: Duration::from_millis(500),
+            max_wait: Duration::from_secs(60),
+            statuses: vec![408, 429, 500, 502, 503, 504],
+        }
+    }
+}
+
+impl Retry {
+    /// No second try.
+    pub fn never() -> Self {
+        Self { retries: 0, ..Self::default() }
+    }
+
+    /// How long to wait before another try after `error`; `None` where there is to be none. `tried` counts
+    /// the tries so far, `status` is what the server answered, if it did.
+    pub(super) fn wait(&self, tried: u32, status: Option<u16>, error: &Error) -> Option<Duration> {
+        let again = match status {
+            Some(status) => self.statuses.contains(&status),
+            None => is_passing(error),
+        };
+        if !again || tried > self.retries {
+            return None;
+        }
+        match error.retry_after {
+            Some(asked) if asked > self.max_wait => None,
+            Some(asked) => Some(asked),
+            None => {
+                let most = self.base.saturating_mul(1 << (tried - 1).min(16)).min(self.max_wait);
+                // Half of it certain, half of it drawn, so that many clients do not come back together.
+                Some(most / 2 + (most / 2).mul_f64(random()))
+            }
+        }
+    }
+}
+
+/// Whether the failure may be gone at the next try.
+fn is_passing(error: &Error) -> bool {
+    match &error.kind {
+        ErrorKind::Transient | ErrorKind::RateLimited => true,
+        ErrorKind::Other(other) => other == "timeout",
+        _ => false,
+    }
+}
+
+/// A number from 0 to 1.
+fn random() -> f64 {
+    RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
+}
+
+/// What `Retry-After` asks for: seconds, or a date.
+pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn waits_double_and_end() {
+        let retry =
+            Retry { retries: 4, base: Duration::from_secs(1), max_wait: Duration::from_secs(5), ..Retry::default() };
+        let error = Error::new(ErrorKind::Transient, "x");
+        for (tried, low, high) in [(1, 0.5, 1.0), (2, 1.0, 2.0), (3, 2.0, 4.0), (4, 2.5, 5.0)] {
+            let wait = retry.wait(tried, Some(503), &error).unwrap().as_secs_f64();
+            assert!((low..=high).contains(&wait), "{tried}: {wait}");
+        }
+        assert_eq!(retry.wait(5, Some(503), &error), None);
+        assert_eq!(retry.wait(1, Some(501), &error), None);
+        assert!(retry.wait(1, None, &error).is_some());
+        assert_eq!(retry.wait(1, None, &Error::new(ErrorKind::Auth, "x")), None);
+    }
+
+    #[test]
+    fn the_servers_word_counts_up_to_a_bound() {
+        let retry = Retry::default();
+        let asked = |seconds| Error {
+            retry_after: Some(Duration::from_secs(seconds)),
+            ..Error::new(ErrorKind::RateLimited, "x")
+        };
+        assert_eq!(retry.wait(1, Some(429), &asked(7)), Some(Duration::from_secs(7)));
+        assert_eq!(retry.wait(1, Some(429), &asked(3600)), None);
+    }
+
+    #[test]
+    fn retry_after_is_read_as_seconds_and_as_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_770);
+        for (value, expected) in [
+            ("120", Some(120)),
+            ("0", Some(0)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(7)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("-1", None),
+            ("NaN", None),
+            ("soon", None),
+        ] {
+            assert_eq!(retry_after(value, now), expected.map(Duration::from_secs), "{value}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a status means for the driver, and how it is told.
+
+use std::time::{Duration, SystemTime};
+
+use super::retry::retry_after;
+use crate::{Error, ErrorKind};
+
+/// How much of a body an error quotes.
+const EXCERPT: usize = 200;
+
+/// The error that an answer of this status is; `asked` is method and address.
+pub(super) fn error(asked: &str, status: u16, retry_after_header: Option<&str>, body: &[u8]) -> Error {
+    let kind = match status {
+        401 => ErrorKind::Auth,
+        403 => ErrorKind::Denied,
+        404 => ErrorKind::NotFound,
+        429 => ErrorKind::RateLimited,
+        408 | 500.. => ErrorKind::Transient,
+        _ => ErrorKind::Config,
+    };
+    let wait: Option<Duration> = retry_after_header.and_then(|value| retry_after(value, SystemTime::now()));
+    let mut message = format!("`{asked}` answered {status}{}", reason(status));
+    if let (Some(wait), 429 | 503) = (wait, status) {
+        message.push_str(&format!(" and asks to wait {} s", wait.as_secs()));
+    }
+    let excerpt = excerpt(body);
+    if !excerpt.is_empty() {
+        message.push_str(&format!(": {excerpt}"));
+    }
+    Error { kind, message, retry_after: wait }
+}
+
+/// The beginning of a body on one line.
+pub(super) fn excerpt(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = line.char_indices().nth(EXCERPT) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line.chars().filter(|c| !c.is_control()).collect()
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        400 => " (bad request)",
+        401 => " (unauthorized)",
+        403 => " (forbidden)",
+        404 => " (not found)",
+        405 => " (method not allowed)",
+        409 => " (conflict)",
+        410 => " (gone)",
+        413 => " (content too large)",
+        415 => " (unsupported media type)",
+        422 => " (unprocessable content)",
+        429 => " (too many requests)",
+        500 => " (internal server error)",
+        502 => " (bad gateway)",
+        503 => " (service unavailable)",
+        504 => " (gateway timeout)",
+        _ => "",
+    }
+}
+
+/// A number of bytes in words.
+pub(super) fn size(bytes: u64) -> String {
+    match bytes {
+        mebi if mebi >= 1 << 20 && mebi % (1 << 20) == 0 => format!("{} MiB", mebi >> 20),
+        kibi if kibi >= 1 << 10 && kibi % (1 << 10) == 0 => format!("{} KiB", kibi >> 10),
+        bytes => format!("{bytes} bytes"),
+    }
+}

@@ -1,0 +1,269 @@
+//! The client against servers that follow a script.
+#![allow(clippy::unwrap_used)]
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::transport::{Incoming, Outgoing, Transport};
+use super::{Client, Retry};
+use crate::{Error, ErrorKind, Result};
+
+type Answer = Result<Incoming>;
+
+/// Gives its answers in order; keeps what it was asked.
+#[derive(Default)]
+struct Script {
+    answers: RefCell<VecDeque<Answer>>,
+    asked: RefCell<Vec<String>>,
+    slept: RefCell<Vec<Duration>>,
+}
+
+impl Transport for Script {
+    fn send(&self, request: &Outgoing<'_>) -> Answer {
+        let mut headers: Vec<String> =
+            request.headers.iter().map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value))).collect();
+        headers.sort();
+        let body = String::from_utf8_lossy(request.body.unwrap_or_default()).into_owned();
+        self.asked.borrow_mut().push(format!("{} {} {} {body}", request.method, request.url, headers.join(" ")));
+        self.answers.borrow_mut().pop_front().unwrap()
+    }
+
+    fn sleep(&self, time: Duration) {
+        self.slept.borrow_mut().push(time);
+    }
+
+    fn tell(&self, _: &str, _: &Error, _: Duration) {}
+}
+
+fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Answer {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Ok(Incoming { status, headers, body: Box::new(io::Cursor::new(body.into())) })
+}
+
+fn client(answers: Vec<Answer>) -> (Client, Rc<Script>) {
+    let script = Rc::new(Script { answers: RefCell::new(answers.into()), ..Script::default() });
+    (Client::over(Rc::clone(&script) as Rc<dyn Transport>), script)
+}
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn deflated(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn a_request_says_what_it_was_told() {
+    let (client, script) = client(vec![answer(200, &[("Content-Type", "application/json")], r#"{"a": 1}"#)]);
+    let request = client.header("X-One", "1").post("https://h/p?x=1").unwrap();
+    let request = request.query("y", "ä").basic("me", "pw").header("x-one", "2").json(&[1, 2]).unwrap();
+    let found: serde_json::Value = request.fetch().unwrap().json().unwrap();
+    assert_eq!(found["a"], 1);
+    assert_eq!(
+        script.asked.borrow()[0],
+        "POST https://h/p?x=1&y=%C3%A4 accept-encoding=gzip, deflate authorization=Basic bWU6cHc= content-length=5 \
+         content-type=application/json x-one=2 [1,2]"
+    );
+}
+
+#[test]
+fn headers_cannot_smuggle_others() {
+    let (client, script) = client(vec![]);
+    for (name, value) in [("x", "1\r\nhost: evil"), ("x y", "1"), ("", "1"), ("x", "\0")] {
+        let error = client.get("https://h/").unwrap().header(name, value).fetch().unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::Config), "{error:?}");
+    }
+    assert!(script.asked.borrow().is_empty());
+}
+
+#[test]
+fn statuses_become_kinds() {
+    let table = [
+        (401, "auth", false),
+        (403, "denied", false),
+        (404, "not-found", false),
+        (410, "config", false),
+        (422, "config", false),
+        (304, "config", false),
+        (429, "rate-limited", true),
+        (501, "transient", false),
+        (503, "transient", true),
+    ];
+    for (status, kind, again) in table {
+        let body = r#"{"message":   "no such
+            thing"}"#;
+        let answers = vec![answer(status, &[], body), answer(status, &[], body), answer(200, &[], "")];
+        let (client, script) = client(answers);
+        let client = client.retry(Retry { retries: 1, ..Retry::default() });
+        let error = client.get("https://h/x?token=s3cret&page=2").unwrap().fetch().unwrap_err();
+        let found = match error.kind {
+            ErrorKind::Auth => "auth",
+            ErrorKind::Denied => "denied",
+            ErrorKind::NotFound => "not-found",
+            ErrorKind::RateLimited => "rate-limited",
+            ErrorKind::Transient => "transient",
+            ErrorKind::Config => "config",
+            _ => "other",
+        };
+        assert_eq!(found, kind, "{status}");
+        assert_eq!(script.asked.borrow().len(), if again { 2 } else { 1 }, "{status}");
+        assert!(error.message.starts_with(&format!("`GET https://h/x?token=***&page=2` answered {status}")), "{error}");
+        assert!(error.message.contains(r#"{"message": "no such thing"}"#), "{error}");
+        assert_eq!(error.message.ends_with("(tried 2 times)"), again, "{error}");
+    }
+}
+
+#[test]
+fn a_passing_failure_is_tried_again_and_the_servers_wait_is_kept() {
+    let broken = || Err(Error::new(ErrorKind::Transient, "the connection broke"));
+    let answers = vec![answer(429, &[("retry-after", "7")], ""), broken(), answer(200, &[], "ok")];
+    let (client, script) = client(answers);
+    assert_eq!(client.get("https://h/").unwrap().fetch().unwrap().text(), "ok");
+    assert_eq!(script.slept.borrow().iter().filter(|slept| **slept == Duration::from_secs(7)).count(), 1);
+    assert_eq!(client.sent(), 3);
+}
+
+#[test]
+fn a_post_is_tried_again_only_when_told() {
+    let (once, script) = client(vec![answer(503, &[], ""), answer(200, &[], "ok")]);
+    assert!(once.post("https://h/").unwrap().fetch().is_err());
+    assert_eq!(script.asked.borrow().len(), 1);
+    let (told, _) = client(vec![answer(503, &[], ""), answer(200, &[], "ok")]);
+    assert!(told.post("https://h/").unwrap().repeatable().fetch().is_ok());
+}
+
+#[test]
+fn a_truncated_body_is_an_error_and_the_next_try_reads_it() {
+    let long = [("content-length", "10")];
+    let (client, _) = client(vec![answer(200, &long, "12345"), answer(200, &long, "1234567890")]);
+    assert_eq!(client.get("https://h/").unwrap().fetch().unwrap().text(), "1234567890");
+
+    let (once, _) = self::client(vec![answer(200, &long, "12345")]);
+    let error = once.retry(Retry::never()).get("https://h/").unwrap().fetch().unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Transient));
+    assert!(error.message.contains("ends after 5 of 10 bytes"), "{error}");
+
+    let mut cut = gzipped(b"some text that is long enough to be cut off");
+    cut.truncate(cut.len() - 9);
+    let (gzip, _) = self::client(vec![answer(200, &[("content-encoding", "gzip")], cut)]);
+    let error = gzip.retry(Retry::never()).get("https://h/").unwrap().fetch().unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Transient) && error.message.contains("before it is whole"), "{error}");
+}
+
+#[test]
+fn bodies_are_decompressed_and_bounded() {
+    let text = b"hello hello hello".as_slice();
+    let encodings =
+        [("gzip", gzipped(text)), ("deflate", deflated(text)), ("identity", text.to_vec()), ("X-GZIP", gzipped(text))];
+    for (encoding, body) in encodings {
+        let (client, _) = client(vec![answer(200, &[("Content-Encoding", encoding)], body)]);
+        assert_eq!(client.get("https://h/").unwrap().fetch().unwrap().bytes, text, "{encoding}");
+    }
+    let bomb = gzipped(&vec![0; 8 << 20]);
+    assert!(bomb.len() < 64 << 10);
+    let cases = [("gzip", bomb), ("identity", vec![b'x'; (1 << 20) + 1])];
+    for (encoding, body) in cases {
+        let (client, _) = client(vec![answer(200, &[("content-encoding", encoding)], body)]);
+        let error = client.max_bytes(1 << 20).get("https://h/").unwrap().fetch().unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::Data), "{error:?}");
+        assert!(error.message.contains("larger than the 1 MiB"), "{error}");
+    }
+    for (encoding, body) in [("gzip", "no gzip at all, whatever it says"), ("br", "x")] {
+        let (client, _) = client(vec![answer(200, &[("content-encoding", encoding)], body)]);
+        let error = client.get("https://h/").unwrap().fetch().unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::Data), "{error:?}");
+    }
+}
+
+#[test]
+fn an_endless_body_ends_at_the_bound_while_it_is_streamed() {
+    let incoming = Incoming { status: 200, headers: Vec::new(), body: Box::new(io::repeat(b'x')) };
+    let (client, _) = client(vec![Ok(incoming)]);
+    let mut response = client.max_bytes(100_000).get("https://h/").unwrap().send().unwrap();
+    let mut sink = vec![0; 4096];
+    let error = loop {
+        match response.read(&mut sink) {
+            Ok(count) => assert!(count > 0),
+            Err(error) => break Error::from(error),
+        }
+    };
+    assert!(matches!(error.kind, ErrorKind::Data) && error.message.contains("larger"), "{error}");
+}
+
+#[test]
+fn redirects_are_followed_without_secrets_for_others() {
+    let to = |status, place| answer(status, &[("location", place)], "moved");
+    let (client, script) =
+        client(vec![to(301, "/b"), to(307, "https://other/c"), to(302, "https://h/d"), answer(200, &[], "ok")]);
+    let request = client.header("x-plain", "1").get("https://h/a").unwrap().bearer("s3cret").secret_header("x-id", "7");
+    let answer_ = request.fetch().unwrap();
+    assert_eq!(answer_.url.to_string(), "https://h/d");
+    let asked = script.asked.borrow();
+    for (hop, secret) in [(0, true), (1, true), (2, false), (3, false)] {
+        assert_eq!(asked[hop].contains("s3cret") && asked[hop].contains("x-id=7"), secret, "{}", asked[hop]);
+        assert!(asked[hop].contains("x-plain=1"));
+    }
+}
+
+#[test]
+fn a_redirected_post_becomes_a_get_where_the_standard_says_so() {
+    for (status, expected) in
+        [(303, "GET https://h/b"), (302, "GET https://h/b"), (307, "POST https://h/b"), (308, "POST https://h/b")]
+    {
+        let (client, script) = client(vec![answer(status, &[("location", "b")], ""), answer(200, &[], "")]);
+        client.post("https://h/a").unwrap().body("x=1", "text/plain").fetch().unwrap();
+        let asked = script.asked.borrow();
+        assert!(asked[1].starts_with(expected), "{status}: {}", asked[1]);
+        assert_eq!(asked[1].ends_with("x=1"), expected.starts_with("POST"));
+    }
+}
+
+#[test]
+fn redirects_have_a_bound_and_what_is_refused_says_so() {
+    let round = || answer(302, &[("location", "/again")], "");
+    let (client, script) = client(vec![round(), round(), round(), round()]);
+    let error = client.redirects(2).get("https://h/").unwrap().fetch().unwrap_err();
+    assert!(error.message.contains("redirects more than 2 times"), "{error}");
+    assert_eq!(script.asked.borrow().len(), 3);
+
+    let refused = Err(Error::new(ErrorKind::Denied, "the step was not granted this call"));
+    let (client, _) = self::client(vec![answer(302, &[("location", "http://169.254.169.254/latest")], ""), refused]);
+    let error = client.get("https://h/").unwrap().fetch().unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Denied));
+    assert!(error.message.contains("169.254.169.254") && error.message.contains("not granted"), "{error}");
+
+    for place in ["mailto:a@b", "file:///etc/passwd", "https://u:p@h/"] {
+        let (client, _) = self::client(vec![answer(302, &[("location", place)], "")]);
+        let error = client.get("https://h/").unwrap().fetch().unwrap_err();
+        assert!(error.message.contains("redirects to no address"), "{place}: {error}");
+    }
+}
+
+#[test]
+fn requests_keep_their_pace() {
+    let (client, script) = client(vec![answer(200, &[], ""), answer(200, &[], ""), answer(200, &[], "")]);
+    let client = client.requests_per_second(2.0);
+    let start = Instant::now();
+    for _ in 0..3 {
+        client.get("https://h/").unwrap().fetch().unwrap();
+    }
+    // The script does not sleep, so each wait counts from the start on.
+    let waited = *script.slept.borrow().last().unwrap() + start.elapsed();
+    assert!(waited >= Duration::from_secs(1) && waited < Duration::from_secs(2), "{waited:?}");
+}
+
+#[test]
+fn an_answer_that_is_no_json_is_quoted() {
+    let (client, _) = client(vec![answer(200, &[], "<html>\n  Sign in</html>")]);
+    let error = client.get("https://h/").unwrap().fetch().unwrap().json::<serde_json::Value>().unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Data));
+    assert!(error.message.contains("it begins with: <html> Sign in</html>"), "{error}");
+}
