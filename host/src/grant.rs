@@ -91,6 +91,26 @@ pub fn effective(wanted: &WantedGrants, asking: &Asking<'_>) -> Result<Grants, R
     })
 }
 
+/// The most instances of a driver that may share a step's work.
+pub const MAX_INSTANCES: u32 = 64;
+
+/// How many instances of its driver share a step's work, by the spec's template.
+///
+/// # Errors
+/// When the template is malformed or stands for no number from 1 to [`MAX_INSTANCES`].
+pub fn instances(template: Option<&str>, asking: &Asking<'_>) -> Result<u32, Report> {
+    let Some(template) = template else { return Ok(1) };
+    match expand(template, asking.config)?.as_slice() {
+        [] => Ok(1),
+        [one] => one.parse().ok().filter(|count| (1..=MAX_INSTANCES).contains(count)).ok_or_else(|| {
+            Report::input(format!("step `{}` cannot be shared among `{one}` instances", asking.step))
+                .hint(format!("give a number from 1 to {MAX_INSTANCES}"))
+        }),
+        _ => Err(Report::input(format!("the driver's `instances` of step `{}` stands for several values", asking.step))
+            .hint("name one number of the config")),
+    }
+}
+
 /// The values that a template such as `{config.path}` stands for: one for each item of a list,
 /// none where the config has no such key.
 fn expand(template: &str, config: &Map<String, Value>) -> Result<Vec<String>, Report> {
@@ -290,6 +310,22 @@ mod tests {
         for path in ["../x", "a/../../x", "/etc/passwd", "/base/../etc/passwd", "/basement/x", "", ".", "a/..", "x\0y"]
         {
             assert!(grant("{config.path}", json!({"path": path})).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn instances_are_a_number_within_bounds() {
+        for (config, expected) in [
+            (json!({}), Some(1)),
+            (json!({"partitions": 4}), Some(4)),
+            (json!({"partitions": 0}), None),
+            (json!({"partitions": 65}), None),
+            (json!({"partitions": "many"}), None),
+            (json!({"partitions": ["1", "2"]}), None),
+        ] {
+            let (base, policy) = (Path::new("/base"), Policy::default_with(ConnectionHosts::default()));
+            let asking = Asking { step: "s", config: config.as_object().unwrap(), base, policy: &policy };
+            assert_eq!(instances(Some("{config.partitions}"), &asking).ok(), expected, "{config}");
         }
     }
 

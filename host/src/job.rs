@@ -43,6 +43,8 @@ pub struct Job {
     pub state: Option<Kept>,
     /// Which of the driver's exports to call.
     pub call: Call,
+    /// How many instances of the driver share the work.
+    pub instances: u32,
     pub limits: Limits,
     /// Refuse to run where the kernel cannot confine the process fully.
     pub require_confinement: bool,

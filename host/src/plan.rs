@@ -52,6 +52,8 @@ pub struct PlannedStep {
     pub needs: BTreeSet<StepId>,
     pub inputs: Vec<Input>,
     pub grants: Grants,
+    /// How many instances of the driver share the step's work.
+    pub instances: u32,
 }
 
 /// One table that a step reads.
@@ -113,6 +115,7 @@ fn plan_step(
         component: step.component.clone(),
         driver: driver.clone(),
         grants: grant::effective(&driver.spec.grants, &asking)?,
+        instances: grant::instances(driver.spec.instances.as_deref(), &asking)?,
         config,
         masked_config,
         secrets,

@@ -38,6 +38,10 @@ pub struct Spec {
     pub connection_fields: Vec<String>,
     #[serde(default)]
     pub grants: WantedGrants,
+    /// A template over the config, such as `{config.partitions}`: how many instances of the driver
+    /// share a step's work. One, where it stands for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instances: Option<String>,
     #[serde(default)]
     pub examples: Vec<Example>,
 }

@@ -1,5 +1,6 @@
 """The operating system's layer alone: native code in the driver's place reaches nothing that the step was not granted."""
 
+import json
 import os
 import re
 import socket
@@ -100,6 +101,38 @@ def test_the_positive_control_succeeds_unconfined(victim, services, call):
     assert result["step"]["hole"]["status"] == "success"
 
 
+STREAM_CALLS = """
+    inet_socket inet6_socket datagram_socket unix_socket unix_pair raw_socket netlink connect_stdin bind_stdin listen_stdin
+    accept_stdin send_to_address send_message receive_elsewhere set_option reconnect udp listen
+""".split()
+
+
+def run_with_network(project, port: int, call: str, *flags, expect: int) -> dict:
+    """A step that was granted a connection to loopback's `port`, with native code in its driver's place."""
+    project.write("policy.yaml", json.dumps({"connect": [f"127.0.0.1:{port}"], "http": [f"GET http://127.0.0.1:{port}/v1"]}))
+    config = {"attack": "connect_granted", "host": "127.0.0.1", "port": port, "url": f"http://127.0.0.1:{port}/v1", "target": call}
+    project.pipeline([{"id": "hole", "component": "test.network_attack", "config": config}])
+    return project.run(None, "--policy", "policy.yaml", *flags, expect=expect, program=HOLE)
+
+
+@pytest.mark.parametrize("call", STREAM_CALLS + ["tcp 127.0.0.1:PORT", "ask 127.0.0.1 1", "ask localhost PORT", "ask 169.254.169.254 80", "ask_nonsense"])
+def test_native_code_with_a_network_grant_reaches_what_was_granted_alone(victim, services, call):
+    result = run_with_network(victim, services, call.replace("PORT", str(services)), expect=1)
+    error = result["step"]["hole"]["error"]
+    assert error["message"].startswith("refused: ") and "no call is named" not in error["message"], error
+
+
+def test_native_code_gets_the_granted_connection_from_the_host(victim, services):
+    """The positive control: the question that is refused for other places is answered for this one."""
+    result = run_with_network(victim, services, f"ask 127.0.0.1 {services}", expect=0)
+    assert result["step"]["hole"]["status"] == "success"
+
+
+@pytest.mark.parametrize("call", ["inet_socket", "datagram_socket", "unix_socket", "set_option", "tcp 127.0.0.1:PORT"])
+def test_the_positive_control_with_a_network_grant_succeeds_unconfined(victim, services, call):
+    run_with_network(victim, services, call.replace("PORT", str(services)), "--unconfined", expect=0)
+
+
 def test_a_step_process_sees_itself_bare(project):
     """What the kernel says of a step process while its driver runs: no privileges to gain, a filter, three files of the host's."""
     project.pipeline([project.sql("select 1 as a"), {"id": "slow", "component": "test.misbehave", "config": {"how": "loop"}}])
@@ -124,7 +157,7 @@ def test_a_step_process_sees_itself_bare(project):
         assert (process / "environ").read_bytes() == b""
         opened = {number.name: os.readlink(number) for number in (process / "fd").iterdir()}
         session = str(project.folder / ".osiris_sessions")
-        assert all(opened[number].startswith(("pipe:", "/dev/null")) for number in "012")
+        assert all(opened[number].startswith(("pipe:", "socket:", "/dev/null")) for number in "012")
         others = {name for number, name in opened.items() if number not in ("0", "1", "2")}
         assert all(name.startswith(session) or name.startswith(("anon_inode:", "/memfd:")) or name.endswith(".cwasm") for name in others), others
     finally:

@@ -61,7 +61,8 @@ fn as_json(step: &PlannedStep) -> Value {
         "needs": step.needs,
         "inputs": inputs,
         "config": step.masked_config,
-        "grants": {"words": step.grants.words(), "read": step.grants.read, "write": step.grants.write, "connect": step.grants.connect, "http": step.grants.http},
+        "instances": step.instances,
+        "grants": {"words": step.grants.words(), "read": step.grants.read, "write": step.grants.write, "connect": step.grants.connect, "http": step.grants.http, "private_hosts": step.grants.private_hosts, "state": step.grants.state},
     })
 }
 
@@ -86,6 +87,9 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
         }
         for need in step.needs.iter().filter(|need| step.inputs.iter().all(|input| input.step != **need)) {
             let _ = writeln!(text, "   after    {need}");
+        }
+        if step.instances > 1 {
+            let _ = writeln!(text, "   shared   among {} instances of its driver", step.instances);
         }
         let grants = step.grants.words();
         let may = if grants.is_empty() { "nothing outside the session".to_owned() } else { grants.join("; ") };

@@ -1,7 +1,7 @@
 //! `osiris:driver/context`: what the step is, and what the driver says of its work.
 
 use super::State;
-use super::bindings::osiris::driver::context::{Host, Level};
+use super::bindings::osiris::driver::context::{Host, Level, Part};
 use crate::job::Message;
 
 /// The metrics that the host counts itself.
@@ -17,6 +17,10 @@ impl Host for State {
 
     fn config(&mut self) -> wasmtime::Result<String> {
         Ok(self.config.clone())
+    }
+
+    fn partition(&mut self) -> wasmtime::Result<Part> {
+        Ok(Part { index: self.partition.0, count: self.partition.1 })
     }
 
     fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {

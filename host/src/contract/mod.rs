@@ -66,6 +66,8 @@ pub struct State {
     pub engine: Arc<Engine>,
     pub reporter: Reporter,
     pub step: String,
+    /// Which part this instance does, of how many.
+    pub partition: (u32, u32),
     /// The config as JSON text.
     pub config: String,
     pub secrets: Secrets,
@@ -97,12 +99,27 @@ pub struct Tally {
     pub readers: u32,
     /// Tables that were created.
     pub tables: usize,
+    /// Tables that this instance created.
+    pub created: Vec<String>,
     /// Tables that were created but not finished.
     pub unfinished: Vec<String>,
     /// What the step wants to keep for its next run.
     pub state: Option<String>,
     /// What the driver answered to another call than its kind's.
     pub said: Option<Message>,
+}
+
+impl Tally {
+    /// Adds what another instance of the same step did. What the step keeps is the first one's to say.
+    pub fn add(&mut self, other: Self) {
+        self.rows_out += other.rows_out;
+        self.rows_in += other.rows_in;
+        self.rows_copied += other.rows_copied;
+        self.files_written.extend(other.files_written);
+        self.tables += other.tables;
+        self.unfinished.extend(other.unfinished);
+        self.state = self.state.take().or(other.state);
+    }
 }
 
 impl WasiView for State {

@@ -196,8 +196,11 @@ fn create_table(state: &mut State, name: String, schema: Schema) -> Answer<Resou
     if let Err(error) = state.count_table(&name) {
         return Ok(Err(error));
     }
-    match state.engine.create_table(&name, &fields) {
+    // Another instance may have created it; this one may do so once.
+    let joins = state.partition.1 > 1 && !state.tally.created.contains(&name);
+    match state.engine.create_table(&name, &fields, joins) {
         Ok(writer) => {
+            state.tally.created.push(name.clone());
             state.tally.unfinished.push(name.clone());
             Ok(Ok(state.handles.push(TableWriter { name, open: Some(writer) })?))
         }

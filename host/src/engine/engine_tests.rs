@@ -37,7 +37,7 @@ fn a_batch_larger_than_duckdbs_chunk_is_appended_whole_nested_types_included() {
                   [i, i + 1]::bigint[2] as f, i::decimal(30, 2) as d, (i % 100)::varchar::blob as z
                   from range(7001) t(i)";
     let (fields, batch) = whole(&engine, select);
-    let mut writer = engine.create_table("main", &fields).unwrap();
+    let mut writer = engine.create_table("main", &fields, false).unwrap();
     assert_eq!(batch.len(), 7001);
     writer.append(&batch).unwrap();
     assert_eq!(writer.finish().unwrap(), 7001);

@@ -149,6 +149,7 @@ impl Warm {
             control,
             connections,
             handed_out: Mutex::default(),
+            created: Mutex::default(),
             has_output: step.output.is_some(),
             locked: step.lock,
         })
@@ -212,6 +213,8 @@ pub struct Engine {
     connections: Arc<Mutex<Vec<Weak<Connection>>>>,
     /// DuckDB types named to the guest in metadata, each with the type its values cross in.
     handed_out: Mutex<BTreeMap<String, String>>,
+    /// The columns of each output table, as they were declared.
+    created: Mutex<BTreeMap<String, Vec<String>>>,
     has_output: bool,
     locked: bool,
 }
@@ -349,7 +352,9 @@ impl Engine {
     }
 
     /// Creates a table of the output with the columns that a guest describes, and opens it.
-    pub fn create_table(&self, name: &str, fields: &[Field]) -> Result<TableWriter> {
+    ///
+    /// With `joins`, a table that is there already is opened instead, if it has the same columns.
+    pub fn create_table(&self, name: &str, fields: &[Field], joins: bool) -> Result<TableWriter> {
         self.check_table_name(name)?;
         let data = |refused: columns::Refused| EngineError::data(format!("table `{name}`: {refused}"));
         let connection = self.connect()?;
@@ -369,7 +374,16 @@ impl Engine {
             definitions.push(format!("{} {own}", quote_name(&field.name)));
         }
         let table = quote_name(name);
-        connection.execute(&format!("CREATE TABLE {OUTPUT}.main.{table} ({})", definitions.join(", ")))?;
+        let mut created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
+        match created.get(name) {
+            Some(there) if joins && *there == definitions => {}
+            Some(_) if joins => {
+                return Err(EngineError::data(format!("table `{name}` was created with other columns by another instance")));
+            }
+            _ => connection.execute(&format!("CREATE TABLE {OUTPUT}.main.{table} ({})", definitions.join(", ")))?,
+        }
+        created.insert(name.to_owned(), definitions);
+        drop(created);
         // One transaction, so that rows go to the file as they come and not through the log first.
         connection.execute("BEGIN TRANSACTION")?;
         let appender = Appender::new(&connection, OUTPUT, name)?;

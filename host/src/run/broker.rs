@@ -48,7 +48,7 @@ pub fn serve(socket: UnixStream, reachable: Reachable) {
                 Ok(_) => {}
             }
             let outcome = match serde_json::from_slice::<Ask>(&line) {
-                Ok(ask) => connect(&ask, &reachable),
+                Ok(ask) => connect(&ask, &reachable, resolve),
                 Err(_) => Err(AskAnswer::Denied("the request is malformed".to_owned())),
             };
             if answer(&socket, outcome).is_err() {
@@ -75,7 +75,12 @@ fn answer(socket: &UnixStream, outcome: Result<TcpStream, AskAnswer>) -> std::io
     (&*socket).write_all(&line[sent..])
 }
 
-fn connect(ask: &Ask, reachable: &Reachable) -> Result<TcpStream, AskAnswer> {
+/// Resolves once, checks what it found, and connects to that.
+fn connect(
+    ask: &Ask,
+    reachable: &Reachable,
+    resolve: impl FnOnce(&Endpoint, Instant) -> Result<Vec<SocketAddr>, AskAnswer>,
+) -> Result<TcpStream, AskAnswer> {
     let asked = Endpoint { host: ask.host.clone(), port: ask.port };
     let Some(endpoint) = reachable.endpoints.iter().find(|endpoint| **endpoint == asked) else {
         return Err(AskAnswer::Denied(format!("the step was not granted a connection to `{asked}`")));
@@ -141,7 +146,30 @@ mod tests {
     use std::net::TcpListener;
 
     fn ask(host: &str, port: u16, reachable: &Reachable) -> Result<TcpStream, AskAnswer> {
-        connect(&Ask { host: host.to_owned(), port, timeout_ms: 5000 }, reachable)
+        connect(&Ask { host: host.to_owned(), port, timeout_ms: 5000 }, reachable, resolve)
+    }
+
+    #[test]
+    fn an_answer_that_changes_between_check_and_connection_changes_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let ask = Ask { host: "rebind.example".to_owned(), port, timeout_ms: 1000 };
+        let endpoint = Endpoint { host: ask.host.clone(), port };
+        let reachable = |private: bool| Reachable {
+            endpoints: vec![endpoint.clone()],
+            private_hosts: private.then(|| ask.host.clone()).into_iter().collect(),
+        };
+        // What the name leads to first, and what it would lead to if it were asked again.
+        let answers = std::cell::RefCell::new(vec!["169.254.169.254", "127.0.0.1"]);
+        let next = |_: &Endpoint, _: Instant| {
+            let address = answers.borrow_mut().pop().unwrap();
+            Ok(vec![SocketAddr::new(address.parse().unwrap(), port)])
+        };
+        let stream = connect(&ask, &reachable(true), next).unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), listener.local_addr().unwrap());
+        assert!(matches!(connect(&ask, &reachable(true), next), Err(AskAnswer::Denied(_))));
+        answers.borrow_mut().push("127.0.0.1");
+        assert!(matches!(connect(&ask, &reachable(false), next), Err(AskAnswer::Denied(_))));
     }
 
     #[test]

@@ -309,6 +309,7 @@ impl Schedule<'_> {
             network: network(&step.grants),
             state: kept(self.base, self.plan, step)?,
             call: Call::Run,
+            instances: step.instances,
             limits: self.settings.limits,
             require_confinement: self.settings.require_confinement,
             layers: self.settings.layers,
@@ -438,7 +439,8 @@ impl Schedule<'_> {
                 self.session.journal.event("state_dropped", json!({"step_id": step.id, "reason": "a step that needs it did not succeed"}));
                 continue;
             }
-            let json = self.session.journal.scrubber().scrub_text(&json);
+            let json = self.session.journal.scrubber().scrub_json(&json);
+            let json = json.with_context(|| format!("cannot keep the state of step `{}`", step.id))?;
             state::write(self.base, &self.plan.pipeline, step, &self.session.id, &json)?;
             self.session.journal.event("state_kept", json!({"step_id": step.id, "bytes": json.len()}));
         }

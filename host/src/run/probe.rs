@@ -60,6 +60,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
         network: network(&probe.grants),
         state: probe.grants.state.then(Kept::default),
         call: probe.call,
+        instances: 1,
         limits: Limits { wall_seconds: probe.timeout.as_secs().max(1), ..Limits::DEFAULT },
         require_confinement: false,
         layers: Layers::default(),

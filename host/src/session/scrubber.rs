@@ -66,6 +66,21 @@ impl Scrubber {
     }
 }
 
+impl Scrubber {
+    /// Scrubs a JSON text. Without a secret in it, it stays as it is to the letter.
+    ///
+    /// # Errors
+    /// When a secret stands where no text does: as a number, say.
+    pub fn scrub_json(&self, json: &str) -> anyhow::Result<String> {
+        if self.scrub_text(json) == json {
+            return Ok(json.to_owned());
+        }
+        let scrubbed = self.scrub(serde_json::from_str(json)?).to_string();
+        anyhow::ensure!(self.scrub_text(&scrubbed) == scrubbed, "it holds a secret that is no text");
+        Ok(scrubbed)
+    }
+}
+
 /// The secret and how it looks in JSON, Rust's debug output, URLs, hexadecimal and base64.
 fn spellings(secret: &str) -> Vec<String> {
     let quoted = |text: String| text.get(1..text.len().saturating_sub(1)).unwrap_or_default().to_owned();

@@ -32,8 +32,55 @@ pub fn call(
     trust: Trust,
 ) -> Result<Tally, Failure> {
     check_imports(job, component)?;
-    let printed = Captured::default();
-    let state = state(job, engine, reporter, &printed, trust).map_err(host_fault)?;
+    let network = Arc::new(Network::new(&job.limits));
+    let instance = |index| {
+        let printed = Captured::default();
+        let state = state(job, index, engine, reporter, &printed, trust.clone(), Arc::clone(&network));
+        call_instance(job, component, state.map_err(host_fault)?, reporter, &printed)
+    };
+    if job.instances <= 1 {
+        return instance(0);
+    }
+    let outcomes: Vec<Result<Tally, Failure>> = std::thread::scope(|scope| {
+        let instance = &instance;
+        let started: Vec<_> = (0..job.instances)
+            .map(|index| {
+                scope.spawn(move || {
+                    let outcome = instance(index);
+                    if outcome.is_err() {
+                        // The step has failed: nobody waits for the others' work.
+                        component.engine().increment_epoch();
+                        engine.interrupter().interrupt();
+                    }
+                    outcome
+                })
+            })
+            .collect();
+        started.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(panicked(job)))).collect()
+    });
+    // Of several failures the one that was not made by another's counts.
+    let broken_off = |outcome: &Result<Tally, Failure>| {
+        outcome.as_ref().is_err_and(|failure| matches!(failure.kind.as_str(), "trap" | "interrupted"))
+    };
+    let (secondary, primary): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(broken_off);
+    let mut whole = Tally::default();
+    for tally in primary.into_iter().chain(secondary) {
+        whole.add(tally?);
+    }
+    Ok(whole)
+}
+
+fn panicked(job: &Job) -> Failure {
+    host_fault(anyhow::anyhow!("the thread of an instance of driver `{}` ended", job.driver))
+}
+
+fn call_instance(
+    job: &Job,
+    component: &Component,
+    state: State,
+    reporter: &Reporter,
+    printed: &Captured,
+) -> Result<Tally, Failure> {
     let mut store = Store::new(component.engine(), state);
     store.limiter(|state| &mut state.memory);
     store.set_epoch_deadline(1);
@@ -69,12 +116,16 @@ fn check_imports(job: &Job, component: &Component) -> Result<(), Failure> {
 
 fn state(
     job: &Job,
+    index: u32,
     engine: &Arc<Engine>,
     reporter: &Reporter,
     printed: &Captured,
     trust: Trust,
+    network: Arc<Network>,
 ) -> anyhow::Result<State> {
-    let memory = usize::try_from(job.limits.guest_memory_bytes).unwrap_or(usize::MAX);
+    // Several instances share what one would have.
+    let memory = job.limits.guest_memory_bytes / u64::from(job.instances.max(1));
+    let memory = usize::try_from(memory).unwrap_or(usize::MAX);
     let inputs = job
         .inputs
         .iter()
@@ -83,7 +134,6 @@ fn state(
         .context("cannot count the step's inputs")?;
     let mut handles = wasmtime::component::ResourceTable::new();
     handles.set_max_capacity(MAX_HANDLES);
-    let network = Arc::new(Network::new(&job.limits));
     Ok(State {
         handles,
         wasi: wasi_context(printed),
@@ -98,6 +148,7 @@ fn state(
         engine: Arc::clone(engine),
         reporter: reporter.clone(),
         step: job.step.clone(),
+        partition: (index, job.instances.max(1)),
         config: serde_json::to_string(&job.config).context("cannot write the config as JSON")?,
         secrets: job.secrets.clone(),
         inputs,

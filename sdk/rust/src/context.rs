@@ -6,7 +6,7 @@ use crate::bindings::osiris::driver::context as raw;
 use crate::bindings::osiris::driver::secrets;
 use crate::{Error, ErrorKind, Result};
 
-pub use raw::{Level, metric, progress, step_id};
+pub use raw::{Level, Part, metric, partition, progress, step_id};
 
 /// The step's config as the driver's own type.
 ///

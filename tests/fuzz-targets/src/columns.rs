@@ -121,7 +121,7 @@ pub fn columns(data: &[u8]) {
         })
         .collect();
     with_engine(|engine, number| {
-        let Ok(mut writer) = engine.create_table(&format!("t{number}"), &fields) else { return };
+        let Ok(mut writer) = engine.create_table(&format!("t{number}"), &fields, false) else { return };
         let Ok(batch) = writer.check(rows, &nodes) else { return };
         if writer.append(&batch).is_ok() && writer.finish().is_ok() {
             // What was let in can be read back.

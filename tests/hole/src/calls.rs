@@ -6,6 +6,11 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::Command;
 use std::ptr;
+use std::time::Duration;
+
+use osiris::endpoint::Endpoint;
+use osiris::job::Limits;
+use osiris::step::network::Network;
 
 /// Makes the call named `name`, with `target` where it takes one; says what it got.
 pub fn make(name: &str, target: &str) -> Result<String> {
@@ -25,7 +30,19 @@ pub fn make(name: &str, target: &str) -> Result<String> {
         "udp" => UdpSocket::bind("0.0.0.0:0").map(|_| "bound".to_owned()),
         "unix" => UnixStream::connect(target).map(|_| "connected".to_owned()),
         "unix_pair" => UnixDatagram::pair().map(|_| "paired".to_owned()),
+        "ask" => ask(target),
+        "ask_nonsense" => ask("\u{0} 0"),
         _ => number(name),
+    }
+}
+
+/// Asks the host for a connection, as the step itself would.
+fn ask(target: &str) -> Result<String> {
+    let (host, port) = target.rsplit_once(' ').unwrap_or((target, "0"));
+    let endpoint = Endpoint { host: host.to_owned(), port: port.parse().unwrap_or_default() };
+    match Network::new(&Limits::DEFAULT).connect(&endpoint, Duration::from_secs(5)) {
+        Ok(stream) => Ok(format!("connected to {:?}", stream)),
+        Err(refused) => Err(Error::other(format!("{refused:?}"))),
     }
 }
 
@@ -81,6 +98,18 @@ fn number(name: &str) -> Result<String> {
         "perf" => (libc::SYS_perf_event_open, [page(), 0, -1, -1, 0, 0]),
         "personality" => (libc::SYS_personality, [0xffff_ffff, 0, 0, 0, 0, 0]),
         "raw_socket" => (libc::SYS_socket, [i64::from(libc::AF_PACKET), i64::from(libc::SOCK_RAW), 0, 0, 0, 0]),
+        "inet_socket" => (libc::SYS_socket, [i64::from(libc::AF_INET), i64::from(libc::SOCK_STREAM), 0, 0, 0, 0]),
+        "inet6_socket" => (libc::SYS_socket, [i64::from(libc::AF_INET6), i64::from(libc::SOCK_STREAM), 0, 0, 0, 0]),
+        "datagram_socket" => (libc::SYS_socket, [i64::from(libc::AF_INET), i64::from(libc::SOCK_DGRAM), 0, 0, 0, 0]),
+        "unix_socket" => (libc::SYS_socket, [i64::from(libc::AF_UNIX), i64::from(libc::SOCK_STREAM), 0, 0, 0, 0]),
+        "connect_stdin" | "reconnect" => (libc::SYS_connect, [0, page(), 16, 0, 0, 0]),
+        "bind_stdin" => (libc::SYS_bind, [0, page(), 16, 0, 0, 0]),
+        "listen_stdin" => (libc::SYS_listen, [0, 1, 0, 0, 0, 0]),
+        "accept_stdin" => (libc::SYS_accept4, [0, 0, 0, 0, 0, 0]),
+        "send_to_address" => (libc::SYS_sendto, [0, page(), 1, 0, page(), 16]),
+        "send_message" => (libc::SYS_sendmsg, [0, page(), 0, 0, 0, 0]),
+        "receive_elsewhere" => (libc::SYS_recvmsg, [1, page(), 0, 0, 0, 0]),
+        "set_option" => (libc::SYS_setsockopt, [0, i64::from(libc::SOL_SOCKET), i64::from(libc::SO_KEEPALIVE), page(), 4, 0]),
         "netlink" => (libc::SYS_socket, [i64::from(libc::AF_NETLINK), i64::from(libc::SOCK_RAW), 0, 0, 0, 0]),
         "module" => (libc::SYS_finit_module, [0, text(c""), 0, 0, 0, 0]),
         "reboot" => (libc::SYS_reboot, [0, 0, 0, 0, 0, 0]),

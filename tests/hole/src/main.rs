@@ -34,6 +34,11 @@ fn hole(
         engine.create_table_as("main", query).map_err(|error| failure(error.to_string()))?;
         return Ok(Tally::default());
     }
+    let call = if job.driver.starts_with("test.network_attack@") {
+        job.config.get("target").and_then(|call| call.as_str()).unwrap_or_default()
+    } else {
+        call
+    };
     let (name, target) = call.split_once(' ').unwrap_or((call, ""));
     let outcome = calls::make(name, &target.replace("SCRATCH", &job.scratch.to_string_lossy()));
     let said = match &outcome {

@@ -11,6 +11,9 @@ extern void __wasm_import_osiris_driver_context_step_id(uint8_t *);
 __attribute__((__import_module__("osiris:driver/context@0.1.0"), __import_name__("config")))
 extern void __wasm_import_osiris_driver_context_config(uint8_t *);
 
+__attribute__((__import_module__("osiris:driver/context@0.1.0"), __import_name__("partition")))
+extern void __wasm_import_osiris_driver_context_partition(uint8_t *);
+
 __attribute__((__import_module__("osiris:driver/context@0.1.0"), __import_name__("log")))
 extern void __wasm_import_osiris_driver_context_log(int32_t, uint8_t *, size_t, uint8_t *, size_t);
 
@@ -90,6 +93,34 @@ extern void __wasm_import_osiris_driver_files_method_target_copy(int32_t, uint8_
 
 __attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("[method]target.write")))
 extern void __wasm_import_osiris_driver_files_method_target_write(int32_t, uint8_t *, size_t, uint8_t *);
+
+// Imported Functions from `osiris:driver/tcp@0.1.0`
+
+__attribute__((__import_module__("osiris:driver/tcp@0.1.0"), __import_name__("connect")))
+extern void __wasm_import_osiris_driver_tcp_connect(uint8_t *, size_t, int32_t, int32_t, uint8_t *);
+
+__attribute__((__import_module__("osiris:driver/tcp@0.1.0"), __import_name__("[method]connection.set-timeout")))
+extern void __wasm_import_osiris_driver_tcp_method_connection_set_timeout(int32_t, int32_t);
+
+__attribute__((__import_module__("osiris:driver/tcp@0.1.0"), __import_name__("[method]connection.read")))
+extern void __wasm_import_osiris_driver_tcp_method_connection_read(int32_t, int32_t, uint8_t *);
+
+__attribute__((__import_module__("osiris:driver/tcp@0.1.0"), __import_name__("[method]connection.write")))
+extern void __wasm_import_osiris_driver_tcp_method_connection_write(int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("osiris:driver/tcp@0.1.0"), __import_name__("[method]connection.start-tls")))
+extern void __wasm_import_osiris_driver_tcp_method_connection_start_tls(int32_t, int32_t, int32_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("osiris:driver/tcp@0.1.0"), __import_name__("[method]connection.server-end-point")))
+extern void __wasm_import_osiris_driver_tcp_method_connection_server_end_point(int32_t, uint8_t *);
+
+// Imported Functions from `osiris:driver/state@0.1.0`
+
+__attribute__((__import_module__("osiris:driver/state@0.1.0"), __import_name__("get")))
+extern void __wasm_import_osiris_driver_state_get(uint8_t *);
+
+__attribute__((__import_module__("osiris:driver/state@0.1.0"), __import_name__("set")))
+extern void __wasm_import_osiris_driver_state_set(uint8_t *, size_t, uint8_t *);
 
 // Exported Functions from `processor`
 
@@ -506,6 +537,100 @@ void osiris_driver_files_result_void_error_free(osiris_driver_files_result_void_
   }
 }
 
+void osiris_driver_tcp_error_free(osiris_driver_tcp_error_t *ptr) {
+  osiris_driver_errors_error_free(ptr);
+}
+
+void processor_option_string_free(processor_option_string_t *ptr) {
+  if (ptr->is_some) {
+    processor_string_free(&ptr->val);
+  }
+}
+
+void osiris_driver_tcp_tls_options_free(osiris_driver_tcp_tls_options_t *ptr) {
+  processor_option_string_free(&ptr->server_name);
+  processor_option_string_free(&ptr->ca);
+}
+
+__attribute__((__import_module__("osiris:driver/tcp@0.1.0"), __import_name__("[resource-drop]connection")))
+extern void __wasm_import_osiris_driver_tcp_connection_drop(int32_t handle);
+
+void osiris_driver_tcp_connection_drop_own(osiris_driver_tcp_own_connection_t handle) {
+  __wasm_import_osiris_driver_tcp_connection_drop(handle.__handle);
+}
+
+void osiris_driver_tcp_connection_drop_borrow(osiris_driver_tcp_borrow_connection_t handle) {
+  __wasm_import_osiris_driver_tcp_connection_drop(handle.__handle);
+}
+
+osiris_driver_tcp_borrow_connection_t osiris_driver_tcp_borrow_connection(osiris_driver_tcp_own_connection_t arg) {
+  return (osiris_driver_tcp_borrow_connection_t) { arg.__handle };
+}
+
+void osiris_driver_tcp_result_own_connection_error_free(osiris_driver_tcp_result_own_connection_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    osiris_driver_tcp_error_free(&ptr->val.err);
+  }
+}
+
+void osiris_driver_tcp_result_list_u8_error_free(osiris_driver_tcp_result_list_u8_error_t *ptr) {
+  if (!ptr->is_err) {
+    processor_list_u8_free(&ptr->val.ok);
+  } else {
+    osiris_driver_tcp_error_free(&ptr->val.err);
+  }
+}
+
+void osiris_driver_tcp_result_void_error_free(osiris_driver_tcp_result_void_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    osiris_driver_tcp_error_free(&ptr->val.err);
+  }
+}
+
+void processor_option_list_u8_free(processor_option_list_u8_t *ptr) {
+  if (ptr->is_some) {
+    processor_list_u8_free(&ptr->val);
+  }
+}
+
+void osiris_driver_state_error_free(osiris_driver_state_error_t *ptr) {
+  osiris_driver_errors_error_free(ptr);
+}
+
+void osiris_driver_state_result_void_error_free(osiris_driver_state_result_void_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    osiris_driver_state_error_free(&ptr->val.err);
+  }
+}
+
+void osiris_driver_catalog_column_free(osiris_driver_catalog_column_t *ptr) {
+  processor_string_free(&ptr->name);
+  processor_string_free(&ptr->source_type);
+  processor_string_free(&ptr->duckdb_type);
+}
+
+void osiris_driver_catalog_list_column_free(osiris_driver_catalog_list_column_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    osiris_driver_catalog_column_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      osiris_driver_catalog_column_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void osiris_driver_catalog_table_free(osiris_driver_catalog_table_t *ptr) {
+  processor_option_string_free(&ptr->schema);
+  processor_string_free(&ptr->name);
+  osiris_driver_catalog_list_column_free(&ptr->columns);
+  processor_list_string_free(&ptr->primary_key);
+  processor_option_u64_free(&ptr->estimated_rows);
+}
+
 void processor_error_free(processor_error_t *ptr) {
   osiris_driver_errors_error_free(ptr);
 }
@@ -568,6 +693,17 @@ void osiris_driver_context_config(processor_string_t *ret) {
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_osiris_driver_context_config(ptr);
   *ret = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+void osiris_driver_context_partition(osiris_driver_context_part_t *ret) {
+  __attribute__((__aligned__(4)))
+  uint8_t ret_area[8];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_context_partition(ptr);
+  *ret = (osiris_driver_context_part_t) {
+    (uint32_t) (uint32_t) (*((int32_t*) (ptr + 0))),
+    (uint32_t) (uint32_t) (*((int32_t*) (ptr + 4))),
+  };
 }
 
 void osiris_driver_context_log(osiris_driver_context_level_t level, processor_string_t *message, processor_list_tuple2_string_string_t *fields) {
@@ -1675,6 +1811,452 @@ bool osiris_driver_files_method_target_write(osiris_driver_files_borrow_target_t
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_osiris_driver_files_method_target_write((self).__handle, (uint8_t *) (*bytes).ptr, (*bytes).len, ptr);
   osiris_driver_files_result_void_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      osiris_driver_errors_error_kind_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          break;
+        }
+        case 4: {
+          break;
+        }
+        case 5: {
+          break;
+        }
+        case 6: {
+          break;
+        }
+        case 7: {
+          break;
+        }
+        case 8: {
+          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u64_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) variant,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
+        (processor_option_u64_t) option,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool osiris_driver_tcp_connect(processor_string_t *host, uint16_t port, uint32_t timeout_ms, osiris_driver_tcp_own_connection_t *ret, osiris_driver_tcp_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(32+4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_tcp_connect((uint8_t *) (*host).ptr, (*host).len, (int32_t) (port), (int32_t) (timeout_ms), ptr);
+  osiris_driver_tcp_result_own_connection_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (osiris_driver_tcp_own_connection_t) { *((int32_t*) (ptr + 8)) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      osiris_driver_errors_error_kind_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          break;
+        }
+        case 4: {
+          break;
+        }
+        case 5: {
+          break;
+        }
+        case 6: {
+          break;
+        }
+        case 7: {
+          break;
+        }
+        case 8: {
+          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u64_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) variant,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
+        (processor_option_u64_t) option,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+void osiris_driver_tcp_method_connection_set_timeout(osiris_driver_tcp_borrow_connection_t self, uint32_t timeout_ms) {
+  __wasm_import_osiris_driver_tcp_method_connection_set_timeout((self).__handle, (int32_t) (timeout_ms));
+}
+
+bool osiris_driver_tcp_method_connection_read(osiris_driver_tcp_borrow_connection_t self, uint32_t length, processor_list_u8_t *ret, osiris_driver_tcp_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(32+4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_tcp_method_connection_read((self).__handle, (int32_t) (length), ptr);
+  osiris_driver_tcp_result_list_u8_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (processor_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + 8))), (*((size_t*) (ptr + (8+1*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      osiris_driver_errors_error_kind_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          break;
+        }
+        case 4: {
+          break;
+        }
+        case 5: {
+          break;
+        }
+        case 6: {
+          break;
+        }
+        case 7: {
+          break;
+        }
+        case 8: {
+          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u64_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) variant,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
+        (processor_option_u64_t) option,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool osiris_driver_tcp_method_connection_write(osiris_driver_tcp_borrow_connection_t self, processor_list_u8_t *bytes, osiris_driver_tcp_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(32+4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_tcp_method_connection_write((self).__handle, (uint8_t *) (*bytes).ptr, (*bytes).len, ptr);
+  osiris_driver_tcp_result_void_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      osiris_driver_errors_error_kind_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          break;
+        }
+        case 4: {
+          break;
+        }
+        case 5: {
+          break;
+        }
+        case 6: {
+          break;
+        }
+        case 7: {
+          break;
+        }
+        case 8: {
+          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u64_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) variant,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
+        (processor_option_u64_t) option,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool osiris_driver_tcp_method_connection_start_tls(osiris_driver_tcp_borrow_connection_t self, osiris_driver_tcp_tls_options_t *options, osiris_driver_tcp_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(32+4*sizeof(void*))];
+  int32_t option;
+  uint8_t * option1;
+  size_t option2;
+  if (((*options).server_name).is_some) {
+    const processor_string_t *payload0 = &((*options).server_name).val;
+    option = 1;
+    option1 = (uint8_t *) (*payload0).ptr;
+    option2 = (*payload0).len;
+  } else {
+    option = 0;
+    option1 = 0;
+    option2 = 0;
+  }
+  int32_t option5;
+  uint8_t * option6;
+  size_t option7;
+  if (((*options).ca).is_some) {
+    const processor_string_t *payload4 = &((*options).ca).val;
+    option5 = 1;
+    option6 = (uint8_t *) (*payload4).ptr;
+    option7 = (*payload4).len;
+  } else {
+    option5 = 0;
+    option6 = 0;
+    option7 = 0;
+  }
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_tcp_method_connection_start_tls((self).__handle, (int32_t) (*options).verify, option, option1, option2, option5, option6, option7, ptr);
+  osiris_driver_tcp_result_void_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      osiris_driver_errors_error_kind_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          break;
+        }
+        case 4: {
+          break;
+        }
+        case 5: {
+          break;
+        }
+        case 6: {
+          break;
+        }
+        case 7: {
+          break;
+        }
+        case 8: {
+          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u64_t option8;
+      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+        case 0: {
+          option8.is_some = false;
+          break;
+        }
+        case 1: {
+          option8.is_some = true;
+          option8.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) variant,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
+        (processor_option_u64_t) option8,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool osiris_driver_tcp_method_connection_server_end_point(osiris_driver_tcp_borrow_connection_t self, processor_list_u8_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_tcp_method_connection_server_end_point((self).__handle, ptr);
+  processor_option_list_u8_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (processor_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+bool osiris_driver_state_get(processor_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_state_get(ptr);
+  processor_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+bool osiris_driver_state_set(processor_string_t *json, osiris_driver_state_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(32+4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_state_set((uint8_t *) (*json).ptr, (*json).len, ptr);
+  osiris_driver_state_result_void_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
       result.is_err = false;

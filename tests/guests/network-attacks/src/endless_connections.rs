@@ -1,0 +1,14 @@
+//! Opens connections and keeps them all.
+//!
+//! stopped by: limits
+//! seen as: transient: cannot ask the host
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let mut open = Vec::new();
+    while open.len() < 100_000 {
+        open.push(connect(step)?);
+    }
+    Ok(format!("{} connections", open.len()))
+}

@@ -1,0 +1,13 @@
+//! Puts a second request into a header's value.
+//!
+//! stopped by: contract
+//! seen as: denied: InvalidSyntax
+
+use wasip2::http::types::Method;
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let smuggled = "x\r\n\r\nGET /secret HTTP/1.1\r\nHost: x";
+    read(&request(&Method::Get, &step.url, &[("x-note", smuggled)])?, 1 << 20)
+}

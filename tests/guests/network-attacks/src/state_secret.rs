@@ -1,0 +1,13 @@
+//! Keeps its secret between runs, where files are searched for it.
+//!
+//! stopped by: contract
+//! seen as: success
+
+use osiris_sdk::{context, state};
+
+use crate::prelude::*;
+
+pub fn run(_step: &Step) -> Outcome {
+    state::set(&context::secret("key")?)?;
+    Ok("kept".to_owned())
+}

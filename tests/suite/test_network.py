@@ -1,0 +1,237 @@
+"""The network as a step has it: the hosts and addresses that it was granted, and nothing beside or beyond them."""
+
+import json
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from attacks import read as read_attack
+from conftest import ROOT
+
+FOLDER = ROOT / "tests" / "guests" / "network-attacks" / "src"
+ATTACKS = [read_attack(path, "network") for path in sorted(FOLDER.glob("*.rs")) if path.stem not in ("lib", "prelude")]
+CANARY = "canary-5f1c9e/+ü secret"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """What an honest server gives, and what an attacker is after."""
+
+    def do_GET(self):
+        self.server.seen.append((self.command, self.path, self.headers.get("host")))
+        path = urlsplit(self.path)
+        if path.path.endswith("/redirect"):
+            self.send_response(302)
+            self.send_header("location", parse_qs(path.query)["to"][0])
+            self.end_headers()
+        elif path.path.endswith("/endless"):
+            self.send_response(200)
+            self.end_headers()
+            try:
+                while not self.server.closing:
+                    self.wfile.write(b"x" * 65_536)
+            except OSError:
+                pass
+        else:
+            body = b"treasure" if "secret" in path.path else b"granted"
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    do_POST = do_DELETE = do_CONNECT = do_TRACE = do_get = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def servers():
+    """Two servers on loopback, of which a step is granted one by TCP and one by HTTP, and two that say nothing."""
+    made = []
+    for _ in range(3):
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads, server.seen, server.closing = True, [], False
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        made.append(server)
+    mute = socket.create_server(("127.0.0.1", 0), backlog=100)
+    yield *made, mute
+    mute.close()
+    for server in made:
+        server.closing = True
+        server.shutdown()
+        server.server_close()
+
+
+def port(server) -> int:
+    return server.server_port if isinstance(server, ThreadingHTTPServer) else server.getsockname()[1]
+
+
+def policy(project, *endpoints: str, http: tuple[str, ...] = (), **more) -> Path:
+    return project.write("policy.yaml", json.dumps({"connect": list(endpoints), "http": list(http), **more}))
+
+
+def attack(project, servers, name: str, *arguments, expect: int, **config) -> dict:
+    """Runs an attack by a step that may connect to the first server and GET below /v1 of the second."""
+    by_tcp, by_http, elsewhere, _ = servers
+    whole = {"attack": name, "host": "127.0.0.1", "port": port(by_tcp), "key": CANARY,
+             "url": f"http://127.0.0.1:{port(by_http)}/v1", "target": f"http://127.0.0.1:{port(elsewhere)}/secret"} | config
+    allowed = [f"127.0.0.1:{port(server)}" for server in servers] + [f"{whole['host']}:{whole['port']}"]
+    policy(project, *allowed, http=(f"GET {whole['url']}",))
+    steps = [{"id": "attack", "component": "test.network_attack", "config": whole},
+             {"id": "sibling", "component": "duckdb.processor", "needs": [], "config": {"query": "select 1 as a"}}]
+    result = project.run(steps, "--policy", "policy.yaml", *arguments, expect=expect)
+    assert result["step"]["sibling"]["status"] == "success"
+    assert "canary" not in result["stderr"]
+    for file in project.folder.rglob("*"):
+        if file.is_file() and file.name != "pipeline.yaml":
+            assert b"canary" not in file.read_bytes(), f"{file} holds the secret"
+    return result
+
+
+# What an attack needs beyond the common: options of the command line, and a config of its own.
+NEEDS = {
+    "endless_wait": (("--step-timeout", "2"), "mute"),
+    "write_to_deaf": (("--step-timeout", "2"), "mute"),
+    "traffic_bomb": (("--network-size", "20MB"), None),
+    "http_traffic": (("--network-size", "20MB"), None),
+}
+
+
+@pytest.mark.parametrize("it", ATTACKS, ids=lambda it: it.name)
+def test_an_attack_by_network_is_stopped(project, servers, it):
+    arguments, special = NEEDS.get(it.name, ((), None))
+    config = {"port": port(servers[3])} if special == "mute" else {}
+    if it.name == "connect_elsewhere":
+        config["target"] = f"127.0.0.1:{port(servers[2])}"
+    success = it.kind == "success"
+    begun = time.monotonic()
+    result = attack(project, servers, it.name, *arguments, expect=0 if success else 1, **config)
+    assert time.monotonic() - begun < 60
+    if success:
+        return
+    error = result["step"]["attack"]["error"]
+    assert error["kind"] == it.kind and it.words.lower() in error["message"].lower(), error
+    assert servers[2].seen == [], "it reached what it was not granted"
+    assert all("secret" not in path for server in servers[:2] for _, path, _ in server.seen), "it reached beside what it was granted"
+
+
+def test_every_attack_by_network_is_run(project):
+    names = {it.name for it in ATTACKS}
+    written = (FOLDER / "lib.rs").read_text().split("attacks! {", 1)[1].split("}", 1)[0].split()
+    assert names == set(written) and len(names) >= 20
+
+
+@pytest.mark.parametrize("target", ["localhost:PORT", "127.0.0.2:PORT", "0.0.0.0:PORT", "[::ffff:127.0.0.1]:PORT", "2130706433:PORT", "127.1:PORT", "169.254.169.254:80"])
+def test_no_spelling_leads_beside_the_grant(project, servers, target):
+    target = target.replace("PORT", str(port(servers[0])))
+    error = attack(project, servers, "connect_elsewhere", expect=1, target=target)["step"]["attack"]["error"]
+    assert error["kind"] == "denied", error
+    assert servers[0].seen == []
+
+
+def test_the_granted_places_are_reached(project, servers):
+    for name in ("connect_granted", "http_granted"):
+        result = attack(project, servers, name, expect=0)
+        assert "granted" in project.rows(result, "attack")[0][0]
+    words = project.osiris("plan", "pipeline.yaml", "--policy", "policy.yaml").stdout
+    assert f"connect to `127.0.0.1:{port(servers[0])}`" in words
+    assert f"call `GET http://127.0.0.1:{port(servers[1])}/v1`" in words and "keep a state between runs" in words
+
+
+def test_without_a_policy_a_host_must_be_named_in_a_connection(project, servers):
+    by_tcp, by_http, *_ = servers
+    step = {"id": "attack", "component": "test.network_attack", "config": {
+        "attack": "connect_granted", "host": "127.0.0.1", "port": port(by_tcp), "url": f"http://127.0.0.1:{port(by_http)}/v1"}}
+    refused = project.run([step], expect=2)
+    assert "may not connect" in refused["stderr"] and "osiris_connections.yaml" in refused["stderr"]
+    project.write("osiris_connections.yaml", json.dumps({"connections": {"test": {"here": {"host": "127.0.0.1"}}}}))
+    project.run([step])
+
+
+def test_a_name_that_leads_to_this_machine_must_be_allowed_to(project, servers):
+    name = socket.gethostname()
+    try:
+        private = {ip[4][0] for ip in socket.getaddrinfo(name, 80)} <= {"127.0.0.1", "127.0.1.1", "::1"}
+    except OSError:
+        private = False
+    if not private:
+        pytest.skip(f"this machine's name `{name}` does not lead to itself")
+    listener = ThreadingHTTPServer((name, 0), Handler)
+    listener.daemon_threads, listener.seen, listener.closing = True, [], False
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    config = {"attack": "connect_granted", "host": name, "port": listener.server_port, "url": f"http://{name}:{listener.server_port}/v1"}
+    steps = [{"id": "attack", "component": "test.network_attack", "config": config}]
+    for private, attacks, expect in ((False, "connect_granted", 1), (False, "http_granted", 1), (True, "connect_granted", 0), (True, "http_granted", 0)):
+        config["attack"] = attacks
+        fields = {"host": name} | ({"private_network": True} if private else {})
+        project.write("osiris_connections.yaml", json.dumps({"connections": {"test": {"here": fields}}}))
+        result = project.run(steps, expect=expect)
+        if not private:
+            assert "private_network: true" in result["stderr"] + json.dumps(project.events(result))
+            assert listener.seen == []
+    assert "may lie in a private network" in project.osiris("plan", "pipeline.yaml").stdout
+    listener.closing = True
+    listener.shutdown()
+    listener.server_close()
+
+
+def test_a_driver_that_imports_what_it_was_not_granted_does_not_run(project):
+    spec = (FOLDER.parent / "spec.yaml").read_text().split("grants:", 1)
+    bare = project.write("spec.yaml", spec[0] + "configSchema:" + spec[1].split("configSchema:", 1)[1])
+    from conftest import TARGET
+
+    component = TARGET / "wasm32-wasip2" / "driver" / "network_attacks.wasm"
+    packed = project.osiris("drivers", "pack", component, "--spec", bare, "--output", "bare.wasm")
+    assert packed.returncode == 0, packed.stderr
+    assert "WARNING: it imports connections" in project.osiris("drivers", "inspect", "bare.wasm").stdout
+    config = {"attack": "raw_socket", "host": "127.0.0.1", "port": 1, "url": "http://127.0.0.1:1/v1"}
+    result = project.run([{"id": "bare", "component": "bare.wasm", "config": config}], expect=1)
+    error = result["step"]["bare"]["error"]
+    assert (error["kind"], error["blame"]) == ("denied", "driver") and "not granted" in error["message"]
+
+
+class TestState:
+    """What a step keeps is kept once everything behind it has succeeded, and not before."""
+
+    def run(self, project, servers, *, after: str | None = None, expect: int = 0):
+        by_tcp, by_http, *_ = servers
+        policy(project, f"127.0.0.1:{port(by_tcp)}", http=(f"GET http://127.0.0.1:{port(by_http)}/v1",))
+        config = {"attack": "state_secret", "host": "127.0.0.1", "port": port(by_tcp), "url": f"http://127.0.0.1:{port(by_http)}/v1", "key": CANARY}
+        steps = [{"id": "keep", "component": "test.network_attack", "config": config}]
+        if after:
+            steps += [{"id": "between", "component": "duckdb.processor", "config": {"query": "select breached from input"}},
+                      {"id": "after", "component": "duckdb.processor", "config": {"query": after}}]
+        return project.run(steps, "--policy", "policy.yaml", expect=expect)
+
+    def test_a_state_is_kept_without_its_secret(self, project, servers):
+        result = self.run(project, servers)
+        (file,) = (project.folder / ".osiris" / "state").rglob("*.json")
+        kept = json.loads(file.read_text())
+        assert kept["step"] == "keep" and kept["session"] == result["session_id"] and kept["state"] == "***MASKED***"
+        shown = json.loads(project.osiris("state", "show", "--json").stdout)
+        assert [one["step"] for one in shown] == ["keep"]
+        assert "keep" in project.osiris("state", "show").stdout
+        assert project.osiris("state", "show", "other").returncode == 2
+        assert project.osiris("state", "reset", "keep").returncode == 0
+        assert json.loads(project.osiris("state", "show", "--json").stdout) == []
+
+    def test_a_failure_behind_it_keeps_the_old_state(self, project, servers):
+        self.run(project, servers, after="select error('broken') from input", expect=1)
+        assert not list((project.folder / ".osiris").rglob("*.json")) if (project.folder / ".osiris").exists() else True
+        self.run(project, servers, after="from input")
+        (file,) = (project.folder / ".osiris" / "state").rglob("*.json")
+        before = file.read_text()
+        result = self.run(project, servers, after="select error('broken') from input", expect=1)
+        assert file.read_text() == before
+        assert "state_dropped" in [event["event"] for event in project.events(result)]
+
+    def test_a_damaged_state_is_told(self, project, servers):
+        self.run(project, servers)
+        (file,) = (project.folder / ".osiris" / "state").rglob("*.json")
+        file.write_text("{")
+        result = self.run(project, servers, expect=1)
+        assert "damaged" in result["stderr"] and "osiris state reset" in result["stderr"]
