@@ -1,0 +1,222 @@
+//! A session with a server: statements, and what they give.
+
+use osiris_sdk::Result;
+
+use crate::copy::{CopyIn, CopyOut};
+use crate::wire::{Fields, Wire, frame, protocol, text};
+use crate::{Login, ServerError, Stream, login};
+
+/// A logged-in connection. Dropping it ends the session, and with it an open transaction.
+pub struct Client<S> {
+    pub(crate) wire: Wire<S>,
+    version: String,
+}
+
+/// The rows of a small query, every value as text.
+pub type Rows = Vec<Vec<Option<String>>>;
+
+/// A column that a query gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    pub name: String,
+    /// The table it comes from and its place there; zeros for what is computed.
+    pub table: u32,
+    pub attribute: i16,
+    pub type_oid: u32,
+    pub modifier: i32,
+}
+
+impl<S: Stream> Client<S> {
+    /// Begins a session on a fresh stream.
+    ///
+    /// # Errors
+    /// `auth` where the login or TLS fails, `not-found` for a database that does not exist.
+    pub fn start(stream: S, login: &Login) -> Result<Self> {
+        let mut wire = Wire::new(stream);
+        let version = login::log_in(&mut wire, login)?;
+        Ok(Self { wire, version })
+    }
+
+    /// The server's version, such as `15.4 (Debian 15.4-1)`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Runs statements and says how many rows the last one touched.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn execute(&mut self, sql: &str) -> Result<u64> {
+        self.run(sql).map(|(_, count)| count)
+    }
+
+    /// Runs one statement and gives its rows as text: for catalogs and other small things.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn query(&mut self, sql: &str) -> Result<Rows> {
+        self.run(sql).map(|(rows, _)| rows)
+    }
+
+    /// The first value of the first row.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn value(&mut self, sql: &str) -> Result<Option<String>> {
+        Ok(self.query(sql)?.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
+    }
+
+    fn run(&mut self, sql: &str) -> Result<(Rows, u64)> {
+        let mut bytes = Vec::with_capacity(sql.len() + 8);
+        frame(&mut bytes, b'Q', |body| text(body, sql));
+        self.wire.send(&bytes)?;
+        self.rows()
+    }
+
+    /// Runs one statement with parameters, given as text for the server to read by their types.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn query_with(&mut self, sql: &str, parameters: &[Option<&str>]) -> Result<Rows> {
+        let mut bytes = Vec::with_capacity(sql.len() + 64);
+        frame(&mut bytes, b'P', |body| {
+            text(body, "");
+            text(body, sql);
+            body.extend_from_slice(&0_i16.to_be_bytes());
+        });
+        frame(&mut bytes, b'B', |body| {
+            text(body, "");
+            text(body, "");
+            body.extend_from_slice(&0_i16.to_be_bytes());
+            body.extend_from_slice(&(parameters.len() as u16).to_be_bytes());
+            for parameter in parameters {
+                match parameter {
+                    None => body.extend_from_slice(&(-1_i32).to_be_bytes()),
+                    Some(value) => {
+                        body.extend_from_slice(&(value.len() as u32).to_be_bytes());
+                        body.extend_from_slice(value.as_bytes());
+                    }
+                }
+            }
+            body.extend_from_slice(&0_i16.to_be_bytes());
+        });
+        frame(&mut bytes, b'E', |body| {
+            text(body, "");
+            body.extend_from_slice(&0_i32.to_be_bytes());
+        });
+        frame(&mut bytes, b'S', |_| {});
+        self.wire.send(&bytes)?;
+        Ok(self.rows()?.0)
+    }
+
+    /// The columns that a statement would give, without running it.
+    ///
+    /// # Errors
+    /// What the server says; no columns for a statement that gives none.
+    pub fn describe(&mut self, sql: &str) -> Result<Vec<Described>> {
+        let mut bytes = Vec::with_capacity(sql.len() + 32);
+        frame(&mut bytes, b'P', |body| {
+            text(body, "");
+            text(body, sql);
+            body.extend_from_slice(&0_i16.to_be_bytes());
+        });
+        frame(&mut bytes, b'D', |body| {
+            body.push(b'S');
+            text(body, "");
+        });
+        frame(&mut bytes, b'S', |_| {});
+        self.wire.send(&bytes)?;
+        let mut columns = Vec::new();
+        let mut refused = None;
+        loop {
+            let message = self.wire.message()?;
+            match message.tag {
+                b'T' => columns = described(message.body)?,
+                b'E' => refused = Some(ServerError::parse(message.body)),
+                b'Z' => break,
+                _ => {}
+            }
+        }
+        refused.map_or(Ok(columns), |error| Err(error.into()))
+    }
+
+    /// Starts `COPY ... TO STDOUT`.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn copy_out(&mut self, sql: &str) -> Result<CopyOut<'_, S>> {
+        self.start_copy(sql, b'H')?;
+        Ok(CopyOut::new(self))
+    }
+
+    /// Starts `COPY ... FROM STDIN`.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn copy_in(&mut self, sql: &str) -> Result<CopyIn<'_, S>> {
+        self.start_copy(sql, b'G')?;
+        Ok(CopyIn::new(self))
+    }
+
+    fn start_copy(&mut self, sql: &str, wanted: u8) -> Result<()> {
+        let mut bytes = Vec::with_capacity(sql.len() + 8);
+        frame(&mut bytes, b'Q', |body| text(body, sql));
+        self.wire.send(&bytes)?;
+        let message = self.wire.message()?;
+        match message.tag {
+            tag if tag == wanted => Ok(()),
+            b'E' => {
+                let error = ServerError::parse(message.body);
+                self.settle();
+                Err(error.into())
+            }
+            _ => Err(protocol("no COPY where one was asked for")),
+        }
+    }
+
+    /// Reads on until the server is ready again, after an error that is already known.
+    pub(crate) fn settle(&mut self) {
+        while self.wire.message().is_ok_and(|message| message.tag != b'Z') {}
+    }
+
+    /// The rest of a statement's answer: rows, if any, and the count of the last one.
+    pub(crate) fn rows(&mut self) -> Result<(Rows, u64)> {
+        let (mut rows, mut count) = (Vec::new(), 0);
+        loop {
+            let message = self.wire.message()?;
+            match message.tag {
+                b'D' => rows.push(data_row(message.body)?),
+                b'C' => count = completed(message.body)?,
+                b'E' => {
+                    let error = ServerError::parse(message.body);
+                    self.settle();
+                    return Err(error.into());
+                }
+                b'Z' => return Ok((rows, count)),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn described(body: &[u8]) -> Result<Vec<Described>> {
+    let mut fields = Fields(body);
+    (0..fields.int16()?)
+        .map(|_| {
+            let (name, table, attribute) = (fields.text()?, fields.uint32()?, fields.int16()?);
+            let (type_oid, _, modifier, _) = (fields.uint32()?, fields.int16()?, fields.int32()?, fields.int16()?);
+            Ok(Described { name, table, attribute, type_oid, modifier })
+        })
+        .collect()
+}
+
+fn data_row(body: &[u8]) -> Result<Vec<Option<String>>> {
+    let mut fields = Fields(body);
+    (0..fields.int16()?).map(|_| Ok(fields.value()?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))).collect()
+}
+
+/// The count at the end of a command's tag: `INSERT 0 12`, `COPY 5`.
+fn completed(body: &[u8]) -> Result<u64> {
+    let tag = Fields(body).text()?;
+    Ok(tag.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0))
+}

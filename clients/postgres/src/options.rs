@@ -1,0 +1,140 @@
+//! What a pipeline says of a connection, and how it becomes one.
+
+use std::fmt;
+use std::time::Duration;
+
+use osiris_sdk::tcp::Connection;
+use osiris_sdk::{Error, Result, context, tcp};
+use serde::Deserialize;
+
+use crate::{Client, Login};
+
+/// Whether the connection is encrypted, and whether the server must prove who it is. As libpq's `sslmode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SslMode {
+    /// Never encrypted.
+    Disable,
+    /// Encrypted where the server offers it.
+    #[default]
+    Prefer,
+    /// Encrypted, whoever the server is.
+    Require,
+    /// Encrypted, with a certificate of a trusted root that names the host.
+    VerifyFull,
+}
+
+impl fmt::Display for SslMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SslMode::Disable => "disable",
+            SslMode::Prefer => "prefer",
+            SslMode::Require => "require",
+            SslMode::VerifyFull => "verify-full",
+        })
+    }
+}
+
+/// Where a server is and who asks; the password is a secret, so it is not here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct ConnectionOptions {
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    pub database: Option<String>,
+    pub user: Option<String>,
+    pub sslmode: Option<SslMode>,
+    pub ca: Option<String>,
+    /// Seconds.
+    pub connect_timeout: Option<u32>,
+    /// Seconds.
+    pub timeout: Option<u32>,
+}
+
+/// A config of which only the connection is known: as discovery and check get it.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Config {
+    /// The connection by reference; it stands for all of the fields beside it.
+    pub connection: Option<ConnectionOptions>,
+    #[serde(flatten)]
+    pub direct: ConnectionOptions,
+}
+
+impl Config {
+    /// Connects and logs in.
+    ///
+    /// # Errors
+    /// `config` where something is missing, `auth`, `transient`, `other("timeout")`; each names the server.
+    pub fn connect(&self) -> Result<Client<Connection>> {
+        let (options, secret) = match &self.connection {
+            Some(_) if self.direct.host.is_some() => {
+                return Err(Error::config("`connection` and `host` both say where the server is; leave one out"));
+            }
+            Some(connection) => (connection, "connection.password"),
+            None => (&self.direct, "password"),
+        };
+        let (host, port) = (options.host()?, options.port());
+        let login = options.login(context::secret(secret)?)?;
+        let connect = || {
+            let stream = tcp::connect(host, port, seconds(options.connect_timeout, 30))?;
+            // The login is part of connecting; a server that accepts and says nothing must not hold it up.
+            stream.set_timeout(seconds(options.connect_timeout, 30));
+            let client = Client::start(stream, &login)?;
+            client.wire.stream.set_timeout(seconds(options.timeout, 300));
+            Ok(client)
+        };
+        connect().map_err(|error: Error| {
+            error.context(format!(
+                "cannot connect to PostgreSQL at `{host}:{port}`, database `{}`, as user `{}`",
+                login.database, login.user
+            ))
+        })
+    }
+}
+
+impl ConnectionOptions {
+    fn host(&self) -> Result<&str> {
+        self.host.as_deref().ok_or_else(|| {
+            Error::config("the config says no server; set `connection: \"@postgres.<alias>\"`, or `host` and `user`")
+        })
+    }
+
+    fn port(&self) -> u16 {
+        self.port.unwrap_or(5432)
+    }
+
+    fn login(&self, password: Option<String>) -> Result<Login> {
+        let ssl_mode = self.sslmode.unwrap_or_default();
+        if self.ca.is_some() && ssl_mode != SslMode::VerifyFull {
+            return Err(Error::config(format!(
+                "`ca` says whom to trust, but `sslmode: {ssl_mode}` trusts anybody; say `sslmode: verify-full`"
+            )));
+        }
+        let user = self.user.clone().ok_or_else(|| Error::config("the connection says no `user`"))?;
+        let database = self.database.clone().unwrap_or_else(|| user.clone());
+        Ok(Login { user, password, database, ssl_mode, ca: self.ca.clone() })
+    }
+}
+
+fn seconds(option: Option<u32>, default: u32) -> Duration {
+    Duration::from_secs(option.unwrap_or(default).max(1).into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_connection_says_what_is_missing() {
+        let options = ConnectionOptions { user: Some("ada".to_owned()), ..ConnectionOptions::default() };
+        assert!(options.host().unwrap_err().message.contains("`host`"));
+        let login = options.login(None).unwrap();
+        assert_eq!((login.database.as_str(), login.ssl_mode, options.port()), ("ada", SslMode::Prefer, 5432));
+        let trusting = ConnectionOptions { ca: Some("PEM".to_owned()), ..options };
+        assert!(trusting.login(None).is_err());
+        let config: Config =
+            serde_json::from_str(r#"{"connection": {"host": "h", "sslmode": "verify-full"}, "port": 5432}"#).unwrap();
+        assert_eq!(config.connection.unwrap().sslmode, Some(SslMode::VerifyFull));
+        assert_eq!(config.direct.port, Some(5432));
+    }
+}

@@ -1,0 +1,203 @@
+//! Messages on the stream: a tag, a length, a body.
+
+use osiris_sdk::{Error, ErrorKind, Result};
+
+use crate::ServerError;
+use crate::stream::{Stream, broken};
+
+/// What one read asks the stream for, in bytes.
+const CHUNK: usize = 256 << 10;
+
+/// The longest body that is believed: a value of PostgreSQL has at most 1 GiB.
+const LONGEST: usize = (1 << 30) + (1 << 20);
+
+/// A stream with what was received and not yet taken.
+pub(crate) struct Wire<S> {
+    pub stream: S,
+    received: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+/// A message of the server.
+#[derive(Debug)]
+pub(crate) struct Message<'a> {
+    pub tag: u8,
+    pub body: &'a [u8],
+}
+
+impl<S: Stream> Wire<S> {
+    pub fn new(stream: S) -> Self {
+        Self { stream, received: vec![0; CHUNK], start: 0, end: 0 }
+    }
+
+    /// Sends bytes that are whole messages.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        match self.stream.write_all(bytes).and_then(|()| self.stream.flush()) {
+            Ok(()) => Ok(()),
+            // A server that ends a connection says why, if it can.
+            Err(error) => Err(self.last_words().unwrap_or_else(|| broken(error))),
+        }
+    }
+
+    fn last_words(&mut self) -> Option<Error> {
+        loop {
+            let message = self.message().ok()?;
+            if message.tag == b'E' {
+                return Some(ServerError::parse(message.body).into());
+            }
+        }
+    }
+
+    /// Takes the one byte that answers a request for TLS. More than it would be somebody else's plain text.
+    pub fn answer(&mut self) -> Result<u8> {
+        self.fill(1)?;
+        match self.received[self.start..self.end] {
+            [byte] => {
+                (self.start, self.end) = (0, 0);
+                Ok(byte)
+            }
+            _ => Err(protocol("more than one byte before encryption begins")),
+        }
+    }
+
+    /// The next message, but for notices and their like, which may come at any time.
+    pub fn message(&mut self) -> Result<Message<'_>> {
+        let tag = self.peek()?.tag;
+        Ok(Message { tag, body: self.take() })
+    }
+
+    /// As [`message`](Self::message), but the message stays the next one.
+    pub fn peek(&mut self) -> Result<Message<'_>> {
+        let (tag, end) = loop {
+            let (tag, end) = self.whole()?;
+            if !matches!(tag, b'N' | b'A') {
+                break (tag, end);
+            }
+            self.start = end;
+        };
+        Ok(Message { tag, body: &self.received[self.start + 5..end] })
+    }
+
+    /// Takes the message that [`peek`](Self::peek) showed.
+    pub fn take(&mut self) -> &[u8] {
+        let end = self.start + 1 + self.length();
+        let body = self.start + 5..end;
+        self.start = end;
+        &self.received[body]
+    }
+
+    /// The length that the next message's head tells, itself included.
+    fn length(&self) -> usize {
+        let head = &self.received[self.start + 1..self.start + 5];
+        u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize
+    }
+
+    /// Has the next message whole; gives its tag and where it ends.
+    #[inline]
+    fn whole(&mut self) -> Result<(u8, usize)> {
+        if self.end - self.start < 5 {
+            self.fill(5)?;
+        }
+        let length = self.length();
+        if !(4..=LONGEST).contains(&length) {
+            return Err(protocol("a message of impossible length; is it PostgreSQL?"));
+        }
+        if self.end - self.start < length + 1 {
+            self.fill(length + 1)?;
+        }
+        Ok((self.received[self.start], self.start + 1 + length))
+    }
+
+    /// Reads until at least `wanted` bytes are there.
+    fn fill(&mut self, wanted: usize) -> Result<()> {
+        self.received.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        while self.end < wanted {
+            if self.received.len() - self.end < CHUNK / 2 {
+                // Grows with what came, not with what was announced.
+                let length = self.received.len();
+                self.received.resize(length * 2, 0);
+            }
+            match self.stream.read(&mut self.received[self.end..]) {
+                Ok(0) => return Err(Error::new(ErrorKind::Transient, "the server closed the connection")),
+                Ok(count) => self.end += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(broken(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the server said is no PostgreSQL.
+pub(crate) fn protocol(what: &str) -> Error {
+    Error::internal(format!("the server does not keep to PostgreSQL's protocol: {what}"))
+}
+
+/// Appends a message of `tag` whose body `write` makes.
+pub(crate) fn frame(bytes: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)) {
+    bytes.push(tag);
+    untagged(bytes, write);
+}
+
+/// Appends a message without a tag, as a connection begins with.
+pub(crate) fn untagged(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = bytes.len();
+    bytes.extend_from_slice(&[0; 4]);
+    write(bytes);
+    let length = u32::try_from(bytes.len() - start).unwrap_or(u32::MAX);
+    bytes[start..start + 4].copy_from_slice(&length.to_be_bytes());
+}
+
+/// Appends a text and its final NUL. A NUL inside would end it early, so it is left out with what follows; PostgreSQL
+/// could not hold it anyway.
+pub(crate) fn text(bytes: &mut Vec<u8>, text: &str) {
+    bytes.extend_from_slice(text.split('\0').next().unwrap_or_default().as_bytes());
+    bytes.push(0);
+}
+
+/// Reads a message's body from its start.
+pub(crate) struct Fields<'a>(pub &'a [u8]);
+
+impl<'a> Fields<'a> {
+    pub fn bytes(&mut self, count: usize) -> Result<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or_else(|| protocol("a message that ends early"))?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        self.bytes(N)?.try_into().map_err(|_| protocol("a message that ends early"))
+    }
+
+    pub fn int16(&mut self) -> Result<i16> {
+        self.array().map(i16::from_be_bytes)
+    }
+
+    pub fn int32(&mut self) -> Result<i32> {
+        self.array().map(i32::from_be_bytes)
+    }
+
+    pub fn uint32(&mut self) -> Result<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    /// A text that ends with a NUL.
+    pub fn text(&mut self) -> Result<String> {
+        let end = self.0.iter().position(|byte| *byte == 0).ok_or_else(|| protocol("a text without an end"))?;
+        let text = String::from_utf8_lossy(&self.0[..end]).into_owned();
+        self.0 = &self.0[end + 1..];
+        Ok(text)
+    }
+
+    /// A value with its length before it; `None` for a null.
+    pub fn value(&mut self) -> Result<Option<&'a [u8]>> {
+        match self.int32()? {
+            -1 => Ok(None),
+            length => {
+                self.bytes(usize::try_from(length).map_err(|_| protocol("a value of negative length"))?).map(Some)
+            }
+        }
+    }
+}

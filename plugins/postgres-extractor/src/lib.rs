@@ -1,0 +1,125 @@
+//! `postgres.extractor`: reads a table or a query of PostgreSQL by binary COPY, whole or what is new.
+
+mod column;
+mod incremental;
+mod numeric;
+mod options;
+mod source;
+mod value;
+
+use std::rc::Rc;
+
+use osiris_sdk::{
+    Batch, CatalogTable, Check, Discovery, Error, Extractor, Output, RawBatch, Result, Schema, TableWriter, context,
+};
+use postgres_client::{Client, Stream, catalog};
+
+use column::Column;
+use options::{Config, Replication};
+use source::Source;
+
+/// Rows and bytes after which a batch goes to the host, whichever comes first.
+const BATCH_ROWS: usize = 32 << 10;
+const BATCH_BYTES: usize = 8 << 20;
+
+struct PostgresExtractor;
+
+impl Extractor for PostgresExtractor {
+    type Config = Config;
+
+    fn extract(config: Config, output: Output) -> Result<()> {
+        config.check()?;
+        let mut client = config.connection.connect()?;
+        let doing = || format!("cannot read {}", config.what());
+        // One snapshot for all statements: the bounds of an increment are those of its rows.
+        client.execute("begin isolation level repeatable read read only")?;
+        let source = Source::find(&mut client, &config).map_err(|error| error.context(doing()))?;
+        let mut read = || match config.replication {
+            Replication::Full => copy(&mut client, &source, &source.select_all(), &output, &config),
+            Replication::Incremental => {
+                let increment = incremental::bound(&mut client, &source, &config)?;
+                copy(&mut client, &source, &increment.select, &output, &config)?;
+                increment.keep()
+            }
+        };
+        read().map_err(|error| error.context(doing()))
+    }
+}
+
+/// Moves the rows of a SELECT into the output.
+fn copy<S: Stream>(
+    client: &mut Client<S>,
+    source: &Source,
+    select: &str,
+    output: &Output,
+    config: &Config,
+) -> Result<()> {
+    let mut columns: Vec<Column> =
+        source.columns.iter().map(|column| Column::new(&column.mapping.kind, config.unrepresentable)).collect();
+    let fields = columns.iter().zip(&source.columns).flat_map(|(values, column)| values.fields(&column.name)).collect();
+    let schema = Rc::new(Schema::new(fields));
+    let mut table = output.create_table("main", &schema)?;
+    let mut rows = client.copy_out(&format!("copy ({select}) to stdout (format binary)"))?;
+    let (mut pending, mut done) = (0, 0_u64);
+    while let Some(row) = rows.next_row(columns.len())? {
+        let mut rest = row;
+        for (place, column) in columns.iter_mut().enumerate() {
+            let taken = column.take(rest).map_err(|wrong| {
+                let column = &source.columns[place];
+                Error::data(format!(
+                    "column `{}` of type {}, row {}: {wrong}",
+                    column.name,
+                    column.mapping.source,
+                    done + pending as u64 + 1
+                ))
+            });
+            rest = taken?;
+        }
+        pending += 1;
+        let full = pending == BATCH_ROWS || (pending % 64 == 0 || row.len() > 1 << 16) && bytes(&columns) > BATCH_BYTES;
+        if full {
+            send(&schema, &mut columns, pending, &mut table)?;
+            done += pending as u64;
+            pending = 0;
+            context::progress(done, None);
+        }
+    }
+    if pending > 0 {
+        send(&schema, &mut columns, pending, &mut table)?;
+    }
+    table.finish()?;
+    Ok(())
+}
+
+fn bytes(columns: &[Column]) -> usize {
+    columns.iter().map(Column::bytes).sum()
+}
+
+fn send(schema: &Rc<Schema>, columns: &mut [Column], rows: usize, table: &mut TableWriter) -> Result<()> {
+    let mut nodes = Vec::with_capacity(schema.fields().len());
+    columns.iter_mut().for_each(|column| column.finish(&mut nodes));
+    let batch = Batch::new(Rc::clone(schema), RawBatch { rows: rows as u64, nodes });
+    table.append(&batch)?;
+    // The buffers come back, so that the next batch needs no memory of its own.
+    let mut nodes = batch.into_raw().nodes.into_iter();
+    columns.iter_mut().for_each(|column| column.reuse(&mut nodes));
+    Ok(())
+}
+
+impl Discovery for PostgresExtractor {
+    type Config = postgres_client::Config;
+
+    fn discover(config: Self::Config) -> Result<Vec<CatalogTable>> {
+        catalog::discover(&mut config.connect()?)
+    }
+}
+
+impl Check for PostgresExtractor {
+    type Config = postgres_client::Config;
+
+    fn check(config: Self::Config) -> Result<String> {
+        Ok(format!("PostgreSQL {}", config.connect()?.version()))
+    }
+}
+
+osiris_sdk::export!(PostgresExtractor: extractor + discovery + check);

@@ -1,0 +1,115 @@
+//! The rows to read as the server describes them.
+
+use std::collections::BTreeSet;
+
+use osiris_sdk::{Error, Result};
+use postgres_client::types::{Kind, Mapping, Types};
+use postgres_client::{Client, Described, Stream};
+
+use crate::options::Config;
+
+/// A SELECT and its columns. Inside, columns are called by their places: `c0`, `c1`.
+#[derive(Debug)]
+pub struct Source {
+    select: String,
+    pub columns: Vec<SourceColumn>,
+    /// Whether the SELECT is of one table as it is, so that what the table says of a column holds for the rows.
+    pub is_table: bool,
+}
+
+#[derive(Debug)]
+pub struct SourceColumn {
+    pub name: String,
+    pub mapping: Mapping,
+    pub described: Described,
+}
+
+impl Source {
+    /// Has the server describe what the config asks for.
+    ///
+    /// # Errors
+    /// What the server says of the SELECT; `config` for one that gives no columns, or two of one name.
+    pub fn find<S: Stream>(client: &mut Client<S>, config: &Config) -> Result<Self> {
+        let select = config.select()?;
+        let described = client.describe(&select)?;
+        if described.is_empty() {
+            return Err(Error::config("it gives no columns; only a statement that gives rows can be read"));
+        }
+        let mut names = BTreeSet::new();
+        if let Some(twice) = described.iter().find(|column| !names.insert(column.name.to_lowercase())) {
+            return Err(Error::config(format!(
+                "two columns are called `{}` (letter case does not tell columns apart in DuckDB); rename one in a \
+                 `query` with `as`",
+                twice.name
+            )));
+        }
+        for name in config.array_dimensions.keys().chain(&config.cursor) {
+            if !described.iter().any(|column| column.name == *name) {
+                let known: Vec<String> = described.iter().map(|column| format!("`{}`", column.name)).collect();
+                return Err(Error::config(format!("there is no column `{name}`; there are: {}", known.join(", "))));
+            }
+        }
+        let types = Types::read(client, described.iter().map(|column| column.type_oid))?;
+        let depths = depths(client, &described, &types, config)?;
+        let columns = described
+            .into_iter()
+            .zip(depths)
+            .map(|(described, depth)| SourceColumn {
+                name: described.name.clone(),
+                mapping: types.mapping(described.type_oid, described.modifier, depth, config.numeric),
+                described,
+            })
+            .collect();
+        Ok(Self { select, columns, is_table: config.table.is_some() })
+    }
+
+    /// The SELECT with its columns named by place, to be used as `from {this}`.
+    pub fn rows(&self) -> String {
+        let names: Vec<String> = (0..self.columns.len()).map(|place| format!("c{place}")).collect();
+        format!("(\n{}\n) as source ({})", self.select, names.join(", "))
+    }
+
+    /// The columns as they are copied, cast where the server's own binary form says too little.
+    pub fn casts(&self) -> String {
+        let casts = self.columns.iter().enumerate().map(|(place, column)| match column.mapping.cast {
+            Some(cast) => format!("c{place}::{cast}"),
+            None => format!("c{place}"),
+        });
+        casts.collect::<Vec<_>>().join(", ")
+    }
+
+    pub fn select_all(&self) -> String {
+        format!("select {} from {}", self.casts(), self.rows())
+    }
+
+    /// The place of a column.
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+}
+
+/// How deep the arrays of each column are: what the config says, else what the table's definition says, else one.
+fn depths<S: Stream>(
+    client: &mut Client<S>,
+    described: &[Described],
+    types: &Types,
+    config: &Config,
+) -> Result<Vec<usize>> {
+    let mut depths = Vec::with_capacity(described.len());
+    for column in described {
+        let is_array = matches!(types.mapping(column.type_oid, column.modifier, 1, config.numeric).kind, Kind::List(_));
+        let depth = match config.array_dimensions.get(&column.name) {
+            Some(depth) => *depth,
+            None if is_array && column.table != 0 => client
+                .value(&format!(
+                    "select attndims from pg_catalog.pg_attribute where attrelid = {} and attnum = {}",
+                    column.table, column.attribute
+                ))?
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(1),
+            None => 1,
+        };
+        depths.push(depth.clamp(1, 6));
+    }
+    Ok(depths)
+}
