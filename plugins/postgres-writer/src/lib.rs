@@ -1,0 +1,50 @@
+//! `postgres.writer`: brings a table to PostgreSQL by binary COPY, in one transaction.
+
+mod encode;
+mod numeric;
+mod options;
+mod shape;
+mod target;
+mod write;
+
+use osiris_sdk::{CatalogTable, Check, Discovery, Inputs, Result, Writer, context};
+use postgres_client::catalog;
+use postgres_client::sql::TableName;
+
+use options::Config;
+
+struct PostgresWriter;
+
+impl Writer for PostgresWriter {
+    type Config = Config;
+
+    fn load(config: Config, inputs: Inputs) -> Result<()> {
+        config.check()?;
+        let input = inputs.only()?;
+        let name = TableName::parse(&config.table)?;
+        let columns = shape::columns(&input.schema()?)?;
+        let mut client = config.connection.connect()?;
+        let written = write::write(&mut client, &config, &name, input, &columns);
+        let rows = written.map_err(|error| error.context(format!("cannot write table `{}`", config.table)))?;
+        context::info("written", &[("table", &config.table), ("rows", &rows)]);
+        Ok(())
+    }
+}
+
+impl Discovery for PostgresWriter {
+    type Config = postgres_client::Config;
+
+    fn discover(config: Self::Config) -> Result<Vec<CatalogTable>> {
+        catalog::discover(&mut config.connect()?)
+    }
+}
+
+impl Check for PostgresWriter {
+    type Config = postgres_client::Config;
+
+    fn check(config: Self::Config) -> Result<String> {
+        Ok(format!("PostgreSQL {}", config.connect()?.version()))
+    }
+}
+
+osiris_sdk::export!(PostgresWriter: writer + discovery + check);
