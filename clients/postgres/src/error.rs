@@ -40,6 +40,7 @@ impl ServerError {
         match (code.get(..2).unwrap_or_default(), code) {
             (_, "42501" | "25006") => ErrorKind::Denied,
             (_, "42P01" | "42703" | "3D000" | "3F000") => ErrorKind::NotFound,
+            (_, "08P01") => ErrorKind::Internal,
             (_, "57014") => ErrorKind::Other("timeout".to_owned()),
             (_, "55P03" | "55006") | ("08" | "40" | "53" | "57" | "58", _) => ErrorKind::Transient,
             ("28", _) => ErrorKind::Auth,
