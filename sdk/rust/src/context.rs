@@ -30,6 +30,21 @@ pub fn secret(name: &str) -> Result<Option<String>> {
     }
 }
 
+/// The secrets below the config field `place`, each by the rest of its name: for `headers`, whose fields the user
+/// names, `Authorization` out of `headers.Authorization`.
+///
+/// # Errors
+/// Whatever the host says but `not-found`.
+pub fn secrets_below(place: &str) -> Result<Vec<(String, String)>> {
+    let prefix = format!("{place}.");
+    // No field has an empty name, so the host answers with the names there are.
+    let Err(told) = secrets::get("") else { return Ok(Vec::new()) };
+    let names = told.message.split('`').skip(1).step_by(2).filter_map(|name| name.strip_prefix(&prefix));
+    names
+        .filter_map(|name| secret(&format!("{prefix}{name}")).map(|found| Some((name.to_owned(), found?))).transpose())
+        .collect()
+}
+
 /// Writes a structured line to the session's log.
 pub fn log(level: Level, message: &str, fields: &[(&str, &dyn std::fmt::Display)]) {
     let fields: Vec<(String, String)> =

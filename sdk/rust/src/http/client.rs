@@ -164,6 +164,7 @@ impl Client {
             url,
             headers,
             query: Vec::new(),
+            hidden: Vec::new(),
             body: None,
             repeatable,
             accepted: Vec::new(),
@@ -194,6 +195,8 @@ pub struct Request {
     pub(super) url: Url,
     pub(super) headers: Vec<Header>,
     query: Vec<(String, String)>,
+    /// Parameters that messages do not show.
+    pub(super) hidden: Vec<String>,
     pub(super) body: Option<Vec<u8>>,
     /// Whether the same request may be sent twice.
     pub(super) repeatable: bool,
@@ -233,6 +236,13 @@ impl Request {
     pub fn query(mut self, name: &str, value: &str) -> Self {
         self.query.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// A query parameter whose value is not shown in messages, and which is left behind by a redirect.
+    #[must_use]
+    pub fn secret_query(mut self, name: &str, value: &str) -> Self {
+        self.hidden.push(name.to_owned());
+        self.query(name, value)
     }
 
     /// A body of JSON.

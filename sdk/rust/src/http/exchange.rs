@@ -126,7 +126,7 @@ fn follow(request: &Request) -> Result<Response, Failure> {
         if !hop.url.same_origin(&request.url) {
             hop.client.transport.tell(
                 "a server redirects to another origin, which gets no secrets",
-                &Error::config(format!("to `{}`", hop.url.shown())),
+                &Error::config(format!("to `{}`", hop.url.shown_without(&hop.hidden))),
                 std::time::Duration::ZERO,
             );
         }
@@ -159,7 +159,7 @@ fn judged(request: &Request, mut response: Response) -> Result<Response, Failure
 }
 
 fn asked(request: &Request) -> String {
-    format!("{} {}", request.method, request.url.shown())
+    format!("{} {}", request.method, request.url.shown_without(&request.hidden))
 }
 
 fn once(request: &Request, deadline: Instant) -> Result<Response, Failure> {

@@ -133,11 +133,20 @@ impl Url {
 
     /// The address for messages: a parameter whose name says that it is secret has no value.
     pub fn shown(&self) -> String {
+        self.shown_without(&[])
+    }
+
+    /// As [`shown`](Self::shown), without the values of the parameters in `hidden` either.
+    pub(super) fn shown_without(&self, hidden: &[String]) -> String {
         let mut shown = format!("{}://{}{}", self.scheme(), self.authority, self.path);
         for (place, pair) in self.query.iter().flat_map(|query| query.split('&')).enumerate() {
             shown.push(if place == 0 { '?' } else { '&' });
             match pair.split_once('=') {
-                Some((name, _)) if is_secret_name(name) => shown.push_str(&format!("{name}=***")),
+                Some((name, _))
+                    if is_secret_name(name) || hidden.iter().any(|hidden| same_name(name, &component(hidden))) =>
+                {
+                    shown.push_str(&format!("{name}=***"))
+                }
                 _ => shown.push_str(pair),
             }
         }

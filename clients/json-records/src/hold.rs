@@ -1,0 +1,77 @@
+//! Holds records, compressed, until the types of all of them are known.
+//!
+//! JSON repeats its names in every record, so a tenth of its size is usual; memory stays bounded, since beyond a
+//! bound the table is started with what is known.
+
+use std::io::{BufRead, BufReader, Write};
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use osiris_sdk::{Error, Result};
+use serde_json::{Map, Value};
+
+/// How much is compressed together, in bytes of JSON.
+const BLOCK: u64 = 4 << 20;
+
+/// Records in the order in which they came.
+pub struct Hold {
+    blocks: Vec<Vec<u8>>,
+    open: DeflateEncoder<Vec<u8>>,
+    open_bytes: u64,
+    held: u64,
+}
+
+impl Default for Hold {
+    fn default() -> Self {
+        Self { blocks: Vec::new(), open: encoder(), open_bytes: 0, held: 0 }
+    }
+}
+
+fn encoder() -> DeflateEncoder<Vec<u8>> {
+    DeflateEncoder::new(Vec::new(), Compression::fast())
+}
+
+impl Hold {
+    /// Takes a record.
+    pub fn push(&mut self, record: &Map<String, Value>) -> Result<()> {
+        let mut line = serde_json::to_vec(record)?;
+        line.push(b'\n');
+        self.open.write_all(&line)?;
+        self.open_bytes += line.len() as u64;
+        if self.open_bytes >= BLOCK {
+            self.end_block()?;
+        }
+        Ok(())
+    }
+
+    fn end_block(&mut self) -> Result<()> {
+        let block = std::mem::replace(&mut self.open, encoder()).finish()?;
+        self.open_bytes = 0;
+        self.held += block.len() as u64;
+        self.blocks.push(block);
+        Ok(())
+    }
+
+    /// The memory that the records take, in bytes.
+    pub fn size(&self) -> u64 {
+        self.held + self.open.get_ref().len() as u64
+    }
+
+    /// Gives the records back, freeing each block as it is read.
+    pub fn release(mut self, mut each: impl FnMut(Map<String, Value>) -> Result<()>) -> Result<()> {
+        self.end_block()?;
+        for block in self.blocks {
+            let mut lines = BufReader::new(DeflateDecoder::new(block.as_slice()));
+            let mut line = Vec::new();
+            while lines.read_until(b'\n', &mut line)? > 0 {
+                each(
+                    serde_json::from_slice(&line)
+                        .map_err(|error| Error::internal(format!("a held record is broken: {error}")))?,
+                )?;
+                line.clear();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! Records through the whole way, into a sink that keeps what it gets.
+#![allow(clippy::unwrap_used)]
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use osiris_sdk::{Batch, Result, Schema};
+use serde_json::{Value, json};
+
+use crate::{Kind, Options, Records, Sink};
+
+#[derive(Default)]
+struct Kept {
+    columns: Vec<(String, String)>,
+    batches: Vec<Batch>,
+    finished: bool,
+}
+
+#[derive(Clone, Default)]
+struct Keep(Rc<RefCell<Kept>>);
+
+impl Sink for Keep {
+    fn create(&mut self, schema: &Schema) -> Result<()> {
+        self.0.borrow_mut().columns =
+            schema.fields().iter().map(|field| (field.name.clone(), field.format.clone())).collect();
+        Ok(())
+    }
+
+    fn append(&mut self, batch: &Batch) -> Result<()> {
+        let copy = Batch::new(Rc::new(batch.schema().clone()), batch.raw().clone());
+        self.0.borrow_mut().batches.push(copy);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<u64> {
+        let mut kept = self.0.borrow_mut();
+        kept.finished = true;
+        Ok(kept.batches.iter().map(|batch| batch.rows() as u64).sum())
+    }
+}
+
+fn options(hold_bytes: u64) -> Options {
+    Options { hold_bytes, ..Options::default() }
+}
+
+fn run(options: &Options, known: Option<Kind>, records: impl IntoIterator<Item = Value>) -> Result<(Keep, u64, Kind)> {
+    let keep = Keep::default();
+    let mut into = Records::into_sink(keep.clone(), options, known)?;
+    for record in records {
+        into.push(record)?;
+    }
+    let (rows, kind) = into.finish()?;
+    assert!(keep.0.borrow().finished);
+    Ok((keep, rows, kind))
+}
+
+fn columns(keep: &Keep) -> Vec<(String, String)> {
+    keep.0.borrow().columns.clone()
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, format)| ((*name).to_owned(), (*format).to_owned())).collect()
+}
+
+#[test]
+fn a_late_record_widens_and_adds_columns() {
+    let records = [
+        json!({"id": 1, "v": 1, "o": {"a": null}, "l": []}),
+        json!({"id": 2, "v": 0.5, "o": {"a": 5, "b": "x"}, "new": true}),
+        json!({"id": 3, "v": null, "o": null, "l": [[1], null]}),
+    ];
+    let (keep, rows, _) = run(&options(1 << 20), None, records).unwrap();
+    assert_eq!(rows, 3);
+    let expected = [
+        ("id", "l"),
+        ("v", "g"),
+        ("o", "+s"),
+        ("a", "l"),
+        ("b", "u"),
+        ("l", "+l"),
+        ("item", "+l"),
+        ("item", "l"),
+        ("new", "b"),
+    ];
+    assert_eq!(columns(&keep), pairs(&expected));
+    let kept = keep.0.borrow();
+    let batch = &kept.batches[0];
+    assert_eq!(batch.column("v").unwrap().values::<f64>().unwrap()[..2], [1.0, 0.5]);
+    assert!(batch.column("v").unwrap().is_null(2));
+    assert_eq!(batch.column("new").unwrap().booleans().unwrap().get(0), None);
+    let object = batch.column("o").unwrap();
+    assert!(object.is_null(2) && !object.is_null(0));
+    assert_eq!(object.child("b").unwrap().strings().unwrap().get(1), Some("x"));
+    let lists = batch.column("l").unwrap().lists().unwrap();
+    assert_eq!([lists.get(0), lists.get(1), lists.get(2)], [Some(0..0), None, Some(0..2)]);
+}
+
+#[test]
+fn beyond_the_hold_memory_stays_flat_and_rows_are_whole() {
+    let many =
+        (0..100_000_u64).map(|id| json!({"id": id, "text": format!("{:x}", id.wrapping_mul(0x9E37_79B9_7F4A_7C15))}));
+    let (keep, rows, _) = run(&options(64 << 10), None, many).unwrap();
+    assert_eq!(rows, 100_000);
+    let kept = keep.0.borrow();
+    let sum: i64 =
+        kept.batches.iter().flat_map(|batch| batch.column("id").unwrap().values::<i64>().unwrap().to_vec()).sum();
+    assert_eq!(sum, 4_999_950_000);
+    assert!(kept.batches.iter().all(|batch| batch.rows() <= 8192));
+}
+
+#[test]
+fn beyond_the_hold_what_does_not_fit_says_how_to_declare_it() {
+    for (last, expected) in [
+        (json!({"id": 1.5}), "a number in `id`, which does not fit its column's type, BIGINT"),
+        (json!({"id": 1, "late": 1}), "`late`, which none of the records before had"),
+        (json!({"id": 1, "o": {"a": {"b": 1}}}), "an object in `o.a`"),
+    ] {
+        let noise = |id: u64| format!("{:x}", id.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let many = (0..50_000).map(|id| json!({"id": id, "text": noise(id), "o": {"a": 1}})).chain([last]);
+        let error = run(&options(64 << 10), None, many).map(|_| ()).unwrap_err();
+        assert!(error.message.starts_with("record 50001 has "), "{error}");
+        assert!(error.message.contains(expected) && error.message.contains("`dtype`"), "{error}");
+    }
+}
+
+#[test]
+fn names_that_duckdb_takes_for_one_are_told_apart() {
+    let (keep, ..) =
+        run(&options(1 << 20), None, [json!({"Id": 1, "ID": 2, "id_2": 3, "": 4, "o": {"x": 1, "X": 2}})]).unwrap();
+    assert_eq!(
+        columns(&keep),
+        pairs(&[("Id", "l"), ("ID_2", "l"), ("id_2_2", "l"), ("_", "l"), ("o", "+s"), ("x", "l"), ("X_2", "l")])
+    );
+}
+
+#[test]
+fn objects_are_flattened() {
+    let options = Options { flatten: Some("_".to_owned()), ..options(1 << 20) };
+    let records = [json!({"a": null, "l": [{"x": 1}]}), json!({"a": {"b": {"c": 1}, "d": 2}}), json!({"a": {}})];
+    let (keep, rows, _) = run(&options, None, records).unwrap();
+    assert_eq!(rows, 3);
+    assert_eq!(columns(&keep), pairs(&[("l", "+l"), ("item", "+s"), ("x", "l"), ("a_b_c", "l"), ("a_d", "l")]));
+}
+
+#[test]
+fn declared_types_are_kept_and_checked() {
+    let dtype = [
+        ("d", "DATE"),
+        ("t", "TIMESTAMPTZ"),
+        ("n", "DECIMAL(5,2)"),
+        ("j", "JSON"),
+        ("i", "integer"),
+        ("gone", "BIGINT"),
+    ];
+    let dtype = dtype.iter().map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned())).collect();
+    let options = Options { dtype, ..options(1 << 20) };
+    let records = [
+        json!({"d": "2024-02-29", "t": "2024-02-29T12:00:00+02:00", "n": 1.005, "j": {"a": 1}, "i": "7"}),
+        json!({"d": "", "t": null, "n": "12.5", "j": "x", "i": 8}),
+    ];
+    let (keep, ..) = run(&options, None, records).unwrap();
+    let mut found = columns(&keep);
+    found.sort();
+    assert_eq!(found, pairs(&[("d", "tdD"), ("gone", "l"), ("i", "i"), ("j", "u"), ("n", "d:5,2"), ("t", "tsu:UTC")]));
+    let kept = keep.0.borrow();
+    let batch = &kept.batches[0];
+    assert_eq!(batch.column("n").unwrap().values::<i128>().unwrap().to_vec(), [101, 1250]);
+    assert_eq!(batch.column("j").unwrap().strings().unwrap().get(1), Some("\"x\""));
+    assert!(batch.column("d").unwrap().is_null(1));
+    drop(kept);
+    let error = run(&options, None, [json!({"d": "29.2.2024"})]).map(|_| ()).unwrap_err();
+    assert!(
+        error.message.contains("record 1 has a text in `d`, which does not fit its column's type, DATE"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_empty_run_has_the_columns_of_earlier_ones_and_none_gets_narrower() {
+    let (_, _, kind) = run(&options(1 << 20), None, [json!({"id": 1.5, "o": {"a": "x"}, "n": null})]).unwrap();
+    let kept: Kind = serde_json::from_str(&serde_json::to_string(&kind).unwrap()).unwrap();
+    let (keep, rows, _) = run(&options(1 << 20), Some(kept.clone()), []).unwrap();
+    assert_eq!((rows, columns(&keep)), (0, pairs(&[("id", "g"), ("o", "+s"), ("a", "u"), ("n", "u")])));
+    // A column of which only nulls were seen may still become anything.
+    let (keep, ..) = run(&options(1 << 20), Some(kept), [json!({"id": 1, "n": 5})]).unwrap();
+    assert_eq!(columns(&keep), pairs(&[("id", "g"), ("o", "+s"), ("a", "u"), ("n", "l")]));
+}
+
+#[test]
+fn scalars_are_records_too() {
+    let (keep, rows, _) = run(&options(1 << 20), None, [json!(1), json!("x")]).unwrap();
+    assert_eq!((rows, columns(&keep)), (2, pairs(&[("value", "u")])));
+    assert_eq!(keep.0.borrow().batches[0].column("value").unwrap().strings().unwrap().get(0), Some("1"));
+}
+
+#[test]
+fn doubles_and_large_integers_are_those_that_were_written() {
+    let text = r#"{"a": 0.1, "b": 1.7976931348623157e308, "c": 9007199254740993, "d": 18446744073709551615, "e": 123456789.12345679}"#;
+    let (keep, ..) = run(&options(1 << 20), None, [serde_json::from_str(text).unwrap()]).unwrap();
+    let kept = keep.0.borrow();
+    let double = |name: &str| kept.batches[0].column(name).unwrap().values::<f64>().unwrap()[0];
+    assert_eq!([double("a"), double("b"), double("e")], [0.1, f64::MAX, 123_456_789.123_456_79]);
+    assert_eq!(kept.batches[0].column("c").unwrap().values::<i64>().unwrap()[0], 9_007_199_254_740_993);
+    assert_eq!(kept.batches[0].column("d").unwrap().values::<i128>().unwrap()[0], i128::from(u64::MAX));
+}

@@ -1,0 +1,195 @@
+//! The requests: what all pages have in common, and what tells them apart.
+
+use std::time::Duration;
+
+use osiris_sdk::http::{Answer, Client, Request, Retry, Url};
+use osiris_sdk::{Error, ErrorKind, Result, context};
+use serde_json::{Map, Value};
+
+use crate::auth::{self, Login};
+use crate::config::{Config, Connection, Manner, spelt};
+use crate::cursor::Cursor;
+use crate::pages::Ask;
+
+/// Where the records come from.
+pub struct Source {
+    client: Client,
+    method: String,
+    address: Url,
+    params: Vec<(String, String)>,
+    body: Option<Value>,
+    login: Login,
+    retry_post: bool,
+}
+
+impl Source {
+    /// # Errors
+    /// `config`, when address, login or body are not as they must be.
+    pub fn new(config: &Config, cursor: Option<&Cursor>) -> Result<Self> {
+        let mut params: Vec<(String, String)> = Vec::new();
+        for (name, value) in &config.params {
+            params.extend(spelt(value).map(|value| (name.clone(), value)));
+        }
+        params.extend(context::secrets_below("params")?);
+        let mut body = config.body.clone();
+        for (path, secret) in context::secrets_below("body")? {
+            put_back(body.get_or_insert_with(|| Value::Object(Map::new())), &path, secret);
+        }
+        if let Some(cursor) = cursor
+            && let Some((name, value)) = cursor.param()
+        {
+            if cursor.in_body() {
+                member(&mut body, name, value)?;
+            } else {
+                params.extend(spelt(&value).map(|value| (name, value)));
+            }
+        }
+        let mut client = client(&config.manner);
+        client = with_headers(client, &config.connection.headers, "connection.headers")?;
+        client = with_headers(client, &config.headers, "headers")?;
+        Ok(Self {
+            client,
+            method: config.method.clone(),
+            address: config.address()?,
+            params,
+            body,
+            login: auth::login(config.auth.as_ref(), &config.connection)?,
+            retry_post: config.manner.retry_post,
+        })
+    }
+
+    pub fn address(&self) -> &Url {
+        &self.address
+    }
+
+    pub fn requests(&self) -> u64 {
+        self.client.sent()
+    }
+
+    /// Reads one page.
+    ///
+    /// # Errors
+    /// As [`Request::fetch`].
+    pub fn fetch(&mut self, ask: &Ask, in_body: bool) -> Result<Answer> {
+        match self.request(ask, in_body)?.fetch() {
+            Err(error) if matches!(error.kind, ErrorKind::Auth) && self.login.renew() => {
+                context::info("the token was refused, so another one is asked for", &[]);
+                self.request(ask, in_body)?.fetch()
+            }
+            answer => answer,
+        }
+    }
+
+    fn request(&mut self, ask: &Ask, in_body: bool) -> Result<Request> {
+        let mut body = self.body.clone();
+        let mut request = match &ask.url {
+            // An address that the server gave has the parameters in it.
+            Some(url) => self.client.request_to(&self.method, url.clone()),
+            None => {
+                let mut request = self.client.request_to(&self.method, self.address.clone());
+                for (name, value) in &self.params {
+                    request = request.query(name, value);
+                }
+                request
+            }
+        };
+        for (name, value) in &ask.params {
+            if in_body {
+                member(&mut body, name.clone(), value.clone())?;
+            } else if let Some(value) = spelt(value) {
+                request = request.query(name, &value);
+            }
+        }
+        if let Some(body) = &body {
+            request = request.json(body)?;
+        }
+        if self.retry_post {
+            request = request.repeatable();
+        }
+        self.login.sign(&self.client, request)
+    }
+}
+
+/// Sets a member of the body, which becomes an object where there is none.
+fn member(body: &mut Option<Value>, name: String, value: Value) -> Result<()> {
+    match body.get_or_insert_with(|| Value::Object(Map::new())) {
+        Value::Object(members) => {
+            members.insert(name, value);
+            Ok(())
+        }
+        _ => Err(Error::config(format!("`body` is no object, so `{name}` cannot go into it"))),
+    }
+}
+
+/// Puts a secret back to where it stood in the body.
+fn put_back(body: &mut Value, path: &str, secret: String) {
+    let mut place = body;
+    for name in path.split('.') {
+        place = match place {
+            Value::Array(items) => match name.parse::<usize>().ok().and_then(|at| items.get_mut(at)) {
+                Some(item) => item,
+                None => return,
+            },
+            Value::Object(members) => members.entry(name).or_insert(Value::Null),
+            other => {
+                *other = Value::Object(Map::new());
+                match other {
+                    Value::Object(members) => members.entry(name).or_insert(Value::Null),
+                    _ => return,
+                }
+            }
+        };
+    }
+    *place = Value::String(secret);
+}
+
+fn client(manner: &Manner) -> Client {
+    let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(30));
+    let client = Client::new()
+        .header("accept", "application/json")
+        .header("user-agent", concat!("osiris-http-extractor/", env!("CARGO_PKG_VERSION")))
+        .timeout(seconds(manner.timeout))
+        .connect_timeout(seconds(manner.connect_timeout))
+        .redirects(manner.max_redirects)
+        .max_bytes(manner.max_page_mb << 20)
+        .retry(Retry { retries: manner.max_retries, base: seconds(manner.retry_delay), ..Retry::default() });
+    match manner.requests_per_second {
+        Some(requests) => client.requests_per_second(requests),
+        None => client,
+    }
+}
+
+fn with_headers<'a>(
+    mut client: Client,
+    headers: impl IntoIterator<Item = (&'a String, &'a Option<String>)>,
+    place: &str,
+) -> Result<Client> {
+    for (name, value) in headers {
+        if let Some(value) = value {
+            client = client.header(name, value);
+        }
+    }
+    for (name, value) in context::secrets_below(place)? {
+        client = client.secret_header(&name, &value);
+    }
+    Ok(client)
+}
+
+/// Asks for the connection's address and says what answered.
+///
+/// # Errors
+/// As [`Request::fetch`]; an address at which there is nothing is none.
+pub fn check(connection: &Connection, manner: &Manner) -> Result<String> {
+    let base = connection.url.as_deref().ok_or_else(|| Error::config("the connection has no `url`"))?;
+    let url = Url::parse(base)?.below(connection.check_path.as_deref().unwrap_or_default())?;
+    let client = with_headers(client(manner), &connection.headers, "connection.headers")?;
+    let mut login = auth::login(None, connection)?;
+    let mut request = client.request_to("GET", url.clone());
+    if connection.check_path.is_none() {
+        // A base address alone often leads to nothing, which is no fault.
+        request = request.accept(404).accept(405);
+    }
+    let answer = login.sign(&client, request)?.fetch()?;
+    let server = answer.header("server").map(|server| format!(" by {server}")).unwrap_or_default();
+    Ok(format!("HTTP {} from {}{server}", answer.status, url.shown()))
+}
