@@ -32,8 +32,8 @@ impl Source {
         }
         params.extend(context::secrets_below("params")?);
         let mut body = config.body.clone();
-        for (path, secret) in context::secrets_below("body")? {
-            put_back(body.get_or_insert_with(|| Value::Object(Map::new())), &path, secret);
+        if let Some(body) = &mut body {
+            context::restore_secrets("body", body)?;
         }
         if let Some(cursor) = cursor
             && let Some((name, value)) = cursor.param()
@@ -119,28 +119,6 @@ fn member(body: &mut Option<Value>, name: String, value: Value) -> Result<()> {
         }
         _ => Err(Error::config(format!("`body` is no object, so `{name}` cannot go into it"))),
     }
-}
-
-/// Puts a secret back to where it stood in the body.
-fn put_back(body: &mut Value, path: &str, secret: String) {
-    let mut place = body;
-    for name in path.split('.') {
-        place = match place {
-            Value::Array(items) => match name.parse::<usize>().ok().and_then(|at| items.get_mut(at)) {
-                Some(item) => item,
-                None => return,
-            },
-            Value::Object(members) => members.entry(name).or_insert(Value::Null),
-            other => {
-                *other = Value::Object(Map::new());
-                match other {
-                    Value::Object(members) => members.entry(name).or_insert(Value::Null),
-                    _ => return,
-                }
-            }
-        };
-    }
-    *place = Value::String(secret);
 }
 
 fn client(manner: &Manner) -> Client {

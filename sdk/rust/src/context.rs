@@ -1,6 +1,7 @@
 //! The step that a driver works for: its config, and how the driver tells what it is doing.
 
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::bindings::osiris::driver::context as raw;
 use crate::bindings::osiris::driver::secrets;
@@ -45,6 +46,31 @@ pub fn secrets_below(place: &str) -> Result<Vec<(String, String)>> {
         .collect()
 }
 
+/// Puts the secrets of the config field `place` back to where they stood in its value, whatever its shape.
+///
+/// # Errors
+/// As [`secrets_below`].
+pub fn restore_secrets(place: &str, value: &mut Value) -> Result<()> {
+    for (path, secret) in secrets_below(place)? {
+        put(value, &path, secret);
+    }
+    Ok(())
+}
+
+fn put(value: &mut Value, path: &str, secret: String) {
+    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+    let place = match value {
+        Value::Array(items) => name.parse::<usize>().ok().and_then(|at| items.get_mut(at)),
+        Value::Object(members) => Some(members.entry(name).or_insert_with(|| Value::Object(Map::new()))),
+        _ => None,
+    };
+    match (place, rest) {
+        (Some(place), Some(rest)) => put(place, rest, secret),
+        (Some(place), None) => *place = Value::String(secret),
+        (None, _) => {}
+    }
+}
+
 /// Writes a structured line to the session's log.
 pub fn log(level: Level, message: &str, fields: &[(&str, &dyn std::fmt::Display)]) {
     let fields: Vec<(String, String)> =
@@ -69,4 +95,22 @@ pub(crate) fn log_panics() {
         let said = panic.payload_as_str().unwrap_or("no message");
         raw::log(Level::Error, &format!("the driver panicked: {said}"), &[("at".to_owned(), place)]);
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn secrets_go_back_to_their_places() {
+        let mut body = json!({"a": [{"n": 1}, null, {}], "b": {}});
+        for path in ["a.2.token", "b.password", "c.d.key", "a.9.x", "a.1"] {
+            put(&mut body, path, "s".to_owned());
+        }
+        assert_eq!(
+            body,
+            json!({"a": [{"n": 1}, "s", {"token": "s"}], "b": {"password": "s"}, "c": {"d": {"key": "s"}}})
+        );
+    }
 }

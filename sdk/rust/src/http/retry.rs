@@ -37,7 +37,7 @@ impl Retry {
 
     /// How long to wait before another try after `error`; `None` where there is to be none. `tried` counts
     /// the tries so far, `status` is what the server answered, if it did.
-    pub(super) fn wait(&self, tried: u32, status: Option<u16>, error: &Error) -> Option<Duration> {
+    pub fn wait(&self, tried: u32, status: Option<u16>, error: &Error) -> Option<Duration> {
         let again = match status {
             Some(status) => self.statuses.contains(&status),
             None => is_passing(error),

@@ -1,0 +1,142 @@
+//! One GraphQL request: its answer's JSON, or the error that hides in it.
+
+use osiris_sdk::http::{Answer, Client, Retry, Url};
+use osiris_sdk::{Error, ErrorKind, Result, context};
+use serde_json::{Map, Value, json};
+
+use crate::config::Access;
+
+/// A place to ask.
+pub struct Api<'a> {
+    access: &'a Access,
+    client: Client,
+    address: Url,
+    retry: Retry,
+}
+
+impl<'a> Api<'a> {
+    /// # Errors
+    /// `config`, when address or login are not as they must be.
+    pub fn new(access: &'a Access) -> Result<Self> {
+        Ok(Self { client: access.client()?, address: access.address()?, retry: access.retry(), access })
+    }
+
+    pub fn address(&self) -> &Url {
+        &self.address
+    }
+
+    pub fn requests(&self) -> u64 {
+        self.client.sent()
+    }
+
+    /// Asks a query, again where a failure may pass.
+    ///
+    /// # Errors
+    /// What HTTP says, and what GraphQL says by `errors`.
+    pub fn ask(&self, query: &str, operation: Option<&str>, variables: &Map<String, Value>) -> Result<(Answer, Value)> {
+        let mut body = json!({"query": query, "variables": variables});
+        if let Some(operation) = operation {
+            body["operationName"] = Value::from(operation);
+        }
+        for tried in 1.. {
+            let mut request = self.client.request_to("POST", self.address.clone()).json(&body)?;
+            if is_read(query) {
+                request = request.repeatable();
+            }
+            let answer = self.access.sign(request)?.fetch()?;
+            let json: Value = answer.json()?;
+            let Some(error) = told_error(&json, &answer) else { return Ok((answer, json)) };
+            let Some(wait) = self.retry.wait(tried, None, &error).filter(|_| is_read(query)) else { return Err(error) };
+            context::info("a query failed and is tried again", &[("because", &error), ("wait_ms", &wait.as_millis())]);
+            std::thread::sleep(wait);
+        }
+        Err(Error::internal("the tries of a query have no end"))
+    }
+}
+
+/// Whether the document only reads, so that it may be sent twice.
+fn is_read(query: &str) -> bool {
+    let lines = query.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let mut words = lines.flat_map(|line| line.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')));
+    !words.any(|word| word == "mutation")
+}
+
+/// The error that an answer with status 200 may hold.
+fn told_error(json: &Value, answer: &Answer) -> Option<Error> {
+    let errors = match json.get("errors") {
+        None | Some(Value::Null) => {
+            return (!json.is_object()).then(|| {
+                Error::data(format!("the answer to `{}` is no GraphQL answer: it is no object", answer.asked()))
+            });
+        }
+        Some(Value::Array(errors)) if errors.is_empty() => return None,
+        Some(Value::Array(errors)) => errors.as_slice(),
+        Some(other) => std::slice::from_ref(other),
+    };
+    let told: Vec<String> = errors.iter().take(3).map(message).collect();
+    let more = if errors.len() > 3 { format!(" (and {} more)", errors.len() - 3) } else { String::new() };
+    let kind = errors.first().map_or(ErrorKind::Data, kind);
+    let mut error =
+        Error::new(kind, format!("`{}` answered with GraphQL errors: {}{more}", answer.asked(), told.join("; ")));
+    error.retry_after = answer.as_error(429).retry_after;
+    Some(error)
+}
+
+fn message(error: &Value) -> String {
+    let said = error.get("message").and_then(Value::as_str).map_or_else(|| error.to_string(), str::to_owned);
+    let said: String = said.chars().take(300).collect();
+    let path = error.get("path").and_then(Value::as_array).map(|path| {
+        let names = path.iter().map(|name| name.as_str().map_or_else(|| name.to_string(), str::to_owned));
+        names.collect::<Vec<_>>().join(".")
+    });
+    path.map_or_else(|| said.clone(), |path| format!("{said} (at `{path}`)"))
+}
+
+/// What kind of error the server's code stands for: GraphQL fixes none, these are those in use.
+fn kind(error: &Value) -> ErrorKind {
+    let code =
+        error.pointer("/extensions/code").or_else(|| error.get("type")).and_then(Value::as_str).unwrap_or_default();
+    match code.to_ascii_uppercase().as_str() {
+        "UNAUTHENTICATED" | "UNAUTHORIZED" => ErrorKind::Auth,
+        "FORBIDDEN" | "ACCESS_DENIED" => ErrorKind::Denied,
+        "NOT_FOUND" => ErrorKind::NotFound,
+        "RATE_LIMITED" | "THROTTLED" | "TOO_MANY_REQUESTS" => ErrorKind::RateLimited,
+        "INTERNAL_SERVER_ERROR" | "SERVICE_UNAVAILABLE" | "TIMEOUT" => ErrorKind::Transient,
+        "GRAPHQL_PARSE_FAILED" | "GRAPHQL_VALIDATION_FAILED" | "BAD_USER_INPUT" | "OPERATION_RESOLUTION_FAILURE" => {
+            ErrorKind::Config
+        }
+        _ => ErrorKind::Data,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_and_changing_are_told_apart() {
+        for (query, expected) in [
+            ("{ users { id } }", true),
+            ("query Q($mutations: Int) { a }", true),
+            ("# a mutation\nquery { a }", true),
+            ("mutation M { a }", false),
+            ("\n  mutation{ a }", false),
+        ] {
+            assert_eq!(is_read(query), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn codes_become_kinds() {
+        for (error, expected) in [
+            (json!({"extensions": {"code": "UNAUTHENTICATED"}}), "Auth"),
+            (json!({"type": "RATE_LIMITED"}), "RateLimited"),
+            (json!({"extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}), "Config"),
+            (json!({"message": "x"}), "Data"),
+            (json!("x"), "Data"),
+        ] {
+            assert_eq!(format!("{:?}", kind(&error)), format!("ErrorKind::{expected}"), "{error}");
+        }
+        assert_eq!(message(&json!({"message": "no", "path": ["users", 0, "name"]})), "no (at `users.0.name`)");
+    }
+}
