@@ -163,18 +163,18 @@ def postgres():
 
 
 class CutProxy:
-    """A TCP proxy to 127.0.0.1:`target` that cuts or stalls a connection after so many bytes, in either direction.
+    """A TCP proxy to 127.0.0.1:`target` that cuts a connection after so many bytes, `down` from the server or `up` to it.
 
-    `down` counts what the server sends, `up` what the client sends. With `stall`, bytes stop without the connection
-    ending. `lift()` lets later connections pass untouched.
+    With `stall`, bytes stop without the connection ending; `once` cuts the first connection only; `then` is called when
+    a connection is cut. `lift()` lets later connections pass untouched. `passed` has the bytes of each connection.
     """
 
-    def __init__(self, target: int, down: int | None = None, up: int | None = None, stall: bool = False, then=None):
-        self.target, self.limits, self.stall, self.then = target, {"down": down, "up": up}, stall, then
+    def __init__(self, target: int, down: int | None = None, up: int | None = None, stall: bool = False, once: bool = False, then=None):
+        self.target, self.limits, self.stall, self.once, self.then = target, {"down": down, "up": up}, stall, once, then
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.cuts = 0
-        self.connections = 0
+        self.passed: list[dict[str, int]] = []
         self.sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -182,6 +182,11 @@ class CutProxy:
         return self
 
     def __exit__(self, *_) -> None:
+        # Closing alone would not wake the thread that waits for a connection.
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
         self.listener.close()
         for one in self.sockets:
             one.close()
@@ -195,30 +200,33 @@ class CutProxy:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            self.connections += 1
             try:
                 server = socket.create_connection(("127.0.0.1", self.target))
             except OSError:
                 client.close()
                 continue
+            limits = dict(self.limits)
+            if self.once:
+                self.lift()
+            passed = {"down": 0, "up": 0}
+            self.passed.append(passed)
             self.sockets += [client, server]
             for source, sink, way in [(server, client, "down"), (client, server, "up")]:
-                threading.Thread(target=self._pass, args=(source, sink, way), daemon=True).start()
+                threading.Thread(target=self._pass, args=(source, sink, way, limits[way], passed), daemon=True).start()
 
-    def _pass(self, source: socket.socket, sink: socket.socket, way: str) -> None:
-        left = self.limits[way]
+    def _pass(self, source: socket.socket, sink: socket.socket, way: str, limit: int | None, passed: dict[str, int]) -> None:
         try:
             while chunk := source.recv(65536):
-                if left is not None and len(chunk) >= left:
-                    sink.sendall(chunk[:left])
+                left = len(chunk) if limit is None else limit - passed[way]
+                sink.sendall(chunk[:left])
+                passed[way] += len(chunk[:left])
+                if limit is not None and len(chunk) >= left:
                     self.cuts += 1
                     if self.then:
                         self.then()
                     if self.stall:
                         return
                     break
-                sink.sendall(chunk)
-                left = None if left is None else left - len(chunk)
         except OSError:
             pass
         for one in (source, sink):

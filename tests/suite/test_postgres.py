@@ -1,0 +1,788 @@
+"""PostgreSQL through its drivers: types, the flights, increments, modes, and everything that can go wrong between."""
+
+import gzip
+import itertools
+import json
+import socket
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from certificates import make_certificates
+from conftest import DATA, ROOT
+from postgres_server import PASSWORD, CutProxy, PostgresServer, postgres  # noqa: F401: a fixture
+
+NAMES = itertools.count(1)
+
+
+class Shop:
+    """A database of its own, and a project whose connection `@postgres.shop` leads to it."""
+
+    def __init__(self, project, server, database: str):
+        self.project, self.server, self.database = project, server, database
+        self.connect()
+
+    def connect(self, **fields) -> None:
+        """Writes the connection, with other fields where a test needs them."""
+        fields = {"database": self.database, "password": "${PG_PASSWORD}", "private_network": True} | fields
+        self.project.write("osiris_connections.yaml", json.dumps({"connections": {"postgres": {"shop": self.server.connection(**fields)}}}))
+
+    def sql(self, sql: str, *parameters) -> list[tuple]:
+        with self.server.connect(self.database) as connection:
+            cursor = connection.execute(sql, parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def extract(self, id: str = "extract", **config) -> dict:
+        return {"id": id, "component": "postgres.extractor", "needs": [], "config": {"connection": "@postgres.shop"} | config}
+
+    def write(self, needs: str = "source", **config) -> dict:
+        return {"id": "write", "component": "postgres.writer", "needs": [needs], "config": {"connection": "@postgres.shop", "table": "target"} | config}
+
+    def run(self, steps, *arguments, expect: int = 0, password: str = PASSWORD) -> dict:
+        return self.project.run(steps, *arguments, expect=expect, env={"PG_PASSWORD": password})
+
+    def read(self, *arguments, expect: int = 0, **config):
+        """Runs an extractor alone; gives its error, or its rows in order."""
+        result = self.run([self.extract(**config)], *arguments, expect=expect)
+        return self.error(result, "extract") if expect else self.project.rows(result, "extract", "from main order by all")
+
+    def load(self, sql: str, expect: int = 0, **config):
+        """Runs a writer over the rows of DuckDB's `sql`; gives its error, or the table's rows in order."""
+        result = self.run([self.project.sql(sql), self.write(**config)], expect=expect)
+        return self.error(result, "write") if expect else None
+
+    @staticmethod
+    def error(result: dict, step: str) -> str:
+        error = result["step"][step]["error"]
+        return f"{error['kind']}: {error['message']}"
+
+
+@pytest.fixture
+def shop(project, postgres):  # noqa: F811
+    database = f"shop{next(NAMES)}"
+    with postgres.connect("postgres") as connection:
+        connection.execute(f"create database {database}")
+    return Shop(project, postgres, database)
+
+
+# ---- Types
+
+EXTRAS = """
+create extension citext; create extension hstore;
+create type mood as enum ('sad', 'glücklich'); create type pair as (a int, b text);
+create domain price as numeric(8, 2);
+"""
+BIG = "repeat('ä', 524288)"
+# Column: PostgreSQL's type, DuckDB's type, and values as SQL: smallest, largest, empty or zero, another, a large one.
+TORTURE = {
+    "bool": ("bool", "BOOLEAN", ["false", "true", "false", "true"]),
+    "int2": ("int2", "SMALLINT", ["'-32768'", "32767", "0", "1"]),
+    "int4": ("int4", "INTEGER", ["'-2147483648'", "2147483647", "0", "1"]),
+    "int8": ("int8", "BIGINT", ["'-9223372036854775808'", "9223372036854775807", "0", "1"]),
+    "oid": ("oid", "UINTEGER", ["0", "4294967295", "0", "1"]),
+    "float4": ("float4", "FLOAT", ["'-Infinity'", "'Infinity'", "0", "'1.1754944e-38'", "'3.4028235e38'"]),
+    "float8": ("float8", "DOUBLE", ["'-Infinity'", "'NaN'", "'-0'", "'2.2250738585072014e-308'", "'1.7976931348623157e308'"]),
+    "money_amount": ("numeric(10,2)", "DECIMAL(10,2)", ["-99999999.99", "99999999.99", "0", "0.01"]),
+    "long_decimal": ("numeric(38,10)", "DECIMAL(38,10)", ["'-9999999999999999999999999999.9999999999'", "'9999999999999999999999999999.9999999999'", "0", "0.0000000001", "10000"]),
+    "long_integer": ("numeric(38,0)", "DECIMAL(38,0)", ["'-" + "9" * 38 + "'", "'" + "9" * 38 + "'", "0", "10000000"]),
+    "coarse": ("numeric(3,-2)", "DECIMAL(5,0)", ["-99900", "99900", "0", "100"]),
+    "fine": ("numeric(3,5)", "DECIMAL(5,5)", ["-0.00999", "0.00999", "0", "0.00001"]),
+    "unbounded": ("numeric", "VARCHAR", ["'-Infinity'", "'NaN'", "0.000", "'-1e-20'", "1e300"]),
+    "wide": ("numeric(60,5)", "VARCHAR", ["-1.5", "1e50", "0", "12345.67891"]),
+    "text": ("text", "VARCHAR", ["' '", "'\U0010ffff'", "''", "'naïve 🦆 \"quoted\", \t\\ \n'", BIG]),
+    "varchar": ("varchar(20)", "VARCHAR", ["'a'", "'zzzzzzzzzzzzzzzzzzzz'", "''", "'ß'"]),
+    "char": ("char(5)", "VARCHAR", ["'a'", "'abcde'", "''", "'ü'"]),
+    "name": ("name", "VARCHAR", ["'a'", "'z'", "''", "'ü'"]),
+    "one": ('"char"', "VARCHAR", ["'a'", "'z'", "''", "'~'"]),
+    "citext": ("citext", "VARCHAR", ["'A'", "'Zz'", "''", "'Ü'"]),
+    "bytea": ("bytea", "BLOB", ["'\\x00'", "'\\xff'", "''", "'\\xc3bc00'", "decode(repeat('00ff', 524288), 'hex')"]),
+    "date": ("date", "DATE", ["'-infinity'", "'infinity'", "'1970-01-01'", "'4713-01-01 BC'", "'5874897-12-31'"]),
+    "time": ("time", "TIME", ["'00:00'", "'24:00'", "'12:34:56.789012'", "'23:59:59.999999'"]),
+    "timetz": ("timetz", "TIME WITH TIME ZONE", ["'00:00+15:59:59'", "'24:00-15:59:59'", "'12:00+00'", "'12:34:56.789012-03:30'"]),
+    "timestamp": ("timestamp", "TIMESTAMP", ["'-infinity'", "'infinity'", "'1970-01-01'", "'4713-01-01 BC'", "'294246-12-31 23:59:59.999999'"]),
+    "timestamptz": ("timestamptz", "TIMESTAMP WITH TIME ZONE", ["'-infinity'", "'infinity'", "'1970-01-01 00:00+00'", "'2013-01-01 05:15:00.123456-05'", "'1900-01-01 00:00+00'"]),
+    "interval": ("interval", "INTERVAL", ["'-178000000 years'", "'178000000 years'", "'0'", "'1 year -2 mons 3 days -04:05:06.789012'", "'2562047:00:00'"]),
+    "uuid": ("uuid", "UUID", ["'00000000-0000-0000-0000-000000000000'", "'ffffffff-ffff-ffff-ffff-ffffffffffff'", "'80000000-0000-0000-0000-000000000000'", "'12345678-9abc-def0-1234-56789abcdef0'"]),
+    "json": ("json", "JSON", ["'null'", "'{\"a\": [1, {\"ü\": 1e300}],  \"b\": \"\\u00e9\"}'", "'\"\"'", "'[]'", f"to_json({BIG})"]),
+    "jsonb": ("jsonb", "JSON", ["'null'", "'{\"a\": [1, {\"ü\": 1e300}]}'", "'\"\"'", "'{}'", f"to_jsonb({BIG})"]),
+    "bit": ("bit(5)", "BIT", ["B'00000'", "B'11111'", "B'10000'", "B'00001'"]),
+    "varbit": ("varbit", "VARCHAR", ["B'0'", "B'111111111'", "B''", "B'10000'"]),
+    "inet": ("inet", "VARCHAR", ["'0.0.0.0'", "'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'", "'10.0.0.1/8'", "'::ffff:1.2.3.4'", "'2001:db8::1/32'"]),
+    "cidr": ("cidr", "VARCHAR", ["'0.0.0.0/0'", "'10.1.2.3/32'", "'::/0'", "'2001:db8::/32'"]),
+    "macaddr": ("macaddr", "VARCHAR", ["'00:00:00:00:00:00'", "'ff:ff:ff:ff:ff:ff'", "'08:00:2b:01:02:03'", "'aa:bb:cc:dd:ee:0f'"]),
+    "macaddr8": ("macaddr8", "VARCHAR", ["'00:00:00:00:00:00:00:00'", "'ff:ff:ff:ff:ff:ff:ff:ff'", "'08:00:2b:01:02:03:04:05'", "'0a:00:2b:01:02:03:04:05'"]),
+    "mood": ("mood", "VARCHAR", ["'sad'", "'glücklich'", "'sad'", "'glücklich'"]),
+    "price": ("price", "DECIMAL(8,2)", ["-999999.99", "999999.99", "0", "1.50"]),
+    "money": ("money", "DECIMAL(21,2)", ["'-92233720368547758.08'", "'92233720368547758.07'", "0", "0.01"]),
+    "range": ("int4range", "VARCHAR", ["'[1,5)'", "'(,)'", "'empty'", "'[5,)'"]),
+    "multirange": ("nummultirange", "VARCHAR", ["'{[1,2),[3,4)}'", "'{}'", "'{(,)}'", "'{[1.5,2]}'"]),
+    "tstzrange": ("tstzrange", "VARCHAR", ["'[2020-01-01 00:00+00,2021-01-01 00:00+00)'", "'(,)'", "'empty'", "'(,2020-01-01 00:00+00]'"]),
+    "pair": ("pair", "VARCHAR", ["row(1, 'a,b')", "row(null, '\"')", "row(null, null)", "row(2, 'ü')"]),
+    "xml": ("xml", "VARCHAR", ["'<a/>'", "'<a b=\"ü\">text</a>'", "''", "'text'"]),
+    "tsvector": ("tsvector", "VARCHAR", ["'a:1 b:2'", "'fat cat'", "''", "'ü:3A'"]),
+    "hstore": ("hstore", "VARCHAR", ["'a=>1'", "'\"ü b\"=>NULL'", "''", "'x=>\"y\"'"]),
+    "point": ("point", "VARCHAR", ["'(0,0)'", "'(1.5,-2)'", "'(1e300,0)'", "'(Infinity,NaN)'"]),
+    "ints": ("int4[]", "INTEGER[]", ["'{}'", "'{1,NULL,-2147483648}'", "'{}'", "'{NULL}'", "array(select generate_series(1, 200000))"]),
+    "texts": ("text[]", "VARCHAR[]", ["'{}'", "'{\"a,b\",NULL,\"NULL\",\"\"}'", "'{\"ü\"}'", "'{a}'", f"array[{BIG}]"]),
+    "grid": ("int4[][]", "INTEGER[][]", ["'{}'", "'{{1,2},{3,NULL}}'", "'{{7}}'", "'{{1},{2},{3}}'"]),
+    "cube": ("text[][][]", "VARCHAR[][][]", ["'{}'", "'{{{a,b},{c,d}},{{e,f},{g,NULL}}}'", "'{{{ü}}}'", "'{{{\"\"}}}'"]),
+    "decimals": ("numeric(8,3)[]", "DECIMAL(8,3)[]", ["'{}'", "'{99999.999,-99999.999}'", "'{0}'", "'{NULL}'"]),
+    "times": ("timestamptz[]", "TIMESTAMP WITH TIME ZONE[]", ["'{}'", "'{infinity,-infinity}'", "'{\"2020-01-01 00:00+00\"}'", "'{NULL}'"]),
+    "uuids": ("uuid[]", "UUID[]", ["'{}'", "'{00000000-0000-0000-0000-000000000000}'", "'{NULL}'", "'{ffffffff-ffff-ffff-ffff-ffffffffffff}'"]),
+    "bools": ("bool[]", "BOOLEAN[]", ["'{}'", "'{t,f,NULL}'", "'{t}'", "'{f}'"]),
+    "documents": ("jsonb[]", "JSON[]", ["'{}'", "array['{\"a\": 1}'::jsonb, null]", "array['[]'::jsonb]", "array['\"ü\"'::jsonb]"]),
+    "moods": ("mood[]", "VARCHAR[]", ["'{}'", "'{sad,glücklich}'", "'{NULL}'", "'{sad}'"]),
+    "pairs": ("pair[]", "VARCHAR[]", ["'{}'", "array[row(1, 'a')::pair, null]", "array[row(null, 'ü')::pair]", "'{NULL}'"]),
+    "ranges": ("int4range[]", "VARCHAR[]", ["'{}'", "'{\"[1,5)\",empty}'", "'{NULL}'", "'{\"(,)\"}'"]),
+}  # fmt: skip
+
+
+def torture(shop: Shop) -> None:
+    shop.sql(EXTRAS)
+    columns = ", ".join(f'"{name}" {kind}' for name, (kind, _, _) in TORTURE.items())
+    shop.sql(f"create table torture (id int primary key, {columns})")
+    names = ", ".join(f'"{name}"' for name in TORTURE)
+    shop.sql("insert into torture (id) values (0)")
+    for row in range(5):
+        values = [f"({(values + [values[-1]])[row]})::{kind}" for kind, _, values in TORTURE.values()]
+        shop.sql(f"insert into torture (id, {names}) values ({row + 1}, {', '.join(values)})")
+
+
+def independent(shop: Shop) -> dict[str, list]:
+    """Every column's values as psycopg gives them: texts of PostgreSQL's output functions; lists of texts for lists."""
+    columns = {}
+    with shop.server.connect(shop.database) as connection:
+        connection.execute("set timezone = 'UTC'; set intervalstyle = 'postgres'")
+        for name, (_, duck, _) in TORTURE.items():
+            if duck.endswith("]"):
+                rows = connection.execute(f'select "{name}"::text[] from torture order by id').fetchall()
+            else:
+                cast = "::numeric" if name == "money" else ""
+                with connection.cursor().copy(f'copy (select "{name}"{cast} from torture order by id) to stdout') as copy:
+                    rows = list(copy.rows())
+            columns[name] = [row[0].decode() if isinstance(row[0], bytes) else row[0] for row in rows]
+    return columns
+
+
+def in_duckdb(kind: str) -> str:
+    """An expression that makes a value of `kind` of PostgreSQL's text."""
+    if kind == "BLOB":
+        return "unhex(substr(v, 3))"
+    if kind in ("DATE", "TIMESTAMP"):
+        return f"cast(replace(v, ' BC', ' (BC)') as {kind})"
+    return f"cast(v as {kind})"
+
+
+def test_every_type_arrives_as_psycopg_reads_it_and_goes_back_unchanged(shop):
+    torture(shop)
+    shop.sql("create table back (like torture including all)")
+    result = shop.run([shop.extract(table="public.torture"), shop.write("extract", table="back")])
+    assert result["step"]["extract"]["rows"] == result["step"]["write"]["rows"] == 6
+    types = shop.project.types(result, "extract")
+    assert types == {"id": "INTEGER"} | {name: kind for name, (_, kind, _) in TORTURE.items()}
+    with shop.project.database(result, "extract") as connection:
+        connection.execute("set timezone = 'UTC'")
+        for name, values in independent(shop).items():
+            kind = TORTURE[name][1]
+            text = "varchar" + kind[len(kind.rstrip("[]")) :] if kind.endswith("]") else "varchar"
+            for row, value in enumerate(values):
+                different = connection.execute(
+                    f'select "{name}", {in_duckdb(kind)} from main, (select cast(? as {text}) as v) '
+                    f'where id = ? and "{name}" is distinct from {in_duckdb(kind)}',
+                    [value, row],
+                ).fetchall()
+                assert not different, f"{name}, row {row}: {str(different)[:300]}"
+    different = shop.sql("select t.id from torture t full join back b using (id) where t::text is distinct from b::text")
+    assert different == []
+    assert shop.sql("select count(*) from back") == [(6,)]
+
+
+def test_a_query_is_read_with_its_own_types_and_names(shop):
+    shop.sql(EXTRAS)
+    query = "select 1 as one, 'x' as \"Two words\", array[[1, 2]] as grid, null as nothing, 1.5 as number, row(1, 'a') as record -- the end\n;\n"
+    result = shop.run([shop.extract(query=query, array_dimensions={"grid": 2}, numeric="double")])
+    assert shop.project.rows(result, "extract") == [(1, "x", [[1, 2]], None, 1.5, "(1,a)")]
+    assert list(shop.project.types(result, "extract").values()) == ["INTEGER", "VARCHAR", "INTEGER[][]", "VARCHAR", "DOUBLE", "VARCHAR"]
+    assert shop.read(query="with a as (select generate_series(1, 3) as n) select n from a order by n desc limit 2") == [(2,), (3,)]
+
+
+def test_a_table_is_read_in_part(shop):
+    shop.sql('create schema s; create table s."Odd.table" (a int, "b c" text, c date); insert into s."Odd.table" select i, \'t\' || i from generate_series(1, 9) i')
+    part = {"table": 's."Odd.table"', "columns": ["b c", "a"], "filter": "a > 5 -- late", "limit": 2}
+    assert len(shop.read(**part)) == 2
+    assert shop.read(**part | {"limit": 100}) == [(f"t{i}", i) for i in range(6, 10)]
+    assert shop.read(table='s."Odd.table"', limit=0) == []
+    result = shop.run([shop.extract(table='s."Odd.table"', filter="false")])
+    assert shop.project.types(result, "extract") == {"a": "INTEGER", "b c": "VARCHAR", "c": "DATE"}
+
+
+@pytest.mark.parametrize(
+    "config, told",
+    [
+        ({"table": "missing"}, ["not-found", "missing"]),
+        ({"table": "t", "columns": ["a", "z"]}, ["not-found", '"z"']),
+        ({"query": "selct 1"}, ["config", "selct"]),
+        ({"query": "select 1; select 2"}, ["config"]),
+        ({"query": "insert into t values (5)"}, ["config", "no columns"]),
+        ({"query": "insert into t values (5) returning a"}, []),
+        ({"query": "select 1 as a, 2 as \"A\""}, ["config", "two columns", "`A`"]),
+        ({"query": "select 1 / a as a from t"}, ["data", "division by zero"]),
+        ({"query": "select array[[1]] as grid"}, ["data", "`grid`", "array_dimensions"]),
+        ({"query": "select 'NaN'::numeric(5,2) as n"}, ["data", "`n`", "NaN", "unrepresentable"]),
+        ({"query": "select timestamp '294276-12-31' as t"}, ["data", "`t`", "beyond"]),
+        ({"table": "t", "array_dimensions": {"z": 2}}, ["config", "`z`", "`a`"]),
+        ({"table": "a.b.c"}, ["config", "schema.table"]),
+        ({"table": "t", "query": "select 1"}, ["config", "leave one out"]),
+        ({}, ["config", "neither"]),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_told(shop, config, told):
+    shop.sql("create table t (a int); insert into t values (0)")
+    error = shop.read(expect=1, **config)
+    assert all(word in error for word in told), error
+    assert shop.sql("select count(*) from t") == [(1,)], "an extractor changes nothing"
+
+
+def test_what_duckdb_does_not_have_can_be_null(shop):
+    rows = shop.read(unrepresentable="null", query="select 1 as id, 'NaN'::numeric(5,2) as n, timestamp '294276-12-31' as t, array['NaN'::numeric(5,2), 1]::numeric(5,2)[] as l")
+    assert rows[0][1:3] == (None, None) and rows[0][3][0] is None
+
+
+# ---- The flights
+
+
+def flights(shop: Shop) -> dict:
+    columns = ["year", "month", "day", "dep_time", "sched_dep_time", "dep_delay", "arr_time", "sched_arr_time", "arr_delay"]
+    columns = ", ".join(f"{name} int8" for name in columns) + ", carrier text, flight int8, tailnum text, origin text, dest text"
+    columns += ", air_time int8, distance int8, hour int8, minute int8, time_hour timestamptz"
+    shop.sql(f"create table flights ({columns}); create table airlines (carrier text primary key, name text)")
+    with shop.server.connect(shop.database) as connection:
+        for table, file in [("flights", gzip.open(DATA / "flights.csv.gz")), ("airlines", open(DATA / "airlines.csv", "rb"))]:
+            with file, connection.cursor().copy(f"copy {table} from stdin (format csv, header match, null 'NA')") as sink:
+                while block := file.read(1 << 20):
+                    sink.write(block)
+    return json.loads((ROOT / "tests" / "facts.json").read_text())
+
+
+def test_the_flights_are_extracted_joined_and_written_back(shop):
+    facts = flights(shop)
+    join = "select name, count(*) as flights, round(avg(arr_delay), 4) as delay from flights join airlines using (carrier) group by name"
+    result = shop.run([
+        shop.extract("flights", table="flights"),
+        shop.extract("airlines", table="airlines"),
+        {"id": "join", "component": "duckdb.processor", "needs": ["flights", "airlines"], "config": {"query": join}},
+        shop.write("join", table="by_carrier", mode="replace", primary_key=["name"]),
+        {**shop.write("flights", table="flights_back", mode="replace"), "id": "write-flights"},
+    ])  # fmt: skip
+    assert result["step"]["flights"]["rows"] == facts["flights_rows"]
+    assert shop.project.types(result, "flights") == facts["flights_types"]
+    delays = shop.project.rows(result, "flights", "select sum(dep_delay), count(*) - count(dep_delay) from main")
+    assert delays == [(facts["dep_delay"]["sum"], facts["dep_delay"]["nulls"])]
+    assert [list(row) for row in shop.sql("select name, flights, delay from by_carrier order by name collate \"C\"")] == facts["by_carrier"]
+    back = shop.sql("select count(*), sum(dep_delay)::int8, count(*) - count(dep_delay) from flights_back")
+    assert back == [(facts["flights_rows"], facts["dep_delay"]["sum"], facts["dep_delay"]["nulls"])]
+    assert shop.sql("select count(*) from (select * from flights except all select * from flights_back) d") == [(0,)]
+    assert shop.sql("select count(*) from (select * from flights_back except all select * from flights) d") == [(0,)]
+
+
+# ---- Increments
+
+
+class Increments:
+    """Runs an incremental pipeline again and again, and keeps what each run delivered."""
+
+    def __init__(self, shop: Shop, **config):
+        self.shop, self.config = shop, {"table": "log", "replication": "incremental", "cursor": "at"} | config
+
+    def run(self, expect: int = 0, after: list | None = None) -> list[tuple] | str:
+        result = self.shop.run([self.shop.extract(**self.config), *(after or [])], expect=expect)
+        self.result = result
+        if expect and not after:
+            return self.shop.error(result, "extract")
+        return self.shop.project.rows(result, "extract", "from main order by all")
+
+    def state(self) -> dict:
+        return json.loads(self.shop.project.osiris("state", "show", "extract", "--json").stdout)
+
+
+def test_ties_on_the_cursor_are_neither_lost_nor_doubled(shop):
+    shop.sql("create table log (id int primary key, at timestamptz not null)")
+    shop.sql("insert into log values (1, '2024-01-01'), (2, '2024-01-02'), (3, '2024-01-02')")
+    increments = Increments(shop)
+    ids = lambda: [row[0] for row in increments.run()]  # noqa: E731
+    assert ids() == [1, 2, 3]
+    assert ids() == []
+    shop.sql("insert into log values (4, '2024-01-02'), (5, '2024-01-03'), (6, '2024-01-03')")
+    assert ids() == [4, 5, 6]
+    shop.sql("insert into log values (7, '2024-01-03')")
+    assert ids() == [7]
+    shop.sql("insert into log values (8, '2024-01-03'), (9, '2024-01-02')")
+    # 9 is older than what was read, as any cursor would have it.
+    assert ids() == [8]
+    assert ids() == []
+
+
+def test_equal_rows_without_a_key_are_counted(shop):
+    shop.sql("create table log (at int not null, what text)")
+    shop.sql("insert into log values (1, 'a'), (1, 'a')")
+    increments = Increments(shop)
+    assert increments.run() == [(1, "a"), (1, "a")]
+    shop.sql("insert into log values (1, 'a'), (1, null)")
+    assert increments.run() == [(1, "a"), (1, None)]
+    assert increments.run() == []
+
+
+def test_an_empty_increment_keeps_the_state(shop):
+    shop.sql("create table log (id int primary key, at int not null)")
+    increments = Increments(shop)
+    assert increments.run() == []
+    shop.sql("insert into log values (1, 10)")
+    assert increments.run() == [(1, 10)]
+    before = increments.state()
+    assert increments.run() == [] and increments.run() == []
+    assert shop.project.types(increments.result, "extract") == {"id": "INTEGER", "at": "INTEGER"}
+    after = increments.state()
+    assert json.dumps(before).count('"10"') == json.dumps(after).count('"10"') == 1
+
+
+def test_the_first_increment_begins_where_it_is_told(shop):
+    shop.sql("create table log (id int primary key, at date not null); insert into log select i, date '2024-01-01' + i from generate_series(0, 9) i")
+    increments = Increments(shop, initial="2024-01-08", columns=["at"])
+    assert len(increments.run()) == 3
+    assert increments.run() == []
+
+
+@pytest.mark.parametrize("kind, values", [("text", "'a', 'b', 'Ä', '''x\\'"), ("numeric", "1.5, 1.25, 2e30"), ("timestamp", "'2020-01-01', '2020-01-01 00:00:00.000001'"), ("float8", "0.1, 0.30000000000000004")])
+def test_cursors_of_any_type_that_has_an_order(shop, kind, values):
+    count = len(values.split(", "))
+    shop.sql(f"create table log (at {kind} not null); insert into log select unnest(array[{values}]::{kind}[])")
+    increments = Increments(shop)
+    assert len(increments.run()) == count
+    assert increments.run() == []
+    shop.sql("insert into log select max(at) from log")
+    assert len(increments.run()) == 1
+    assert increments.run() == []
+
+
+def test_rows_without_a_cursor_are_as_the_config_says(shop):
+    shop.sql("create table log (id int, at int); insert into log values (1, 1), (2, null)")
+    refused = Increments(shop).run(expect=1)
+    assert "data" in refused and "`at`" in refused and "null_cursor" in refused
+    assert Increments(shop, null_cursor="skip").run() == [(1, 1)]
+    included = Increments(shop, null_cursor="include")
+    assert included.run() == [(2, None)]
+    shop.sql("insert into log values (3, 1)")
+    assert included.run() == [(2, None), (3, 1)]
+
+
+def test_more_ties_than_can_be_remembered_wait_for_a_larger_cursor(shop):
+    shop.sql("create table log (id int primary key, at int not null); insert into log select i, 1 from generate_series(1, 5) i")
+    increments = Increments(shop)
+    assert len(increments.run()) == 5
+    shop.sql("insert into log select i, 1 from generate_series(6, 8) i; insert into log select i, 2 from generate_series(11, 25000) i")
+    assert [row[0] for row in increments.run()] == [6, 7, 8]
+    assert increments.run() == []
+    assert "more rows share the largest cursor value" in json.dumps(shop.project.events(increments.result)) + increments.result["stderr"]
+    shop.sql("insert into log values (30000, 3)")
+    assert [row[0] for row in increments.run()] == [*range(11, 25001), 30000]
+    assert increments.run() == []
+
+
+def test_a_run_that_fails_behind_the_extractor_reads_the_same_again(shop):
+    shop.sql("create table log (id int primary key, at int not null); insert into log values (1, 1)")
+    increments = Increments(shop)
+    assert increments.run() == [(1, 1)]
+    shop.sql("insert into log values (2, 2)")
+    broken = {"id": "later", "component": "duckdb.processor", "needs": ["extract"], "config": {"query": "select error('no') as e from extract"}}
+    assert increments.run(expect=1, after=[broken]) == [(2, 2)]
+    assert increments.run(expect=1, after=[broken]) == [(2, 2)]
+    assert increments.run() == [(2, 2)]
+    assert increments.run() == []
+
+
+def test_a_run_that_fails_in_the_extractor_keeps_the_old_state(shop):
+    shop.sql("create table log (id int primary key, at int not null, n numeric(5,2)); insert into log values (1, 1, 1)")
+    increments = Increments(shop)
+    increments.run()
+    shop.sql("insert into log values (2, 2, 'NaN')")
+    assert "NaN" in increments.run(expect=1)
+    shop.sql("update log set n = 2 where id = 2")
+    assert [row[0] for row in increments.run()] == [2]
+    assert increments.run() == []
+
+
+@pytest.mark.parametrize("config, told", [({"cursor": "nix"}, "`nix`"), ({"cursor": None}, "cursor"), ({"limit": 5}, "limit"), ({"replication": "full"}, "incremental")])
+def test_wrong_increments_are_told(shop, config, told):
+    shop.sql("create table log (id int, at int not null)")
+    whole = {"table": "log", "replication": "incremental", "cursor": "at"} | config
+    error = shop.read(expect=1, **{name: value for name, value in whole.items() if value is not None})
+    assert error.startswith("config") and told in error
+
+
+def test_another_cursor_than_the_last_runs_is_refused(shop):
+    shop.sql("create table log (id int not null, at int not null); insert into log values (1, 1)")
+    Increments(shop).run()
+    error = Increments(shop, cursor="id").run(expect=1)
+    assert "`at`" in error and "osiris state reset" in error
+
+
+# ---- Writing
+
+ALL_KINDS = """
+select 1 as id, true as bool, -128::tinyint as tinyint, 255::utinyint as utinyint, 65535::usmallint as usmallint, 4294967295::uinteger as uinteger,
+ 18446744073709551615::ubigint as ubigint, -170141183460469231731687303715884105728::hugeint as hugeint, 340282366920938463463374607431768211455::uhugeint as uhugeint,
+ 1.5::float as float, 'nan'::double as double, 123456789.123::decimal(18,3) as decimal, 'naïve 🦆' as text, '\\x00\\xFF'::blob as blob, 'b'::enum('a', 'b') as mood,
+ date '0044-03-15 (BC)' as date, time '23:59:59.999999' as time, '12:00:00-03:30'::timetz as timetz, timestamp 'infinity' as timestamp,
+ timestamp_s '2020-01-01 00:00:01' as timestamp_s, timestamp_ms '2020-01-01 00:00:00.123' as timestamp_ms, timestamp_ns '1969-12-31 23:59:59.999999999' as timestamp_ns,
+ timestamptz '2013-01-01 05:00:00-05' as timestamptz, interval '1 year -2 days 00:00:00.5' as interval, uuid '80000000-0000-0000-0000-000000000001' as uuid,
+ '{"a": [1, "ü"]}'::json as json, '10101'::bit as bit, [1, null, 3] as ints, [['a'], ['b']] as grid, [[1, 2], [3, 4]]::integer[2][2] as fixed, []::varchar[] as empty,
+ {'a': 1, 'b': [date '2020-01-01']} as struct, map {'k': 1} as map, [{'x': 1}] as structs, union_value(num := 2)::union(num integer, txt varchar) as one_of,
+ '123456789012345678901234567890123456789012345'::bignum as bignum, ['{"a":1}'::json] as documents
+union all by name select 2 as id
+"""  # fmt: skip
+
+
+def test_every_duckdb_type_has_a_column(shop):
+    shop.load(ALL_KINDS, primary_key=["id"])
+    types = dict(shop.sql("select attname, format_type(atttypid, atttypmod) from pg_attribute where attrelid = 'target'::regclass and attnum > 0"))
+    assert types == {
+        "id": "integer", "bool": "boolean", "tinyint": "smallint", "utinyint": "smallint", "usmallint": "integer", "uinteger": "bigint",
+        "ubigint": "numeric(20,0)", "hugeint": "numeric(39,0)", "uhugeint": "numeric(39,0)", "float": "real", "double": "double precision",
+        "decimal": "numeric(18,3)", "text": "text", "blob": "bytea", "mood": "text", "date": "date", "time": "time without time zone",
+        "timetz": "time with time zone", "timestamp": "timestamp without time zone", "timestamp_s": "timestamp without time zone",
+        "timestamp_ms": "timestamp without time zone", "timestamp_ns": "timestamp without time zone", "timestamptz": "timestamp with time zone",
+        "interval": "interval", "uuid": "uuid", "json": "jsonb", "bit": "bit varying", "ints": "integer[]", "grid": "text[]", "fixed": "integer[]",
+        "empty": "text[]", "struct": "jsonb", "map": "jsonb", "structs": "jsonb", "one_of": "jsonb", "bignum": "numeric", "documents": "jsonb[]",
+    }  # fmt: skip
+    values = dict(shop.sql("select key, value from target t, jsonb_each_text(to_jsonb(t)) where id = 1"))
+    assert values == {
+        "id": "1", "bool": "true", "tinyint": "-128", "utinyint": "255", "usmallint": "65535", "uinteger": "4294967295", "ubigint": "18446744073709551615",
+        "hugeint": "-170141183460469231731687303715884105728", "uhugeint": "340282366920938463463374607431768211455", "float": "1.5", "double": "NaN",
+        "decimal": "123456789.123", "text": "naïve 🦆", "blob": "\\x00ff", "mood": "b", "date": "0044-03-15 BC", "time": "23:59:59.999999",
+        "timetz": "12:00:00-03:30", "timestamp": "infinity", "timestamp_s": "2020-01-01T00:00:01", "timestamp_ms": "2020-01-01T00:00:00.123",
+        "timestamp_ns": "1969-12-31T23:59:59.999999", "timestamptz": values["timestamptz"], "interval": "1 year -2 days +00:00:00.5",
+        "uuid": "80000000-0000-0000-0000-000000000001", "json": '{"a": [1, "ü"]}', "bit": "10101", "ints": "[1, null, 3]", "grid": '[["a"], ["b"]]',
+        "fixed": "[[1, 2], [3, 4]]", "empty": "[]", "struct": '{"a": 1, "b": ["2020-01-01"]}', "map": '{"k": 1}', "structs": '[{"x": 1}]',
+        "one_of": values["one_of"], "bignum": "123456789012345678901234567890123456789012345", "documents": '[{"a": 1}]',
+    }  # fmt: skip
+    assert shop.sql("select timestamptz = '2013-01-01 10:00+00' from target where id = 1") == [(True,)]
+    nulls = shop.sql("select value from target t, jsonb_each(to_jsonb(t)) where id = 2 and key <> 'id' and value <> 'null'")
+    assert nulls == []
+    assert shop.sql("select contype from pg_constraint where conrelid = 'target'::regclass") == [("p",)]
+
+
+def test_append_adds_and_replace_puts_in_place(shop):
+    shop.load("select 1 as a")
+    shop.load("select 2 as a")
+    assert shop.sql("select a from target order by a") == [(1,), (2,)]
+    for _ in range(2):
+        shop.load("select 3 as a", mode="replace")
+        assert shop.sql("select a from target") == [(3,)]
+    shop.load("select 3 as a where false", mode="replace")
+    assert shop.sql("select a from target") == []
+
+
+def test_replace_leaves_what_refers_to_the_table_alone(shop):
+    shop.sql("create table target (a int primary key); create table child (a int references target on delete set null); insert into target values (1); insert into child values (1)")
+    shop.load("select 2 as a", mode="replace")
+    assert shop.sql("select a from target") == [(2,)] and shop.sql("select a from child") == [(None,)]
+
+
+@pytest.mark.parametrize("index", ["primary key", "unique", ""])
+def test_an_upsert_twice_is_an_upsert_once(shop, index):
+    shop.sql(f"create table target (id int8 {index}, a text, kept text); insert into target values (1, 'old', 'x'), (2, 'old', 'y')")
+    for _ in range(2):
+        # Of rows with one key the last counts.
+        shop.load("select * from (values (2, 'no'), (3, 'no'), (2, 'new'), (3, 'new')) t(id, a)", mode="upsert", primary_key=["id"])
+        assert shop.sql("select * from target order by id") == [(1, "old", "x"), (2, "new", "y"), (3, "new", None)]
+
+
+def test_an_upsert_creates_its_key_and_may_have_nothing_else(shop):
+    for _ in range(2):
+        shop.load("select 1 as a, 'x' as b", mode="upsert", primary_key=["a", "b"])
+    assert shop.sql("select * from target") == [(1, "x")]
+    assert shop.sql("select pg_get_constraintdef(oid) from pg_constraint where conrelid = 'target'::regclass") == [("PRIMARY KEY (a, b)",)]
+
+
+@pytest.mark.parametrize("config, told", [({"primary_key": []}, "primary_key"), ({"primary_key": ["z"]}, "`z`"), ({"primary_key": ["a"]}, "null")])
+def test_an_upsert_without_a_whole_key_is_refused(shop, config, told):
+    shop.sql("create table target (a int unique); insert into target values (1)")
+    error = shop.load("select unnest([2, null]) as a", expect=1, mode="upsert", **config)
+    assert told in error and shop.sql("select * from target") == [(1,)]
+
+
+def test_new_columns_are_as_the_contract_says(shop):
+    shop.sql("create table target (a int); insert into target values (1)")
+    both = "select 2 as a, 'x' as b, 1.5 as c"
+    refused = shop.load(both, expect=1, schema_contract="freeze")
+    assert "`b`" in refused and "`c`" in refused and "freeze" in refused and "`a`" in refused
+    shop.load(both, schema_contract="discard_columns")
+    assert shop.sql("select * from target order by a") == [(1,), (2,)]
+    shop.load(both)
+    shop.load("select 3 as a")
+    assert [(row[0], row[1]) for row in shop.sql("select * from target order by a, b nulls first")] == [(1, None), (2, None), (2, "x"), (3, None)]
+    shop.load("select 4 as a", schema_contract="freeze")
+    assert "freeze" in shop.load("select 1 as a", expect=1, table="fresh", schema_contract="freeze")
+    assert "nothing is left" in shop.load("select 1 as z", expect=1, schema_contract="discard_columns")
+
+
+def test_values_go_into_the_types_that_the_table_has(shop):
+    shop.sql(EXTRAS)
+    shop.sql("create table target (i int2, m mood, n inet, j json, v varchar(3), r int4range, d numeric(5,1), ts timestamptz)")
+    shop.load("select 5::bigint as i, 'sad' as m, '10.0.0.1/8' as n, '{\"a\":  1}' as j, 'abc' as v, '[1,3)' as r, 1.26 as d, timestamptz '2020-01-01 00:00:00+00' as ts")
+    assert shop.sql("select i, m::text, n::text, j::text, v, r::text, d::text from target") == [(5, "sad", "10.0.0.1/8", '{"a":  1}', "abc", "[1,3)", "1.3")]
+
+
+@pytest.mark.parametrize(
+    "column, sql, told",
+    [
+        ("int2", "select 40000 as a", "out of range"),
+        ("int4", "select 1.5 as a", "fractions"),
+        ("date", "select timestamp '2020-01-01 01:00:00' as a", "time of day"),
+        ("varchar(3)", "select 'abcd' as a", "too long"),
+        ("int4", "select 'x' as a", "invalid input"),
+        ("int4 not null", "select null::int as a", "null value"),
+        ("int4 check (a > 0)", "select -1 as a", "check constraint"),
+        ("text", "select 'a' || chr(0) as a", "NUL"),
+        ("bool", "select 1 as a", "type boolean"),
+        ("date", "select date '5877642-06-25 (BC)' as a", "PostgreSQL has"),
+        ("int4[]", "select [[1], [2, 3]] as a", "differ in length"),
+        ("int4 unique", "select unnest([7, 7]) as a", "duplicate key"),
+    ],
+)  # fmt: skip
+def test_values_that_do_not_fit_leave_the_table_as_it_was(shop, column, sql, told):
+    shop.sql(f"create table target (a {column}, b int default 5)")
+    error = shop.load(sql, expect=1)
+    assert told in error and "target" in error, error
+    assert shop.sql("select count(*) from target") == [(0,)]
+
+
+def test_names_are_quoted_or_refused(shop):
+    names = ["select", "a b", "ü", 'quo"te', "semi;colon", "x'y", "%s", "A", "a\\b"]
+    columns = ", ".join(f'{place} as "{name.replace(chr(34), chr(34) * 2)}"' for place, name in enumerate(names))
+    shop.load(f"select {columns}", table='"odd ""table"";--"', primary_key=['quo"te'], mode="upsert")
+    assert shop.sql("select count(*) from pg_attribute where attrelid = '\"odd \"\"table\"\";--\"'::regclass and attnum > 0") == [(len(names),)]
+    assert shop.read(table='"odd ""table"";--"') == [tuple(range(len(names)))]
+    assert "63" in shop.load(f'select 1 as "{"n" * 64}"', expect=1)
+
+
+def test_rights_are_missed_by_name(shop):
+    shop.sql("create user reader password 'r'; create table target (a int); create table secret (a int); grant select on target to reader")
+    shop.connect(user="reader")
+    error = shop.error(shop.run([shop.extract(table="secret")], expect=1, password="r"), "extract")
+    assert error.startswith("denied") and "secret" in error
+    error = shop.error(shop.run([shop.project.sql("select 1 as a"), shop.write()], expect=1, password="r"), "write")
+    assert error.startswith("denied") and "target" in error
+    shop.sql("drop table target, secret; drop user reader")
+
+
+# ---- Discovery and check
+
+
+def test_what_the_connection_leads_to_is_discovered(shop):
+    shop.sql(EXTRAS)
+    shop.sql("create table orders (id int primary key, total numeric(10,2) not null, tags text[], m mood, doc jsonb); insert into orders values (1, 1); analyze orders")
+    shop.sql("create view seen as select id from orders")
+    done = shop.project.osiris("discover", "@postgres.shop", "--json", env={"PG_PASSWORD": PASSWORD})
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    tables = {table["name"]: table for table in found["tables"]}
+    assert set(tables) == {"orders", "seen"} and tables["orders"]["primary_key"] == ["id"] and tables["orders"]["estimated_rows"] == 1
+    columns = {column["name"]: column["duckdb_type"] for column in tables["orders"]["columns"]}
+    assert columns == {"id": "INTEGER", "total": "DECIMAL(10,2)", "tags": "VARCHAR[]", "m": "VARCHAR", "doc": "JSON"}
+    again = json.loads(shop.project.osiris("discover", "@postgres.shop", "--json", env={"PG_PASSWORD": PASSWORD}).stdout)
+    assert again["fingerprint"] == found["fingerprint"]
+
+
+def test_the_doctor_tells_what_is_wrong(shop):
+    def doctor(password: str = PASSWORD) -> dict:
+        done = shop.project.osiris("connections", "doctor", "--json", env={"PG_PASSWORD": password})
+        return json.loads(done.stdout)
+
+    good = json.dumps(doctor())
+    assert "PostgreSQL 1" in good
+    assert '"auth"' in json.dumps(doctor("wrong"))
+    with CutProxy(1) as nobody:
+        shop.connect(port=nobody.port)
+        assert '"network"' in json.dumps(doctor())
+
+
+# ---- Faults
+
+
+@pytest.fixture
+def secure(project, tmp_path_factory):
+    """A server of its own, which tests may stop, with the certificates it can show."""
+    folder = Path(tempfile.mkdtemp(prefix="osiris-postgres-"))
+    server = PostgresServer(folder, make_certificates(folder / "certificates"))
+    try:
+        yield Shop(project, server.start(), "shop")
+    finally:
+        server.remove()
+
+
+def test_tls_makes_sure_who_the_server_is(secure):
+    secure.sql("create table t as select 1 as a")
+    trusted = {"host": "localhost", "sslmode": "verify-full", "ca": secure.server.certificates.ca_text}
+    query = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
+    secure.connect(**trusted)
+    assert secure.read(query=query) == [(True,)]
+    secure.connect(**trusted | {"ca": secure.server.certificates.stranger.read_text()})
+    assert secure.read(expect=1, query=query).startswith("auth")
+    for mode, encrypted in [("disable", False), ("prefer", True), ("require", True)]:
+        secure.connect(sslmode=mode)
+        assert secure.read(query=query) == [(encrypted,)]
+    for name, told in [("expired", "expired"), ("misnamed", "")]:
+        secure.server.stop()
+        secure.server.show(getattr(secure.server.certificates, name))
+        secure.server.start()
+        secure.connect(**trusted)
+        error = secure.read(expect=1, query=query)
+        assert error.startswith("auth") and "localhost" in error and told in error.lower(), error
+        secure.connect(host="localhost", sslmode="require")
+        assert secure.read(query=query) == [(True,)]
+    secure.connect(sslmode="require", ca=secure.server.certificates.ca_text)
+    assert "verify-full" in secure.read(expect=1, query=query)
+
+
+def test_tls_refused_by_the_server_is_told(project):
+    server = PostgresServer(Path(tempfile.mkdtemp(prefix="osiris-postgres-")), None)
+    try:
+        shop = Shop(project, server.start(), "shop")
+        assert shop.read(query="select 1 as a") == [(1,)]
+        for mode in ("require", "verify-full"):
+            shop.connect(sslmode=mode)
+            error = shop.read(expect=1, query="select 1 as a")
+            assert error.startswith("auth") and "no TLS" in error and mode in error
+    finally:
+        server.remove()
+
+
+def test_a_wrong_login_is_the_users_to_cure(shop):
+    error = shop.error(shop.run([shop.extract(query="select 1 as a")], expect=1, password="wr0ng-s3cret"), "extract")
+    assert error.startswith("auth") and "`osiris`" in error and f"{shop.server.port}" in error and "28P01" in error
+    shop.connect(database="nowhere")
+    assert shop.read(expect=1, query="select 1 as a").startswith("not-found")
+    shop.connect(user="nobody-known")
+    assert shop.read(expect=1, query="select 1 as a").startswith("auth")
+    shop.connect(password=None)
+    assert "`password`" in shop.read(expect=1, query="select 1 as a")
+
+
+def test_nothing_of_a_secret_is_told(shop):
+    result = shop.run([shop.extract(query="select 1 as a")], expect=1, password="wr0ng-s3cret")
+    session = Path(result["session_path"])
+    said = json.dumps(result) + "".join(path.read_text(errors="replace") for path in session.rglob("*") if path.is_file())
+    assert "wr0ng-s3cret" not in said and f"{shop.server.port}" in said
+
+
+ROWS = "select i as id, repeat('x', 100) as t from generate_series(1, 50000) i"
+
+
+@pytest.mark.parametrize("cut", [10, 500, 20_000, 3_000_000])
+def test_a_connection_cut_while_reading_leaves_no_table_and_a_retry_succeeds(shop, cut):
+    shop.sql(f"create table t as {ROWS}")
+    with CutProxy(shop.server.port, down=cut) as proxy:
+        shop.connect(port=proxy.port, sslmode="disable")
+        result = shop.run([shop.extract(table="t")], expect=1)
+        error = shop.error(result, "extract")
+        assert proxy.cuts >= 1 and error.startswith("transient") and "closed the connection" in error, error
+        assert not (Path(result["session_path"]) / "data" / "extract.duckdb").exists()
+        proxy.lift()
+        assert len(shop.read(table="t")) == 50_000
+
+
+@pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
+@pytest.mark.parametrize("cut", [300, 100_000, 2_500_000])
+def test_a_connection_cut_while_writing_leaves_the_table_as_it_was(shop, mode, cut):
+    shop.sql("create table target (id int primary key, t text); insert into target values (0, 'old')")
+    with CutProxy(shop.server.port, up=cut) as proxy:
+        shop.connect(port=proxy.port, sslmode="disable")
+        config = {"mode": mode, "primary_key": ["id"]}
+        source = "select i::int as id, repeat('x', 100) as t from range(1, 50001) r(i)"
+        error = shop.load(source, expect=1, **config)
+        assert proxy.cuts >= 1 and error.startswith("transient"), error
+        assert shop.sql("select * from target") == [(0, "old")]
+        proxy.lift()
+        shop.load(source, **config)
+        assert shop.sql("select count(*), count(distinct id), min(id) from target") == [(50_001, 50_001, 0) if mode != "replace" else (50_000, 50_000, 1)]
+
+
+def test_a_commit_whose_answer_is_lost_is_looked_up_and_not_repeated(shop):
+    shop.sql("create table target (a int)")
+    source = [shop.project.sql("select 1 as a"), shop.write()]
+    with CutProxy(shop.server.port) as counting:
+        shop.connect(port=counting.port, sslmode="disable")
+        shop.run(source)
+        whole = counting.passed[0]["down"]
+    with CutProxy(shop.server.port, down=whole - 8, once=True) as proxy:
+        # The commit is done, and the last bytes of the server's answer never come.
+        shop.connect(port=proxy.port, sslmode="disable")
+        shop.run(source)
+        assert proxy.cuts == 1 and len(proxy.passed) >= 2
+    assert shop.sql("select count(*) from target") == [(2,)]
+
+
+def test_a_server_killed_while_reading_and_while_writing(secure):
+    secure.sql(f"create table t as {ROWS}; create table target (id int, t text); insert into target values (0, 'old')")
+    port = secure.server.port
+    with CutProxy(port, down=2_000_000, then=secure.server.kill) as proxy:
+        secure.connect(port=proxy.port, sslmode="disable")
+        error = secure.read(expect=1, table="t")
+        assert proxy.cuts == 1 and error.startswith("transient"), error
+    secure.server.start()
+    with CutProxy(port, up=2_000_000, then=secure.server.kill) as proxy:
+        secure.connect(port=proxy.port, sslmode="disable")
+        source = "select i::int as id, repeat('x', 100) as t from range(1, 50001) r(i)"
+        error = secure.load(source, expect=1)
+        assert proxy.cuts == 1 and error.startswith("transient"), error
+    secure.server.start()
+    assert secure.sql("select * from target") == [(0, "old")]
+    secure.connect()
+    secure.load(source)
+    assert secure.sql("select count(*), count(distinct id) from target") == [(50_001, 50_001)]
+
+
+def test_a_server_that_is_slow_or_silent_is_not_waited_for_for_ever(shop):
+    shop.connect(timeout=1)
+    error = shop.read(expect=1, query="select pg_sleep(20)::text as a")
+    assert "timeout" in error or "in time" in error
+    with CutProxy(shop.server.port, down=10, stall=True) as proxy:
+        shop.connect(port=proxy.port, connect_timeout=1, sslmode="disable")
+        error = shop.read(expect=1, query="select 1 as a")
+        assert ("timeout" in error or "in time" in error) and str(proxy.port) in error
+    with CutProxy(1) as nobody:
+        port = nobody.port
+    shop.connect(port=port)
+    error = shop.read(expect=1, query="select 1 as a")
+    assert error.startswith("transient") and str(port) in error
+
+
+def test_something_that_is_no_postgresql_is_told(shop):
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        try:
+            while True:
+                client, _ = listener.accept()
+                client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                client.close()
+        except OSError:
+            pass
+
+    threading.Thread(target=answer, daemon=True).start()
+    try:
+        for mode in ("prefer", "disable"):
+            shop.connect(port=listener.getsockname()[1], sslmode=mode)
+            error = shop.read(expect=1, query="select 1 as a")
+            assert "protocol" in error or "closed" in error, error
+    finally:
+        listener.close()
+
+
+def test_a_table_is_read_in_bounded_memory(shop):
+    shop.sql("create table t as select i as id, md5(i::text) as a, i * 1.5::float8 as b from generate_series(1, 1000000) i")
+    result = shop.run([shop.extract(table="t"), shop.write("extract")])
+    assert result["step"]["extract"]["rows"] == result["step"]["write"]["rows"] == 1_000_000
+    assert shop.sql("select count(*), sum(id)::int8 from target") == [(1_000_000, 500_000_500_000)]
