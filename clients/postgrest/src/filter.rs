@@ -1,0 +1,56 @@
+//! Names and values as PostgREST's query language quotes them.
+
+use serde_json::Value;
+
+/// A column's name in `select`, `order` and `on_conflict`.
+pub fn name(column: &str) -> String {
+    let plain = !column.is_empty() && column.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+    if plain { column.to_owned() } else { quoted(column) }
+}
+
+/// Several names, separated by commas.
+pub fn names(columns: &[String]) -> String {
+    columns.iter().map(|column| name(column)).collect::<Vec<_>>().join(",")
+}
+
+/// A value inside `in.(…)` or `and(…)`, always quoted so that no sign in it has a meaning.
+pub fn quoted(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// The query parameter that chooses the rows with one of these keys: `id=in.("1","2")`, and for keys of several
+/// columns `or=(and(a.eq."1",b.eq."2"),…)`.
+pub fn one_of(columns: &[String], keys: &[Vec<String>]) -> (String, String) {
+    if let [column] = columns {
+        let values: Vec<String> = keys.iter().flatten().map(|value| quoted(value)).collect();
+        return (column.clone(), format!("in.({})", values.join(",")));
+    }
+    let rows = keys.iter().map(|key| {
+        let parts = columns.iter().zip(key).map(|(column, value)| format!("{}.eq.{}", name(column), quoted(value)));
+        format!("and({})", parts.collect::<Vec<_>>().join(","))
+    });
+    ("or".to_owned(), format!("({})", rows.collect::<Vec<_>>().join(",")))
+}
+
+/// A JSON value of a key column as text; `None` for null.
+pub fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_names_and_values_stay_inside_their_quotes() {
+        assert_eq!(names(&["id".into(), "größe".into(), "a,b".into(), "q\"\\".into()]), r#"id,größe,"a,b","q\"\\""#);
+        let (column, value) = one_of(&["id".into()], &[vec!["1".into()], vec!["a\"),x".into()]]);
+        assert_eq!((column.as_str(), value.as_str()), ("id", r#"in.("1","a\"),x")"#));
+        let (column, value) = one_of(&["a".into(), "b c".into()], &[vec!["1".into(), "x".into()]]);
+        assert_eq!((column.as_str(), value.as_str()), ("or", r#"(and(a.eq."1","b c".eq."x"))"#));
+    }
+}
