@@ -1,4 +1,5 @@
 //! The protocol against a real server, which this starts and ends itself.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
 use std::io::{self, Read, Write};

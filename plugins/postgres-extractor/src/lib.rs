@@ -35,7 +35,11 @@ impl Extractor for PostgresExtractor {
         client.execute("begin isolation level repeatable read read only")?;
         let source = Source::find(&mut client, &config).map_err(|error| error.context(doing()))?;
         let mut read = || match config.replication {
-            Replication::Full => copy(&mut client, &source, &source.select_all(), &output, &config),
+            Replication::Full => {
+                let part = context::partition();
+                let select = source.select_all(config.partition_on.as_deref(), part.index, part.count);
+                copy(&mut client, &source, &select, &output, &config)
+            }
             Replication::Incremental => {
                 let increment = incremental::bound(&mut client, &source, &config)?;
                 copy(&mut client, &source, &increment.select, &output, &config)?;

@@ -31,6 +31,8 @@ pub struct Config {
     /// How deep the arrays of a column are, where the server does not say.
     #[serde(default)]
     pub array_dimensions: BTreeMap<String, usize>,
+    pub partitions: Option<u32>,
+    pub partition_on: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -84,6 +86,14 @@ impl Config {
                 return wrong("`columns`, `filter` and `limit` go with `table`; write them into the `query`");
             }
             _ => {}
+        }
+        if self.partitions.is_some_and(|count| count > 1) {
+            if self.partition_on.is_none() {
+                return wrong("`partitions` needs `partition_on`, the column by which rows are parted");
+            }
+            if self.limit.is_some() || self.replication == Replication::Incremental {
+                return wrong("`partitions` reads all rows: leave out `limit`, and `replication: incremental`");
+            }
         }
         match self.replication {
             Replication::Full if self.cursor.is_some() || self.initial.is_some() => {
@@ -141,6 +151,8 @@ mod tests {
             numeric: Numeric::Text,
             unrepresentable: Unrepresentable::Error,
             array_dimensions: BTreeMap::new(),
+            partitions: None,
+            partition_on: None,
         }
     }
 
@@ -170,7 +182,9 @@ mod tests {
             Config { table: None, query: Some("select 1".to_owned()), limit: Some(1), ..config() },
             Config { cursor: Some("id".to_owned()), ..config() },
             Config { cursor: None, ..incremental.clone() },
-            Config { limit: Some(1), ..incremental },
+            Config { limit: Some(1), ..incremental.clone() },
+            Config { partitions: Some(2), ..config() },
+            Config { partitions: Some(2), partition_on: Some("id".to_owned()), ..incremental },
         ] {
             assert!(wrong.check().is_err(), "{wrong:?}");
         }

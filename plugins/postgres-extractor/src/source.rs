@@ -43,7 +43,7 @@ impl Source {
                 twice.name
             )));
         }
-        for name in config.array_dimensions.keys().chain(&config.cursor) {
+        for name in config.array_dimensions.keys().chain(&config.cursor).chain(&config.partition_on) {
             if !described.iter().any(|column| column.name == *name) {
                 let known: Vec<String> = described.iter().map(|column| format!("`{}`", column.name)).collect();
                 return Err(Error::config(format!("there is no column `{name}`; there are: {}", known.join(", "))));
@@ -78,8 +78,17 @@ impl Source {
         casts.collect::<Vec<_>>().join(", ")
     }
 
-    pub fn select_all(&self) -> String {
-        format!("select {} from {}", self.casts(), self.rows())
+    /// All rows; or one of `count` parts of them, which together are all, each row in one.
+    pub fn select_all(&self, on: Option<&str>, index: u32, count: u32) -> String {
+        let part = on.filter(|_| count > 1).and_then(|name| self.place(name)).map(|place| {
+            let number = match self.columns[place].mapping.kind {
+                Kind::Int2 | Kind::Int4 | Kind::Int8 => format!("c{place}::int8"),
+                _ => format!("pg_catalog.hashtextextended(c{place}::text, 0)"),
+            };
+            // A remainder has its dividend's sign; a null has none.
+            format!(" where coalesce((({number} % {count}) + {count}) % {count}, 0) = {index}")
+        });
+        format!("select {} from {}{}", self.casts(), self.rows(), part.unwrap_or_default())
     }
 
     /// The place of a column.
