@@ -1,0 +1,198 @@
+//! What a client answers to prove that it knows a password, plugin by plugin.
+//!
+//! `mysql_native_password` and `caching_sha2_password` are as MySQL's internals documentation has them,
+//! `client_ed25519` as MariaDB's: <https://mariadb.com/kb/en/authentication-plugin-ed25519/>.
+
+use ed25519_dalek::VerifyingKey;
+use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
+use osiris_sdk::{Error, ErrorKind, Result};
+use rsa::pkcs8::DecodePublicKey;
+use rsa::{Oaep, RsaPublicKey};
+use sha1::{Digest, Sha1};
+use sha2::{Sha256, Sha512};
+
+/// The ways to log in that this client has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plugin {
+    Native,
+    CachingSha2,
+    Ed25519,
+    Clear,
+}
+
+impl Plugin {
+    /// # Errors
+    /// `auth`, for a plugin that this client lacks.
+    pub fn find(name: &str) -> Result<Self> {
+        match name {
+            "mysql_native_password" => Ok(Plugin::Native),
+            "caching_sha2_password" => Ok(Plugin::CachingSha2),
+            "client_ed25519" => Ok(Plugin::Ed25519),
+            "mysql_clear_password" => Ok(Plugin::Clear),
+            other => Err(Error::new(
+                ErrorKind::Auth,
+                format!(
+                    "the server wants this user to log in by `{other}`; this driver knows `mysql_native_password`, \
+                     `caching_sha2_password`, `client_ed25519` (MariaDB's ed25519) and, over TLS, `mysql_clear_password`"
+                ),
+            )),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Plugin::Native => "mysql_native_password",
+            Plugin::CachingSha2 => "caching_sha2_password",
+            Plugin::Ed25519 => "client_ed25519",
+            Plugin::Clear => "mysql_clear_password",
+        }
+    }
+
+    /// The first answer to the server's random `nonce`.
+    ///
+    /// # Errors
+    /// `auth` where the password would have to cross in the clear.
+    pub fn answer(self, password: &str, nonce: &[u8], encrypted: bool) -> Result<Vec<u8>> {
+        match self {
+            Plugin::Clear if !encrypted => Err(Error::new(
+                ErrorKind::Auth,
+                "the server wants the password in the clear, and the connection is not encrypted; set `ssl_mode: \
+                 verify-full`",
+            )),
+            Plugin::Clear => Ok([password.as_bytes(), &[0]].concat()),
+            Plugin::Ed25519 => Ok(ed25519(password, nonce)),
+            _ if password.is_empty() => Ok(Vec::new()),
+            Plugin::Native => Ok(native(password, nonce)),
+            Plugin::CachingSha2 => Ok(caching_sha2(password, nonce)),
+        }
+    }
+}
+
+/// SHA1(password) xor SHA1(nonce, SHA1(SHA1(password))).
+fn native(password: &str, nonce: &[u8]) -> Vec<u8> {
+    let once = Sha1::digest(password);
+    let mask = Sha1::new().chain_update(nonce).chain_update(Sha1::digest(once)).finalize();
+    once.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect()
+}
+
+/// SHA256(password) xor SHA256(SHA256(SHA256(password)), nonce).
+fn caching_sha2(password: &str, nonce: &[u8]) -> Vec<u8> {
+    let once = Sha256::digest(password);
+    let mask = Sha256::new().chain_update(Sha256::digest(once)).chain_update(nonce).finalize();
+    once.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect()
+}
+
+/// An Ed25519 signature of the nonce, whose secret is SHA512(password).
+fn ed25519(password: &str, nonce: &[u8]) -> Vec<u8> {
+    let secret = ExpandedSecretKey::from_bytes(&Sha512::digest(password).into());
+    let public = VerifyingKey::from(&secret);
+    raw_sign::<Sha512>(&secret, nonce, &public).to_bytes().to_vec()
+}
+
+/// The password for a server whose public key is known: masked by the nonce and encrypted by RSA with OAEP.
+///
+/// # Errors
+/// `auth`, for a key that is none.
+pub(crate) fn rsa_password(password: &str, nonce: &[u8], key: &str) -> Result<Vec<u8>> {
+    let wrong = |what: String| Error::new(ErrorKind::Auth, format!("the server's public key cannot be used: {what}"));
+    let key = RsaPublicKey::from_public_key_pem(key.trim()).map_err(|error| wrong(error.to_string()))?;
+    if nonce.is_empty() {
+        return Err(wrong("it came without a nonce".to_owned()));
+    }
+    let clear = password.bytes().chain([0]);
+    let masked: Vec<u8> = clear.zip(nonce.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+    key.encrypt(&mut Random, Oaep::new::<Sha1>(), &masked).map_err(|error| wrong(error.to_string()))
+}
+
+/// The host's randomness.
+struct Random;
+
+impl rsa::rand_core::CryptoRng for Random {}
+
+impl rsa::rand_core::RngCore for Random {
+    fn next_u32(&mut self) -> u32 {
+        rsa::rand_core::impls::next_u32_via_fill(self)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        rsa::rand_core::impls::next_u64_via_fill(self)
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        // A padding that is not random would give the password away, so there is no way on.
+        if let Err(error) = self.try_fill_bytes(bytes) {
+            panic!("the host gives no random bytes: {error}");
+        }
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rsa::rand_core::Error> {
+        getrandom::fill(bytes).map_err(|error| {
+            let code = std::num::NonZeroU32::new(rsa::rand_core::Error::CUSTOM_START);
+            let _ = error;
+            rsa::rand_core::Error::from(code.unwrap_or(std::num::NonZeroU32::MIN))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use ed25519_dalek::Signature;
+
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// As a server checks it: SHA256(answer xor SHA256(stored, nonce)) is stored, where stored is SHA256(SHA256(password)).
+    #[test]
+    fn a_server_that_keeps_only_digests_accepts_the_answers() {
+        let nonce = b"01234567890123456789";
+        let stored = Sha256::digest(Sha256::digest("päss"));
+        let mask = Sha256::new().chain_update(stored).chain_update(nonce).finalize();
+        let answer = Plugin::CachingSha2.answer("päss", nonce, false).unwrap();
+        let once: Vec<u8> = answer.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect();
+        assert_eq!(Sha256::digest(once), stored);
+
+        let stored = Sha1::digest(Sha1::digest("päss"));
+        let mask = Sha1::new().chain_update(nonce).chain_update(stored).finalize();
+        let answer = Plugin::Native.answer("päss", nonce, false).unwrap();
+        let once: Vec<u8> = answer.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect();
+        assert_eq!(Sha1::digest(once), stored);
+    }
+
+    /// The key that MariaDB's documentation gives for the password `secret`: ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY.
+    #[test]
+    fn ed25519_signs_by_the_key_that_mariadb_stores() {
+        let secret = ExpandedSecretKey::from_bytes(&Sha512::digest("secret").into());
+        let public = VerifyingKey::from(&secret);
+        assert_eq!(hex(&public.to_bytes()), "64881444452 0e4f56043a2ec9215e63be7992d2d270bc6dee873e36164786096".replace(' ', ""));
+        let signature = Plugin::Ed25519.answer("secret", &[7; 32], false).unwrap();
+        public.verify_strict(&[7; 32], &Signature::from_slice(&signature).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_password_crosses_in_the_clear_only_under_encryption() {
+        assert!(Plugin::Clear.answer("p", b"", false).is_err());
+        assert_eq!(Plugin::Clear.answer("p", b"", true).unwrap(), b"p\0");
+        assert!(Plugin::find("dialog").unwrap_err().message.contains("`dialog`"));
+        for plugin in [Plugin::Native, Plugin::CachingSha2] {
+            assert!(plugin.answer("", b"nonce", false).unwrap().is_empty());
+            assert_eq!(Plugin::find(plugin.name()).unwrap(), plugin);
+        }
+    }
+
+    #[test]
+    fn the_servers_private_key_opens_what_its_public_key_closed() {
+        use rsa::pkcs8::{EncodePublicKey, LineEnding};
+        let private = rsa::RsaPrivateKey::new(&mut Random, 1024).unwrap();
+        let public = private.to_public_key().to_public_key_pem(LineEnding::LF).unwrap();
+        let nonce = b"abcdefghijklmnopqrst";
+        let closed = rsa_password("a long password of many words", nonce, &public).unwrap();
+        let masked = private.decrypt(Oaep::new::<Sha1>(), &closed).unwrap();
+        let opened: Vec<u8> = masked.iter().zip(nonce.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+        assert_eq!(opened, b"a long password of many words\0");
+        assert!(rsa_password("p", nonce, "nonsense").is_err());
+    }
+}

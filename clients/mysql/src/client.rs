@@ -1,0 +1,269 @@
+//! A session with a server: statements, and what they give.
+
+use osiris_sdk::{Error, Result};
+
+use crate::login::{self, Login, Session};
+use crate::stream::Stream;
+use crate::types::Definition;
+use crate::wire::{Fields, Wire, malformed};
+
+/// A logged-in connection. Dropping it ends the session, and with it an open transaction and temporary tables.
+pub struct Client<S> {
+    pub(crate) wire: Wire<S>,
+    session: Session,
+}
+
+/// The rows of a small query, every value as text.
+pub type Rows = Vec<Vec<Option<String>>>;
+
+/// A SELECT that the server has understood.
+#[derive(Debug)]
+pub struct Statement {
+    id: u32,
+    pub columns: Vec<Definition>,
+}
+
+/// What a statement gave that gives no rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Done {
+    pub rows: u64,
+    pub warnings: u16,
+}
+
+/// Bytes of LOAD DATA LOCAL in one packet.
+const LOAD_PACKET: usize = 1 << 20;
+
+impl<S: Stream> Client<S> {
+    /// Begins a session on a fresh stream.
+    ///
+    /// # Errors
+    /// `auth` where the login or TLS fails, `not-found` for a database that does not exist.
+    pub fn start(stream: S, login: &Login) -> Result<Self> {
+        let mut wire = Wire::new(stream);
+        let session = login::log_in(&mut wire, login)?;
+        Ok(Self { wire, session })
+    }
+
+    /// Text crosses as UTF-8, timestamps as UTC, and the server waits for a slow reader.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn prepare_session(&mut self) -> Result<()> {
+        self.execute("set names utf8mb4")?;
+        self.execute("set session time_zone = '+00:00', session net_write_timeout = 600, session net_read_timeout = 600")?;
+        Ok(())
+    }
+
+    /// The server's version, such as `10.11.6-MariaDB-0+deb12u1`.
+    pub fn version(&self) -> &str {
+        &self.session.version
+    }
+
+    pub fn is_mariadb(&self) -> bool {
+        self.session.version.contains("MariaDB")
+    }
+
+    pub fn is_encrypted(&self) -> bool {
+        self.session.encrypted
+    }
+
+    fn command(&mut self, command: u8, body: &[u8]) -> Result<()> {
+        self.wire.begin();
+        let mut message = Vec::with_capacity(body.len() + 1);
+        message.push(command);
+        message.extend_from_slice(body);
+        self.wire.send(&message)
+    }
+
+    /// Runs a statement that gives no rows.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn execute(&mut self, sql: &str) -> Result<Done> {
+        self.execute_bytes(sql.as_bytes())
+    }
+
+    /// Runs a statement of any bytes that gives no rows.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn execute_bytes(&mut self, sql: &[u8]) -> Result<Done> {
+        self.command(3, sql)?;
+        match self.answer()? {
+            Answer::Done(done) => Ok(done),
+            Answer::Rows(columns) => {
+                self.definitions(columns, true)?;
+                while self.next_message()?.is_some() {}
+                Ok(Done { rows: 0, warnings: 0 })
+            }
+        }
+    }
+
+    /// Runs one statement and gives its rows as text: for catalogs and other small things.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn query(&mut self, sql: &str) -> Result<Rows> {
+        self.command(3, sql.as_bytes())?;
+        let Answer::Rows(columns) = self.answer()? else { return Ok(Rows::new()) };
+        self.definitions(columns, true)?;
+        let mut rows = Rows::new();
+        while let Some(row) = self.next_message()? {
+            let mut fields = Fields(row);
+            let row = (0..columns).map(|_| {
+                if fields.0.first() == Some(&0xfb) {
+                    fields.byte()?;
+                    return Ok(None);
+                }
+                Ok(Some(String::from_utf8_lossy(fields.run()?).into_owned()))
+            });
+            rows.push(row.collect::<Result<_>>()?);
+        }
+        Ok(rows)
+    }
+
+    /// The first value of the first row.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn value(&mut self, sql: &str) -> Result<Option<String>> {
+        Ok(self.query(sql)?.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
+    }
+
+    /// Has the server understand a statement, and say which columns it gives.
+    ///
+    /// # Errors
+    /// What the server says; `config` for a statement with placeholders.
+    pub fn prepare(&mut self, sql: &str) -> Result<Statement> {
+        self.command(0x16, sql.as_bytes())?;
+        let mut fields = Fields(self.wire.receive_answer()?);
+        fields.byte()?;
+        let (id, columns, parameters) = (fields.u32()?, fields.u16()?, fields.u16()?);
+        self.definitions(parameters.into(), false)?;
+        let columns = self.definitions(columns.into(), false)?;
+        if parameters > 0 {
+            return Err(Error::config("the statement has placeholders (`?`), which nothing fills"));
+        }
+        Ok(Statement { id, columns })
+    }
+
+    /// Runs a prepared SELECT; its rows come by [`next_row`](Self::next_row), all of which must be taken.
+    ///
+    /// # Errors
+    /// What the server says; `transient` where the columns are no longer those that were promised.
+    pub fn open(&mut self, statement: &Statement) -> Result<()> {
+        let mut body = statement.id.to_le_bytes().to_vec();
+        body.extend_from_slice(&[0, 1, 0, 0, 0]);
+        self.command(0x17, &body)?;
+        let Answer::Rows(columns) = self.answer()? else {
+            return Err(Error::config("the statement gives no rows"));
+        };
+        let columns = self.definitions(columns, true)?;
+        if !columns.iter().map(Definition::shape).eq(statement.columns.iter().map(Definition::shape)) {
+            return Err(Error::new(
+                osiris_sdk::ErrorKind::Transient,
+                "the columns changed while they were about to be read",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The next row in the binary form: a bitmap of nulls and then the values. `None` after the last.
+    ///
+    /// # Errors
+    /// What the server says, `transient` where the connection broke.
+    #[inline]
+    pub fn next_row(&mut self) -> Result<Option<&[u8]>> {
+        match self.next_message()? {
+            None => Ok(None),
+            Some([0, row @ ..]) => Ok(Some(row)),
+            Some(_) => Err(malformed("a row that is none")),
+        }
+    }
+
+    /// Forgets a prepared statement. The server does not answer.
+    ///
+    /// # Errors
+    /// `transient` where the connection broke.
+    pub fn close(&mut self, statement: &Statement) -> Result<()> {
+        self.command(0x19, &statement.id.to_le_bytes())
+    }
+
+    /// Runs `LOAD DATA LOCAL INFILE`, giving the server what `more` appends until it says false. `None` where the
+    /// server does not take local data.
+    ///
+    /// # Errors
+    /// What the server and `more` say. After an error of `more` the connection is of no use.
+    pub fn load(&mut self, sql: &str, mut more: impl FnMut(&mut Vec<u8>) -> Result<bool>) -> Result<Done> {
+        self.command(3, sql.as_bytes())?;
+        if self.wire.receive_answer()?.first() != Some(&0xfb) {
+            return Err(malformed("LOAD DATA LOCAL asks for no data"));
+        }
+        let mut waiting = Vec::new();
+        while more(&mut waiting)? {
+            let mut sent = 0;
+            while waiting.len() - sent >= LOAD_PACKET {
+                self.wire.send(&waiting[sent..sent + LOAD_PACKET])?;
+                sent += LOAD_PACKET;
+            }
+            waiting.drain(..sent);
+        }
+        for packet in waiting.chunks(LOAD_PACKET) {
+            self.wire.send(packet)?;
+        }
+        self.wire.send(&[])?;
+        done(self.wire.receive_answer()?)
+    }
+
+    /// How an answer begins.
+    fn answer(&mut self) -> Result<Answer> {
+        let message = self.wire.receive_answer()?;
+        match message.first() {
+            Some(0) => Ok(Answer::Done(done(message)?)),
+            Some(0xfb) => {
+                // Nobody asked for data to be loaded; a server that does is after a file.
+                self.wire.send(&[])?;
+                Err(malformed("it asks for a file that no statement offered"))
+            }
+            _ => Ok(Answer::Rows(usize::try_from(Fields(message).length()?).unwrap_or(usize::MAX))),
+        }
+    }
+
+    fn definitions(&mut self, count: usize, always_ended: bool) -> Result<Vec<Definition>> {
+        // MySQL's limit for a table or a SELECT is 4,096.
+        if count > 65_535 {
+            return Err(malformed("more columns than there can be"));
+        }
+        let extended = self.session.extended_metadata;
+        let mut definitions = Vec::with_capacity(count);
+        for _ in 0..count {
+            definitions.push(Definition::parse(self.wire.receive_answer()?, extended)?);
+        }
+        if !self.session.deprecate_eof && (always_ended || count > 0) && self.next_message()?.is_some() {
+            return Err(malformed("columns without an end"));
+        }
+        Ok(definitions)
+    }
+
+    /// The next row; `None` for what ends them.
+    #[inline]
+    fn next_message(&mut self) -> Result<Option<&[u8]>> {
+        let message = self.wire.receive_answer()?;
+        // A row that begins with 0xfe begins with a text of more than 16 MiB.
+        Ok(if message.first() == Some(&0xfe) && message.len() < 0xff_ffff { None } else { Some(message) })
+    }
+}
+
+enum Answer {
+    Done(Done),
+    Rows(usize),
+}
+
+fn done(message: &[u8]) -> Result<Done> {
+    let mut fields = Fields(message);
+    fields.byte()?;
+    let rows = fields.length()?;
+    fields.length()?;
+    fields.u16()?;
+    Ok(Done { rows, warnings: fields.u16()? })
+}

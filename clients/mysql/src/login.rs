@@ -1,0 +1,215 @@
+//! How a session begins: the server's greeting, TLS, and the proof of who asks.
+
+use osiris_sdk::tcp::{TlsOptions, Verify};
+use osiris_sdk::{Error, ErrorKind, Result};
+
+use crate::auth::{Plugin, rsa_password};
+use crate::options::SslMode;
+use crate::stream::Stream;
+use crate::wire::{Fields, Wire, malformed, push_run};
+
+/// Capability flags: what client and server agree on.
+pub(crate) mod capability {
+    /// MySQL sets it always, MariaDB never: then the last four reserved bytes hold flags of its own.
+    pub const MYSQL: u32 = 1;
+    pub const FOUND_ROWS: u32 = 1 << 1;
+    pub const LONG_FLAG: u32 = 1 << 2;
+    pub const CONNECT_WITH_DB: u32 = 1 << 3;
+    pub const LOCAL_FILES: u32 = 1 << 7;
+    pub const PROTOCOL_41: u32 = 1 << 9;
+    pub const SSL: u32 = 1 << 11;
+    pub const TRANSACTIONS: u32 = 1 << 13;
+    pub const SECURE_CONNECTION: u32 = 1 << 15;
+    pub const PLUGIN_AUTH: u32 = 1 << 19;
+    pub const PLUGIN_AUTH_LENENC: u32 = 1 << 21;
+    pub const DEPRECATE_EOF: u32 = 1 << 24;
+    /// MariaDB's: a column's definition names types that the protocol lacks, such as json and uuid.
+    pub const EXTENDED_METADATA: u32 = 1 << 3;
+}
+
+/// `utf8mb4_general_ci`, which every version knows.
+const UTF8MB4: u8 = 45;
+
+/// The largest message that this client takes.
+const MAX_MESSAGE: u32 = 1 << 30;
+
+/// Who asks, for what, and how private it must be.
+#[derive(Clone)]
+pub struct Login {
+    pub user: String,
+    pub password: Option<String>,
+    pub database: Option<String>,
+    pub ssl_mode: SslMode,
+    pub ca: Option<String>,
+    /// Whether the server may ask for data by LOAD DATA LOCAL; it gets what the driver gives, never a file.
+    pub local_files: bool,
+}
+
+/// What server and client agreed on.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    pub version: String,
+    pub deprecate_eof: bool,
+    pub extended_metadata: bool,
+    pub encrypted: bool,
+}
+
+struct Greeting {
+    version: String,
+    capabilities: u32,
+    mariadb: u32,
+    nonce: Vec<u8>,
+    plugin: String,
+}
+
+pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login) -> Result<Session> {
+    wire.begin();
+    let greeting = Greeting::parse(wire.receive_answer()?)?;
+    let mut wanted = capability::FOUND_ROWS
+        | capability::LONG_FLAG
+        | capability::PROTOCOL_41
+        | capability::TRANSACTIONS
+        | capability::SECURE_CONNECTION
+        | capability::PLUGIN_AUTH
+        | capability::PLUGIN_AUTH_LENENC
+        | capability::DEPRECATE_EOF
+        | capability::MYSQL;
+    if login.local_files {
+        wanted |= capability::LOCAL_FILES;
+    }
+    if login.database.is_some() {
+        wanted |= capability::CONNECT_WITH_DB;
+    }
+    let encrypt = match login.ssl_mode {
+        SslMode::Disable => false,
+        SslMode::Prefer => greeting.capabilities & capability::SSL != 0,
+        SslMode::Require | SslMode::VerifyFull if greeting.capabilities & capability::SSL == 0 => {
+            return Err(Error::config(format!(
+                "the server offers no TLS, which `ssl_mode: {}` asks for; set up TLS there, or say `ssl_mode: prefer`",
+                login.ssl_mode
+            )));
+        }
+        SslMode::Require | SslMode::VerifyFull => true,
+    };
+    if encrypt {
+        wanted |= capability::SSL;
+    }
+    let agreed = wanted & greeting.capabilities;
+    let mariadb = greeting.mariadb & capability::EXTENDED_METADATA;
+    let mut head = Vec::with_capacity(64);
+    head.extend_from_slice(&agreed.to_le_bytes());
+    head.extend_from_slice(&MAX_MESSAGE.to_le_bytes());
+    head.push(UTF8MB4);
+    head.extend_from_slice(&[0; 19]);
+    head.extend_from_slice(&mariadb.to_le_bytes());
+    if encrypt {
+        if wire.has_more() {
+            return Err(malformed("bytes follow the greeting before TLS begins"));
+        }
+        wire.send(&head)?;
+        let verify = if login.ssl_mode == SslMode::VerifyFull { Verify::Full } else { Verify::None };
+        wire.stream.start_tls(&TlsOptions { verify, server_name: None, ca: login.ca.clone() })?;
+    }
+    let password = login.password.as_deref().unwrap_or_default();
+    // A plugin that this client lacks may be the server's default and not the user's: then the server switches.
+    let plugin = Plugin::find(&greeting.plugin).unwrap_or(Plugin::Native);
+    // Nothing that a password can be read from goes out before the server has asked for it itself.
+    let plugin = if plugin == Plugin::Clear { Plugin::Native } else { plugin };
+    let answer = plugin.answer(password, &greeting.nonce, encrypt)?;
+    let mut message = head;
+    message.extend_from_slice(login.user.as_bytes());
+    message.push(0);
+    if agreed & capability::PLUGIN_AUTH_LENENC != 0 {
+        push_run(&mut message, &answer);
+    } else {
+        message.push(answer.len() as u8);
+        message.extend_from_slice(&answer);
+    }
+    if agreed & capability::CONNECT_WITH_DB != 0 {
+        message.extend_from_slice(login.database.as_deref().unwrap_or_default().as_bytes());
+        message.push(0);
+    }
+    if agreed & capability::PLUGIN_AUTH != 0 {
+        message.extend_from_slice(plugin.name().as_bytes());
+        message.push(0);
+    }
+    wire.send(&message)?;
+    prove(wire, plugin, greeting.nonce, password, encrypt)?;
+    Ok(Session {
+        version: greeting.version,
+        deprecate_eof: agreed & capability::DEPRECATE_EOF != 0,
+        extended_metadata: mariadb & capability::EXTENDED_METADATA != 0,
+        encrypted: encrypt,
+    })
+}
+
+/// Answers the server's questions until it is content.
+fn prove<S: Stream>(
+    wire: &mut Wire<S>,
+    mut plugin: Plugin,
+    mut nonce: Vec<u8>,
+    password: &str,
+    encrypted: bool,
+) -> Result<()> {
+    // An honest server asks three times at most.
+    for _ in 0..8 {
+        let message = wire.receive_answer()?.to_vec();
+        let reply = match (plugin, message.as_slice()) {
+            (_, [0, ..]) => return Ok(()),
+            (_, [0xfe]) => {
+                return Err(Error::new(
+                    ErrorKind::Auth,
+                    "the server wants this user's password by the hash of before 2004, which can be broken; give the \
+                     user `mysql_native_password` or better",
+                ));
+            }
+            (_, [0xfe, rest @ ..]) => {
+                let mut fields = Fields(rest);
+                plugin = Plugin::find(&String::from_utf8_lossy(fields.until_nul()))?;
+                nonce = fields.0.strip_suffix(&[0]).unwrap_or(fields.0).to_vec();
+                plugin.answer(password, &nonce, encrypted)?
+            }
+            // The server's cache knows the password.
+            (Plugin::CachingSha2, [1, 3]) => continue,
+            // It does not, and asks for the password itself.
+            (Plugin::CachingSha2, [1, 4]) if encrypted => [password.as_bytes(), &[0]].concat(),
+            (Plugin::CachingSha2, [1, 4]) => vec![2],
+            (Plugin::CachingSha2, [1, key @ ..]) if !encrypted => {
+                rsa_password(password, &nonce, &String::from_utf8_lossy(key))?
+            }
+            _ => return Err(malformed("a login's question that is none")),
+        };
+        wire.send(&reply)?;
+    }
+    Err(malformed("a login without end"))
+}
+
+impl Greeting {
+    fn parse(message: &[u8]) -> Result<Self> {
+        let mut fields = Fields(message);
+        if fields.byte()? != 10 {
+            return Err(malformed("its greeting is not of version 10; is it a MySQL or MariaDB server?"));
+        }
+        let version = String::from_utf8_lossy(fields.until_nul()).into_owned();
+        fields.bytes(4)?;
+        let mut nonce = fields.bytes(8)?.to_vec();
+        fields.bytes(1)?;
+        let low = fields.u16()?;
+        fields.bytes(3)?;
+        let capabilities = u32::from(low) | u32::from(fields.u16()?) << 16;
+        let length = usize::from(fields.byte()?);
+        fields.bytes(6)?;
+        let mariadb = fields.u32()?;
+        if capabilities & capability::PROTOCOL_41 == 0 || capabilities & capability::SECURE_CONNECTION == 0 {
+            return Err(Error::config(format!("server {version} is from before MySQL 4.1; this driver needs a newer one")));
+        }
+        let rest = fields.bytes(length.saturating_sub(8).max(13).min(fields.0.len()))?;
+        nonce.extend_from_slice(rest.strip_suffix(&[0]).unwrap_or(rest));
+        let plugin = match fields.until_nul() {
+            [] => "mysql_native_password".to_owned(),
+            name => String::from_utf8_lossy(name).into_owned(),
+        };
+        let mariadb = if capabilities & capability::MYSQL == 0 { mariadb } else { 0 };
+        Ok(Self { version: version.trim_start_matches("5.5.5-").to_owned(), capabilities, mariadb, nonce, plugin })
+    }
+}

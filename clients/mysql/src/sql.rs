@@ -1,0 +1,119 @@
+//! Names and texts as MySQL's SQL writes them, whatever the server's `sql_mode`.
+
+use osiris_sdk::{Error, Result};
+
+/// A name between backticks, which every `sql_mode` takes.
+pub fn quote_name(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// Names, quoted and separated.
+pub fn quote_names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().map(quote_name).collect::<Vec<_>>().join(", ")
+}
+
+/// A text as a literal of its bytes: quotes and backslashes mean different things by `sql_mode`, hex digits do not.
+pub fn quote_text(text: &str) -> String {
+    use std::fmt::Write;
+    let mut literal = "_utf8mb4 x'".to_owned();
+    for byte in text.bytes() {
+        // Writing to a String cannot fail.
+        let _ = write!(literal, "{byte:02x}");
+    }
+    literal.push('\'');
+    literal
+}
+
+/// A table, in a database or in the connection's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableName {
+    pub database: Option<String>,
+    pub table: String,
+}
+
+impl TableName {
+    /// Reads `table` or `database.table`; backticks keep dots.
+    ///
+    /// # Errors
+    /// `config`, for what is neither.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        loop {
+            let (part, after) = take_part(rest).ok_or_else(|| {
+                Error::config(format!("`{text}` is no table's name; write `table` or `database.table`"))
+            })?;
+            parts.push(part);
+            match after.strip_prefix('.') {
+                Some(more) => rest = more,
+                None if after.is_empty() => break,
+                None => return Err(Error::config(format!("`{text}` is no table's name; close its backtick"))),
+            }
+        }
+        let mut parts = parts.into_iter();
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(table), None, _) => Ok(Self { database: None, table }),
+            (Some(database), Some(table), None) => Ok(Self { database: Some(database), table }),
+            _ => Err(Error::config(format!(
+                "`{text}` has too many parts; write `table` or `database.table`, with backticks around names with dots"
+            ))),
+        }
+    }
+
+    pub fn quoted(&self) -> String {
+        match &self.database {
+            Some(database) => format!("{}.{}", quote_name(database), quote_name(&self.table)),
+            None => quote_name(&self.table),
+        }
+    }
+
+    /// The database as an expression for the catalog.
+    pub fn database_sql(&self) -> String {
+        self.database.as_deref().map_or_else(|| "database()".to_owned(), quote_text)
+    }
+}
+
+/// Takes one part off the front; `None` where it is empty.
+fn take_part(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('`') else {
+        let end = text.find('.').unwrap_or(text.len());
+        return (end > 0).then(|| (text[..end].to_owned(), &text[end..]));
+    };
+    let mut name = String::new();
+    let mut characters = quoted.char_indices().peekable();
+    while let Some((place, character)) = characters.next() {
+        match character {
+            '`' if characters.peek().is_some_and(|(_, next)| *next == '`') => {
+                characters.next();
+                name.push('`');
+            }
+            '`' => return (!name.is_empty()).then(|| (name, &quoted[place + 1..])),
+            other => name.push(other),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn quotes_cannot_be_left() {
+        assert_eq!(quote_name("a`b"), "`a``b`");
+        assert_eq!(quote_text("ü'\\"), "_utf8mb4 x'c3bc275c'");
+        assert_eq!(quote_text(""), "_utf8mb4 x''");
+    }
+
+    #[test]
+    fn tables_are_named_with_and_without_their_database() {
+        let quoted = |text: &str| TableName::parse(text).map(|name| name.quoted()).map_err(|error| error.message);
+        assert_eq!(quoted("orders").unwrap(), "`orders`");
+        assert_eq!(quoted("shop.orders").unwrap(), "`shop`.`orders`");
+        assert_eq!(quoted("`a.b`.`c``d`").unwrap(), "`a.b`.`c``d`");
+        for wrong in ["", ".", "a.", ".b", "a.b.c", "`a", "``", "`a`b"] {
+            assert!(quoted(wrong).is_err(), "{wrong}");
+        }
+    }
+}

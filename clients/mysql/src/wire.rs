@@ -1,0 +1,307 @@
+//! Packets: what every message travels in, and the numbers and texts inside.
+
+use osiris_sdk::{Error, ErrorKind, Result};
+
+use crate::ServerError;
+use crate::stream::{Stream, broken};
+
+/// A payload of this length says that another packet continues it.
+const FULL: usize = 0xff_ffff;
+
+/// What one read asks the stream for.
+const CHUNK: usize = 256 << 10;
+
+/// The protocol's limit for one message is the server's `max_allowed_packet`, at most 1 GiB.
+const LARGEST: usize = 1 << 30;
+
+/// Packets over a stream, with what was received and not yet taken.
+pub(crate) struct Wire<S> {
+    pub stream: S,
+    received: Vec<u8>,
+    start: usize,
+    end: usize,
+    sequence: u8,
+    /// A message of several packets, put together.
+    whole: Vec<u8>,
+}
+
+impl<S: Stream> Wire<S> {
+    pub fn new(stream: S) -> Self {
+        Self { stream, received: Vec::new(), start: 0, end: 0, sequence: 0, whole: Vec::new() }
+    }
+
+    /// The next packet begins a new exchange.
+    pub fn begin(&mut self) {
+        self.sequence = 0;
+    }
+
+    /// Whether bytes wait that nobody has taken; none may at the moment of `start_tls`.
+    pub fn has_more(&self) -> bool {
+        self.end > self.start
+    }
+
+    /// Waits until `count` bytes are there.
+    fn fill(&mut self, count: usize) -> Result<()> {
+        if self.end - self.start >= count {
+            return Ok(());
+        }
+        self.received.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        if self.received.len() < count.max(CHUNK) {
+            self.received.resize(count.max(CHUNK), 0);
+        }
+        while self.end < count {
+            match self.stream.read(&mut self.received[self.end..]).map_err(broken)? {
+                0 => return Err(Error::new(ErrorKind::Transient, "the server closed the connection")),
+                read => self.end += read,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a packet's head; gives the length of its payload.
+    fn head(&mut self) -> Result<usize> {
+        self.fill(4)?;
+        let head = &self.received[self.start..self.start + 4];
+        let length = usize::from(head[0]) | usize::from(head[1]) << 8 | usize::from(head[2]) << 16;
+        if head[3] != self.sequence {
+            return Err(malformed(&format!("packet {} came where {} was due", head[3], self.sequence)));
+        }
+        self.sequence = self.sequence.wrapping_add(1);
+        self.start += 4;
+        Ok(length)
+    }
+
+    /// The next message.
+    ///
+    /// # Errors
+    /// `transient` where the connection broke, `internal` for what is no packet.
+    #[inline]
+    pub fn receive(&mut self) -> Result<&[u8]> {
+        let mut length = self.head()?;
+        if length < FULL {
+            self.fill(length)?;
+            self.start += length;
+            return Ok(&self.received[self.start - length..self.start]);
+        }
+        self.whole.clear();
+        loop {
+            self.fill(length)?;
+            self.whole.extend_from_slice(&self.received[self.start..self.start + length]);
+            self.start += length;
+            if length < FULL {
+                return Ok(&self.whole);
+            }
+            if self.whole.len() > LARGEST {
+                return Err(malformed("a message of more than 1 GiB"));
+            }
+            length = self.head()?;
+        }
+    }
+
+    /// The next message, where an ERR packet is the server's error.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive), and what the server says.
+    pub fn receive_answer(&mut self) -> Result<&[u8]> {
+        let message = self.receive()?;
+        if message.first() == Some(&0xff) {
+            return Err(ServerError::parse(message).into());
+        }
+        Ok(message)
+    }
+
+    /// Sends a message, in as many packets as it takes.
+    ///
+    /// # Errors
+    /// `transient` where the connection broke.
+    pub fn send(&mut self, message: &[u8]) -> Result<()> {
+        let mut rest = message;
+        loop {
+            let (payload, after) = rest.split_at(rest.len().min(FULL));
+            let mut packet = Vec::with_capacity(payload.len() + 4);
+            packet.extend_from_slice(&(payload.len() as u32).to_le_bytes()[..3]);
+            packet.push(self.sequence);
+            packet.extend_from_slice(payload);
+            self.sequence = self.sequence.wrapping_add(1);
+            self.stream.write_all(&packet).map_err(broken)?;
+            rest = after;
+            if payload.len() < FULL {
+                return self.stream.flush().map_err(broken);
+            }
+        }
+    }
+}
+
+/// The server broke the protocol.
+pub(crate) fn malformed(what: &str) -> Error {
+    Error::internal(format!("the server does not keep to MySQL's protocol: {what}"))
+}
+
+/// What lies in a message, taken from its front.
+#[derive(Debug, Clone, Copy)]
+pub struct Fields<'a>(pub &'a [u8]);
+
+impl<'a> Fields<'a> {
+    /// So many bytes.
+    ///
+    /// # Errors
+    /// `internal` where the message ends before them.
+    #[inline]
+    pub fn bytes(&mut self, count: usize) -> Result<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or_else(|| malformed("a message ends early"))?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    /// So many bytes as an array.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes).
+    #[inline]
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or_else(|| malformed("a message ends early"))?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    /// One byte.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes).
+    #[inline]
+    pub fn byte(&mut self) -> Result<u8> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    /// A length-encoded integer.
+    ///
+    /// # Errors
+    /// As [`bytes`](Self::bytes), and for the NULL mark.
+    #[inline]
+    pub fn length(&mut self) -> Result<u64> {
+        match self.byte()? {
+            small @ 0..=0xfa => Ok(small.into()),
+            0xfc => Ok(self.u16()?.into()),
+            0xfd => {
+                let [a, b, c] = self.array()?;
+                Ok(u32::from_le_bytes([a, b, c, 0]).into())
+            }
+            0xfe => Ok(u64::from_le_bytes(self.array()?)),
+            _ => Err(malformed("a length that is none")),
+        }
+    }
+
+    /// A length-encoded text or run of bytes.
+    ///
+    /// # Errors
+    /// As [`length`](Self::length).
+    #[inline]
+    pub fn run(&mut self) -> Result<&'a [u8]> {
+        let length = usize::try_from(self.length()?).map_err(|_| malformed("a text longer than memory"))?;
+        self.bytes(length)
+    }
+
+    /// Bytes up to a NUL, or to the end.
+    pub(crate) fn until_nul(&mut self) -> &'a [u8] {
+        let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        let taken = &self.0[..end];
+        self.0 = self.0.get(end + 1..).unwrap_or_default();
+        taken
+    }
+}
+
+/// Appends a length-encoded run of bytes.
+pub(crate) fn push_run(message: &mut Vec<u8>, bytes: &[u8]) {
+    match bytes.len() {
+        length @ 0..=0xfa => message.push(length as u8),
+        length @ 0xfb..=0xffff => {
+            message.push(0xfc);
+            message.extend_from_slice(&(length as u16).to_le_bytes());
+        }
+        length @ 0x1_0000..=0xff_ffff => {
+            message.push(0xfd);
+            message.extend_from_slice(&(length as u32).to_le_bytes()[..3]);
+        }
+        length => {
+            message.push(0xfe);
+            message.extend_from_slice(&(length as u64).to_le_bytes());
+        }
+    }
+    message.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io::{self, Read, Write};
+
+    use osiris_sdk::tcp::TlsOptions;
+
+    use super::*;
+
+    /// Gives what was written, as a server that echoes; reads come in small pieces.
+    #[derive(Default)]
+    struct Echo(std::collections::VecDeque<u8>);
+
+    impl Read for Echo {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            let count = bytes.len().min(100_000);
+            self.0.read(&mut bytes[..count])
+        }
+    }
+
+    impl Write for Echo {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Stream for Echo {
+        fn start_tls(&mut self, _: &TlsOptions) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn messages_of_any_length_arrive_whole() {
+        for length in [0, 1, 250, FULL - 1, FULL, FULL + 1, 2 * FULL, 2 * FULL + 7] {
+            let message: Vec<u8> = (0..length).map(|place| (place % 251) as u8).collect();
+            let mut wire = Wire::new(Echo::default());
+            wire.send(&message).unwrap();
+            wire.begin();
+            assert!(wire.receive().unwrap() == message, "{length}");
+            assert!(!wire.has_more() && wire.receive().is_err());
+        }
+    }
+
+    #[test]
+    fn lengths_read_as_they_are_written() {
+        for length in [0, 250, 251, 0xffff, 0x1_0000, 0x100_0000] {
+            let mut message = Vec::new();
+            push_run(&mut message, &vec![7; length]);
+            let mut fields = Fields(&message);
+            assert_eq!(fields.run().unwrap().len(), length);
+            assert!(fields.0.is_empty());
+            assert!(Fields(&message[..message.len() - 1]).run().is_err());
+        }
+    }
+
+    #[test]
+    fn a_packet_out_of_turn_is_refused() {
+        let mut wire = Wire::new(Echo::default());
+        wire.stream.write_all(&[1, 0, 0, 5, 0]).unwrap();
+        assert!(wire.receive().unwrap_err().message.contains("packet 5"));
+    }
+}
