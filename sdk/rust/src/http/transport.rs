@@ -101,7 +101,8 @@ fn prepare(request: &Outgoing<'_>) -> Result<(OutgoingRequest, RequestOptions)> 
     // A host that knows no such option has its own bound.
     let _ = options.set_connect_timeout(Some(nanoseconds(request.connect_timeout)));
     let _ = options.set_first_byte_timeout(Some(nanoseconds(request.timeout)));
-    let _ = options.set_between_bytes_timeout(Some(nanoseconds(request.timeout)));
+    // Between bytes this side counts itself, since a host may not say which failure of a body was a timeout.
+    let _ = options.set_between_bytes_timeout(Some(nanoseconds(request.timeout + Duration::from_secs(5))));
     Ok((outgoing, options))
 }
 
@@ -219,7 +220,10 @@ fn stream_error(error: &StreamError) -> Error {
         StreamError::Closed => Error::new(ErrorKind::Transient, "the connection was closed"),
         StreamError::LastOperationFailed(error) => match types::http_error_code(error) {
             Some(code) => error_of(&code),
-            None => Error::new(ErrorKind::Transient, error.to_debug_string()),
+            None => {
+                let why = error.to_debug_string();
+                Error::new(ErrorKind::Transient, format!("the connection broke before the answer was whole ({why})"))
+            }
         },
     }
 }
