@@ -170,7 +170,7 @@ def in_duckdb(kind: str) -> str:
     if kind == "BLOB":
         return "unhex(substr(v, 3))"
     if kind in ("DATE", "TIMESTAMP"):
-        return f"cast(replace(v, ' BC', ' (BC)') as {kind})"
+        return f"cast(regexp_replace(v, '^(\\S+)( \\S+)? BC$', '\\1 (BC)\\2') as {kind})"
     return f"cast(v as {kind})"
 
 

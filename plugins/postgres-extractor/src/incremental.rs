@@ -43,14 +43,26 @@ impl Increment {
     }
 }
 
+/// What the last run kept.
+///
+/// # Errors
+/// `data`, when it is not of this driver.
+pub fn last() -> Result<Option<State>> {
+    state::get()
+}
+
 /// Finds where this run's rows begin and end.
 ///
 /// # Errors
 /// What the server says; `data` for rows without a cursor, unless the config says what becomes of them.
-pub fn bound<S: Stream>(client: &mut Client<S>, source: &Source, config: &Config) -> Result<Increment> {
+pub fn bound<S: Stream>(
+    client: &mut Client<S>,
+    source: &Source,
+    config: &Config,
+    last: Option<State>,
+) -> Result<Increment> {
     let name = config.cursor.clone().unwrap_or_default();
     let place = source.place(&name).ok_or_else(|| Error::config(format!("there is no column `{name}`")))?;
-    let last: Option<State> = state::get()?;
     if let Some(last) = last.as_ref().filter(|last| last.cursor != name) {
         return Err(Error::config(format!(
             "the last run read by cursor `{}`, this one would by `{name}`; `osiris state reset` starts over",

@@ -41,7 +41,7 @@ impl Extractor for PostgresExtractor {
                 copy(&mut client, &source, &select, &output, &config)
             }
             Replication::Incremental => {
-                let increment = incremental::bound(&mut client, &source, &config)?;
+                let increment = incremental::bound(&mut client, &source, &config, incremental::last()?)?;
                 copy(&mut client, &source, &increment.select, &output, &config)?;
                 increment.keep()
             }

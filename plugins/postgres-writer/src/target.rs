@@ -307,8 +307,7 @@ pub fn null_key<S: Stream>(client: &mut Client<S>, key: &[String]) -> Result<Opt
     }
     let tests: Vec<String> = key
         .iter()
-        .map(|name| format!("select {} from {STAGING} where {} is null", quote_text(name), quote_name(name)))
-        .map(|select| format!("({select} limit 1)"))
+        .map(|name| format!("when bool_or({} is null) then {}", quote_name(name), quote_text(name)))
         .collect();
-    client.value(&format!("{} limit 1", tests.join(" union all ")))
+    client.value(&format!("select case {} end from {STAGING}", tests.join(" ")))
 }
