@@ -3,6 +3,7 @@
 import json
 
 from conftest import ROOT
+from http_server import Reply, web  # noqa: F401
 
 CSV = {"component": "filesystem.csv_extractor"}
 
@@ -87,7 +88,22 @@ def test_09_a_driver_reads_its_connection_settings(project):
     assert "s3cret-canary" not in kept and "example.org" in kept
 
 
-# 10 (authenticated GraphQL) is not reached before there are drivers with network grants.
+def test_10_graphql_may_ask_who_calls(project, web):
+    """The login stands in the connection, and reaches the server with every page."""
+
+    def handler(request):
+        if request.headers.get("authorization") != "Bearer t0ken-canary":
+            return Reply({"message": "who are you?"}, 401)
+        more = "after" not in request.json["variables"]
+        return {"data": {"list": [{"n": 1 if more else 2}], "pageInfo": {"hasNextPage": more, "endCursor": "x"}}}
+
+    web.route("/graphql", handler)
+    connection = {"endpoint": web.url + "/graphql", "auth_type": "bearer", "auth_token": "${TOKEN}", "private_network": True}
+    project.write("osiris_connections.yaml", json.dumps({"connections": {"graphql": {"crm": connection}}}))
+    config = {"connection": "@graphql.crm", "query": "query ($after: String) { list }", "data_path": "data.list", "pagination_enabled": True}
+    result = project.run([{"id": "read", "component": "graphql.extractor", "config": config}], env={"TOKEN": "t0ken-canary"})
+    assert project.rows(result, "read") == [(1,), (2,)]
+    assert not any("t0ken-canary" in path.read_text() for path in project.folder.rglob("*.*") if path.suffix in (".jsonl", ".yaml", ".json"))
 
 
 def test_11_a_writer_streams(project):
