@@ -167,7 +167,10 @@ mod tests {
     fn ed25519_signs_by_the_key_that_mariadb_stores() {
         let secret = ExpandedSecretKey::from_bytes(&Sha512::digest("secret").into());
         let public = VerifyingKey::from(&secret);
-        assert_eq!(hex(&public.to_bytes()), "64881444452 0e4f56043a2ec9215e63be7992d2d270bc6dee873e36164786096".replace(' ', ""));
+        assert_eq!(
+            hex(&public.to_bytes()),
+            "64881444452 0e4f56043a2ec9215e63be7992d2d270bc6dee873e36164786096".replace(' ', "")
+        );
         let signature = Plugin::Ed25519.answer("secret", &[7; 32], false).unwrap();
         public.verify_strict(&[7; 32], &Signature::from_slice(&signature).unwrap()).unwrap();
     }

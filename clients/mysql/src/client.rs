@@ -50,7 +50,9 @@ impl<S: Stream> Client<S> {
     /// What the server says.
     pub fn prepare_session(&mut self) -> Result<()> {
         self.execute("set names utf8mb4")?;
-        self.execute("set session time_zone = '+00:00', session net_write_timeout = 600, session net_read_timeout = 600")?;
+        self.execute(
+            "set session time_zone = '+00:00', session net_write_timeout = 600, session net_read_timeout = 600",
+        )?;
         Ok(())
     }
 

@@ -201,7 +201,9 @@ impl Greeting {
         fields.bytes(6)?;
         let mariadb = fields.u32()?;
         if capabilities & capability::PROTOCOL_41 == 0 || capabilities & capability::SECURE_CONNECTION == 0 {
-            return Err(Error::config(format!("server {version} is from before MySQL 4.1; this driver needs a newer one")));
+            return Err(Error::config(format!(
+                "server {version} is from before MySQL 4.1; this driver needs a newer one"
+            )));
         }
         let rest = fields.bytes(length.saturating_sub(8).max(13).min(fields.0.len()))?;
         nonce.extend_from_slice(rest.strip_suffix(&[0]).unwrap_or(rest));

@@ -1,0 +1,132 @@
+//! A column being filled from rows, as Arrow lays it out.
+
+use mysql_client::Fields;
+use mysql_client::types::Kind;
+use osiris_sdk::{Error, Field, Node, Result};
+
+use crate::options::ZeroDates;
+use crate::value::{self, Wrong};
+
+/// Values of one type, growing.
+#[derive(Debug)]
+pub struct Column {
+    pub name: String,
+    pub kind: Kind,
+    zero_dates: ZeroDates,
+    rows: usize,
+    nulls: usize,
+    validity: Vec<u8>,
+    /// 32-bit ends of texts, after a first 0; unused for other types.
+    offsets: Vec<u8>,
+    values: Vec<u8>,
+}
+
+impl Column {
+    pub fn new(name: &str, kind: Kind, zero_dates: ZeroDates) -> Self {
+        let mut column = Self {
+            name: name.to_owned(),
+            kind,
+            zero_dates,
+            rows: 0,
+            nulls: 0,
+            validity: Vec::new(),
+            offsets: Vec::new(),
+            values: Vec::new(),
+        };
+        column.start();
+        column
+    }
+
+    fn start(&mut self) {
+        (self.rows, self.nulls) = (0, 0);
+        if value::width(self.kind) == 0 {
+            self.offsets.extend_from_slice(&0_i32.to_le_bytes());
+        }
+    }
+
+    pub fn field(&self) -> Field {
+        let (format, metadata) = value::format(self.kind);
+        Field {
+            name: self.name.clone(),
+            format,
+            nullable: true,
+            children: 0,
+            metadata: metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        }
+    }
+
+    /// How many bytes wait to be sent.
+    pub fn bytes(&self) -> usize {
+        self.values.len() + self.offsets.len()
+    }
+
+    /// Takes the value that `row` begins with.
+    ///
+    /// # Errors
+    /// `data`, naming the column, for a value that DuckDB's type does not have.
+    #[inline]
+    pub fn take(&mut self, row: &mut Fields<'_>) -> Result<()> {
+        let before = self.values.len();
+        match value::take(self.kind, row, &mut self.values) {
+            Ok(()) => self.end_value(true),
+            Err(Wrong::ZeroDate) if self.zero_dates == ZeroDates::Null => {
+                self.values.truncate(before);
+                self.push_null()
+            }
+            Err(wrong) => Err(self.told(wrong)),
+        }
+    }
+
+    fn told(&self, wrong: Wrong) -> Error {
+        let name = &self.name;
+        match wrong {
+            Wrong::ZeroDate => Error::data(format!(
+                "column `{name}` has a date that does not exist, such as 0000-00-00; `zero_dates: null` reads it as null"
+            )),
+            Wrong::Unrepresentable(what) => Error::data(format!("column `{name}` has {what}")),
+            Wrong::Malformed(error) => error.context(format!("column `{name}`")),
+        }
+    }
+
+    /// Appends a null.
+    ///
+    /// # Errors
+    /// `data`, where a batch cannot hold more.
+    #[inline]
+    pub fn push_null(&mut self) -> Result<()> {
+        self.values.resize(self.values.len() + value::width(self.kind), 0);
+        self.end_value(false)
+    }
+
+    #[inline]
+    fn end_value(&mut self, valid: bool) -> Result<()> {
+        if value::width(self.kind) == 0 {
+            let end = i32::try_from(self.values.len())
+                .map_err(|_| Error::data(format!("column `{}` has more than a batch can hold", self.name)))?;
+            self.offsets.extend_from_slice(&end.to_le_bytes());
+        }
+        if self.rows.is_multiple_of(8) {
+            self.validity.push(0);
+        }
+        if let Some(last) = self.validity.last_mut() {
+            *last |= u8::from(valid) << (self.rows % 8);
+        }
+        self.nulls += usize::from(!valid);
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Hands the values over as Arrow's node, and starts again.
+    pub fn finish(&mut self) -> Node {
+        let validity = std::mem::take(&mut self.validity);
+        let mut buffers = vec![if self.nulls == 0 { Vec::new() } else { validity }];
+        if value::width(self.kind) == 0 {
+            buffers.push(std::mem::take(&mut self.offsets));
+        }
+        let room = self.values.len();
+        buffers.push(std::mem::replace(&mut self.values, Vec::with_capacity(room)));
+        let node = Node { length: self.rows as u64, null_count: self.nulls as u64, buffers };
+        self.start();
+        node
+    }
+}

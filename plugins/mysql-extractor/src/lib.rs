@@ -1,0 +1,172 @@
+//! `mysql.extractor`: reads MySQL or MariaDB into typed columns, in one snapshot.
+
+mod column;
+mod incremental;
+mod options;
+mod value;
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use mysql_client::types::{Definition, Kind};
+use mysql_client::{Client, Fields, Stream, catalog};
+use osiris_sdk::{
+    Batch, CatalogTable, Check, Discovery, Error, Extractor, Output, RawBatch, Result, Schema, TableWriter, state,
+};
+
+use crate::column::Column;
+use crate::incremental::{Increment, State, is_null, split};
+use crate::options::{Config, Replication};
+
+/// Bytes after which a batch goes to the host, whatever its rows; one value may be larger.
+const BATCH_BYTES: usize = 8 << 20;
+
+struct MysqlExtractor;
+
+impl Extractor for MysqlExtractor {
+    type Config = Config;
+
+    fn extract(config: Config, output: Output) -> Result<()> {
+        config.check()?;
+        let mut client = config.connection.connect(false)?;
+        let last = match config.replication {
+            Replication::Full => None,
+            Replication::Incremental => state::get::<State>()?,
+        };
+        let next = read(&mut client, &config, last, &output)
+            .map_err(|error| error.context(format!("cannot read {}", config.what())))?;
+        next.map_or(Ok(()), |next| state::set(&next))
+    }
+}
+
+impl Discovery for MysqlExtractor {
+    type Config = mysql_client::Config;
+
+    fn discover(config: mysql_client::Config) -> Result<Vec<CatalogTable>> {
+        catalog::tables(&mut config.connect(false)?, config.database())
+    }
+}
+
+impl Check for MysqlExtractor {
+    type Config = mysql_client::Config;
+
+    fn check(config: mysql_client::Config) -> Result<String> {
+        let client = config.connect(false)?;
+        let product = if client.is_mariadb() { "MariaDB" } else { "MySQL" };
+        let encrypted = if client.is_encrypted() { "over TLS" } else { "not encrypted" };
+        Ok(format!("{product} {}, {encrypted}", client.version()))
+    }
+}
+
+/// Reads everything that the config asks for; gives what the next run has to know.
+fn read<S: Stream>(
+    client: &mut Client<S>,
+    config: &Config,
+    last: Option<State>,
+    output: &Output,
+) -> Result<Option<State>> {
+    client.execute("set session transaction isolation level repeatable read")?;
+    client.execute("start transaction with consistent snapshot, read only")?;
+    let select = config.select(None, None)?;
+    let statement = client.prepare(&select)?;
+    let kinds = kinds(&statement.columns, config)?;
+    let columns = statement.columns.iter().zip(&kinds);
+    let columns = columns.map(|(column, kind)| Column::new(&column.name, *kind, config.zero_dates)).collect();
+    let mut table = Table::create(output, columns, config.batch_size.max(1))?;
+    let next = match config.replication {
+        Replication::Full => {
+            client.open(&statement)?;
+            while let Some(row) = client.next_row()? {
+                table.push(row)?;
+            }
+            None
+        }
+        Replication::Incremental => {
+            let mut increment = Increment::find(client, config, &statement.columns, &kinds, last)?;
+            for place in 0..increment.parts.len() {
+                let condition = increment.parts[place].condition.clone();
+                let statement = client.prepare(&config.select(None, Some(&condition))?)?;
+                client.open(&statement)?;
+                while let Some(row) = client.next_row()? {
+                    if increment.is_new(place, row, &kinds)? {
+                        table.push(row)?;
+                    }
+                }
+                client.close(&statement)?;
+            }
+            increment.into_state()
+        }
+    };
+    table.finish()?;
+    client.execute("commit")?;
+    Ok(next)
+}
+
+/// What each column becomes.
+fn kinds(columns: &[Definition], config: &Config) -> Result<Vec<Kind>> {
+    if columns.is_empty() {
+        return Err(Error::config("it gives no columns; only a statement that gives rows can be read"));
+    }
+    let mut names = BTreeSet::new();
+    if let Some(twice) = columns.iter().find(|column| !names.insert(column.name.to_lowercase())) {
+        return Err(Error::config(format!(
+            "two columns are called `{}` (letter case does not tell columns apart in DuckDB); rename one in a `query` \
+             with `as`",
+            twice.name
+        )));
+    }
+    Ok(columns.iter().map(|column| column.kind(config.reading())).collect())
+}
+
+/// The output being filled, batch by batch.
+struct Table {
+    columns: Vec<Column>,
+    schema: Rc<Schema>,
+    writer: TableWriter,
+    rows: usize,
+    batch_rows: usize,
+}
+
+impl Table {
+    fn create(output: &Output, columns: Vec<Column>, batch_rows: usize) -> Result<Self> {
+        let schema = Rc::new(Schema::new(columns.iter().map(Column::field).collect()));
+        let writer = output.create_table("main", &schema)?;
+        Ok(Self { columns, schema, writer, rows: 0, batch_rows })
+    }
+
+    #[inline]
+    fn push(&mut self, row: &[u8]) -> Result<()> {
+        let (nulls, values) = split(row, self.columns.len())?;
+        let mut values = Fields(values);
+        for (place, column) in self.columns.iter_mut().enumerate() {
+            if is_null(nulls, place) {
+                column.push_null()?;
+            } else {
+                column.take(&mut values)?;
+            }
+        }
+        self.rows += 1;
+        // What a batch holds is counted now and then: counting costs more than a short row.
+        let full = self.rows >= self.batch_rows
+            || ((self.rows.is_multiple_of(64) || row.len() > 65_536)
+                && self.columns.iter().map(Column::bytes).sum::<usize>() > BATCH_BYTES);
+        if full { self.send() } else { Ok(()) }
+    }
+
+    fn send(&mut self) -> Result<()> {
+        let nodes = self.columns.iter_mut().map(Column::finish).collect();
+        let batch = Batch::new(Rc::clone(&self.schema), RawBatch { rows: self.rows as u64, nodes });
+        self.rows = 0;
+        self.writer.append(&batch)
+    }
+
+    fn finish(mut self) -> Result<()> {
+        if self.rows > 0 {
+            self.send()?;
+        }
+        self.writer.finish()?;
+        Ok(())
+    }
+}
+
+osiris_sdk::export!(MysqlExtractor: extractor + discovery + check);
