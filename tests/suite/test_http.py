@@ -616,6 +616,7 @@ def test_a_limit_is_kept(project, web):
         ({}, "no address is given"),
         ({"url": "{url}/items", "path": "x"}, "both `url` and `path`"),
         ({"url": "{url}/items", "pagination": {"type": "cursor"}}, "`pagination.path` is missing"),
+        ({"url": "{url}/items", "cursor": {"param": "since", "field": "at"}, "limit": 1}, "would never be read"),
         ({"url": "{url}/items", "auth": {"type": "bearer"}}, "`auth.token` is missing"),
         ({"url": "{url}/items", "auth": {"type": "oauth2", "url": "{url}/token"}}, "`auth.client_id` is missing"),
         ({"url": "{url}/items", "headers": {"x-a": "b\r\nhost: evil"}}, "`x-a` is malformed"),

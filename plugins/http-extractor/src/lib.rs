@@ -22,6 +22,11 @@ impl Extractor for Http {
     type Config = Config;
 
     fn extract(config: Config, output: Output) -> Result<()> {
+        if config.cursor.is_some() && config.limit.is_some() {
+            return Err(Error::config(
+                "`limit` and `cursor` do not go together: what lies beyond the limit would never be read; leave one out",
+            ));
+        }
         let records_path = Path::parse(&config.records_path)?;
         let options = Options {
             flatten: config.flatten.then(|| config.flatten_separator.clone()),
