@@ -48,6 +48,14 @@ impl Plugin {
         }
     }
 
+    /// How many bytes a server's nonce has; a NUL may follow, or be its last byte.
+    pub fn nonce_length(self) -> usize {
+        match self {
+            Plugin::Ed25519 => 32,
+            Plugin::Native | Plugin::CachingSha2 | Plugin::Clear => 20,
+        }
+    }
+
     /// The first answer to the server's random `nonce`.
     ///
     /// # Errors

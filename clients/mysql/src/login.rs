@@ -166,7 +166,7 @@ fn prove<S: Stream>(
             (_, [0xfe, rest @ ..]) => {
                 let mut fields = Fields(rest);
                 plugin = Plugin::find(&String::from_utf8_lossy(fields.until_nul()))?;
-                nonce = fields.0.strip_suffix(&[0]).unwrap_or(fields.0).to_vec();
+                nonce = fields.0[..fields.0.len().min(plugin.nonce_length())].to_vec();
                 plugin.answer(password, &nonce, encrypted)?
             }
             // The server's cache knows the password.
