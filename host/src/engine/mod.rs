@@ -380,7 +380,9 @@ impl Engine {
             Some(_) if joins => {
                 return Err(EngineError::data(format!("table `{name}` was created with other columns by another instance")));
             }
-            _ => connection.execute(&format!("CREATE TABLE {OUTPUT}.main.{table} ({})", definitions.join(", ")))?,
+            _ => {
+                connection.execute(&format!("CREATE TABLE {OUTPUT}.main.{table} ({})", definitions.join(", ")))?;
+            }
         }
         created.insert(name.to_owned(), definitions);
         drop(created);
