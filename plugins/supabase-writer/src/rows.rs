@@ -60,7 +60,8 @@ fn select(table: &str, columns: &[Column]) -> String {
 
 /// The input's rows, batch by batch.
 pub struct Batches {
-    lines: Reader,
+    /// `None` once it has ended.
+    lines: Option<Reader>,
     rows: usize,
     bytes: usize,
     /// Rows read and not yet given away, and how far.
@@ -73,7 +74,7 @@ impl Batches {
     /// # Errors
     /// What DuckDB says.
     pub fn read(input: &Input, columns: &[Column], rows: usize, bytes: usize) -> Result<Self> {
-        Ok(Self { lines: query(&select(&input.sql_name(), columns))?, rows, bytes, read: None })
+        Ok(Self { lines: Some(query(&select(&input.sql_name(), columns))?), rows, bytes, read: None })
     }
 
     fn next_batch(&mut self) -> Result<Option<Batch>> {
@@ -81,9 +82,12 @@ impl Batches {
         'full: loop {
             let (read, start) = match self.read.take() {
                 Some(read) => read,
-                None => match self.lines.next_batch()? {
+                None => match self.lines.as_mut().map(Reader::next_batch).transpose()?.flatten() {
                     Some(read) => (read, 0),
-                    None => break,
+                    None => {
+                        self.lines = None;
+                        break;
+                    }
                 },
             };
             for place in start..read.rows() {
