@@ -229,7 +229,8 @@ impl Divider<'_> {
     fn is_secret(&self, value: &Value, path: &[String]) -> bool {
         let named = || {
             let key = path.last().map(|key| key.to_lowercase().replace('-', "_")).unwrap_or_default();
-            value.is_string() && SECRET_WORDS.iter().any(|word| key.contains(word))
+            // Where a token is to be had is no secret.
+            value.is_string() && !key.ends_with("_url") && SECRET_WORDS.iter().any(|word| key.contains(word))
         };
         !value.is_null() && value.as_str() != Some("") && (self.declared.iter().any(|wanted| wanted == path) || named())
     }

@@ -238,6 +238,8 @@ impl Limits {
 pub enum Blame {
     User,
     Driver,
+    /// The system that the driver speaks to.
+    Remote,
     Host,
 }
 

@@ -57,7 +57,7 @@ def servers():
         server.daemon_threads, server.seen, server.closing = True, [], False
         threading.Thread(target=server.serve_forever, daemon=True).start()
         made.append(server)
-    mute = socket.create_server(("127.0.0.1", 0), backlog=100)
+    mute = socket.create_server(("127.0.0.1", 0), backlog=1024)
     yield *made, mute
     mute.close()
     for server in made:
@@ -96,6 +96,7 @@ def attack(project, servers, name: str, *arguments, expect: int, **config) -> di
 NEEDS = {
     "endless_wait": (("--step-timeout", "2"), "mute"),
     "write_to_deaf": (("--step-timeout", "2"), "mute"),
+    "endless_connections": ((), "mute"),
     "traffic_bomb": (("--network-size", "20MB"), None),
     "http_traffic": (("--network-size", "20MB"), None),
 }

@@ -152,6 +152,7 @@ fn explain(step: &StepRecord) {
     let whose = match error.blame {
         Blame::User => "yours to cure",
         Blame::Driver => "the driver's fault",
+        Blame::Remote => "the other side's; the same run may succeed later",
         Blame::Host => "a fault of Osiris or this machine",
     };
     eprintln!(

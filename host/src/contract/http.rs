@@ -105,7 +105,10 @@ impl WasiHttpHooks for Gate {
 
     fn p2_error_from_connect(&mut self, error: &io::Error) -> ErrorCode {
         self.reporter.log("warn", error.to_string(), [].into());
-        ErrorCode::ConnectionRefused
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => ErrorCode::DestinationIpProhibited,
+            _ => ErrorCode::ConnectionRefused,
+        }
     }
 }
 

@@ -97,6 +97,8 @@ pub struct Tally {
     pub files_written: Vec<PathBuf>,
     /// Readers that are open.
     pub readers: u32,
+    /// Connections that are open.
+    pub connections: u32,
     /// Tables that were created.
     pub tables: usize,
     /// Tables that this instance created.

@@ -17,6 +17,9 @@ use crate::step::network::Waiting;
 /// What one `read` gives at most.
 const MAX_READ: u32 = 1 << 20;
 
+/// Connections that one instance of a driver may have open at once.
+const MAX_OPEN: u32 = 200;
+
 /// How long a read or a write waits unless the driver says otherwise.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -107,8 +110,13 @@ impl Host for State {
             let message = format!("the step may not connect to `{host}:{port}`; it was granted: {known}");
             return Ok(Err(error(ErrorKind::Denied, message)));
         };
+        if self.tally.connections >= MAX_OPEN {
+            let message = format!("the driver has {MAX_OPEN} connections open, as many as it may; drop one first");
+            return Ok(Err(error(ErrorKind::Denied, message)));
+        }
         match self.network.connect(&endpoint, Duration::from_millis(u64::from(timeout_ms))) {
             Ok(socket) => {
+                self.tally.connections += 1;
                 let channel = Channel::Plain(self.network.waiting(socket, PATIENCE));
                 Ok(Ok(self.handles.push(Connection { endpoint, channel, buffer: Vec::new() })?))
             }
@@ -171,6 +179,7 @@ impl HostConnection for State {
 
     fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
         self.handles.delete(connection)?;
+        self.tally.connections -= 1;
         Ok(())
     }
 }

@@ -94,10 +94,27 @@ fn spellings(secret: &str) -> Vec<String> {
             hex
         }));
     }
+    found.extend([false, true].map(|upper| json_ascii(secret, upper)));
     found.extend((0..3).flat_map(|before| [base64(&STANDARD, secret, before), base64(&URL_SAFE, secret, before)]));
     found.retain(|spelling| spelling.len() >= SHORTEST_SPELLING);
     found.push(secret.to_owned());
     found
+}
+
+/// The secret in a JSON text that holds ASCII alone: `\u` and four digits for each UTF-16 unit beyond it.
+fn json_ascii(secret: &str, upper: bool) -> String {
+    let quoted = Value::from(secret).to_string();
+    let inside = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
+    inside.chars().fold(String::new(), |mut text, letter| {
+        if letter.is_ascii() {
+            text.push(letter);
+        } else {
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                let _ = if upper { write!(text, "\\u{unit:04X}") } else { write!(text, "\\u{unit:04x}") };
+            }
+        }
+        text
+    })
 }
 
 /// Percent-encoding, as RFC 3986 has it or as HTML forms send it (a space as `+`).
@@ -153,6 +170,8 @@ mod tests {
             "p%22ss%20w%5Crd%2F%C3%BC%2B1".to_owned(),
             "p%22ss+w%5crd%2f%c3%bc%2b1".to_owned(),
             "702273732077".to_owned() + "5c72642fc3bc2b31",
+            r#"p\"ss w\\rd/\u00fc+1"#.to_owned(),
+            r#"p\"ss w\\rd/\u00FC+1"#.to_owned(),
         ];
         for before in ["", "u", "us", "user"] {
             for after in ["", "x", "xy"] {

@@ -241,6 +241,8 @@ fn returned(error: Error) -> Failure {
     let blame = match &error.kind {
         ErrorKind::Config | ErrorKind::Auth | ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::Data => Blame::User,
         ErrorKind::Other(other) if other == "memory" => Blame::User,
+        ErrorKind::Transient | ErrorKind::RateLimited => Blame::Remote,
+        ErrorKind::Other(other) if other == "timeout" => Blame::Remote,
         _ => Blame::Driver,
     };
     let hint = match &error.kind {

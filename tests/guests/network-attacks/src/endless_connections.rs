@@ -1,7 +1,7 @@
 //! Opens connections and keeps them all.
 //!
 //! stopped by: limits
-//! seen as: transient: cannot ask the host
+//! seen as: denied: as many as it may
 
 use crate::prelude::*;
 
