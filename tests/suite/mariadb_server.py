@@ -80,7 +80,7 @@ class MariaDbServer:
         settings = {
             "datadir": self.data, "bind-address": "127.0.0.1", "port": self.port, "socket": self.folder / "socket",
             "pid-file": self.folder / "pid", "init-file": self.folder / "first.sql", "skip-name-resolve": "1",
-            "innodb-flush-log-at-trx-commit": "0", "innodb-buffer-pool-size": "64M", "innodb-log-file-size": "64M",
+            "innodb-flush-log-at-trx-commit": "2", "innodb-buffer-pool-size": "64M", "innodb-log-file-size": "64M",
             "max-allowed-packet": "64M", "plugin-load-add": "auth_ed25519", "max-connections": "60",
             "max-connect-errors": "1000000",
         } | self.settings  # fmt: skip

@@ -93,6 +93,10 @@ impl Column {
     fn text(&self) -> (String, bool) {
         let name = quote_name(&self.name);
         match self.group() {
+            // Digits that suffice for a float may lie beyond the largest one, to a server that reads them as a double.
+            Group::Plain if self.kind == "FLOAT" && (self.target_is("float") || self.target_is("double")) => {
+                (format!("cast(cast({name} as double) as varchar)"), false)
+            }
             Group::Plain => (format!("cast({name} as varchar)"), false),
             Group::Boolean => (format!("cast(cast({name} as integer) as varchar)"), false),
             Group::Text => (format!("cast({name} as varchar)"), true),

@@ -107,14 +107,15 @@ fn fill<S: Stream>(client: &mut Client<S>, input: &Input, columns: &[Column], na
     insert(client, input, columns, names)
 }
 
-/// The rows as single texts: DuckDB writes them, the driver passes them on.
+/// The rows as single texts: DuckDB writes them, the driver passes them on. (A call with many arguments, since operators
+/// between many columns would nest deeper than a statement may.)
 fn lines(input: &Input, expression: &str) -> Result<Reader> {
     sql::query(&format!("select {expression} as line from {}", input.sql_name()))
 }
 
 fn load<S: Stream>(client: &mut Client<S>, input: &Input, columns: &[Column]) -> Result<()> {
     let fields: Vec<String> = columns.iter().map(Column::load_field).collect();
-    let mut reader = lines(input, &fields.join(" || chr(9) || "))?;
+    let mut reader = lines(input, &format!("concat_ws(chr(9), {})", fields.join(", ")))?;
     let (mut targets, mut sets) = (Vec::new(), Vec::new());
     for (place, column) in columns.iter().enumerate() {
         match column.convert(&format!("@c{place}")) {
@@ -162,7 +163,7 @@ fn refusal<S: Stream>(client: &mut Client<S>) -> Result<Error> {
 
 fn insert<S: Stream>(client: &mut Client<S>, input: &Input, columns: &[Column], names: &str) -> Result<()> {
     let values: Vec<String> = columns.iter().enumerate().map(|(place, column)| column.insert_value(place)).collect();
-    let reader = lines(input, &format!("'(' || {} || ')'", values.join(" || ',' || ")))?;
+    let reader = lines(input, &format!("concat('(', concat_ws(',', {}), ')')", values.join(", ")))?;
     let most = client.value("select @@max_allowed_packet")?.and_then(|text| text.parse::<usize>().ok());
     let most = most.map_or(INSERT_BYTES, |most| INSERT_BYTES.min(most / 2));
     let head = format!("insert into {STAGING} ({names}) values ");
