@@ -106,7 +106,7 @@ class PostgresServer:
         while True:
             try:
                 with self.connect("postgres") as connection:
-                    if not connection.execute("select from pg_database where datname = %s", [DATABASE]).fetchone():
+                    if not connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone():
                         connection.execute(f"create database {DATABASE}")
                     return self
             except psycopg.OperationalError:

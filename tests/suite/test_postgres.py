@@ -253,7 +253,7 @@ def test_what_duckdb_does_not_have_can_be_null(shop):
 def test_parts_read_at_once_are_all_rows_and_none_twice(shop, on):
     shop.sql("create table t as select i as id, case when i % 3 > 0 then 'n' || i end as name, null::int as null from generate_series(-5000, 5000) i")
     result = shop.run([shop.extract(table="t", partitions=3, partition_on=on)])
-    assert shop.project.rows(result, "extract", "select count(*), count(distinct id), sum(id), count(name) from main") == [(10_001, 10_001, 0, 6667)]
+    assert shop.project.rows(result, "extract", "select count(*), count(distinct id), sum(id), count(name) from main") == [(10_001, 10_001, 0, 3334)]
     assert "partition_on" in shop.read(expect=1, table="t", partitions=2)
 
 
@@ -438,8 +438,8 @@ def test_another_cursor_than_the_last_runs_is_refused(shop):
 # ---- Writing
 
 ALL_KINDS = """
-select 1 as id, true as bool, -128::tinyint as tinyint, 255::utinyint as utinyint, 65535::usmallint as usmallint, 4294967295::uinteger as uinteger,
- 18446744073709551615::ubigint as ubigint, -170141183460469231731687303715884105728::hugeint as hugeint, 340282366920938463463374607431768211455::uhugeint as uhugeint,
+select 1 as id, true as bool, (-128)::tinyint as tinyint, 255::utinyint as utinyint, 65535::usmallint as usmallint, 4294967295::uinteger as uinteger,
+ 18446744073709551615::ubigint as ubigint, '-170141183460469231731687303715884105728'::hugeint as hugeint, '340282366920938463463374607431768211455'::uhugeint as uhugeint,
  1.5::float as float, 'nan'::double as double, 123456789.123::decimal(18,3) as decimal, 'naïve 🦆' as text, '\\x00\\xFF'::blob as blob, 'b'::enum('a', 'b') as mood,
  date '0044-03-15 (BC)' as date, time '23:59:59.999999' as time, '12:00:00-03:30'::timetz as timetz, timestamp 'infinity' as timestamp,
  timestamp_s '2020-01-01 00:00:01' as timestamp_s, timestamp_ms '2020-01-01 00:00:00.123' as timestamp_ms, timestamp_ns '1969-12-31 23:59:59.999999999' as timestamp_ns,
