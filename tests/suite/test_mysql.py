@@ -138,7 +138,7 @@ def torture(shop: Shop) -> None:
 def independent(shop: Shop) -> list[tuple]:
     """The table as pymysql reads it, every value made text or bytes by the server itself."""
     spell = {
-        "BOOLEAN": "if({c}, 'true', 'false')", "BIT": "lpad(bin({c}), {bits}, '0')", "BLOB": "hex({c})", "JSON": "{c}",
+        "BOOLEAN": "case {c} when 1 then 'true' when 0 then 'false' end", "BIT": "lpad(bin({c}), {bits}, '0')", "BLOB": "hex({c})", "JSON": "{c}",
         "FLOAT": "cast({c} as double)", "DOUBLE": "{c}",
     }  # fmt: skip
     parts = []
@@ -177,8 +177,10 @@ def test_every_type_arrives_as_pymysql_reads_it_and_goes_back_unchanged(shop):
         if kind == "int unsigned zerofill":
             wanted = tuple(text and str(int(text)) for text in wanted)
         assert found == wanted, name
-    for one, other in [("torture", "back"), ("back", "torture")]:
-        assert shop.sql(f"select count(*) from (select * from {one} except all select * from {other}) d") == [(0,)]
+    for name in TORTURE:
+        differing = f"select id, a.`{name}`, b.`{name}` from torture a join back b using (id) where not (a.`{name}` <=> b.`{name}`)"
+        assert shop.sql(differing) == [], name
+    assert shop.sql("select count(*) from torture") == shop.sql("select count(*) from back")
 
 
 def test_types_that_can_be_read_in_two_ways(shop):

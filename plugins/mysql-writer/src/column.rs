@@ -148,6 +148,7 @@ impl Column {
             }
             _ if self.group() == Group::Bytes => format!("'x''' || {text} || ''''"),
             Some(_) if self.group() == Group::Bit => format!("'b''' || {text} || ''''"),
+            _ if self.is_year() => text,
             _ if escape => format!("'_utf8mb4 x''' || hex({text}) || ''''"),
             _ => format!("'''' || {text} || ''''"),
         };
@@ -159,9 +160,16 @@ impl Column {
         match self.group() {
             Group::Bytes if self.is_geometry() => Some(format!("st_geomfromwkb(unhex({variable}))")),
             Group::Bytes => Some(format!("unhex({variable})")),
+            // As a text, year 0 would be 2000.
+            Group::Plain if self.is_year() => Some(format!("cast({variable} as unsigned)")),
             Group::Bit if self.target_is("bit") => Some(format!("cast(conv({variable}, 2, 10) as unsigned)")),
             _ => None,
         }
+    }
+
+    /// A whole number on its way into a year.
+    fn is_year(&self) -> bool {
+        self.target_is("year") && (self.kind.ends_with("INT") || self.kind == "INTEGER")
     }
 
     fn is_geometry(&self) -> bool {
