@@ -229,8 +229,10 @@ class CutProxy:
                     break
         except OSError:
             pass
+        # Closed, not only shut down: a peer that goes on sending must be told, or it would wait for room for ever.
         for one in (source, sink):
             try:
                 one.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+            one.close()
