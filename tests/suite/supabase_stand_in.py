@@ -268,7 +268,16 @@ class SupabaseStandIn(ThreadingHTTPServer):
         return [request for request in self.seen if request[0] == method]
 
     def connect(self) -> psycopg.Connection:
-        connection = self.open_database()
+        """A connection of the request's own; as from PostgREST's pool, one that is not to be had now is waited for."""
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                connection = self.open_database()
+                break
+            except psycopg.OperationalError as error:
+                if time.monotonic() > deadline:
+                    raise Refused(503, "PGRST003", "Timed out acquiring connection from connection pool.", str(error)) from error
+                time.sleep(0.05)
         connection.autocommit = False
         return connection
 
