@@ -127,3 +127,32 @@ fn a_select_calls_nothing_that_shows_the_machine_or_takes_pointers() {
         assert!(engine.query(sql).is_ok(), "{sql}");
     }
 }
+
+#[test]
+fn a_reader_asked_again_after_its_end_has_no_more_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path());
+    let mut query = engine.query("select 1 as a").unwrap();
+    assert!(query.next_batch().unwrap().is_some());
+    for _ in 0..3 {
+        assert!(query.next_batch().unwrap().is_none());
+    }
+}
+
+#[test]
+fn instances_write_their_parts_into_one_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path());
+    let (fields, batch) = whole(&engine, "select i from range(100) t(i)");
+    let mut writers: Vec<_> = (0..3).map(|_| engine.create_table("main", &fields, true).unwrap()).collect();
+    for writer in &mut writers {
+        writer.append(&batch).unwrap();
+    }
+    for writer in writers {
+        assert_eq!(writer.finish().unwrap(), 100);
+    }
+    let (others, _) = whole(&engine, "select i::varchar as i from range(1) t(i)");
+    assert!(engine.create_table("main", &others, true).is_err(), "other columns");
+    assert!(engine.create_table("main", &fields, false).is_err(), "created before");
+    assert_eq!(engine.finish().unwrap()["main"], 300);
+}

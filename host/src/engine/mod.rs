@@ -510,7 +510,8 @@ fn cannot_cross(column: &str, kind: &str) -> EngineError {
 /// A running SELECT.
 pub struct Query {
     pub fields: Vec<Field>,
-    rows: Rows,
+    /// `None` after the last row: DuckDB must not be asked again.
+    rows: Option<Rows>,
 }
 
 /// The real names of a query's columns, and the own types of those that cross in another.
@@ -528,12 +529,17 @@ impl Query {
                 }
             }
         }
-        Ok(Self { fields, rows })
+        Ok(Self { fields, rows: Some(rows) })
     }
 
     /// The next rows, as a struct array with a child a column.
     pub fn next_batch(&mut self) -> Result<Option<ArrayData>> {
-        self.rows.next()
+        let Some(rows) = &mut self.rows else { return Ok(None) };
+        let batch = rows.next()?;
+        if batch.is_none() {
+            self.rows = None;
+        }
+        Ok(batch)
     }
 }
 
