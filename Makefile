@@ -2,6 +2,7 @@
 
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 OSIRIS := $(CARGO_TARGET_DIR)/release/osiris
+DRIVERS := $(notdir $(wildcard plugins/*))
 
 .PHONY: build demo test bench fuzz lint setup guests bless
 
@@ -21,8 +22,9 @@ guests: build
 
 # Unit tests of every crate, then the whole program from outside.
 test: guests
-	cargo test --release --quiet --lib -p osiris -p osiris-sdk -p fuzz-targets --features osiris-sdk/arrow
-	cargo test --release --quiet --lib -p filesystem-csv-extractor -p filesystem-csv-writer -p filesystem-parquet-extractor -p filesystem-parquet-writer -p duckdb-processor -p mask-processor
+	cargo test --release --quiet --lib -p osiris -p osiris-sdk -p fuzz-targets --features osiris-sdk/arrow,osiris-sdk/http
+	cargo test --release --quiet --lib $(DRIVERS:%=-p %) -p json-records -p postgrest
+	cargo test --release --quiet --lib --tests -p mysql-client -p postgres-client
 	.deps/venv/bin/python -m pytest tests/suite
 
 # Accept the errors and outputs that the tests saw as the expected ones.

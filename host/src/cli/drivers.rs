@@ -204,7 +204,8 @@ fn abilities(driver: &Driver) -> Vec<String> {
         .imports
         .iter()
         .map(String::as_str)
-        .filter(|name| !name.starts_with("osiris:driver/") && !name.starts_with("wasi:"))
+        // A name without a package is a type that the driver's own exports use.
+        .filter(|name| name.contains(':') && !name.starts_with("osiris:driver/") && !name.starts_with("wasi:"))
         .collect();
     if !strangers.is_empty() {
         words.push(format!("not run here: it imports {}", strangers.join(", ")));
