@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 use crate::endpoint::{Endpoint, HttpScope};
 use crate::error::{Report, listed};
 use crate::policy::{Hosts, Policy};
+use crate::session::FOLDER;
 use crate::spec::WantedGrants;
+use crate::{connections, lock};
 
 /// What one step may touch outside its session. Nothing else is linked, opened or reachable.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -41,7 +43,10 @@ pub struct FileWish {
 #[derive(Debug, Clone, Copy)]
 pub struct Asking<'a> {
     pub step: &'a str,
+    /// The config, with the defaults of the driver's configSchema.
     pub config: &'a Map<String, Value>,
+    /// The config as the pipeline's author wrote it: a driver's default names no file.
+    pub written: &'a Map<String, Value>,
     /// The base folder, absolute and without symlinks.
     pub base: &'a Path,
     pub policy: &'a Policy,
@@ -50,7 +55,8 @@ pub struct Asking<'a> {
 /// The effective grants of a step: the spec's templates over the step's config, within the policy.
 ///
 /// # Errors
-/// When a template is malformed, or stands for something that the policy does not allow.
+/// When a template is malformed, or stands for something that the author did not name or the policy
+/// does not allow.
 pub fn effective(wanted: &WantedGrants, asking: &Asking<'_>) -> Result<Grants, Report> {
     let expanded = |templates: &[String]| -> Result<Vec<String>, Report> {
         let lists = templates.iter().map(|template| expand(template, asking.config)).collect::<Result<Vec<_>, _>>()?;
@@ -60,19 +66,77 @@ pub fn effective(wanted: &WantedGrants, asking: &Asking<'_>) -> Result<Grants, R
         Some(template) => expand(template, asking.config)?.iter().any(|value| value == "true"),
         None => false,
     };
-    let Policy { read, write, .. } = asking.policy;
     Ok(Grants {
-        read: expanded(&wanted.read)?
-            .into_iter()
-            .map(|name| file(asking, "read", read, name))
-            .collect::<Result<_, _>>()?,
-        write: expanded(&wanted.write)?
-            .into_iter()
-            .map(|name| file(asking, "write", write, name))
-            .collect::<Result<_, _>>()?,
+        read: files(asking, Access::Read, &wanted.read)?,
+        write: files(asking, Access::Write, &wanted.write)?,
         create_folders,
         connect: expanded(&wanted.connect)?.iter().map(|text| connect(asking, text)).collect::<Result<_, _>>()?,
         http: expanded(&wanted.http)?.iter().map(|text| http(asking, text)).collect::<Result<_, _>>()?,
+    })
+}
+
+/// What a step may do with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
+
+impl Access {
+    /// Whether the file at `place`, relative to a folder of the user's, is one of Osiris's own: what
+    /// runs made, and what says which drivers run and with which credentials. No step gets these,
+    /// whoever names them.
+    pub fn is_reserved(self, place: &Path) -> bool {
+        place.components().any(|part| part.as_os_str() == FOLDER)
+            || place.file_name().is_some_and(|name| name == connections::FILE)
+            || self == Self::Write
+                && (place.file_name().is_some_and(|name| name == lock::FILE) || place.starts_with("drivers"))
+    }
+
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+
+    fn allowed(self, policy: &Policy) -> &[PathBuf] {
+        match self {
+            Self::Read => &policy.read,
+            Self::Write => &policy.write,
+        }
+    }
+}
+
+/// The files that `templates` stand for. Each is one that the author named: a driver chooses the key
+/// of the config, never the path.
+fn files(asking: &Asking<'_>, access: Access, templates: &[String]) -> Result<Vec<FileWish>, Report> {
+    let mut files = Vec::new();
+    for template in templates {
+        if literals(template).any(|text| !text.chars().all(|c| c == '/')) || !template.starts_with('{') {
+            return Err(Report::input(format!("the driver's grant `{template}` names a file by itself"))
+                .hint("a driver may ask for files that its config names: `{config.key}`, several with `/` between"));
+        }
+        let written = expand(template, asking.written)?;
+        for name in expand(template, asking.config)? {
+            if !written.contains(&name) {
+                let (step, verb) = (asking.step, access.verb());
+                return Err(Report::input(format!(
+                    "step `{step}` may not {verb} `{name}`: only its driver's defaults name it"
+                ))
+                .hint(format!("if it is meant, write the value of `{template}` into the step's config")));
+            }
+            files.push(file(asking, access, name)?);
+        }
+    }
+    Ok(files)
+}
+
+/// The parts of a template that stand outside its placeholders.
+fn literals(template: &str) -> impl Iterator<Item = &str> {
+    template.split('{').enumerate().map(|(place, part)| match (place, part.split_once('}')) {
+        (0, _) | (_, None) => part,
+        (_, Some((_, text))) => text,
     })
 }
 
@@ -116,8 +180,9 @@ fn values(config: &Map<String, Value>, key: &str) -> Vec<String> {
 }
 
 /// Where the file `name` is, if it lies in one of the folders that the policy allows.
-fn file(asking: &Asking<'_>, verb: &str, allowed: &[PathBuf], name: String) -> Result<FileWish, Report> {
-    let Asking { step, base, .. } = asking;
+fn file(asking: &Asking<'_>, access: Access, name: String) -> Result<FileWish, Report> {
+    let Asking { step, base, policy, .. } = asking;
+    let (verb, allowed) = (access.verb(), access.allowed(policy));
     if name.is_empty() || name.contains('\0') {
         return Err(Report::input(format!("step `{step}` has an empty or malformed path")));
     }
@@ -131,8 +196,11 @@ fn file(asking: &Asking<'_>, verb: &str, allowed: &[PathBuf], name: String) -> R
     // A policy may name one file.
     let root = if root == path { path.parent().map(Path::to_owned).unwrap_or_default() } else { root };
     let place = path.strip_prefix(base).map_or_else(|_| path.clone(), Path::to_owned);
-    if verb == "write" && place.is_absolute() {
+    if access == Access::Write && place.is_absolute() {
         return Err(outside(asking, verb, allowed, &name));
+    }
+    if access.is_reserved(&place) {
+        return Err(reserved(step, verb, &name));
     }
     if place.as_os_str().is_empty() {
         return Err(Report::input(format!(
@@ -174,6 +242,12 @@ fn outside(asking: &Asking<'_>, verb: &str, allowed: &[PathBuf], name: &str) -> 
     let known = listed(folders.iter().map(String::as_str));
     Report::input(format!("step `{step}` may not {verb} `{name}`: the policy allows to {verb}: {known}"))
         .hint(format!("add its folder to `{verb}` of the policy, or take another file"))
+}
+
+/// The refusal of a file that is Osiris's own.
+pub fn reserved(step: &str, verb: &str, name: &str) -> Report {
+    Report::input(format!("step `{step}` may not {verb} `{name}`: it is one of Osiris's own files"))
+        .hint("sessions, connections, the lock and drivers are out of every step's reach: name another file")
 }
 
 fn connect(asking: &Asking<'_>, text: &str) -> Result<Endpoint, Report> {
@@ -246,7 +320,7 @@ mod tests {
 
     fn decide(wanted: &WantedGrants, config: &Value, policy: &Policy) -> Result<Grants, Report> {
         let config = config.as_object().unwrap();
-        effective(wanted, &Asking { step: "s", config, base: Path::new("/base"), policy })
+        effective(wanted, &Asking { step: "s", config, written: config, base: Path::new("/base"), policy })
     }
 
     #[test]
@@ -255,7 +329,7 @@ mod tests {
             ("{config.path}", json!({"path": "a.csv"}), vec!["a.csv"]),
             ("{config.path}", json!({"path": ["a.csv", "b.csv"]}), vec!["a.csv", "b.csv"]),
             ("{config.path}", json!({}), vec![]),
-            ("in/{config.file.name}.csv", json!({"file": {"name": "x"}}), vec!["in/x.csv"]),
+            ("{config.folder}/{config.file.name}", json!({"folder": "in", "file": {"name": "x"}}), vec!["in/x"]),
             ("{config.path}", json!({"path": "/base/a/./b/../c.csv"}), vec!["a/c.csv"]),
         ];
         for (template, config, expected) in table {
@@ -274,8 +348,58 @@ mod tests {
 
     #[test]
     fn malformed_templates_are_refused() {
-        for template in ["{config.path", "{env.HOME}", "{}"] {
+        for template in ["{config.path", "{env.HOME}", "{}", "{config.path}}"] {
             assert!(grant(template, json!({"path": "a"})).is_err(), "{template}");
+        }
+    }
+
+    #[test]
+    fn a_driver_names_no_file_by_itself() {
+        for template in [
+            "notes.txt",
+            "./{config.path}",
+            "{config.path}/../notes.txt",
+            "{config.path}.bak",
+            "notes.txt{config.absent}",
+            "{config.path}/notes.txt",
+        ] {
+            let report = grant(template, json!({"path": "a"})).unwrap_err();
+            assert!(report.message.contains("by itself"), "{template}: {}", report.message);
+        }
+    }
+
+    #[test]
+    fn a_default_of_the_driver_names_no_file() {
+        let wanted = WantedGrants { read: vec!["{config.path}".to_owned()], ..WantedGrants::default() };
+        let policy = Policy::default_with(BTreeSet::new());
+        let decide = |written: Value| {
+            let filled = json!({"path": "a.csv"});
+            let (config, written) = (filled.as_object().unwrap(), written.as_object().unwrap());
+            effective(&wanted, &Asking { step: "s", config, written, base: Path::new("/base"), policy: &policy })
+        };
+        assert!(decide(json!({"path": "a.csv"})).is_ok());
+        assert!(decide(json!({})).unwrap_err().message.contains("only its driver's defaults name it"));
+    }
+
+    #[test]
+    fn files_of_osiris_itself_are_nobodys() {
+        let table = [
+            (".osiris_sessions/x/data/a.duckdb", false, false),
+            ("other/.osiris_sessions/x/manifest.yaml", false, false),
+            ("osiris_connections.yaml", false, false),
+            ("other/../osiris_connections.yaml", false, false),
+            ("osiris.lock", true, false),
+            ("drivers/a.b.wasm", true, false),
+            ("my/drivers/a.csv", true, true),
+            ("a.csv", true, true),
+        ];
+        let policy = Policy::default_with(BTreeSet::new());
+        for (path, read, write) in table {
+            let template = vec!["{config.path}".to_owned()];
+            let reading = WantedGrants { read: template.clone(), ..WantedGrants::default() };
+            let writing = WantedGrants { write: template, ..WantedGrants::default() };
+            assert_eq!(decide(&reading, &json!({"path": path}), &policy).is_ok(), read, "{path}");
+            assert_eq!(decide(&writing, &json!({"path": path}), &policy).is_ok(), write, "{path}");
         }
     }
 
@@ -283,9 +407,9 @@ mod tests {
     fn a_policy_narrows_files_and_opens_folders_outside_for_reading() {
         let policy =
             crate::policy::parse("read: [in, /data/shared]\nwrite: [out, /data/out]", "p", BTreeSet::new()).unwrap();
-        let wanted = |read: &str, write: &str| WantedGrants {
-            read: vec![read.to_owned()],
-            write: vec![write.to_owned()],
+        let wanted = WantedGrants {
+            read: vec!["{config.from}".to_owned()],
+            write: vec!["{config.to}".to_owned()],
             ..WantedGrants::default()
         };
         let table = [
@@ -301,10 +425,10 @@ mod tests {
             ("in/a.csv", "/data/out/b.csv", false),
         ];
         for (read, write, allowed) in table {
-            let decided = decide(&wanted(read, write), &json!({}), &policy);
+            let decided = decide(&wanted, &json!({"from": read, "to": write}), &policy);
             assert_eq!(decided.is_ok(), allowed, "{read} {write}: {decided:?}");
         }
-        let outside = decide(&wanted("/data/shared/x/a.csv", "out/b"), &json!({}), &policy).unwrap();
+        let outside = decide(&wanted, &json!({"from": "/data/shared/x/a.csv", "to": "out/b"}), &policy).unwrap();
         assert_eq!(outside.read[0].root, Path::new("/data/shared"));
         assert_eq!(outside.words(), ["read `/data/shared/x/a.csv`", "write `out/b`"]);
     }
