@@ -8,7 +8,7 @@ use wasmtime::{Store, StoreLimitsBuilder, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::host_fault;
-use super::reporter::{Reporter, cut};
+use super::reporter::Reporter;
 use crate::contract::tables::{Input, Output};
 use crate::contract::{Captured, Error, ErrorKind, State, Tally, kind_name, linker, wasi_context};
 use crate::engine::Engine;
@@ -34,7 +34,7 @@ pub fn call(job: &Job, component: &Component, engine: &Arc<Engine>, reporter: &R
     }
     match outcome {
         Ok(Ok(())) => Ok(std::mem::take(&mut store.data_mut().tally)),
-        Ok(Err(error)) => Err(returned(error)),
+        Ok(Err(error)) => Err(returned(error, reporter)),
         Err(trap) => Err(trapped(job, &trap, reporter)),
     }
 }
@@ -105,7 +105,7 @@ fn invoke<P: ComponentNamedList + Lower>(
 }
 
 /// An error that the driver returned: its kind says whose it is to cure.
-fn returned(error: Error) -> Failure {
+fn returned(error: Error, reporter: &Reporter) -> Failure {
     let blame = match &error.kind {
         ErrorKind::Config | ErrorKind::Auth | ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::Data => Blame::User,
         ErrorKind::Other(other) if other == "memory" => Blame::User,
@@ -118,7 +118,7 @@ fn returned(error: Error) -> Failure {
         ErrorKind::Denied => Some("see what the step was granted with `osiris plan`".to_owned()),
         _ => None,
     };
-    Failure { blame, kind: cut(kind_name(&error.kind)), message: cut(error.message), hint }
+    Failure { blame, kind: reporter.told(kind_name(&error.kind)), message: reporter.told(error.message), hint }
 }
 
 /// A trap: the driver broke off, or was broken off by a limit.

@@ -65,7 +65,7 @@ fn attempt(
     let runtime = runtime::engine().map_err(host_fault)?;
     reporter.send(&Message::Ready);
     let mut job = read_job().map_err(host_fault)?;
-    reporter.limit(job.limits.log_bytes);
+    reporter.guard(job.limits.log_bytes, &job.secrets);
     let component = runtime::load(&runtime, &job.compiled).map_err(host_fault)?;
     let names = shown_names(&job);
     let held = Held::of(&mut job).map_err(host_fault)?;
