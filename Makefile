@@ -4,7 +4,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 OSIRIS := $(CARGO_TARGET_DIR)/release/osiris
 DRIVERS := $(notdir $(wildcard plugins/*))
 
-.PHONY: build demo test bench fuzz lint setup guests bless
+.PHONY: build demo test bench docs fuzz deny lint setup guests bless
 
 setup:
 	@tools/setup-build
@@ -31,6 +31,10 @@ test: guests
 bless: guests
 	BLESS=1 .deps/venv/bin/python -m pytest tests/suite
 
+# The table of attacks in docs/security.md, from the attacks themselves.
+docs:
+	python3 tests/suite/attacks.py
+
 bench: guests
 	cargo build --release --package compute-native
 	tools/build-bench
@@ -43,3 +47,9 @@ fuzz: setup
 lint: setup
 	cargo fmt --all --check
 	cargo clippy --release --all-targets --workspace -- -D warnings
+	@if cargo deny --version > /dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
+	else echo "lint: licences and sources are not checked: cargo install --locked cargo-deny"; fi
+
+# Licences and sources of everything that Osiris is built from.
+deny:
+	cargo deny check bans licenses sources

@@ -88,7 +88,11 @@ pub fn permit(host: &str, address: IpAddr, private: bool) -> Result<(), String> 
         };
     }
     if host == "localhost" || host.ends_with(".localhost") {
-        return if zone == Zone::Loopback { Ok(()) } else { Err(format!("`{host}` leads to {address}, not to this machine")) };
+        return if zone == Zone::Loopback {
+            Ok(())
+        } else {
+            Err(format!("`{host}` leads to {address}, not to this machine"))
+        };
     }
     match zone {
         Zone::Public => Ok(()),
@@ -170,7 +174,11 @@ mod tests {
             ("0.0.0.0", "0.0.0.0", true, false),
         ];
         for (host, address, private, permitted) in table {
-            assert_eq!(permit(host, address.parse().unwrap(), private).is_ok(), permitted, "{host} {address} {private}");
+            assert_eq!(
+                permit(host, address.parse().unwrap(), private).is_ok(),
+                permitted,
+                "{host} {address} {private}"
+            );
         }
     }
 }

@@ -17,7 +17,7 @@ pub fn check(spec: &Spec, step: &str, config: &Map<String, Value>) -> Result<Map
     fill_defaults(&spec.config_schema, &mut value);
     let validator = jsonschema::validator_for(&spec.config_schema)
         .map_err(|error| Report::input(format!("the configSchema of `{}` is no JSON Schema: {error}", spec.name)))?;
-    let wrong: Vec<Wrong> = validator.iter_errors(&value).map(|error| describe(&error, &spec.config_schema)).collect();
+    let wrong: Vec<Wrong> = validator.iter_errors(&value).map(|error| describe(&error, spec)).collect();
     if !wrong.is_empty() {
         let said: Vec<&str> = wrong.iter().map(|wrong| wrong.message.as_str()).collect();
         let report = Report::input(format!("config of step `{step}` (`{}`): {}", spec.name, said.join("; ")));
@@ -46,9 +46,12 @@ struct Wrong {
     hint: Option<String>,
 }
 
-fn describe(error: &ValidationError<'_>, schema: &Value) -> Wrong {
+fn describe(error: &ValidationError<'_>, spec: &Spec) -> Wrong {
+    let schema = &spec.config_schema;
+    let secret = points_to_a_secret(spec, error.instance_path().as_str());
     let place = place(error.instance_path().as_str());
     let given = &**error.instance();
+    let shown = |value| if secret { "something else".to_owned() } else { shown(value) };
     let only = |message: String| Wrong { message, hint: None };
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => unknown_keys(error, schema, unexpected),
@@ -68,6 +71,7 @@ fn describe(error: &ValidationError<'_>, schema: &Value) -> Wrong {
             let words: Vec<String> = options.iter().map(|option| plain(option)).collect();
             let near =
                 nearest(&plain(given), words.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+            let near = near.filter(|_| !secret);
             let known = listed(words.iter().map(String::as_str));
             Wrong { message: format!("`{place}` is {}; allowed: {known}", shown(given)), hint: near }
         }
@@ -156,6 +160,21 @@ const SECRET_WORDS: [&str; 10] = [
     "authorization",
 ];
 
+/// Whether a key's name says that its value is a secret.
+fn sounds_secret(key: &str) -> bool {
+    let key = key.to_lowercase().replace('-', "_");
+    // Where a token is to be had is no secret.
+    !key.ends_with("_url") && SECRET_WORDS.iter().any(|word| key.contains(word))
+}
+
+/// Whether the JSON pointer leads to a secret or into one.
+fn points_to_a_secret(spec: &Spec, pointer: &str) -> bool {
+    let below = |secret: &String| {
+        pointer.strip_prefix(secret.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    spec.secrets.iter().any(below) || pointer.split('/').any(sounds_secret)
+}
+
 /// A config with its secrets set apart.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Divided {
@@ -227,11 +246,7 @@ impl Divider<'_> {
     }
 
     fn is_secret(&self, value: &Value, path: &[String]) -> bool {
-        let named = || {
-            let key = path.last().map(|key| key.to_lowercase().replace('-', "_")).unwrap_or_default();
-            // Where a token is to be had is no secret.
-            value.is_string() && !key.ends_with("_url") && SECRET_WORDS.iter().any(|word| key.contains(word))
-        };
+        let named = || value.is_string() && path.last().is_some_and(|key| sounds_secret(key));
         !value.is_null() && value.as_str() != Some("") && (self.declared.iter().any(|wanted| wanted == path) || named())
     }
 }
@@ -279,6 +294,19 @@ mod tests {
             let report = check(&spec(), "s", &object(config)).unwrap_err();
             assert!(report.message.contains(message), "{}", report.message);
             assert!(report.hint.as_deref().unwrap_or_default().contains(hint), "{:?}", report.hint);
+        }
+    }
+
+    #[test]
+    fn a_wrong_config_does_not_show_a_secret() {
+        for config in [
+            json!({"path": "x", "key": 4711}),
+            json!({"path": "x", "key": ["4711"]}),
+            json!({"path": "x", "http": {"api_token": 4711}}),
+        ] {
+            let report = check(&spec(), "s", &object(config)).unwrap_err();
+            assert!(report.message.contains("must be a string, but is something else"), "{}", report.message);
+            assert!(!format!("{report:?}").contains("4711"));
         }
     }
 

@@ -72,8 +72,7 @@ impl Connections {
         });
         let mut hosts = ConnectionHosts::default();
         for (private, fields) in resolved {
-            let named: BTreeSet<String> =
-                fields.iter().filter_map(|(key, value)| host(key, value.as_str()?)).collect();
+            let named: BTreeSet<String> = fields.iter().filter_map(|(key, value)| host(key, value.as_str()?)).collect();
             if private {
                 hosts.private.extend(named.iter().cloned());
             }
@@ -168,7 +167,8 @@ mod tests {
         let hosts = parse(text, "c.yaml").unwrap().hosts(&Environment::new());
         assert_eq!(hosts.all.into_iter().collect::<Vec<_>>(), ["api.example.com", "db.example.com"]);
         assert!(hosts.private.is_empty());
-        let text = "connections: {pg: {a: {host: inside, private_network: true}, b: {host: outside, private_network: false}}}";
+        let text =
+            "connections: {pg: {a: {host: inside, private_network: true}, b: {host: outside, private_network: false}}}";
         let connections = parse(text, "c.yaml").unwrap();
         assert_eq!(connections.hosts(&Environment::new()).private.into_iter().collect::<Vec<_>>(), ["inside"]);
         assert!(!connections.resolve("@pg.a", &Environment::new()).unwrap().contains_key(PRIVATE));

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use sha2::{Digest, Sha256};
 use wasm_encoder::ComponentSection;
 use wasmparser::{BinaryReader, Parser};
 
 use crate::contract;
 use crate::error::{Report, listed, nearest};
+use crate::runtime::sha256_of;
 use crate::spec::{self, Spec, Version};
 
 /// The largest component that is read, in bytes.
@@ -138,10 +138,9 @@ pub fn read(path: &Path) -> anyhow::Result<Driver> {
         let message = format!("it calls itself a {}, but does not export `{export}`", spec.kind);
         return Err(no_driver(path, &message).hint("build it for the world of its kind; see wit/driver.wit").into());
     }
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     let mut offers = surface.exports;
     offers.retain(|export| matches!(export.as_str(), "discover" | "check"));
-    Ok(Driver { spec, path: path.to_owned(), sha256, imports: surface.imports, offers })
+    Ok(Driver { spec, path: path.to_owned(), sha256: sha256_of(&bytes), imports: surface.imports, offers })
 }
 
 fn no_driver(path: &Path, why: &str) -> Report {
@@ -154,8 +153,12 @@ fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
         Report::input(format!("cannot read driver `{}`: {error}", path.display()))
             .hint("check the path; it is relative to the base folder")
     };
-    let size = fs::metadata(path).map_err(missing)?.len();
-    if size > MAX_BYTES {
+    let found = fs::metadata(path).map_err(missing)?;
+    // A pipe or a device would be read for ever.
+    if !found.is_file() {
+        return Err(no_driver(path, "it is no plain file").into());
+    }
+    if found.len() > MAX_BYTES {
         return Err(no_driver(path, "it is larger than 256 MiB").into());
     }
     Ok(fs::read(path).map_err(missing)?)

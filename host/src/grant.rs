@@ -9,7 +9,12 @@ use serde_json::{Map, Value};
 use crate::endpoint::{Endpoint, HttpScope};
 use crate::error::{Report, listed};
 use crate::policy::{Hosts, Policy};
+use crate::session::FOLDER;
 use crate::spec::WantedGrants;
+use crate::{connections, lock};
+
+/// The folder of what steps keep between runs.
+const STATE_FOLDER: &str = ".osiris";
 
 /// What one step may touch outside its session. Nothing else is linked, opened or reachable.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -49,7 +54,10 @@ pub struct FileWish {
 #[derive(Debug, Clone, Copy)]
 pub struct Asking<'a> {
     pub step: &'a str,
+    /// The config, with the defaults of the driver's configSchema.
     pub config: &'a Map<String, Value>,
+    /// The config as the pipeline's author wrote it: a driver's default names no file.
+    pub written: &'a Map<String, Value>,
     /// The base folder, absolute and without symlinks.
     pub base: &'a Path,
     pub policy: &'a Policy,
@@ -58,7 +66,8 @@ pub struct Asking<'a> {
 /// The effective grants of a step: the spec's templates over the step's config, within the policy.
 ///
 /// # Errors
-/// When a template is malformed, or stands for something that the policy does not allow.
+/// When a template is malformed, or stands for something that the author did not name or the policy
+/// does not allow.
 pub fn effective(wanted: &WantedGrants, asking: &Asking<'_>) -> Result<Grants, Report> {
     let expanded = |templates: &[String]| -> Result<Vec<String>, Report> {
         let lists = templates.iter().map(|template| expand(template, asking.config)).collect::<Result<Vec<_>, _>>()?;
@@ -68,23 +77,15 @@ pub fn effective(wanted: &WantedGrants, asking: &Asking<'_>) -> Result<Grants, R
         Some(template) => expand(template, asking.config)?.iter().any(|value| value == "true"),
         None => false,
     };
-    let Policy { read, write, private_hosts, .. } = asking.policy;
-    let connect: Vec<Endpoint> =
-        expanded(&wanted.connect)?.iter().map(|text| connect(asking, text)).collect::<Result<_, _>>()?;
-    let http: Vec<HttpScope> = expanded(&wanted.http)?.iter().map(|text| http(asking, text)).collect::<Result<_, _>>()?;
+    let connect = endpoints(asking, &wanted.connect)?;
+    let http = scopes(asking, &wanted.http)?;
     let hosts = connect.iter().chain(http.iter().map(|scope| &scope.endpoint)).map(|endpoint| endpoint.host.clone());
     Ok(Grants {
-        private_hosts: hosts.filter(|host| private_hosts.contains(host)).collect(),
+        private_hosts: hosts.filter(|host| asking.policy.private_hosts.contains(host)).collect(),
         roots: expanded(&wanted.roots)?,
         state: wanted.state,
-        read: expanded(&wanted.read)?
-            .into_iter()
-            .map(|name| file(asking, "read", read, name))
-            .collect::<Result<_, _>>()?,
-        write: expanded(&wanted.write)?
-            .into_iter()
-            .map(|name| file(asking, "write", write, name))
-            .collect::<Result<_, _>>()?,
+        read: files(asking, Access::Read, &wanted.read)?,
+        write: files(asking, Access::Write, &wanted.write)?,
         create_folders,
         connect,
         http,
@@ -106,9 +107,77 @@ pub fn instances(template: Option<&str>, asking: &Asking<'_>) -> Result<u32, Rep
             Report::input(format!("step `{}` cannot be shared among `{one}` instances", asking.step))
                 .hint(format!("give a number from 1 to {MAX_INSTANCES}"))
         }),
-        _ => Err(Report::input(format!("the driver's `instances` of step `{}` stands for several values", asking.step))
-            .hint("name one number of the config")),
+        _ => {
+            Err(Report::input(format!("the driver's `instances` of step `{}` stands for several values", asking.step))
+                .hint("name one number of the config"))
+        }
     }
+}
+
+/// What a step may do with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
+
+impl Access {
+    /// Whether the file at `place`, relative to a folder of the user's, is one of Osiris's own: what
+    /// runs made, and what says which drivers run and with which credentials. No step gets these,
+    /// whoever names them.
+    pub fn is_reserved(self, place: &Path) -> bool {
+        place.components().any(|part| part.as_os_str() == FOLDER)
+            || place.components().any(|part| part.as_os_str() == STATE_FOLDER)
+            || place.file_name().is_some_and(|name| name == connections::FILE)
+            || self == Self::Write
+                && (place.file_name().is_some_and(|name| name == lock::FILE) || place.starts_with("drivers"))
+    }
+
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+
+    fn allowed(self, policy: &Policy) -> &[PathBuf] {
+        match self {
+            Self::Read => &policy.read,
+            Self::Write => &policy.write,
+        }
+    }
+}
+
+/// The files that `templates` stand for. Each is one that the author named: a driver chooses the key
+/// of the config, never the path.
+fn files(asking: &Asking<'_>, access: Access, templates: &[String]) -> Result<Vec<FileWish>, Report> {
+    let mut files = Vec::new();
+    for template in templates {
+        if literals(template).any(|text| !text.chars().all(|c| c == '/')) || !template.starts_with('{') {
+            return Err(Report::input(format!("the driver's grant `{template}` names a file by itself"))
+                .hint("a driver may ask for files that its config names: `{config.key}`, several with `/` between"));
+        }
+        let written = expand(template, asking.written)?;
+        for name in expand(template, asking.config)? {
+            if !written.contains(&name) {
+                let (step, verb) = (asking.step, access.verb());
+                return Err(Report::input(format!(
+                    "step `{step}` may not {verb} `{name}`: only its driver's defaults name it"
+                ))
+                .hint(format!("if it is meant, write the value of `{template}` into the step's config")));
+            }
+            files.push(file(asking, access, name)?);
+        }
+    }
+    Ok(files)
+}
+
+/// The parts of a template that stand outside its placeholders.
+fn literals(template: &str) -> impl Iterator<Item = &str> {
+    template.split('{').enumerate().map(|(place, part)| match (place, part.split_once('}')) {
+        (0, _) | (_, None) => part,
+        (_, Some((_, text))) => text,
+    })
 }
 
 /// The values that a template such as `{config.path}` stands for: one for each item of a list,
@@ -151,8 +220,9 @@ fn values(config: &Map<String, Value>, key: &str) -> Vec<String> {
 }
 
 /// Where the file `name` is, if it lies in one of the folders that the policy allows.
-fn file(asking: &Asking<'_>, verb: &str, allowed: &[PathBuf], name: String) -> Result<FileWish, Report> {
-    let Asking { step, base, .. } = asking;
+fn file(asking: &Asking<'_>, access: Access, name: String) -> Result<FileWish, Report> {
+    let Asking { step, base, policy, .. } = asking;
+    let (verb, allowed) = (access.verb(), access.allowed(policy));
     if name.is_empty() || name.contains('\0') {
         return Err(Report::input(format!("step `{step}` has an empty or malformed path")));
     }
@@ -166,8 +236,11 @@ fn file(asking: &Asking<'_>, verb: &str, allowed: &[PathBuf], name: String) -> R
     // A policy may name one file.
     let root = if root == path { path.parent().map(Path::to_owned).unwrap_or_default() } else { root };
     let place = path.strip_prefix(base).map_or_else(|_| path.clone(), Path::to_owned);
-    if verb == "write" && place.is_absolute() {
+    if access == Access::Write && place.is_absolute() {
         return Err(outside(asking, verb, allowed, &name));
+    }
+    if access.is_reserved(&place) {
+        return Err(reserved(step, verb, &name));
     }
     if place.as_os_str().is_empty() {
         return Err(Report::input(format!(
@@ -209,6 +282,57 @@ fn outside(asking: &Asking<'_>, verb: &str, allowed: &[PathBuf], name: &str) -> 
     let known = listed(folders.iter().map(String::as_str));
     Report::input(format!("step `{step}` may not {verb} `{name}`: the policy allows to {verb}: {known}"))
         .hint(format!("add its folder to `{verb}` of the policy, or take another file"))
+}
+
+/// The refusal of a file that is Osiris's own.
+pub fn reserved(step: &str, verb: &str, name: &str) -> Report {
+    Report::input(format!("step `{step}` may not {verb} `{name}`: it is one of Osiris's own files"))
+        .hint("sessions, connections, the lock and drivers are out of every step's reach: name another file")
+}
+
+/// The hosts and ports that `templates` stand for. Each host is one that the author named, or the
+/// operator: a driver's own text or default names a port at most.
+fn endpoints(asking: &Asking<'_>, templates: &[String]) -> Result<Vec<Endpoint>, Report> {
+    let mut endpoints = Vec::new();
+    for template in templates {
+        let hosts = template.rsplit_once(':').map_or(template.as_str(), |(host, _)| host);
+        let written = if hosts.contains('{') { expand(hosts, asking.written)? } else { Vec::new() };
+        for text in expand(template, asking.config)? {
+            let host = text.rsplit_once(':').map_or(text.as_str(), |(host, _)| host);
+            if !written.iter().any(|written| written == host) && !matches!(asking.policy.hosts, Hosts::Listed(_)) {
+                return Err(unnamed(asking, "connect to", &text, template));
+            }
+            endpoints.push(connect(asking, &text)?);
+        }
+    }
+    Ok(endpoints)
+}
+
+/// What may be called by HTTP, after the same rule.
+fn scopes(asking: &Asking<'_>, templates: &[String]) -> Result<Vec<HttpScope>, Report> {
+    let mut scopes = Vec::new();
+    for template in templates {
+        // Where a call goes is in the value that the address begins with.
+        let begins = template.split_once(" {").and_then(|(_, rest)| rest.split_once('}'));
+        let written = begins.map_or(Ok(Vec::new()), |(name, _)| expand(&format!("GET {{{name}}}"), asking.written))?;
+        let written: Vec<HttpScope> = written.iter().filter_map(|text| HttpScope::parse(text).ok()).collect();
+        for text in expand(template, asking.config)? {
+            let scope = http(asking, &text)?;
+            let named = |written: &HttpScope| written.tls == scope.tls && written.endpoint == scope.endpoint;
+            let listed = asking.policy.http.is_some() || matches!(asking.policy.hosts, Hosts::Listed(_));
+            if !listed && !written.iter().any(named) {
+                return Err(unnamed(asking, "call", &text, template));
+            }
+            scopes.push(scope);
+        }
+    }
+    Ok(scopes)
+}
+
+fn unnamed(asking: &Asking<'_>, verb: &str, text: &str, template: &str) -> Report {
+    Report::input(format!("step `{}` may not {verb} `{text}`: only its driver names it", asking.step)).hint(format!(
+        "write the value of `{template}` into the step's config or connection, or allow it by a policy (`--policy FILE`)"
+    ))
 }
 
 fn connect(asking: &Asking<'_>, text: &str) -> Result<Endpoint, Report> {
@@ -265,8 +389,7 @@ impl Grants {
         };
         let connect =
             self.connect.iter().map(|endpoint| format!("connect to `{endpoint}`{}", private(&endpoint.host))).collect();
-        let http =
-            self.http.iter().map(|scope| format!("call `{scope}`{}", private(&scope.endpoint.host))).collect();
+        let http = self.http.iter().map(|scope| format!("call `{scope}`{}", private(&scope.endpoint.host))).collect();
         let state = self.state.then(|| "keep a state between runs".to_owned()).into_iter().collect();
         [files("read", &self.read), files("write", &self.write), connect, http, state].concat()
     }
@@ -287,7 +410,7 @@ mod tests {
 
     fn decide(wanted: &WantedGrants, config: &Value, policy: &Policy) -> Result<Grants, Report> {
         let config = config.as_object().unwrap();
-        effective(wanted, &Asking { step: "s", config, base: Path::new("/base"), policy })
+        effective(wanted, &Asking { step: "s", config, written: config, base: Path::new("/base"), policy })
     }
 
     #[test]
@@ -296,7 +419,7 @@ mod tests {
             ("{config.path}", json!({"path": "a.csv"}), vec!["a.csv"]),
             ("{config.path}", json!({"path": ["a.csv", "b.csv"]}), vec!["a.csv", "b.csv"]),
             ("{config.path}", json!({}), vec![]),
-            ("in/{config.file.name}.csv", json!({"file": {"name": "x"}}), vec!["in/x.csv"]),
+            ("{config.folder}/{config.file.name}", json!({"folder": "in", "file": {"name": "x"}}), vec!["in/x"]),
             ("{config.path}", json!({"path": "/base/a/./b/../c.csv"}), vec!["a/c.csv"]),
         ];
         for (template, config, expected) in table {
@@ -324,25 +447,83 @@ mod tests {
             (json!({"partitions": ["1", "2"]}), None),
         ] {
             let (base, policy) = (Path::new("/base"), Policy::default_with(ConnectionHosts::default()));
-            let asking = Asking { step: "s", config: config.as_object().unwrap(), base, policy: &policy };
+            let asking = Asking {
+                step: "s",
+                config: config.as_object().unwrap(),
+                written: config.as_object().unwrap(),
+                base,
+                policy: &policy,
+            };
             assert_eq!(instances(Some("{config.partitions}"), &asking).ok(), expected, "{config}");
         }
     }
 
     #[test]
     fn malformed_templates_are_refused() {
-        for template in ["{config.path", "{env.HOME}", "{}"] {
+        for template in ["{config.path", "{env.HOME}", "{}", "{config.path}}"] {
             assert!(grant(template, json!({"path": "a"})).is_err(), "{template}");
+        }
+    }
+
+    #[test]
+    fn a_driver_names_no_file_by_itself() {
+        for template in [
+            "notes.txt",
+            "./{config.path}",
+            "{config.path}/../notes.txt",
+            "{config.path}.bak",
+            "notes.txt{config.absent}",
+            "{config.path}/notes.txt",
+        ] {
+            let report = grant(template, json!({"path": "a"})).unwrap_err();
+            assert!(report.message.contains("by itself"), "{template}: {}", report.message);
+        }
+    }
+
+    #[test]
+    fn a_default_of_the_driver_names_no_file() {
+        let wanted = WantedGrants { read: vec!["{config.path}".to_owned()], ..WantedGrants::default() };
+        let policy = Policy::default_with(ConnectionHosts::default());
+        let decide = |written: Value| {
+            let filled = json!({"path": "a.csv"});
+            let (config, written) = (filled.as_object().unwrap(), written.as_object().unwrap());
+            effective(&wanted, &Asking { step: "s", config, written, base: Path::new("/base"), policy: &policy })
+        };
+        assert!(decide(json!({"path": "a.csv"})).is_ok());
+        assert!(decide(json!({})).unwrap_err().message.contains("only its driver's defaults name it"));
+    }
+
+    #[test]
+    fn files_of_osiris_itself_are_nobodys() {
+        let table = [
+            (".osiris_sessions/x/data/a.duckdb", false, false),
+            (".osiris/state/p/s.json", false, false),
+            ("other/.osiris_sessions/x/manifest.yaml", false, false),
+            ("osiris_connections.yaml", false, false),
+            ("other/../osiris_connections.yaml", false, false),
+            ("osiris.lock", true, false),
+            ("drivers/a.b.wasm", true, false),
+            ("my/drivers/a.csv", true, true),
+            ("a.csv", true, true),
+        ];
+        let policy = Policy::default_with(ConnectionHosts::default());
+        for (path, read, write) in table {
+            let template = vec!["{config.path}".to_owned()];
+            let reading = WantedGrants { read: template.clone(), ..WantedGrants::default() };
+            let writing = WantedGrants { write: template, ..WantedGrants::default() };
+            assert_eq!(decide(&reading, &json!({"path": path}), &policy).is_ok(), read, "{path}");
+            assert_eq!(decide(&writing, &json!({"path": path}), &policy).is_ok(), write, "{path}");
         }
     }
 
     #[test]
     fn a_policy_narrows_files_and_opens_folders_outside_for_reading() {
         let policy =
-            crate::policy::parse("read: [in, /data/shared]\nwrite: [out, /data/out]", "p", ConnectionHosts::default()).unwrap();
-        let wanted = |read: &str, write: &str| WantedGrants {
-            read: vec![read.to_owned()],
-            write: vec![write.to_owned()],
+            crate::policy::parse("read: [in, /data/shared]\nwrite: [out, /data/out]", "p", ConnectionHosts::default())
+                .unwrap();
+        let wanted = WantedGrants {
+            read: vec!["{config.from}".to_owned()],
+            write: vec!["{config.to}".to_owned()],
             ..WantedGrants::default()
         };
         let table = [
@@ -358,10 +539,10 @@ mod tests {
             ("in/a.csv", "/data/out/b.csv", false),
         ];
         for (read, write, allowed) in table {
-            let decided = decide(&wanted(read, write), &json!({}), &policy);
+            let decided = decide(&wanted, &json!({"from": read, "to": write}), &policy);
             assert_eq!(decided.is_ok(), allowed, "{read} {write}: {decided:?}");
         }
-        let outside = decide(&wanted("/data/shared/x/a.csv", "out/b"), &json!({}), &policy).unwrap();
+        let outside = decide(&wanted, &json!({"from": "/data/shared/x/a.csv", "to": "out/b"}), &policy).unwrap();
         assert_eq!(outside.read[0].root, Path::new("/data/shared"));
         assert_eq!(outside.words(), ["read `/data/shared/x/a.csv`", "write `out/b`"]);
     }
@@ -377,7 +558,8 @@ mod tests {
         let private = BTreeSet::from(["db".to_owned()]);
         let by_connections = Policy::default_with(ConnectionHosts { all, private });
         let by_policy =
-            crate::policy::parse("connect: ['db:1']\nhttp: ['GET https://api/v1']", "p", ConnectionHosts::default()).unwrap();
+            crate::policy::parse("connect: ['db:1']\nhttp: ['GET https://api/v1']", "p", ConnectionHosts::default())
+                .unwrap();
         let table = [
             (json!({"connection": {"host": "DB", "port": 1}}), true, true),
             (json!({"connection": {"host": "db", "port": 2}}), true, false),
@@ -393,7 +575,24 @@ mod tests {
             assert_eq!(decide(&wanted, &config, &by_connections).is_ok(), connections, "{config}");
             assert_eq!(decide(&wanted, &config, &by_policy).is_ok(), policy, "{config}");
         }
+        // A driver's own text or default names no host, unless the operator does.
         let config = json!({"connection": {"host": "db", "port": 1}, "url": "https://api/v1"});
+        for (connect, http) in [("db:1", "GET {config.url}"), ("{connection.host}:1", "GET https://api/v1")] {
+            let wanted = WantedGrants {
+                connect: vec![connect.to_owned()],
+                http: vec![http.to_owned()],
+                ..WantedGrants::default()
+            };
+            assert!(
+                decide(&wanted, &config, &by_connections).unwrap_err().message.contains("only its driver names it")
+            );
+            assert!(decide(&wanted, &config, &by_policy).is_ok(), "{connect} {http}");
+        }
+        let empty = Map::new();
+        let filled = config.as_object().unwrap();
+        let asking =
+            Asking { step: "s", config: filled, written: &empty, base: Path::new("/base"), policy: &by_connections };
+        assert!(effective(&wanted, &asking).is_err());
         let words = decide(&wanted, &config, &by_connections).unwrap().words();
         assert_eq!(words, ["connect to `db:1` (which may lie in a private network)", "call `GET https://api:443/v1`"]);
     }

@@ -226,6 +226,12 @@ impl Limits {
         )
     }
 
+    /// What the step's scratch folder may take up: output and spill, and room for what DuckDB writes
+    /// beside them.
+    pub fn scratch_bytes(&self) -> u64 {
+        self.output_bytes.saturating_add(self.spill_bytes).saturating_add(64 << 20)
+    }
+
     /// What the whole process may hold in memory: guest and engine, and room for the program itself.
     pub fn resident_bytes(&self) -> u64 {
         self.guest_memory_bytes.saturating_add(self.engine_memory_bytes).saturating_add(1 << 30)

@@ -22,6 +22,7 @@ pub mod policy;
 pub mod run;
 pub mod runtime;
 pub mod sandbox;
+pub mod scrubber;
 pub mod secret;
 pub mod session;
 pub mod size;

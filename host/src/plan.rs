@@ -105,11 +105,13 @@ fn plan_step(
     check_mode(step, &driver.spec)?;
     let config = substitute(step.id.as_str(), &step.config, around.params, around.environment)?;
     let config = connect(config, &driver.spec, around)?;
-    let config = config::check(&driver.spec, step.id.as_str(), &config)?;
+    let written = config;
+    let config = config::check(&driver.spec, step.id.as_str(), &written)?;
     let config::Divided { open: config, masked: masked_config, secrets } = config::divide(&driver.spec, &config);
     let inputs = inputs(pipeline, place, needs, kinds)?;
     check_inputs(step, driver.spec.kind, &inputs)?;
-    let asking = Asking { step: step.id.as_str(), config: &config, base: around.base, policy: around.policy };
+    let asking =
+        Asking { step: step.id.as_str(), config: &config, written: &written, base: around.base, policy: around.policy };
     Ok(PlannedStep {
         id: step.id.clone(),
         component: step.component.clone(),

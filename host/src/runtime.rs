@@ -7,8 +7,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use sha2::{Digest, Sha256};
 pub use wasmtime::component::Component;
 use wasmtime::{Config, Engine};
+
+use crate::error::Report;
 
 /// The engine of host and step processes: they must agree, since one compiles what the other runs.
 pub fn engine() -> anyhow::Result<Engine> {
@@ -24,9 +27,19 @@ pub fn engine() -> anyhow::Result<Engine> {
 /// never goes stale. Entries appear whole, by a rename: processes may race.
 ///
 /// # Errors
-/// When the component does not compile, or the cache folder cannot be used safely.
+/// When the component is no longer the one of `sha256`, does not compile, or the cache folder cannot
+/// be used safely.
 pub fn compiled(engine: &Engine, wasm: &Path, sha256: &str, compiling: impl FnOnce()) -> anyhow::Result<PathBuf> {
-    let folder = cache_folder()?;
+    compiled_in(&cache_folder()?, engine, wasm, sha256, compiling)
+}
+
+fn compiled_in(
+    folder: &Path,
+    engine: &Engine,
+    wasm: &Path,
+    sha256: &str,
+    compiling: impl FnOnce(),
+) -> anyhow::Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let entry = folder.join(format!("{sha256}-{:016x}.cwasm", hasher.finish()));
@@ -35,14 +48,25 @@ pub fn compiled(engine: &Engine, wasm: &Path, sha256: &str, compiling: impl FnOn
     }
     compiling();
     let bytes = fs::read(wasm).with_context(|| format!("cannot read `{}`", wasm.display()))?;
+    // What was planned, shown and checked against the lock must be what is kept under its digest.
+    if sha256_of(&bytes) != sha256 {
+        return Err(Report::input(format!("driver `{}` has changed since it was planned", wasm.display()))
+            .hint("run again, and see with `osiris plan` what it wants")
+            .into());
+    }
     let code = engine
         .precompile_component(&bytes)
         .map_err(anyhow::Error::from)
         .with_context(|| format!("cannot compile `{}`", wasm.display()))?;
-    let mut file = tempfile::NamedTempFile::new_in(&folder).context("cannot write to the compile cache")?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).context("cannot write to the compile cache")?;
     file.write_all(&code).and_then(|()| file.as_file().sync_all()).context("cannot write to the compile cache")?;
     file.persist(&entry).context("cannot write to the compile cache")?;
     Ok(entry)
+}
+
+/// The digest of a component, in hexadecimal.
+pub fn sha256_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Loads what `compiled` made.
@@ -77,4 +101,28 @@ fn cache_folder() -> anyhow::Result<PathBuf> {
         folder.display()
     );
     Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The smallest component there is.
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    #[test]
+    fn a_driver_swapped_after_planning_does_not_take_its_place_in_the_cache() {
+        let folder = tempfile::tempdir().unwrap();
+        let wasm = folder.path().join("driver.wasm");
+        fs::write(&wasm, EMPTY).unwrap();
+        let engine = engine().unwrap();
+        let cache = folder.path().join("cache");
+        fs::create_dir(&cache).unwrap();
+        let planned = sha256_of(b"the driver that was planned");
+        let refused = compiled_in(&cache, &engine, &wasm, &planned, || {}).unwrap_err();
+        assert!(refused.to_string().contains("has changed since it was planned"), "{refused}");
+        assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
+        assert!(compiled_in(&cache, &engine, &wasm, &sha256_of(EMPTY), || {}).unwrap().starts_with(&cache));
+    }
 }

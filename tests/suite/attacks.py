@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from conftest import ROOT
+ROOT = Path(__file__).resolve().parents[2]
 
 FOLDER = ROOT / "tests" / "guests" / "attacks"
 LAYERS = {"imports", "contract", "duckdb", "limits", "system", "format", "nothing"}
@@ -49,3 +49,22 @@ def read(path: Path, group: str) -> Attack:
 
 GUEST = [read(path, "guest") for path in sorted((FOLDER / "src").glob("*.rs")) if path.stem not in ("lib", "prelude", "sql")]
 SQL = [read(path, "sql") for path in sorted((FOLDER / "sql").glob("*.sql"))]
+
+
+def table() -> str:
+    """The corpus as docs/security.md has it."""
+    head = f"{len(GUEST)} attacks by a driver's own code and {len(SQL)} by its SQL.\n\n| attack | what it does | stopped by | what the user sees |\n|---|---|---|---|\n"
+    rows = [f"| `{attack.group}/{attack.name}` | {attack.what} | {attack.stopped_by} | {attack.seen_as} |" for attack in GUEST + SQL]
+    return head + "\n".join(rows) + "\n"
+
+
+def write_table() -> None:
+    """Puts the table between its marks in docs/security.md."""
+    file = ROOT / "docs" / "security.md"
+    before, rest = file.read_text().split("<!-- corpus -->\n", 1)
+    _, after = rest.split("<!-- /corpus -->", 1)
+    file.write_text(f"{before}<!-- corpus -->\n{table()}<!-- /corpus -->{after}")
+
+
+if __name__ == "__main__":
+    write_table()

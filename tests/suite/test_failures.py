@@ -3,13 +3,18 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+import duckdb
 import pytest
-from conftest import GUESTS, OSIRIS
+from conftest import CANARY, GUESTS, OSIRIS
+
+# Half of them a step's processes, half of them hosts; `OSIRIS_KILLS=200` for a long look.
+KILLS = max(40, int(os.environ.get("OSIRIS_KILLS", "40")))
 
 
 def misbehave(how: str, **config) -> dict:
@@ -86,7 +91,7 @@ def test_a_failed_writer_leaves_the_target_as_it_was(project):
 
 
 def start(project) -> subprocess.Popen:
-    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS)}
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CANARY": CANARY}
     return subprocess.Popen([str(OSIRIS), "run", "pipeline.yaml"], cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -107,15 +112,32 @@ def long_pipeline(project) -> None:
     ])
 
 
-def check_nothing_half(project) -> None:
-    """Every data file is whole, the target is the old file or the new one, and nothing lies beside it."""
-    target = (project.folder / "out.csv").read_text()
-    assert target == "before\n" or target.count("\n") == 300_001
-    for data in project.folder.glob(".osiris_sessions/*/data/*.duckdb"):
-        import duckdb
+def sum_of(data: Path) -> tuple:
+    """Rows of a data file and a sum over all of them."""
+    with duckdb.connect(str(data), read_only=True) as connection:
+        return connection.execute("select count(*), sum(hash(i, m)) from main").fetchone()
 
-        with duckdb.connect(str(data), read_only=True) as connection:
-            assert connection.execute("select count(*) from main").fetchone() == (300_000,)
+
+def check_nothing_half(project, whole: tuple, text: str) -> int:
+    """Every data file is whole, the target is the old file or the new one; gives how many data files there are."""
+    assert (project.folder / "out.csv").read_text() in ("before\n", text)
+    files = list(project.folder.glob(".osiris_sessions/*/data/*"))
+    assert [sum_of(data) for data in files] == [whole] * len(files)
+    return len(files)
+
+
+def check_as_undisturbed(project, whole: tuple, text: str) -> None:
+    """The next run does as if nothing had happened before it, and nothing is left of what did."""
+    project.write("out.csv", "before\n")
+    result = project.run()
+    assert result["status"] == "success"
+    assert (project.folder / "out.csv").read_text() == text
+    session = Path(result["session_path"])
+    assert {data.name: sum_of(data) for data in (session / "data").iterdir()} == {"source.duckdb": whole, "copy.duckdb": whole}
+    leftovers = [path for path in project.folder.iterdir() if path.name not in ("pipeline.yaml", "osiris.lock", "out.csv", ".osiris_sessions")]
+    assert leftovers == []
+    assert not list(project.folder.glob(".osiris_sessions/*/scratch"))
+    assert not list(project.folder.glob(".osiris_sessions/*/lock"))
 
 
 def test_ctrl_c_ends_the_run_and_leaves_the_session_readable(project):
@@ -135,11 +157,17 @@ def test_ctrl_c_ends_the_run_and_leaves_the_session_readable(project):
 @pytest.mark.parametrize("victim", ["step", "host"])
 def test_kill_9_at_random_moments_leaves_nothing_half(project, victim):
     long_pipeline(project)
+    begun = time.monotonic()
+    session = Path(project.run()["session_path"])
+    undisturbed = time.monotonic() - begun
+    whole, text = sum_of(session / "data" / "source.duckdb"), (project.folder / "out.csv").read_text()
+    assert whole[0] == 300_000 and text.count("\n") == 300_001
     chance = random.Random(f"osiris {victim}")
-    for _ in range(10):
+    found = []
+    for number in range(KILLS // 2):
         project.write("out.csv", "before\n")
         run = start(project)
-        time.sleep(chance.uniform(0.0, 0.8))
+        time.sleep(chance.uniform(0.0, undisturbed))
         steps = children(run.pid)
         for process in (steps if victim == "step" else [run.pid]):
             try:
@@ -151,11 +179,10 @@ def test_kill_9_at_random_moments_leaves_nothing_half(project, victim):
         while any(Path(f"/proc/{step}").exists() for step in steps):
             assert time.monotonic() < deadline, "a step process outlived its host"
             time.sleep(0.01)
-        check_nothing_half(project)
-    result = project.run()
-    assert result["status"] == "success"
-    check_nothing_half(project)
-    assert (project.folder / "out.csv").read_text().count("\n") == 300_001
-    leftovers = [path for path in project.folder.iterdir() if path.name not in ("pipeline.yaml", "osiris.lock", "out.csv", ".osiris_sessions")]
-    assert leftovers == []
-    assert not list(project.folder.glob(".osiris_sessions/*/scratch"))
+        found.append(check_nothing_half(project, whole, text))
+        if number % 10 == 9:
+            check_as_undisturbed(project, whole, text)
+            # Checked and swept: room for the next.
+            shutil.rmtree(project.folder / ".osiris_sessions")
+    check_as_undisturbed(project, whole, text)
+    assert len(set(found)) > 2, "the kills all fell at the same moment"

@@ -42,6 +42,36 @@ def test_a_writer_replaces_its_target_alone(project, tmp_path_factory):
     assert (project.folder / "out.csv").read_text() == "a\n1\n"
 
 
+def test_a_written_file_keeps_its_permissions(project):
+    project.write("out.csv", "before\n").chmod(0o600)
+    write = {"id": "write", "component": "filesystem.csv_writer", "config": {"path": "out.csv"}}
+    project.run([project.sql("select 1 as a"), write])
+    assert (project.folder / "out.csv").read_text() == "a\n1\n"
+    assert (project.folder / "out.csv").stat().st_mode & 0o777 == 0o600
+
+
+def test_osiris_keeps_its_own_files_to_itself(project):
+    """Whoever names them, and by whatever way: sessions, connections, the lock and drivers are no step's."""
+    project.write("osiris_connections.yaml", "connections: {}\n")
+    earlier = project.run([project.sql("select 1 as a")])
+    lock = (project.folder / "osiris.lock").read_text()
+    os.symlink("osiris_connections.yaml", project.folder / "link.csv")
+    os.symlink(".osiris_sessions", project.folder / "folder")
+    session = earlier["session_id"]
+    for path in (f".osiris_sessions/{session}/manifest.yaml", f"folder/{session}/manifest.yaml", "osiris_connections.yaml", "link.csv"):
+        assert "Osiris's own files" in extract(project, path, 2)["stderr"], path
+    for path, expect in (("osiris.lock", 2), ("osiris_connections.yaml", 2), ("drivers/x.wasm", 2), (".osiris_sessions/x", 2), ("folder/x", 1), (f"folder/{session}/data/source.duckdb", 1)):
+        write = {"id": "write", "component": "filesystem.csv_writer", "config": {"path": path, "create_dirs": True}}
+        assert "Osiris's own files" in project.run([project.sql("select 1 as a"), write], expect=expect)["stderr"], path
+    assert project.rows(earlier, "source") == [(1,)]
+    assert (project.folder / "osiris.lock").read_text().startswith(lock)
+
+
+def test_sessions_are_the_users_alone(project):
+    project.run([project.sql("select 1 as a")])
+    assert (project.folder / ".osiris_sessions").stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.parametrize("layers", LAYERS, ids=["all layers", "DuckDB alone"])
 @pytest.mark.parametrize(
     "query",

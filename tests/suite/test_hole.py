@@ -17,7 +17,7 @@ CALLS = """
     fork vfork clone3 exec execveat ptrace read_parent_memory write_parent_memory kill_parent signal_parent pidfd
     io_uring bpf user_namespace enter_namespace mount chroot memory_file map_executable make_executable raise_limit
     set_user keyring user_faults perf personality raw_socket netlink module reboot set_time make_device make_pipe
-    watch_files terminal_input undo_dumpable drop_death_signal listen udp unix_pair
+    thread_in_namespace own_signals pipe_size watch_files terminal_input undo_dumpable drop_death_signal listen udp unix_pair
 """.split()
 
 TARGETS = [
@@ -92,8 +92,30 @@ def test_native_code_reaches_nothing(victim, services, call):
     assert (victim.folder / "pipeline.json").read_text() == "{}"
 
 
+def test_native_code_does_not_fill_the_disk(project):
+    result = run(project, "fill SCRATCH", "--output-size", "1MB", "--spill", "1MB", expect=1)
+    error = result["step"]["hole"]["error"]
+    assert (error["kind"], error["blame"]) == ("disk", "driver"), error
+    assert not (Path(result["session_path"]) / "scratch").exists()
+
+
+def test_native_code_does_not_fill_the_log(project):
+    result = run(project, "flood", "--log-size", "1MB", expect=0)
+    logs = Path(result["session_path"]) / "logs"
+    assert 1_000_000 < sum(file.stat().st_size for file in logs.iterdir()) < 4_000_000
+
+
+def test_native_code_does_not_outlive_its_word(project):
+    """A step that says it is done and closes its outputs, but stays, is ended and did not succeed."""
+    begun = time.monotonic()
+    result = run(project, "linger", expect=1)
+    assert result["step"]["hole"]["error"]["kind"] == "killed"
+    assert time.monotonic() - begun < 30
+    assert not (Path(result["session_path"]) / "data" / "hole.duckdb").exists()
+
+
 @pytest.mark.parametrize(
-    "call", ["exec", "memory_file", "map_executable", "listen", "udp", "unix_pair", "read /etc/passwd", "list /", "tcp 127.0.0.1:PORT", "unix BASE/socket", "symlink SCRATCH", "read SCRATCH/../../data/source.duckdb"]
+    "call", ["exec", "memory_file", "map_executable", "listen", "udp", "unix_pair", "own_signals", "pipe_size", "read /etc/passwd", "list /", "tcp 127.0.0.1:PORT", "unix BASE/socket", "symlink SCRATCH", "read SCRATCH/../../data/source.duckdb"]
 )
 def test_the_positive_control_succeeds_unconfined(victim, services, call):
     asked = call.replace("BASE", str(victim.folder)).replace("PORT", str(services))

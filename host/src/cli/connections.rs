@@ -47,7 +47,9 @@ pub struct Doctor {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  osiris discover @postgres.main\n  osiris discover @http.api --driver graphql.extractor --json")]
+#[command(
+    after_help = "Examples:\n  osiris discover @postgres.main\n  osiris discover @http.api --driver graphql.extractor --json"
+)]
 pub struct Discover {
     /// The connection, such as `@postgres.main`
     connection: String,
@@ -129,9 +131,10 @@ impl Around {
         if !driver.spec.connection_fields.is_empty() {
             fields.retain(|name, _| driver.spec.connection_fields.contains(name));
         }
-        let whole = config::fill(&driver.spec, Map::from_iter([("connection".to_owned(), Value::Object(fields))]));
+        let written = Map::from_iter([("connection".to_owned(), Value::Object(fields))]);
+        let whole = config::fill(&driver.spec, written.clone());
         let Divided { open, secrets, .. } = config::divide(&driver.spec, &whole);
-        let asking = Asking { step: reference, config: &open, base: &self.base.path, policy };
+        let asking = Asking { step: reference, config: &open, written: &written, base: &self.base.path, policy };
         let grants = grant::effective(&driver.spec.grants, &asking)?;
         probe(&Probe { driver, config: open, secrets, grants, call, timeout: Duration::from_secs(timeout) })
     }
@@ -174,7 +177,8 @@ fn list(arguments: &List) -> anyhow::Result<ExitCode> {
 
 /// Where a connection leads, without anything secret.
 fn place(fields: &Map<String, Value>) -> String {
-    let text = |name: &str| fields.get(name).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    let text =
+        |name: &str| fields.get(name).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     match (text("host"), text("url").or_else(|| text("endpoint"))) {
         (Some(host), _) => {
             let port = text("port").map_or_else(String::new, |port| format!(":{port}"));
@@ -182,7 +186,9 @@ fn place(fields: &Map<String, Value>) -> String {
             format!("{host}{port}{database}")
         }
         // What stands before an `@` or behind a `?` may be a secret.
-        (None, Some(url)) => url.split('?').next().unwrap_or_default().rsplit('@').next().unwrap_or_default().to_owned(),
+        (None, Some(url)) => {
+            url.split('?').next().unwrap_or_default().rsplit('@').next().unwrap_or_default().to_owned()
+        }
         (None, None) => String::new(),
     }
 }
@@ -254,8 +260,12 @@ fn attempt(around: &Around, reference: &str, trying: &Trying, policy: &Policy) -
     });
     let told = told.or_else(|error| {
         let report = error.downcast::<Report>()?;
-        let failure =
-            Failure { blame: crate::job::Blame::User, kind: "config".to_owned(), message: report.message, hint: report.hint };
+        let failure = Failure {
+            blame: crate::job::Blame::User,
+            kind: "config".to_owned(),
+            message: report.message,
+            hint: report.hint,
+        };
         anyhow::Ok(Told { outcome: Err(failure), took: Duration::ZERO, logged: Vec::new() })
     })?;
     Ok((label, told))
@@ -305,7 +315,8 @@ fn in_words(tables: &[FoundTable], fingerprint: &str) -> String {
     }
     let mut shown = table(&["table", "column", "type", "in duckdb", "null", "key", "rows"]);
     for found in tables {
-        let name = found.schema.as_ref().map_or_else(|| found.name.clone(), |schema| format!("{schema}.{}", found.name));
+        let name =
+            found.schema.as_ref().map_or_else(|| found.name.clone(), |schema| format!("{schema}.{}", found.name));
         for (place, column) in found.columns.iter().enumerate() {
             let first = place == 0;
             shown.add_row([

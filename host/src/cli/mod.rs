@@ -76,6 +76,8 @@ enum Verb {
 }
 
 pub fn main() -> ExitCode {
+    // A core file would hold the secrets of all steps. Where the limit is kept from being lowered, so be it.
+    let _ = crate::sandbox::no_core_files();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -119,21 +121,39 @@ fn logged(verb: impl FnOnce() -> anyhow::Result<ExitCode>) -> anyhow::Result<Exi
 /// Says an error and its cure; the exit code tells whose fault it is.
 fn fail(error: &anyhow::Error) -> ExitCode {
     let report = error.downcast_ref::<Report>();
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", harmless(&format!("{error:#}")));
     if let Some(hint) = report.and_then(|report| report.hint.as_ref()) {
-        eprintln!("hint: {hint}");
+        eprintln!("hint: {}", harmless(hint));
     }
     ExitCode::from(report.map_or(Fault::Host, |report| report.fault).exit_code())
 }
 
-/// Prints a result. A reader that closed the pipe has seen enough.
+/// Prints a result, parts of which may be a driver's words.
 fn print(text: &str) {
+    print_data(&harmless(text));
+}
+
+/// Prints data as it is. A reader that closed the pipe has seen enough.
+fn print_data(text: &str) {
     use std::io::Write;
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes());
     if !text.ends_with('\n') {
         let _ = stdout.write_all(b"\n");
     }
+}
+
+/// A driver's text on the user's terminal: nothing in it steers the terminal or passes for a line of
+/// Osiris's own.
+fn printable(text: &str) -> String {
+    harmless(text.trim_end()).replace('\n', "\n    ")
+}
+
+/// Text without what steers a terminal; lines stay lines.
+fn harmless(text: &str) -> String {
+    // Marks that reverse the order of what follows are no control characters to Rust.
+    let steers = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if steers(c) && c != '\n' { ' ' } else { c }).collect()
 }
 
 /// A table as results are shown: a head, and no lines between.
@@ -173,6 +193,18 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_drivers_text_steers_no_terminal_and_passes_for_no_other_line() {
+        for (text, shown) in [
+            ("\u{1b}[2Jx\r\u{9b}1m", " [2Jx  1m"),
+            ("failed\nerror: all is lost\n", "failed\n    error: all is lost"),
+            ("a\u{202e}b", "a b"),
+            ("größer\tals", "größer als"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
     }
 
     #[test]

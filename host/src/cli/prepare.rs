@@ -72,10 +72,11 @@ pub struct Prepared {
 pub fn prepare(arguments: &PipelineArguments) -> anyhow::Result<Prepared> {
     let prepared = plan_pipeline(arguments)?;
     lock::check(&prepared.base, &prepared.plan)?;
+    targets::check(&prepared.plan.steps)?;
     Ok(prepared)
 }
 
-/// As [`prepare`], whatever the lock says.
+/// As [`prepare`], whatever the lock says, and whether or not the files are there.
 ///
 /// # Errors
 /// For everything else that is wrong with the user's input.
@@ -103,7 +104,6 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<Prepared> 
             policy: &policy,
         },
     )?;
-    targets::check(&plan.steps)?;
     let sha256 = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Prepared { plan, base, sha256, limits: arguments.limits.limits().within(&policy.limits) })
 }

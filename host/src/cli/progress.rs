@@ -8,7 +8,7 @@ use crate::run::Observer;
 use crate::session::{Status, StepRecord};
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-use super::{grouped, spell_duration};
+use super::{grouped, printable, spell_duration};
 
 /// Shows a run on stderr.
 pub struct Progress {
@@ -75,8 +75,7 @@ impl Observer for Progress {
 
     fn log(&mut self, step: &str, level: &str, message: &str) {
         if matches!(level, "warn" | "error") {
-            let message: String = message.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
-            self.say(&format!("{step:width$}  {level}: {message}", width = self.width));
+            self.say(&format!("{step:width$}  {level}: {}", printable(message), width = self.width));
         }
     }
 
@@ -89,8 +88,11 @@ impl Observer for Progress {
         let rows = grouped(step.rows.unwrap_or_default());
         match step.status {
             Status::Success if step.tables.len() > 1 => {
-                let tables: Vec<String> =
-                    step.tables.iter().map(|(name, table)| format!("{name} {}", grouped(table.rows))).collect();
+                let tables: Vec<String> = step
+                    .tables
+                    .iter()
+                    .map(|(name, table)| format!("{} {}", printable(name), grouped(table.rows)))
+                    .collect();
                 self.say(&format!("{id}  {rows} rows in {} tables ({})  {time}", step.tables.len(), tables.join(", ")));
             }
             Status::Success => self.say(&format!("{id}  {rows} rows  {time}")),

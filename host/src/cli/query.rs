@@ -8,7 +8,7 @@ use crate::job::JobInput;
 use crate::session::{self, Base, StepRecord};
 use crate::step::look::{Format, Look};
 
-use super::print;
+use super::print_data;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  osiris query latest extract-flights 'select * from main limit 5'\n  \
@@ -71,7 +71,7 @@ pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             PrintFormat::Json => Format::Json,
         },
     };
-    print(&crate::run::look::look(&look)?);
+    print_data(&crate::run::look::look(&look)?);
     Ok(ExitCode::SUCCESS)
 }
 

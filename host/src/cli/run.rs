@@ -1,12 +1,13 @@
 //! `osiris run`: runs a pipeline, and says what came of it.
 
 use std::process::ExitCode;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use crate::job::{Blame, Layers, Limits};
-use crate::run::process::Heard;
+use crate::run::process::{BACKLOG, Heard};
 use crate::run::{self, Settings, manifest};
-use crate::session::{Manifest, Scrubber, Session, Status, StepRecord};
+use crate::scrubber::Scrubber;
+use crate::session::{Manifest, Session, Status, StepRecord};
 use anyhow::Context;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -14,7 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::lock;
 use super::prepare::{PipelineArguments, prepare};
 use super::progress::Progress;
-use super::{INTERRUPTED, grouped, print, spell_duration, table};
+use super::{INTERRUPTED, grouped, print, printable, spell_duration, table};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -62,7 +63,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let session = Session::create(&prepared.base, scrubber)?;
     let path = arguments.pipeline.pipeline.display().to_string();
     let record = manifest(plan, &session.id, &path, &prepared.sha256, arguments.pipeline.profile.as_deref());
-    let (say, heard) = channel();
+    let (say, heard) = sync_channel(BACKLOG);
     forward_signals(say.clone())?;
     let outcome = run::run(
         plan,
@@ -92,7 +93,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Tells the run of Ctrl-C and its like.
-fn forward_signals(say: Sender<Heard>) -> anyhow::Result<()> {
+fn forward_signals(say: SyncSender<Heard>) -> anyhow::Result<()> {
     let mut signals =
         signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot listen for signals")?;
     std::thread::spawn(move || {
@@ -157,10 +158,13 @@ fn explain(step: &StepRecord) {
     };
     eprintln!(
         "\nerror: step `{}` (driver `{}@{}`) failed: {}",
-        step.id, step.driver.name, step.driver.version, error.message
+        step.id,
+        step.driver.name,
+        step.driver.version,
+        printable(&error.message)
     );
     if let Some(hint) = &error.hint {
-        eprintln!("hint: {hint}");
+        eprintln!("hint: {}", printable(hint));
     }
-    eprintln!("note: {whose} ({})", error.kind);
+    eprintln!("note: {whose} ({})", printable(&error.kind));
 }

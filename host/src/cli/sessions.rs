@@ -11,7 +11,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::run::steps_table;
-use super::{grouped, print, spell_duration, table};
+use super::{grouped, print, printable, spell_duration, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
@@ -166,7 +166,7 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
         size::spell(found.bytes)
     );
     for (step, error) in manifest.steps.iter().filter_map(|step| Some((step, step.error.as_ref()?))) {
-        text.push_str(&format!("\n\nstep `{}`: {}", step.id, error.message));
+        text.push_str(&format!("\n\nstep `{}`: {}", step.id, printable(&error.message)));
     }
     print(&text);
     Ok(())

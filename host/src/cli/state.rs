@@ -34,9 +34,7 @@ pub struct Show {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  osiris state reset extract-orders\n  osiris state reset --all --pipeline shop"
-)]
+#[command(after_help = "Examples:\n  osiris state reset extract-orders\n  osiris state reset --all --pipeline shop")]
 pub struct Reset {
     /// The step whose state to forget
     #[arg(required_unless_present = "all")]

@@ -81,15 +81,18 @@ impl Connection {
 
     fn start_tls(&mut self, options: &TlsOptions, trust: &tls::Trust) -> Result<(), Error> {
         let name = options.server_name.clone().unwrap_or_else(|| self.endpoint.host.clone());
-        let config = trust
-            .tcp(options.verify == Verify::Full, options.ca.as_deref())
-            .map_err(|cause| error(ErrorKind::Config, format!("cannot set up TLS with `{}`: {cause:#}", self.endpoint)))?;
+        let config = trust.tcp(options.verify == Verify::Full, options.ca.as_deref()).map_err(|cause| {
+            error(ErrorKind::Config, format!("cannot set up TLS with `{}`: {cause:#}", self.endpoint))
+        })?;
         let server = ServerName::try_from(name.clone())
             .map_err(|_| error(ErrorKind::Config, format!("`{name}` is no name that a certificate can have")))?;
         let client = ClientConnection::new(config, server)
             .map_err(|cause| error(ErrorKind::Internal, format!("cannot set up TLS: {cause}")))?;
         let Channel::Plain(stream) = std::mem::replace(&mut self.channel, Channel::Broken) else {
-            return Err(error(ErrorKind::Internal, format!("the connection to `{}` is encrypted already", self.endpoint)));
+            return Err(error(
+                ErrorKind::Internal,
+                format!("the connection to `{}` is encrypted already", self.endpoint),
+            ));
         };
         let mut stream = StreamOwned::new(client, stream);
         while stream.conn.is_handshaking() {

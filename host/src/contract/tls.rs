@@ -28,7 +28,8 @@ impl Trust {
     /// # Errors
     /// When the roots that the step's config names are no PEM.
     pub fn load(network: &Network) -> anyhow::Result<Self> {
-        let machine = if network.is_empty() { RootCertStore::empty() } else { machine_roots(network.roots_file.as_deref()) };
+        let machine =
+            if network.is_empty() { RootCertStore::empty() } else { machine_roots(network.roots_file.as_deref()) };
         let machine = Arc::new(machine);
         let named = network.roots.join("\n");
         let http = if named.trim().is_empty() { Arc::clone(&machine) } else { Arc::new(roots_in(&named)?) };

@@ -65,9 +65,13 @@ pub fn context(printed: &Captured) -> WasiCtx {
 pub struct Captured(Arc<Mutex<Vec<u8>>>);
 
 impl Captured {
-    /// Takes what was printed so far.
+    /// Takes what was printed so far. A last line that was cut off is left away, since what it held
+    /// can no longer be told from a secret.
     pub fn take(&self) -> String {
-        let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if bytes.len() == MAX_PRINTED {
+            bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or_default());
+        }
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }

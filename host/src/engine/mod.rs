@@ -378,7 +378,9 @@ impl Engine {
         match created.get(name) {
             Some(there) if joins && *there == definitions => {}
             Some(_) if joins => {
-                return Err(EngineError::data(format!("table `{name}` was created with other columns by another instance")));
+                return Err(EngineError::data(format!(
+                    "table `{name}` was created with other columns by another instance"
+                )));
             }
             _ => {
                 connection.execute(&format!("CREATE TABLE {OUTPUT}.main.{table} ({})", definitions.join(", ")))?;

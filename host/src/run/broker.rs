@@ -133,9 +133,7 @@ fn resolve(endpoint: &Endpoint, until: Instant) -> Result<Vec<SocketAddr>, AskAn
         Ok(Ok(addresses)) => Ok(addresses),
         Ok(Err(error)) => Err(AskAnswer::Unreachable(format!("cannot find `{}`: {error}", endpoint.host))),
         Err(RecvTimeoutError::Timeout) => Err(timed_out(endpoint)),
-        Err(RecvTimeoutError::Disconnected) => {
-            Err(AskAnswer::Unreachable(format!("cannot find `{}`", endpoint.host)))
-        }
+        Err(RecvTimeoutError::Disconnected) => Err(AskAnswer::Unreachable(format!("cannot find `{}`", endpoint.host))),
     }
 }
 
@@ -200,7 +198,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let reachable = Reachable { endpoints: vec![Endpoint { host: "127.0.0.1".to_owned(), port }], ..Reachable::default() };
+        let reachable =
+            Reachable { endpoints: vec![Endpoint { host: "127.0.0.1".to_owned(), port }], ..Reachable::default() };
         assert!(matches!(ask("127.0.0.1", port, &reachable), Err(AskAnswer::Unreachable(_))));
     }
 }

@@ -9,7 +9,7 @@ pub mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -54,6 +54,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How often the host looks at what step processes use.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// What a step process logs by itself, beyond what its driver may: a backtrace, a warning.
+const OWN_LOG_BYTES: u64 = 1 << 20;
+
 /// The output's name in a step's scratch folder.
 const OUTPUT: &str = "output.duckdb";
 
@@ -87,7 +90,7 @@ pub fn run(
     session: &Session,
     settings: &Settings,
     mut manifest: Manifest,
-    (say, heard): (Sender<Heard>, Receiver<Heard>),
+    (say, heard): (SyncSender<Heard>, Receiver<Heard>),
     observer: &mut dyn Observer,
 ) -> anyhow::Result<Manifest> {
     let begun = Instant::now();
@@ -136,7 +139,7 @@ struct Schedule<'a> {
     /// Processes that have no job yet.
     warm: Vec<StepProcess>,
     started: u64,
-    say: Sender<Heard>,
+    say: SyncSender<Heard>,
     interrupted: bool,
     /// What steps that succeeded want to keep, by their place in the plan.
     states: BTreeMap<usize, String>,
@@ -147,6 +150,8 @@ struct Running {
     process: StepProcess,
     targets: Vec<Target>,
     begun: Instant,
+    /// What the process may still log, in bytes.
+    log_room: u64,
     /// The process's last word.
     verdict: Option<Result<Done, Failure>>,
 }
@@ -193,7 +198,7 @@ impl Schedule<'_> {
                 return Ok(());
             }
             match heard.recv_timeout(LOOK_EVERY) {
-                Ok(Heard::Message(number, message)) => self.hear(number, message),
+                Ok(Heard::Message(number, message, size)) => self.hear(number, message, size),
                 Ok(Heard::Closed(number)) => self.end(number)?,
                 Ok(Heard::Signal) => self.interrupt(),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -269,7 +274,9 @@ impl Schedule<'_> {
         let begun = Instant::now();
         match self.hand_over(place) {
             Ok((process, targets)) => {
-                self.running.insert(process.number, Running { place, process, targets, begun, verdict: None });
+                let log_room = self.settings.limits.log_bytes.saturating_add(OWN_LOG_BYTES);
+                let running = Running { place, process, targets, begun, log_room, verdict: None };
+                self.running.insert(running.process.number, running);
                 Ok(())
             }
             Err(error) => {
@@ -353,8 +360,13 @@ impl Schedule<'_> {
         }
     }
 
-    fn hear(&mut self, number: u64, message: Message) {
+    fn hear(&mut self, number: u64, message: Message, size: u64) {
         let Some(running) = self.running.get_mut(&number) else { return };
+        if matches!(message, Message::Log { .. } | Message::Metric { .. }) {
+            // The step keeps to the limit by itself, unless it is no longer itself.
+            let Some(room) = running.log_room.checked_sub(size) else { return };
+            running.log_room = room;
+        }
         let step = self.plan.steps[running.place].id.as_str();
         let journal = &self.session.journal;
         match message {
@@ -382,7 +394,7 @@ impl Schedule<'_> {
             self.warm.retain(|process| process.number != number);
             return Ok(());
         };
-        let Running { place, process, targets, begun, verdict } = running;
+        let Running { place, process, targets, begun, verdict, .. } = running;
         let step = &self.plan.steps[place];
         let (status, stderr) = process.wait();
         let peaceful = status.as_ref().is_ok_and(std::process::ExitStatus::success);
@@ -436,7 +448,10 @@ impl Schedule<'_> {
         for (place, json) in std::mem::take(&mut self.states) {
             let step = &self.plan.steps[place];
             if !self.delivered(place) {
-                self.session.journal.event("state_dropped", json!({"step_id": step.id, "reason": "a step that needs it did not succeed"}));
+                self.session.journal.event(
+                    "state_dropped",
+                    json!({"step_id": step.id, "reason": "a step that needs it did not succeed"}),
+                );
                 continue;
             }
             let json = self.session.journal.scrubber().scrub_json(&json);
@@ -462,9 +477,10 @@ impl Schedule<'_> {
         self.states.extend(done.state.map(|state| (place, state)));
         let step = &self.plan.steps[place];
         let record = &mut self.manifest.steps[place];
-        let (metric, rows) =
-            record::complete(record, step.driver.spec.kind, done.tables, done.rows_written, begun.elapsed());
         let journal = &self.session.journal;
+        let tables = done.tables.into_iter().map(|(name, rows)| (journal.scrubber().scrub_text(&name), rows)).collect();
+        let (metric, rows) =
+            record::complete(record, step.driver.spec.kind, tables, done.rows_written, begun.elapsed());
         let id = Some(step.id.as_str());
         journal.metric(metric, rows as f64, id);
         journal.metric("step_duration_ms", record.duration_ms.unwrap_or_default() as f64, id);
@@ -477,7 +493,12 @@ impl Schedule<'_> {
 
     fn fail(&mut self, place: usize, begun: Instant, failure: Failure) {
         let scrub = |text: String| self.session.journal.scrubber().scrub_text(&text);
-        let failure = Failure { message: scrub(failure.message), hint: failure.hint.map(scrub), ..failure };
+        let failure = Failure {
+            blame: failure.blame,
+            kind: scrub(failure.kind),
+            message: scrub(failure.message),
+            hint: failure.hint.map(scrub),
+        };
         let record = &mut self.manifest.steps[place];
         record.status = if self.interrupted { Status::Interrupted } else { Status::Failed };
         record.duration_ms = Some(record::milliseconds(begun.elapsed()));
@@ -515,6 +536,9 @@ impl Schedule<'_> {
             } else if used.resident_bytes > limits.resident_bytes() {
                 let size = crate::size::spell(used.resident_bytes);
                 ("memory", format!("when its process held {size} of memory"), "--engine-memory SIZE")
+            } else if self.session.scratch_bytes(&self.plan.steps[running.place].id) > limits.scratch_bytes() {
+                let size = crate::size::spell(limits.scratch_bytes());
+                ("disk", format!("when its scratch folder took more than {size}"), "--spill SIZE")
             } else {
                 continue;
             };

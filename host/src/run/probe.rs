@@ -1,6 +1,6 @@
 //! Calls what a driver offers besides its work, `discover` and `check`, in a confined process like any step's.
 
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -11,8 +11,8 @@ use crate::drivers::Driver;
 use crate::grant::Grants;
 use crate::job::{Blame, Call, Failure, Job, Kept, Layers, Limits, Message};
 use crate::runtime;
+use crate::scrubber::Scrubber;
 use crate::secret::Secrets;
-use crate::session::Scrubber;
 
 /// Scratch of the process; it holds nothing that outlives the call.
 const SCRATCH_PREFIX: &str = "osiris-probe-";
@@ -65,7 +65,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
         require_confinement: false,
         layers: Layers::default(),
     };
-    let (say, heard) = channel();
+    let (say, heard) = sync_channel(64);
     let mut process = StepProcess::start(1, &say)?;
     let begun = Instant::now();
     process.give(&job, reachable(&probe.grants))?;
@@ -73,18 +73,21 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
     let until = begun + probe.timeout + super::GRACE;
     loop {
         match heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(Heard::Message(_, Message::Log { level, message, .. })) if matches!(level.as_str(), "warn" | "error") => {
+            Ok(Heard::Message(_, Message::Log { level, message, .. }, _))
+                if matches!(level.as_str(), "warn" | "error") =>
+            {
                 logged.push(scrubber.scrub_text(&message));
             }
-            Ok(Heard::Message(_, Message::Failed(failure))) => said = Some(Err(failure)),
-            Ok(Heard::Message(_, message @ (Message::Discovered { .. } | Message::Checked { .. }))) => {
+            Ok(Heard::Message(_, Message::Failed(failure), _)) => said = Some(Err(failure)),
+            Ok(Heard::Message(_, message @ (Message::Discovered { .. } | Message::Checked { .. }), _)) => {
                 said = Some(Ok(message));
             }
             Ok(Heard::Message(..) | Heard::Signal) => {}
             Ok(Heard::Closed(_)) | Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
                 process.kill();
-                said = Some(Err(failed("timeout", format!("driver `{}` did not answer in time", probe.driver.label()))));
+                said =
+                    Some(Err(failed("timeout", format!("driver `{}` did not answer in time", probe.driver.label()))));
                 break;
             }
         }

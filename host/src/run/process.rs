@@ -1,16 +1,17 @@
 //! Step processes as the host sees them: started early, fed one job, heard line by line, ended.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use zeroize::Zeroizing;
 
 use super::broker::{self, Reachable};
 use crate::job::{Job, Message};
@@ -18,13 +19,23 @@ use crate::job::{Job, Message};
 /// The longest line that is heard; what a driver says beyond it is dropped.
 const MAX_LINE: u64 = 4 << 20;
 
+/// Room for a job as JSON, in bytes.
+const JOB_ROOM: usize = 256 << 10;
+
 /// What is kept of a process's stderr.
 const MAX_STDERR: usize = 16 << 10;
+
+/// Messages that wait to be heard, of all processes together; whoever says more waits.
+pub const BACKLOG: usize = 256;
+
+/// How long a process may live on that has closed its stdout.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What a process says, by its number.
 #[derive(Debug)]
 pub enum Heard {
-    Message(u64, Message),
+    /// A message, and its length as a line.
+    Message(u64, Message, u64),
     /// Its stdout has ended: it has exited or is about to.
     Closed(u64),
     /// The user wants the run to end.
@@ -56,7 +67,7 @@ impl StepProcess {
     ///
     /// # Errors
     /// When the program cannot be started.
-    pub fn start(number: u64, heard: &Sender<Heard>) -> anyhow::Result<Self> {
+    pub fn start(number: u64, heard: &SyncSender<Heard>) -> anyhow::Result<Self> {
         let (socket, stdin) = UnixStream::pair().context("cannot make a step process's stdin")?;
         let mut child = Command::new("/proc/self/exe")
             .arg0("osiris")
@@ -87,7 +98,9 @@ impl StepProcess {
     /// # Errors
     /// When the process is gone.
     pub fn give(&mut self, job: &Job, reachable: Reachable) -> anyhow::Result<()> {
-        let mut line = serde_json::to_vec(job).context("cannot write the job as JSON")?;
+        // With room enough that it is not moved as it grows: what moves leaves a copy of the secrets behind.
+        let mut line = Zeroizing::new(Vec::with_capacity(JOB_ROOM));
+        serde_json::to_writer(&mut *line, job).context("cannot write the job as JSON")?;
         line.push(b'\n');
         let mut socket = self.socket.take().context("the step process has its job already")?;
         socket.write_all(&line).context("cannot hand the step process its job")?;
@@ -116,14 +129,31 @@ impl StepProcess {
         let _ = self.child.kill();
     }
 
-    /// Waits for the end, and gives it with the last lines of stderr.
+    /// Waits for the end, and gives it with what was said on stderr. A process that has closed its
+    /// stdout and does not end is ended.
     pub fn wait(mut self) -> (std::io::Result<ExitStatus>, String) {
-        let status = self.child.wait();
+        let status = self.end();
         if let Some(listener) = self.listener.take() {
             let _ = listener.join();
         }
         let stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         (status, String::from_utf8_lossy(&stderr).trim().to_owned())
+    }
+}
+
+impl StepProcess {
+    fn end(&mut self) -> std::io::Result<ExitStatus> {
+        let begun = Instant::now();
+        let mut pause = Duration::from_micros(100);
+        while begun.elapsed() < FAREWELL {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+        self.child.kill()?;
+        self.child.wait()
     }
 }
 
@@ -134,18 +164,24 @@ impl Drop for StepProcess {
     }
 }
 
-fn listen(number: u64, stdout: impl Read, heard: &Sender<Heard>) {
+fn listen(number: u64, stdout: impl Read, heard: &SyncSender<Heard>) {
     let mut stdout = BufReader::new(stdout);
     let mut line = Vec::new();
+    let mut whole = true;
     loop {
         line.clear();
+        let begins_here = whole;
         match (&mut stdout).take(MAX_LINE).read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
-        // Anything else than a message is noise: the host believes only what it can parse.
-        if let Ok(message) = serde_json::from_slice(&line)
-            && heard.send(Heard::Message(number, message)).is_err()
+        whole = line.ends_with(b"\n");
+        // Anything else than a message is noise: the host believes only what it can parse. The rest of
+        // a line too long is no line.
+        if begins_here
+            && whole
+            && let Ok(message) = serde_json::from_slice(&line)
+            && heard.send(Heard::Message(number, message, line.len() as u64)).is_err()
         {
             return;
         }
@@ -171,5 +207,33 @@ pub fn ending(status: &std::io::Result<ExitStatus>) -> String {
             (None, None) => "ended without a result".to_owned(),
         },
         Err(error) => format!("could not be waited for: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn heard(said: &[u8]) -> Vec<Message> {
+        let (say, heard) = std::sync::mpsc::sync_channel(16);
+        listen(1, said, &say);
+        drop(say);
+        heard
+            .iter()
+            .map(|heard| match heard {
+                Heard::Message(1, message, _) => message,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_rest_of_a_line_too_long_is_not_taken_for_a_message() {
+        let ready = "{\"type\":\"ready\"}\n";
+        assert_eq!(heard(format!("{ready}noise\n{ready}").as_bytes()), [Message::Ready, Message::Ready]);
+        let filler = "x".repeat(usize::try_from(MAX_LINE).unwrap());
+        assert_eq!(heard(format!("{filler}{ready}").as_bytes()), []);
+        assert_eq!(heard(format!("{filler}{ready}{ready}").as_bytes()), [Message::Ready]);
     }
 }

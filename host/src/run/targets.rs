@@ -6,11 +6,11 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use cap_std::fs::{Metadata, MetadataExt, OpenOptions};
 
 use crate::error::Report;
-use crate::grant::FileWish;
+use crate::grant::{self, Access, FileWish};
 use crate::job::FileGrant;
 use crate::plan::PlannedStep;
 use crate::session::{Base, Session};
@@ -67,6 +67,9 @@ fn existing(step: &PlannedStep, wish: &FileWish) -> anyhow::Result<(PathBuf, Met
         _ => Report::input(format!("{doing}: {error}"))
             .hint("the file must lie inside the folder, without a symlink that leads out"),
     })?;
+    if Access::Read.is_reserved(&resolved) {
+        return Err(grant::reserved(step.id.as_str(), "read", &wish.name).into());
+    }
     let found = root.dir.symlink_metadata(&resolved)?;
     if !found.is_file() {
         return Err(Report::input(format!("{doing}: it is no plain file")).hint("name one file").into());
@@ -136,20 +139,28 @@ fn make(base: &Base, session: &Session, step: &PlannedStep, wish: &FileWish) -> 
     let folder = root.path.strip_prefix(&base.path).map(|root| root.join(folder)).with_context(|| doing.clone())?;
     let name = wish.below.file_name().with_context(|| doing.clone())?;
     let target = folder.join(name);
-    match base.dir.symlink_metadata(&target) {
+    if Access::Write.is_reserved(&target) {
+        return Err(grant::reserved(step.id.as_str(), "write", &wish.name).into());
+    }
+    let before = base.dir.symlink_metadata(&target);
+    match &before {
         Ok(found) if !found.is_file() => {
             return Err(Report::input(format!("{doing}: it is there already and no plain file"))
                 .hint("remove it, or write elsewhere")
                 .into());
         }
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context(doing),
+        Err(error) if error.kind() != ErrorKind::NotFound => bail!("{doing}: {error}"),
         _ => {}
     }
     let beside = folder.join(format!(".{}.{}", name.to_string_lossy(), session.id));
     session.remember_target(&beside)?;
-    base.dir.open_with(&beside, OpenOptions::new().write(true).create_new(true)).map_err(|error| {
-        Report::input(format!("{doing}: {error}")).hint("make its folder writable, or write elsewhere")
-    })?;
+    let cannot =
+        |error| Report::input(format!("{doing}: {error}")).hint("make its folder writable, or write elsewhere");
+    let file = base.dir.open_with(&beside, OpenOptions::new().write(true).create_new(true)).map_err(cannot)?;
+    // A file that only some may read stays so when it is replaced.
+    if let Ok(before) = before {
+        file.set_permissions(before.permissions()).map_err(cannot)?;
+    }
     Ok(Target { beside, target })
 }
 

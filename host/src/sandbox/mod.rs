@@ -14,7 +14,7 @@ use std::path::Path;
 
 pub use limits::{CpuClock, limit};
 pub use machine::{Protection, protections};
-pub use process::shed;
+pub use process::{no_core_files, shed};
 
 /// What a process may reach once it is confined.
 #[derive(Debug, Default)]

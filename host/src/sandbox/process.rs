@@ -11,9 +11,16 @@ pub fn shed() -> anyhow::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .context("cannot tie the step process to its host")?;
     close_inherited().context("cannot close inherited files")?;
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    rustix::process::setrlimit(Resource::Core, none).context("cannot switch core files off")?;
+    no_core_files().context("cannot switch core files off")?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot make the process undumpable")
+}
+
+/// Keeps this process and its children from writing core files, which hold all of their memory.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn no_core_files() -> std::io::Result<()> {
+    Ok(rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?)
 }
 
 /// Closes every file but stdin, stdout and stderr.

@@ -25,7 +25,6 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_faccessat2,
     libc::SYS_fadvise64,
     libc::SYS_fallocate,
-    libc::SYS_fcntl,
     libc::SYS_fdatasync,
     libc::SYS_fstat,
     libc::SYS_fstatfs,
@@ -123,7 +122,8 @@ pub fn restrict(network: bool) -> anyhow::Result<Option<String>> {
         Ok(SeccompFilter::new(rules, otherwise, matched, architecture)?.try_into()?)
     };
     let refused = SeccompAction::Errno(libc::EPERM as u32);
-    let allowed = filter(rules(network)?, refused, SeccompAction::Allow).context("cannot make the system-call filter")?;
+    let allowed =
+        filter(rules(network)?, refused, SeccompAction::Allow).context("cannot make the system-call filter")?;
     // The C library falls back to clone, whose flags a filter can read, where clone3 does not exist.
     let absent = Rules::from([(libc::SYS_clone3, Vec::new())]);
     let absent = filter(absent, SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS as u32))
@@ -142,7 +142,11 @@ fn rules(network: bool) -> anyhow::Result<Rules> {
     let conditional = [
         // clone3 passes this filter only to be called absent by the other.
         (libc::SYS_clone3, None),
-        (libc::SYS_clone, Some((0, Width::Dword, Op::MaskedEq(flag(libc::CLONE_THREAD)), flag(libc::CLONE_THREAD)))),
+        // Threads, in no namespace of their own.
+        (
+            libc::SYS_clone,
+            Some((0, Width::Dword, Op::MaskedEq(flag(libc::CLONE_THREAD) | NAMESPACES), flag(libc::CLONE_THREAD))),
+        ),
         (libc::SYS_mmap, Some((2, Width::Dword, Op::MaskedEq(flag(libc::PROT_EXEC)), 0))),
         (libc::SYS_mprotect, Some((2, Width::Dword, Op::MaskedEq(flag(libc::PROT_EXEC)), 0))),
         // Limits may be read, not set.
@@ -162,9 +166,8 @@ fn rules(network: bool) -> anyhow::Result<Rules> {
     if network {
         rules.extend(stream_rules()?);
     }
-    let prctl = [libc::PR_SET_NAME, libc::PR_SET_NO_NEW_PRIVS]
-        .map(|option| SeccompRule::new(vec![Condition::new(0, Width::Dword, Op::Eq, flag(option))?]));
-    rules.insert(libc::SYS_prctl, prctl.into_iter().collect::<Result<_, _>>()?);
+    rules.insert(libc::SYS_prctl, one_of(0, &[libc::PR_SET_NAME, libc::PR_SET_NO_NEW_PRIVS])?);
+    rules.insert(libc::SYS_fcntl, one_of(1, FILE_CONTROLS)?);
     Ok(rules)
 }
 
@@ -181,6 +184,29 @@ fn stream_rules() -> anyhow::Result<Rules> {
         (libc::SYS_sendto, only(4, 0)?),
         (libc::SYS_shutdown, Vec::new()),
     ]))
+}
+
+/// What may be asked of an open file: its flags, a copy of its number, locks. Not signals, leases,
+/// notices of a folder's changes, or the size of a pipe.
+const FILE_CONTROLS: &[i32] = &[
+    libc::F_DUPFD,
+    libc::F_DUPFD_CLOEXEC,
+    libc::F_GETFD,
+    libc::F_SETFD,
+    libc::F_GETFL,
+    libc::F_SETFL,
+    libc::F_GETLK,
+    libc::F_SETLK,
+    libc::F_SETLKW,
+];
+
+/// Every flag of `clone` that makes a namespace.
+const NAMESPACES: u64 = 0x7e02_0000;
+
+/// Rules for a call whose argument, by its place, must be one of `values`.
+fn one_of(argument: u8, values: &[i32]) -> anyhow::Result<Vec<SeccompRule>> {
+    let rule = |value| Ok(SeccompRule::new(vec![Condition::new(argument, Width::Dword, Op::Eq, flag(value))?])?);
+    values.iter().copied().map(rule).collect()
 }
 
 fn flag(bits: i32) -> u64 {

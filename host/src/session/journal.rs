@@ -7,7 +7,7 @@ use anyhow::Context;
 use cap_std::fs::{Dir, File};
 use serde_json::{Map, Value, json};
 
-use super::Scrubber;
+use crate::scrubber::Scrubber;
 
 /// The two logs, open for appending.
 #[derive(Debug)]

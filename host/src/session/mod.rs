@@ -6,25 +6,23 @@
 mod history;
 mod journal;
 mod manifest;
-mod scrubber;
 pub mod state;
 mod sweep;
 
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, OpenOptions, Permissions};
+use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, MetadataExt, OpenOptions};
 use serde_json::{Map, Value};
 
 use crate::error::Report;
 use crate::pipeline::StepId;
+use crate::scrubber::Scrubber;
 pub use history::{Summary, collect, find, list};
 pub use journal::Journal;
 pub use manifest::{DriverRecord, ErrorRecord, InputRecord, Manifest, Status, StepRecord, TableRecord};
-pub use scrubber::Scrubber;
 
 /// Where sessions lie in the base folder.
 pub const FOLDER: &str = ".osiris_sessions";
@@ -126,6 +124,13 @@ impl Session {
         let _ = self.dir.remove_dir_all(scratch_name(step));
     }
 
+    /// What the step's scratch folder takes up on disk, in bytes; a folder with absurdly many files
+    /// counts as endless.
+    pub fn scratch_bytes(&self, step: &StepId) -> u64 {
+        let mut left = MAX_SCRATCH_FILES;
+        self.dir.open_dir(scratch_name(step)).map_or(0, |folder| disk_usage(&folder, &mut left))
+    }
+
     /// Puts the whole output of a finished step, `file` in its scratch folder, into `data/`.
     ///
     /// # Errors
@@ -170,6 +175,27 @@ impl Session {
     }
 }
 
+/// More files than DuckDB makes in a step's scratch folder.
+const MAX_SCRATCH_FILES: u32 = 10_000;
+
+/// What a folder's files take up, as far as they can be seen while someone changes them.
+fn disk_usage(folder: &Dir, left: &mut u32) -> u64 {
+    let mut used = 0_u64;
+    for entry in folder.entries().into_iter().flatten().flatten() {
+        let Some(rest) = left.checked_sub(1) else { return u64::MAX };
+        *left = rest;
+        let Ok(found) = entry.metadata() else { continue };
+        // A block is 512 bytes, whatever the file system's own are: see stat(2).
+        used = used.saturating_add(found.blocks().saturating_mul(512));
+        if found.is_dir()
+            && let Ok(inner) = entry.open_dir()
+        {
+            used = used.saturating_add(disk_usage(&inner, left));
+        }
+    }
+    used
+}
+
 fn scratch_name(step: &StepId) -> String {
     format!("{SCRATCH}/{step}")
 }
@@ -178,11 +204,10 @@ fn scratch_name(step: &StepId) -> String {
 fn sessions_dir(base: &Base) -> anyhow::Result<Dir> {
     let doing = || format!("cannot create `{FOLDER}` in `{}`", base.path.display());
     if !base.dir.exists(FOLDER) {
-        match base.dir.create_dir(FOLDER) {
-            Ok(()) => base
-                .dir
-                .set_permissions(FOLDER, Permissions::from_std(std::fs::Permissions::from_mode(0o700)))
-                .with_context(doing)?,
+        let mut private = DirBuilder::new();
+        private.mode(0o700);
+        match base.dir.create_dir_with(FOLDER, &private) {
+            Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error).with_context(doing),
         }

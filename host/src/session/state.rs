@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn no_pipelines_name_leads_out_of_the_folder_or_meets_another() {
-        for (name, expected) in [("shop", "shop"), ("../..", "%2e%2e%2f%2e%2e"), ("a b", "a%20b"), ("a%20b", "a%2520b")] {
+        for (name, expected) in [("shop", "shop"), ("../..", "%2e%2e%2f%2e%2e"), ("a b", "a%20b"), ("a%20b", "a%2520b")]
+        {
             assert_eq!(folder(name), format!("{FOLDER}/{expected}"));
         }
     }

@@ -9,7 +9,7 @@ use wasmtime_wasi::I32Exit;
 
 use super::host_fault;
 use super::network::Network;
-use super::reporter::{Reporter, cut};
+use super::reporter::Reporter;
 use crate::contract::tables::{Input, Output};
 use crate::contract::{
     Captured, CatalogTable, Error, ErrorKind, Http, State, Tally, Trust, kind_name, linker, ungranted, wasi_context,
@@ -95,7 +95,7 @@ fn call_instance(
             tally.said = said;
             Ok(tally)
         }
-        Ok(Err(error)) => Err(returned(error)),
+        Ok(Err(error)) => Err(returned(error, reporter)),
         Err(trap) => Err(trapped(job, &trap, reporter)),
     }
 }
@@ -173,11 +173,13 @@ fn call_export(job: &Job, component: &Component, store: &mut Store<State>) -> An
         Call::Run => run(job.kind, &instance, store)?,
         Call::Discover => {
             let found: Result<Vec<CatalogTable>, Error> = invoke(&instance, store, "discover", ())?;
-            return Ok(found.map(|tables| Some(Message::Discovered { tables: catalog(tables) })));
+            let reporter = store.data().reporter.clone();
+            return Ok(found.map(|tables| Some(Message::Discovered { tables: catalog(tables, &reporter) })));
         }
         Call::Check => {
             let said: Result<String, Error> = invoke(&instance, store, "check", ())?;
-            return Ok(said.map(|message| Some(Message::Checked { message: cut(message) })));
+            let reporter = store.data().reporter.clone();
+            return Ok(said.map(|message| Some(Message::Checked { message: reporter.told(message) })));
         }
     };
     Ok(done.map(|()| None))
@@ -186,7 +188,8 @@ fn call_export(job: &Job, component: &Component, store: &mut Store<State>) -> An
 /// Tables that a driver may tell of; what lies beyond is left out.
 const MAX_FOUND: usize = 10_000;
 
-fn catalog(tables: Vec<CatalogTable>) -> Vec<FoundTable> {
+fn catalog(tables: Vec<CatalogTable>, reporter: &Reporter) -> Vec<FoundTable> {
+    let cut = |text| reporter.told(text);
     let column = |column: crate::contract::CatalogColumn| FoundColumn {
         name: cut(column.name),
         source_type: cut(column.source_type),
@@ -237,7 +240,7 @@ fn invoke<P: ComponentNamedList + Lower, R: Lift + ComponentType + 'static>(
 }
 
 /// An error that the driver returned: its kind says whose it is to cure.
-fn returned(error: Error) -> Failure {
+fn returned(error: Error, reporter: &Reporter) -> Failure {
     let blame = match &error.kind {
         ErrorKind::Config | ErrorKind::Auth | ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::Data => Blame::User,
         ErrorKind::Other(other) if other == "memory" => Blame::User,
@@ -252,7 +255,7 @@ fn returned(error: Error) -> Failure {
         ErrorKind::Denied => Some("see what the step was granted with `osiris plan`".to_owned()),
         _ => None,
     };
-    Failure { blame, kind: cut(kind_name(&error.kind)), message: cut(error.message), hint }
+    Failure { blame, kind: reporter.told(kind_name(&error.kind)), message: reporter.told(error.message), hint }
 }
 
 /// A trap: the driver broke off, or was broken off by a limit.

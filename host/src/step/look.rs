@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::held::Held;
 use crate::engine::{Engine, EngineError, Furnishing, Warm};
 use crate::job::{JobInput, Limits};
-use crate::sandbox::{Reach, confine, narrow, shed};
+use crate::sandbox::{Reach, confine, limit, narrow, shed};
 
 /// What to look at; written to the process's stdin as one JSON object.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,6 +56,7 @@ fn look() -> anyhow::Result<()> {
     let warm = Warm::open()?;
     let look: Look = serde_json::from_reader(std::io::stdin().lock()).context("cannot understand what to look at")?;
     let held = Held::open(&look.tables, &[], &[])?;
+    limit(&LIMITS)?;
     confine(&Reach { read: held.inputs(), ..Reach::default() })?;
     let furnishing = Furnishing {
         inputs: &held.input_paths(&look.tables),

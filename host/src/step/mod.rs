@@ -68,7 +68,7 @@ fn attempt(
     let runtime = runtime::engine().map_err(host_fault)?;
     reporter.send(&Message::Ready);
     let mut job = read_job().map_err(host_fault)?;
-    reporter.limit(job.limits.log_bytes);
+    reporter.guard(job.limits.log_bytes, &job.secrets);
     let component = runtime::load(&runtime, &job.compiled).map_err(host_fault)?;
     let names = shown_names(&job);
     // The machine's roots lie in files that the process cannot open once it is confined.
@@ -152,8 +152,12 @@ fn furnish(warm: Warm, job: &Job, held: &Held) -> Result<Engine, Failure> {
     };
     // Inputs are open by now: from here on their files cannot be opened again.
     let narrowed = || {
-        let reach =
-            Reach { read: held.read(), write: held.write(), scratch: Some(&job.scratch), network: !job.network.is_empty() };
+        let reach = Reach {
+            read: held.read(),
+            write: held.write(),
+            scratch: Some(&job.scratch),
+            network: !job.network.is_empty(),
+        };
         if job.layers.system { sandbox::narrow(&reach) } else { Ok(()) }
     };
     warm.furnish(&furnishing, narrowed).map_err(|error| {

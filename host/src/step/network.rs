@@ -45,7 +45,10 @@ impl Meter {
             return Ok(());
         }
         let most = crate::size::spell(self.most);
-        Err(io::Error::new(io::ErrorKind::QuotaExceeded, format!("the step has moved {most} over the network, its limit")))
+        Err(io::Error::new(
+            io::ErrorKind::QuotaExceeded,
+            format!("the step has moved {most} over the network, its limit"),
+        ))
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::job::Message;
+use crate::scrubber::Scrubber;
+use crate::secret::Secrets;
 
 /// Log lines and metrics a step may send; the rest are dropped.
 const MAX_LINES: u64 = 10_000;
@@ -25,22 +27,40 @@ struct Lines {
     sent: u64,
     /// What the driver may still log, in bytes.
     room: u64,
+    scrubber: Scrubber,
     progress: Option<Instant>,
 }
 
 impl Reporter {
     pub fn to_stdout() -> Self {
-        Self(Arc::new(Mutex::new(Lines { sink: Box::new(std::io::stdout()), sent: 0, room: u64::MAX, progress: None })))
+        Self::to(Box::new(std::io::stdout()))
     }
 
-    /// Limits what goes out as log lines and metrics, in bytes.
-    pub fn limit(&self, log_bytes: u64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).room = log_bytes;
+    fn to(sink: Box<dyn Write + Send>) -> Self {
+        let lines = Lines { sink, sent: 0, room: u64::MAX, scrubber: Scrubber::default(), progress: None };
+        Self(Arc::new(Mutex::new(lines)))
+    }
+
+    /// Limits what goes out as log lines and metrics, in bytes, and takes a step's secrets out of it.
+    pub fn guard(&self, log_bytes: u64, secrets: &Secrets) {
+        let mut lines = self.lines();
+        lines.room = log_bytes;
+        lines.scrubber = Scrubber::new(secrets.values());
+    }
+
+    /// A driver's text without the step's secrets, cut to a bound. In this order: the host scrubs
+    /// all that it hears, but could not tell a secret that was cut in two.
+    pub fn told(&self, text: String) -> String {
+        cut(self.lines().scrubber.scrub_text(&text))
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends one message as one line.
     pub fn send(&self, message: &Message) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines();
         if matches!(message, Message::Log { .. } | Message::Metric { .. }) {
             lines.flood(message);
             return;
@@ -50,13 +70,13 @@ impl Reporter {
 
     /// Sends a log line, cut to a bound.
     pub fn log(&self, level: &str, message: String, fields: BTreeMap<String, String>) {
-        let fields = fields.into_iter().take(64).map(|(name, value)| (cut(name), cut(value))).collect();
-        self.send(&Message::Log { level: level.to_owned(), message: cut(message), fields });
+        let fields = fields.into_iter().take(64).map(|(name, value)| (self.told(name), self.told(value))).collect();
+        self.send(&Message::Log { level: level.to_owned(), message: self.told(message), fields });
     }
 
     /// Sends progress, unless some went out just now.
     pub fn progress(&self, done: u64, total: Option<u64>) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines();
         if lines.progress.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) {
             lines.progress = Some(Instant::now());
             lines.write(&Message::Progress { done, total });
@@ -94,9 +114,44 @@ impl Lines {
 }
 
 /// Cuts a driver's text to a bound.
-pub fn cut(text: String) -> String {
+fn cut(text: String) -> String {
     match text.char_indices().nth(MAX_TEXT) {
         None => text,
         Some((end, _)) => format!("{}… ({} bytes)", &text[..end], text.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::secret::Secret;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_secret_at_the_cut_does_not_leave_its_first_half() {
+        let sink = Sink::default();
+        let reporter = Reporter::to(Box::new(sink.clone()));
+        let secret = "correct horse battery";
+        reporter.guard(1 << 20, &Secrets::from([("key".to_owned(), Secret::new(secret.to_owned()))]));
+        for before in MAX_TEXT - secret.len()..=MAX_TEXT {
+            let text = format!("{}{secret}", "x".repeat(before));
+            assert!(!reporter.told(text.clone()).contains("co"));
+            reporter.log("info", text.clone(), [(text.clone(), text)].into());
+        }
+        let told = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        assert!(told.contains("MASKED") && !told.contains("co"), "{told}");
     }
 }

@@ -1,7 +1,7 @@
 //! The calls: each is what machine code would do first in a process that it has taken over.
 
 use std::fs::File;
-use std::io::{Error, Read, Result};
+use std::io::{Error, Read, Result, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::Command;
@@ -32,6 +32,9 @@ pub fn make(name: &str, target: &str) -> Result<String> {
         "unix_pair" => UnixDatagram::pair().map(|_| "paired".to_owned()),
         "ask" => ask(target),
         "ask_nonsense" => ask("\u{0} 0"),
+        "fill" => fill(target),
+        "flood" => flood(),
+        "linger" => linger(),
         _ => number(name),
     }
 }
@@ -41,8 +44,39 @@ fn ask(target: &str) -> Result<String> {
     let (host, port) = target.rsplit_once(' ').unwrap_or((target, "0"));
     let endpoint = Endpoint { host: host.to_owned(), port: port.parse().unwrap_or_default() };
     match Network::new(&Limits::DEFAULT).connect(&endpoint, Duration::from_secs(5)) {
-        Ok(stream) => Ok(format!("connected to {:?}", stream)),
+        Ok(stream) => Ok(format!("connected to {stream:?}")),
         Err(refused) => Err(Error::other(format!("{refused:?}"))),
+    }
+}
+
+/// Writes files for as long as it may.
+fn fill(folder: &str) -> Result<String> {
+    for number in 0.. {
+        std::fs::write(format!("{folder}/{number}"), vec![1; 1_000_000])?;
+    }
+    Ok("filled".to_owned())
+}
+
+/// Logs 200 MB past everything that keeps count in this process.
+fn flood() -> Result<String> {
+    let line = format!(r#"{{"type":"log","level":"info","message":"{}","fields":{{}}}}"#, "x".repeat(1 << 20));
+    let mut stdout = std::io::stdout().lock();
+    for _ in 0..200 {
+        writeln!(stdout, "{line}")?;
+    }
+    Ok("flooded".to_owned())
+}
+
+/// Says that all is done, closes its outputs, and stays.
+fn linger() -> Result<String> {
+    println!(r#"{{"type":"complete","tables":{{"main":1}},"rows_written":0}}"#);
+    // SAFETY: closes its own stdout and stderr; nothing in this process needs them any more.
+    unsafe {
+        libc::close(1);
+        libc::close(2);
+    }
+    loop {
+        std::thread::sleep(std::time::Duration::from_secs(1));
     }
 }
 
@@ -73,6 +107,12 @@ fn number(name: &str) -> Result<String> {
     let executable = i64::from(libc::PROT_READ | libc::PROT_EXEC);
     let (call, arguments): (libc::c_long, [i64; 6]) = match name {
         "fork" => (libc::SYS_clone, [i64::from(libc::SIGCHLD), 0, 0, 0, 0, 0]),
+        "thread_in_namespace" => {
+            let thread = libc::CLONE_VM | libc::CLONE_SIGHAND | libc::CLONE_THREAD;
+            (libc::SYS_clone, [i64::from(thread | libc::CLONE_NEWNET), 0, 0, 0, 0, 0])
+        }
+        "own_signals" => (libc::SYS_fcntl, [0, i64::from(libc::F_SETOWN), parent(), 0, 0, 0]),
+        "pipe_size" => (libc::SYS_fcntl, [1, i64::from(libc::F_SETPIPE_SZ), 4096, 0, 0, 0]),
         "vfork" => (libc::SYS_clone, [i64::from(libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD), 0, 0, 0, 0, 0]),
         "clone3" => (libc::SYS_clone3, [0, 0, 0, 0, 0, 0]),
         "execveat" => (libc::SYS_execveat, [-100, text(c"/bin/true"), 0, 0, 0, 0]),
@@ -109,7 +149,9 @@ fn number(name: &str) -> Result<String> {
         "send_to_address" => (libc::SYS_sendto, [0, page(), 1, 0, page(), 16]),
         "send_message" => (libc::SYS_sendmsg, [0, page(), 0, 0, 0, 0]),
         "receive_elsewhere" => (libc::SYS_recvmsg, [1, page(), 0, 0, 0, 0]),
-        "set_option" => (libc::SYS_setsockopt, [0, i64::from(libc::SOL_SOCKET), i64::from(libc::SO_KEEPALIVE), page(), 4, 0]),
+        "set_option" => {
+            (libc::SYS_setsockopt, [0, i64::from(libc::SOL_SOCKET), i64::from(libc::SO_KEEPALIVE), page(), 4, 0])
+        }
         "netlink" => (libc::SYS_socket, [i64::from(libc::AF_NETLINK), i64::from(libc::SOCK_RAW), 0, 0, 0, 0]),
         "module" => (libc::SYS_finit_module, [0, text(c""), 0, 0, 0, 0]),
         "reboot" => (libc::SYS_reboot, [0, 0, 0, 0, 0, 0]),

@@ -13,6 +13,9 @@ use crate::secret::{MASK, Secret};
 /// Secrets shorter than this are left in logs: they would take ordinary words with them.
 const SHORTEST_SECRET: usize = 4;
 
+/// A line of a secret shorter than this is left, such as the last of a key.
+const SHORTEST_LINE: usize = 8;
+
 /// A spelling of a secret shorter than this is too likely to be chance.
 const SHORTEST_SPELLING: usize = 6;
 
@@ -25,6 +28,7 @@ impl Scrubber {
         let spellings: BTreeSet<String> = secrets
             .into_iter()
             .map(Secret::reveal)
+            .flat_map(with_lines)
             .filter(|secret| secret.len() >= SHORTEST_SECRET)
             .flat_map(spellings)
             .collect();
@@ -64,9 +68,7 @@ impl Scrubber {
             other => other,
         }
     }
-}
 
-impl Scrubber {
     /// Scrubs a JSON text. Without a secret in it, it stays as it is to the letter.
     ///
     /// # Errors
@@ -79,6 +81,12 @@ impl Scrubber {
         anyhow::ensure!(self.scrub_text(&scrubbed) == scrubbed, "it holds a secret that is no text");
         Ok(scrubbed)
     }
+}
+
+/// The secret and, since what is told is often told line by line, each of its lines.
+fn with_lines(secret: &str) -> impl Iterator<Item = &str> {
+    let lines = secret.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE && line.len() < secret.len());
+    std::iter::once(secret).chain(lines)
 }
 
 /// The secret and how it looks in JSON, Rust's debug output, URLs, hexadecimal and base64.
@@ -156,6 +164,16 @@ mod tests {
         let scrubbed = scrubber(&["hunter2", "hunter2-long", "ab"])
             .scrub(json!({"hunter2": ["x hunter2-long y", 5, {"z": "ab"}]}));
         assert_eq!(scrubbed, json!({MASK: [format!("x {MASK} y"), 5, {"z": "ab"}]}));
+    }
+
+    #[test]
+    fn the_lines_of_a_secret_are_scrubbed_one_by_one() {
+        let key = "-----BEGIN KEY-----\nbm90IGEga2V5\r\n  c2VlPw==x\n-----END KEY-----\n";
+        let scrubber = scrubber(&[key]);
+        for line in key.lines() {
+            assert_eq!(scrubber.scrub_text(&format!("> {}", line.trim())), format!("> {MASK}"));
+        }
+        assert_eq!(scrubber.scrub_text(key), MASK);
     }
 
     #[test]

@@ -1,0 +1,179 @@
+"""Files that are no honest driver: refused by name before anything runs, or harmless when they do."""
+
+import os
+import time
+
+import pytest
+from conftest import GUESTS, ROOT, TARGET
+
+HELLO = (TARGET / "wasm32-wasip2" / "driver" / "hello_driver.wasm").read_bytes()
+SPEC = (ROOT / "examples" / "hello-driver" / "spec.yaml").read_text()
+
+
+def leb(number: int) -> bytes:
+    out = bytearray()
+    while True:
+        byte = number & 0x7F
+        number >>= 7
+        out.append(byte | (0x80 if number else 0))
+        if not number:
+            return bytes(out)
+
+
+def section(number: int, body: bytes) -> bytes:
+    return bytes([number]) + leb(len(body)) + body
+
+
+def spec(text: str | bytes) -> bytes:
+    name = b"osiris:spec"
+    return section(0, leb(len(name)) + name + (text.encode() if isinstance(text, str) else text))
+
+
+def module(functions: int = 0, memory: int | None = None, body: bytes = b"\x00\x0b") -> bytes:
+    """A core module with so many functions, or a memory of so many pages."""
+    out = b"\0asm\x01\0\0\0" + section(1, b"\x01\x60\x00\x00")
+    if functions:
+        out += section(3, leb(functions) + b"\x00" * functions)
+    if memory is not None:
+        out += section(5, b"\x01\x00" + leb(memory))
+    if functions:
+        out += section(10, leb(functions) + (leb(len(body)) + body) * functions)
+    return out
+
+
+def nested(depth: int) -> bytes:
+    component = b"\0asm\x0d\0\x01\0"
+    for _ in range(depth):
+        component = b"\0asm\x0d\0\x01\0" + section(4, component)
+    return component
+
+
+ALIASES = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"a{level}: &a{level} [{','.join([f'*a{level - 1}'] * 10)}]\n" for level in range(1, 12)
+)
+
+FILES = {
+    "truncated": (HELLO[: len(HELLO) // 2], "no driver"),
+    "truncated-section": (HELLO[:9] + b"\xff\xff\xff\xff\x0f", "no driver"),
+    "empty": (b"", "no driver"),
+    "a-module": (module(1), "no driver"),
+    "random-bytes": (bytes(range(256)) * 100, "no driver"),
+    "no-spec": (HELLO, "no spec"),
+    "two-specs": (HELLO + spec(SPEC) * 2, "several specs"),
+    "spec-not-utf8": (HELLO + spec(b"\xff\xfe"), "not UTF-8"),
+    "spec-of-another-kind": (HELLO + spec(SPEC.replace("kind: extractor", "kind: writer")), "does not export"),
+    "spec-with-unknown-key": (HELLO + spec(SPEC + "\nroot: true\n"), "unknown"),
+    "spec-alias-bomb": (HELLO + spec(ALIASES + SPEC), "cannot read spec"),
+    "spec-deep": (HELLO + spec(SPEC + "\ndescription: " + "[" * 100_000), "cannot read spec"),
+    "spec-deep-json": (HELLO + spec(SPEC + "\nexamples: " + '{"a":' * 50_000), "cannot read spec"),
+    "spec-huge": (HELLO + spec(SPEC + "\ndescription: " + "x" * (8 << 20)), "longer than 1 MiB"),
+    "spec-path-name": (HELLO + spec(SPEC.replace("hello.extractor", "../../evil.extractor")), "name"),
+    "spec-wants-the-connections": (HELLO + spec(SPEC + "\ngrants: {read: [osiris_connections.yaml]}\n"), "names a file by itself"),
+    "spec-wants-a-neighbour": (HELLO + spec(SPEC + "\ngrants: {read: ['{config.names}/../../notes.txt']}\n"), "names a file by itself"),
+    "spec-wants-by-default": (
+        HELLO + spec(SPEC.replace("properties:", "properties:\n    file: {type: string, default: notes.txt}", 1) + "\ngrants: {read: ['{config.file}']}\n"),
+        "only its driver's defaults name it",
+    ),
+    "nested-components": (nested(100) + spec(SPEC), "does not export"),
+    "import-of-a-stranger": (HELLO.replace(b"osiris:driver/context@0.1.0", b"osiris:driver/contexx@0.1.0") + spec(SPEC), ""),
+    "newer-contract": (HELLO.replace(b"@0.1.0", b"@9.1.0") + spec(SPEC), "contract"),
+    "flipped-bits": (HELLO[:2000] + bytes(byte ^ 0x55 for byte in HELLO[2000:2400]) + HELLO[2400:] + spec(SPEC), ""),
+    "hundred-thousand-functions": (b"\0asm\x0d\0\x01\0" + section(1, module(100_000)) + spec(SPEC), "does not export"),
+    "memory-of-four-gigabytes": (b"\0asm\x0d\0\x01\0" + section(1, module(0, memory=65_536)) + spec(SPEC), "does not export"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_hostile_file_is_refused(project, name):
+    content, words = FILES[name]
+    project.write("drivers/evil.wasm", content)
+    project.write("notes.txt", "private")
+    project.write("osiris_connections.yaml", "connections: {}\n")
+    project.pipeline([{"id": "evil", "component": "drivers/evil.wasm", "config": {"names": ["Ada"]}}])
+    begun = time.monotonic()
+    done = project.osiris("run", "pipeline.yaml", timeout=60)
+    assert done.returncode in (1, 2, 3), done.stderr
+    assert "panicked" not in done.stderr and "error: " in done.stderr, done.stderr
+    assert words in done.stderr, done.stderr
+    assert time.monotonic() - begun < 30
+    # Neither a listing nor an honest pipeline beside it is disturbed.
+    assert "hello.extractor" in project.osiris("drivers", "list").stdout
+    project.run([{"id": "hello", "component": "hello.extractor", "config": {"names": ["Ada"]}}])
+
+
+def test_a_spec_steers_no_terminal(project):
+    evil = SPEC.replace("title: Greet everyone", r'title: "\e[2J\e]0;owned\a\u202Eevil"').replace("description: Whom to greet", r'description: "\e[31m"').replace("hello.", "evil.")
+    assert evil.count(r"\e[") == 2
+    project.write("drivers/evil.extractor.wasm", HELLO + spec(evil))
+    for arguments in (("list",), ("inspect", "evil.extractor"), ("list", "--json"), ("inspect", "evil.extractor", "--json")):
+        done = project.osiris("drivers", *arguments)
+        assert "evil" in done.stdout, done.stderr
+        assert not set("\x1b\x07\u202e") & set(done.stdout + done.stderr)
+
+
+def test_a_pipe_in_the_place_of_a_driver_is_passed_over(project):
+    os.makedirs(project.folder / "drivers")
+    os.mkfifo(project.folder / "drivers" / "pipe.wasm")
+    assert "hello.extractor" in project.osiris("drivers", "list", timeout=60).stdout
+    project.pipeline([{"id": "pipe", "component": "drivers/pipe.wasm"}])
+    assert "it is no plain file" in project.osiris("run", "pipeline.yaml", timeout=60).stderr
+
+
+def test_a_compile_bomb_ends(project):
+    """A component that takes a hundred thousand functions along: compiled within bounds, or refused."""
+    bomb = HELLO + section(1, module(100_000, body=b"\x00" + b"\x41\x00\x1a" * 50 + b"\x0b")) + spec(SPEC)
+    project.write("drivers/bomb.wasm", bomb)
+    project.pipeline([{"id": "bomb", "component": "drivers/bomb.wasm", "config": {"names": ["Ada"]}}])
+    done = project.osiris("run", "pipeline.yaml", timeout=120, env={"OSIRIS_CACHE_DIR": str(project.folder / "cache")})
+    assert done.returncode in (0, 1, 2, 3) and "panicked" not in done.stderr
+
+
+def test_a_changed_driver_is_refused_until_the_lock_is_updated(project):
+    driver = project.write("drivers/hello.extractor.wasm", (GUESTS / "hello.extractor.wasm").read_bytes())
+    steps = [{"id": "hello", "component": "hello.extractor", "config": {"names": ["Ada"]}}]
+    environment = {"OSIRIS_DRIVERS": ""}
+    project.run(steps, env=environment)
+    locked = (project.folder / "osiris.lock").read_text()
+    assert "sha256: " in locked
+    project.run(steps, env=environment)
+    driver.write_bytes(HELLO + section(0, b"\x01x") + spec(SPEC + "\ngrants: {read: ['{config.names}']}\n"))
+    for verb in ("run", "plan", "validate"):
+        refused = project.osiris(verb, "pipeline.yaml", env=environment)
+        assert refused.returncode == 2
+        assert "- sha256: " in refused.stderr and "+ sha256: " in refused.stderr
+        assert "+ wants to read the file `{config.names}`" in refused.stderr and "osiris lock --update" in refused.stderr
+    assert (project.folder / "osiris.lock").read_text() == locked
+    assert project.osiris("lock", "pipeline.yaml", env=environment).returncode == 2
+    assert project.osiris("lock", "--update", "pipeline.yaml", env=environment).returncode == 0
+    assert "wants" not in project.osiris("validate", "pipeline.yaml", env=environment).stderr
+
+
+def test_a_policy_is_a_ceiling(project):
+    project.write("in/a.csv", "a\n1\n")
+    project.write("b.csv", "a\n1\n")
+    project.write("policy.yaml", "read: [in]\nwrite: [out]\nlimits: {wall_seconds: 7, guest_memory: 64MB}\n")
+    read = lambda path: [{"id": "read", "component": "filesystem.csv_extractor", "config": {"path": path}}]  # noqa: E731
+    project.run(read("in/a.csv"), "--policy", "policy.yaml")
+    refused = project.run(read("b.csv"), "--policy", "policy.yaml", expect=2)
+    assert "the policy allows to read: `in`" in refused["stderr"]
+    (project.folder / "in" / "link.csv").symlink_to("../b.csv")
+    assert "cannot read" in project.run(read("in/link.csv"), "--policy", "policy.yaml", expect=2)["stderr"]
+    planned = project.osiris("plan", "pipeline.yaml", "--policy", "policy.yaml", "--param", "x=1").returncode
+    assert planned == 2
+    project.pipeline(read("in/a.csv"))
+    words = project.osiris("plan", "pipeline.yaml", "--policy", "policy.yaml").stdout
+    assert "at most 7 s" in words and "64.0 MB of memory for its driver" in words, words
+
+
+def test_a_hard_link_does_not_lead_out(project, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "secret.csv"
+    outside.write_text("a\n1\n")
+    (project.folder / "link.csv").hardlink_to(outside)
+    refused = project.run([{"id": "read", "component": "filesystem.csv_extractor", "config": {"path": "link.csv"}}], expect=2)
+    assert "hard links" in refused["stderr"]
+
+
+def test_the_machine_says_what_it_protects(project):
+    done = project.osiris("doctor", "--json")
+    assert done.returncode in (0, 3)
+    project.run([project.sql("select 1 as a")], "--require-sandbox", expect=0 if done.returncode == 0 else 1)
