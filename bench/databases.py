@@ -40,20 +40,20 @@ INSTALL_LIMIT = 600
 
 # dlt with the DuckDB that osiris has; sling drives DuckDB's command line, whose parts PyPI has in this version.
 PACKAGES = {
-    "sling": ["sling-linux-amd64==1.4.11", "duckdb-cli==1.5.5", "duckdb-extension-json==1.5.5"],
+    "sling": ["sling-linux-amd64==1.4.11", "duckdb-cli==1.5.5", "duckdb-extension-json==1.5.5", "duckdb-extension-httpfs==1.5.5"],
     "ingestr": ["ingestr==1.1.9"],
     "dlt": ["dlt[duckdb]==1.31.0", "connectorx==0.4.6", "duckdb==1.5.6", "sqlalchemy<2.1", "psycopg2-binary==2.9.13", "pymysql==1.2.4", "pyarrow==26.0.1"],
 }
 
 COLUMNS = {
-    "postgres": "id bigint primary key, customer int, name text, amount numeric(12,2), score double precision, at timestamp, day date, active boolean",
-    "mysql": "id bigint primary key, customer int, name varchar(64), amount decimal(12,2), score double, at datetime(6), day date, active boolean",
+    "postgres": "id bigint primary key, customer int, name text, amount numeric(12,2), score double precision, made_at timestamp, day date, active boolean",
+    "mysql": "id bigint primary key, customer int, name varchar(64), amount decimal(12,2), score double, made_at datetime(6), day date, active boolean",
 }
 FILL = """insert into {table} select i, i * 7919 % 100000, left(md5(i::text), 8 + (i % 17)::int), i * 31 % 10000000 / 100.0,
     sqrt(i), timestamp '2020-01-01' + i * interval '1.7 seconds', date '2000-01-01' + (i % 9000)::int,
     case when i % 50 > 0 then i % 3 = 0 end from generate_series(1, {rows}::bigint) i"""
 SUMS = """select count(*), sum(id), sum(customer), sum(length(name)), round(sum(amount), 2)::decimal(18, 2), round(sum(score))::bigint,
-    max(at)::timestamp, max(day)::date, count(active) from {table}"""
+    max(made_at)::timestamp, max(day)::date, count(active) from {table}"""
 
 DLT = """
 import sys, dlt
@@ -109,7 +109,7 @@ def measured(command: list, folder: Path, environment: dict, watch=None) -> Usag
         stopper.cancel()
         process.wait()
     if not said or said[0] != "0":
-        texts = [(folder / name).read_text(errors="replace").strip()[-1500:] for name in ("log", "out")]
+        texts = [(folder / name).read_text(errors="replace").strip()[-800:] for name in ("log", "out")]
         raise Failed("\n".join(text for text in texts if text) if said else f"stopped after {LIMIT} s")
     return Usage(float(said[1]), float(said[2]), int(said[3]))
 
@@ -140,7 +140,7 @@ class Systems:
             connection.execute(f"vacuum analyze {table}")
             sums = connection.execute(SUMS.format(table=table).replace("sum(score)", "sum(score)::numeric")).fetchone()
             data = self.folder / "data"
-            columns = "id, customer, name, amount, score, at, day, active::int"
+            columns = "id, customer, name, amount, score, made_at, day, active::int"
             with open(data, "wb") as file, connection.cursor().copy(f"copy (select {columns} from {table} order by id) to stdout") as copy:
                 for block in copy:
                     file.write(block)
@@ -226,10 +226,11 @@ def contestants(systems: Systems, system: str, folder: Path) -> dict:
 
     def sling() -> tuple[Usage, Path | None]:
         home = folder / "sling"
-        extension = found("sling", "duckdb_extension_json/extensions/v*/json.duckdb_extension")
-        place = home / ".duckdb" / "extensions" / extension.parent.name / "linux_amd64"
-        place.mkdir(parents=True, exist_ok=True)
-        shutil.copy(extension, place)
+        # DuckDB's command line would download its extensions.
+        for extension in found("sling", "duckdb_cli").parent.glob("duckdb_extension_*/extensions/v*/*.duckdb_extension"):
+            place = home / ".duckdb" / "extensions" / extension.parent.name / "linux_amd64"
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(extension, place)
         environment = {
             "HOME": str(home), "DUCKDB_PATH": str(found("sling", "duckdb_cli/duckdb")), "TARGET": f"duckdb://{folder}/out.duckdb",
             "SOURCE": systems.url(system, "postgres", "?sslmode=disable") if postgres else systems.url(system, "mysql"),

@@ -48,13 +48,16 @@ def read(path: Path, group: str) -> Attack:
 
 
 GUEST = [read(path, "guest") for path in sorted((FOLDER / "src").glob("*.rs")) if path.stem not in ("lib", "prelude", "sql")]
+NETWORK = [
+    read(path, "network") for path in sorted((FOLDER.parent / "network-attacks" / "src").glob("*.rs")) if path.stem not in ("lib", "prelude")
+]
 SQL = [read(path, "sql") for path in sorted((FOLDER / "sql").glob("*.sql"))]
 
 
 def table() -> str:
     """The corpus as docs/security.md has it."""
-    head = f"{len(GUEST)} attacks by a driver's own code and {len(SQL)} by its SQL.\n\n| attack | what it does | stopped by | what the user sees |\n|---|---|---|---|\n"
-    rows = [f"| `{attack.group}/{attack.name}` | {attack.what} | {attack.stopped_by} | {attack.seen_as} |" for attack in GUEST + SQL]
+    head = f"{len(GUEST)} attacks by a driver's own code, {len(SQL)} by its SQL and {len(NETWORK)} by the network that it was granted.\n\n| attack | what it does | stopped by | what the user sees |\n|---|---|---|---|\n"
+    rows = [f"| `{attack.group}/{attack.name}` | {attack.what} | {attack.stopped_by} | {attack.seen_as} |" for attack in GUEST + SQL + NETWORK]
     return head + "\n".join(rows) + "\n"
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from attacks import read as read_attack
+from attacks import NETWORK as ATTACKS
 from conftest import ROOT
 
 FOLDER = ROOT / "tests" / "guests" / "network-attacks" / "src"
-ATTACKS = [read_attack(path, "network") for path in sorted(FOLDER.glob("*.rs")) if path.stem not in ("lib", "prelude")]
 CANARY = "canary-5f1c9e/+ü secret"
 
 
