@@ -23,6 +23,10 @@ const MAX_DEPTH: usize = 64;
 /// How many fields a guest's table may have, nested ones included.
 const MAX_FIELDS: usize = 16_384;
 
+/// Values that a batch may hold, in all its nodes together. Bytes bound most batches; but a node of
+/// nulls or of structs has a length and no byte.
+const MAX_VALUES: u64 = 1 << 27;
+
 /// One field of a schema in pre-order; see `osiris:driver/arrow.field`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
@@ -245,6 +249,10 @@ pub fn build_batch(schema: &DataType, rows: u64, nodes: &[InNode<'_>]) -> Result
     let DataType::Struct(columns) = schema else {
         return Err(refused("the schema is not a struct of columns"));
     };
+    let values = nodes.iter().fold(0_u64, |sum, node| sum.saturating_add(node.length));
+    if values > MAX_VALUES {
+        return Err(refused(format!("{values} values, more than the {MAX_VALUES} that a batch may hold")));
+    }
     let rows = usize::try_from(rows).map_err(|_| refused("the batch has more rows than memory can hold"))?;
     let mut next = 0;
     let mut children = Vec::with_capacity(columns.len());
@@ -273,11 +281,7 @@ pub fn build_batch(schema: &DataType, rows: u64, nodes: &[InNode<'_>]) -> Result
 fn build_array(data_type: &DataType, nodes: &[InNode<'_>], next: &mut usize) -> Result<ArrayData, Refused> {
     let node = nodes.get(*next).ok_or_else(|| refused("the batch ends before the schema does"))?;
     *next += 1;
-    // DuckDB indexes rows with 32 bits inside a batch; no honest batch comes near this.
-    let length = usize::try_from(node.length)
-        .ok()
-        .filter(|length| *length <= i32::MAX as usize)
-        .ok_or_else(|| refused(format!("{} values are too many for one batch", node.length)))?;
+    let length = usize::try_from(node.length).map_err(|error| refused(error.to_string()))?;
     let shape = layout(data_type);
     let expected = shape.buffers.len() + usize::from(shape.can_contain_null_mask);
     if node.buffers.len() != expected {

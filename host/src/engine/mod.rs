@@ -6,6 +6,7 @@ mod statement;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use duckdb::arrow::array::ArrayData;
@@ -152,6 +153,7 @@ impl Warm {
             created: Mutex::default(),
             has_output: step.output.is_some(),
             locked: step.lock,
+            interrupted: Arc::default(),
         })
     }
 }
@@ -217,19 +219,24 @@ pub struct Engine {
     created: Mutex<BTreeMap<String, Vec<String>>>,
     has_output: bool,
     locked: bool,
+    interrupted: Arc<AtomicBool>,
 }
 
-/// Stops every running query of a step, from any thread.
+/// Stops every running query of a step, and what its driver is writing, from any thread.
 #[derive(Clone)]
-pub struct Interrupter(Arc<Mutex<Vec<Weak<Connection>>>>);
+pub struct Interrupter {
+    connections: Arc<Mutex<Vec<Weak<Connection>>>>,
+    interrupted: Arc<AtomicBool>,
+}
 
 impl Interrupter {
     fn live(&self) -> Vec<Arc<Connection>> {
-        let connections = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.iter().filter_map(Weak::upgrade).collect()
     }
 
     pub fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Relaxed);
         self.live().iter().for_each(|connection| connection.interrupt());
     }
 
@@ -244,7 +251,7 @@ impl Interrupter {
 
 impl Engine {
     pub fn interrupter(&self) -> Interrupter {
-        Interrupter(Arc::clone(&self.connections))
+        Interrupter { connections: Arc::clone(&self.connections), interrupted: Arc::clone(&self.interrupted) }
     }
 
     /// A connection of its own for each query, so that readers do not disturb one another.
@@ -397,6 +404,7 @@ impl Engine {
             appender,
             converted,
             data_type,
+            interrupted: Arc::clone(&self.interrupted),
             fields: fields.to_vec(),
             rows: 0,
         })
@@ -554,6 +562,7 @@ pub struct TableWriter {
     data_type: DataType,
     fields: Vec<Field>,
     rows: u64,
+    interrupted: Arc<AtomicBool>,
 }
 
 impl TableWriter {
@@ -573,6 +582,10 @@ impl TableWriter {
             self.appender.append(&self.converted.chunk(batch)?)?;
         } else {
             for start in (0..batch.len()).step_by(CHUNK_ROWS) {
+                // DuckDB interrupts queries; this is none.
+                if self.interrupted.load(Ordering::Relaxed) {
+                    return Err(EngineError { message: "interrupted".to_owned(), cause: Cause::Interrupted });
+                }
                 let rows = part(batch, start, CHUNK_ROWS.min(batch.len() - start));
                 self.appender.append(&self.converted.chunk(&rows)?)?;
             }

@@ -62,12 +62,14 @@ attacks! {
     million_tables
     nan_payload
     no_buffers
+    nulls_without_end
     offset_falling
     offset_negative
     offset_out_of_range
     output_bomb
     panic_now
     print_flood
+    rows_without_bytes
     schema_children
     schema_depth
     schema_empty

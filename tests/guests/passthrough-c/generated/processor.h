@@ -510,7 +510,8 @@ extern bool osiris_driver_tables_method_reader_next(osiris_driver_tables_borrow_
 extern bool osiris_driver_tables_method_output_create_table(osiris_driver_tables_borrow_output_t self, processor_string_t *name, osiris_driver_tables_schema_t *schema, osiris_driver_tables_own_table_writer_t *ret, osiris_driver_tables_error_t *err);
 // Appends rows; the batch has the shape that the table was created with. The host checks
 // all of it (lengths, offsets, UTF-8, counts) and refuses what is wrong with `data`;
-// nothing of a refused batch is kept. Keep a batch below 64 MiB.
+// nothing of a refused batch is kept. Keep a batch below 64 MiB; it may hold 134,217,728
+// values, in all its nodes together.
 extern bool osiris_driver_tables_method_table_writer_append(osiris_driver_tables_borrow_table_writer_t self, osiris_driver_tables_batch_t *batch, osiris_driver_tables_error_t *err);
 // Ends the table and says how many rows it has. The step fails if a table that was
 // created is dropped without this, so that a half-written table never passes for whole.

@@ -1,0 +1,15 @@
+//! Appends millions of rows of nulls past its deadline.
+//!
+//! stopped by: limits
+//! seen as: timeout: time limit
+//! flags: --step-timeout 2
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let writer = step.output.create_table("main", &column("n")).map_err(told)?;
+    loop {
+        // What is told is of no interest: it goes on whatever it is.
+        let _ = writer.append(&batch(1 << 27, 1 << 27, 0, Vec::new()));
+    }
+}
