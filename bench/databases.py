@@ -1,6 +1,6 @@
 """Databases into a DuckDB file: osiris beside the servers' own clients (the floors) and three other tools.
 
-Run by `make bench`, or alone: `.deps/venv/bin/python bench/databases.py [--rows N] [--only postgres] [--memory]`. Starts
+Run by `make bench`, or alone: `.deps/venv/bin/python bench/databases.py [--rows N] [--memory 1 10] [--help]`. Starts
 both servers itself. The other tools go into `.deps/bench-*`; one that cannot be installed is left out, and why is said.
 """
 
@@ -35,7 +35,7 @@ USER = PASSWORD = "bench"
 DATABASE = "shop"
 ROUNDS, SLOW_ROUNDS = 3, 2
 # A contestant slower than this, in seconds, runs only SLOW_ROUNDS times; one slower than LIMIT is stopped.
-SLOW, LIMIT = 60, 1200
+SLOW, LIMIT = 30, 1200
 INSTALL_LIMIT = 600
 
 # dlt with the DuckDB that osiris has; sling drives DuckDB's command line, whose parts PyPI has in this version.
@@ -49,9 +49,17 @@ COLUMNS = {
     "postgres": "id bigint primary key, customer int, name text, amount numeric(12,2), score double precision, made_at timestamp, day date, active boolean",
     "mysql": "id bigint primary key, customer int, name varchar(64), amount decimal(12,2), score double, made_at datetime(6), day date, active boolean",
 }
-FILL = """insert into {table} select i, i * 7919 % 100000, left(md5(i::text), 8 + (i % 17)::int), i * 31 % 10000000 / 100.0,
-    sqrt(i), timestamp '2020-01-01' + i * interval '1.7 seconds', date '2000-01-01' + (i % 9000)::int,
-    case when i % 50 > 0 then i % 3 = 0 end from generate_series(1, {rows}::bigint) i"""
+# The same rows in both dialects, made as they are read.
+ROWS = {
+    "postgres": """select i as id, (i * 7919 % 100000)::int as customer, left(md5(i::text), 8 + (i % 17)::int) as name,
+        (i * 31 % 10000000 / 100.0)::numeric(12, 2) as amount, sqrt(i)::double precision as score,
+        timestamp '2020-01-01' + i * interval '1.7 seconds' as made_at, date '2000-01-01' + (i % 9000)::int as day,
+        case when i % 50 > 0 then i % 3 = 0 end as active from (select generate_series(1, {rows}::bigint) as i) as numbers""",
+    "mysql": """select seq as id, cast(seq * 7919 % 100000 as int) as customer, left(md5(seq), 8 + seq % 17) as name,
+        cast(seq * 31 % 10000000 / 100 as decimal(12, 2)) as amount, sqrt(seq) as score,
+        timestamp '2020-01-01 00:00:00' + interval seq * 17 * 100000 microsecond as made_at, date '2000-01-01' + interval seq % 9000 day as day,
+        case when seq % 50 > 0 then seq % 3 = 0 end as active from seq_1_to_{rows}""",
+}
 SUMS = """select count(*), sum(id), sum(customer), sum(length(name)), round(sum(amount), 2)::decimal(18, 2), round(sum(score))::bigint,
     max(made_at)::timestamp, max(day)::date, count(active) from {table}"""
 
@@ -136,7 +144,7 @@ class Systems:
         begun = time.monotonic()
         with self.postgres.connect() as connection:
             connection.execute(f"create table {table} ({COLUMNS['postgres']})")
-            connection.execute(FILL.format(table=table, rows=rows))
+            connection.execute(f"insert into {table} {ROWS['postgres'].format(rows=rows)}")
             connection.execute(f"vacuum analyze {table}")
             sums = connection.execute(SUMS.format(table=table).replace("sum(score)", "sum(score)::numeric")).fetchone()
             data = self.folder / "data"
@@ -169,18 +177,18 @@ class Project:
         (folder / "osiris_connections.yaml").write_text(json.dumps({"version": 1, "connections": connections}))
         (folder / "pipeline.yaml").write_text(json.dumps({"oml_version": "0.1.0", "name": "bench", "steps": steps}))
 
-    def run(self, watch=None) -> Usage:
+    def run(self, *arguments: str, watch=None) -> Usage:
         shutil.rmtree(self.folder / ".osiris_sessions", ignore_errors=True)
         # The home of the cache of compiled drivers: what is measured is a warm run.
         environment = {"BENCH_PASSWORD": PASSWORD, "OSIRIS_CACHE_DIR": str(self.folder / "cache")}
-        return measured([OSIRIS, "run", "pipeline.yaml", "--drivers", DRIVERS], self.folder, environment, watch)
+        return measured([OSIRIS, "run", "pipeline.yaml", "--drivers", DRIVERS, *arguments], self.folder, environment, watch)
 
     def made(self, step: str) -> Path:
         return next(self.folder.glob(f".osiris_sessions/*/data/{step}.duckdb"))
 
 
-def extractor(system: str, table: str, **more) -> dict:
-    return {"id": "extract", "component": f"{system}.extractor", "config": {"connection": f"@{system}.bench", "table": table} | more}
+def extractor(system: str, **more) -> dict:
+    return {"id": "extract", "component": f"{system}.extractor", "config": {"connection": f"@{system}.bench"} | more}
 
 
 def install(tool: str) -> str | None:
@@ -207,7 +215,7 @@ def found(tool: str, pattern: str) -> Path:
     return next((DEPS / f"bench-{tool}").glob(f"lib/python*/site-packages/{pattern}"))
 
 
-def contestants(systems: Systems, system: str, folder: Path) -> dict:
+def contestants(systems: Systems, system: str, tools: list[str], folder: Path) -> dict:
     """By name: a function that runs the contestant, and the DuckDB file (or None for the floors' text files) that it makes."""
     postgres = system == "postgres"
     schema = "public" if postgres else DATABASE
@@ -255,14 +263,16 @@ def contestants(systems: Systems, system: str, folder: Path) -> dict:
         command = [DEPS / "bench-dlt/bin/python", "-c", DLT, source, folder / "out.duckdb", folder / "dlt"]
         return measured(command, folder, {"RUNTIME__DLTHUB_TELEMETRY": "false"}), folder / "out.duckdb"
 
-    ours = {"osiris": extractor(system, "bench")}
+    ours = {"osiris": extractor(system, table="bench")}
     if postgres:
-        ours["osiris, 2 partitions"] = extractor(system, "bench", partitions=2, partition_on="id")
+        ours["osiris, 2 partitions"] = extractor(system, table="bench", partitions=2, partition_on="id")
     whole = {"psql \\copy to csv" if postgres else "mariadb --quick": floor}
     for name, step in ours.items():
         project = Project(systems, folder / name.replace(", ", "-").replace(" ", "-"), [step])
         whole[name] = functools.partial(osiris, project)
     for tool, run in [("sling", sling), ("ingestr", ingestr), ("dlt", dlt)]:
+        if tool not in tools:
+            continue
         if why := install(tool):
             print(f"without {tool}: {why}", flush=True)
         else:
@@ -285,14 +295,14 @@ def check(name: str, made: Path | None, sums: tuple, folder: Path) -> None:
     assert there == sums, f"{name} made something else:\n{there}\n{sums}"
 
 
-def race(systems: Systems, system: str, sums: tuple, folder: Path) -> None:
+def race(systems: Systems, system: str, tools: list[str], sums: tuple, folder: Path) -> None:
     """Lets the contestants take turns, and prints the table."""
     folder.mkdir()
-    running = contestants(systems, system, folder)
-    Project(systems, folder / "osiris", [extractor(system, "bench", limit=1)]).run()
+    running = contestants(systems, system, tools, folder)
+    Project(systems, folder / "osiris", [extractor(system, table="bench", limit=1)]).run()
     if system == "postgres":
         shutil.copytree(folder / "osiris" / "cache", folder / "osiris-2-partitions" / "cache")
-    Project(systems, folder / "osiris", [extractor(system, "bench")])
+    Project(systems, folder / "osiris", [extractor(system, table="bench")])
     usages: dict[str, list[Usage]] = {name: [] for name in running}
     for place in range(ROUNDS):
         for name, run in list(running.items()):
@@ -354,16 +364,17 @@ class Watch:
         return [self.peaks[pid] for pid in sorted(busy, key=self.seen.__getitem__)]
 
 
-def memory(systems: Systems, chosen: list[str], sizes: tuple[int, ...], folder: Path) -> None:
-    """Extracts and writes back tables of two sizes, and prints what the two step processes needed."""
+def memory(systems: Systems, chosen: list[str], sizes: list[int], limit: str, folder: Path) -> None:
+    """Extracts results of several sizes and writes them to a table, and prints what the two step processes needed."""
     folder.mkdir()
-    print("| peak memory | " + " | ".join(f"{rows:,} rows" for rows in sizes) + " |\n|---|" + "---|" * len(sizes), flush=True)
+    print(f"| peak memory, engine limit {limit} | " + " | ".join(f"{rows:,} rows" for rows in sizes) + " |\n|---|" + "---|" * len(sizes), flush=True)
     for system in chosen:
         peaks = []
         for rows in sizes:
-            write = {"id": "write", "component": f"{system}.writer", "config": {"connection": f"@{system}.bench", "table": f"written_{rows}", "mode": "replace"}}
+            read = extractor(system, query=ROWS[system].format(rows=rows))
+            write = {"id": "write", "component": f"{system}.writer", "config": {"connection": f"@{system}.bench", "table": "written", "mode": "replace"}}
             watch = Watch()
-            usage = Project(systems, folder / system, [extractor(system, f"rows_{rows}"), write]).run(watch)
+            usage = Project(systems, folder / system, [read, write]).run("--engine-memory", limit, watch=watch)
             steps = watch.worked()
             assert len(steps) == 2 and max(steps) <= usage.peak, (steps, usage)
             peaks.append(steps)
@@ -375,7 +386,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--only", choices=["postgres", "mysql"])
-    parser.add_argument("--memory", action="store_true", help="peak memory at 1 and 10 million rows (fewer with --rows) instead of the race")
+    parser.add_argument("--tools", nargs="*", choices=list(PACKAGES), default=list(PACKAGES), help="whom to race besides the floors")
+    parser.add_argument("--memory", type=int, nargs="+", metavar="MILLIONS", help="peak memory at so many million rows instead of the race, such as 1 10")
+    parser.add_argument("--engine-memory", default="2GB", help="what DuckDB may have of it, by default osiris's own default")
     options = parser.parse_args()
     chosen = [options.only] if options.only else ["postgres", "mysql"]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -386,15 +399,12 @@ def main() -> None:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         systems = Systems(folder, stack)
         if options.memory:
-            large = 2 * options.rows
-            sizes = (large // 10, large)
-            for rows in sizes:
-                systems.fill(f"rows_{rows}", rows)
-            memory(systems, chosen, sizes, folder / "memory")
+            sizes = [millions * 1_000_000 for millions in options.memory]
+            memory(systems, chosen, sizes, options.engine_memory, folder / "memory")
         else:
             sums = systems.fill("bench", options.rows)
             for system in chosen:
-                race(systems, system, sums, folder / system)
+                race(systems, system, options.tools, sums, folder / system)
 
 
 if __name__ == "__main__":
