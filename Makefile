@@ -39,6 +39,7 @@ bench: guests
 	cargo build --release --package compute-native
 	tools/build-bench
 	.deps/venv/bin/python bench/run.py
+	.deps/venv/bin/python bench/databases.py
 
 # Each fuzz target for ten minutes; `make test` runs each for a moment.
 fuzz: setup

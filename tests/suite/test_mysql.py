@@ -249,6 +249,7 @@ def test_the_flights_are_extracted_joined_and_written_back(shop):
         {**shop.write("flights", table="flights_back", mode="replace"), "id": "write-flights"},
     ])  # fmt: skip
     assert result["step"]["flights"]["rows"] == facts["flights_rows"]
+    assert result["step"]["write-flights"]["rows"] == facts["flights_rows"]
     assert shop.project.types(result, "flights") == facts["flights_types"]
     delays = shop.project.rows(result, "flights", "select sum(dep_delay), count(*) - count(dep_delay) from main")
     assert delays == [(facts["dep_delay"]["sum"], facts["dep_delay"]["nulls"])]

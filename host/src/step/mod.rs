@@ -184,6 +184,10 @@ fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> 
     if let Some(name) = tally.unfinished.first() {
         return Err(driver_fault(format!("driver `{}` left table `{name}` unfinished", job.driver)));
     }
+    // A writer may also ask about its inputs, or read them twice: it delivers no more than they have.
+    let input_rows = job.inputs.iter().map(|input| engine.input_rows(&input.alias)).sum::<Result<u64, _>>();
+    let input_rows =
+        input_rows.map_err(|error| host_fault(anyhow::anyhow!(error).context("cannot count the step's inputs")))?;
     let tables = engine
         .finish()
         .map_err(|error| host_fault(anyhow::anyhow!(error).context("cannot close the step's output")))?;
@@ -196,7 +200,7 @@ fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> 
             return Err(Overrun::Output.failure(job));
         }
     }
-    let rows_written = if tally.rows_copied > 0 { tally.rows_copied } else { tally.rows_out };
+    let rows_written = if tally.rows_copied > 0 { tally.rows_copied } else { tally.rows_out.min(input_rows) };
     Ok(Message::Complete { tables, rows_written, state: tally.state })
 }
 
