@@ -37,7 +37,7 @@ pub use wasi::{Captured, context as wasi_context};
 pub mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit",
-        world: "imports",
+        world: "granted",
         imports: { default: trappable },
         with: {
             "osiris:driver/tables": super::tables,

@@ -1,9 +1,9 @@
 //! Generated from `wit/`: the imports once, and each kind's and each extra's export on top of them.
 
-wit_bindgen::generate!({ path: "../../wit", world: "imports" });
+wit_bindgen::generate!({ path: "../../wit", world: "granted" });
 
 macro_rules! kind {
-    ($module:ident, $world:literal, $macro:literal, $path:literal) => {
+    ($module:ident, $world:literal, $macro:literal, $path:literal $(, $interface:literal: $shared:path)?) => {
         #[doc(hidden)]
         #[allow(missing_docs)]
         pub mod $module {
@@ -21,9 +21,7 @@ macro_rules! kind {
                     "osiris:driver/tables@0.1.0": crate::bindings::osiris::driver::tables,
                     "osiris:driver/sql@0.1.0": crate::bindings::osiris::driver::sql,
                     "osiris:driver/files@0.1.0": crate::bindings::osiris::driver::files,
-                    "osiris:driver/tcp@0.1.0": crate::bindings::osiris::driver::tcp,
-                    "osiris:driver/state@0.1.0": crate::bindings::osiris::driver::state,
-                    "osiris:driver/catalog@0.1.0": crate::bindings::osiris::driver::catalog,
+                    $($interface: $shared,)?
                 },
             });
         }
@@ -33,5 +31,11 @@ macro_rules! kind {
 kind!(extractor, "extractor", "export_extractor", "osiris_sdk::bindings::extractor");
 kind!(processor, "processor", "export_processor", "osiris_sdk::bindings::processor");
 kind!(writer, "writer", "export_writer", "osiris_sdk::bindings::writer");
-kind!(discovery, "discovery", "export_discovery", "osiris_sdk::bindings::discovery");
+kind!(
+    discovery,
+    "discovery",
+    "export_discovery",
+    "osiris_sdk::bindings::discovery",
+    "osiris:driver/catalog@0.1.0": crate::bindings::osiris::driver::catalog
+);
 kind!(check, "check", "export_check", "osiris_sdk::bindings::check");

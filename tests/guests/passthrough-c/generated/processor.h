@@ -349,98 +349,6 @@ typedef struct {
   } val;
 } osiris_driver_files_result_void_error_t;
 
-typedef osiris_driver_errors_error_t osiris_driver_tcp_error_t;
-
-// How the other side is told apart from an impostor.
-typedef uint8_t osiris_driver_tcp_verify_t;
-
-// Not at all: the stream is encrypted, and that is all.
-#define OSIRIS_DRIVER_TCP_VERIFY_NONE 0
-// Its certificate leads to a trusted root and names the host.
-#define OSIRIS_DRIVER_TCP_VERIFY_FULL 1
-
-typedef struct {
-  bool is_some;
-  processor_string_t val;
-} processor_option_string_t;
-
-typedef struct osiris_driver_tcp_tls_options_t {
-  osiris_driver_tcp_verify_t   verify;
-  // The name that the certificate must have; by default the host that was connected to.
-  processor_option_string_t   server_name;
-  // Trusted roots as PEM, in place of the machine's own.
-  processor_option_string_t   ca;
-} osiris_driver_tcp_tls_options_t;
-
-typedef struct osiris_driver_tcp_own_connection_t {
-  int32_t __handle;
-} osiris_driver_tcp_own_connection_t;
-
-typedef struct osiris_driver_tcp_borrow_connection_t {
-  int32_t __handle;
-} osiris_driver_tcp_borrow_connection_t;
-
-typedef struct {
-  bool is_err;
-  union {
-    osiris_driver_tcp_own_connection_t ok;
-    osiris_driver_tcp_error_t err;
-  } val;
-} osiris_driver_tcp_result_own_connection_error_t;
-
-typedef struct {
-  bool is_err;
-  union {
-    processor_list_u8_t ok;
-    osiris_driver_tcp_error_t err;
-  } val;
-} osiris_driver_tcp_result_list_u8_error_t;
-
-typedef struct {
-  bool is_err;
-  union {
-    osiris_driver_tcp_error_t err;
-  } val;
-} osiris_driver_tcp_result_void_error_t;
-
-typedef struct {
-  bool is_some;
-  processor_list_u8_t val;
-} processor_option_list_u8_t;
-
-typedef osiris_driver_errors_error_t osiris_driver_state_error_t;
-
-typedef struct {
-  bool is_err;
-  union {
-    osiris_driver_state_error_t err;
-  } val;
-} osiris_driver_state_result_void_error_t;
-
-typedef struct osiris_driver_catalog_column_t {
-  processor_string_t   name;
-  // The type as the system itself calls it.
-  processor_string_t   source_type;
-  // The DuckDB type that the driver makes of it.
-  processor_string_t   duckdb_type;
-  bool   nullable;
-} osiris_driver_catalog_column_t;
-
-typedef struct {
-  osiris_driver_catalog_column_t *ptr;
-  size_t len;
-} osiris_driver_catalog_list_column_t;
-
-typedef struct osiris_driver_catalog_table_t {
-  // Schema or database; `none` where the system has none.
-  processor_option_string_t   schema;
-  processor_string_t   name;
-  osiris_driver_catalog_list_column_t   columns;
-  processor_list_string_t   primary_key;
-  // How many rows the system believes it has.
-  processor_option_u64_t   estimated_rows;
-} osiris_driver_catalog_table_t;
-
 typedef osiris_driver_errors_error_t processor_error_t;
 
 typedef osiris_driver_tables_own_input_t processor_own_input_t;
@@ -543,35 +451,6 @@ extern bool osiris_driver_files_method_source_read(osiris_driver_files_borrow_so
 extern bool osiris_driver_files_method_target_copy(osiris_driver_files_borrow_target_t self, processor_string_t *select, osiris_driver_files_format_t format, processor_list_tuple2_string_string_t *options, uint64_t *ret, osiris_driver_files_error_t *err);
 // Appends bytes.
 extern bool osiris_driver_files_method_target_write(osiris_driver_files_borrow_target_t self, processor_list_u8_t *bytes, osiris_driver_files_error_t *err);
-
-// Imported Functions from `osiris:driver/tcp@0.1.0`
-// Connects. `host` and `port` are as the grant has them. Fails with `denied` where they were
-// not granted or lead to an address that no connection may name, `transient` where the other
-// side cannot be reached, and `other("timeout")` after `timeout-ms`.
-extern bool osiris_driver_tcp_connect(processor_string_t *host, uint16_t port, uint32_t timeout_ms, osiris_driver_tcp_own_connection_t *ret, osiris_driver_tcp_error_t *err);
-// How long a read or a write may wait, in milliseconds; at first 60,000.
-extern void osiris_driver_tcp_method_connection_set_timeout(osiris_driver_tcp_borrow_connection_t self, uint32_t timeout_ms);
-// The bytes that are there, waiting for at least one and giving at most `length` (the
-// host gives 1 MiB at most); an empty list once the other side has ended the stream.
-// Fails with `transient` where the connection broke, and `other("timeout")`.
-extern bool osiris_driver_tcp_method_connection_read(osiris_driver_tcp_borrow_connection_t self, uint32_t length, processor_list_u8_t *ret, osiris_driver_tcp_error_t *err);
-// Sends all the bytes. Fails as `read` does.
-extern bool osiris_driver_tcp_method_connection_write(osiris_driver_tcp_borrow_connection_t self, processor_list_u8_t *bytes, osiris_driver_tcp_error_t *err);
-// Encrypts the stream from here on (TLS 1.2 or 1.3). Fails with `auth` where the other
-// side cannot prove who it is, `transient` where it speaks no TLS.
-extern bool osiris_driver_tcp_method_connection_start_tls(osiris_driver_tcp_borrow_connection_t self, osiris_driver_tcp_tls_options_t *options, osiris_driver_tcp_error_t *err);
-// The SHA-256 digest, or the one that the certificate's own signature uses where that is
-// stronger, of the other side's certificate: the `tls-server-end-point` of RFC 5929, by
-// which SCRAM binds a login to its channel. `none` before `start-tls`.
-extern bool osiris_driver_tcp_method_connection_server_end_point(osiris_driver_tcp_borrow_connection_t self, processor_list_u8_t *ret);
-
-// Imported Functions from `osiris:driver/state@0.1.0`
-// The JSON value that the last run kept; `none` in the first.
-extern bool osiris_driver_state_get(processor_string_t *ret);
-// Keeps a JSON value (1 MiB at most) for the next run; the last call counts. It is kept only
-// once this step and every step that needs it have succeeded: a run that fails anywhere
-// behind this step reads the same again. Fails with `data` for what is no JSON.
-extern bool osiris_driver_state_set(processor_string_t *json, osiris_driver_state_error_t *err);
 
 // Exported Functions from `processor`
 bool exports_processor_transform(processor_list_own_input_t *inputs, processor_own_output_t output, processor_error_t *err);
@@ -691,36 +570,6 @@ void osiris_driver_files_result_list_u8_error_free(osiris_driver_files_result_li
 void osiris_driver_files_result_u64_error_free(osiris_driver_files_result_u64_error_t *ptr);
 
 void osiris_driver_files_result_void_error_free(osiris_driver_files_result_void_error_t *ptr);
-
-void osiris_driver_tcp_error_free(osiris_driver_tcp_error_t *ptr);
-
-void processor_option_string_free(processor_option_string_t *ptr);
-
-void osiris_driver_tcp_tls_options_free(osiris_driver_tcp_tls_options_t *ptr);
-
-extern void osiris_driver_tcp_connection_drop_own(osiris_driver_tcp_own_connection_t handle);
-
-extern void osiris_driver_tcp_connection_drop_borrow(osiris_driver_tcp_borrow_connection_t handle);
-
-extern osiris_driver_tcp_borrow_connection_t osiris_driver_tcp_borrow_connection(osiris_driver_tcp_own_connection_t handle);
-
-void osiris_driver_tcp_result_own_connection_error_free(osiris_driver_tcp_result_own_connection_error_t *ptr);
-
-void osiris_driver_tcp_result_list_u8_error_free(osiris_driver_tcp_result_list_u8_error_t *ptr);
-
-void osiris_driver_tcp_result_void_error_free(osiris_driver_tcp_result_void_error_t *ptr);
-
-void processor_option_list_u8_free(processor_option_list_u8_t *ptr);
-
-void osiris_driver_state_error_free(osiris_driver_state_error_t *ptr);
-
-void osiris_driver_state_result_void_error_free(osiris_driver_state_result_void_error_t *ptr);
-
-void osiris_driver_catalog_column_free(osiris_driver_catalog_column_t *ptr);
-
-void osiris_driver_catalog_list_column_free(osiris_driver_catalog_list_column_t *ptr);
-
-void osiris_driver_catalog_table_free(osiris_driver_catalog_table_t *ptr);
 
 void processor_error_free(processor_error_t *ptr);
 
