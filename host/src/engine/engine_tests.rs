@@ -176,3 +176,17 @@ fn instances_write_their_parts_into_one_table() {
     assert!(engine.create_table("main", &fields, false).is_err(), "created before");
     assert_eq!(engine.finish().unwrap()["main"], 300);
 }
+
+#[test]
+fn an_engine_that_never_finished_closes_in_peace() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine(folder.path());
+        engine.create_table_as("main", "select i, 't' || i as t from range(10000) t(i)").unwrap();
+        let (fields, batch) = whole(&engine, "select i from range(100) t(i)");
+        let mut writer = engine.create_table("half", &fields, false).unwrap();
+        writer.append(&batch).unwrap();
+        drop(writer);
+        drop(engine);
+    }
+}
