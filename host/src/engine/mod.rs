@@ -481,17 +481,6 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
-    /// Detaches an output that was never finished. DuckDB 1.5.6 would do so by itself when it closes,
-    /// but reads its own settings then, which are gone by that time; where it cannot be detached, the
-    /// database stays open until the process ends.
-    fn drop(&mut self) {
-        if self.has_output && self.control.execute(&format!("DETACH DATABASE IF EXISTS {OUTPUT}")).is_err() {
-            std::mem::forget(Arc::clone(&self.database));
-        }
-    }
-}
-
 /// One option of COPY. Its name is a word and its value a literal, whatever the guest wrote.
 fn copy_option(name: &str, value: &str) -> Result<String> {
     const KNOWN: [&str; 14] = [

@@ -1,6 +1,7 @@
 //! A guest's schema and batch, as wrong as can be, checked and then given to DuckDB.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 
 use osiris::columns::{Field, InNode};
 use osiris::engine::{Engine, Furnishing, Warm};
@@ -70,25 +71,28 @@ fn field(bytes: &mut Bytes<'_>) -> Field {
 }
 
 thread_local! {
-    static ENGINE: RefCell<Option<(tempfile::TempDir, Engine, u32)>> = const { RefCell::new(None) };
+    // Left open when the thread ends: what DuckDB keeps for the thread may be gone by then.
+    static ENGINE: RefCell<Option<ManuallyDrop<Opened>>> = const { RefCell::new(None) };
 }
+
+type Opened = (tempfile::TempDir, Engine, u32);
 
 /// A database that lives for some thousand inputs.
 fn with_engine(visit: impl FnOnce(&Engine, u32)) {
     ENGINE.with(|engine| {
         let mut slot = engine.borrow_mut();
-        if slot.as_ref().is_none_or(|(_, _, used)| *used > 2_000) {
-            *slot = None;
-            *slot = open();
+        if slot.as_ref().is_none_or(|opened| opened.2 > 2_000) {
+            drop(slot.take().map(ManuallyDrop::into_inner));
+            *slot = open().map(ManuallyDrop::new);
         }
-        if let Some((_, engine, used)) = slot.as_mut() {
+        if let Some((_, engine, used)) = slot.as_mut().map(|opened| &mut **opened) {
             *used += 1;
             visit(engine, *used);
         }
     });
 }
 
-fn open() -> Option<(tempfile::TempDir, Engine, u32)> {
+fn open() -> Option<Opened> {
     let folder = tempfile::tempdir().ok()?;
     let output = folder.path().join("out.duckdb");
     let furnishing = Furnishing {
