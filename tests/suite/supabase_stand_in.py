@@ -237,6 +237,9 @@ class SupabaseStandIn(ThreadingHTTPServer):
 
     daemon_threads = True
 
+    # Closing waits for late requests, whose work would otherwise fall into the next test's tables.
+    daemon_threads = False
+
     def __init__(self, open_database, prefix: str = "/rest/v1", max_rows: int = 1000):
         super().__init__(("127.0.0.1", 0), Handler)
         self.open_database, self.prefix, self.max_rows, self.schemas = open_database, prefix, max_rows, ["public", "private"]
