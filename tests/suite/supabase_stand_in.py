@@ -235,8 +235,6 @@ class Handler(BaseHTTPRequestHandler):
 class SupabaseStandIn(ThreadingHTTPServer):
     """A project on a free port of 127.0.0.1, over the database that `connect` opens."""
 
-    daemon_threads = True
-
     # Closing waits for late requests, whose work would otherwise fall into the next test's tables.
     daemon_threads = False
 
