@@ -23,7 +23,7 @@ guests: build
 # Unit tests of every crate, then the whole program from outside.
 test: guests
 	cargo test --release --quiet --lib -p osiris -p osiris-sdk -p fuzz-targets --features osiris-sdk/arrow,osiris-sdk/http
-	cargo test --release --quiet --lib $(DRIVERS:%=-p %) -p json-records -p postgrest
+	cargo test --release --quiet --lib $(DRIVERS:%=-p %) -p database-client -p json-records -p postgrest
 	cargo test --release --quiet --lib --tests -p mysql-client -p postgres-client
 	.deps/venv/bin/python -m pytest tests/suite
 

@@ -9,12 +9,9 @@ use serde_json::{Map, Value};
 use crate::endpoint::{Endpoint, HttpScope};
 use crate::error::{Report, listed};
 use crate::policy::{Hosts, Policy};
-use crate::session::FOLDER;
+use crate::session::{FOLDER, state};
 use crate::spec::WantedGrants;
 use crate::{connections, lock};
-
-/// The folder of what steps keep between runs.
-const STATE_FOLDER: &str = ".osiris";
 
 /// What one step may touch outside its session. Nothing else is linked, opened or reachable.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -127,7 +124,7 @@ impl Access {
     /// whoever names them.
     pub fn is_reserved(self, place: &Path) -> bool {
         place.components().any(|part| part.as_os_str() == FOLDER)
-            || place.components().any(|part| part.as_os_str() == STATE_FOLDER)
+            || place.components().any(|part| part.as_os_str() == state::OWN_FOLDER)
             || place.file_name().is_some_and(|name| name == connections::FILE)
             || self == Self::Write
                 && (place.file_name().is_some_and(|name| name == lock::FILE) || place.starts_with("drivers"))

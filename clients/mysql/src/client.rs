@@ -1,9 +1,9 @@
 //! A session with a server: statements, and what they give.
 
+use database_client::Stream;
 use osiris_sdk::{Error, Result};
 
 use crate::login::{self, Login, Session};
-use crate::stream::Stream;
 use crate::types::Definition;
 use crate::wire::{Fields, Wire, malformed};
 

@@ -12,13 +12,12 @@ mod error;
 mod login;
 mod options;
 pub mod sql;
-mod stream;
 pub mod types;
 mod wire;
 
 pub use client::{Client, Done, Rows, Statement};
+pub use database_client::{SslMode, Stream};
 pub use error::ServerError;
 pub use login::Login;
-pub use options::{Config, ConnectionOptions, SslMode};
-pub use stream::Stream;
+pub use options::{Config, ConnectionOptions};
 pub use wire::Fields;

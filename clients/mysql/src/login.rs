@@ -1,12 +1,12 @@
 //! How a session begins: the server's greeting, TLS, and the proof of who asks.
 
+use database_client::SslMode;
 use osiris_sdk::tcp::{TlsOptions, Verify};
 use osiris_sdk::{Error, ErrorKind, Result};
 
 use crate::auth::{Plugin, rsa_password};
-use crate::options::SslMode;
-use crate::stream::Stream;
 use crate::wire::{Fields, Wire, malformed, push_run};
+use database_client::Stream;
 
 /// Capability flags: what client and server agree on.
 pub(crate) mod capability {

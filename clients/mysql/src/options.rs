@@ -1,39 +1,13 @@
 //! What a pipeline says of a connection, and how it becomes one.
 
-use std::fmt;
 use std::time::Duration;
 
+use database_client::SslMode;
 use osiris_sdk::tcp::Connection;
 use osiris_sdk::{Error, Result, context, tcp};
 use serde::Deserialize;
 
 use crate::{Client, Login};
-
-/// Whether the connection is encrypted, and whether the server must prove who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SslMode {
-    /// Never encrypted.
-    Disable,
-    /// Encrypted where the server offers it.
-    #[default]
-    Prefer,
-    /// Encrypted, whoever the server is.
-    Require,
-    /// Encrypted, with a certificate of a trusted root that names the host.
-    VerifyFull,
-}
-
-impl fmt::Display for SslMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            SslMode::Disable => "disable",
-            SslMode::Prefer => "prefer",
-            SslMode::Require => "require",
-            SslMode::VerifyFull => "verify-full",
-        })
-    }
-}
 
 /// Where a server is and who asks; the password is a secret, so it is not here.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

@@ -1,9 +1,9 @@
 //! Packets: what every message travels in, and the numbers and texts inside.
 
+use database_client::{Stream, broken};
 use osiris_sdk::{Error, ErrorKind, Result};
 
 use crate::ServerError;
-use crate::stream::{Stream, broken};
 
 /// A payload of this length says that another packet continues it.
 const FULL: usize = 0xff_ffff;

@@ -11,13 +11,12 @@ mod error;
 mod login;
 mod options;
 pub mod sql;
-mod stream;
 pub mod types;
 mod wire;
 
 pub use client::{Client, Described, Rows};
 pub use copy::{CopyIn, CopyOut};
+pub use database_client::{SslMode, Stream};
 pub use error::ServerError;
 pub use login::Login;
-pub use options::{Config, ConnectionOptions, SslMode};
-pub use stream::Stream;
+pub use options::{Config, ConnectionOptions};

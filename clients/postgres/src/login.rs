@@ -1,11 +1,11 @@
 //! How a connection begins: TLS where wanted, then who one is.
 
+use database_client::SslMode;
 use osiris_sdk::tcp::{TlsOptions, Verify};
 use osiris_sdk::{Error, ErrorKind, Result};
 use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256};
 
-use crate::options::SslMode;
 use crate::wire::{Fields, Wire, frame, protocol, text, untagged};
 use crate::{ServerError, Stream};
 

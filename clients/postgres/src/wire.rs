@@ -1,9 +1,9 @@
 //! Messages on the stream: a tag, a length, a body.
 
+use database_client::{Stream, broken};
 use osiris_sdk::{Error, ErrorKind, Result};
 
 use crate::ServerError;
-use crate::stream::{Stream, broken};
 
 /// What one read asks the stream for, in bytes.
 const CHUNK: usize = 256 << 10;

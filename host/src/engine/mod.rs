@@ -3,6 +3,7 @@
 mod ffi;
 mod logical_type;
 mod statement;
+mod table_writer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,20 +11,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use duckdb::arrow::array::ArrayData;
-use duckdb::arrow::array::MutableArrayData;
 use duckdb::arrow::array::cast::AsArray;
 use duckdb::arrow::array::{ArrayRef, make_array};
 use duckdb::arrow::datatypes::{DataType, Int64Type};
 
-use crate::columns::{self, DUCKDB_TYPE, Field, InNode, Refused};
+use crate::columns::{self, DUCKDB_TYPE, Field};
 use crate::job::{JobInput, Limits};
 use ffi::{Appender, Connection, ConvertedSchema, Database, Rows, Statement};
+pub use table_writer::TableWriter;
 
 /// The catalog name of the step's output. Guests cannot name it: their text is only ever a SELECT.
 const OUTPUT: &str = "osiris_output";
-
-/// Rows that go to DuckDB at a time; its own vector size.
-const CHUNK_ROWS: usize = 2048;
 
 /// An error in DuckDB's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -551,65 +549,6 @@ impl Query {
         }
         Ok(batch)
     }
-}
-
-/// A table of the output being filled by a guest.
-pub struct TableWriter {
-    name: String,
-    connection: Arc<Connection>,
-    appender: Appender,
-    converted: ConvertedSchema,
-    data_type: DataType,
-    fields: Vec<Field>,
-    rows: u64,
-    interrupted: Arc<AtomicBool>,
-}
-
-impl TableWriter {
-    /// Checks a guest's batch and copies it.
-    ///
-    /// # Errors
-    /// Says which column is wrong and how.
-    pub fn check(&self, rows: u64, nodes: &[InNode<'_>]) -> std::result::Result<ArrayData, Refused> {
-        let batch = columns::build_batch(&self.data_type, rows, nodes)?;
-        columns::check_extensions(&self.fields, &batch)?;
-        Ok(batch)
-    }
-
-    /// Appends a checked batch.
-    pub fn append(&mut self, batch: &ArrayData) -> Result<()> {
-        if batch.len() <= CHUNK_ROWS {
-            self.appender.append(&self.converted.chunk(batch)?)?;
-        } else {
-            for start in (0..batch.len()).step_by(CHUNK_ROWS) {
-                // DuckDB interrupts queries; this is none.
-                if self.interrupted.load(Ordering::Relaxed) {
-                    return Err(EngineError { message: "interrupted".to_owned(), cause: Cause::Interrupted });
-                }
-                let rows = part(batch, start, CHUNK_ROWS.min(batch.len() - start));
-                self.appender.append(&self.converted.chunk(&rows)?)?;
-            }
-        }
-        self.rows += batch.len() as u64;
-        Ok(())
-    }
-
-    /// Commits the table; says how many rows it has.
-    pub fn finish(self) -> Result<u64> {
-        let table =
-            |error: EngineError| EngineError { message: format!("table `{}`: {}", self.name, error.message), ..error };
-        self.appender.close().map_err(table)?;
-        self.connection.execute("COMMIT").map_err(table)?;
-        Ok(self.rows)
-    }
-}
-
-/// A copy of some rows. A slice would do for Arrow, but DuckDB applies a struct's offset to its
-/// children's validity a second time.
-fn part(batch: &ArrayData, start: usize, rows: usize) -> ArrayData {
-    let mut copy = MutableArrayData::new(vec![batch], false, rows);
-    copy.extend(0, start, start + rows);
-    copy.freeze()
 }
 
 #[cfg(test)]

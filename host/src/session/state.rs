@@ -11,8 +11,11 @@ use super::{Base, sync, write_whole};
 use crate::error::Report;
 use crate::plan::PlannedStep;
 
+/// Osiris's own folder in the base folder.
+pub const OWN_FOLDER: &str = ".osiris";
+
 /// The folder of all states in the base folder.
-pub const FOLDER: &str = ".osiris/state";
+const FOLDER: &str = ".osiris/state";
 
 /// A step's state with where it came from.
 #[derive(Debug, Clone, Serialize, Deserialize)]

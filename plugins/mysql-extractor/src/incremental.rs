@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use database_client::NullCursor;
 use mysql_client::sql::{TableName, quote_name, quote_text};
 use mysql_client::types::{Definition, Kind};
 use mysql_client::{Client, Fields, Stream};
@@ -13,7 +14,7 @@ use osiris_sdk::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::options::{Config, NullCursor};
+use crate::options::Config;
 use crate::value;
 
 /// Rows of the last cursor value that a state can tell apart; its limit is 1 MiB.
@@ -63,7 +64,7 @@ impl Increment {
         kinds: &[Kind],
         last: Option<State>,
     ) -> Result<Self> {
-        let name = config.cursor.as_deref().unwrap_or_default();
+        let name = config.selection.cursor.as_deref().unwrap_or_default();
         let Some(place) = columns.iter().position(|column| column.name == name) else {
             let known: Vec<String> = columns.iter().map(|column| format!("`{}`", column.name)).collect();
             return Err(Error::config(format!(
@@ -90,7 +91,7 @@ impl Increment {
                 )));
             }
         }
-        if config.null_cursor == NullCursor::Error {
+        if config.selection.null_cursor == NullCursor::Error {
             let exists = format!("select exists ({})", config.select(Some("1"), Some(&format!("{cursor} is null")))?);
             if client.value(&exists)?.as_deref() == Some("1") {
                 return Err(Error::data(format!(
@@ -100,7 +101,7 @@ impl Increment {
             }
         }
         let end = client.value(&config.select(Some(&format!("cast(max({cursor}) as char)")), None)?)?;
-        let initial = match (&last, &config.initial) {
+        let initial = match (&last, &config.selection.initial) {
             (None, Some(initial)) => Some(format!("{cursor} >= {}", literal(kind, &initial.to_string(), name)?)),
             _ => None,
         };
@@ -144,7 +145,7 @@ impl Increment {
                 state = Some(State { cursor: name.to_owned(), value, key: key_names, ties });
             }
         }
-        if config.null_cursor == NullCursor::Include {
+        if config.selection.null_cursor == NullCursor::Include {
             parts.push(part(&[&Some(format!("{cursor} is null"))], false, false));
         }
         Ok(Self { parts, key, seen, state })
@@ -189,7 +190,7 @@ impl Increment {
 /// The places of the table's primary key, or of all columns where there is none among those read.
 fn key<S: Stream>(client: &mut Client<S>, config: &Config, columns: &[Definition]) -> Result<Vec<usize>> {
     let all = || (0..columns.len()).collect();
-    let Some(table) = &config.table else { return Ok(all()) };
+    let Some(table) = &config.selection.table else { return Ok(all()) };
     let name = TableName::parse(table)?;
     let key = client.query(&format!(
         "select column_name from information_schema.statistics where table_schema = {} and table_name = {} and \

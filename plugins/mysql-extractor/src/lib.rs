@@ -8,6 +8,7 @@ mod value;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use database_client::Replication;
 use mysql_client::types::{Definition, Kind};
 use mysql_client::{Client, Fields, Stream, catalog};
 use osiris_sdk::{
@@ -16,7 +17,7 @@ use osiris_sdk::{
 
 use crate::column::Column;
 use crate::incremental::{Increment, State, is_null, split};
-use crate::options::{Config, Replication};
+use crate::options::Config;
 
 /// Bytes after which a batch goes to the host, whatever its rows; one value may be larger.
 const BATCH_BYTES: usize = 8 << 20;
@@ -27,14 +28,14 @@ impl Extractor for MysqlExtractor {
     type Config = Config;
 
     fn extract(config: Config, output: Output) -> Result<()> {
-        config.check()?;
+        config.selection.check()?;
         let mut client = config.connection.connect(false)?;
-        let last = match config.replication {
+        let last = match config.selection.replication {
             Replication::Full => None,
             Replication::Incremental => state::get::<State>()?,
         };
         let next = read(&mut client, &config, last, &output)
-            .map_err(|error| error.context(format!("cannot read {}", config.what())))?;
+            .map_err(|error| error.context(format!("cannot read {}", config.selection.what())))?;
         next.map_or(Ok(()), |next| state::set(&next))
     }
 }
@@ -73,7 +74,7 @@ fn read<S: Stream>(
     let columns = statement.columns.iter().zip(&kinds);
     let columns = columns.map(|(column, kind)| Column::new(&column.name, *kind, config.zero_dates)).collect();
     let mut table = Table::create(output, columns, config.batch_size.max(1))?;
-    let next = match config.replication {
+    let next = match config.selection.replication {
         Replication::Full => {
             client.open(&statement)?;
             while let Some(row) = client.next_row()? {

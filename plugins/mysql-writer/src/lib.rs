@@ -1,7 +1,6 @@
 //! `mysql.writer`: writes one input to a table of MySQL or MariaDB, whole or not at all.
 
 mod column;
-mod options;
 mod target;
 mod write;
 
@@ -11,7 +10,9 @@ use osiris_sdk::sql::quote_name;
 use osiris_sdk::{CatalogTable, Check, Discovery, Error, Input, Inputs, Result, Writer, sql};
 
 use crate::column::Column;
-use crate::options::Config;
+
+/// The step's config.
+type Config = database_client::WriterConfig<mysql_client::Config>;
 
 struct MysqlWriter;
 

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use database_client::{Contract, Mode};
 use mysql_client::sql::{TableName, quote_name, quote_names, quote_text};
 use mysql_client::{Client, Stream};
 use osiris_sdk::{Error, Result, context};
 
+use crate::Config;
 use crate::column::Column;
-use crate::options::{Config, Contract, Mode};
 
 /// The columns of the input that are written, each with its type in the table.
 ///

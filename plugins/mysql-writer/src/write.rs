@@ -3,12 +3,13 @@
 //! MySQL commits at every definition, so tables and columns are made first. The temporary table is the connection's
 //! own: whatever breaks, it goes with the connection.
 
+use database_client::Mode;
 use mysql_client::sql::{TableName, quote_name, quote_names};
 use mysql_client::{Client, Stream};
 use osiris_sdk::{Error, ErrorKind, Input, Reader, Result, context, sql};
 
+use crate::Config;
 use crate::column::Column;
-use crate::options::{Config, Mode};
 use crate::target;
 
 /// The temporary table, visible to this connection alone.

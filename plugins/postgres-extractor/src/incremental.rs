@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use database_client::NullCursor;
 use osiris_sdk::{Error, Result, context, state};
 use postgres_client::sql::quote_text;
 use postgres_client::{Client, Stream};
 use serde::{Deserialize, Serialize};
 
-use crate::options::{Config, NullCursor};
+use crate::options::Config;
 use crate::source::Source;
 
 /// How many rows of one cursor value are remembered. A state has 1 MiB at most.
@@ -61,7 +62,7 @@ pub fn bound<S: Stream>(
     config: &Config,
     last: Option<State>,
 ) -> Result<Increment> {
-    let name = config.cursor.clone().unwrap_or_default();
+    let name = config.selection.cursor.clone().unwrap_or_default();
     let place = source.place(&name).ok_or_else(|| Error::config(format!("there is no column `{name}`")))?;
     if let Some(last) = last.as_ref().filter(|last| last.cursor != name) {
         return Err(Error::config(format!(
@@ -72,7 +73,7 @@ pub fn bound<S: Stream>(
     refuse_nulls(client, source, config, place, &name)?;
 
     let (cursor, rows) = (format!("c{place}"), source.rows());
-    let from = match (&last, &config.initial) {
+    let from = match (&last, &config.selection.initial) {
         (Some(last), _) => format!("{cursor} >= {}", quote_text(&last.value)),
         (None, Some(initial)) => format!("{cursor} >= {}", quote_text(&initial.to_string())),
         (None, None) => format!("{cursor} is not null"),
@@ -120,7 +121,7 @@ fn refuse_nulls<S: Stream>(
     name: &str,
 ) -> Result<()> {
     let described = &source.columns[place].described;
-    if config.null_cursor != NullCursor::Error {
+    if config.selection.null_cursor != NullCursor::Error {
         return Ok(());
     }
     if source.is_table {
@@ -145,7 +146,7 @@ fn refuse_nulls<S: Stream>(
 /// An expression that tells rows of one cursor value apart: by the table's primary key, or else by all they hold.
 fn digest<S: Stream>(client: &mut Client<S>, source: &Source, config: &Config) -> Result<String> {
     let mut places: Vec<usize> = Vec::new();
-    if config.table.is_some() {
+    if config.selection.table.is_some() {
         let table = source.columns.first().map_or(0, |column| column.described.table);
         let key = client.query(&format!(
             "select a.attname from pg_catalog.pg_index i join pg_catalog.pg_attribute a \
@@ -172,7 +173,7 @@ impl Statement<'_> {
     /// The rows of a range, and those at the last run's value that it did not read.
     fn select(&self, range: &str, last: Option<&State>) -> String {
         let (rows, casts) = (self.source.rows(), self.source.casts());
-        let nulls = match self.config.null_cursor {
+        let nulls = match self.config.selection.null_cursor {
             NullCursor::Include => format!(" or {} is null", self.cursor),
             NullCursor::Error | NullCursor::Skip => String::new(),
         };

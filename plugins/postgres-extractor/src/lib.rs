@@ -9,13 +9,14 @@ mod value;
 
 use std::rc::Rc;
 
+use database_client::Replication;
 use osiris_sdk::{
     Batch, CatalogTable, Check, Discovery, Error, Extractor, Output, RawBatch, Result, Schema, TableWriter, context,
 };
 use postgres_client::{Client, Stream, catalog};
 
 use column::Column;
-use options::{Config, Replication};
+use options::Config;
 use source::Source;
 
 /// Rows and bytes after which a batch goes to the host, whichever comes first.
@@ -30,11 +31,11 @@ impl Extractor for PostgresExtractor {
     fn extract(config: Config, output: Output) -> Result<()> {
         config.check()?;
         let mut client = config.connection.connect()?;
-        let doing = || format!("cannot read {}", config.what());
+        let doing = || format!("cannot read {}", config.selection.what());
         // One snapshot for all statements: the bounds of an increment are those of its rows.
         client.execute("begin isolation level repeatable read read only")?;
         let source = Source::find(&mut client, &config).map_err(|error| error.context(doing()))?;
-        let mut read = || match config.replication {
+        let mut read = || match config.selection.replication {
             Replication::Full => {
                 let part = context::partition();
                 let select = source.select_all(config.partition_on.as_deref(), part.index, part.count);

@@ -43,7 +43,7 @@ impl Source {
                 twice.name
             )));
         }
-        for name in config.array_dimensions.keys().chain(&config.cursor).chain(&config.partition_on) {
+        for name in config.array_dimensions.keys().chain(&config.selection.cursor).chain(&config.partition_on) {
             if !described.iter().any(|column| column.name == *name) {
                 let known: Vec<String> = described.iter().map(|column| format!("`{}`", column.name)).collect();
                 return Err(Error::config(format!("there is no column `{name}`; there are: {}", known.join(", "))));
@@ -60,7 +60,7 @@ impl Source {
                 described,
             })
             .collect();
-        Ok(Self { select, columns, is_table: config.table.is_some() })
+        Ok(Self { select, columns, is_table: config.selection.table.is_some() })
     }
 
     /// The SELECT with its columns named by place, to be used as `from {this}`.

@@ -2,7 +2,6 @@
 
 mod encode;
 mod numeric;
-mod options;
 mod shape;
 mod target;
 mod write;
@@ -11,7 +10,8 @@ use osiris_sdk::{CatalogTable, Check, Discovery, Inputs, Result, Writer, context
 use postgres_client::catalog;
 use postgres_client::sql::TableName;
 
-use options::Config;
+/// The step's config.
+type Config = database_client::WriterConfig<postgres_client::Config>;
 
 struct PostgresWriter;
 

@@ -1,10 +1,11 @@
 //! The table to write: what it is now, and what must be done to it.
 
+use database_client::{Contract, Mode};
 use osiris_sdk::{Error, Result, context};
 use postgres_client::sql::{TableName, quote_name, quote_names, quote_text};
 use postgres_client::{Client, Stream};
 
-use crate::options::{Config, Contract, Mode};
+use crate::Config;
 use crate::shape::InputColumn;
 
 /// What the staging table is called; it lies in the session's own schema and goes with the transaction.

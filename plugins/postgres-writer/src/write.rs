@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use database_client::Mode;
 use osiris_sdk::{Error, ErrorKind, Input, Result, context, sql};
 use postgres_client::sql::{TableName, quote_name};
 use postgres_client::{Client, Stream};
 
+use crate::Config;
 use crate::encode::View;
-use crate::options::{Config, Mode};
 use crate::shape::InputColumn;
 use crate::target::{STAGING, Target, null_key};
 

@@ -1,4 +1,4 @@
-//! What the protocol runs over.
+//! What a protocol runs over.
 
 use std::io::{self, Read, Write};
 
@@ -12,16 +12,25 @@ pub trait Stream: Read + Write {
     /// # Errors
     /// `auth` where the other side cannot prove who it is.
     fn start_tls(&mut self, options: &TlsOptions) -> Result<()>;
+
+    /// The digest of the other side's certificate (`tls-server-end-point` of RFC 5929); `None` without TLS.
+    fn server_end_point(&self) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 impl Stream for Connection {
     fn start_tls(&mut self, options: &TlsOptions) -> Result<()> {
         Connection::start_tls(self, options)
     }
+
+    fn server_end_point(&self) -> Option<Vec<u8>> {
+        Connection::server_end_point(self)
+    }
 }
 
 /// The error that a stream's trouble is to a driver.
-pub(crate) fn broken(error: io::Error) -> Error {
+pub fn broken(error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
             Error::new(ErrorKind::Other("timeout".to_owned()), "the server did not answer in time")

@@ -1,12 +1,13 @@
-//! What a step's config says of where to write.
+//! What a writer's config says of where and how to write.
 
 use osiris_sdk::{Error, Result};
 use serde::Deserialize;
 
+/// A writer's config, over the connection of its own kind.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Config {
+pub struct WriterConfig<C> {
     #[serde(flatten)]
-    pub connection: mysql_client::Config,
+    pub connection: C,
     pub table: String,
     #[serde(default)]
     pub mode: Mode,
@@ -16,6 +17,7 @@ pub struct Config {
     pub schema_contract: Contract,
 }
 
+/// What becomes of the rows that are there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -35,7 +37,7 @@ pub enum Contract {
     DiscardColumns,
 }
 
-impl Config {
+impl<C> WriterConfig<C> {
     /// Refuses what the schema cannot.
     ///
     /// # Errors
@@ -45,5 +47,29 @@ impl Config {
             return Err(Error::config("`mode: upsert` needs `primary_key`, the columns that tell rows apart"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Connection {
+        host: String,
+    }
+
+    #[test]
+    fn an_upsert_needs_a_key() {
+        let parse = |text: &str| serde_json::from_str::<WriterConfig<Connection>>(text).unwrap();
+        let append = parse(r#"{"host": "h", "table": "t"}"#);
+        assert_eq!(
+            (append.connection.host.as_str(), append.mode, append.schema_contract),
+            ("h", Mode::Append, Contract::Evolve)
+        );
+        assert!(append.check().is_ok());
+        assert!(parse(r#"{"host": "h", "table": "t", "mode": "upsert"}"#).check().is_err());
+        assert!(parse(r#"{"host": "h", "table": "t", "mode": "upsert", "primary_key": ["id"]}"#).check().is_ok());
     }
 }

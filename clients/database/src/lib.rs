@@ -1,0 +1,11 @@
+//! What drivers of databases share, whatever the protocol: their options, the stream below, encryption.
+
+mod encryption;
+mod reading;
+mod stream;
+mod writing;
+
+pub use encryption::SslMode;
+pub use reading::{Initial, NullCursor, Replication, Selection};
+pub use stream::{Stream, broken};
+pub use writing::{Contract, Mode, WriterConfig};

@@ -1,0 +1,122 @@
+//! What an extractor's config says of the rows to read.
+
+use osiris_sdk::{Error, Result};
+use serde::Deserialize;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Replication {
+    #[default]
+    Full,
+    Incremental,
+}
+
+/// What becomes of rows without a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NullCursor {
+    #[default]
+    Error,
+    Skip,
+    Include,
+}
+
+/// Where the first increment begins, as YAML has it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Initial {
+    Integer(i64),
+    Number(f64),
+    Text(String),
+}
+
+impl std::fmt::Display for Initial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Initial::Integer(number) => number.fmt(f),
+            Initial::Number(number) => number.fmt(f),
+            Initial::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+/// The rows to read: of a table or a query, all or what is new.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Selection {
+    pub query: Option<String>,
+    pub table: Option<String>,
+    pub columns: Option<Vec<String>>,
+    pub filter: Option<String>,
+    pub limit: Option<u64>,
+    #[serde(default)]
+    pub replication: Replication,
+    pub cursor: Option<String>,
+    pub initial: Option<Initial>,
+    #[serde(default)]
+    pub null_cursor: NullCursor,
+}
+
+impl Selection {
+    /// Refuses what a schema cannot.
+    ///
+    /// # Errors
+    /// `config`, with what goes together.
+    pub fn check(&self) -> Result<()> {
+        let wrong = |message: &str| Err(Error::config(message));
+        match (&self.query, &self.table) {
+            (None, None) => return wrong("the config says neither `query` nor `table`; set one"),
+            (Some(_), Some(_)) => return wrong("`query` and `table` both say what to read; leave one out"),
+            (Some(_), None) if self.columns.is_some() || self.filter.is_some() || self.limit.is_some() => {
+                return wrong("`columns`, `filter` and `limit` go with `table`; write them into the `query`");
+            }
+            _ => {}
+        }
+        match self.replication {
+            Replication::Full if self.cursor.is_some() || self.initial.is_some() => {
+                wrong("`cursor` and `initial` go with `replication: incremental`")
+            }
+            Replication::Incremental if self.cursor.is_none() => {
+                wrong("`replication: incremental` needs `cursor`, the column that grows")
+            }
+            Replication::Incremental if self.limit.is_some() => {
+                wrong("`limit` would cut an increment short and lose its rest; use `filter` or `replication: full`")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The query, without the semicolon that it may end with.
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_ref().map(|query| query.trim_end_matches(|c: char| c.is_whitespace() || c == ';'))
+    }
+
+    /// What is read, for a person.
+    pub fn what(&self) -> String {
+        self.table.as_ref().map_or_else(|| "the query".to_owned(), |table| format!("table `{table}`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_do_not_go_together_are_refused() {
+        let table = Selection { table: Some("shop.orders".to_owned()), ..Selection::default() };
+        let query = Selection { query: Some("select 1 ; \n".to_owned()), ..Selection::default() };
+        let cursor = Some("id".to_owned());
+        let incremental = Selection { replication: Replication::Incremental, cursor: cursor.clone(), ..table.clone() };
+        assert!(table.check().is_ok() && query.check().is_ok() && incremental.check().is_ok());
+        assert_eq!(query.query(), Some("select 1"));
+        for wrong in [
+            Selection::default(),
+            Selection { query: query.query.clone(), ..table.clone() },
+            Selection { limit: Some(1), ..query },
+            Selection { cursor, ..table },
+            Selection { cursor: None, ..incremental.clone() },
+            Selection { limit: Some(1), ..incremental },
+        ] {
+            assert!(wrong.check().is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A table of a step's output while a guest fills it: batches are checked, then copied into DuckDB.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use duckdb::arrow::array::{ArrayData, MutableArrayData};
+use duckdb::arrow::datatypes::DataType;
+
+use super::ffi::{Appender, Connection, ConvertedSchema};
+use super::{Cause, EngineError, Result};
+use crate::columns::{self, Field, InNode, Refused};
+
+/// Rows that go to DuckDB at a time; its own vector size.
+const CHUNK_ROWS: usize = 2048;
+
+/// A table of the output being filled by a guest.
+pub struct TableWriter {
+    pub(super) name: String,
+    pub(super) connection: Arc<Connection>,
+    pub(super) appender: Appender,
+    pub(super) converted: ConvertedSchema,
+    pub(super) data_type: DataType,
+    pub(super) fields: Vec<Field>,
+    pub(super) rows: u64,
+    pub(super) interrupted: Arc<AtomicBool>,
+}
+
+impl TableWriter {
+    /// Checks a guest's batch and copies it.
+    ///
+    /// # Errors
+    /// Says which column is wrong and how.
+    pub fn check(&self, rows: u64, nodes: &[InNode<'_>]) -> std::result::Result<ArrayData, Refused> {
+        let batch = columns::build_batch(&self.data_type, rows, nodes)?;
+        columns::check_extensions(&self.fields, &batch)?;
+        Ok(batch)
+    }
+
+    /// Appends a checked batch.
+    pub fn append(&mut self, batch: &ArrayData) -> Result<()> {
+        if batch.len() <= CHUNK_ROWS {
+            self.appender.append(&self.converted.chunk(batch)?)?;
+        } else {
+            for start in (0..batch.len()).step_by(CHUNK_ROWS) {
+                // DuckDB interrupts queries; this is none.
+                if self.interrupted.load(Ordering::Relaxed) {
+                    return Err(EngineError { message: "interrupted".to_owned(), cause: Cause::Interrupted });
+                }
+                let rows = part(batch, start, CHUNK_ROWS.min(batch.len() - start));
+                self.appender.append(&self.converted.chunk(&rows)?)?;
+            }
+        }
+        self.rows += batch.len() as u64;
+        Ok(())
+    }
+
+    /// Commits the table; says how many rows it has.
+    pub fn finish(self) -> Result<u64> {
+        let table =
+            |error: EngineError| EngineError { message: format!("table `{}`: {}", self.name, error.message), ..error };
+        self.appender.close().map_err(table)?;
+        self.connection.execute("COMMIT").map_err(table)?;
+        Ok(self.rows)
+    }
+}
+
+/// A copy of some rows. A slice would do for Arrow, but DuckDB applies a struct's offset to its
+/// children's validity a second time.
+fn part(batch: &ArrayData, start: usize, rows: usize) -> ArrayData {
+    let mut copy = MutableArrayData::new(vec![batch], false, rows);
+    copy.extend(0, start, start + rows);
+    copy.freeze()
+}
