@@ -47,8 +47,8 @@ class Project:
         whole = {"oml_version": "0.1.0", "name": "test", "steps": steps} | more
         return self.write("pipeline.yaml", json.dumps(whole))
 
-    def osiris(self, *arguments, env: dict | None = None, timeout: float = 300, program: Path = OSIRIS) -> subprocess.CompletedProcess:
-        command = [str(program), *map(str, arguments)]
+    def osiris(self, *arguments, env: dict | None = None, timeout: float = 300, program: Path = OSIRIS, before: list[str] = []) -> subprocess.CompletedProcess:
+        command = [*before, str(program), *map(str, arguments)]
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CANARY": CANARY}
         environment |= {name: os.environ[name] for name in ("OSIRIS_CACHE_DIR", "XDG_CACHE_HOME") if name in os.environ}
         return subprocess.run(

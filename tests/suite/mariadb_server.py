@@ -16,9 +16,7 @@ from pathlib import Path
 import pymysql
 import pytest
 from certificates import Certificate, Certificates, make_certificates
-from postgres_server import free_port
-
-USER, PASSWORD, DATABASE = "osiris", "p@ss'w\"ord ü", "shop"
+from postgres_server import DATABASE, PASSWORD, USER, free_port
 
 
 def binary(name: str) -> str:

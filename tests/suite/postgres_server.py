@@ -1,8 +1,7 @@
 """A real PostgreSQL for the tests: on a free port of 127.0.0.1, in a data folder of its own, gone afterwards.
 
 `PostgresServer(folder, certificates)` is one server; `start`, `stop` and `kill` (as a crash would) control it. Ask for the
-fixtures `postgres` (one server for the session, with TLS by the good certificate) and, in tests that break
-connections, `CutProxy(port)`, which passes bytes on until it is told to cut or to stall.
+fixture `postgres` (one server for the session, with TLS by the good certificate).
 """
 
 import glob
@@ -13,7 +12,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -160,79 +158,3 @@ def postgres():
         yield server.start()
     finally:
         server.remove()
-
-
-class CutProxy:
-    """A TCP proxy to 127.0.0.1:`target` that cuts a connection after so many bytes, `down` from the server or `up` to it.
-
-    With `stall`, bytes stop without the connection ending; `once` cuts the first connection only; `then` is called when
-    a connection is cut. `lift()` lets later connections pass untouched. `passed` has the bytes of each connection.
-    """
-
-    def __init__(self, target: int, down: int | None = None, up: int | None = None, stall: bool = False, once: bool = False, then=None):
-        self.target, self.limits, self.stall, self.once, self.then = target, {"down": down, "up": up}, stall, once, then
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.cuts = 0
-        self.passed: list[dict[str, int]] = []
-        self.sockets: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def __enter__(self) -> "CutProxy":
-        return self
-
-    def __exit__(self, *_) -> None:
-        # Closing alone would not wake the thread that waits for a connection.
-        try:
-            self.listener.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        self.listener.close()
-        for one in self.sockets:
-            one.close()
-
-    def lift(self) -> None:
-        self.limits = {"down": None, "up": None}
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            try:
-                server = socket.create_connection(("127.0.0.1", self.target))
-            except OSError:
-                client.close()
-                continue
-            limits = dict(self.limits)
-            if self.once:
-                self.lift()
-            passed = {"down": 0, "up": 0}
-            self.passed.append(passed)
-            self.sockets += [client, server]
-            for source, sink, way in [(server, client, "down"), (client, server, "up")]:
-                threading.Thread(target=self._pass, args=(source, sink, way, limits[way], passed), daemon=True).start()
-
-    def _pass(self, source: socket.socket, sink: socket.socket, way: str, limit: int | None, passed: dict[str, int]) -> None:
-        try:
-            while chunk := source.recv(65536):
-                left = len(chunk) if limit is None else limit - passed[way]
-                sink.sendall(chunk[:left])
-                passed[way] += len(chunk[:left])
-                if limit is not None and len(chunk) >= left:
-                    self.cuts += 1
-                    if self.then:
-                        self.then()
-                    if self.stall:
-                        return
-                    break
-        except OSError:
-            pass
-        # Closed, not only shut down: a peer that goes on sending must be told, or it would wait for room for ever.
-        for one in (source, sink):
-            try:
-                one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            one.close()

@@ -1,85 +1,13 @@
-"""MySQL and MariaDB through their drivers: types, the flights, increments, modes, and what can go wrong between."""
+"""MySQL and MariaDB through their drivers: types, modes, logins, and what is theirs alone; see test_databases.py."""
 
-import csv
-import gzip
 import itertools
 import json
-import tempfile
 from datetime import timedelta
-from pathlib import Path
 
-import duckdb
 import pytest
-from certificates import make_certificates
-from conftest import DATA, ROOT
-from mariadb_server import PASSWORD, MariaDbServer, mariadb  # noqa: F401: a fixture
-from postgres_server import CutProxy
-
-NAMES = itertools.count(1)
-
-
-class Shop:
-    """A database of its own, and a project whose connection `@mysql.shop` leads to it."""
-
-    def __init__(self, project, server, database: str):
-        self.project, self.server, self.database = project, server, database
-        self.sql(f"create database if not exists {database} character set utf8mb4", database=None)
-        self.connect()
-
-    def connect(self, **fields) -> None:
-        """Writes the connection, with other fields where a test needs them."""
-        fields = {"database": self.database, "password": "${MYSQL_TEST_PASSWORD}", "private_network": True} | fields
-        self.project.write("osiris_connections.yaml", json.dumps({"connections": {"mysql": {"shop": self.server.connection(**fields)}}}))
-
-    def sql(self, *statements: str, database: str | None = "", conv=None) -> list[tuple]:
-        """Runs statements; gives the rows of the last."""
-        more = {"conv": conv} if conv else {}
-        with self.server.connect(self.database if database == "" else database, **more) as connection, connection.cursor() as cursor:
-            cursor.execute("set time_zone = '+00:00'")
-            for statement in statements:
-                cursor.execute(statement)
-            return [tuple(row) for row in cursor.fetchall()]
-
-    def extract(self, id: str = "extract", **config) -> dict:
-        return {"id": id, "component": "mysql.extractor", "needs": [], "config": {"connection": "@mysql.shop"} | config}
-
-    def write(self, needs: str = "source", **config) -> dict:
-        return {"id": "write", "component": "mysql.writer", "needs": [needs], "config": {"connection": "@mysql.shop", "table": "target"} | config}
-
-    def run(self, steps, *arguments, expect: int = 0, password: str = PASSWORD) -> dict:
-        return self.project.run(steps, *arguments, expect=expect, env={"MYSQL_TEST_PASSWORD": password})
-
-    def read(self, *arguments, expect: int = 0, **config):
-        """Runs an extractor alone; gives its error, or its rows in order."""
-        result = self.run([self.extract(**config)], *arguments, expect=expect)
-        return self.error(result, "extract") if expect else self.project.rows(result, "extract", "from main order by all")
-
-    def load(self, sql: str, expect: int = 0, **config):
-        """Runs a writer over the rows of DuckDB's `sql`; gives its error, where one is expected."""
-        result = self.run([self.project.sql(sql), self.write(**config)], expect=expect)
-        return self.error(result, "write") if expect else None
-
-    @staticmethod
-    def error(result: dict, step: str) -> str:
-        error = result["step"][step]["error"]
-        return f"{error['kind']}: {error['message']}"
-
-
-@pytest.fixture
-def shop(project, mariadb):  # noqa: F811
-    return Shop(project, mariadb, f"shop{next(NAMES)}")
-
-
-@pytest.fixture
-def secure(project):
-    """A server of its own, which tests may stop, with the certificates it can show."""
-    folder = Path(tempfile.mkdtemp(prefix="osiris-mariadb-"))
-    server = MariaDbServer(folder, make_certificates(folder / "certificates"))
-    try:
-        yield Shop(project, server.start(), "shop")
-    finally:
-        server.remove()
-
+from cut_proxy import CutProxy
+from shops import Increments, MysqlShop, mariadb  # noqa: F401: a fixture
+from shops import mysql_shop as shop  # noqa: F401: a fixture
 
 # ---- Types
 
@@ -128,14 +56,14 @@ TORTURE = {
 }  # fmt: skip
 
 
-def torture(shop: Shop) -> None:
+def torture(shop: MysqlShop) -> None:
     columns = ", ".join(f"`{name}` {kind}" for name, (kind, _, _) in TORTURE.items())
     rows = ["null"] * len(TORTURE), *itertools.zip_longest(*(values for _, _, values in TORTURE.values()), fillvalue="null")
     inserts = [f"insert into torture values ({number}, {', '.join(row)})" for number, row in enumerate(rows)]
     shop.sql("set sql_mode = 'STRICT_ALL_TABLES'", f"create table torture (id int primary key, {columns})", *inserts)
 
 
-def independent(shop: Shop) -> list[tuple]:
+def independent(shop: MysqlShop) -> list[tuple]:
     """The table as pymysql reads it, every value made text or bytes by the server itself."""
     spell = {
         "BOOLEAN": "case {c} when 1 then 'true' when 0 then 'false' end", "BIT": "lpad(bin({c}), {bits}, '0')", "BLOB": "hex({c})", "JSON": "{c}",
@@ -149,7 +77,7 @@ def independent(shop: Shop) -> list[tuple]:
     return shop.sql(f"select id, {', '.join(parts)} from torture order by id")
 
 
-def read_as_text(shop: Shop, result: dict) -> list[tuple]:
+def read_as_text(shop: MysqlShop, result: dict) -> list[tuple]:
     """The same of what the driver made, by DuckDB's own text."""
     form = {
         "BLOB": "hex({c})", "FLOAT": "{c}::double", "DOUBLE": "{c}", "TIMESTAMP WITH TIME ZONE": "timezone('UTC', {c})::varchar",
@@ -217,78 +145,7 @@ def test_what_cannot_be_read_is_told(shop, config, told):
     assert told in shop.read(expect=1, **config)
 
 
-# ---- The flights
-
-
-def flights(shop: Shop) -> dict:
-    whole = "year month day dep_time sched_dep_time dep_delay arr_time sched_arr_time arr_delay carrier flight tailnum origin dest air_time distance hour minute time_hour".split()
-    texts = {"carrier", "tailnum", "origin", "dest"}
-    columns = ", ".join(f"{name} {'varchar(10)' if name in texts else 'timestamp null' if name == 'time_hour' else 'bigint'}" for name in whole)
-    shop.sql(f"create table flights ({columns})", "create table airlines (carrier varchar(10) primary key, name text)")
-    for table, opened in [("flights", gzip.open(DATA / "flights.csv.gz", "rt")), ("airlines", open(DATA / "airlines.csv"))]:
-        with opened as file, shop.server.connect(shop.database) as connection, connection.cursor() as cursor:
-            cursor.execute("set time_zone = '+00:00'")
-            rows = csv.reader(file)
-            names = next(rows)
-            clean = lambda text: None if text == "NA" else text.removesuffix("Z").replace("T", " ") if text.endswith("Z") and "T" in text else text  # noqa: E731
-            cursor.execute("begin")
-            while block := [[clean(text) for text in row] for row in itertools.islice(rows, 20_000)]:
-                cursor.executemany(f"insert into {table} ({', '.join(names)}) values ({', '.join(['%s'] * len(names))})", block)
-            cursor.execute("commit")
-    return json.loads((ROOT / "tests" / "facts.json").read_text())
-
-
-def test_the_flights_are_extracted_joined_and_written_back(shop):
-    facts = flights(shop)
-    join = "select name, count(*) as flights, round(avg(arr_delay), 4) as delay from flights join airlines using (carrier) group by name"
-    result = shop.run([
-        shop.extract("flights", table="flights"),
-        shop.extract("airlines", table="airlines"),
-        {"id": "join", "component": "duckdb.processor", "needs": ["flights", "airlines"], "config": {"query": join}},
-        shop.write("join", table="by_carrier", mode="replace", primary_key=["name"]),
-        {**shop.write("flights", table="flights_back", mode="replace"), "id": "write-flights"},
-    ])  # fmt: skip
-    assert result["step"]["flights"]["rows"] == facts["flights_rows"]
-    assert result["step"]["write-flights"]["rows"] == facts["flights_rows"]
-    assert shop.project.types(result, "flights") == facts["flights_types"]
-    delays = shop.project.rows(result, "flights", "select sum(dep_delay), count(*) - count(dep_delay) from main")
-    assert delays == [(facts["dep_delay"]["sum"], facts["dep_delay"]["nulls"])]
-    assert [list(row) for row in shop.sql("select name, flights, delay from by_carrier order by binary name")] == facts["by_carrier"]
-    back = shop.sql("select count(*), cast(sum(dep_delay) as signed), count(*) - count(dep_delay) from flights_back")
-    assert back == [(facts["flights_rows"], facts["dep_delay"]["sum"], facts["dep_delay"]["nulls"])]
-    for one, other in [("flights", "flights_back"), ("flights_back", "flights")]:
-        assert shop.sql(f"select count(*) from (select * from {one} except all select * from {other}) d") == [(0,)]
-
-
 # ---- Increments
-
-
-class Increments:
-    def __init__(self, shop: Shop, **config):
-        self.shop, self.config = shop, {"table": "log", "replication": "incremental", "cursor": "at"} | config
-
-    def run(self, expect: int = 0, after: list | None = None):
-        result = self.shop.run([self.shop.extract(**self.config), *(after or [])], expect=expect)
-        if expect and not after:
-            return self.shop.error(result, "extract")
-        return [row[0] for row in self.shop.project.rows(result, "extract", "from main order by all")]
-
-
-@pytest.mark.parametrize("key", ["primary key", ""])
-def test_ties_on_the_cursor_are_neither_lost_nor_doubled(shop, key):
-    shop.sql(f"create table log (id int {key}, at timestamp(6) not null)")
-    shop.sql("insert into log values (1, '2024-01-01'), (2, '2024-01-02'), (3, '2024-01-02')")
-    increments = Increments(shop)
-    assert increments.run() == [1, 2, 3]
-    assert increments.run() == []
-    shop.sql("insert into log values (4, '2024-01-02'), (5, '2024-01-03'), (6, '2024-01-03')")
-    assert increments.run() == [4, 5, 6]
-    shop.sql("insert into log values (7, '2024-01-03')")
-    assert increments.run() == [7]
-    # 9 is older than what was read, as any cursor would have it.
-    shop.sql("insert into log values (8, '2024-01-03'), (9, '2024-01-02')")
-    assert increments.run() == [8]
-    assert increments.run() == []
 
 
 @pytest.mark.parametrize(("kind", "values"), [
@@ -298,25 +155,10 @@ def test_ties_on_the_cursor_are_neither_lost_nor_doubled(shop, key):
 def test_cursors_of_any_type_that_has_an_order(shop, kind, values):
     shop.sql(f"create table log (id int primary key, at {kind})", f"insert into log values (1, {values[0]})")
     increments = Increments(shop)
-    assert increments.run() == [1]
+    assert increments.ids() == [1]
     shop.sql(f"insert into log values (2, {values[1]}), (3, {values[1]})")
-    assert increments.run() == [2, 3]
-    assert increments.run() == []
-
-
-def test_rows_without_a_cursor_are_as_the_config_says(shop):
-    shop.sql("create table log (id int primary key, at int)", "insert into log values (1, null), (2, 5), (3, 4)")
-    assert "null_cursor" in Increments(shop).run(expect=1)
-    assert Increments(shop, null_cursor="skip", initial=5).run() == [2]
-    assert Increments(shop, null_cursor="include").run() == [1]
-
-
-def test_a_run_that_fails_behind_the_extractor_reads_the_same_again(shop):
-    shop.sql("create table log (id int primary key, at int)", "insert into log values (1, 1), (2, 2)")
-    broken = {"id": "broken", "component": "duckdb.processor", "needs": ["extract"], "config": {"query": "select error('no') as a from extract"}}
-    assert Increments(shop).run(expect=1, after=[broken]) == [1, 2]
-    assert Increments(shop).run() == [1, 2]
-    assert Increments(shop).run() == []
+    assert increments.ids() == [2, 3]
+    assert increments.ids() == []
 
 
 # ---- Writing
@@ -346,18 +188,11 @@ def test_every_duckdb_type_has_a_column_by_load_data_and_by_insert(shop, local_i
         shop.sql("set global local_infile = 1")
 
 
-def test_modes_add_put_in_place_and_merge(shop):
-    shop.load("select 1 as id, 'a' as t", primary_key=["id"])
-    shop.load("select 2 as id, 'b' as t")
-    assert shop.sql("select * from target order by id") == [(1, "a"), (2, "b")]
+def test_an_upsert_twice_is_an_upsert_once(shop):
+    shop.load("from (values (1, 'a'), (2, 'b')) v(id, t)", mode="upsert", primary_key=["id"])
     for _ in range(2):
         shop.load("from (values (2, 'B'), (3, 'c')) v(id, t)", mode="upsert", primary_key=["id"])
         assert shop.sql("select * from target order by id") == [(1, "a"), (2, "B"), (3, "c")]
-    for _ in range(2):
-        shop.load("select 9 as id, 'z' as t", mode="replace")
-        assert shop.sql("select * from target") == [(9, "z")]
-    shop.load("select 9 as id, 'z' as t where false", mode="replace")
-    assert shop.sql("select * from target") == []
 
 
 def test_new_columns_are_as_the_contract_says(shop):
@@ -422,95 +257,37 @@ def test_every_login_that_mariadb_offers(shop):
     assert shop.read(expect=1, query=query).startswith("not-found")
 
 
-def test_tls_makes_sure_who_the_server_is(secure):
-    trusted = {"host": "localhost", "ssl_mode": "verify-full", "ca": secure.server.certificates.ca_text}
-    query = "select variable_value <> '' as encrypted from information_schema.session_status where variable_name = 'Ssl_cipher'"
-    secure.connect(**trusted)
-    assert secure.read(query=query) == [(1,)]
-    secure.connect(**trusted | {"ca": secure.server.certificates.stranger.read_text()})
-    assert secure.read(expect=1, query=query).startswith("auth")
-    for mode, encrypted in [("disable", 0), ("prefer", 1), ("require", 1)]:
-        secure.connect(ssl_mode=mode)
-        assert secure.read(query=query) == [(encrypted,)]
-    for name in ("expired", "misnamed"):
-        secure.server.stop()
-        secure.server.show(getattr(secure.server.certificates, name))
-        secure.server.start()
-        secure.connect(**trusted)
-        error = secure.read(expect=1, query=query)
-        assert error.startswith("auth") and "localhost" in error, error
-        secure.connect(host="localhost", ssl_mode="require")
-        assert secure.read(query=query) == [(1,)]
-
-
-def test_tls_refused_by_the_server_is_told(project):
-    server = MariaDbServer(Path(tempfile.mkdtemp(prefix="osiris-mariadb-")), None, {"skip-ssl": "1"})
-    try:
-        shop = Shop(project, server.start(), "shop")
-        assert shop.read(query="select 1 as a") == [(1,)]
-        for mode in ("require", "verify-full"):
-            shop.connect(ssl_mode=mode)
-            error = shop.read(expect=1, query="select 1 as a")
-            assert error.startswith("config") and "no TLS" in error and mode in error
-    finally:
-        server.remove()
-
-
 # ---- Faults
 
 
-@pytest.mark.parametrize("cut", [10, 500, 20_000, 3_000_000])
-def test_a_connection_cut_while_reading_leaves_no_table_and_a_retry_succeeds(shop, cut):
-    shop.sql("create table t as select seq as id, repeat('x', 100) as t from seq_1_to_50000")
-    with CutProxy(shop.server.port, down=cut) as proxy:
-        shop.connect(port=proxy.port, ssl_mode="disable")
-        result = shop.run([shop.extract(table="t")], expect=1)
-        error = shop.error(result, "extract")
-        assert proxy.cuts >= 1 and error.startswith("transient") and "closed the connection" in error, error
-        assert not (Path(result["session_path"]) / "data" / "extract.duckdb").exists()
-        proxy.lift()
-        assert len(shop.read(table="t")) == 50_000
-
-
-@pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
-@pytest.mark.parametrize("cut", [300, 100_000, 2_500_000])
-def test_a_connection_cut_while_writing_leaves_the_table_as_it_was(shop, mode, cut):
-    shop.sql("create table target (id int primary key, t text)", "insert into target values (0, 'old')")
-    with CutProxy(shop.server.port, up=cut) as proxy:
-        shop.connect(port=proxy.port, ssl_mode="disable")
-        config = {"mode": mode, "primary_key": ["id"]}
-        source = "select i::int as id, repeat('x', 100) as t from range(1, 50001) r(i)"
-        error = shop.load(source, expect=1, **config)
-        assert proxy.cuts >= 1 and error.startswith("transient"), error
-        assert shop.sql("select * from target") == [(0, "old")]
-        proxy.lift()
-        shop.load(source, **config)
-        kept = [(50_000, 50_000, 1)] if mode == "replace" else [(50_001, 50_001, 0)]
-        assert shop.sql("select count(*), count(distinct id), min(id) from target") == kept
-
-
-def test_a_server_killed_while_writing_keeps_the_old_rows(secure):
-    secure.sql("create table target (id int primary key)", "insert into target values (0)")
-    with CutProxy(secure.server.port, up=60_000, then=secure.server.kill) as proxy:
-        secure.connect(port=proxy.port, ssl_mode="disable")
-        assert secure.load("select i::int as id from range(1, 50001) r(i)", expect=1, mode="replace").startswith("transient")
-    secure.server.start()
-    assert secure.sql("select * from target") == [(0,)]
-
-
-def test_a_server_that_is_slow_or_silent_is_not_waited_for_for_ever(shop):
-    shop.connect(timeout=1)
-    assert "timeout" in shop.read(expect=1, query="select sleep(20) as a")
-    with CutProxy(shop.server.port, down=5, stall=True) as proxy:
-        shop.connect(port=proxy.port, connect_timeout=1)
-        assert "timeout" in shop.read(expect=1, query="select 1 as a")
+@pytest.mark.parametrize(("mode", "told"), [("append", "unknown-outcome"), ("replace", "transient"), ("upsert", "transient")])
+def test_a_commit_whose_answer_is_lost_is_told_and_adds_nothing_twice(shop, mode, told):
+    shop.sql("create table target (id int primary key)")
+    source = [shop.project.sql("select 1 as id"), shop.write(mode=mode, primary_key=["id"])]
+    with CutProxy(shop.server.port) as counting:
+        shop.connect(port=counting.port, tls="disable")
+        shop.run(source)
+        whole = counting.passed[0]["down"]
+    shop.sql("delete from target")
+    with CutProxy(shop.server.port, down=whole - 8, once=True) as proxy:
+        # The commit is done, and the last bytes of the server's answer never come.
+        shop.connect(port=proxy.port, tls="disable")
+        error = shop.error(shop.run(source, expect=1), "write")
+        assert proxy.cuts == 1 and error.startswith(told), error
+        assert ("look before running again" in error) == (mode == "append"), error
+        assert len(proxy.passed) == 1 and shop.sql("select * from target") == [(1,)]
+        if mode != "append":
+            shop.run(source)
+            assert shop.sql("select * from target") == [(1,)]
 
 
 def test_what_the_connection_leads_to_is_discovered(shop):
     shop.sql("create table orders (id int primary key, total decimal(10,2) not null, flag tinyint(1), doc json)", "create view seen as select id from orders")
-    done = shop.project.osiris("discover", "@mysql.shop", "--json", env={"MYSQL_TEST_PASSWORD": PASSWORD})
+    done = shop.osiris("discover", "@mysql.shop", "--json")
     assert done.returncode == 0, done.stderr
     tables = {table["name"]: table for table in json.loads(done.stdout)["tables"]}
     assert set(tables) == {"orders", "seen"} and tables["orders"]["primary_key"] == ["id"]
     columns = {column["name"]: column["duckdb_type"] for column in tables["orders"]["columns"]}
     assert columns == {"id": "INTEGER", "total": "DECIMAL(10,2)", "flag": "BOOLEAN", "doc": "JSON"}
+
+

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from attacks import NETWORK as ATTACKS
 from conftest import ROOT
+from name_server import PORT, PUBLIC, missing, run_with_names
 
 FOLDER = ROOT / "tests" / "guests" / "network-attacks" / "src"
 CANARY = "canary-5f1c9e/+ü secret"
@@ -177,6 +178,42 @@ def test_a_name_that_leads_to_this_machine_must_be_allowed_to(project, servers):
     listener.closing = True
     listener.shutdown()
     listener.server_close()
+
+
+NAME = "changing.example"
+
+
+@pytest.mark.parametrize("how", ["connect_granted", "http_granted"])
+@pytest.mark.parametrize(("answers", "told"), [
+    ([[PUBLIC]], None),
+    # Whoever asked again to connect would be led to this machine.
+    ([[PUBLIC], ["127.0.0.1"]], None),
+    ([["127.0.0.1"], [PUBLIC]], "this machine itself"),
+    # Among several, only those that a name may lead to are tried.
+    ([["127.0.0.1", "10.0.0.1", PUBLIC]], None),
+    ([["169.254.169.254", "127.0.0.1"]], "leads to"),
+    ([["0.0.0.0"]], "where no name may lead"),
+    ([["::1"]], "this machine itself"),
+    ([["::ffff:127.0.0.1"]], "this machine itself"),
+    ([["fe80::1"]], "where no name may lead"),
+    ([[]], "cannot find"),
+])  # fmt: skip
+def test_what_a_name_leads_to_is_asked_once_and_checked(project, how, answers, told):
+    if why := missing():
+        pytest.skip(f"this machine gives a test no network of its own: {why}")
+    url = f"http://{NAME}:{PORT}"
+    policy(project, f"{NAME}:{PORT}", http=(f"GET {url}/v1",))
+    config = {"attack": how, "host": NAME, "port": PORT, "url": f"{url}/v1", "key": CANARY, "target": url}
+    project.pipeline([{"id": "attack", "component": "test.network_attack", "config": config}])
+    done = run_with_names(project, {NAME: answers}, "run", "pipeline.yaml", "--json", "--policy", "policy.yaml")
+    result = json.loads(done["stdout"])
+    assert done["asked"] == {NAME: 1}
+    if told is None:
+        assert done["code"] == 0 and done["seen"] == [PUBLIC], done
+        assert "granted" in project.rows(result, "attack")[0][0]
+    else:
+        assert done["code"] == 1 and done["seen"] == [], done
+        assert told in done["stderr"] + done["stdout"] + json.dumps(project.events(result)), done
 
 
 def test_a_driver_that_imports_what_it_was_not_granted_does_not_run(project):

@@ -1,70 +1,11 @@
-"""PostgreSQL through its drivers: types, the flights, increments, modes, and everything that can go wrong between."""
+"""PostgreSQL through its drivers: types, modes, and what is its alone; see test_databases.py."""
 
-import gzip
-import itertools
 import json
-import socket
-import tempfile
-import threading
-from pathlib import Path
 
 import pytest
-from certificates import make_certificates
-from conftest import DATA, ROOT
-from postgres_server import PASSWORD, CutProxy, PostgresServer, postgres  # noqa: F401: a fixture
-
-NAMES = itertools.count(1)
-
-
-class Shop:
-    """A database of its own, and a project whose connection `@postgres.shop` leads to it."""
-
-    def __init__(self, project, server, database: str):
-        self.project, self.server, self.database = project, server, database
-        self.connect()
-
-    def connect(self, **fields) -> None:
-        """Writes the connection, with other fields where a test needs them."""
-        fields = {"database": self.database, "password": "${PG_PASSWORD}", "private_network": True} | fields
-        self.project.write("osiris_connections.yaml", json.dumps({"connections": {"postgres": {"shop": self.server.connection(**fields)}}}))
-
-    def sql(self, sql: str, *parameters) -> list[tuple]:
-        with self.server.connect(self.database) as connection:
-            cursor = connection.execute(sql, parameters or None)
-            return cursor.fetchall() if cursor.description else []
-
-    def extract(self, id: str = "extract", **config) -> dict:
-        return {"id": id, "component": "postgres.extractor", "needs": [], "config": {"connection": "@postgres.shop"} | config}
-
-    def write(self, needs: str = "source", **config) -> dict:
-        return {"id": "write", "component": "postgres.writer", "needs": [needs], "config": {"connection": "@postgres.shop", "table": "target"} | config}
-
-    def run(self, steps, *arguments, expect: int = 0, password: str = PASSWORD) -> dict:
-        return self.project.run(steps, *arguments, expect=expect, env={"PG_PASSWORD": password})
-
-    def read(self, *arguments, expect: int = 0, **config):
-        """Runs an extractor alone; gives its error, or its rows in order."""
-        result = self.run([self.extract(**config)], *arguments, expect=expect)
-        return self.error(result, "extract") if expect else self.project.rows(result, "extract", "from main order by all")
-
-    def load(self, sql: str, expect: int = 0, **config):
-        """Runs a writer over the rows of DuckDB's `sql`; gives its error, or the table's rows in order."""
-        result = self.run([self.project.sql(sql), self.write(**config)], expect=expect)
-        return self.error(result, "write") if expect else None
-
-    @staticmethod
-    def error(result: dict, step: str) -> str:
-        error = result["step"][step]["error"]
-        return f"{error['kind']}: {error['message']}"
-
-
-@pytest.fixture
-def shop(project, postgres):  # noqa: F811
-    database = f"shop{next(NAMES)}"
-    with postgres.connect("postgres") as connection:
-        connection.execute(f"create database {database}")
-    return Shop(project, postgres, database)
-
+from cut_proxy import CutProxy
+from shops import Increments, PostgresShop, postgres  # noqa: F401: a fixture
+from shops import postgres_shop as shop  # noqa: F401: a fixture
 
 # ---- Types
 
@@ -138,7 +79,7 @@ TORTURE = {
 }  # fmt: skip
 
 
-def torture(shop: Shop) -> None:
+def torture(shop: PostgresShop) -> None:
     shop.sql(EXTRAS)
     columns = ", ".join(f'"{name}" {kind}' for name, (kind, _, _) in TORTURE.items())
     shop.sql(f"create table torture (id int primary key, {columns})")
@@ -149,7 +90,7 @@ def torture(shop: Shop) -> None:
         shop.sql(f"insert into torture (id, {names}) values ({row + 1}, {', '.join(values)})")
 
 
-def independent(shop: Shop) -> dict[str, list]:
+def independent(shop: PostgresShop) -> dict[str, list]:
     """Every column's values as psycopg gives them: texts of PostgreSQL's output functions; lists of texts for lists."""
     columns = {}
     with shop.server.connect(shop.database) as connection:
@@ -257,108 +198,7 @@ def test_parts_read_at_once_are_all_rows_and_none_twice(shop, on):
     assert "partition_on" in shop.read(expect=1, table="t", partitions=2)
 
 
-# ---- The flights
-
-
-def flights(shop: Shop) -> dict:
-    columns = ["year", "month", "day", "dep_time", "sched_dep_time", "dep_delay", "arr_time", "sched_arr_time", "arr_delay"]
-    columns = ", ".join(f"{name} int8" for name in columns) + ", carrier text, flight int8, tailnum text, origin text, dest text"
-    columns += ", air_time int8, distance int8, hour int8, minute int8, time_hour timestamptz"
-    shop.sql(f"create table flights ({columns}); create table airlines (carrier text primary key, name text)")
-    with shop.server.connect(shop.database) as connection:
-        for table, file in [("flights", gzip.open(DATA / "flights.csv.gz")), ("airlines", open(DATA / "airlines.csv", "rb"))]:
-            with file, connection.cursor().copy(f"copy {table} from stdin (format csv, header match, null 'NA')") as sink:
-                while block := file.read(1 << 20):
-                    sink.write(block)
-    return json.loads((ROOT / "tests" / "facts.json").read_text())
-
-
-def test_the_flights_are_extracted_joined_and_written_back(shop):
-    facts = flights(shop)
-    join = "select name, count(*) as flights, round(avg(arr_delay), 4) as delay from flights join airlines using (carrier) group by name"
-    result = shop.run([
-        shop.extract("flights", table="flights"),
-        shop.extract("airlines", table="airlines"),
-        {"id": "join", "component": "duckdb.processor", "needs": ["flights", "airlines"], "config": {"query": join}},
-        shop.write("join", table="by_carrier", mode="replace", primary_key=["name"]),
-        {**shop.write("flights", table="flights_back", mode="replace"), "id": "write-flights"},
-    ])  # fmt: skip
-    assert result["step"]["flights"]["rows"] == facts["flights_rows"]
-    assert shop.project.types(result, "flights") == facts["flights_types"]
-    delays = shop.project.rows(result, "flights", "select sum(dep_delay), count(*) - count(dep_delay) from main")
-    assert delays == [(facts["dep_delay"]["sum"], facts["dep_delay"]["nulls"])]
-    assert [list(row) for row in shop.sql("select name, flights, delay from by_carrier order by name collate \"C\"")] == facts["by_carrier"]
-    back = shop.sql("select count(*), sum(dep_delay)::int8, count(*) - count(dep_delay) from flights_back")
-    assert back == [(facts["flights_rows"], facts["dep_delay"]["sum"], facts["dep_delay"]["nulls"])]
-    assert shop.sql("select count(*) from (select * from flights except all select * from flights_back) d") == [(0,)]
-    assert shop.sql("select count(*) from (select * from flights_back except all select * from flights) d") == [(0,)]
-
-
 # ---- Increments
-
-
-class Increments:
-    """Runs an incremental pipeline again and again, and keeps what each run delivered."""
-
-    def __init__(self, shop: Shop, **config):
-        self.shop, self.config = shop, {"table": "log", "replication": "incremental", "cursor": "at"} | config
-
-    def run(self, expect: int = 0, after: list | None = None) -> list[tuple] | str:
-        result = self.shop.run([self.shop.extract(**self.config), *(after or [])], expect=expect)
-        self.result = result
-        if expect and not after:
-            return self.shop.error(result, "extract")
-        return self.shop.project.rows(result, "extract", "from main order by all")
-
-    def state(self) -> dict:
-        return json.loads(self.shop.project.osiris("state", "show", "extract", "--json").stdout)
-
-
-def test_ties_on_the_cursor_are_neither_lost_nor_doubled(shop):
-    shop.sql("create table log (id int primary key, at timestamptz not null)")
-    shop.sql("insert into log values (1, '2024-01-01'), (2, '2024-01-02'), (3, '2024-01-02')")
-    increments = Increments(shop)
-    ids = lambda: [row[0] for row in increments.run()]  # noqa: E731
-    assert ids() == [1, 2, 3]
-    assert ids() == []
-    shop.sql("insert into log values (4, '2024-01-02'), (5, '2024-01-03'), (6, '2024-01-03')")
-    assert ids() == [4, 5, 6]
-    shop.sql("insert into log values (7, '2024-01-03')")
-    assert ids() == [7]
-    shop.sql("insert into log values (8, '2024-01-03'), (9, '2024-01-02')")
-    # 9 is older than what was read, as any cursor would have it.
-    assert ids() == [8]
-    assert ids() == []
-
-
-def test_equal_rows_without_a_key_are_counted(shop):
-    shop.sql("create table log (at int not null, what text)")
-    shop.sql("insert into log values (1, 'a'), (1, 'a')")
-    increments = Increments(shop)
-    assert increments.run() == [(1, "a"), (1, "a")]
-    shop.sql("insert into log values (1, 'a'), (1, null)")
-    assert increments.run() == [(1, "a"), (1, None)]
-    assert increments.run() == []
-
-
-def test_an_empty_increment_keeps_the_state(shop):
-    shop.sql("create table log (id int primary key, at int not null)")
-    increments = Increments(shop)
-    assert increments.run() == []
-    shop.sql("insert into log values (1, 10)")
-    assert increments.run() == [(1, 10)]
-    before = increments.state()
-    assert increments.run() == [] and increments.run() == []
-    assert shop.project.types(increments.result, "extract") == {"id": "INTEGER", "at": "INTEGER"}
-    after = increments.state()
-    assert json.dumps(before).count('"10"') == json.dumps(after).count('"10"') == 1
-
-
-def test_the_first_increment_begins_where_it_is_told(shop):
-    shop.sql("create table log (id int primary key, at date not null); insert into log select i, date '2024-01-01' + i from generate_series(0, 9) i")
-    increments = Increments(shop, initial="2024-01-08", columns=["at"])
-    assert len(increments.run()) == 3
-    assert increments.run() == []
 
 
 @pytest.mark.parametrize("kind, values", [("text", "'a', 'b', 'Ä', '''x\\'"), ("numeric", "1.5, 1.25, 2e30"), ("timestamp", "'2020-01-01', '2020-01-01 00:00:00.000001'"), ("float8", "0.1, 0.30000000000000004")])
@@ -373,42 +213,6 @@ def test_cursors_of_any_type_that_has_an_order(shop, kind, values):
     assert increments.run() == []
 
 
-def test_rows_without_a_cursor_are_as_the_config_says(shop):
-    shop.sql("create table log (id int, at int); insert into log values (1, 1), (2, null)")
-    refused = Increments(shop).run(expect=1)
-    assert "data" in refused and "`at`" in refused and "null_cursor" in refused
-    assert Increments(shop, null_cursor="skip").run() == [(1, 1)]
-    included = Increments(shop, null_cursor="include")
-    assert included.run() == [(2, None)]
-    shop.sql("insert into log values (3, 1)")
-    assert included.run() == [(2, None), (3, 1)]
-
-
-def test_more_ties_than_can_be_remembered_wait_for_a_larger_cursor(shop):
-    shop.sql("create table log (id int primary key, at int not null); insert into log select i, 1 from generate_series(1, 5) i")
-    increments = Increments(shop)
-    assert len(increments.run()) == 5
-    shop.sql("insert into log select i, 1 from generate_series(6, 8) i; insert into log select i, 2 from generate_series(11, 25000) i")
-    assert [row[0] for row in increments.run()] == [6, 7, 8]
-    assert increments.run() == []
-    assert "more rows share the largest cursor value" in json.dumps(shop.project.events(increments.result)) + increments.result["stderr"]
-    shop.sql("insert into log values (30000, 3)")
-    assert [row[0] for row in increments.run()] == [*range(11, 25001), 30000]
-    assert increments.run() == []
-
-
-def test_a_run_that_fails_behind_the_extractor_reads_the_same_again(shop):
-    shop.sql("create table log (id int primary key, at int not null); insert into log values (1, 1)")
-    increments = Increments(shop)
-    assert increments.run() == [(1, 1)]
-    shop.sql("insert into log values (2, 2)")
-    broken = {"id": "later", "component": "duckdb.processor", "needs": ["extract"], "config": {"query": "select error('no') as e from extract"}}
-    assert increments.run(expect=1, after=[broken]) == [(2, 2)]
-    assert increments.run(expect=1, after=[broken]) == [(2, 2)]
-    assert increments.run() == [(2, 2)]
-    assert increments.run() == []
-
-
 def test_a_run_that_fails_in_the_extractor_keeps_the_old_state(shop):
     shop.sql("create table log (id int primary key, at int not null, n numeric(5,2)); insert into log values (1, 1, 1)")
     increments = Increments(shop)
@@ -418,21 +222,6 @@ def test_a_run_that_fails_in_the_extractor_keeps_the_old_state(shop):
     shop.sql("update log set n = 2 where id = 2")
     assert [row[0] for row in increments.run()] == [2]
     assert increments.run() == []
-
-
-@pytest.mark.parametrize("config, told", [({"cursor": "nix"}, "`nix`"), ({"cursor": None}, "cursor"), ({"limit": 5}, "limit"), ({"replication": "full"}, "incremental")])
-def test_wrong_increments_are_told(shop, config, told):
-    shop.sql("create table log (id int, at int not null)")
-    whole = {"table": "log", "replication": "incremental", "cursor": "at"} | config
-    error = shop.read(expect=1, **{name: value for name, value in whole.items() if value is not None})
-    assert error.startswith("config") and told in error
-
-
-def test_another_cursor_than_the_last_runs_is_refused(shop):
-    shop.sql("create table log (id int not null, at int not null); insert into log values (1, 1)")
-    Increments(shop).run()
-    error = Increments(shop, cursor="id").run(expect=1)
-    assert "`at`" in error and "osiris state reset" in error
 
 
 # ---- Writing
@@ -478,17 +267,6 @@ def test_every_duckdb_type_has_a_column(shop):
     nulls = shop.sql("select value from target t, jsonb_each(to_jsonb(t)) where id = 2 and key <> 'id' and value <> 'null'")
     assert nulls == []
     assert shop.sql("select contype from pg_constraint where conrelid = 'target'::regclass") == [("p",)]
-
-
-def test_append_adds_and_replace_puts_in_place(shop):
-    shop.load("select 1 as a")
-    shop.load("select 2 as a")
-    assert shop.sql("select a from target order by a") == [(1,), (2,)]
-    for _ in range(2):
-        shop.load("select 3 as a", mode="replace")
-        assert shop.sql("select a from target") == [(3,)]
-    shop.load("select 3 as a where false", mode="replace")
-    assert shop.sql("select a from target") == []
 
 
 def test_replace_leaves_what_refers_to_the_table_alone(shop):
@@ -592,84 +370,22 @@ def test_what_the_connection_leads_to_is_discovered(shop):
     shop.sql(EXTRAS)
     shop.sql("create table orders (id int primary key, total numeric(10,2) not null, tags text[], m mood, doc jsonb); insert into orders values (1, 1); analyze orders")
     shop.sql("create view seen as select id from orders")
-    done = shop.project.osiris("discover", "@postgres.shop", "--json", env={"PG_PASSWORD": PASSWORD})
+    done = shop.osiris("discover", "@postgres.shop", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     tables = {table["name"]: table for table in found["tables"]}
     assert set(tables) == {"orders", "seen"} and tables["orders"]["primary_key"] == ["id"] and tables["orders"]["estimated_rows"] == 1
     columns = {column["name"]: column["duckdb_type"] for column in tables["orders"]["columns"]}
     assert columns == {"id": "INTEGER", "total": "DECIMAL(10,2)", "tags": "VARCHAR[]", "m": "VARCHAR", "doc": "JSON"}
-    again = json.loads(shop.project.osiris("discover", "@postgres.shop", "--json", env={"PG_PASSWORD": PASSWORD}).stdout)
+    again = json.loads(shop.osiris("discover", "@postgres.shop", "--json").stdout)
     assert again["fingerprint"] == found["fingerprint"]
-
-
-def test_the_doctor_tells_what_is_wrong(shop):
-    def doctor(password: str = PASSWORD) -> dict:
-        done = shop.project.osiris("connections", "doctor", "--json", env={"PG_PASSWORD": password})
-        return json.loads(done.stdout)
-
-    good = json.dumps(doctor())
-    assert "PostgreSQL 1" in good
-    assert '"auth"' in json.dumps(doctor("wrong"))
-    with CutProxy(1) as nobody:
-        shop.connect(port=nobody.port)
-        assert '"network"' in json.dumps(doctor())
 
 
 # ---- Faults
 
 
-@pytest.fixture
-def secure(project, tmp_path_factory):
-    """A server of its own, which tests may stop, with the certificates it can show."""
-    folder = Path(tempfile.mkdtemp(prefix="osiris-postgres-"))
-    server = PostgresServer(folder, make_certificates(folder / "certificates"))
-    try:
-        yield Shop(project, server.start(), "shop")
-    finally:
-        server.remove()
-
-
-def test_tls_makes_sure_who_the_server_is(secure):
-    secure.sql("create table t as select 1 as a")
-    trusted = {"host": "localhost", "sslmode": "verify-full", "ca": secure.server.certificates.ca_text}
-    query = "select ssl from pg_stat_ssl where pid = pg_backend_pid()"
-    secure.connect(**trusted)
-    assert secure.read(query=query) == [(True,)]
-    secure.connect(**trusted | {"ca": secure.server.certificates.stranger.read_text()})
-    assert secure.read(expect=1, query=query).startswith("auth")
-    for mode, encrypted in [("disable", False), ("prefer", True), ("require", True)]:
-        secure.connect(sslmode=mode)
-        assert secure.read(query=query) == [(encrypted,)]
-    for name, told in [("expired", "expired"), ("misnamed", "")]:
-        secure.server.stop()
-        secure.server.show(getattr(secure.server.certificates, name))
-        secure.server.start()
-        secure.connect(**trusted)
-        error = secure.read(expect=1, query=query)
-        assert error.startswith("auth") and "localhost" in error and told in error.lower(), error
-        secure.connect(host="localhost", sslmode="require")
-        assert secure.read(query=query) == [(True,)]
-    secure.connect(sslmode="require", ca=secure.server.certificates.ca_text)
-    assert "verify-full" in secure.read(expect=1, query=query)
-
-
-def test_tls_refused_by_the_server_is_told(project):
-    server = PostgresServer(Path(tempfile.mkdtemp(prefix="osiris-postgres-")), None)
-    try:
-        shop = Shop(project, server.start(), "shop")
-        assert shop.read(query="select 1 as a") == [(1,)]
-        for mode in ("require", "verify-full"):
-            shop.connect(sslmode=mode)
-            error = shop.read(expect=1, query="select 1 as a")
-            assert error.startswith("auth") and "no TLS" in error and mode in error
-    finally:
-        server.remove()
-
-
 def test_a_wrong_login_is_the_users_to_cure(shop):
-    error = shop.error(shop.run([shop.extract(query="select 1 as a")], expect=1, password="wr0ng-s3cret"), "extract")
-    assert error.startswith("auth") and "`osiris`" in error and f"{shop.server.port}" in error and "28P01" in error
+    assert "28P01" in shop.error(shop.run([shop.extract(query="select 1 as a")], expect=1, password="wr0ng-s3cret"), "extract")
     shop.connect(database="nowhere")
     assert shop.read(expect=1, query="select 1 as a").startswith("not-found")
     shop.connect(user="nobody-known")
@@ -678,119 +394,16 @@ def test_a_wrong_login_is_the_users_to_cure(shop):
     assert "`password`" in shop.read(expect=1, query="select 1 as a")
 
 
-def test_nothing_of_a_secret_is_told(shop):
-    result = shop.run([shop.extract(query="select 1 as a")], expect=1, password="wr0ng-s3cret")
-    session = Path(result["session_path"])
-    said = json.dumps(result) + "".join(path.read_text(errors="replace") for path in session.rglob("*") if path.is_file())
-    assert "wr0ng-s3cret" not in said and f"{shop.server.port}" in said
-
-
-ROWS = "select i as id, repeat('x', 100) as t from generate_series(1, 50000) i"
-
-
-@pytest.mark.parametrize("cut", [10, 500, 20_000, 3_000_000])
-def test_a_connection_cut_while_reading_leaves_no_table_and_a_retry_succeeds(shop, cut):
-    shop.sql(f"create table t as {ROWS}")
-    with CutProxy(shop.server.port, down=cut) as proxy:
-        shop.connect(port=proxy.port, sslmode="disable")
-        result = shop.run([shop.extract(table="t")], expect=1)
-        error = shop.error(result, "extract")
-        assert proxy.cuts >= 1 and error.startswith("transient") and "connect" in error, error
-        assert not (Path(result["session_path"]) / "data" / "extract.duckdb").exists()
-        proxy.lift()
-        assert len(shop.read(table="t")) == 50_000
-
-
-@pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
-@pytest.mark.parametrize("cut", [300, 100_000, 2_500_000])
-def test_a_connection_cut_while_writing_leaves_the_table_as_it_was(shop, mode, cut):
-    shop.sql("create table target (id int primary key, t text); insert into target values (0, 'old')")
-    with CutProxy(shop.server.port, up=cut) as proxy:
-        shop.connect(port=proxy.port, sslmode="disable")
-        config = {"mode": mode, "primary_key": ["id"]}
-        source = "select i::int as id, repeat('x', 100) as t from range(1, 50001) r(i)"
-        error = shop.load(source, expect=1, **config)
-        assert proxy.cuts >= 1 and error.startswith("transient"), error
-        assert shop.sql("select * from target") == [(0, "old")]
-        proxy.lift()
-        shop.load(source, **config)
-        assert shop.sql("select count(*), count(distinct id), min(id) from target") == [(50_001, 50_001, 0) if mode != "replace" else (50_000, 50_000, 1)]
-
-
 def test_a_commit_whose_answer_is_lost_is_looked_up_and_not_repeated(shop):
     shop.sql("create table target (a int)")
     source = [shop.project.sql("select 1 as a"), shop.write()]
     with CutProxy(shop.server.port) as counting:
-        shop.connect(port=counting.port, sslmode="disable")
+        shop.connect(port=counting.port, tls="disable")
         shop.run(source)
         whole = counting.passed[0]["down"]
     with CutProxy(shop.server.port, down=whole - 8, once=True) as proxy:
         # The commit is done, and the last bytes of the server's answer never come.
-        shop.connect(port=proxy.port, sslmode="disable")
+        shop.connect(port=proxy.port, tls="disable")
         shop.run(source)
         assert proxy.cuts == 1 and len(proxy.passed) >= 2
     assert shop.sql("select count(*) from target") == [(2,)]
-
-
-def test_a_server_killed_while_reading_and_while_writing(secure):
-    secure.sql(f"create table t as {ROWS}; create table target (id int, t text); insert into target values (0, 'old')")
-    port = secure.server.port
-    with CutProxy(port, down=2_000_000, then=secure.server.kill) as proxy:
-        secure.connect(port=proxy.port, sslmode="disable")
-        error = secure.read(expect=1, table="t")
-        assert proxy.cuts == 1 and error.startswith("transient"), error
-    secure.server.start()
-    with CutProxy(port, up=2_000_000, then=secure.server.kill) as proxy:
-        secure.connect(port=proxy.port, sslmode="disable")
-        source = "select i::int as id, repeat('x', 100) as t from range(1, 50001) r(i)"
-        error = secure.load(source, expect=1)
-        assert proxy.cuts == 1 and error.startswith("transient"), error
-    secure.server.start()
-    assert secure.sql("select * from target") == [(0, "old")]
-    secure.connect()
-    secure.load(source)
-    assert secure.sql("select count(*), count(distinct id) from target") == [(50_001, 50_001)]
-
-
-def test_a_server_that_is_slow_or_silent_is_not_waited_for_for_ever(shop):
-    shop.connect(timeout=1)
-    error = shop.read(expect=1, query="select pg_sleep(20)::text as a")
-    assert "timeout" in error or "in time" in error
-    with CutProxy(shop.server.port, down=10, stall=True) as proxy:
-        shop.connect(port=proxy.port, connect_timeout=1, sslmode="disable")
-        error = shop.read(expect=1, query="select 1 as a")
-        assert ("timeout" in error or "in time" in error) and str(proxy.port) in error
-    with CutProxy(1) as nobody:
-        port = nobody.port
-    shop.connect(port=port)
-    error = shop.read(expect=1, query="select 1 as a")
-    assert error.startswith("transient") and str(port) in error
-
-
-def test_something_that_is_no_postgresql_is_told(shop):
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def answer():
-        try:
-            while True:
-                client, _ = listener.accept()
-                client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-                client.close()
-        except OSError:
-            pass
-
-    threading.Thread(target=answer, daemon=True).start()
-    try:
-        for mode in ("prefer", "disable"):
-            shop.connect(port=listener.getsockname()[1], sslmode=mode)
-            error = shop.read(expect=1, query="select 1 as a")
-            assert "protocol" in error or "closed" in error, error
-    finally:
-        listener.close()
-
-
-def test_a_table_is_read_in_bounded_memory(shop):
-    shop.sql("create table t as select i as id, md5(i::text) as a, i * 1.5::float8 as b from generate_series(1, 1000000) i")
-    result = shop.run([shop.extract(table="t"), shop.write("extract")])
-    assert result["step"]["extract"]["rows"] == result["step"]["write"]["rows"] == 1_000_000
-    assert shop.sql("select count(*), sum(id)::int8 from target") == [(1_000_000, 500_000_500_000)]

@@ -46,7 +46,7 @@ impl Config {
             Some(connection) => (connection, "connection.password"),
             None => (&self.direct, "password"),
         };
-        let (host, port) = (options.host()?, options.port.unwrap_or(3306));
+        let (host, port) = (options.host()?, options.port());
         let login = Login { local_files, ..options.login(context::secret(secret)?)? };
         let connect = || {
             let stream = tcp::connect(host, port, seconds(options.connect_timeout, 30))?;
@@ -62,6 +62,12 @@ impl Config {
         })
     }
 
+    /// The server's host and port, for a person.
+    pub fn server(&self) -> String {
+        let options = self.connection.as_ref().unwrap_or(&self.direct);
+        format!("{}:{}", options.host.as_deref().unwrap_or_default(), options.port())
+    }
+
     /// The database that the connection begins in.
     pub fn database(&self) -> Option<&str> {
         self.connection.as_ref().unwrap_or(&self.direct).database.as_deref()
@@ -73,6 +79,10 @@ impl ConnectionOptions {
         self.host.as_deref().ok_or_else(|| {
             Error::config("the config says no server; set `connection: \"@mysql.<alias>\"`, or `host` and `user`")
         })
+    }
+
+    fn port(&self) -> u16 {
+        self.port.unwrap_or(3306)
     }
 
     fn login(&self, password: Option<String>) -> Result<Login> {

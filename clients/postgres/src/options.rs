@@ -63,6 +63,12 @@ impl Config {
             ))
         })
     }
+
+    /// The server's host and port, for a person.
+    pub fn server(&self) -> String {
+        let options = self.connection.as_ref().unwrap_or(&self.direct);
+        format!("{}:{}", options.host.as_deref().unwrap_or_default(), options.port())
+    }
 }
 
 impl ConnectionOptions {

@@ -80,6 +80,9 @@ fn only_one_select_is_taken() {
         "insert into osiris_output.main.main values (1)",
         "attach 'x'",
         "set threads = 9",
+        "set memory_limit = '1TB'",
+        "pragma memory_limit = '1TB'",
+        "reset memory_limit",
         "pragma database_list",
         "call pragma_version()",
         "explain analyze select 1",
@@ -189,4 +192,41 @@ fn an_engine_that_never_finished_closes_in_peace() {
         drop(writer);
         drop(engine);
     }
+}
+
+/// Megabytes that DuckDB holds, of blocks of its files or of all.
+fn megabytes(engine: &Engine, what: &str) -> i64 {
+    let select = format!("SELECT sum(memory_usage_bytes)::BIGINT // 1000000 FROM duckdb_memory() WHERE {what}");
+    let rows = engine.control.prepare_select(&select).unwrap().stream().unwrap().next().unwrap().unwrap();
+    make_array(rows.child_data()[0].clone()).as_primitive::<Int64Type>().value(0)
+}
+
+#[test]
+fn what_was_written_and_read_is_not_kept_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path());
+    // 6.4 MB that no compression makes smaller.
+    let columns: Vec<String> = (0..8).map(|column| format!("hash(i, {column}) as c{column}")).collect();
+    let (fields, batch) = whole(&engine, &format!("select {} from range(100_000) t(i)", columns.join(", ")));
+    let mut writer = engine.create_table("main", &fields, false).unwrap();
+    for _ in 0..60 {
+        writer.append(&batch).unwrap();
+        assert!(megabytes(&engine, "true") < 200, "{} MB after {} rows", megabytes(&engine, "true"), writer.rows);
+    }
+    writer.finish().unwrap();
+    engine.finish().unwrap();
+    let size = std::fs::metadata(folder.path().join("out.duckdb")).unwrap().len();
+    assert!(size > 350_000_000, "the file should be larger than what may be kept of it, but has {size} bytes");
+
+    let reading = reading(folder.path());
+    let mut query = reading.query("from back").unwrap();
+    let mut rows = 0;
+    while let Some(batch) = query.next_batch().unwrap() {
+        rows += batch.len();
+        assert!(megabytes(&reading, "true") < 150, "{} MB after {rows} rows", megabytes(&reading, "true"));
+    }
+    assert_eq!(rows, 6_000_000);
+    let limit = reading.control.prepare_select("SELECT current_setting('memory_limit')").unwrap();
+    let limit = make_array(limit.stream().unwrap().next().unwrap().unwrap().child_data()[0].clone());
+    assert_eq!(limit.as_string::<i32>().value(0), "1.8 GiB");
 }

@@ -1,5 +1,6 @@
 //! The one place that opens DuckDB: a step's inputs, its output and its granted files, and nothing else.
 
+mod buffers;
 mod ffi;
 mod logical_type;
 mod statement;
@@ -17,6 +18,7 @@ use duckdb::arrow::datatypes::{DataType, Int64Type};
 
 use crate::columns::{self, DUCKDB_TYPE, Field};
 use crate::job::{JobInput, Limits};
+use buffers::Buffers;
 use ffi::{Appender, Connection, ConvertedSchema, Database, Rows, Statement};
 pub use table_writer::TableWriter;
 
@@ -143,9 +145,11 @@ impl Warm {
             control.execute(&statement)?;
         }
         let connections = Arc::new(Mutex::new(vec![Arc::downgrade(&control)]));
+        let buffers = Arc::new(Buffers::new(self.0.connect()?, step.limits.engine_memory_bytes));
         Ok(Engine {
             database: self.0,
             control,
+            buffers,
             connections,
             handed_out: Mutex::default(),
             created: Mutex::default(),
@@ -159,7 +163,7 @@ impl Warm {
 /// Opens the step's inputs and output.
 fn attachments(step: &Furnishing<'_>) -> Result<Vec<String>> {
     // Needed by the first attachment already, which may make room.
-    let mut statements = vec![format!("SET memory_limit = '{}B'", step.limits.engine_memory_bytes)];
+    let mut statements = vec![buffers::set_limit(step.limits.engine_memory_bytes)];
     let mut catalogs: Vec<&Path> = Vec::new();
     for input in step.inputs {
         let known = catalogs.iter().position(|path| *path == input.path);
@@ -182,7 +186,7 @@ fn attachments(step: &Furnishing<'_>) -> Result<Vec<String>> {
     Ok(statements)
 }
 
-/// Sets limits, and then that nothing may be set.
+/// Sets limits, and then that nothing else may be set.
 fn settings(step: &Furnishing<'_>) -> Result<Vec<String>> {
     let limits = &step.limits;
     let mut statements = vec![
@@ -199,6 +203,8 @@ fn settings(step: &Furnishing<'_>) -> Result<Vec<String>> {
         let files = step.files.iter().map(|path| quote_path(path)).collect::<Result<Vec<_>>>()?;
         statements.push(format!("SET allowed_paths = [{}]", files.join(", ")));
         statements.push("SET enable_external_access = false".to_owned());
+        // For `buffers` alone: whatever a driver says is a SELECT.
+        statements.push("SET allowed_configs = ['memory_limit']".to_owned());
         statements.push("SET lock_configuration = true".to_owned());
     }
     Ok(statements)
@@ -210,6 +216,7 @@ pub struct Engine {
     /// The connection that was there before the lock: the only one on which DuckDB tells how far a
     /// statement is, since that is a setting of a connection.
     control: Arc<Connection>,
+    buffers: Arc<Buffers>,
     connections: Arc<Mutex<Vec<Weak<Connection>>>>,
     /// DuckDB types named to the guest in metadata, each with the type its values cross in.
     handed_out: Mutex<BTreeMap<String, String>>,
@@ -303,7 +310,7 @@ impl Engine {
         let connection = self.connect()?;
         if !self.locked && connection.prepare_select(select).is_err() {
             connection.execute(select)?;
-            return Query::start(connection.prepare_select("SELECT true AS done")?.stream()?, None);
+            return self.start(connection.prepare_select("SELECT true AS done")?.stream()?, None);
         }
         let statement = self.prepare(&connection, select)?;
         let mut casts = Vec::new();
@@ -320,7 +327,7 @@ impl Engine {
             }
         }
         if named.is_empty() {
-            return Query::start(statement.stream()?, None);
+            return self.start(statement.stream()?, None);
         }
         // Names inside the view are positions, so that no hostile or doubled name can matter.
         let names: Vec<String> = statement.columns().into_iter().map(|(name, _)| name).collect();
@@ -329,7 +336,21 @@ impl Engine {
         let columns: Vec<String> = (0..names.len()).map(|position| format!("c{position}")).collect();
         connection.execute(&format!("CREATE TEMP VIEW {view} ({}) AS {select}", columns.join(", ")))?;
         let crossing = connection.prepare_select(&format!("SELECT {} FROM {view}", casts.join(", ")))?;
-        Query::start(crossing.stream()?, Some((names, named)))
+        self.start(crossing.stream()?, Some((names, named)))
+    }
+
+    fn start(&self, mut rows: Rows, renaming: Option<Renaming>) -> Result<Query> {
+        let refused = |refused: columns::Refused| EngineError::data(refused.0);
+        let mut fields = columns::flatten_schema(&rows.schema()?).map_err(refused)?;
+        if let Some((names, named)) = renaming {
+            for (column, position) in columns::column_positions(&fields).map_err(refused)?.into_iter().enumerate() {
+                fields[position].name.clone_from(&names[column]);
+                if let Some((_, own)) = named.get(&column) {
+                    fields[position].metadata.push((DUCKDB_TYPE.to_owned(), own.clone()));
+                }
+            }
+        }
+        Ok(Query { fields, rows: Some(rows), buffers: Arc::clone(&self.buffers) })
     }
 
     /// Reads every value of an output table as text, as whoever opens the file could; for tests.
@@ -402,6 +423,7 @@ impl Engine {
             appender,
             converted,
             data_type,
+            buffers: Arc::clone(&self.buffers),
             interrupted: Arc::clone(&self.interrupted),
             fields: fields.to_vec(),
             rows: 0,
@@ -520,32 +542,20 @@ pub struct Query {
     pub fields: Vec<Field>,
     /// `None` after the last row: DuckDB must not be asked again.
     rows: Option<Rows>,
+    buffers: Arc<Buffers>,
 }
 
 /// The real names of a query's columns, and the own types of those that cross in another.
 type Renaming = (Vec<String>, BTreeMap<usize, (String, String)>);
 
 impl Query {
-    fn start(mut rows: Rows, renaming: Option<Renaming>) -> Result<Self> {
-        let refused = |refused: columns::Refused| EngineError::data(refused.0);
-        let mut fields = columns::flatten_schema(&rows.schema()?).map_err(refused)?;
-        if let Some((names, named)) = renaming {
-            for (column, position) in columns::column_positions(&fields).map_err(refused)?.into_iter().enumerate() {
-                fields[position].name.clone_from(&names[column]);
-                if let Some((_, own)) = named.get(&column) {
-                    fields[position].metadata.push((DUCKDB_TYPE.to_owned(), own.clone()));
-                }
-            }
-        }
-        Ok(Self { fields, rows: Some(rows) })
-    }
-
     /// The next rows, as a struct array with a child a column.
     pub fn next_batch(&mut self) -> Result<Option<ArrayData>> {
         let Some(rows) = &mut self.rows else { return Ok(None) };
         let batch = rows.next()?;
-        if batch.is_none() {
-            self.rows = None;
+        match &batch {
+            Some(batch) => self.buffers.pass(batch)?,
+            None => self.rows = None,
         }
         Ok(batch)
     }

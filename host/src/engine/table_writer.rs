@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use duckdb::arrow::array::{ArrayData, MutableArrayData};
 use duckdb::arrow::datatypes::DataType;
 
+use super::buffers::Buffers;
 use super::ffi::{Appender, Connection, ConvertedSchema};
 use super::{Cause, EngineError, Result};
 use crate::columns::{self, Field, InNode, Refused};
@@ -22,6 +23,7 @@ pub struct TableWriter {
     pub(super) data_type: DataType,
     pub(super) fields: Vec<Field>,
     pub(super) rows: u64,
+    pub(super) buffers: Arc<Buffers>,
     pub(super) interrupted: Arc<AtomicBool>,
 }
 
@@ -51,7 +53,7 @@ impl TableWriter {
             }
         }
         self.rows += batch.len() as u64;
-        Ok(())
+        self.buffers.pass(batch)
     }
 
     /// Commits the table; says how many rows it has.

@@ -2,7 +2,7 @@
 //!
 //! All of a run's SELECTs see one snapshot, which fixes its end: the greatest cursor value there is. The state keeps
 //! that value and which of its rows were read, so that the next run reads the rows of the same value that came later,
-//! and those alone.
+//! and those alone. Where too many have it to be remembered, they wait for a run that finds a greater one.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use database_client::NullCursor;
 use mysql_client::sql::{TableName, quote_name, quote_text};
 use mysql_client::types::{Definition, Kind};
 use mysql_client::{Client, Fields, Stream};
-use osiris_sdk::{Error, Result};
+use osiris_sdk::{Error, Result, context};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::options::Config;
 use crate::value;
 
-/// Rows of the last cursor value that a state can tell apart; its limit is 1 MiB.
-const MOST_TIES: usize = 30_000;
+/// How many rows of one cursor value are remembered. A state has 1 MiB at most.
+const MOST_TIES: usize = 20_000;
 
 /// What one run tells the next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,12 +130,24 @@ impl Increment {
                     }
                     None => true,
                 };
-                if let Some(last) = last {
+                let some = config.select(Some("1"), at_end.as_deref())?;
+                let ties = client.value(&format!("select count(*) from ({some} limit {}) as ties", MOST_TIES + 1))?;
+                let waits = ties.and_then(|text| text.parse().ok()).unwrap_or(0_usize) > MOST_TIES;
+                if waits {
+                    context::warn(
+                        "more rows share the largest cursor value than can be remembered; they are read once there is a \
+                         larger one",
+                        &[("cursor", &name), ("value", end), ("remembered", &MOST_TIES)],
+                    );
+                }
+                if let Some(last) = last.as_ref().filter(|_| grown || !waits) {
                     seen.clone_from(&last.ties);
                     parts.push(part(&[&is_at_last], true, !grown));
                 }
                 if grown {
                     parts.push(part(&[&initial, &above_last, &below_end], false, false));
+                }
+                if grown && !waits {
                     parts.push(part(&[&initial, &at_end], false, true));
                 }
                 let (value, ties) = match last {
@@ -154,7 +166,7 @@ impl Increment {
     /// Whether a row of `part` is new; remembers it where the next run has to know it.
     ///
     /// # Errors
-    /// `data` where too many rows have the same cursor value.
+    /// `internal` for a row that is not one.
     pub fn is_new(&mut self, place: usize, row: &[u8], kinds: &[Kind]) -> Result<bool> {
         let Part { skips_seen, remembered, .. } = self.parts[place];
         if !skips_seen && !remembered {
@@ -171,12 +183,6 @@ impl Increment {
         }
         if remembered && let Some(state) = &mut self.state {
             *state.ties.entry(digest).or_insert(0) += 1;
-            if state.ties.len() > MOST_TIES {
-                return Err(Error::data(format!(
-                    "more than {MOST_TIES} rows have the cursor value `{}`; choose a finer cursor than `{}`",
-                    state.value, state.cursor
-                )));
-            }
         }
         Ok(true)
     }

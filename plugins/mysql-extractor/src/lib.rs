@@ -34,8 +34,10 @@ impl Extractor for MysqlExtractor {
             Replication::Full => None,
             Replication::Incremental => state::get::<State>()?,
         };
-        let next = read(&mut client, &config, last, &output)
-            .map_err(|error| error.context(format!("cannot read {}", config.selection.what())))?;
+        let next = read(&mut client, &config, last, &output).map_err(|error| {
+            let (what, server) = (config.selection.what(), config.connection.server());
+            error.context(format!("cannot read {what} of `{server}`"))
+        })?;
         next.map_or(Ok(()), |next| state::set(&next))
     }
 }

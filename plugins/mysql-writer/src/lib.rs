@@ -25,8 +25,9 @@ impl Writer for MysqlWriter {
         let columns = columns(input)?;
         let table = TableName::parse(&config.table)?;
         let mut client = config.connection.connect(true)?;
-        write::write(&mut client, &config, &table, input, columns)
-            .map_err(|error: Error| error.context(format!("cannot write table `{}`", config.table)))
+        write::write(&mut client, &config, &table, input, columns).map_err(|error: Error| {
+            error.context(format!("cannot write table `{}` of `{}`", config.table, config.connection.server()))
+        })
     }
 }
 

@@ -31,7 +31,7 @@ impl Extractor for PostgresExtractor {
     fn extract(config: Config, output: Output) -> Result<()> {
         config.check()?;
         let mut client = config.connection.connect()?;
-        let doing = || format!("cannot read {}", config.selection.what());
+        let doing = || format!("cannot read {} of `{}`", config.selection.what(), config.connection.server());
         // One snapshot for all statements: the bounds of an increment are those of its rows.
         client.execute("begin isolation level repeatable read read only")?;
         let source = Source::find(&mut client, &config).map_err(|error| error.context(doing()))?;

@@ -25,7 +25,9 @@ impl Writer for PostgresWriter {
         let columns = shape::columns(&input.schema()?)?;
         let mut client = config.connection.connect()?;
         let written = write::write(&mut client, &config, &name, input, &columns);
-        let rows = written.map_err(|error| error.context(format!("cannot write table `{}`", config.table)))?;
+        let rows = written.map_err(|error| {
+            error.context(format!("cannot write table `{}` of `{}`", config.table, config.connection.server()))
+        })?;
         context::info("written", &[("table", &config.table), ("rows", &rows)]);
         Ok(())
     }

@@ -1,0 +1,80 @@
+"""A proxy between a driver and its server, for tests that break connections."""
+
+import socket
+import threading
+
+
+class CutProxy:
+    """A TCP proxy to 127.0.0.1:`target` that cuts a connection after so many bytes, `down` from the server or `up` to it.
+
+    With `stall`, bytes stop without the connection ending; `once` cuts the first connection only; `then` is called when
+    a connection is cut. `lift()` lets later connections pass untouched. `passed` has the bytes of each connection.
+    """
+
+    def __init__(self, target: int, down: int | None = None, up: int | None = None, stall: bool = False, once: bool = False, then=None):
+        self.target, self.limits, self.stall, self.once, self.then = target, {"down": down, "up": up}, stall, once, then
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.cuts = 0
+        self.passed: list[dict[str, int]] = []
+        self.sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> "CutProxy":
+        return self
+
+    def __exit__(self, *_) -> None:
+        # Closing alone would not wake the thread that waits for a connection.
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.listener.close()
+        for one in self.sockets:
+            one.close()
+
+    def lift(self) -> None:
+        self.limits = {"down": None, "up": None}
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                client.close()
+                continue
+            limits = dict(self.limits)
+            if self.once:
+                self.lift()
+            passed = {"down": 0, "up": 0}
+            self.passed.append(passed)
+            self.sockets += [client, server]
+            for source, sink, way in [(server, client, "down"), (client, server, "up")]:
+                threading.Thread(target=self._pass, args=(source, sink, way, limits[way], passed), daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket, way: str, limit: int | None, passed: dict[str, int]) -> None:
+        try:
+            while chunk := source.recv(65536):
+                left = len(chunk) if limit is None else limit - passed[way]
+                sink.sendall(chunk[:left])
+                passed[way] += len(chunk[:left])
+                if limit is not None and len(chunk) >= left:
+                    self.cuts += 1
+                    if self.then:
+                        self.then()
+                    if self.stall:
+                        return
+                    break
+        except OSError:
+            pass
+        # Closed, not only shut down: a peer that goes on sending must be told, or it would wait for room for ever.
+        for one in (source, sink):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            one.close()

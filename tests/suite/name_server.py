@@ -1,0 +1,131 @@
+"""A network of its own for one command, with a real name server whose answers change.
+
+`run_with_names(project, names, *arguments)` runs `osiris` there. `names` has for each name a list of answers, each a list of
+addresses; the last answer is given from then on. `PUBLIC` is an address that every rule takes for one of the internet;
+there and on 127.0.0.1 a server answers on port `PORT`. The network is a namespace of the kernel's: nothing of it reaches
+the machine's own, and the C library resolves names by it as it would by any.
+"""
+
+import fcntl
+import http.server
+import json
+import os
+import shutil
+import socket
+import socketserver
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+PUBLIC, PORT = "1.2.3.4", 8080
+A, AAAA = 1, 28
+SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR, IFF_UP = 0x8913, 0x8914, 0x8916, 1
+
+_UNSHARE = ["unshare", "--mount", "--net", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
+
+
+def missing() -> str | None:
+    """Why this machine gives no such network; None where it does."""
+    if not shutil.which("unshare"):
+        return "`unshare` is not installed"
+    tried = subprocess.run([*_UNSHARE, "true"], capture_output=True, text=True)
+    return tried.stderr.strip() or "unshare failed" if tried.returncode else None
+
+
+def run_with_names(project, names: dict[str, list[list[str]]], *arguments) -> dict:
+    """Runs `osiris` with the arguments; gives its return code, stdout and stderr, how often each name was asked for, and
+    what address each request came in at."""
+    command = [*_UNSHARE, sys.executable, __file__, json.dumps(names)]
+    done = project.osiris(*arguments, before=command)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+# ---- Inside the network
+
+
+def _bring_up() -> None:
+    """Loopback, and the public address on it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        alias = socket.inet_aton(PUBLIC)
+        fcntl.ioctl(control, SIOCSIFADDR, struct.pack("16sHH4s8x", b"lo:1", socket.AF_INET, 0, alias))
+        for interface in (b"lo", b"lo:1"):
+            name, flags = struct.unpack_from("16sH", fcntl.ioctl(control, SIOCGIFFLAGS, struct.pack("16sH14x", interface, 0)))
+            fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14x", name, flags | IFF_UP))
+
+
+def _resolve_here(folder: Path) -> None:
+    """Has the C library ask 127.0.0.1, and nobody else."""
+    for place, text in [("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"), ("nsswitch.conf", "hosts: files dns\n")]:
+        (folder / place).write_text(text)
+        subprocess.run(["mount", "--bind", folder / place, f"/etc/{place}"], check=True)
+
+
+class NameServer(socketserver.BaseRequestHandler):
+    """Answers questions for addresses (RFC 1035), each name by its next answer."""
+
+    names: dict[str, list[list[str]]] = {}
+    asked: dict[str, int] = {}
+
+    def handle(self):
+        question, reply = self.request
+        labels, place = [], 12
+        while question[place]:
+            labels.append(question[place + 1 : place + 1 + question[place]].decode())
+            place += 1 + question[place]
+        name = ".".join(labels).lower()
+        (kind,) = struct.unpack_from(">H", question, place + 1)
+        records = []
+        if name in self.names:
+            before = self.asked.get(f"{name} {kind}", 0)
+            self.asked[f"{name} {kind}"] = before + 1
+            answers = self.names[name]
+            for address in answers[min(before, len(answers) - 1)]:
+                family = socket.AF_INET6 if ":" in address else socket.AF_INET
+                if kind == (AAAA if family == socket.AF_INET6 else A):
+                    data = socket.inet_pton(family, address)
+                    # The name by a pointer to the question; kept for no second.
+                    records.append(struct.pack(">HHHIH", 0xC00C, kind, 1, 0, len(data)) + data)
+        flags = 0x8400 if name in self.names else 0x8403
+        head = question[:2] + struct.pack(">HHHHH", flags, 1, len(records), 0, 0)
+        reply.sendto(head + question[12 : place + 5] + b"".join(records), self.client_address)
+
+
+class WebServer(http.server.BaseHTTPRequestHandler):
+    """Gives what was granted at the public address, and what nobody may have at this machine's own."""
+
+    seen: list[str] = []
+
+    def do_GET(self):
+        address = self.connection.getsockname()[0]
+        self.seen.append(address)
+        body = b"granted" if address == PUBLIC else b"treasure"
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def main() -> None:
+    NameServer.names = json.loads(sys.argv[1])
+    _bring_up()
+    with tempfile.TemporaryDirectory() as folder:
+        _resolve_here(Path(folder))
+        for server in [
+            socketserver.ThreadingUDPServer(("127.0.0.1", 53), NameServer),
+            http.server.ThreadingHTTPServer(("0.0.0.0", PORT), WebServer),
+        ]:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = subprocess.run(sys.argv[2:], capture_output=True, text=True)
+        asked = {name.split()[0]: count for name, count in NameServer.asked.items() if name.endswith(f" {A}")}
+        print(json.dumps({"code": done.returncode, "stdout": done.stdout, "stderr": done.stderr, "asked": asked, "seen": WebServer.seen}))
+
+
+if __name__ == "__main__":
+    main()
