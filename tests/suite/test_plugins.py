@@ -141,6 +141,15 @@ def test_processor_takes_exactly_one_select(project):
         assert result["step"]["source"]["error"]["blame"] == "user", query
 
 
+def test_processor_takes_long_expressions_and_tells_where_they_are_too_long(project):
+    for count, operator in ((600, "||"), (900, "+")):
+        result = project.run([project.sql(f"select {f' {operator} '.join(['i'] * count)} as a from range(1, 3) r(i)")])
+        assert project.rows(result, "source") == ([("1" * count,), ("2" * count,)] if operator == "||" else [(count,), (2 * count,)])
+    result = project.run([project.sql(f"select {' + '.join(['1'] * 3000)} as a")], expect=1)
+    error = result["step"]["source"]["error"]
+    assert error["blame"] == "user" and ("levels deep" in error["message"] or "depth" in error["message"]), error
+
+
 def test_mask_masks_and_leaves_the_rest(project):
     table = "select * from (values (1, 'N14228', 'Ada', [1, null], 12345, 'x'), (2, null, 'Grace', null, null, 'y')) t(n, tail, name, l, number, gone)"
     columns = {"tail": {"method": "partial", "keep": 2}, "name": "hash", "number": {"method": "redact", "replacement": "#"}, "gone": "drop"}

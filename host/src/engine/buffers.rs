@@ -15,10 +15,10 @@ use super::Result;
 use super::ffi::Connection;
 
 /// Bytes that pass, as Arrow, between two times of forgetting.
-const INTERVAL: u64 = 64 << 20;
+const INTERVAL: u64 = 16 << 20;
 
 /// Bytes of blocks that DuckDB may hold on to: those it is working on.
-const WORKING: u64 = 32 << 20;
+const WORKING: u64 = 16 << 20;
 
 /// What DuckDB holds apart from blocks of files, in bytes: sorts, joins, and rows that are not yet in a file.
 const HELD: &str = "SELECT coalesce(sum(memory_usage_bytes), 0)::BIGINT FROM duckdb_memory() WHERE tag <> 'BASE_TABLE'";

@@ -193,6 +193,8 @@ fn settings(step: &Furnishing<'_>) -> Result<Vec<String>> {
         format!("SET threads = {}", limits.threads.max(1)),
         format!("SET temp_directory = {}", quote_path(step.spill)?),
         format!("SET max_temp_directory_size = '{}B'", limits.spill_bytes),
+        // Rows go to the file by one row group, not by five.
+        "SET write_buffer_row_group_count = 1".to_owned(),
         "SET arrow_lossless_conversion = true".to_owned(),
         "SET TimeZone = 'UTC'".to_owned(),
         "SET enable_progress_bar = true".to_owned(),

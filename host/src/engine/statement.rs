@@ -3,7 +3,18 @@
 //! DuckDB is locked besides; this closes what a lock leaves open: functions that show paths and
 //! settings, take pointers, or run text as SQL. No I/O.
 
+use serde::Deserialize;
 use serde_json::Value;
+
+/// Levels that the tree of a statement may have. An operator takes two of them, and DuckDB itself stops at a thousand
+/// operators within one another.
+const MOST_LEVELS: usize = 3000;
+
+/// Levels that any thread's stack has room for.
+const SHALLOW: usize = 100;
+
+/// The stack, in bytes, for a tree of [`MOST_LEVELS`].
+const DEEP_STACK: usize = 64 << 20;
 
 /// Table functions that a step may call. The files they read are checked by DuckDB against its grants.
 const TABLE_FUNCTIONS: &[&str] = &[
@@ -79,7 +90,44 @@ pub const OWN: &str = "osiris_";
 /// # Errors
 /// Says what is refused.
 pub fn check(serialized: &str) -> Result<(), String> {
-    let tree: Value = serde_json::from_str(serialized).map_err(|_| "a statement that cannot be read".to_owned())?;
+    match levels(serialized) {
+        0..=SHALLOW => check_tree(serialized),
+        levels @ ..=MOST_LEVELS => std::thread::scope(|scope| {
+            let deep = std::thread::Builder::new().stack_size(DEEP_STACK);
+            let walking = deep.spawn_scoped(scope, || check_tree(serialized));
+            let failed = || format!("a statement nested {levels} levels deep, for which this machine has no room");
+            walking.map_err(|_| failed())?.join().map_err(|_| failed())?
+        }),
+        levels => Err(format!(
+            "a statement nested {levels} levels deep, where {MOST_LEVELS} are allowed; make a step of its own of a part"
+        )),
+    }
+}
+
+/// How deep arrays and objects lie within one another in a JSON text.
+fn levels(json: &str) -> usize {
+    let (mut level, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_text,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => {
+                level += 1;
+                deepest = deepest.max(level);
+            }
+            b']' | b'}' if !in_text => level = level.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+fn check_tree(serialized: &str) -> Result<(), String> {
+    let mut read = serde_json::Deserializer::from_str(serialized);
+    // `levels` was bounded.
+    read.disable_recursion_limit();
+    let tree = Value::deserialize(&mut read).map_err(|_| "a statement that cannot be read".to_owned())?;
     if tree["error"] != Value::Bool(false) {
         return Err("a statement that is not a SELECT".to_owned());
     }
@@ -118,5 +166,29 @@ fn walk(node: &Value) -> Result<(), String> {
             fields.values().try_for_each(walk)
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A statement's tree with a function so many levels down.
+    fn nested(levels: usize, function: &str) -> String {
+        let (open, close) = (r#"{"children":["#.repeat(levels / 2), "]}".repeat(levels / 2));
+        let call = format!(r#"{{"type":"FUNCTION","function_name":"{function}","text":"[{{\"["}}"#);
+        format!(r#"{{"error":false,"statements":[{open}{call}{close}]}}"#)
+    }
+
+    #[test]
+    fn a_deep_statement_is_walked_to_its_end() {
+        for levels in [10, 200, 2900] {
+            assert_eq!(check(&nested(levels, "abs")), Ok(()));
+            assert!(check(&nested(levels, "getenv")).unwrap_err().contains("`getenv`"), "{levels} levels");
+        }
+        for levels in [3100, 1_000_000] {
+            assert!(check(&nested(levels, "abs")).unwrap_err().contains("levels deep"));
+        }
     }
 }
