@@ -5,6 +5,7 @@
 pub mod address;
 pub mod cli;
 pub mod columns;
+pub mod compiler;
 pub mod config;
 pub mod connections;
 pub mod contract;

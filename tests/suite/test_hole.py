@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -185,3 +186,29 @@ def test_a_step_process_sees_itself_bare(project):
     finally:
         run.kill()
         run.communicate()
+
+
+# ---- The process that compiles drivers
+
+
+def compile_by(call: str, *allowance: int) -> subprocess.CompletedProcess:
+    """A compile process with native code in the compiler's place."""
+    allowed = allowance or (60, 1_000_000_000)
+    return subprocess.run([HOLE, "compile", *map(str, allowed)], input=f"call {call}".encode(), capture_output=True, timeout=120)
+
+
+@pytest.mark.parametrize("call", CALLS + [target for target in TARGETS if "SCRATCH" not in target])
+def test_native_code_in_the_compiler_reaches_nothing(victim, services, call):
+    asked = call.replace("BASE", str(victim.folder)).replace("PARENT", str(os.getpid())).replace("PORT", str(services))
+    done = compile_by(asked)
+    said = done.stderr.decode()
+    assert done.returncode == 1 and said.startswith("refused: ") and "os error" in said, (done.returncode, said)
+    assert done.stdout == b"" and not Path("/tmp/osiris-attack").exists()
+    assert (victim.folder / "pipeline.json").read_text() == "{}"
+
+
+def test_the_compiler_may_use_up_what_it_was_allowed_and_no_more():
+    assert compile_by("status").returncode == 1, "it reads nothing, not even of itself"
+    hoard = compile_by("hoard", 60, 500_000_000)
+    assert hoard.returncode == -signal.SIGABRT and b"memory allocation" in hoard.stderr
+    assert compile_by("spin", 1, 1_000_000_000).returncode == -signal.SIGXCPU

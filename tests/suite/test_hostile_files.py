@@ -78,6 +78,7 @@ FILES = {
     "import-of-a-stranger": (HELLO.replace(b"osiris:driver/context@0.1.0", b"osiris:driver/contexx@0.1.0") + spec(SPEC), ""),
     "newer-contract": (HELLO.replace(b"@0.1.0", b"@9.1.0") + spec(SPEC), "contract"),
     "flipped-bits": (HELLO[:2000] + bytes(byte ^ 0x55 for byte in HELLO[2000:2400]) + HELLO[2400:] + spec(SPEC), ""),
+    "damaged-inside": (HELLO + section(1, module(1, body=b"\x00\xff\x0b")) + spec(SPEC), "cannot be compiled"),
     "hundred-thousand-functions": (b"\0asm\x0d\0\x01\0" + section(1, module(100_000)) + spec(SPEC), "does not export"),
     "memory-of-four-gigabytes": (b"\0asm\x0d\0\x01\0" + section(1, module(0, memory=65_536)) + spec(SPEC), "does not export"),
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::compiler;
 use crate::drivers::{Catalog, Driver, pack, read};
 use crate::error::Report;
 use crate::runtime;
@@ -261,7 +262,7 @@ fn pack_driver(arguments: &Pack) -> anyhow::Result<()> {
     };
     let driver = pack(&arguments.wasm, &spec, &arguments.spec, &output)?;
     if arguments.compile {
-        runtime::compiled(&runtime::engine()?, &driver.path, &driver.sha256, || ())
+        compiler::compiled(&runtime::engine()?, &driver.path, &driver.sha256, || ())
             .context("cannot compile the driver")?;
     }
     print(&format!("packed {} into {}", driver.label(), output.display()));

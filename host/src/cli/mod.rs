@@ -15,6 +15,7 @@ mod state;
 
 use std::process::ExitCode;
 
+use crate::compiler::{self, Allowance};
 use crate::error::{Fault, Report};
 use clap::{Parser, Subcommand};
 
@@ -73,6 +74,9 @@ enum Verb {
     /// The process behind `query` (internal)
     #[command(hide = true)]
     Look,
+    /// The process that compiles a driver (internal)
+    #[command(hide = true)]
+    Compile { cpu_seconds: u64, memory_bytes: u64 },
 }
 
 pub fn main() -> ExitCode {
@@ -87,9 +91,12 @@ pub fn main() -> ExitCode {
         }
     };
     let outcome = match arguments.verb {
-        // These two speak to the host alone; nothing is set up that they do not need.
+        // These speak to the host alone; nothing is set up that they do not need.
         Verb::Step => return crate::step::main(),
         Verb::Look => return crate::step::look::main(),
+        Verb::Compile { cpu_seconds, memory_bytes } => {
+            return compiler::main(Allowance { cpu_seconds, memory_bytes });
+        }
         Verb::Run(arguments) => logged(|| run::run(&arguments)),
         Verb::Plan(arguments) => logged(|| plan::plan(&arguments)),
         Verb::Validate(arguments) => logged(|| plan::validate(&arguments)),

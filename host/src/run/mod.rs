@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde_json::json;
 
+use crate::compiler;
 use crate::error::Report;
 use crate::grant::Grants;
 use crate::job::{Blame, Call, Failure, Job, JobInput, Kept, Kind, Layers, Limits, Message, Network};
@@ -70,7 +71,7 @@ pub fn compile(plan: &Plan, observer: &mut dyn Observer) -> anyhow::Result<BTree
     for driver in plan.steps.iter().map(|step| &step.driver) {
         if !compiled.contains_key(&driver.sha256) {
             let path =
-                runtime::compiled(&engine, &driver.path, &driver.sha256, || observer.compiling(&driver.label()))?;
+                compiler::compiled(&engine, &driver.path, &driver.sha256, || observer.compiling(&driver.label()))?;
             compiled.insert(driver.sha256.clone(), path);
         }
     }

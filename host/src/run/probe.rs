@@ -7,6 +7,7 @@ use anyhow::Context;
 
 use super::process::{Heard, StepProcess, ending};
 use super::{network, reachable};
+use crate::compiler;
 use crate::drivers::Driver;
 use crate::grant::Grants;
 use crate::job::{Blame, Call, Failure, Job, Kept, Layers, Limits, Message};
@@ -43,7 +44,7 @@ pub struct Told {
 pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
     let scrubber = Scrubber::new(probe.secrets.values());
     let engine = runtime::engine()?;
-    let compiled = runtime::compiled(&engine, &probe.driver.path, &probe.driver.sha256, || ())?;
+    let compiled = compiler::compiled(&engine, &probe.driver.path, &probe.driver.sha256, || ())?;
     let scratch = tempfile::Builder::new().prefix(SCRATCH_PREFIX).tempdir().context("cannot make a scratch folder")?;
     let job = Job {
         step: "probe".to_owned(),

@@ -24,15 +24,30 @@ pub fn limit(limits: &Limits) -> anyhow::Result<()> {
     // A handler that does nothing turns SIGXFSZ into an error of the write.
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)))
         .context("cannot handle SIGXFSZ")?;
-    let cap = |resource, value| {
-        let found = rustix::process::getrlimit(resource);
-        let value = found.maximum.map_or(value, |most| most.min(value));
-        rustix::process::setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
-    };
     cap(Resource::Nofile, OPEN_FILES).context("cannot limit open files")?;
     cap(Resource::Fsize, limits.output_bytes.max(limits.spill_bytes)).context("cannot limit the size of files")?;
     cap(Resource::Memlock, 0).context("cannot limit locked memory")?;
     cap(Resource::Cpu, limits.cpu_seconds.saturating_add(GRACE_SECONDS)).context("cannot limit CPU time")
+}
+
+/// Sets the kernel's limits on a process that compiles. Beyond its CPU time it dies of SIGXCPU.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn limit_compiler(cpu_seconds: u64, memory_bytes: u64, code_bytes: u64) -> anyhow::Result<()> {
+    cap(Resource::Nofile, OPEN_FILES).context("cannot limit open files")?;
+    cap(Resource::Fsize, code_bytes).context("cannot limit the size of files")?;
+    cap(Resource::Memlock, 0).context("cannot limit locked memory")?;
+    cap(Resource::Data, memory_bytes).context("cannot limit memory")?;
+    let until = Rlimit { current: Some(cpu_seconds), maximum: Some(cpu_seconds.saturating_add(GRACE_SECONDS)) };
+    rustix::process::setrlimit(Resource::Cpu, until).context("cannot limit CPU time")
+}
+
+/// Lowers a limit, for good.
+fn cap(resource: Resource, value: u64) -> rustix::io::Result<()> {
+    let found = rustix::process::getrlimit(resource);
+    let value = found.maximum.map_or(value, |most| most.min(value));
+    rustix::process::setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
 }
 
 /// The CPU time that this process has used.

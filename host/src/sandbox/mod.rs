@@ -12,7 +12,7 @@ mod seccomp;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-pub use limits::{CpuClock, limit};
+pub use limits::{CpuClock, limit, limit_compiler};
 pub use machine::{Protection, protections};
 pub use process::{no_core_files, shed};
 

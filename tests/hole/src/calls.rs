@@ -35,6 +35,8 @@ pub fn make(name: &str, target: &str) -> Result<String> {
         "fill" => fill(target),
         "flood" => flood(),
         "linger" => linger(),
+        "hoard" => hoard(),
+        "spin" => spin(),
         _ => number(name),
     }
 }
@@ -55,6 +57,23 @@ fn fill(folder: &str) -> Result<String> {
         std::fs::write(format!("{folder}/{number}"), vec![1; 1_000_000])?;
     }
     Ok("filled".to_owned())
+}
+
+/// Takes memory for as long as there is any.
+fn hoard() -> Result<String> {
+    let mut taken = Vec::new();
+    for _ in 0..100_000 {
+        taken.push(vec![1_u8; 1 << 20]);
+    }
+    Ok(format!("took {} MB", taken.len()))
+}
+
+/// Computes for ever.
+fn spin() -> Result<String> {
+    let mut number = 0_u64;
+    loop {
+        number = std::hint::black_box(number.wrapping_add(1));
+    }
 }
 
 /// Logs 200 MB past everything that keeps count in this process.

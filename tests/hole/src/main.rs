@@ -9,16 +9,33 @@ mod calls;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use osiris::compiler::Allowance;
 use osiris::contract::{Tally, Trust};
 use osiris::engine::Engine;
 use osiris::job::{Blame, Failure, Job, Kind};
 use osiris::step::reporter::Reporter;
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some("step") {
-        return osiris::step::main_with(hole);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["step"] => osiris::step::main_with(hole),
+        ["compile", cpu_seconds, memory_bytes] => {
+            let number = |text: &str| text.parse().unwrap_or_default();
+            let allowance = Allowance { cpu_seconds: number(cpu_seconds), memory_bytes: number(memory_bytes) };
+            osiris::compiler::main_with(allowance, compiler_hole)
+        }
+        _ => osiris::cli::main(),
     }
-    osiris::cli::main()
+}
+
+/// Makes the call that stands where a component should; compiles what is none.
+fn compiler_hole(engine: &osiris::runtime::Engine, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let Some(call) = std::str::from_utf8(bytes).ok().and_then(|text| text.strip_prefix("call ")) else {
+        return Ok(engine.precompile_component(bytes)?);
+    };
+    let (name, target) = call.split_once(' ').unwrap_or((call, ""));
+    let seen = calls::make(name, target).map_err(|error| anyhow::anyhow!("refused: {error}"))?;
+    Ok(format!("succeeded: {seen}").into_bytes())
 }
 
 fn hole(

@@ -1,0 +1,213 @@
+//! Compiles drivers, each once, in a process that reaches nothing: a compiler's input deserves as little trust as a driver.
+//!
+//! The host reads a component, checks that it is the one that was planned, and hands its bytes over; the compile process
+//! confines itself, compiles, and writes the native code to the one file it was given.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+
+use anyhow::{Context, anyhow};
+use wasmtime::Engine;
+
+use crate::error::Report;
+use crate::runtime::{self, sha256_of};
+use crate::sandbox::{self, Reach};
+
+/// What compiling one driver may use up. A component of 18 MB takes 8 s of CPU time and 0.4 GB.
+pub const ALLOWANCE: Allowance = Allowance { cpu_seconds: 1200, memory_bytes: 6_000_000_000 };
+
+/// The largest component that is read, and the largest compiled one that is written, in bytes.
+const MAX_COMPONENT: u64 = 256 << 20;
+const MAX_CODE: u64 = 4 << 30;
+
+/// What is read of what a compile process says went wrong.
+const MAX_REASON: u64 = 2000;
+
+/// The exit code of a compile process whose component is none that compiles.
+const REFUSED: u8 = 1;
+
+/// What a compile process may use up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    pub cpu_seconds: u64,
+    pub memory_bytes: u64,
+}
+
+/// The compiled form of the component at `wasm`, compiling it if the cache has none.
+///
+/// The key is the component's own digest, wasmtime's version and its configuration, so an entry
+/// never goes stale. Entries appear whole, by a rename: processes may race.
+///
+/// # Errors
+/// When the component is no longer the one of `sha256`, does not compile within its allowance, or the cache folder
+/// cannot be used safely.
+pub fn compiled(engine: &Engine, wasm: &Path, sha256: &str, compiling: impl FnOnce()) -> anyhow::Result<PathBuf> {
+    compiled_in(&runtime::cache_folder()?, engine, wasm, sha256, |bytes, code| {
+        compiling();
+        apart(wasm, bytes, code)
+    })
+}
+
+fn compiled_in(
+    folder: &Path,
+    engine: &Engine,
+    wasm: &Path,
+    sha256: &str,
+    compile: impl FnOnce(&[u8], &File) -> anyhow::Result<()>,
+) -> anyhow::Result<PathBuf> {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let entry = folder.join(format!("{sha256}-{:016x}.cwasm", hasher.finish()));
+    if entry.is_file() {
+        return Ok(entry);
+    }
+    let bytes = fs::read(wasm).with_context(|| format!("cannot read `{}`", wasm.display()))?;
+    // What was planned, shown and checked against the lock must be what is kept under its digest.
+    if sha256_of(&bytes) != sha256 {
+        return Err(Report::input(format!("driver `{}` has changed since it was planned", wasm.display()))
+            .hint("run again, and see with `osiris plan` what it wants")
+            .into());
+    }
+    let code = tempfile::NamedTempFile::new_in(folder).context("cannot write to the compile cache")?;
+    compile(&bytes, code.as_file())?;
+    code.as_file().sync_all().context("cannot write to the compile cache")?;
+    code.persist(&entry).context("cannot write to the compile cache")?;
+    Ok(entry)
+}
+
+/// Has a process of its own compile `bytes` into `code`.
+fn apart(wasm: &Path, bytes: &[u8], code: &File) -> anyhow::Result<()> {
+    let code = code.try_clone().context("cannot write to the compile cache")?;
+    let mut child = Command::new("/proc/self/exe")
+        .arg0("osiris")
+        .arg("compile")
+        .args([ALLOWANCE.cpu_seconds, ALLOWANCE.memory_bytes].map(|number| number.to_string()))
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(code)
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start a compile process")?;
+    // It reads to the end before it says anything; where it ends early, its status tells why.
+    let _ = child.stdin.take().context("a compile process has no stdin")?.write_all(bytes);
+    let mut reason = Vec::new();
+    let mut stderr = child.stderr.take().context("a compile process has no stderr")?;
+    let told = (&mut stderr).take(MAX_REASON).read_to_end(&mut reason);
+    let rest = std::io::copy(&mut stderr, &mut std::io::sink());
+    let status = child.wait().context("cannot wait for a compile process")?;
+    told.and(rest).context("cannot hear a compile process")?;
+    let reason = String::from_utf8_lossy(&reason);
+    judge(wasm, status, &reason.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Whose fault the end of a compile process is.
+fn judge(wasm: &Path, status: ExitStatus, reason: &str) -> anyhow::Result<()> {
+    let driver = wasm.display();
+    let beyond = |what: String| {
+        Report::input(format!("driver `{driver}` cannot be compiled: it takes more than {what}"))
+            .hint("no honest driver does; ask whoever made it")
+    };
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(()),
+        (Some(code), _) if code == i32::from(REFUSED) => {
+            Err(Report::input(format!("driver `{driver}` cannot be compiled: {reason}"))
+                .hint("build it again: it is damaged, or has features of WebAssembly that this Osiris lacks")
+                .into())
+        }
+        (_, Some(libc::SIGXCPU)) => Err(beyond(format!("{} s of CPU time", ALLOWANCE.cpu_seconds)).into()),
+        (_, Some(libc::SIGABRT)) if reason.contains("memory allocation") => {
+            Err(beyond(format!("{} of memory", crate::size::spell(ALLOWANCE.memory_bytes))).into())
+        }
+        (_, Some(signal)) => Err(anyhow!("cannot compile `{driver}`: the compile process died of signal {signal}")),
+        _ => Err(anyhow!("cannot compile `{driver}`: {reason}")),
+    }
+}
+
+/// Runs the hidden command `osiris compile`: a component from stdin, its compiled form to stdout.
+pub fn main(allowance: Allowance) -> ExitCode {
+    main_with(allowance, |engine, bytes| Ok(engine.precompile_component(bytes)?))
+}
+
+/// Runs `compile` as the compile process does: the way in for tests that put native code in the compiler's place.
+pub fn main_with(allowance: Allowance, compile: impl FnOnce(&Engine, &[u8]) -> anyhow::Result<Vec<u8>>) -> ExitCode {
+    let fail = |code: u8, error: anyhow::Error| {
+        // Nobody hears of it where stderr is gone.
+        let _ = writeln!(std::io::stderr(), "{error:#}");
+        ExitCode::from(code)
+    };
+    let (engine, bytes) = match prepare(allowance) {
+        Ok(prepared) => prepared,
+        Err(error) => return fail(crate::error::Fault::Host.exit_code(), error),
+    };
+    let code = match compile(&engine, &bytes) {
+        Ok(code) => code,
+        Err(error) => return fail(REFUSED, error),
+    };
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(&code).and_then(|()| stdout.flush()).context("cannot write to the compile cache") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(crate::error::Fault::Host.exit_code(), error),
+    }
+}
+
+/// Confines the process, and then reads the component.
+fn prepare(allowance: Allowance) -> anyhow::Result<(Engine, Vec<u8>)> {
+    sandbox::shed()?;
+    let engine = runtime::engine()?;
+    sandbox::limit_compiler(allowance.cpu_seconds, allowance.memory_bytes, MAX_CODE)?;
+    sandbox::confine(&Reach::default()).context("cannot confine the compile process")?;
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().take(MAX_COMPONENT).read_to_end(&mut bytes).context("cannot read the component")?;
+    Ok((engine, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use anyhow::bail;
+
+    #[test]
+    fn a_driver_swapped_after_planning_does_not_take_its_place_in_the_cache() {
+        let folder = tempfile::tempdir().unwrap();
+        let wasm = folder.path().join("driver.wasm");
+        fs::write(&wasm, b"the driver").unwrap();
+        let engine = runtime::engine().unwrap();
+        let cache = folder.path().join("cache");
+        fs::create_dir(&cache).unwrap();
+        let compile = |bytes: &[u8], mut code: &File| Ok(code.write_all(bytes)?);
+        let planned = sha256_of(b"the driver that was planned");
+        let refused = compiled_in(&cache, &engine, &wasm, &planned, compile).unwrap_err();
+        assert!(refused.to_string().contains("has changed since it was planned"), "{refused}");
+        let broken = compiled_in(&cache, &engine, &wasm, &sha256_of(b"the driver"), |_, _| bail!("no")).unwrap_err();
+        assert_eq!(broken.to_string(), "no");
+        assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
+        let entry = compiled_in(&cache, &engine, &wasm, &sha256_of(b"the driver"), compile).unwrap();
+        assert_eq!(fs::read(&entry).unwrap(), b"the driver");
+        let again = compiled_in(&cache, &engine, &wasm, &sha256_of(b"the driver"), |_, _| bail!("compiled twice"));
+        assert_eq!(again.unwrap(), entry);
+    }
+
+    #[test]
+    fn the_end_of_a_compile_process_is_laid_at_the_right_door() {
+        let judge = |wait: i32, reason: &str| judge(Path::new("x.wasm"), ExitStatus::from_raw(wait), reason);
+        assert!(judge(0, "").is_ok());
+        for (wait, reason, told, input) in [
+            (1 << 8, "unknown import", "cannot be compiled: unknown import", true),
+            (libc::SIGXCPU, "", "more than 1200 s of CPU time", true),
+            (libc::SIGABRT, "memory allocation of 99 bytes failed", "more than 6.0 GB of memory", true),
+            (libc::SIGABRT, "assertion", "signal 6", false),
+            (libc::SIGKILL, "", "signal 9", false),
+            (3 << 8, "cannot confine", "cannot confine", false),
+        ] {
+            let error = judge(wait, reason).unwrap_err();
+            assert!(error.to_string().contains(told), "{error}");
+            assert_eq!(error.downcast_ref::<Report>().is_some(), input, "{error}");
+        }
+    }
+}
