@@ -348,6 +348,9 @@ class Watch:
                 return
             for child in children:
                 try:
+                    # Others compile drivers.
+                    if Path(f"/proc/{child}/cmdline").read_bytes() != b"osiris\0step\0":
+                        continue
                     status = dict(line.split(":", 1) for line in Path(f"/proc/{child}/status").read_text().splitlines())
                     stat = Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()
                 except OSError:

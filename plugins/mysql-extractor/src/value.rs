@@ -150,6 +150,9 @@ fn decimal(text: &[u8], scale: u8) -> Option<i128> {
         [b'-', rest @ ..] => (true, rest),
         rest => (false, rest),
     };
+    if let Some(number) = small_decimal(digits, scale) {
+        return Some(i128::from(if negative { -number } else { number }));
+    }
     let mut number = 0_i128;
     let mut after_point: Option<u8> = None;
     for byte in digits {
@@ -165,6 +168,21 @@ fn decimal(text: &[u8], scale: u8) -> Option<i128> {
     let missing = scale.checked_sub(after_point.unwrap_or(0))?;
     let number = number.checked_mul(10_i128.checked_pow(missing.into())?)?;
     (!digits.is_empty()).then_some(if negative { -number } else { number })
+}
+
+/// The same of up to 18 digits, `scale` of them after the point: WebAssembly has no 128-bit arithmetic, which most
+/// numbers do not need.
+fn small_decimal(text: &[u8], scale: u8) -> Option<i64> {
+    let (whole, point_and_part) = text.split_at_checked(text.len().checked_sub(usize::from(scale) + 1)?)?;
+    let part = point_and_part.strip_prefix(b".")?;
+    if whole.is_empty() || text.len() > 19 {
+        return None;
+    }
+    let mut number = 0_i64;
+    for byte in whole.iter().chain(part) {
+        number = number * 10 + i64::from(byte.checked_sub(b'0').filter(|digit| *digit <= 9)?);
+    }
+    Some(number)
 }
 
 /// MySQL fills the first byte with zeros, DuckDB says how many bits of it are unused and sets them.
@@ -277,6 +295,8 @@ mod tests {
         assert_eq!(decimal(b"12.34", 2), Some(1234));
         assert_eq!(decimal(b"-0.05", 3), Some(-50));
         assert_eq!(decimal(b"7", 2), Some(700));
+        assert_eq!(decimal(b"-9999999999999999.99", 2), Some(-999_999_999_999_999_999));
+        assert_eq!(decimal(b"99999999999999999.99", 2), Some(9_999_999_999_999_999_999));
         assert_eq!(decimal("9".repeat(38).as_bytes(), 0), Some(10_i128.pow(38) - 1));
         for wrong in ["", "-", "1.234", "1e5", "1.2.3", "NaN"] {
             assert_eq!(decimal(wrong.as_bytes(), 2), None, "{wrong}");

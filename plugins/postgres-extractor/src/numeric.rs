@@ -43,6 +43,9 @@ impl<'a> Numeric<'a> {
         let Some(last) = (digits.len() / 2).checked_sub(1) else { return Some(0) };
         // The decimal exponent of the last digit once scaled: below zero, so many zeros must end it.
         let exponent = (i32::from(weight) - last as i32) * 4 + i32::from(scale);
+        if let Some(number) = small(digits, exponent) {
+            return Some(i128::from(if negative { -number } else { number }));
+        }
         let mut number = 0_i128;
         for (place, digit) in digits.chunks_exact(2).enumerate() {
             let digit = i128::from(u16::from_be_bytes([digit[0], digit[1]]));
@@ -99,6 +102,18 @@ impl<'a> Numeric<'a> {
     }
 }
 
+/// Up to 16 digits times ten to the `exponent`, where that is an integer: WebAssembly has no 128-bit arithmetic, which
+/// most numbers do not need.
+fn small(digits: &[u8], exponent: i32) -> Option<i64> {
+    if digits.len() > 8 || !(-3..=2).contains(&exponent) {
+        return None;
+    }
+    let digits = digits.chunks_exact(2).map(|digit| i64::from(u16::from_be_bytes([digit[0], digit[1]])));
+    let number = digits.fold(0, |number, digit| number * 10_000 + digit);
+    let power = 10_i64.pow(exponent.unsigned_abs());
+    if exponent >= 0 { Some(number * power) } else { (number % power == 0).then_some(number / power) }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -125,6 +140,9 @@ mod tests {
         assert_eq!(told(&numeric(0, -1, 3, &[1230]), 3), (Some(123), "0.123".to_owned()));
         assert_eq!(told(&numeric(0, -1, 4, &[1234]), 3).0, None);
         assert_eq!(told(&numeric(0, -1, 0, &[]), 0).1, "0");
+        assert_eq!(told(&numeric(0x4000, 3, 0, &[9999; 4]), 2).0, Some(-999_999_999_999_999_900));
+        assert_eq!(told(&numeric(0, 3, 0, &[9999; 4]), 3).0, Some(9_999_999_999_999_999_000));
+        assert_eq!(told(&numeric(0, 4, 0, &[9999; 5]), 2).0, Some(9_999_999_999_999_999_999_900));
         let nines = [&[99_u16][..], &[9999; 8], &[9900]].concat();
         assert_eq!(told(&numeric(0, 8, 4, &nines), 2).0, Some(10_i128.pow(36) - 1));
     }
