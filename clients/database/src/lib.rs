@@ -1,10 +1,12 @@
 //! What drivers of databases share, whatever the protocol: their options, the stream below, encryption.
 
+mod connection;
 mod encryption;
 mod reading;
 mod stream;
 mod writing;
 
+pub use connection::{Config, ConnectionOptions, Login, Session, System};
 pub use encryption::SslMode;
 pub use reading::{Initial, NullCursor, Replication, Selection};
 pub use stream::{Stream, broken};

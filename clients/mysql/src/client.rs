@@ -1,11 +1,13 @@
 //! A session with a server: statements, and what they give.
 
 use database_client::Stream;
+use osiris_sdk::tcp::Connection;
 use osiris_sdk::{Error, Result};
 
-use crate::login::{self, Login, Session};
+use crate::login::{self, Session};
 use crate::types::Definition;
 use crate::wire::{Fields, Wire, malformed};
+use crate::{Config, Login, MYSQL};
 
 /// A logged-in connection. Dropping it ends the session, and with it an open transaction and temporary tables.
 pub struct Client<S> {
@@ -33,14 +35,39 @@ pub struct Done {
 /// Bytes of LOAD DATA LOCAL in one packet.
 const LOAD_PACKET: usize = 1 << 20;
 
+/// Whether the server may ask for data by LOAD DATA LOCAL; it gets what the driver gives, never a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LocalFiles {
+    Refused,
+    Given,
+}
+
+/// Connects and logs in.
+///
+/// # Errors
+/// `config` where something is missing, `auth`, `transient`, `other("timeout")`; each names the server.
+pub fn connect(config: &Config, files: LocalFiles) -> Result<Client<Connection>> {
+    config.begin(MYSQL, |stream, login| {
+        let mut client = Client::start(stream, login, files)?;
+        client.prepare_session()?;
+        Ok(client)
+    })
+}
+
+impl database_client::Session for Client<Connection> {
+    fn connection(&self) -> &Connection {
+        &self.wire.stream
+    }
+}
+
 impl<S: Stream> Client<S> {
     /// Begins a session on a fresh stream.
     ///
     /// # Errors
     /// `auth` where the login or TLS fails, `not-found` for a database that does not exist.
-    pub fn start(stream: S, login: &Login) -> Result<Self> {
+    pub fn start(stream: S, login: &Login, files: LocalFiles) -> Result<Self> {
         let mut wire = Wire::new(stream);
-        let session = login::log_in(&mut wire, login)?;
+        let session = login::log_in(&mut wire, login, files)?;
         Ok(Self { wire, session })
     }
 

@@ -1,12 +1,12 @@
 //! How a session begins: the server's greeting, TLS, and the proof of who asks.
 
-use database_client::SslMode;
+use database_client::{Login, SslMode, Stream};
 use osiris_sdk::tcp::{TlsOptions, Verify};
 use osiris_sdk::{Error, ErrorKind, Result};
 
+use crate::LocalFiles;
 use crate::auth::{Plugin, rsa_password};
 use crate::wire::{Fields, Wire, malformed, push_run};
-use database_client::Stream;
 
 /// Capability flags: what client and server agree on.
 pub(crate) mod capability {
@@ -33,18 +33,6 @@ const UTF8MB4: u8 = 45;
 /// The largest message that this client takes.
 const MAX_MESSAGE: u32 = 1 << 30;
 
-/// Who asks, for what, and how private it must be.
-#[derive(Clone)]
-pub struct Login {
-    pub user: String,
-    pub password: Option<String>,
-    pub database: Option<String>,
-    pub ssl_mode: SslMode,
-    pub ca: Option<String>,
-    /// Whether the server may ask for data by LOAD DATA LOCAL; it gets what the driver gives, never a file.
-    pub local_files: bool,
-}
-
 /// What server and client agreed on.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
@@ -62,7 +50,7 @@ struct Greeting {
     plugin: String,
 }
 
-pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login) -> Result<Session> {
+pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login, files: LocalFiles) -> Result<Session> {
     wire.begin();
     let greeting = Greeting::parse(wire.receive_answer()?)?;
     let mut wanted = capability::FOUND_ROWS
@@ -74,7 +62,7 @@ pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login) -> Result<Ses
         | capability::PLUGIN_AUTH_LENENC
         | capability::DEPRECATE_EOF
         | capability::MYSQL;
-    if login.local_files {
+    if files == LocalFiles::Given {
         wanted |= capability::LOCAL_FILES;
     }
     if login.database.is_some() {
@@ -84,10 +72,14 @@ pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login) -> Result<Ses
         SslMode::Disable => false,
         SslMode::Prefer => greeting.capabilities & capability::SSL != 0,
         SslMode::Require | SslMode::VerifyFull if greeting.capabilities & capability::SSL == 0 => {
-            return Err(Error::config(format!(
-                "the server offers no TLS, which `ssl_mode: {}` asks for; set up TLS there, or say `ssl_mode: prefer`",
-                login.ssl_mode
-            )));
+            return Err(Error::new(
+                ErrorKind::Auth,
+                format!(
+                    "the server offers no TLS, which `ssl_mode: {}` asks for; switch TLS on at the server, or say \
+                     `ssl_mode: prefer` or `disable` for a network that you trust",
+                    login.ssl_mode
+                ),
+            ));
         }
         SslMode::Require | SslMode::VerifyFull => true,
     };

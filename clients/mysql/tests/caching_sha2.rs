@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
-use mysql_client::{Client, Login, SslMode, Stream};
+use mysql_client::{Client, LocalFiles, Login, SslMode, Stream};
 use osiris_sdk::Result;
 use osiris_sdk::tcp::TlsOptions;
 use rsa::pkcs8::{DecodePrivateKey, EncodePublicKey, LineEnding};
@@ -146,9 +146,8 @@ fn log_in(behaviour: Behaviour, password: &str) -> (Result<()>, &'static str) {
         database: None,
         ssl_mode: if behaviour.tls { SslMode::Require } else { SslMode::Disable },
         ca: None,
-        local_files: false,
     };
-    let client = Client::start(Socket(TcpStream::connect(address).unwrap()), &login);
+    let client = Client::start(Socket(TcpStream::connect(address).unwrap()), &login, LocalFiles::Refused);
     (client.map(|client| assert_eq!(client.version(), "8.0.36")), server.join().unwrap())
 }
 

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mysql_client::types::{Kind, Reading};
-use mysql_client::{Client, Fields, Login, SslMode, Stream, catalog};
+use mysql_client::{Client, Fields, LocalFiles, Login, SslMode, Stream, catalog};
 use osiris_sdk::tcp::TlsOptions;
 use osiris_sdk::{Error, ErrorKind, Result};
 
@@ -111,9 +111,13 @@ impl Server {
     }
 
     fn try_login(&self, login: &Login) -> Result<Client<Plain>> {
+        self.log_in(login, LocalFiles::Given)
+    }
+
+    fn log_in(&self, login: &Login, files: LocalFiles) -> Result<Client<Plain>> {
         let socket = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let mut client = Client::start(Plain(socket), login)?;
+        let mut client = Client::start(Plain(socket), login, files)?;
         client.prepare_session()?;
         Ok(client)
     }
@@ -130,7 +134,6 @@ fn login(user: &str, password: Option<&str>) -> Login {
         database: Some("shop".to_owned()),
         ssl_mode: SslMode::Disable,
         ca: None,
-        local_files: true,
     }
 }
 
@@ -179,7 +182,7 @@ fn logins(server: &Server) {
     assert!(kind(server.try_login(&nowhere)).contains("NotFound"));
     let private = Login { ssl_mode: SslMode::Require, ..login("root", None) };
     let refused = server.try_login(&private).err().unwrap();
-    assert!(matches!(refused.kind, ErrorKind::Config) && refused.message.contains("TLS"), "{refused}");
+    assert!(matches!(refused.kind, ErrorKind::Auth) && refused.message.contains("TLS"), "{refused}");
 }
 
 fn statements(server: &Server) {
@@ -295,7 +298,7 @@ fn local_data(server: &Server) {
     assert!(done.unwrap().warnings > 0);
     // A statement that a query is not meant to be gets no data.
     assert!(client.execute("load data local infile '/etc/hostname' into table loaded").is_err());
-    let mut shut = server.try_login(&Login { local_files: false, ..login("root", None) }).unwrap();
+    let mut shut = server.log_in(&login("root", None), LocalFiles::Refused).unwrap();
     assert!(shut.load("load data local infile 'x' into table loaded", |_| Ok(false)).is_err());
 }
 

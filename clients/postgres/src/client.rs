@@ -1,10 +1,12 @@
 //! A session with a server: statements, and what they give.
 
+use database_client::Session;
 use osiris_sdk::Result;
+use osiris_sdk::tcp::Connection;
 
 use crate::copy::{CopyIn, CopyOut};
 use crate::wire::{Fields, Wire, frame, protocol, text};
-use crate::{Login, ServerError, Stream, login};
+use crate::{Config, Login, POSTGRESQL, ServerError, Stream, login};
 
 /// A logged-in connection. Dropping it ends the session, and with it an open transaction.
 pub struct Client<S> {
@@ -24,6 +26,20 @@ pub struct Described {
     pub attribute: i16,
     pub type_oid: u32,
     pub modifier: i32,
+}
+
+/// Connects and logs in.
+///
+/// # Errors
+/// `config` where something is missing, `auth`, `transient`, `other("timeout")`; each names the server.
+pub fn connect(config: &Config) -> Result<Client<Connection>> {
+    config.begin(POSTGRESQL, Client::start)
+}
+
+impl Session for Client<Connection> {
+    fn connection(&self) -> &Connection {
+        &self.wire.stream
+    }
 }
 
 impl<S: Stream> Client<S> {

@@ -1,6 +1,6 @@
 //! How a connection begins: TLS where wanted, then who one is.
 
-use database_client::SslMode;
+use database_client::{Login, SslMode};
 use osiris_sdk::tcp::{TlsOptions, Verify};
 use osiris_sdk::{Error, ErrorKind, Result};
 use postgres_protocol::authentication::md5_hash;
@@ -8,17 +8,6 @@ use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, SCR
 
 use crate::wire::{Fields, Wire, frame, protocol, text, untagged};
 use crate::{ServerError, Stream};
-
-/// What the server needs to know of who connects.
-#[derive(Clone)]
-pub struct Login {
-    pub user: String,
-    pub password: Option<String>,
-    pub database: String,
-    pub ssl_mode: SslMode,
-    /// Trusted roots as PEM, for `verify-full`.
-    pub ca: Option<String>,
-}
 
 const SSL_REQUEST: u32 = 80_877_103;
 const PROTOCOL: u32 = 196_608;
@@ -42,7 +31,8 @@ pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login) -> Result<Str
     let mut bytes = Vec::new();
     untagged(&mut bytes, |body| {
         body.extend_from_slice(&PROTOCOL.to_be_bytes());
-        for (name, value) in [("user", login.user.as_str()), ("database", &login.database)].iter().chain(&SETTINGS) {
+        let database = login.database.as_ref().unwrap_or(&login.user);
+        for (name, value) in [("user", login.user.as_str()), ("database", database)].iter().chain(&SETTINGS) {
             text(body, name);
             text(body, value);
         }

@@ -132,7 +132,7 @@ impl Server {
         let login = Login {
             user: user.to_owned(),
             password: password.map(str::to_owned),
-            database: database.to_owned(),
+            database: Some(database.to_owned()),
             ssl_mode,
             ca: None,
         };

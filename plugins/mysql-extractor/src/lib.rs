@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use database_client::Replication;
 use mysql_client::types::{Definition, Kind};
-use mysql_client::{Client, Fields, Stream, catalog};
+use mysql_client::{Client, Fields, LocalFiles, MYSQL, Stream, catalog};
 use osiris_sdk::{
     Batch, CatalogTable, Check, Discovery, Error, Extractor, Output, RawBatch, Result, Schema, TableWriter, state,
 };
@@ -29,13 +29,13 @@ impl Extractor for MysqlExtractor {
 
     fn extract(config: Config, output: Output) -> Result<()> {
         config.selection.check()?;
-        let mut client = config.connection.connect(false)?;
+        let mut client = mysql_client::connect(&config.connection, LocalFiles::Refused)?;
         let last = match config.selection.replication {
             Replication::Full => None,
             Replication::Incremental => state::get::<State>()?,
         };
         let next = read(&mut client, &config, last, &output).map_err(|error| {
-            let (what, server) = (config.selection.what(), config.connection.server());
+            let (what, server) = (config.selection.what(), config.connection.server(MYSQL));
             error.context(format!("cannot read {what} of `{server}`"))
         })?;
         next.map_or(Ok(()), |next| state::set(&next))
@@ -46,7 +46,7 @@ impl Discovery for MysqlExtractor {
     type Config = mysql_client::Config;
 
     fn discover(config: mysql_client::Config) -> Result<Vec<CatalogTable>> {
-        catalog::tables(&mut config.connect(false)?, config.database())
+        catalog::tables(&mut mysql_client::connect(&config, LocalFiles::Refused)?, config.database())
     }
 }
 
@@ -54,7 +54,7 @@ impl Check for MysqlExtractor {
     type Config = mysql_client::Config;
 
     fn check(config: mysql_client::Config) -> Result<String> {
-        let client = config.connect(false)?;
+        let client = mysql_client::connect(&config, LocalFiles::Refused)?;
         let product = if client.is_mariadb() { "MariaDB" } else { "MySQL" };
         let encrypted = if client.is_encrypted() { "over TLS" } else { "not encrypted" };
         Ok(format!("{product} {}, {encrypted}", client.version()))

@@ -4,8 +4,8 @@ mod column;
 mod target;
 mod write;
 
-use mysql_client::catalog;
 use mysql_client::sql::TableName;
+use mysql_client::{LocalFiles, MYSQL, catalog};
 use osiris_sdk::sql::quote_name;
 use osiris_sdk::{CatalogTable, Check, Discovery, Error, Input, Inputs, Result, Writer, sql};
 
@@ -24,9 +24,9 @@ impl Writer for MysqlWriter {
         let input = inputs.only()?;
         let columns = columns(input)?;
         let table = TableName::parse(&config.table)?;
-        let mut client = config.connection.connect(true)?;
+        let mut client = mysql_client::connect(&config.connection, LocalFiles::Given)?;
         write::write(&mut client, &config, &table, input, columns).map_err(|error: Error| {
-            error.context(format!("cannot write table `{}` of `{}`", config.table, config.connection.server()))
+            error.context(format!("cannot write table `{}` of `{}`", config.table, config.connection.server(MYSQL)))
         })
     }
 }
@@ -35,7 +35,7 @@ impl Discovery for MysqlWriter {
     type Config = mysql_client::Config;
 
     fn discover(config: mysql_client::Config) -> Result<Vec<CatalogTable>> {
-        catalog::tables(&mut config.connect(false)?, config.database())
+        catalog::tables(&mut mysql_client::connect(&config, LocalFiles::Refused)?, config.database())
     }
 }
 
@@ -43,7 +43,7 @@ impl Check for MysqlWriter {
     type Config = mysql_client::Config;
 
     fn check(config: mysql_client::Config) -> Result<String> {
-        let client = config.connect(false)?;
+        let client = mysql_client::connect(&config, LocalFiles::Refused)?;
         let product = if client.is_mariadb() { "MariaDB" } else { "MySQL" };
         let encrypted = if client.is_encrypted() { "over TLS" } else { "not encrypted" };
         Ok(format!("{product} {}, {encrypted}", client.version()))

@@ -13,7 +13,7 @@ use database_client::Replication;
 use osiris_sdk::{
     Batch, CatalogTable, Check, Discovery, Error, Extractor, Output, RawBatch, Result, Schema, TableWriter, context,
 };
-use postgres_client::{Client, Stream, catalog};
+use postgres_client::{Client, POSTGRESQL, Stream, catalog};
 
 use column::Column;
 use options::Config;
@@ -30,8 +30,8 @@ impl Extractor for PostgresExtractor {
 
     fn extract(config: Config, output: Output) -> Result<()> {
         config.check()?;
-        let mut client = config.connection.connect()?;
-        let doing = || format!("cannot read {} of `{}`", config.selection.what(), config.connection.server());
+        let mut client = postgres_client::connect(&config.connection)?;
+        let doing = || format!("cannot read {} of `{}`", config.selection.what(), config.connection.server(POSTGRESQL));
         // One snapshot for all statements: the bounds of an increment are those of its rows.
         client.execute("begin isolation level repeatable read read only")?;
         let source = Source::find(&mut client, &config).map_err(|error| error.context(doing()))?;
@@ -115,7 +115,7 @@ impl Discovery for PostgresExtractor {
     type Config = postgres_client::Config;
 
     fn discover(config: Self::Config) -> Result<Vec<CatalogTable>> {
-        catalog::discover(&mut config.connect()?)
+        catalog::discover(&mut postgres_client::connect(&config)?)
     }
 }
 
@@ -123,7 +123,7 @@ impl Check for PostgresExtractor {
     type Config = postgres_client::Config;
 
     fn check(config: Self::Config) -> Result<String> {
-        Ok(format!("PostgreSQL {}", config.connect()?.version()))
+        Ok(format!("PostgreSQL {}", postgres_client::connect(&config)?.version()))
     }
 }
 

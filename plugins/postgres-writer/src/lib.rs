@@ -7,8 +7,8 @@ mod target;
 mod write;
 
 use osiris_sdk::{CatalogTable, Check, Discovery, Inputs, Result, Writer, context};
-use postgres_client::catalog;
 use postgres_client::sql::TableName;
+use postgres_client::{POSTGRESQL, catalog};
 
 /// The step's config.
 type Config = database_client::WriterConfig<postgres_client::Config>;
@@ -23,10 +23,14 @@ impl Writer for PostgresWriter {
         let input = inputs.only()?;
         let name = TableName::parse(&config.table)?;
         let columns = shape::columns(&input.schema()?)?;
-        let mut client = config.connection.connect()?;
+        let mut client = postgres_client::connect(&config.connection)?;
         let written = write::write(&mut client, &config, &name, input, &columns);
         let rows = written.map_err(|error| {
-            error.context(format!("cannot write table `{}` of `{}`", config.table, config.connection.server()))
+            error.context(format!(
+                "cannot write table `{}` of `{}`",
+                config.table,
+                config.connection.server(POSTGRESQL)
+            ))
         })?;
         context::info("written", &[("table", &config.table), ("rows", &rows)]);
         Ok(())
@@ -37,7 +41,7 @@ impl Discovery for PostgresWriter {
     type Config = postgres_client::Config;
 
     fn discover(config: Self::Config) -> Result<Vec<CatalogTable>> {
-        catalog::discover(&mut config.connect()?)
+        catalog::discover(&mut postgres_client::connect(&config)?)
     }
 }
 
@@ -45,7 +49,7 @@ impl Check for PostgresWriter {
     type Config = postgres_client::Config;
 
     fn check(config: Self::Config) -> Result<String> {
-        Ok(format!("PostgreSQL {}", config.connect()?.version()))
+        Ok(format!("PostgreSQL {}", postgres_client::connect(&config)?.version()))
     }
 }
 

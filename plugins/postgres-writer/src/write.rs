@@ -89,7 +89,7 @@ fn commit<S: Stream>(client: &mut Client<S>, config: &Config) -> Result<()> {
     }
     for wait in [0, 500, 2_000, 5_000] {
         std::thread::sleep(Duration::from_millis(wait));
-        let Ok(mut other) = config.connection.connect() else { continue };
+        let Ok(mut other) = postgres_client::connect(&config.connection) else { continue };
         match other.value(&format!("select pg_catalog.txid_status({transaction})")) {
             Ok(Some(status)) if status == "committed" => return Ok(()),
             Ok(Some(status)) if status == "aborted" => return Err(error),
