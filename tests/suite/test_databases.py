@@ -265,6 +265,24 @@ def test_the_doctor_tells_what_is_wrong(shop):
     assert code == 1 and found["category"] == "network" and str(silent.port) in found["message"], found
 
 
+def test_a_fingerprint_changes_with_shapes_alone(shop):
+    def discover() -> dict:
+        done = shop.osiris("discover", f"@{shop.family}.shop", "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    shop.sql("create table b (id int primary key, t varchar(9))", "create table a (id int)")
+    first = discover()
+    assert [table["name"] for table in first["tables"]] == ["a", "b"]
+    assert first["tables"][1]["primary_key"] == ["id"] and [column["name"] for column in first["tables"][1]["columns"]] == ["id", "t"]
+    shop.sql("insert into a values (1), (2)", "insert into b values (1, 'x')")
+    assert discover()["fingerprint"] == first["fingerprint"]
+    shop.sql("alter table a add column more int")
+    assert discover()["fingerprint"] != first["fingerprint"]
+    shop.sql("alter table a drop column more")
+    assert discover()["fingerprint"] == first["fingerprint"]
+
+
 # ---- Faults
 
 

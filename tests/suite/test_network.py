@@ -1,7 +1,10 @@
 """The network as a step has it: the hosts and addresses that it was granted, and nothing beside or beyond them."""
 
 import json
+import os
+import signal
 import socket
+import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from attacks import NETWORK as ATTACKS
-from conftest import ROOT
+from conftest import GUESTS, OSIRIS, ROOT
 from name_server import PORT, PUBLIC, missing, run_with_names
 
 FOLDER = ROOT / "tests" / "guests" / "network-attacks" / "src"
@@ -272,3 +275,28 @@ class TestState:
         file.write_text("{")
         result = self.run(project, servers, expect=1)
         assert "damaged" in result["stderr"] and "osiris state reset" in result["stderr"]
+
+    def test_two_runs_at_once_do_not_go_on_from_the_same_state(self, project, servers):
+        def another(expect: int) -> str:
+            done = project.osiris("run", "pipeline.yaml", "--policy", "policy.yaml")
+            assert done.returncode == expect, done.stderr
+            return done.stderr
+
+        self.run(project, servers)
+        (lock,) = (file.with_suffix(".lock") for file in (project.folder / ".osiris" / "state").rglob("*.json"))
+        assert not lock.exists(), "a first run has nothing to go on from"
+        another(expect=0)
+        slow = "select count(*) as a from input, range(100_000_000_000)"
+        steps = json.loads((project.folder / "pipeline.yaml").read_text())["steps"]
+        project.pipeline([*steps, {"id": "slow", "component": "duckdb.processor", "needs": ["keep"], "config": {"query": slow}}])
+        command = [OSIRIS, "run", "pipeline.yaml", "--policy", "policy.yaml"]
+        environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS)}
+        with subprocess.Popen(command, cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as first:
+            while "slow  started" not in (line := first.stderr.readline()):
+                assert line, "the first run ended"
+            said = another(expect=2)
+            assert "at work on step `keep`" in said and "osiris sessions list" in said, said
+            first.send_signal(signal.SIGINT)
+            first.stderr.read()
+        project.pipeline(steps)
+        another(expect=0)

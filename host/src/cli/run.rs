@@ -7,7 +7,7 @@ use crate::job::{Blame, Layers, Limits};
 use crate::run::process::{BACKLOG, Heard};
 use crate::run::{self, Settings, manifest};
 use crate::scrubber::Scrubber;
-use crate::session::{Manifest, Session, Status, StepRecord};
+use crate::session::{Manifest, Session, Status, StepRecord, state};
 use anyhow::Context;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -58,6 +58,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let prepared = prepare(&arguments.pipeline)?;
     let plan = &prepared.plan;
     lock::enforce(&prepared.base, plan)?;
+    let _held = state::hold(&prepared.base, plan)?;
     let scrubber = Scrubber::new(plan.steps.iter().flat_map(|step| step.secrets.values()));
     let mut progress = Progress::new(plan.steps.iter().map(|step| step.id.as_str()));
     let session = Session::create(&prepared.base, scrubber)?;

@@ -4,12 +4,13 @@ use std::io::ErrorKind;
 
 use anyhow::Context;
 use cap_std::fs::Dir;
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Base, sync, write_whole};
 use crate::error::Report;
-use crate::plan::PlannedStep;
+use crate::plan::{Plan, PlannedStep};
 
 /// Osiris's own folder in the base folder.
 pub const OWN_FOLDER: &str = ".osiris";
@@ -45,6 +46,37 @@ pub fn read(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<Option<Ke
             .hint(format!("mend the file, or begin anew with `osiris state reset {step}`"))
             .into()
     })
+}
+
+/// Holds what the plan's steps have kept, for as long as the files are open: two runs at once would deliver the same rows
+/// twice. A step that has kept nothing yet, as most never do, holds nobody up.
+///
+/// # Errors
+/// A [`Report`] naming the step whose state another run holds.
+pub fn hold(base: &Base, plan: &Plan) -> anyhow::Result<Vec<std::fs::File>> {
+    let mut held = Vec::new();
+    for step in plan.steps.iter().filter(|step| step.grants.state) {
+        let file = format!("{}/{}", folder(&plan.pipeline), step.id);
+        if !base.dir.exists(format!("{file}.json")) {
+            continue;
+        }
+        let doing = || format!("cannot hold the state of step `{}`", step.id);
+        let lock = base.dir.create(format!("{file}.lock")).with_context(doing)?.into_std();
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => held.push(lock),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(Report::input(format!(
+                    "another run of pipeline `{}` is at work on step `{}`, which goes on where the last run ended: two at \
+                     once would deliver the same rows twice",
+                    plan.pipeline, step.id
+                ))
+                .hint("wait for it to end; `osiris sessions list` shows it")
+                .into());
+            }
+            Err(error) => return Err(error).with_context(doing),
+        }
+    }
+    Ok(held)
 }
 
 /// Keeps `json` for the next run of `step`; the old state or the new is there, never a part.
