@@ -39,6 +39,20 @@ def test_the_flights_are_extracted_joined_and_written_back(shop):
         assert shop.sql(f"select count(*) from (select * from {one} except all select * from {other}) d") == [(0,)]
 
 
+@pytest.mark.parametrize("on", ["id", "name", "price", "nothing"])
+def test_parts_read_at_once_are_all_rows_and_none_twice(shop, on):
+    kinds = {"postgres": ("text", "numeric(9,2)", "int8"), "mysql": ("varchar(20)", "decimal(9,2)", "signed")}[shop.family]
+    shop.sql(f"create table t (id bigint, name {kinds[0]}, price {kinds[1]}, nothing int)")
+    shop.sql(f"insert into t select cast(id as {kinds[2]}) - 5001, case when id % 3 > 0 then concat('n', id) end, id / 4, null from ({shop.numbers(10_001)}) n")
+    for what in ({"table": "t"}, {"query": "select * from t"}):
+        result = shop.run([shop.extract(partitions=3, partition_on=on, **what)])
+        sums = shop.project.rows(result, "extract", "select count(*), count(distinct id), sum(id), count(name) from main")
+        assert sums == [(10_001, 10_001, 0, 6668)]
+    for wrong in ({}, {"partition_on": "nix"}, {"partition_on": "id", "limit": 5}):
+        error = shop.read(expect=1, table="t", partitions=2, **wrong)
+        assert error.startswith("config") and ("partition" in error or "`nix`" in error), error
+
+
 def test_a_table_is_read_and_written_in_bounded_memory(shop):
     shop.sql(f"create table t as {shop.numbers(1_000_000)}")
     result = shop.run([shop.extract(table="t"), shop.write("extract")], "--engine-memory", "64MB", "--guest-memory", "32MB")

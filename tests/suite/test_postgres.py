@@ -190,14 +190,6 @@ def test_what_duckdb_does_not_have_can_be_null(shop):
     assert rows[0][1:3] == (None, None) and rows[0][3][0] is None
 
 
-@pytest.mark.parametrize("on", ["id", "name", "null"])
-def test_parts_read_at_once_are_all_rows_and_none_twice(shop, on):
-    shop.sql("create table t as select i as id, case when i % 3 > 0 then 'n' || i end as name, null::int as null from generate_series(-5000, 5000) i")
-    result = shop.run([shop.extract(table="t", partitions=3, partition_on=on)])
-    assert shop.project.rows(result, "extract", "select count(*), count(distinct id), sum(id), count(name) from main") == [(10_001, 10_001, 0, 3334)]
-    assert "partition_on" in shop.read(expect=1, table="t", partitions=2)
-
-
 # ---- Increments
 
 

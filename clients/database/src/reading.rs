@@ -54,6 +54,10 @@ pub struct Selection {
     pub initial: Option<Initial>,
     #[serde(default)]
     pub null_cursor: NullCursor,
+    /// How many instances read at once, each its own part of the rows.
+    pub partitions: Option<u32>,
+    /// The column by which rows are parted.
+    pub partition_on: Option<String>,
 }
 
 impl Selection {
@@ -70,6 +74,14 @@ impl Selection {
                 return wrong("`columns`, `filter` and `limit` go with `table`; write them into the `query`");
             }
             _ => {}
+        }
+        if self.partitions.is_some_and(|count| count > 1) {
+            if self.partition_on.is_none() {
+                return wrong("`partitions` needs `partition_on`, the column by which rows are parted");
+            }
+            if self.limit.is_some() || self.replication == Replication::Incremental {
+                return wrong("`partitions` reads all rows: leave out `limit`, and `replication: incremental`");
+            }
         }
         match self.replication {
             Replication::Full if self.cursor.is_some() || self.initial.is_some() => {
@@ -106,7 +118,8 @@ mod tests {
         let query = Selection { query: Some("select 1 ; \n".to_owned()), ..Selection::default() };
         let cursor = Some("id".to_owned());
         let incremental = Selection { replication: Replication::Incremental, cursor: cursor.clone(), ..table.clone() };
-        assert!(table.check().is_ok() && query.check().is_ok() && incremental.check().is_ok());
+        let parts = Selection { partitions: Some(2), partition_on: Some("id".to_owned()), ..table.clone() };
+        assert!(table.check().is_ok() && query.check().is_ok() && incremental.check().is_ok() && parts.check().is_ok());
         assert_eq!(query.query(), Some("select 1"));
         for wrong in [
             Selection::default(),
@@ -114,7 +127,10 @@ mod tests {
             Selection { limit: Some(1), ..query },
             Selection { cursor, ..table },
             Selection { cursor: None, ..incremental.clone() },
-            Selection { limit: Some(1), ..incremental },
+            Selection { limit: Some(1), ..incremental.clone() },
+            Selection { partition_on: None, ..parts.clone() },
+            Selection { limit: Some(1), ..parts.clone() },
+            Selection { partitions: parts.partitions, partition_on: parts.partition_on, ..incremental },
         ] {
             assert!(wrong.check().is_err(), "{wrong:?}");
         }

@@ -9,10 +9,12 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use database_client::Replication;
+use mysql_client::sql::quote_name;
 use mysql_client::types::{Definition, Kind};
 use mysql_client::{Client, Fields, LocalFiles, MYSQL, Stream, catalog};
 use osiris_sdk::{
-    Batch, CatalogTable, Check, Discovery, Error, Extractor, Output, RawBatch, Result, Schema, TableWriter, state,
+    Batch, CatalogTable, Check, Discovery, Error, Extractor, Output, RawBatch, Result, Schema, TableWriter, context,
+    state,
 };
 
 use crate::column::Column;
@@ -78,6 +80,10 @@ fn read<S: Stream>(
     let mut table = Table::create(output, columns, config.batch_size.max(1))?;
     let next = match config.selection.replication {
         Replication::Full => {
+            let statement = match part(config, &statement.columns, &kinds)? {
+                Some(condition) => client.prepare(&config.select(None, Some(&condition))?)?,
+                None => statement,
+            };
             client.open(&statement)?;
             while let Some(row) = client.next_row()? {
                 table.push(row)?;
@@ -103,6 +109,28 @@ fn read<S: Stream>(
     table.finish()?;
     client.execute("commit")?;
     Ok(next)
+}
+
+/// The condition on the rows that this instance reads; `None` where there is only one.
+fn part(config: &Config, columns: &[Definition], kinds: &[Kind]) -> Result<Option<String>> {
+    let part = context::partition();
+    let Some(name) = config.selection.partition_on.as_ref() else { return Ok(None) };
+    let place = columns.iter().position(|column| column.name == *name).ok_or_else(|| {
+        let known: Vec<String> = columns.iter().map(|column| format!("`{}`", column.name)).collect();
+        Error::config(format!("there is no column `{name}` to part rows by; there are: {}", known.join(", ")))
+    })?;
+    Ok((part.count > 1).then(|| remainder(kinds[place], &quote_name(name), part.index, part.count)))
+}
+
+/// The condition that a column leaves the remainder `index` by `count`; a null leaves none, so it counts as 0.
+fn remainder(kind: Kind, column: &str, index: u32, count: u32) -> String {
+    let remainder = match kind {
+        // A remainder has its dividend's sign.
+        Kind::I8 | Kind::I16 | Kind::I32 | Kind::I64 => format!("({column} % {count} + {count}) % {count}"),
+        Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64 => format!("{column} % {count}"),
+        _ => format!("crc32({column}) % {count}"),
+    };
+    format!("coalesce({remainder}, 0) = {index}")
 }
 
 /// What each column becomes.

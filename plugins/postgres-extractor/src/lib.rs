@@ -29,7 +29,7 @@ impl Extractor for PostgresExtractor {
     type Config = Config;
 
     fn extract(config: Config, output: Output) -> Result<()> {
-        config.check()?;
+        config.selection.check()?;
         let mut client = postgres_client::connect(&config.connection)?;
         let doing = || format!("cannot read {} of `{}`", config.selection.what(), config.connection.server(POSTGRESQL));
         // One snapshot for all statements: the bounds of an increment are those of its rows.
@@ -38,7 +38,7 @@ impl Extractor for PostgresExtractor {
         let mut read = || match config.selection.replication {
             Replication::Full => {
                 let part = context::partition();
-                let select = source.select_all(config.partition_on.as_deref(), part.index, part.count);
+                let select = source.select_all(config.selection.partition_on.as_deref(), part.index, part.count);
                 copy(&mut client, &source, &select, &output, &config)
             }
             Replication::Incremental => {

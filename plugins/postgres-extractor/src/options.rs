@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use database_client::{Replication, Selection};
-use osiris_sdk::{Error, Result};
+use database_client::Selection;
+use osiris_sdk::Result;
 use postgres_client::sql::{TableName, quote_names};
 use postgres_client::types::Numeric;
 use serde::Deserialize;
@@ -23,28 +23,9 @@ pub struct Config {
     /// How deep the arrays of a column are, where the server does not say.
     #[serde(default)]
     pub array_dimensions: BTreeMap<String, usize>,
-    pub partitions: Option<u32>,
-    pub partition_on: Option<String>,
 }
 
 impl Config {
-    /// Refuses what the schema cannot.
-    ///
-    /// # Errors
-    /// `config`, with what goes together.
-    pub fn check(&self) -> Result<()> {
-        let wrong = |message: &str| Err(Error::config(message));
-        if self.partitions.is_some_and(|count| count > 1) {
-            if self.partition_on.is_none() {
-                return wrong("`partitions` needs `partition_on`, the column by which rows are parted");
-            }
-            if self.selection.limit.is_some() || self.selection.replication == Replication::Incremental {
-                return wrong("`partitions` reads all rows: leave out `limit`, and `replication: incremental`");
-            }
-        }
-        self.selection.check()
-    }
-
     /// The SELECT that gives the rows, as the user means it.
     ///
     /// # Errors
@@ -77,8 +58,6 @@ mod tests {
             numeric: Numeric::Text,
             unrepresentable: Unrepresentable::Error,
             array_dimensions: BTreeMap::new(),
-            partitions: None,
-            partition_on: None,
         }
     }
 
@@ -95,19 +74,5 @@ mod tests {
         let selection = Selection { query: Some("select 1 ; \n".to_owned()), ..Selection::default() };
         let query = Config { selection, ..config() };
         assert_eq!(query.select().unwrap(), "select 1");
-    }
-
-    #[test]
-    fn parts_need_a_column_and_read_all_rows() {
-        let parts = Config { partitions: Some(2), partition_on: Some("id".to_owned()), ..config() };
-        assert!(config().check().is_ok() && parts.check().is_ok());
-        let mut limited = parts.clone();
-        limited.selection.limit = Some(1);
-        let mut incremental = parts.clone();
-        incremental.selection.replication = Replication::Incremental;
-        incremental.selection.cursor = Some("id".to_owned());
-        for wrong in [Config { partition_on: None, ..parts }, limited, incremental] {
-            assert!(wrong.check().is_err(), "{wrong:?}");
-        }
     }
 }

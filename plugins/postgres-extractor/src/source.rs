@@ -43,7 +43,8 @@ impl Source {
                 twice.name
             )));
         }
-        for name in config.array_dimensions.keys().chain(&config.selection.cursor).chain(&config.partition_on) {
+        for name in config.array_dimensions.keys().chain(&config.selection.cursor).chain(&config.selection.partition_on)
+        {
             if !described.iter().any(|column| column.name == *name) {
                 let known: Vec<String> = described.iter().map(|column| format!("`{}`", column.name)).collect();
                 return Err(Error::config(format!("there is no column `{name}`; there are: {}", known.join(", "))));
