@@ -269,6 +269,9 @@ def test_the_doctor_tells_what_is_wrong(shop):
     code, found = doctor()
     assert code == 0 and found["ok"] and found["category"] == "ok" and found["latency_ms"] >= 0, found
     assert {"postgres": "PostgreSQL 1", "mysql": "MariaDB"}[shop.family] in found["message"]
+    assert found["message"].endswith("over TLS"), found
+    shop.connect(tls="disable")
+    assert doctor()[1]["message"].endswith("not encrypted")
     code, found = doctor("wr0ng-s3cret")
     assert code == 1 and found["category"] == "auth" and "wr0ng" not in json.dumps(found), found
     with CutProxy(shop.server.port, down=5, stall=True) as silent:

@@ -92,8 +92,11 @@ impl<S: Stream> Client<S> {
         self.session.version.contains("MariaDB")
     }
 
-    pub fn is_encrypted(&self) -> bool {
-        self.session.encrypted
+    /// What the server is and how it is reached, for a person.
+    pub fn describe_server(&self) -> String {
+        let product = if self.is_mariadb() { "MariaDB" } else { "MySQL" };
+        let encrypted = if self.session.encrypted { "over TLS" } else { "not encrypted" };
+        format!("{product} {}, {encrypted}", self.version())
     }
 
     fn command(&mut self, command: u8, body: &[u8]) -> Result<()> {

@@ -58,6 +58,12 @@ impl<S: Stream> Client<S> {
         &self.version
     }
 
+    /// What the server is and how it is reached, for a person.
+    pub fn describe_server(&self) -> String {
+        let encrypted = if self.wire.stream.server_end_point().is_some() { "over TLS" } else { "not encrypted" };
+        format!("PostgreSQL {}, {encrypted}", self.version)
+    }
+
     /// Runs statements and says how many rows the last one touched.
     ///
     /// # Errors

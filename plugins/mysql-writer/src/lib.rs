@@ -43,10 +43,7 @@ impl Check for MysqlWriter {
     type Config = mysql_client::Config;
 
     fn check(config: mysql_client::Config) -> Result<String> {
-        let client = mysql_client::connect(&config, LocalFiles::Refused)?;
-        let product = if client.is_mariadb() { "MariaDB" } else { "MySQL" };
-        let encrypted = if client.is_encrypted() { "over TLS" } else { "not encrypted" };
-        Ok(format!("{product} {}, {encrypted}", client.version()))
+        Ok(mysql_client::connect(&config, LocalFiles::Refused)?.describe_server())
     }
 }
 

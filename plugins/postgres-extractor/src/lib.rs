@@ -123,7 +123,7 @@ impl Check for PostgresExtractor {
     type Config = postgres_client::Config;
 
     fn check(config: Self::Config) -> Result<String> {
-        Ok(format!("PostgreSQL {}", postgres_client::connect(&config)?.version()))
+        Ok(postgres_client::connect(&config)?.describe_server())
     }
 }
 

@@ -49,7 +49,7 @@ impl Check for PostgresWriter {
     type Config = postgres_client::Config;
 
     fn check(config: Self::Config) -> Result<String> {
-        Ok(format!("PostgreSQL {}", postgres_client::connect(&config)?.version()))
+        Ok(postgres_client::connect(&config)?.describe_server())
     }
 }
 
