@@ -11,17 +11,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, anyhow};
-use wasmtime::Engine;
 
+use crate::drivers;
 use crate::error::Report;
-use crate::runtime::{self, sha256_of};
+use crate::runtime::{self, Engine, sha256_of};
 use crate::sandbox::{self, Reach};
 
 /// What compiling one driver may use up. A component of 18 MB takes 8 s of CPU time and 0.4 GB.
 pub const ALLOWANCE: Allowance = Allowance { cpu_seconds: 1200, memory_bytes: 6_000_000_000 };
 
-/// The largest component that is read, and the largest compiled one that is written, in bytes.
-const MAX_COMPONENT: u64 = 256 << 20;
+/// The largest compiled component that is written, in bytes.
 const MAX_CODE: u64 = 4 << 30;
 
 /// What is read of what a compile process says went wrong.
@@ -162,7 +161,7 @@ fn prepare(allowance: Allowance) -> anyhow::Result<(Engine, Vec<u8>)> {
     sandbox::limit_compiler(allowance.cpu_seconds, allowance.memory_bytes, MAX_CODE)?;
     sandbox::confine(&Reach::default()).context("cannot confine the compile process")?;
     let mut bytes = Vec::new();
-    std::io::stdin().lock().take(MAX_COMPONENT).read_to_end(&mut bytes).context("cannot read the component")?;
+    std::io::stdin().lock().take(drivers::MAX_BYTES).read_to_end(&mut bytes).context("cannot read the component")?;
     Ok((engine, bytes))
 }
 

@@ -14,7 +14,7 @@ use crate::runtime::sha256_of;
 use crate::spec::{self, Spec, Version};
 
 /// The largest component that is read, in bytes.
-const MAX_BYTES: u64 = 256 << 20;
+pub const MAX_BYTES: u64 = 256 << 20;
 
 /// A driver found on disk: a component of this host's contract, with a spec.
 #[derive(Debug, Clone)]

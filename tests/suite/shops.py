@@ -33,6 +33,10 @@ class Shop:
     # A SELECT that says whether its connection is encrypted, and an expression that waits so many seconds.
     encrypted: str
     sleep: str
+    # Its types for a whole number, a moment and a short text.
+    whole: str
+    moment: str
+    text: str
 
     def __init__(self, project, server, database: str = "shop"):
         self.project, self.server, self.database = project, server, database
@@ -51,9 +55,18 @@ class Shop:
         """A SELECT of `id` from 1 to so many, and a text `t` of 100 bytes."""
         raise NotImplementedError
 
+    def fill(self, table: str, file) -> None:
+        """Fills a table with the rows of an open CSV file, whose head names the columns and whose nulls are `NA`."""
+        raise NotImplementedError
+
     def load_flights(self) -> None:
         """Makes the tables `flights` and `airlines`."""
-        raise NotImplementedError
+        kind = lambda name: self.whole if name in WHOLE_NUMBERS else self.moment if name == "time_hour" else self.text  # noqa: E731
+        columns = ", ".join(f"{name} {kind(name)}" for name in FLIGHTS)
+        self.sql(f"create table flights ({columns})", f"create table airlines (carrier {self.text} primary key, name text)")
+        for table, file in [("flights", gzip.open(DATA / "flights.csv.gz", "rt")), ("airlines", open(DATA / "airlines.csv"))]:
+            with file:
+                self.fill(table, file)
 
     def extract(self, id: str = "extract", **config) -> dict:
         return {"id": id, "component": f"{self.family}.extractor", "needs": [], "config": {"connection": f"@{self.family}.shop"} | config}
@@ -86,6 +99,7 @@ class Shop:
 
 class PostgresShop(Shop):
     Server, family, tls = PostgresServer, "postgres", "sslmode"
+    whole, moment, text = "int8", "timestamptz", "text"
     encrypted, sleep = "select ssl::int as encrypted from pg_stat_ssl where pid = pg_backend_pid()", "pg_sleep({})::text"
 
     def sql(self, *statements: str) -> list[tuple]:
@@ -97,19 +111,16 @@ class PostgresShop(Shop):
     def numbers(self, rows: int) -> str:
         return f"select i as id, repeat('x', 100) as t from generate_series(1, {rows}) i"
 
-    def load_flights(self) -> None:
-        kind = lambda name: "int8" if name in WHOLE_NUMBERS else "timestamptz" if name == "time_hour" else "text"  # noqa: E731
-        columns = ", ".join(f"{name} {kind(name)}" for name in FLIGHTS)
-        self.sql(f"create table flights ({columns})", "create table airlines (carrier text primary key, name text)")
-        with self.server.connect(self.database) as connection:
-            for table, file in [("flights", gzip.open(DATA / "flights.csv.gz")), ("airlines", open(DATA / "airlines.csv", "rb"))]:
-                with file, connection.cursor().copy(f"copy {table} from stdin (format csv, header match, null 'NA')") as sink:
-                    while block := file.read(1 << 20):
-                        sink.write(block)
+    def fill(self, table: str, file) -> None:
+        copy = f"copy {table} from stdin (format csv, header match, null 'NA')"
+        with self.server.connect(self.database) as connection, connection.cursor().copy(copy) as sink:
+            while block := file.read(1 << 20):
+                sink.write(block)
 
 
 class MysqlShop(Shop):
     Server, family, tls = MariaDbServer, "mysql", "ssl_mode"
+    whole, moment, text = "bigint", "timestamp null", "varchar(10)"
     encrypted = "select variable_value <> '' as encrypted from information_schema.session_status where variable_name = 'Ssl_cipher'"
     sleep = "sleep({})"
 
@@ -123,25 +134,21 @@ class MysqlShop(Shop):
     def numbers(self, rows: int) -> str:
         return f"select seq as id, repeat('x', 100) as t from seq_1_to_{rows}"
 
-    def load_flights(self) -> None:
-        kind = lambda name: "bigint" if name in WHOLE_NUMBERS else "timestamp null" if name == "time_hour" else "varchar(10)"  # noqa: E731
-        columns = ", ".join(f"{name} {kind(name)}" for name in FLIGHTS)
-        self.sql(f"create table flights ({columns})", "create table airlines (carrier varchar(10) primary key, name text)")
-
+    def fill(self, table: str, file) -> None:
         def clean(text: str) -> str | None:
             if text == "NA":
                 return None
             return text.removesuffix("Z").replace("T", " ") if text.endswith("Z") and "T" in text else text
 
-        for table, opened in [("flights", gzip.open(DATA / "flights.csv.gz", "rt")), ("airlines", open(DATA / "airlines.csv"))]:
-            with opened as file, self.server.connect(self.database) as connection, connection.cursor() as cursor:
-                cursor.execute("set time_zone = '+00:00'")
-                rows = csv.reader(file)
-                names = next(rows)
-                cursor.execute("begin")
-                while block := [[clean(text) for text in row] for row in itertools.islice(rows, 20_000)]:
-                    cursor.executemany(f"insert into {table} ({', '.join(names)}) values ({', '.join(['%s'] * len(names))})", block)
-                cursor.execute("commit")
+        rows = csv.reader(file)
+        names = next(rows)
+        insert = f"insert into {table} ({', '.join(names)}) values ({', '.join(['%s'] * len(names))})"
+        with self.server.connect(self.database) as connection, connection.cursor() as cursor:
+            cursor.execute("set time_zone = '+00:00'")
+            cursor.execute("begin")
+            while block := [[clean(text) for text in row] for row in itertools.islice(rows, 20_000)]:
+                cursor.executemany(insert, block)
+            cursor.execute("commit")
 
 
 class Increments:

@@ -6,7 +6,7 @@ import json
 import pytest
 from certificates import certificates  # noqa: F401
 from http_server import Reply, in_turn, silent, tls_web, web  # noqa: F401
-from test_http import doctor, grant
+from http_steps import doctor, grant
 
 QUERY = "query ($after: String) { users(after: $after) { nodes { id } pageInfo { endCursor hasNextPage } } }"
 PAGED = {"query": QUERY, "data_path": "data.users.nodes", "pagination_enabled": True, "pagination_path": "data.users.pageInfo"}

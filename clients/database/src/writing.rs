@@ -3,11 +3,13 @@
 use osiris_sdk::{Error, Result};
 use serde::Deserialize;
 
-/// A writer's config, over the connection of its own kind.
+use crate::Config;
+
+/// A writer's config.
 #[derive(Debug, Clone, Deserialize)]
-pub struct WriterConfig<C> {
+pub struct WriterConfig {
     #[serde(flatten)]
-    pub connection: C,
+    pub connection: Config,
     pub table: String,
     #[serde(default)]
     pub mode: Mode,
@@ -37,7 +39,7 @@ pub enum Contract {
     DiscardColumns,
 }
 
-impl<C> WriterConfig<C> {
+impl WriterConfig {
     /// Refuses what the schema cannot.
     ///
     /// # Errors
@@ -55,18 +57,13 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    #[derive(Debug, Deserialize)]
-    struct Connection {
-        host: String,
-    }
-
     #[test]
     fn an_upsert_needs_a_key() {
-        let parse = |text: &str| serde_json::from_str::<WriterConfig<Connection>>(text).unwrap();
+        let parse = |text: &str| serde_json::from_str::<WriterConfig>(text).unwrap();
         let append = parse(r#"{"host": "h", "table": "t"}"#);
         assert_eq!(
-            (append.connection.host.as_str(), append.mode, append.schema_contract),
-            ("h", Mode::Append, Contract::Evolve)
+            (append.connection.direct.host.as_deref(), append.mode, append.schema_contract),
+            (Some("h"), Mode::Append, Contract::Evolve)
         );
         assert!(append.check().is_ok());
         assert!(parse(r#"{"host": "h", "table": "t", "mode": "upsert"}"#).check().is_err());

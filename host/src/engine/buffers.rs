@@ -7,9 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use duckdb::arrow::array::ArrayData;
-use duckdb::arrow::array::cast::AsArray;
-use duckdb::arrow::array::make_array;
-use duckdb::arrow::datatypes::Int64Type;
 
 use super::Result;
 use super::ffi::Connection;
@@ -49,9 +46,7 @@ impl Buffers {
 
     /// Drops the blocks that nobody is using, which DuckDB does when its limit is lowered.
     fn forget(&self) -> Result<()> {
-        let held = self.connection.prepare_select(HELD)?.stream()?.next()?;
-        let held = held.and_then(|rows| rows.child_data().first().cloned()).map(make_array);
-        let held = held.map_or(0, |column| column.as_primitive::<Int64Type>().value(0) as u64);
+        let held = self.connection.number(HELD)?;
         if held + WORKING < self.limit {
             // Refused where more is in use by now, after what could be dropped was.
             let _ = self.connection.execute(&set_limit(held + WORKING));

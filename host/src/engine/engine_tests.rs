@@ -194,11 +194,10 @@ fn an_engine_that_never_finished_closes_in_peace() {
     }
 }
 
-/// Megabytes that DuckDB holds, of blocks of its files or of all.
-fn megabytes(engine: &Engine, what: &str) -> i64 {
-    let select = format!("SELECT sum(memory_usage_bytes)::BIGINT // 1000000 FROM duckdb_memory() WHERE {what}");
-    let rows = engine.control.prepare_select(&select).unwrap().stream().unwrap().next().unwrap().unwrap();
-    make_array(rows.child_data()[0].clone()).as_primitive::<Int64Type>().value(0)
+/// Megabytes that DuckDB holds.
+fn megabytes(engine: &Engine) -> u64 {
+    let held = "SELECT sum(memory_usage_bytes)::BIGINT // 1000000 FROM duckdb_memory()";
+    engine.control.number(held).unwrap()
 }
 
 #[test]
@@ -211,7 +210,7 @@ fn what_was_written_and_read_is_not_kept_in_memory() {
     let mut writer = engine.create_table("main", &fields, false).unwrap();
     for _ in 0..60 {
         writer.append(&batch).unwrap();
-        assert!(megabytes(&engine, "true") < 200, "{} MB after {} rows", megabytes(&engine, "true"), writer.rows);
+        assert!(megabytes(&engine) < 200, "{} MB after {} rows", megabytes(&engine), writer.rows);
     }
     writer.finish().unwrap();
     engine.finish().unwrap();
@@ -223,10 +222,9 @@ fn what_was_written_and_read_is_not_kept_in_memory() {
     let mut rows = 0;
     while let Some(batch) = query.next_batch().unwrap() {
         rows += batch.len();
-        assert!(megabytes(&reading, "true") < 150, "{} MB after {rows} rows", megabytes(&reading, "true"));
+        assert!(megabytes(&reading) < 150, "{} MB after {rows} rows", megabytes(&reading));
     }
     assert_eq!(rows, 6_000_000);
-    let limit = reading.control.prepare_select("SELECT current_setting('memory_limit')").unwrap();
-    let limit = make_array(limit.stream().unwrap().next().unwrap().unwrap().child_data()[0].clone());
+    let limit = reading.control.first_column("SELECT current_setting('memory_limit')").unwrap().unwrap();
     assert_eq!(limit.as_string::<i32>().value(0), "1.8 GiB");
 }

@@ -8,9 +8,10 @@ use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::sync::Arc;
 
-use duckdb::arrow::array::ArrayData;
+use duckdb::arrow::array::cast::AsArray;
 use duckdb::arrow::array::ffi::FFI_ArrowArray;
-use duckdb::arrow::datatypes::DataType;
+use duckdb::arrow::array::{ArrayData, ArrayRef, make_array};
+use duckdb::arrow::datatypes::{DataType, Int64Type};
 use duckdb::arrow::ffi::{FFI_ArrowSchema, from_ffi_and_data_type};
 use duckdb::ffi;
 
@@ -177,6 +178,17 @@ impl Connection {
             }
             Ok(statement)
         }
+    }
+
+    /// The first column of a small SELECT's first rows, such as its one value.
+    pub fn first_column(self: &Arc<Self>, select: &str) -> Result<Option<ArrayRef>> {
+        let rows = self.prepare_select(select)?.stream()?.next()?;
+        Ok(rows.and_then(|rows| rows.child_data().first().cloned()).map(make_array))
+    }
+
+    /// The one whole number that a SELECT gives; 0 where it gives none.
+    pub fn number(self: &Arc<Self>, select: &str) -> Result<u64> {
+        Ok(self.first_column(select)?.map_or(0, |column| column.as_primitive::<Int64Type>().value(0) as u64))
     }
 
     /// Stops what the connection is running, from any thread.

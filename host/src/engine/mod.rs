@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use duckdb::arrow::array::ArrayData;
 use duckdb::arrow::array::cast::AsArray;
-use duckdb::arrow::array::{ArrayRef, make_array};
-use duckdb::arrow::datatypes::{DataType, Int64Type};
+use duckdb::arrow::array::make_array;
+use duckdb::arrow::datatypes::DataType;
 
 use crate::columns::{self, DUCKDB_TYPE, Field};
 use crate::job::{JobInput, Limits};
@@ -276,8 +276,7 @@ impl Engine {
         if self.locked {
             // A PRAGMA becomes a SELECT before it is prepared; DuckDB's parser alone knows what was written.
             let serialize = format!("SELECT CAST(json_serialize_sql({}) AS VARCHAR)", quote_text(select));
-            let serialized = connection.prepare_select(&serialize)?.stream()?.next()?;
-            let tree = serialized.and_then(|batch| batch.child_data().first().cloned()).map(make_array);
+            let tree = connection.first_column(&serialize)?;
             let tree = tree.as_ref().map(|tree| tree.as_string::<i32>().value(0)).unwrap_or_default();
             statement::check(tree).map_err(EngineError::refused)?;
         }
@@ -286,11 +285,7 @@ impl Engine {
 
     /// How many rows an input or an output table has.
     fn count(&self, from: &str) -> Result<u64> {
-        let mut rows = self.control.prepare_select(&format!("SELECT count(*) FROM {from}"))?.stream()?;
-        let batch = rows.next()?;
-        let count = batch.and_then(|batch| batch.child_data().first().cloned()).map(make_array);
-        let count: Option<ArrayRef> = count;
-        Ok(count.map_or(0, |column| column.as_primitive::<Int64Type>().value(0) as u64))
+        self.control.number(&format!("SELECT count(*) FROM {from}"))
     }
 
     pub fn input_rows(&self, alias: &str) -> Result<u64> {

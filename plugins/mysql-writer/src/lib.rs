@@ -4,6 +4,7 @@ mod column;
 mod target;
 mod write;
 
+use database_client::WriterConfig;
 use mysql_client::sql::TableName;
 use mysql_client::{LocalFiles, MYSQL, catalog};
 use osiris_sdk::sql::quote_name;
@@ -11,15 +12,12 @@ use osiris_sdk::{CatalogTable, Check, Discovery, Error, Input, Inputs, Result, W
 
 use crate::column::Column;
 
-/// The step's config.
-type Config = database_client::WriterConfig<mysql_client::Config>;
-
 struct MysqlWriter;
 
 impl Writer for MysqlWriter {
-    type Config = Config;
+    type Config = WriterConfig;
 
-    fn load(config: Config, inputs: Inputs) -> Result<()> {
+    fn load(config: WriterConfig, inputs: Inputs) -> Result<()> {
         config.check()?;
         let input = inputs.only()?;
         let columns = columns(input)?;

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use database_client::{Contract, Mode};
+use database_client::{Contract, Mode, WriterConfig};
 use mysql_client::sql::{TableName, quote_name, quote_names, quote_text};
 use mysql_client::{Client, Stream};
 use osiris_sdk::{Error, Result, context};
 
-use crate::Config;
 use crate::column::Column;
 
 /// The columns of the input that are written, each with its type in the table.
@@ -16,7 +15,7 @@ use crate::column::Column;
 /// `config` and `not-found`, for a table that does not fit the config; what the server says.
 pub fn prepare<S: Stream>(
     client: &mut Client<S>,
-    config: &Config,
+    config: &WriterConfig,
     table: &TableName,
     mut columns: Vec<Column>,
 ) -> Result<Vec<Column>> {
@@ -107,7 +106,7 @@ fn table_columns<S: Stream>(client: &mut Client<S>, table: &TableName) -> Result
 
 fn create<S: Stream>(
     client: &mut Client<S>,
-    config: &Config,
+    config: &WriterConfig,
     table: &TableName,
     columns: &[Column],
     is_key: impl Fn(&Column) -> bool,
@@ -149,7 +148,12 @@ fn refuse_half_transactions<S: Stream>(client: &mut Client<S>, table: &TableName
 }
 
 /// Sees to it that an upsert goes by `primary_key` and by nothing else.
-fn check_keys<S: Stream>(client: &mut Client<S>, config: &Config, table: &TableName, columns: &[Column]) -> Result<()> {
+fn check_keys<S: Stream>(
+    client: &mut Client<S>,
+    config: &WriterConfig,
+    table: &TableName,
+    columns: &[Column],
+) -> Result<()> {
     let rows = client.query(&format!(
         "select index_name, column_name from information_schema.statistics where table_schema = {} and table_name = {} \
          and non_unique = 0 order by index_name, seq_in_index",

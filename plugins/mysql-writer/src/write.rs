@@ -3,12 +3,11 @@
 //! MySQL commits at every definition, so tables and columns are made first. The temporary table is the connection's
 //! own: whatever breaks, it goes with the connection.
 
-use database_client::Mode;
+use database_client::{Mode, WriterConfig};
 use mysql_client::sql::{TableName, quote_name, quote_names};
 use mysql_client::{Client, Stream};
 use osiris_sdk::{Error, ErrorKind, Input, Reader, Result, context, sql};
 
-use crate::Config;
 use crate::column::Column;
 use crate::target;
 
@@ -24,7 +23,7 @@ const INSERT_BYTES: usize = 4 << 20;
 /// What the server says; `data` for values that do not fit. Until the last statement nothing of the table changes.
 pub fn write<S: Stream>(
     client: &mut Client<S>,
-    config: &Config,
+    config: &WriterConfig,
     table: &TableName,
     input: &Input,
     columns: Vec<Column>,

@@ -6,19 +6,17 @@ mod shape;
 mod target;
 mod write;
 
+use database_client::WriterConfig;
 use osiris_sdk::{CatalogTable, Check, Discovery, Inputs, Result, Writer, context};
 use postgres_client::sql::TableName;
 use postgres_client::{POSTGRESQL, catalog};
 
-/// The step's config.
-type Config = database_client::WriterConfig<postgres_client::Config>;
-
 struct PostgresWriter;
 
 impl Writer for PostgresWriter {
-    type Config = Config;
+    type Config = WriterConfig;
 
-    fn load(config: Config, inputs: Inputs) -> Result<()> {
+    fn load(config: WriterConfig, inputs: Inputs) -> Result<()> {
         config.check()?;
         let input = inputs.only()?;
         let name = TableName::parse(&config.table)?;

@@ -1,11 +1,10 @@
 //! The table to write: what it is now, and what must be done to it.
 
-use database_client::{Contract, Mode};
+use database_client::{Contract, Mode, WriterConfig};
 use osiris_sdk::{Error, Result, context};
 use postgres_client::sql::{TableName, quote_name, quote_names, quote_text};
 use postgres_client::{Client, Stream};
 
-use crate::Config;
 use crate::shape::InputColumn;
 
 /// What the staging table is called; it lies in the session's own schema and goes with the transaction.
@@ -100,7 +99,12 @@ impl Target {
     ///
     /// # Errors
     /// `config` and `data`, for columns that do not fit the table or the contract; what the server says.
-    pub fn plan<S: Stream>(&self, client: &mut Client<S>, config: &Config, input: &[InputColumn]) -> Result<Plan> {
+    pub fn plan<S: Stream>(
+        &self,
+        client: &mut Client<S>,
+        config: &WriterConfig,
+        input: &[InputColumn],
+    ) -> Result<Plan> {
         if let Some(missing) = config.primary_key.iter().find(|key| !input.iter().any(|column| column.name == **key)) {
             let known: Vec<String> = input.iter().map(|column| format!("`{}`", column.name)).collect();
             return Err(Error::config(format!(
@@ -142,7 +146,7 @@ impl Target {
     }
 
     /// The columns that the contract lets through.
-    fn kept(&self, config: &Config, input: &[InputColumn]) -> Result<Vec<InputColumn>> {
+    fn kept(&self, config: &WriterConfig, input: &[InputColumn]) -> Result<Vec<InputColumn>> {
         if self.oid == 0 {
             return match config.schema_contract {
                 Contract::Freeze => Err(Error::not_found(
@@ -194,7 +198,7 @@ impl Target {
         )))
     }
 
-    fn create(&self, config: &Config, columns: &[InputColumn]) -> String {
+    fn create(&self, config: &WriterConfig, columns: &[InputColumn]) -> String {
         let mut parts: Vec<String> =
             columns.iter().map(|column| format!("{} {}", quote_name(&column.name), column.created)).collect();
         if !config.primary_key.is_empty() {

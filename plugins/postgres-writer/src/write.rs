@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use database_client::Mode;
+use database_client::{Mode, WriterConfig};
 use osiris_sdk::{Error, ErrorKind, Input, Result, context, sql};
 use postgres_client::sql::{TableName, quote_name};
 use postgres_client::{Client, Stream};
 
-use crate::Config;
 use crate::encode::View;
 use crate::shape::InputColumn;
 use crate::target::{STAGING, Target, null_key};
@@ -18,7 +17,7 @@ const MESSAGE_BYTES: usize = 256 << 10;
 /// Writes the input; says how many rows it had. Until the COMMIT at the end, nobody sees anything of it.
 pub fn write<S: Stream>(
     client: &mut Client<S>,
-    config: &Config,
+    config: &WriterConfig,
     name: &TableName,
     input: &Input,
     columns: &[InputColumn],
@@ -76,7 +75,7 @@ fn stage<S: Stream>(client: &mut Client<S>, input: &Input, columns: &[InputColum
 
 /// Commits. Where the connection breaks before the answer, the server is asked over another one what became of it,
 /// since appending the same rows again would double them.
-fn commit<S: Stream>(client: &mut Client<S>, config: &Config) -> Result<()> {
+fn commit<S: Stream>(client: &mut Client<S>, config: &WriterConfig) -> Result<()> {
     let transaction = client.value("select pg_catalog.txid_current()")?.unwrap_or_default();
     let Err(error) = client.execute("commit") else { return Ok(()) };
     let broke = match &error.kind {

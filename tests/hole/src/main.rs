@@ -1,4 +1,4 @@
-//! Osiris with a hole in its step process: what native code in the driver's place can do there.
+//! Osiris with holes in its step process and its compiler: what native code in their place can do there.
 //!
 //! It stands for a flaw in DuckDB or wasmtime that lets a driver run machine code. Everything is as
 //! in the real program, down to the pipeline; but a step makes the system call that its config names
