@@ -30,6 +30,7 @@ mod batch;
 pub mod bindings;
 pub mod context;
 mod driver;
+mod duckdb_type;
 mod error;
 pub mod files;
 #[cfg(feature = "http")]
@@ -48,6 +49,7 @@ pub use bindings::osiris::driver::errors::ErrorKind;
 pub use driver::{Check, Discovery, Extractor, Inputs, Processor, Writer};
 #[doc(hidden)]
 pub use driver::{check, discover, extract, load, transform};
+pub use duckdb_type::DuckdbType;
 pub use error::{Error, Result};
 pub use rows::{Cell, FromCell, Row, RowWriter, Type};
 pub use tables::{Input, Output, Reader, TableWriter};

@@ -1,7 +1,11 @@
 //! SQL over the step's inputs, run by the host inside DuckDB: no row crosses the boundary.
 
+mod json;
+
 use crate::bindings::osiris::driver::sql as raw;
 use crate::{Output, Reader, Result};
+
+pub use json::{json_object_text, json_text, not_json};
 
 /// Creates the table `name` of `output` from the rows of one SELECT; says how many there are.
 ///
