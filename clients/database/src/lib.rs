@@ -10,4 +10,4 @@ pub use connection::{Config, ConnectionOptions, Login, Session, System};
 pub use encryption::SslMode;
 pub use reading::{Initial, NullCursor, Replication, Selection};
 pub use stream::{Stream, broken};
-pub use writing::{Contract, Mode, WriterConfig};
+pub use writing::{Contract, DuplicateKey, Mode, ReplaceBy, WriterConfig};

@@ -1,7 +1,8 @@
 //! What a writer's config says of where and how to write.
 
+use conversions::LossPolicy;
 use osiris_sdk::{Error, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::Config;
 
@@ -13,10 +14,23 @@ pub struct WriterConfig {
     pub table: String,
     #[serde(default)]
     pub mode: Mode,
-    #[serde(default)]
+    /// One name, or a list of them.
+    #[serde(default, deserialize_with = "one_or_many")]
     pub primary_key: Vec<String>,
     #[serde(default)]
     pub schema_contract: Contract,
+    /// What becomes of values that the table's columns cannot hold.
+    #[serde(default)]
+    pub on_loss: LossPolicy,
+    /// What becomes of several rows of the input that are one row to the table.
+    #[serde(default)]
+    pub on_duplicate_key: DuplicateKey,
+    /// How `mode: replace` puts the rows in place of the old ones.
+    #[serde(default)]
+    pub replace_by: ReplaceBy,
+    /// Whether `mode: replace` may change rows of other tables, by their foreign keys.
+    #[serde(default)]
+    pub replace_cascade: bool,
 }
 
 /// What becomes of the rows that are there already.
@@ -29,6 +43,27 @@ pub enum Mode {
     Upsert,
 }
 
+/// What becomes of several rows of the input that have one key, as the table compares keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DuplicateKey {
+    #[default]
+    Error,
+    /// The last of them counts.
+    Last,
+}
+
+/// How `mode: replace` works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplaceBy {
+    /// The table stays, with its types, rights and keys; its rows are replaced.
+    #[default]
+    Rows,
+    /// The table is dropped and created again with the input's types.
+    Recreate,
+}
+
 /// What becomes of columns that the table does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -39,6 +74,21 @@ pub enum Contract {
     DiscardColumns,
 }
 
+/// A name or a list of names.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Names {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Option::<Names>::deserialize(deserializer)? {
+        None => Vec::new(),
+        Some(Names::One(name)) => vec![name],
+        Some(Names::Many(names)) => names,
+    })
+}
+
 impl WriterConfig {
     /// Refuses what the schema cannot.
     ///
@@ -47,6 +97,14 @@ impl WriterConfig {
     pub fn check(&self) -> Result<()> {
         if self.mode == Mode::Upsert && self.primary_key.is_empty() {
             return Err(Error::config("`mode: upsert` needs `primary_key`, the columns that tell rows apart"));
+        }
+        if self.mode != Mode::Replace && (self.replace_cascade || self.replace_by == ReplaceBy::Recreate) {
+            return Err(Error::config("`replace_by` and `replace_cascade` go with `mode: replace`"));
+        }
+        if self.replace_by == ReplaceBy::Recreate && self.schema_contract == Contract::Freeze {
+            return Err(Error::config(
+                "`replace_by: recreate` changes the table's columns, which `schema_contract: freeze` forbids",
+            ));
         }
         Ok(())
     }
@@ -68,5 +126,16 @@ mod tests {
         assert!(append.check().is_ok());
         assert!(parse(r#"{"host": "h", "table": "t", "mode": "upsert"}"#).check().is_err());
         assert!(parse(r#"{"host": "h", "table": "t", "mode": "upsert", "primary_key": ["id"]}"#).check().is_ok());
+        let one = parse(r#"{"host": "h", "table": "t", "mode": "upsert", "primary_key": "id"}"#);
+        assert_eq!(one.primary_key, ["id"]);
+    }
+
+    #[test]
+    fn options_of_a_replacement_go_with_it_alone() {
+        let parse = |text: &str| serde_json::from_str::<WriterConfig>(text).unwrap();
+        let replace = r#"{"host": "h", "table": "t", "mode": "replace", "replace_by": "recreate""#;
+        assert!(parse(&format!("{replace}, \"on_loss\": {{\"a\": \"round\"}}}}")).check().is_ok());
+        assert!(parse(&format!("{replace}, \"schema_contract\": \"freeze\"}}")).check().is_err());
+        assert!(parse(r#"{"host": "h", "table": "t", "replace_cascade": true}"#).check().is_err());
     }
 }

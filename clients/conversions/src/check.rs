@@ -1,0 +1,110 @@
+//! A conversion that must be checked by value: which values survive it, as SQL that DuckDB runs.
+
+/// Stands in a template for the value; no SQL can contain it.
+pub(crate) const X: char = '\u{1}';
+
+/// The predicate of a conversion that always loses something.
+const NEVER: &str = "false";
+
+/// Whether values survive a conversion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Predicates, true where nothing is lost, and what is lost where they are not.
+    conditions: Vec<(String, String)>,
+    /// The nearest value that the target may hold, of the same DuckDB type.
+    rounded: Option<String>,
+    /// How deep in lists the checked items are.
+    depth: usize,
+}
+
+impl Check {
+    /// A check by one predicate over [`X`].
+    pub(crate) fn new(survives: impl Into<String>, lost: impl Into<String>) -> Self {
+        Self { conditions: vec![(survives.into(), lost.into())], rounded: None, depth: 0 }
+    }
+
+    /// A check that no value passes. What rounding means is the target's own assignment: the date, the time or the zone
+    /// is left out.
+    pub(crate) fn never(lost: impl Into<String>) -> Self {
+        Self::new(NEVER, lost).rounded_by(X)
+    }
+
+    /// Both checks, the first one's loss named first.
+    pub(crate) fn and(mut self, other: Check) -> Self {
+        self.conditions.extend(other.conditions);
+        self.rounded = self.rounded.or(other.rounded);
+        self
+    }
+
+    pub(crate) fn rounded_by(mut self, expression: impl Into<String>) -> Self {
+        self.rounded = Some(expression.into());
+        self
+    }
+
+    /// The same check of every item of a list.
+    pub(crate) fn of_items(mut self) -> Self {
+        self.depth += 1;
+        self
+    }
+
+    /// A predicate over the SQL expression `value` that is true where it survives, never null; a null survives.
+    pub fn survives(&self, value: &str) -> String {
+        let all: Vec<String> = self.conditions.iter().map(|(survives, _)| format!("({survives})")).collect();
+        self.items(&all.join(" and "), value)
+    }
+
+    /// A predicate that is true where a rounded value can be written.
+    pub fn survives_rounded(&self, rounded: &str) -> String {
+        let some: Vec<String> = self
+            .conditions
+            .iter()
+            .filter(|(survives, _)| survives != NEVER)
+            .map(|(survives, _)| format!("({survives})"))
+            .collect();
+        if some.is_empty() { "true".to_owned() } else { self.items(&some.join(" and "), rounded) }
+    }
+
+    /// What is lost of a value that does not survive, as a SQL expression; null where it survives.
+    pub fn lost_expression(&self, value: &str) -> String {
+        let cases: Vec<String> = self
+            .conditions
+            .iter()
+            .map(|(survives, lost)| {
+                format!("when not {} then {}", self.items(survives, value), osiris_sdk::sql::quote_text(lost))
+            })
+            .collect();
+        format!("case {} end", cases.join(" "))
+    }
+
+    /// What may be lost, in words.
+    pub fn lost(&self) -> String {
+        let mut words: Vec<&str> = Vec::new();
+        for (_, lost) in &self.conditions {
+            if !words.contains(&lost.as_str()) {
+                words.push(lost);
+            }
+        }
+        words.join(", ")
+    }
+
+    /// The nearest value to the SQL expression `value` that the target may hold, of the same DuckDB type; none where
+    /// there is nothing near. It can still be out of range: check it again.
+    pub fn rounded(&self, value: &str) -> Option<String> {
+        let rounded = self.rounded.as_ref()?;
+        let whole = (0..self.depth).fold(rounded.clone(), |inner, level| {
+            // The innermost item has the highest number.
+            let item = format!("item{}", self.depth - level);
+            format!("list_transform({X}, lambda {item}: {})", inner.replace(X, &item))
+        });
+        Some(whole.replace(X, value))
+    }
+
+    fn items(&self, predicate: &str, value: &str) -> String {
+        let scalar = format!("({X} is null or coalesce({predicate}, false))");
+        let whole = (0..self.depth).fold(scalar, |inner, level| {
+            let item = format!("item{}", self.depth - level);
+            format!("({X} is null or len(list_filter({X}, lambda {item}: not {})) = 0)", inner.replace(X, &item))
+        });
+        whole.replace(X, value)
+    }
+}

@@ -1,0 +1,179 @@
+//! The checks of a whole input, in one SELECT, before the first row is sent.
+
+use osiris_sdk::sql::{query, quote_name};
+use osiris_sdk::{Error, Input, Result, context};
+
+use crate::{Check, LossPolicy, OnLoss, SourceType, TargetType, Verdict, verdict};
+
+/// A column of the input on its way into a column of the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    pub source: SourceType,
+    pub target: TargetType,
+    /// The target's type in its own words, for messages: `numeric(10,2)`, `lossy.whole (integer)`.
+    pub target_name: String,
+}
+
+/// How a column is to be selected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversion {
+    /// A SQL expression of the column's own DuckDB type: the column itself, or what `on_loss` makes of it.
+    pub expression: String,
+    /// How many values it changes.
+    pub changed: u64,
+}
+
+/// The names and types of an input's columns.
+///
+/// # Errors
+/// What DuckDB says.
+pub fn input_columns(input: &Input) -> Result<Vec<(String, SourceType)>> {
+    let table = input.sql_name();
+    let names = query(&format!("select columns(*)::varchar from {table} limit 0"))?;
+    let names: Vec<String> = names.schema().columns().map(|field| field.name.clone()).collect();
+    let types = format!(
+        "select typeof(columns(t.*)) from (values (1)) one left join (select * from {table} limit 0) t on true"
+    );
+    let types = first_row(&types, names.len())?;
+    let types = types.into_iter().map(|text| SourceType::parse(text.as_deref().unwrap_or_default()));
+    Ok(names.into_iter().zip(types).collect())
+}
+
+/// Checks the values of all columns that can lose something, and says how each column is to be selected.
+///
+/// # Errors
+/// `data` for a type that is refused, and for the first value that does not survive, unless `policy` says what becomes of
+/// it; `config` where `policy` names a column that the input does not have.
+pub fn check_input(input: &Input, columns: &[Column], policy: &LossPolicy) -> Result<Vec<Conversion>> {
+    let mut conversions: Vec<Conversion> =
+        columns.iter().map(|column| Conversion { expression: quote_name(&column.name), changed: 0 }).collect();
+    let mut checked = Vec::new();
+    for (place, column) in columns.iter().enumerate() {
+        match verdict(&column.source, &column.target) {
+            Verdict::Lossless => {}
+            Verdict::Checked(check) => checked.push((place, check)),
+            Verdict::Refused(lost) => return Err(refused(column, &lost)),
+        }
+    }
+    if checked.is_empty() || input.rows() == 0 {
+        return Ok(conversions);
+    }
+    let counts: Vec<String> = checked
+        .iter()
+        .map(|(place, check)| {
+            let survives = check.survives(&quote_name(&columns[*place].name));
+            format!("(count(*) filter (where not {survives}))::varchar")
+        })
+        .collect();
+    let counts = first_row(&format!("select {} from {}", counts.join(", "), input.sql_name()), counts.len())?;
+    for ((place, check), count) in checked.iter().zip(counts) {
+        let count = count.and_then(|text| text.parse().ok()).unwrap_or(0_u64);
+        if count > 0 {
+            conversions[*place] = convert(input, &columns[*place], check, count, policy.of(&columns[*place].name))?;
+        }
+    }
+    Ok(conversions)
+}
+
+/// Decides about a column that has values which do not survive.
+fn convert(input: &Input, column: &Column, check: &Check, count: u64, on_loss: OnLoss) -> Result<Conversion> {
+    let value = quote_name(&column.name);
+    let expression = match (on_loss, check.rounded(&value)) {
+        (OnLoss::Error, _) => return Err(lost(input, column, check, &check.survives(VALUE), count)?),
+        (OnLoss::Round, None) => {
+            let error = lost(input, column, check, &check.survives(VALUE), count)?;
+            return Err(error.context("`on_loss: round` finds no nearest value"));
+        }
+        (OnLoss::Round, Some(rounded)) => {
+            let survives = check.survives_rounded(&check.rounded(VALUE).unwrap_or_default());
+            if first_bad(input, column, check, &survives)?.is_some() {
+                let error = lost(input, column, check, &survives, count)?;
+                return Err(error.context("`on_loss: round` finds no nearest value"));
+            }
+            warn("values were rounded, since the target cannot hold them", column, check, count);
+            // A value that survives stays what it is.
+            format!("case when {} then {value} else {rounded} end", check.survives(&value))
+        }
+        (OnLoss::Null, _) => {
+            warn("values became null, since the target cannot hold them", column, check, count);
+            format!("case when {} then {value} end", check.survives(&value))
+        }
+    };
+    Ok(Conversion { expression, changed: count })
+}
+
+fn warn(sentence: &str, column: &Column, check: &Check, count: u64) {
+    context::warn(
+        sentence,
+        &[("column", &column.name), ("count", &count), ("target", &column.target_name), ("lost", &check.lost())],
+    );
+}
+
+fn refused(column: &Column, lost: &str) -> Error {
+    Error::data(format!(
+        "column `{}` is {} and the table's is {}, which would lose {lost}; cast it in SQL to say what is meant",
+        column.name, column.source, column.target_name
+    ))
+}
+
+/// What a column's value is called where single rows are looked at.
+const VALUE: &str = "value";
+
+/// The number of the first row whose value does not survive, its value, and what it loses.
+fn first_bad(
+    input: &Input,
+    column: &Column,
+    check: &Check,
+    survives: &str,
+) -> Result<Option<(String, String, String)>> {
+    let select = format!(
+        "select number::varchar, value::varchar, {} from (select row_number() over () as number, {} as value from {}) \
+         where not {survives} order by number limit 1",
+        check.lost_expression(VALUE),
+        quote_name(&column.name),
+        input.sql_name()
+    );
+    let mut row = first_row(&select, 3)?.into_iter();
+    let (number, value, lost) = (row.next().flatten(), row.next().flatten(), row.next().flatten());
+    Ok(number.map(|number| (number, value.unwrap_or_default(), lost.unwrap_or_else(|| check.lost()))))
+}
+
+fn lost(input: &Input, column: &Column, check: &Check, survives: &str, count: u64) -> Result<Error> {
+    let (number, value, lost) = first_bad(input, column, check, survives)?.unwrap_or_default();
+    let others = if count > 1 { format!(" ({count} rows have such values)") } else { String::new() };
+    let round = if check.rounded(VALUE).is_some() { "`on_loss: round` writes the nearest value, " } else { "" };
+    Ok(Error::data(format!(
+        "column `{}`, row {number}: `{}` is {} and the table's column is {}, which would lose {lost}{others}; \
+         {round}`on_loss: null` writes null, or cast it in SQL",
+        column.name,
+        shortened(&value),
+        column.source,
+        column.target_name,
+    )))
+}
+
+/// A value for a message.
+pub(crate) fn shortened(value: &str) -> String {
+    const MOST: usize = 60;
+    let shown: String = value.chars().take(MOST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if value.chars().nth(MOST).is_some() { format!("{shown}…") } else { shown }
+}
+
+/// The texts of the first row of a SELECT; nulls where there is none.
+fn first_row(select: &str, width: usize) -> Result<Vec<Option<String>>> {
+    let batch = query(select)?.next_batch()?.filter(|batch| batch.rows() > 0);
+    let Some(batch) = batch else { return Ok(vec![None; width]) };
+    (0..width).map(|place| Ok(batch.column_at(place).strings()?.get(0).map(str::to_owned))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_are_shortened_and_shown_on_one_line() {
+        assert_eq!(shortened("a\nb"), "a\u{fffd}b");
+        assert_eq!(shortened(&"ü".repeat(61)), format!("{}…", "ü".repeat(60)));
+    }
+}

@@ -1,0 +1,49 @@
+//! What becomes of a DuckDB value in another system's type, for every writer: one table, no server in it.
+//!
+//! [`verdict`] answers for a pair of types: lossless by type, to be checked by value, or refused. [`check_input`] runs
+//! the checks of all columns in one SELECT before the first row is sent, and applies the option `on_loss`.
+//! A value *survives* if the target, read back, gives the same value. The rules:
+//!
+//! | from | into | survives |
+//! |---|---|---|
+//! | whole numbers | whole numbers, decimals | in range |
+//! | | floating point | the nearest float is the number exactly |
+//! | DECIMAL | decimals, whole numbers | no digit other than 0 is cut off, and in range |
+//! | | floating point | the shortest digits that name the nearest float are the decimal's (always up to 15, or 6, digits) |
+//! | DOUBLE, FLOAT | whole numbers | whole and in range |
+//! | | decimals | the nearest float to the decimal is the value again |
+//! | | FLOAT | the nearest FLOAT is the value exactly |
+//! | text | numbers, dates, times, UUIDs | the text is the target's own spelling: no leading zeros, signs or blanks, apart from zeros that end a fraction, `T` between date and time, and seconds left out |
+//! | | text | as long as it fits in characters, bytes and character set |
+//! | | JSON, enums of a server, ranges and other types | the server's own text input decides |
+//! | timestamps | fewer digits of a second, dates | the digits, or the time of day, are zero |
+//! | | times | never: the date is lost |
+//! | TIMESTAMPTZ | timestamps without a zone, dates, times | never: the zone is lost |
+//! | INTERVAL | times | no days, and less than one day; fewer fields: what is cut off is zero |
+//! | TIMETZ | times without an offset | never: the offset is lost |
+//! | any scalar | text | as DuckDB or the server prints it |
+//! | lists | lists | every item survives |
+//!
+//! `on_loss: round` writes the nearest value (half away from zero; a time of day, bits and texts are cut), and still
+//! refuses what is out of range. `on_loss: null` writes null. Both are counted and reported.
+
+mod check;
+mod input;
+mod moments;
+mod numbers;
+mod policy;
+mod source;
+mod table;
+mod target;
+#[cfg(test)]
+mod tests;
+mod texts;
+mod verdict;
+
+pub use check::Check;
+pub use input::{Column, Conversion, check_input, input_columns};
+pub use policy::{LossPolicy, OnLoss};
+pub use source::SourceType;
+pub use table::{Row, sources, table, targets};
+pub use target::{Blanks, Characters, IntervalPart, Range, TargetType, Text};
+pub use verdict::{Verdict, verdict};

@@ -1,0 +1,106 @@
+//! The table: what becomes of each type of DuckDB in each type of a target.
+
+use crate::check::X;
+use crate::{Check, SourceType, TargetType, moments, numbers, texts};
+
+/// What becomes of the values of one type in another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every value survives.
+    Lossless,
+    /// It depends on the value.
+    Checked(Check),
+    /// No value can be written; why.
+    Refused(String),
+}
+
+impl Verdict {
+    pub(crate) fn refused(lost: impl Into<String>) -> Self {
+        Self::Refused(lost.into())
+    }
+
+    /// Adds a check.
+    pub(crate) fn and(self, check: Option<Check>) -> Self {
+        match (self, check) {
+            (verdict, None) => verdict,
+            (Self::Lossless, Some(check)) => Self::Checked(check),
+            (Self::Checked(first), Some(second)) => Self::Checked(first.and(second)),
+            (refused, _) => refused,
+        }
+    }
+
+    /// The verdict over all of several checks; without one it is lossless.
+    pub(crate) fn all(checks: impl IntoIterator<Item = Option<Check>>) -> Self {
+        checks.into_iter().fold(Self::Lossless, Self::and)
+    }
+}
+
+/// What becomes of the values of `source` in `target`.
+pub fn verdict(source: &SourceType, target: &TargetType) -> Verdict {
+    use SourceType as S;
+    use TargetType as T;
+    if matches!(source, S::Null) {
+        return Verdict::Lossless;
+    }
+    if source.is_nested() {
+        return match target {
+            T::Json | T::Text(_) => texts::printed(target),
+            _ => Verdict::refused("its members: only JSON and text hold records"),
+        };
+    }
+    if let Some(item) = source.item() {
+        return match target {
+            // Arrays of every depth are one type in PostgreSQL; elsewhere a list of lists has lists as its items.
+            T::List(inner) => match (item.item(), inner.as_ref()) {
+                (Some(_), T::List(_)) | (None, _) => of_items(verdict(item, inner)),
+                (Some(_), _) => of_items(verdict(item, target)),
+            },
+            T::Json | T::Text(_) => texts::printed(target),
+            T::Opaque => Verdict::Lossless,
+            _ => Verdict::refused("its items: the target is not a list"),
+        };
+    }
+    match target {
+        T::Opaque => Verdict::Lossless,
+        T::List(_) if source.is_text() => Verdict::Lossless,
+        T::List(_) => Verdict::refused("nothing, but a single value is not a list"),
+        T::Boolean => texts::boolean(source),
+        T::Integer { min, max } => numbers::into_integer(source, *min, *max),
+        T::Float { double, special } => numbers::into_float(source, *double, *special),
+        T::Decimal { bounds, nan, infinity } => numbers::into_decimal(source, *bounds, *nan, *infinity),
+        T::Year => numbers::into_year(source),
+        T::Text(text) => texts::into_text(source, text),
+        T::Bytes { max, fixed } => texts::into_bytes(source, *max, *fixed),
+        T::Bits { length, varying } => texts::into_bits(source, *length, *varying),
+        T::Uuid => texts::into_uuid(source),
+        T::Json => match source {
+            S::Other(name) => Verdict::refused(format!("its values: nothing is known of the type {name}")),
+            _ => Verdict::Lossless,
+        },
+        T::Enum(labels) => texts::into_enum(source, labels),
+        T::Date { range, infinity } => moments::into_date(source, range.as_ref(), *infinity),
+        T::Time { digits, span } => moments::into_time(source, *digits, *span),
+        T::TimeTz { digits } => moments::into_time_tz(source, *digits),
+        T::Timestamp { digits, zone, range, infinity } => {
+            moments::into_timestamp(source, *digits, *zone, range.as_ref(), *infinity)
+        }
+        T::Interval { smallest, digits } => moments::into_interval(source, *smallest, *digits),
+    }
+}
+
+fn of_items(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Checked(check) => Verdict::Checked(check.of_items()),
+        other => other,
+    }
+}
+
+/// Types that have nothing in common.
+pub(crate) fn unlike(source: &SourceType, target: &str) -> Verdict {
+    Verdict::refused(format!("its meaning: {source} and {target} have nothing in common"))
+}
+
+/// A predicate that holds where a cast there and back gives the value again.
+pub(crate) fn round_trip(there: &str, back: &SourceType) -> String {
+    format!("try_cast(try_cast({X} as {there}) as {back}) = {X}")
+}
