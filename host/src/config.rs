@@ -1,5 +1,7 @@
 //! A step's config against its driver's configSchema: checked, filled with defaults, masked. No I/O.
 
+use std::collections::BTreeMap;
+
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::{Map, Value};
@@ -13,11 +15,24 @@ use crate::spec::Spec;
 /// # Errors
 /// A [`Report`] naming each wrong key, what is expected there and, for an unknown key, the nearest.
 pub fn check(spec: &Spec, step: &str, config: &Map<String, Value>) -> Result<Map<String, Value>, Report> {
+    check_written(spec, step, config, &BTreeMap::new())
+}
+
+/// As [`check`]; errors call an option as its author did, by the other name in `written_as`.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_written(
+    spec: &Spec,
+    step: &str,
+    config: &Map<String, Value>,
+    written_as: &BTreeMap<String, String>,
+) -> Result<Map<String, Value>, Report> {
     let mut value = Value::Object(config.clone());
     fill_defaults(&spec.config_schema, &mut value);
     let validator = jsonschema::validator_for(&spec.config_schema)
         .map_err(|error| Report::input(format!("the configSchema of `{}` is no JSON Schema: {error}", spec.name)))?;
-    let wrong: Vec<Wrong> = validator.iter_errors(&value).map(|error| describe(&error, spec)).collect();
+    let wrong: Vec<Wrong> = validator.iter_errors(&value).map(|error| describe(&error, spec, written_as)).collect();
     if !wrong.is_empty() {
         let said: Vec<&str> = wrong.iter().map(|wrong| wrong.message.as_str()).collect();
         let report = Report::input(format!("config of step `{step}` (`{}`): {}", spec.name, said.join("; ")));
@@ -46,15 +61,14 @@ struct Wrong {
     hint: Option<String>,
 }
 
-fn describe(error: &ValidationError<'_>, spec: &Spec) -> Wrong {
-    let schema = &spec.config_schema;
+fn describe(error: &ValidationError<'_>, spec: &Spec, written_as: &BTreeMap<String, String>) -> Wrong {
     let secret = points_to_a_secret(spec, error.instance_path().as_str());
-    let place = place(error.instance_path().as_str());
+    let place = written_place(error.instance_path().as_str(), written_as);
     let given = &**error.instance();
     let shown = |value| if secret { "something else".to_owned() } else { shown(value) };
     let only = |message: String| Wrong { message, hint: None };
     match error.kind() {
-        ValidationErrorKind::AdditionalProperties { unexpected } => unknown_keys(error, schema, unexpected),
+        ValidationErrorKind::AdditionalProperties { unexpected } => unknown_keys(error, spec, unexpected),
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
             let inside = if place.is_empty() { String::new() } else { format!(" in `{place}`") };
@@ -83,16 +97,30 @@ fn describe(error: &ValidationError<'_>, spec: &Spec) -> Wrong {
     }
 }
 
-fn unknown_keys(error: &ValidationError<'_>, schema: &Value, unexpected: &[String]) -> Wrong {
+fn unknown_keys(error: &ValidationError<'_>, spec: &Spec, unexpected: &[String]) -> Wrong {
+    let schema = &spec.config_schema;
     let path = error.schema_path().as_str();
     let object = path.rsplit_once('/').and_then(|(parent, _)| schema.pointer(parent)).unwrap_or(schema);
     let properties = object.get("properties").and_then(Value::as_object);
     let known = || properties.into_iter().flat_map(Map::keys).map(String::as_str);
     let names = listed(unexpected.iter().map(String::as_str));
-    let hint = unexpected.iter().find_map(|name| nearest(name, known())).map(|near| format!("did you mean `{near}`?"));
+    let others = spec.aliases.keys().chain(spec.ignored.keys()).filter(|_| error.instance_path().as_str().is_empty());
+    let near = |name| nearest(name, known().chain(others.clone().map(String::as_str)));
+    let hint = unexpected.iter().find_map(|name| near(name)).map(|near| format!("did you mean `{near}`?"));
     let place = place(error.instance_path().as_str());
     let inside = if place.is_empty() { String::new() } else { format!(" in `{place}`") };
     Wrong { message: format!("unknown key {names}{inside}; known: {}", listed(known())), hint }
+}
+
+/// The place as its author wrote it, who may have called the option by another name.
+fn written_place(pointer: &str, written_as: &BTreeMap<String, String>) -> String {
+    let place = place(pointer);
+    let (option, rest) = place.split_once('.').map_or((place.as_str(), None), |(option, rest)| (option, Some(rest)));
+    match (written_as.get(option), rest) {
+        (Some(other), Some(rest)) => format!("{other}.{rest}"),
+        (Some(other), None) => other.clone(),
+        (None, _) => place,
+    }
 }
 
 /// `/columns/0` as a person writes it: `columns.0`.
@@ -295,6 +323,14 @@ mod tests {
             assert!(report.message.contains(message), "{}", report.message);
             assert!(report.hint.as_deref().unwrap_or_default().contains(hint), "{:?}", report.hint);
         }
+    }
+
+    #[test]
+    fn errors_call_an_option_as_its_author_did() {
+        let written_as = BTreeMap::from([("quoting".to_owned(), "quote_style".to_owned())]);
+        let config = object(json!({"path": "x", "quoting": 5}));
+        let report = check_written(&spec(), "s", &config, &written_as).unwrap_err();
+        assert!(report.message.contains("`quote_style` is 5; allowed"), "{}", report.message);
     }
 
     #[test]

@@ -62,6 +62,10 @@ impl Connections {
         self.fields(family, &alias, fields, environment)
     }
 
+    pub fn has_family(&self, family: &str) -> bool {
+        self.connections.contains_key(family)
+    }
+
     /// The hosts that any connection names, in its field `host` or in an address such as `url`.
     /// Those that stand on an environment variable which is not set are left out.
     pub fn hosts(&self, environment: &Environment) -> ConnectionHosts {

@@ -97,6 +97,8 @@ pub struct Pipeline {
     pub name: String,
     pub params: BTreeMap<String, ParamDef>,
     pub profiles: BTreeMap<String, Profile>,
+    /// Whatever the author notes of the pipeline; it has no effect.
+    pub metadata: Map<String, Value>,
     pub steps: Vec<Step>,
 }
 
@@ -127,6 +129,8 @@ struct RawPipeline {
     params: BTreeMap<String, RawParam>,
     #[serde(default)]
     profiles: BTreeMap<String, Profile>,
+    #[serde(default)]
+    metadata: Option<Map<String, Value>>,
     #[serde(default)]
     steps: Vec<RawStep>,
 }
@@ -180,7 +184,7 @@ pub fn parse(text: &str, file: &str) -> Result<Pipeline, Report> {
     let params = raw.params.into_iter().map(|(name, param)| (name, param_def(param))).collect();
     let steps = raw.steps.into_iter().map(|step| parse_step(step, file)).collect::<Result<Vec<_>, _>>()?;
     refuse_twins(&steps, file)?;
-    Ok(Pipeline { name, params, profiles: raw.profiles, steps })
+    Ok(Pipeline { name, params, profiles: raw.profiles, metadata: raw.metadata.unwrap_or_default(), steps })
 }
 
 fn check_version(version: Option<&Value>, file: &str) -> Result<(), Report> {

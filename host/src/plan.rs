@@ -6,16 +6,19 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::config;
+use crate::connect::connect;
 use crate::connections::Connections;
 use crate::drivers::Driver;
 use crate::error::{Report, listed, nearest};
 use crate::grant::{self, Asking, Grants};
 use crate::job::Kind;
+use crate::options;
 use crate::params::{Environment, Params, substitute};
 use crate::pipeline::{Pipeline, Step, StepId};
 use crate::policy::Policy;
 use crate::secret::Secrets;
 use crate::spec::Spec;
+use crate::warning::Warning;
 
 /// What a plan is made from besides the pipeline.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Surroundings<'a> {
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub pipeline: String,
+    /// The pipeline's `metadata`, as its author wrote it.
+    pub metadata: Map<String, Value>,
     /// In topological order; steps that could run together keep the author's order.
     pub steps: Vec<PlannedStep>,
 }
@@ -54,6 +59,8 @@ pub struct PlannedStep {
     pub grants: Grants,
     /// How many instances of the driver share the step's work.
     pub instances: u32,
+    /// What of the author's config has no effect.
+    pub notices: Vec<Warning>,
 }
 
 /// One table that a step reads.
@@ -83,7 +90,7 @@ pub fn plan(pipeline: &Pipeline, around: &Surroundings<'_>) -> Result<Plan, Repo
         steps.push(plan_step(pipeline, place, &needs, &kinds, around)?);
     }
     refuse_shared_targets(&steps)?;
-    Ok(Plan { pipeline: pipeline.name.clone(), steps })
+    Ok(Plan { pipeline: pipeline.name.clone(), metadata: pipeline.metadata.clone(), steps })
 }
 
 fn driver<'a>(step: &Step, around: &Surroundings<'a>) -> Result<&'a Driver, Report> {
@@ -104,9 +111,9 @@ fn plan_step(
     let driver = driver(step, around)?;
     check_mode(step, &driver.spec)?;
     let config = substitute(step.id.as_str(), &step.config, around.params, around.environment)?;
-    let config = connect(config, &driver.spec, around)?;
-    let written = config;
-    let config = config::check(&driver.spec, step.id.as_str(), &written)?;
+    let options::Renamed { config, notices, written_as } = options::rename(&driver.spec, step.id.as_str(), &config)?;
+    let (written, more) = connect(config, &driver.spec, around.connections, around.environment)?;
+    let config = config::check_written(&driver.spec, step.id.as_str(), &written, &written_as)?;
     let config::Divided { open: config, masked: masked_config, secrets } = config::divide(&driver.spec, &config);
     let inputs = inputs(pipeline, place, needs, kinds)?;
     check_inputs(step, driver.spec.kind, &inputs)?;
@@ -118,6 +125,7 @@ fn plan_step(
         driver: driver.clone(),
         grants: grant::effective(&driver.spec.grants, &asking)?,
         instances: grant::instances(driver.spec.instances.as_deref(), &asking)?,
+        notices: [notices, more].concat(),
         config,
         masked_config,
         secrets,
@@ -270,24 +278,6 @@ fn check_inputs(step: &Step, kind: Kind, inputs: &[Input]) -> Result<(), Report>
         }
         _ => Ok(()),
     }
-}
-
-/// Replaces `connection: "@family.alias"` by the connection's fields.
-fn connect(
-    mut config: Map<String, Value>,
-    spec: &Spec,
-    around: &Surroundings<'_>,
-) -> Result<Map<String, Value>, Report> {
-    let reference =
-        config.get("connection").and_then(Value::as_str).filter(|text| text.starts_with('@')).map(str::to_owned);
-    if let Some(reference) = reference {
-        let mut fields = around.connections.resolve(&reference, around.environment)?;
-        if !spec.connection_fields.is_empty() {
-            fields.retain(|name, _| spec.connection_fields.contains(name));
-        }
-        config.insert("connection".to_owned(), Value::Object(fields));
-    }
-    Ok(config)
 }
 
 /// Two steps that write one file would leave whichever came last.

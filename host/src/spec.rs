@@ -1,10 +1,13 @@
 //! What a driver says about itself: its name, its configuration and the grants it wants. No I/O.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::Report;
 use crate::job::Kind;
+use crate::options;
 use crate::pipeline::Mode;
 use crate::yaml;
 
@@ -30,6 +33,12 @@ pub struct Spec {
     /// JSON Schema of the step's config.
     #[serde(rename = "configSchema")]
     pub config_schema: Value,
+    /// Further names of options, each with the option's own: `{write_mode: mode}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub aliases: BTreeMap<String, String>,
+    /// Options that are accepted without effect, each with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ignored: BTreeMap<String, String>,
     /// JSON pointers into the config whose values are never shown.
     #[serde(default)]
     pub secrets: Vec<String>,
@@ -101,6 +110,7 @@ pub fn parse(text: &str, file: &str) -> Result<Spec, Report> {
     }
     jsonschema::validator_for(&spec.config_schema)
         .map_err(|error| Report::input(format!("the configSchema of spec `{file}` is no JSON Schema: {error}")))?;
+    options::check(&spec, file)?;
     if spec.modes.is_empty() {
         spec.modes = vec![spec.kind.mode()];
     }

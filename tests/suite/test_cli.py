@@ -38,6 +38,7 @@ def test_run_prints_the_result_alone_on_stdout(project):
     assert result["steps"][1] | {"duration_ms": 0} == {
         "id": "copy-it", "component": "test.passthrough_rust", "status": "success", "rows": 3, "table": "main",
         "tables": {"main": {"rows": 3}}, "duckdb_path": "data/copy-it.duckdb", "duration_ms": 0, "error": None,
+        "warnings": [],
     }
     table = project.osiris("run", "pipeline.yaml").stdout
     assert "copy-it" in table and "success" in table
@@ -131,3 +132,79 @@ def test_a_drivers_environment_is_empty_and_its_output_is_logged(project):
     assert project.rows(result, "echo", "select environment from main") == [("[] []",)]
     logged = [event["message"] for event in project.events(result) if event["event"] == "driver_log"]
     assert "printed by the guest" in logged
+
+
+def hello(project, more: str, name: str = "my.hello") -> dict:
+    """Packs the greeting driver with more in its spec, and gives a step that runs it."""
+    spec = f"name: {name}\nversion: 1.0.0\nkind: extractor\ncontract: 0.1.0\ntitle: Mine\nconfigSchema: {{type: object, additionalProperties: false, required: [names], properties: {{names: {{type: array}}}}}}\n{more}"
+    project.write("spec.yaml", spec)
+    component = TARGET / "wasm32-wasip2" / "driver" / "hello_driver.wasm"
+    packed = project.osiris("drivers", "pack", str(component), "--spec", "spec.yaml", "-o", f"drivers/{name}.wasm")
+    assert packed.returncode == 0, packed.stderr
+    return {"id": "a", "component": name}
+
+
+def test_options_have_other_names_and_some_have_no_effect_and_say_so(project):
+    step = hello(project, "aliases: {people: names, who: names}\nignored: {pool_size: connections are not pooled}\n")
+    notice = "option `pool_size` has no effect here: connections are not pooled"
+    steps = [step | {"config": {"people": ["Ada"], "pool_size": 5}}]
+    project.pipeline(steps, metadata={"intent": "greet", "nested": {"n": 1}})
+    plan = json.loads(project.osiris("plan", "pipeline.yaml", "--json").stdout)["steps"][0]
+    assert plan["config"] == {"names": ["Ada"]} and plan["warnings"] == [{"message": notice, "fields": {}}]
+    assert notice in project.osiris("plan", "pipeline.yaml").stdout
+    assert notice in project.osiris("validate", "pipeline.yaml").stderr
+    assert json.loads(project.osiris("validate", "pipeline.yaml", "--json").stdout)["warnings"] == [{"step": "a", "message": notice, "fields": {}}]
+    result = project.run()
+    assert project.rows(result, "a") == [("hello Ada",)]
+    assert result["step"]["a"]["warnings"] == [{"message": notice, "fields": {}}] and f"warn: {notice}" in result["stderr"]
+    assert [event["message"] for event in project.events(result) if event["event"] == "notice"] == [notice]
+    shown = json.loads(project.osiris("sessions", "show", "--json").stdout)
+    assert shown["metadata"] == {"intent": "greet", "nested": {"n": 1}} and shown["steps"][0]["warnings"][0]["message"] == notice
+    assert notice in project.osiris("sessions", "show").stdout
+    inspected = project.osiris("drivers", "inspect", "drivers/my.hello.wasm").stdout
+    assert "people is another name of names" in inspected and "pool_size is accepted without effect" in inspected
+    for config, said in [
+        ({"people": ["Ada"], "names": ["Bob"]}, "`people` and `names` are one option, but have different values"),
+        ({"people": ["Ada"], "who": ["Bob"]}, "`people` and `who` are one option, but have different values"),
+        ({"people": "Ada"}, "`people` must be a list, but is the text \"Ada\""),
+        ({"peple": ["Ada"]}, "unknown key `peple`; known: `names`"),
+    ]:
+        project.pipeline([step | {"config": config}])
+        refused = project.osiris("validate", "pipeline.yaml")
+        assert refused.returncode == 2 and said in refused.stderr, refused.stderr
+
+
+def test_a_spec_whose_other_names_lead_nowhere_is_not_packed(project):
+    component = TARGET / "wasm32-wasip2" / "driver" / "hello_driver.wasm"
+    for more, said in [("aliases: {people: nams}", "`nams`"), ("ignored: {names: why}", "`names`"), ("ignored: {echo: ''}", "no reason")]:
+        project.write("spec.yaml", f"name: my.hello\nversion: 1.0.0\nkind: extractor\ncontract: 0.1.0\ntitle: Mine\nconfigSchema: {{type: object, properties: {{names: {{type: array}}}}}}\n{more}\n")
+        refused = project.osiris("drivers", "pack", str(component), "--spec", "spec.yaml", "-o", "drivers/x.wasm")
+        assert refused.returncode == 2 and said in refused.stderr, refused.stderr
+
+
+def test_a_connection_of_files_is_the_folder_of_relative_paths(project):
+    project.write("data/in.csv", "a\n1\n")
+    read = {"id": "read", "component": "filesystem.csv_extractor", "config": {"connection": "@filesystem.local", "path": "in.csv"}}
+    refused = project.run([read], expect=2)
+    assert "no such file" in refused["stderr"]
+    project.write("osiris_connections.yaml", "connections: {filesystem: {local: {base_dir: '${DATA}'}}}")
+    assert project.run([read], env={"DATA": str(project.folder / "data")})["step"]["read"]["rows"] == 1
+    assert project.run([read], env={"DATA": "data"})["step"]["read"]["rows"] == 1
+    assert "lies outside the base folder" in project.run([read], expect=2, env={"DATA": "/etc"})["stderr"]
+    project.write("osiris_connections.yaml", "connections: {mysql: {a: {host: h}}}")
+    read["config"]["path"] = "data/in.csv"
+    result = project.run([read])
+    assert result["step"]["read"]["rows"] == 1 and "begin at the base folder" in result["step"]["read"]["warnings"][0]["message"]
+
+
+def test_a_drivers_warnings_are_kept_with_names_and_counts(project):
+    project.write("in.ndjson", '{"a": 1}\nno json\n{"a": 2}\n')
+    result = project.run([{"id": "read", "component": "filesystem.json_extractor", "config": {"path": "in.ndjson", "on_bad_lines": "skip"}}])
+    (warning,) = result["step"]["read"]["warnings"]
+    assert warning["message"] and warning["fields"]
+    (name, count), = warning["fields"].items()
+    words = f"{warning['message']} ({name}: {count})"
+    assert f"warn: {words}" in result["stderr"]
+    assert words in project.osiris("sessions", "show").stdout
+    assert json.loads(project.osiris("sessions", "show", "--json").stdout)["steps"][0]["warnings"] == [warning]
+    assert [event["fields"] for event in project.events(result) if event["event"] == "driver_log" and event["level"] == "warn"] == [warning["fields"]]

@@ -151,6 +151,12 @@ fn in_words(driver: &Driver) -> String {
         abilities(driver).iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n")
     );
     let _ = writeln!(text, "\nOptions\n{}", options(&spec.config_schema));
+    for (alias, option) in &spec.aliases {
+        let _ = writeln!(text, "  {alias} is another name of {option}");
+    }
+    for (option, reason) in &spec.ignored {
+        let _ = writeln!(text, "  {option} is accepted without effect: {reason}");
+    }
     for example in &spec.examples {
         let yaml = crate::spec::to_yaml(&example.config);
         let _ = writeln!(

@@ -34,9 +34,18 @@ pub fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 pub fn validate(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let prepared = prepare(&arguments.pipeline)?;
     let steps = prepared.plan.steps.len();
+    let noticed =
+        || prepared.plan.steps.iter().flat_map(|step| step.notices.iter().map(move |notice| (&step.id, notice)));
     if arguments.json {
-        print(&json!({"pipeline": prepared.plan.pipeline, "valid": true, "steps": steps}).to_string());
+        let warnings: Vec<Value> = noticed()
+            .map(|(id, notice)| json!({"step": id, "message": notice.message, "fields": notice.fields}))
+            .collect();
+        let valid = json!({"pipeline": prepared.plan.pipeline, "valid": true, "steps": steps, "warnings": warnings});
+        print(&valid.to_string());
     } else {
+        for (id, notice) in noticed() {
+            eprintln!("warning: step `{id}`: {}", super::printable(&notice.to_string()));
+        }
         print(&format!(
             "pipeline `{}` is valid: {steps} step{}",
             prepared.plan.pipeline,
@@ -62,6 +71,7 @@ fn as_json(step: &PlannedStep) -> Value {
         "inputs": inputs,
         "config": step.masked_config,
         "instances": step.instances,
+        "warnings": step.notices,
         "grants": {"words": step.grants.words(), "read": step.grants.read, "write": step.grants.write, "connect": step.grants.connect, "http": step.grants.http, "private_hosts": step.grants.private_hosts, "state": step.grants.state},
     })
 }
@@ -94,6 +104,9 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
         let grants = step.grants.words();
         let may = if grants.is_empty() { "nothing outside the session".to_owned() } else { grants.join("; ") };
         let _ = writeln!(text, "   may      {may}");
+        for notice in &step.notices {
+            let _ = writeln!(text, "   warning  {notice}");
+        }
         let _ = writeln!(text, "   config   {}", serde_json::to_string(&chosen(step)).unwrap_or_default());
     }
     text

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::run::Observer;
 use crate::session::{Status, StepRecord};
+use crate::warning::Warning;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::{grouped, printable, spell_duration};
@@ -73,9 +74,9 @@ impl Observer for Progress {
         bar.set_position(done);
     }
 
-    fn log(&mut self, step: &str, level: &str, message: &str) {
+    fn log(&mut self, step: &str, level: &str, line: &Warning) {
         if matches!(level, "warn" | "error") {
-            self.say(&format!("{step:width$}  {level}: {}", printable(message), width = self.width));
+            self.say(&format!("{step:width$}  {level}: {}", printable(&line.to_string()), width = self.width));
         }
     }
 

@@ -165,6 +165,11 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
         path.display(),
         size::spell(found.bytes)
     );
+    for (step, warning) in
+        manifest.steps.iter().flat_map(|step| step.warnings.iter().map(move |warning| (step, warning)))
+    {
+        text.push_str(&format!("\n\nstep `{}` warned: {}", step.id, printable(&warning.to_string())));
+    }
     for (step, error) in manifest.steps.iter().filter_map(|step| Some((step, step.error.as_ref()?))) {
         text.push_str(&format!("\n\nstep `{}`: {}", step.id, printable(&error.message)));
     }

@@ -22,6 +22,7 @@ use crate::job::{Blame, Call, Failure, Job, JobInput, Kept, Kind, Layers, Limits
 use crate::plan::{Plan, PlannedStep};
 use crate::runtime;
 use crate::session::{Base, ErrorRecord, Manifest, Session, Status, state};
+use crate::warning::{Warning, Warnings};
 use broker::Reachable;
 use process::{Heard, StepProcess, ending};
 use targets::Target;
@@ -44,7 +45,7 @@ pub trait Observer {
     fn compiling(&mut self, driver: &str);
     fn started(&mut self, step: &str);
     fn progress(&mut self, step: &str, done: u64, total: Option<u64>);
-    fn log(&mut self, step: &str, level: &str, message: &str);
+    fn log(&mut self, step: &str, level: &str, line: &Warning);
     /// A step has ended, or was skipped; its record says how.
     fn ended(&mut self, step: &crate::session::StepRecord);
 }
@@ -153,6 +154,7 @@ struct Running {
     begun: Instant,
     /// What the process may still log, in bytes.
     log_room: u64,
+    warnings: Warnings,
     /// The process's last word.
     verdict: Option<Result<Done, Failure>>,
 }
@@ -272,11 +274,20 @@ impl Schedule<'_> {
             .journal
             .event("step_start", json!({"step_id": step.id, "component": step.component, "driver": driver}));
         self.observer.started(step.id.as_str());
+        let mut warnings = Warnings::default();
+        for notice in &step.notices {
+            self.session
+                .journal
+                .event("notice", json!({"step_id": step.id, "message": notice.message, "fields": notice.fields}));
+            self.observer.log(step.id.as_str(), "warn", notice);
+            warnings.push(notice.clone());
+        }
+        self.manifest.steps[place].warnings = warnings.list();
         let begun = Instant::now();
         match self.hand_over(place) {
             Ok((process, targets)) => {
                 let log_room = self.settings.limits.log_bytes.saturating_add(OWN_LOG_BYTES);
-                let running = Running { place, process, targets, begun, log_room, verdict: None };
+                let running = Running { place, process, targets, begun, log_room, warnings, verdict: None };
                 self.running.insert(running.process.number, running);
                 Ok(())
             }
@@ -373,11 +384,17 @@ impl Schedule<'_> {
         match message {
             Message::Ready => {}
             Message::Log { level, message, fields } => {
-                self.observer.log(step, &level, &journal.scrubber().scrub_text(&message));
+                let scrub = |text: String| journal.scrubber().scrub_text(&text);
+                let fields = fields.into_iter().map(|(name, value)| (scrub(name), scrub(value))).collect();
+                let line = Warning { message: scrub(message), fields };
                 journal.event(
                     "driver_log",
-                    json!({"step_id": step, "level": level, "message": message, "fields": fields}),
+                    json!({"step_id": step, "level": level, "message": line.message, "fields": line.fields}),
                 );
+                self.observer.log(step, &level, &line);
+                if level == "warn" {
+                    running.warnings.push(line);
+                }
             }
             Message::Metric { name, value } => journal.metric(&name, value, Some(step)),
             Message::Progress { done, total } => self.observer.progress(step, done, total),
@@ -395,7 +412,8 @@ impl Schedule<'_> {
             self.warm.retain(|process| process.number != number);
             return Ok(());
         };
-        let Running { place, process, targets, begun, verdict, .. } = running;
+        let Running { place, process, targets, begun, warnings, verdict, .. } = running;
+        self.manifest.steps[place].warnings = warnings.list();
         let step = &self.plan.steps[place];
         let (status, stderr) = process.wait();
         let peaceful = status.as_ref().is_ok_and(std::process::ExitStatus::success);

@@ -35,6 +35,7 @@ pub fn manifest(
         finished_at: None,
         duration_ms: None,
         status: Status::Running,
+        metadata: plan.metadata.clone(),
         steps: plan.steps.iter().map(pending).collect(),
     }
 }
@@ -66,6 +67,7 @@ fn pending(step: &PlannedStep) -> StepRecord {
         rows: None,
         tables: BTreeMap::new(),
         duration_ms: None,
+        warnings: Vec::new(),
         error: None,
     }
 }
