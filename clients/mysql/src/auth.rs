@@ -67,13 +67,24 @@ impl Plugin {
                 "the server wants the password in the clear, and the connection is not encrypted; set `ssl_mode: \
                  verify-full`",
             )),
-            Plugin::Clear => Ok([password.as_bytes(), &[0]].concat()),
+            Plugin::Clear => Ok(terminated(password)?),
             Plugin::Ed25519 => Ok(ed25519(password, nonce)),
             _ if password.is_empty() => Ok(Vec::new()),
             Plugin::Native => Ok(native(password, nonce)),
             Plugin::CachingSha2 => Ok(caching_sha2(password, nonce)),
         }
     }
+}
+
+/// A password as it crosses whole: up to a NUL, which it cannot contain itself.
+///
+/// # Errors
+/// `config`, for a password that would be cut.
+pub(crate) fn terminated(password: &str) -> Result<Vec<u8>> {
+    if password.contains('\0') {
+        return Err(Error::config("the password contains a NUL character, where the server would cut it off"));
+    }
+    Ok([password.as_bytes(), &[0]].concat())
 }
 
 /// SHA1(password) xor SHA1(nonce, SHA1(SHA1(password))).
@@ -107,8 +118,8 @@ pub(crate) fn rsa_password(password: &str, nonce: &[u8], key: &str) -> Result<Ve
     if nonce.is_empty() {
         return Err(wrong("it came without a nonce".to_owned()));
     }
-    let clear = password.bytes().chain([0]);
-    let masked: Vec<u8> = clear.zip(nonce.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+    let clear = terminated(password)?;
+    let masked: Vec<u8> = clear.into_iter().zip(nonce.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
     key.encrypt(&mut Random, Oaep::new::<Sha1>(), &masked).map_err(|error| wrong(error.to_string()))
 }
 
@@ -187,6 +198,8 @@ mod tests {
     fn a_password_crosses_in_the_clear_only_under_encryption() {
         assert!(Plugin::Clear.answer("p", b"", false).is_err());
         assert_eq!(Plugin::Clear.answer("p", b"", true).unwrap(), b"p\0");
+        assert!(Plugin::Clear.answer("p\0q", b"", true).unwrap_err().message.contains("NUL"));
+        assert!(rsa_password("p\0q", b"nonce", "nonsense").is_err());
         assert!(Plugin::find("dialog").unwrap_err().message.contains("`dialog`"));
         for plugin in [Plugin::Native, Plugin::CachingSha2] {
             assert!(plugin.answer("", b"nonce", false).unwrap().is_empty());

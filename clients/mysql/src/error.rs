@@ -44,7 +44,8 @@ impl ServerError {
             | 1080
             | 1114
             | 1129
-            | 1152..=1161
+            | 1152
+            | 1154..=1161
             | 1184
             | 1205
             | 1213
@@ -89,6 +90,8 @@ impl ServerError {
             | 1099..=1128
             | 1148
             | 1149
+            // A packet of more than `max_allowed_packet`, which a retry does not shrink.
+            | 1153
             | 1166..=1168
             | 1170..=1174
             | 1191

@@ -5,7 +5,7 @@ use osiris_sdk::tcp::{TlsOptions, Verify};
 use osiris_sdk::{Error, ErrorKind, Result};
 
 use crate::LocalFiles;
-use crate::auth::{Plugin, rsa_password};
+use crate::auth::{Plugin, rsa_password, terminated};
 use crate::wire::{Fields, Wire, malformed, push_run};
 
 /// Capability flags: what client and server agree on.
@@ -164,7 +164,7 @@ fn prove<S: Stream>(
             // The server's cache knows the password.
             (Plugin::CachingSha2, [1, 3]) => continue,
             // It does not, and asks for the password itself.
-            (Plugin::CachingSha2, [1, 4]) if encrypted => [password.as_bytes(), &[0]].concat(),
+            (Plugin::CachingSha2, [1, 4]) if encrypted => terminated(password)?,
             (Plugin::CachingSha2, [1, 4]) => vec![2],
             (Plugin::CachingSha2, [1, key @ ..]) if !encrypted => {
                 rsa_password(password, &nonce, &String::from_utf8_lossy(key))?

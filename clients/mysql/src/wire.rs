@@ -11,6 +11,9 @@ const FULL: usize = 0xff_ffff;
 /// What one read asks the stream for.
 const CHUNK: usize = 256 << 10;
 
+/// More than any ERR packet has: a message of 512 bytes with its head.
+const LONGEST_ERROR: usize = 4096;
+
 /// The protocol's limit for one message is the server's `max_allowed_packet`, at most 1 GiB.
 const LARGEST: usize = 1 << 30;
 
@@ -65,11 +68,29 @@ impl<S: Stream> Wire<S> {
         let head = &self.received[self.start..self.start + 4];
         let length = usize::from(head[0]) | usize::from(head[1]) << 8 | usize::from(head[2]) << 16;
         if head[3] != self.sequence {
-            return Err(malformed(&format!("packet {} came where {} was due", head[3], self.sequence)));
+            return Err(self.out_of_turn(length, head[3]));
         }
         self.sequence = self.sequence.wrapping_add(1);
         self.start += 4;
         Ok(length)
+    }
+
+    /// The error that a packet with the wrong number is. A server that ends a session by itself (idle for too long, shut
+    /// down, killed) sends its reason unasked, as an ERR packet with number 0, before it closes the connection.
+    fn out_of_turn(&mut self, length: usize, number: u8) -> Error {
+        let wrong = malformed(&format!("packet {number} came where {} was due", self.sequence));
+        if number != 0 || !(3..=LONGEST_ERROR).contains(&length) {
+            return wrong;
+        }
+        if let Err(error) = self.fill(4 + length) {
+            return error;
+        }
+        let message = &self.received[self.start + 4..self.start + 4 + length];
+        if message.first() != Some(&0xff) {
+            return wrong;
+        }
+        let error: Error = ServerError::parse(message).into();
+        Error::new(ErrorKind::Transient, format!("the server ended the session: {}", error.message))
     }
 
     /// The next message.
@@ -124,12 +145,22 @@ impl<S: Stream> Wire<S> {
             packet.push(self.sequence);
             packet.extend_from_slice(payload);
             self.sequence = self.sequence.wrapping_add(1);
-            self.stream.write_all(&packet).map_err(broken)?;
+            if let Err(error) = self.stream.write_all(&packet) {
+                return Err(self.reason().unwrap_or_else(|| broken(error)));
+            }
             rest = after;
             if payload.len() < FULL {
                 return self.stream.flush().map_err(broken);
             }
         }
+    }
+
+    /// What the server sent before it closed the connection on which writing fails, where it sent its reason.
+    fn reason(&mut self) -> Option<Error> {
+        let head = self.fill(5).ok().map(|()| &self.received[self.start..self.start + 5])?;
+        let length = usize::from(head[0]) | usize::from(head[1]) << 8 | usize::from(head[2]) << 16;
+        let (number, is_error) = (head[3], head[4] == 0xff);
+        is_error.then(|| self.out_of_turn(length, number)).filter(|error| matches!(error.kind, ErrorKind::Transient))
     }
 }
 
@@ -295,6 +326,35 @@ mod tests {
             assert_eq!(fields.run().unwrap().len(), length);
             assert!(fields.0.is_empty());
             assert!(Fields(&message[..message.len() - 1]).run().is_err());
+        }
+    }
+
+    #[test]
+    fn a_server_that_ends_the_session_unasked_is_heard() {
+        for (number, text) in [
+            (4031_u16, "The client was disconnected by the server"),
+            (1053, "shutdown"),
+            (1927, "killed"),
+            (9999, "new"),
+        ] {
+            let mut wire = Wire::new(Echo::default());
+            let mut message = vec![0xff];
+            message.extend_from_slice(&number.to_le_bytes());
+            message.extend_from_slice(b"#HY000");
+            message.extend_from_slice(text.as_bytes());
+            wire.stream.write_all(&[message.len() as u8, 0, 0, 0]).unwrap();
+            wire.stream.write_all(&message).unwrap();
+            wire.sequence = 1;
+            let error = wire.receive().unwrap_err();
+            assert!(matches!(error.kind, ErrorKind::Transient) && error.message.contains(text), "{error:?}");
+            assert!(error.message.contains(&number.to_string()), "{error:?}");
+        }
+        // Number 0 alone is no excuse: a packet that is no error, or ends early, is refused.
+        for packet in [&[3, 0, 0, 0, 1, 2, 3][..], &[0, 0, 0, 0], &[9, 0, 0, 0, 0xff, 1]] {
+            let mut wire = Wire::new(Echo::default());
+            wire.stream.write_all(packet).unwrap();
+            wire.sequence = 1;
+            assert!(!wire.receive().unwrap_err().message.contains("ended the session"), "{packet:?}");
         }
     }
 
