@@ -1,9 +1,10 @@
-//! `filesystem.json_writer`: writes one input to one JSON file by DuckDB's own writer.
+//! `filesystem.json_writer`: writes one input to one JSON file, as text that DuckDB makes of each row.
 
-mod finite;
+mod lines;
 
+use lines::Column;
 use osiris_sdk::sql::quote_name;
-use osiris_sdk::{Inputs, Result, Writer, files, sql};
+use osiris_sdk::{Error, Inputs, Result, Writer, context, files, sql};
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
@@ -52,13 +53,16 @@ impl Config {
         }
     }
 
-    /// The options of DuckDB's COPY.
+    /// The options of COPY: lines of text, without anything that CSV would add. A control character, which JSON
+    /// text never holds bare, separates the columns of which there is one.
     fn options(&self) -> Vec<(&str, &str)> {
-        let array = if self.format == Format::Array { "true" } else { "false" };
-        let mut options = vec![("array", array), ("compression", self.compression())];
-        options.extend(self.date_format.as_deref().map(|format| ("dateformat", format)));
-        options.extend(self.timestamp_format.as_deref().map(|format| ("timestampformat", format)));
-        options
+        vec![
+            ("header", "false"),
+            ("quote", ""),
+            ("escape", ""),
+            ("delimiter", "\x1f"),
+            ("compression", self.compression()),
+        ]
     }
 }
 
@@ -73,31 +77,71 @@ impl Writer for JsonWriter {
         if config.column_order == ColumnOrder::Sorted {
             columns.sort();
         }
-        let columns: Vec<String> =
-            columns.into_iter().map(|(name, value)| format!("{value} as {}", quote_name(&name))).collect();
-        let select = format!("select {} from {table}", columns.join(", "));
-        files::copy(&config.path, &select, files::Format::Json, &config.options())?;
+        let line = lines::line(&columns, config.date_format.as_deref(), config.timestamp_format.as_deref())?;
+        check(&table, &columns)?;
+        let select = match config.format {
+            Format::NewlineDelimited => format!("select {line} as line from {table}"),
+            // Rows keep their order through a UNION ALL, and the window numbers them as they come.
+            Format::Array => format!(
+                "select '[' as line union all \
+                 select case when row_number() over () > 1 then ',' else '' end || chr(9) || {line} from {table} \
+                 union all select ']'"
+            ),
+        };
+        files::copy(&config.path, &select, files::Format::Csv, &config.options())?;
         Ok(())
     }
 }
 
-/// Each column's name, and the SQL of its value.
-fn columns(table: &str) -> Result<Vec<(String, String)>> {
+/// The input's columns with their types.
+fn columns(table: &str) -> Result<Vec<Column>> {
     let names = sql::query(&format!("select columns(*)::varchar from {table} limit 0"))?;
     let types = sql::query(&format!(
         "select typeof(columns(t.*)) from (values (1)) one left join (select * from {table} limit 0) t on true"
     ))?
-    .next_batch()?;
-    let mut columns = Vec::new();
-    for (place, field) in names.schema().columns().enumerate() {
-        let kind = match &types {
-            Some(batch) => batch.column_at(place).strings()?.get(0).unwrap_or_default().to_owned(),
-            None => String::new(),
-        };
-        let name = quote_name(&field.name);
-        columns.push((field.name.clone(), finite::finite(&name, &kind).unwrap_or(name)));
+    .next_batch()?
+    .ok_or_else(|| Error::internal("DuckDB names no types"))?;
+    let names = names.schema().columns().enumerate();
+    let column = |(place, field): (usize, &osiris_sdk::Field)| -> Result<Column> {
+        let kind = types.column_at(place).strings()?.get(0).unwrap_or_default().to_owned();
+        Ok(Column { name: field.name.clone(), kind })
+    };
+    names.map(column).collect()
+}
+
+/// Counts what JSON cannot hold: refuses JSON values that are not JSON, and warns of NaN and the infinities.
+fn check(table: &str, columns: &[Column]) -> Result<()> {
+    for column in columns {
+        let quoted = quote_name(&column.name);
+        if let Some(condition) = sql::not_json(&quoted, &column.kind)?
+            && let Some(batch) = sql::query(&format!(
+                "select row, value from (select row_number() over () as row, {quoted}::varchar as value, {condition} as wrong \
+                 from {table}) where wrong order by row limit 1"
+            ))?
+            .next_batch()?
+        {
+            let row = batch.column("row")?.values::<i64>()?.first().copied().unwrap_or_default();
+            let value: String = batch.column("value")?.strings()?.get(0).unwrap_or_default().chars().take(100).collect();
+            return Err(Error::data(format!(
+                "column `{}` holds JSON that is not valid by the standard in row {row}: `{value}`; cast it to VARCHAR in \
+                 SQL, or leave the column out",
+                column.name
+            )));
+        }
+        if let Some(condition) = sql::not_finite(&quoted, &column.kind)?
+            && let Some(batch) =
+                sql::query(&format!("select count(*)::bigint as n from {table} where {condition}"))?.next_batch()?
+        {
+            let count = batch.column("n")?.values::<i64>()?.first().copied().unwrap_or_default();
+            if count > 0 {
+                context::warn(
+                    "NaN and infinities, which JSON lacks, were written as null",
+                    &[("column", &column.name), ("count", &count)],
+                );
+            }
+        }
     }
-    Ok(columns)
+    Ok(())
 }
 
 osiris_sdk::export!(JsonWriter: writer);
@@ -107,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_are_those_of_copy() {
+    fn compression_goes_by_the_name() {
         let mut config = Config {
             path: "out.json.GZ".into(),
             format: Format::Array,
@@ -116,8 +160,8 @@ mod tests {
             timestamp_format: None,
             column_order: ColumnOrder::Source,
         };
-        assert_eq!(config.options(), [("array", "true"), ("compression", "gzip"), ("dateformat", "%d.%m.%Y")]);
+        assert_eq!(config.options().last(), Some(&("compression", "gzip")));
         config.compression = Compression::None;
-        assert_eq!(config.options()[1], ("compression", "none"));
+        assert_eq!(config.options().last(), Some(&("compression", "none")));
     }
 }

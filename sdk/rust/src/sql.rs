@@ -5,7 +5,7 @@ mod json;
 use crate::bindings::osiris::driver::sql as raw;
 use crate::{Output, Reader, Result};
 
-pub use json::{json_object_text, json_text, not_json};
+pub use json::{json_object_text, json_text, not_finite, not_json};
 
 /// Creates the table `name` of `output` from the rows of one SELECT; says how many there are.
 ///

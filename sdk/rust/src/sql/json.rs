@@ -11,7 +11,7 @@ use crate::{DuckdbType, Error, Result};
 ///
 /// A null stays a SQL null; inside lists, structs and maps it is `null`. JSON is written as it is, except that its
 /// line breaks become blanks, so that the text fits in a line. Numbers are written with all their digits. NaN and the
-/// infinities, which JSON lacks, become `null`: see [`not_json`]. All other values are written as DuckDB's text of
+/// infinities, which JSON lacks, become `null`: see [`not_finite`]. All other values are written as DuckDB's text of
 /// them, between quotes: `"2024-01-31 10:00:00"`. A MAP is an object, whose keys are the texts of its keys; a UNION is
 /// an object of its tag alone.
 ///
@@ -24,14 +24,30 @@ pub fn json_text(expression: &str, duckdb_type: &str) -> Result<String> {
     text(expression, &DuckdbType::parse(duckdb_type)?, 0)
 }
 
-/// A SQL condition that is true where [`json_text`] of the same value has to change it: where a DOUBLE or FLOAT in it
-/// is NaN or infinite, or where a JSON value is not JSON by the standard (DuckDB's type admits `NaN` and a comma before
-/// a bracket). `None` for types that hold neither. The condition is never null.
+/// A SQL condition that is true where a value holds NaN or an infinity, which [`json_text`] makes null. `None` for types
+/// that cannot hold one. The condition is never null.
+///
+/// # Errors
+/// As [`json_text`].
+pub fn not_finite(expression: &str, duckdb_type: &str) -> Result<Option<String>> {
+    Ok(any(expression, &DuckdbType::parse(duckdb_type)?, 0, &|value, name| {
+        matches!(name, "DOUBLE" | "FLOAT").then(|| format!("coalesce(not isfinite({value}), false)"))
+    }))
+}
+
+/// A SQL condition that is true where a value holds JSON that is not JSON by the standard: DuckDB's type admits `NaN`,
+/// and a comma before a closing bracket. `None` for types without JSON. The condition is never null.
 ///
 /// # Errors
 /// As [`json_text`].
 pub fn not_json(expression: &str, duckdb_type: &str) -> Result<Option<String>> {
-    Ok(fault(expression, &DuckdbType::parse(duckdb_type)?, 0))
+    Ok(any(expression, &DuckdbType::parse(duckdb_type)?, 0, &|value, name| {
+        let text = format!("{value}::varchar");
+        let bare = format!("regexp_replace({text}, '\"(\\\\.|[^\"\\\\])*\"', '\"\"', 'g')");
+        (name == "JSON").then(|| {
+            format!("coalesce(not json_valid({text}) or regexp_matches({bare}, '(?i)nan|inf|,\\s*[\\]}}]'), false)")
+        })
+    }))
 }
 
 fn text(value: &str, kind: &DuckdbType, depth: usize) -> Result<String> {
@@ -131,38 +147,31 @@ fn refused(kind: &str) -> Error {
     Error::data(format!("{kind} cannot be written as JSON; cast it to VARCHAR in SQL, or leave it out"))
 }
 
-fn fault(value: &str, kind: &DuckdbType, depth: usize) -> Option<String> {
-    let any = |faults: Vec<String>| (!faults.is_empty()).then(|| format!("({})", faults.join(" or ")));
+/// Whether the condition that `leaf` makes for a scalar's expression and type holds anywhere in `value`.
+fn any(value: &str, kind: &DuckdbType, depth: usize, leaf: &dyn Fn(&str, &str) -> Option<String>) -> Option<String> {
+    let one = |conditions: Vec<String>| (!conditions.is_empty()).then(|| format!("({})", conditions.join(" or ")));
+    let among = |list: String, name: &str, inner: &str| {
+        format!("coalesce(list_bool_or(list_transform({list}, lambda {name}: {inner})), false)")
+    };
     match kind {
-        DuckdbType::Scalar { name, .. } => match name.as_str() {
-            "DOUBLE" | "FLOAT" => Some(format!("coalesce(not isfinite({value}), false)")),
-            "JSON" => {
-                let bare = format!("regexp_replace({value}::varchar, '\"(\\\\.|[^\"\\\\])*\"', '\"\"', 'g')");
-                Some(format!(
-                    "coalesce(not json_valid({value}::varchar) or regexp_matches({bare}, '(?i)nan|inf|,\\s*[\\]}}]'), false)"
-                ))
-            }
-            _ => None,
-        },
+        DuckdbType::Scalar { name, .. } => leaf(value, name),
         DuckdbType::List { item, .. } => {
             let name = format!("item{depth}");
-            let inner = fault(&name, item, depth + 1)?;
-            Some(format!("coalesce(list_bool_or(list_transform({value}, lambda {name}: {inner})), false)"))
+            let inner = any(&name, item, depth + 1, leaf)?;
+            Some(among(value.to_owned(), &name, &inner))
         }
         DuckdbType::Struct(members) => {
             let own = |name: &str| format!("struct_extract({value}, {})", quote_text(name));
-            any(members.iter().filter_map(|(name, kind)| fault(&own(name), kind, depth)).collect())
+            one(members.iter().filter_map(|(name, kind)| any(&own(name), kind, depth, leaf)).collect())
         }
         DuckdbType::Union(members) => {
             let own = |tag: &str| format!("union_extract({value}, {})", quote_text(tag));
-            any(members.iter().filter_map(|(tag, kind)| fault(&own(tag), kind, depth)).collect())
+            one(members.iter().filter_map(|(tag, kind)| any(&own(tag), kind, depth, leaf)).collect())
         }
         DuckdbType::Map(_, item) => {
             let entry = format!("entry{depth}");
-            let inner = fault(&format!("{entry}.value"), item, depth + 1)?;
-            Some(format!(
-                "coalesce(list_bool_or(list_transform(map_entries({value}), lambda {entry}: {inner})), false)"
-            ))
+            let inner = any(&format!("{entry}.value"), item, depth + 1, leaf)?;
+            Some(among(format!("map_entries({value})"), &entry, &inner))
         }
     }
 }
@@ -212,13 +221,14 @@ mod tests {
     #[test]
     fn only_types_that_can_lose_are_looked_at() {
         for kind in ["BIGINT", "VARCHAR[]", "STRUCT(\"b DOUBLE\" VARCHAR)", "MAP(DOUBLE, VARCHAR)", "ENUM('DOUBLE')"] {
+            assert_eq!(not_finite("x", kind).unwrap(), None, "{kind}");
             assert_eq!(not_json("x", kind).unwrap(), None, "{kind}");
         }
-        let list = not_json("x", "FLOAT[3]").unwrap().unwrap();
-        assert_eq!(
-            list,
-            "coalesce(list_bool_or(list_transform(x, lambda item0: coalesce(not isfinite(item0), false))), false)"
-        );
-        assert!(not_json("x", "STRUCT(a MAP(VARCHAR, DOUBLE), b JSON)").unwrap().unwrap().contains(" or "));
+        let list = not_finite("x", "FLOAT[3]").unwrap().unwrap();
+        let expected = "list_transform(x, lambda item0: coalesce(not isfinite(item0), false))";
+        assert_eq!(list, format!("coalesce(list_bool_or({expected}), false)"));
+        let both = "STRUCT(a MAP(VARCHAR, DOUBLE), b JSON)";
+        assert!(not_finite("x", both).unwrap().unwrap().contains("map_entries(struct_extract(x, 'a'))"));
+        assert!(not_json("x", both).unwrap().unwrap().contains("json_valid(struct_extract(x, 'b')::varchar)"));
     }
 }
