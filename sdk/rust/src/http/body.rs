@@ -2,7 +2,8 @@
 
 use std::io::{self, Read};
 
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use flate2::read::MultiGzDecoder;
+use flate2::{Decompress, FlushDecompress, Status};
 use serde::de::DeserializeOwned;
 
 use super::exchange::Answer;
@@ -27,15 +28,17 @@ impl Response {
         body: Box<dyn Read>,
         max_bytes: u64,
     ) -> Result<Self> {
-        let bodiless = asked.starts_with("HEAD ") || matches!(status, 204 | 304);
-        let expected = header(&headers, "content-length").and_then(|value| value.parse().ok()).filter(|_| !bodiless);
+        let bodiless = asked.starts_with("HEAD ") || matches!(status, 204 | 205 | 304);
+        let expected: Option<u64> =
+            header(&headers, "content-length").and_then(|value| value.trim().parse().ok()).filter(|_| !bodiless);
         let whole = Bounded { inner: Whole { body, expected, received: 0 }, left: max_bytes, max_bytes };
         let decoded =
             match header(&headers, "content-encoding").unwrap_or_default().trim().to_ascii_lowercase().as_str() {
                 "" | "identity" => Decoded::Plain(whole),
-                _ if bodiless => Decoded::Plain(whole),
+                // Nothing was compressed to nothing.
+                _ if bodiless || expected == Some(0) => Decoded::Plain(whole),
                 "gzip" | "x-gzip" => Decoded::Gzip(Box::new(MultiGzDecoder::new(whole))),
-                "deflate" => Decoded::Deflate(Box::new(ZlibDecoder::new(whole))),
+                "deflate" => Decoded::Deflate(Box::new(Inflated::new(whole))),
                 other => {
                     return Err(Error::data(format!(
                         "`{asked}` answered in the encoding `{}`, which nobody asked for",
@@ -110,7 +113,7 @@ pub(super) fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<
 enum Decoded {
     Plain(Bounded<Whole>),
     Gzip(Box<MultiGzDecoder<Bounded<Whole>>>),
-    Deflate(Box<ZlibDecoder<Bounded<Whole>>>),
+    Deflate(Box<Inflated<Bounded<Whole>>>),
 }
 
 impl Read for Decoded {
@@ -120,6 +123,52 @@ impl Read for Decoded {
             Decoded::Gzip(body) => body.read(bytes),
             Decoded::Deflate(body) => body.read(bytes),
         }
+    }
+}
+
+/// A zlib stream (RFC 1950) that fails where it ends before its own end, which flate2's reader takes for the end.
+struct Inflated<R> {
+    inner: R,
+    inflate: Decompress,
+    input: Vec<u8>,
+    taken: usize,
+    ended: bool,
+}
+
+impl<R: Read> Inflated<R> {
+    fn new(inner: R) -> Self {
+        Self { inner, inflate: Decompress::new(true), input: Vec::new(), taken: 0, ended: false }
+    }
+
+    /// Reads more input; says whether there was some.
+    fn fill(&mut self) -> io::Result<bool> {
+        self.input.resize(32 << 10, 0);
+        let count = self.inner.read(&mut self.input)?;
+        self.input.truncate(count);
+        self.taken = 0;
+        Ok(count > 0)
+    }
+}
+
+impl<R: Read> Read for Inflated<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        while !self.ended && !bytes.is_empty() {
+            let (read, written) = (self.inflate.total_in(), self.inflate.total_out());
+            let status = self.inflate.decompress(&self.input[self.taken..], bytes, FlushDecompress::None)?;
+            self.taken += (self.inflate.total_in() - read) as usize;
+            self.ended = status == Status::StreamEnd;
+            let count = (self.inflate.total_out() - written) as usize;
+            if count > 0 {
+                return Ok(count);
+            }
+            // All input may be taken while output is still to come, so the input's end is looked at last.
+            if !self.ended && self.taken == self.input.len() && !self.fill()? {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        // What is behind the end is read, so that a body cut off there is noticed.
+        while self.ended && !bytes.is_empty() && self.fill()? {}
+        Ok(0)
     }
 }
 

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 
 use super::client::Header;
 use super::transport::Outgoing;
-use super::{Request, Response, Url, body, status};
-use crate::{Error, Result};
+use super::{Request, Response, Url, body, charset, status};
+use crate::{Error, ErrorKind, Result};
 
 /// An answer that was read as a whole.
 #[derive(Debug, Clone)]
@@ -43,21 +43,35 @@ impl Answer {
     /// # Errors
     /// `data`, quoting the body's beginning, for what is no JSON of that shape.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.bytes).map_err(|error| {
-            let begins = status::excerpt(&self.bytes[..self.bytes.len().min(2048)]);
+        let text = self.text()?;
+        serde_json::from_str(&text).map_err(|error| {
+            let begins = status::excerpt(text.as_bytes());
             let begins = if begins.is_empty() { "it is empty".to_owned() } else { format!("it begins with: {begins}") };
             Error::data(format!("the answer to `{}` is not the JSON that was expected ({error}); {begins}", self.asked))
         })
     }
 
-    /// The body as text.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
+    /// The body as text, by its byte-order mark, else by the `charset` of its content type, else as UTF-8.
+    ///
+    /// # Errors
+    /// `data`, for a charset that is not supported, and for bytes that are none of its characters.
+    pub fn text(&self) -> Result<String> {
+        charset::decode(&self.bytes, self.header("content-type"))
+            .map_err(|error| error.context(format_args!("cannot read the answer to `{}`", self.asked)))
+    }
+
+    /// Whether there is nothing in the body: 204, 205, and a body of nothing or of white space. For a list
+    /// that is an empty page.
+    pub fn is_empty(&self) -> bool {
+        let blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0;
+        let marks: [&[u8]; 3] = [&[0xef, 0xbb, 0xbf], &[0xff, 0xfe], &[0xfe, 0xff]];
+        let content = marks.iter().find_map(|mark| self.bytes.strip_prefix(*mark)).unwrap_or(&self.bytes);
+        matches!(self.status, 204 | 205) || content.iter().all(blank)
     }
 
     /// The error that this answer would be if its status were `status`: for a server that hides one in a body.
     pub fn as_error(&self, status: u16) -> Error {
-        status::error(&self.asked, status, self.header("retry-after"), &self.bytes[..self.bytes.len().min(2048)])
+        status::error(&self.asked, status, &self.headers, &self.bytes[..self.bytes.len().min(2048)])
     }
 }
 
@@ -90,8 +104,14 @@ fn repeatedly<T>(request: &Request, attempt: impl Fn() -> Result<T, Failure>) ->
         };
         let wait = client.retry.wait(tried, status, &error).filter(|_| request.repeatable);
         let Some(wait) = wait else {
+            let long = match error.retry_after {
+                Some(asked) if asked > client.retry.max_wait => {
+                    format!(", longer than the {} s that are waited at most", client.retry.max_wait.as_secs())
+                }
+                _ => String::new(),
+            };
             let tries = if tried > 1 { format!(" (tried {tried} times)") } else { String::new() };
-            return Err(Error { message: error.message + &tries, ..error });
+            return Err(Error { message: error.message + &long + &tries, ..error });
         };
         client.transport.tell("a request failed and is tried again", &error, wait);
         client.transport.sleep(wait);
@@ -122,7 +142,7 @@ fn follow(request: &Request) -> Result<Response, Failure> {
             .url
             .join(&location)
             .map_err(|error| Error::data(format!("`{}` redirects to no address: {}", asked(&hop), error.message)))?;
-        hop = redirected(&hop, status, target);
+        hop = redirected(&hop, status, target)?;
         if !hop.url.same_origin(&request.url) {
             hop.client.transport.tell(
                 "a server redirects to another origin, which gets no secrets",
@@ -133,7 +153,8 @@ fn follow(request: &Request) -> Result<Response, Failure> {
     }
 }
 
-fn redirected(from: &Request, status: u16, target: Url) -> Request {
+/// The request that a redirect asks for. A body never goes to another origin: it may hold secrets.
+fn redirected(from: &Request, status: u16, target: Url) -> Result<Request> {
     let mut hop = from.clone();
     let becomes_get = status == 303 && from.method != "HEAD" || matches!(status, 301 | 302) && from.method == "POST";
     if becomes_get {
@@ -142,19 +163,30 @@ fn redirected(from: &Request, status: u16, target: Url) -> Request {
         hop.headers.retain(|header| header.name != "content-type");
     }
     if !target.same_origin(&from.url) {
+        if hop.body.is_some() {
+            let message = format!(
+                "`{}` redirects to another origin, `{}`, which must not get the request's body; name that address in the \
+                 step's config if it is meant",
+                asked(from),
+                target.shown_without(&from.hidden)
+            );
+            return Err(Error::new(ErrorKind::Denied, message));
+        }
         hop.headers.retain(|header| !header.secret);
     }
     hop.url = target;
-    hop
+    Ok(hop)
 }
 
 fn judged(request: &Request, mut response: Response) -> Result<Response, Failure> {
     let status = response.status;
-    if (200..300).contains(&status) || request.accepted.contains(&status) {
+    // RFC 9110, 15.3.3: accepted, and not done yet.
+    let pending = status == 202 && response.header("retry-after").is_some();
+    if (200..300).contains(&status) && !pending || request.accepted.contains(&status) {
         return Ok(response);
     }
     let beginning = response.beginning();
-    let error = status::error(&response.asked, status, response.header("retry-after"), &beginning);
+    let error = status::error(&response.asked, status, &response.headers, &beginning);
     Err(Failure { status: Some(status), error })
 }
 

@@ -6,10 +6,11 @@
 //! ```
 //!
 //! The host checks every request against the grant, also each hop of a redirect. What a server sends is
-//! bounded, decompressed too. What may be gone at the next try (429, 5xx, a broken connection) is tried again
-//! where that is safe. The crate feature `http` brings this module.
+//! bounded, decompressed too, and known to be whole. What may be gone at the next try (429, 5xx, a broken connection,
+//! whatever carries `Retry-After`) is tried again where that is safe. The crate feature `http` brings this module.
 
 mod body;
+mod charset;
 mod client;
 mod exchange;
 mod pages;

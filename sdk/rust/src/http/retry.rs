@@ -14,7 +14,7 @@ pub struct Retry {
     pub base: Duration,
     /// The longest wait. Where the server asks for a longer one, the request fails and says so.
     pub max_wait: Duration,
-    /// The statuses that may be gone at the next try.
+    /// The statuses that may be gone at the next try. Any other failure may be, too, if the server says when.
     pub statuses: Vec<u16>,
 }
 
@@ -24,7 +24,7 @@ impl Default for Retry {
             retries: 3,
             base: Duration::from_millis(500),
             max_wait: Duration::from_secs(60),
-            statuses: vec![408, 429, 500, 502, 503, 504],
+            statuses: vec![408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529],
         }
     }
 }
@@ -39,7 +39,8 @@ impl Retry {
     /// the tries so far, `status` is what the server answered, if it did.
     pub fn wait(&self, tried: u32, status: Option<u16>, error: &Error) -> Option<Duration> {
         let again = match status {
-            Some(status) => self.statuses.contains(&status),
+            // RFC 9110, 10.2.3 ties `Retry-After` to no status: who names a time says that asking again will help.
+            Some(status) => self.statuses.contains(&status) || error.retry_after.is_some(),
             None => is_passing(error),
         };
         if !again || tried > self.retries {
@@ -71,8 +72,46 @@ fn random() -> f64 {
     RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
 }
 
+/// Names of headers that say when a limit of requests is lifted, and whether in seconds from now on.
+const RESETS: [(&str, bool); 5] = [
+    ("x-ratelimit-reset-after", true),
+    ("ratelimit-reset", false),
+    ("x-ratelimit-reset", false),
+    ("x-rate-limit-reset", false),
+    ("x-ratelimit-reset-requests", true),
+];
+
+/// From this number on, seconds are a point in time since 1970; from a hundred times of it on, they are milliseconds.
+const EPOCH: f64 = 1e9;
+
+/// How long the server asks to wait: `Retry-After`, else when its limit of requests is lifted, if that is
+/// what it is about: 429, 503, or 403 with nothing left of the limit.
+pub(super) fn asked_wait(status: u16, headers: &[(String, String)], now: SystemTime) -> Option<Duration> {
+    let header = |name: &str| super::body::header(headers, name);
+    if let Some(wait) = header("retry-after").and_then(|value| retry_after(value, now)) {
+        return Some(wait);
+    }
+    let left = ["x-ratelimit-remaining", "ratelimit-remaining", "x-rate-limit-remaining"].into_iter().find_map(header);
+    if !(matches!(status, 429 | 503) || status == 403 && left.is_some_and(|left| left.trim() == "0")) {
+        return None;
+    }
+    RESETS.iter().find_map(|(name, relative)| {
+        let value = header(name)?.trim();
+        let number = value.strip_suffix('s').unwrap_or(value).parse::<f64>().ok().filter(|number| *number >= 0.0);
+        match number {
+            Some(seconds) if *relative || seconds < EPOCH => Duration::try_from_secs_f64(seconds).ok(),
+            Some(point) => {
+                let seconds = if point >= EPOCH * 100.0 { point / 1000.0 } else { point };
+                let point = SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)?;
+                Some(point.duration_since(now).unwrap_or_default())
+            }
+            None => retry_after(value, now),
+        }
+    })
+}
+
 /// What `Retry-After` asks for: seconds, or a date.
-pub(super) fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<f64>() {
         return Duration::try_from_secs_f64(seconds).ok();
@@ -110,6 +149,38 @@ mod tests {
         };
         assert_eq!(retry.wait(1, Some(429), &asked(7)), Some(Duration::from_secs(7)));
         assert_eq!(retry.wait(1, Some(429), &asked(3600)), None);
+        for status in [202, 401, 403, 404, 409, 420, 423, 425, 520, 529] {
+            assert_eq!(retry.wait(1, Some(status), &asked(1)), Some(Duration::from_secs(1)), "{status}");
+        }
+        let plain = Error::new(ErrorKind::Denied, "x");
+        assert_eq!(retry.wait(1, Some(403), &plain), None);
+        for status in [408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529] {
+            assert!(retry.wait(1, Some(status), &plain).is_some(), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_limits_end_counts_where_the_answer_is_about_it() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        for (status, headers, expected) in [
+            (429, vec![("x-ratelimit-reset", "1700000007")], Some(7)),
+            (429, vec![("x-ratelimit-reset", "1700000007000")], Some(7)),
+            (429, vec![("x-ratelimit-reset", "1600000000")], Some(0)),
+            (503, vec![("ratelimit-reset", "30")], Some(30)),
+            (429, vec![("X-RateLimit-Reset-After", "2")], Some(2)),
+            (429, vec![("x-ratelimit-reset-requests", "6s")], Some(6)),
+            (429, vec![("x-ratelimit-reset", "Tue, 14 Nov 2023 22:13:25 GMT")], Some(5)),
+            (429, vec![("retry-after", "1"), ("x-ratelimit-reset", "1700000007")], Some(1)),
+            (429, vec![("x-ratelimit-reset", "soon")], None),
+            (403, vec![("x-ratelimit-reset", "1700000007"), ("x-ratelimit-remaining", "0")], Some(7)),
+            (403, vec![("x-ratelimit-reset", "1700000007"), ("x-ratelimit-remaining", "12")], None),
+            (403, vec![("x-ratelimit-reset", "1700000007")], None),
+            (500, vec![("ratelimit-reset", "30")], None),
+        ] {
+            let headers: Vec<_> =
+                headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            assert_eq!(asked_wait(status, &headers, now), expected.map(Duration::from_secs), "{status} {headers:?}");
+        }
     }
 
     #[test]

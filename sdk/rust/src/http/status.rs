@@ -1,27 +1,27 @@
 //! What a status means for the driver, and how it is told.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use super::retry::retry_after;
+use super::retry::asked_wait;
 use crate::{Error, ErrorKind};
 
 /// How much of a body an error quotes.
 const EXCERPT: usize = 200;
 
 /// The error that an answer of this status is; `asked` is method and address.
-pub(super) fn error(asked: &str, status: u16, retry_after_header: Option<&str>, body: &[u8]) -> Error {
+pub(super) fn error(asked: &str, status: u16, headers: &[(String, String)], body: &[u8]) -> Error {
     let kind = match status {
         401 => ErrorKind::Auth,
         403 => ErrorKind::Denied,
         404 => ErrorKind::NotFound,
         429 => ErrorKind::RateLimited,
-        408 | 500.. => ErrorKind::Transient,
+        202 | 408 | 425 | 500.. => ErrorKind::Transient,
         _ => ErrorKind::Config,
     };
-    let wait: Option<Duration> = retry_after_header.and_then(|value| retry_after(value, SystemTime::now()));
+    let wait = asked_wait(status, headers, SystemTime::now());
     let mut message = format!("`{asked}` answered {status}{}", reason(status));
-    if let (Some(wait), 429 | 503) = (wait, status) {
-        message.push_str(&format!(" and asks to wait {} s", wait.as_secs()));
+    if let Some(wait) = wait {
+        message.push_str(&format!(" and asks to wait {} s", wait.as_millis().div_ceil(1000)));
     }
     let excerpt = excerpt(body);
     if !excerpt.is_empty() {
@@ -43,6 +43,7 @@ pub(super) fn excerpt(body: &[u8]) -> String {
 
 fn reason(status: u16) -> &'static str {
     match status {
+        202 => " (accepted, not done yet)",
         400 => " (bad request)",
         401 => " (unauthorized)",
         403 => " (forbidden)",
@@ -52,12 +53,16 @@ fn reason(status: u16) -> &'static str {
         410 => " (gone)",
         413 => " (content too large)",
         415 => " (unsupported media type)",
+        420 => " (slow down)",
         422 => " (unprocessable content)",
+        423 => " (locked)",
+        425 => " (too early)",
         429 => " (too many requests)",
         500 => " (internal server error)",
         502 => " (bad gateway)",
         503 => " (service unavailable)",
         504 => " (gateway timeout)",
+        529 => " (overloaded)",
         _ => "",
     }
 }

@@ -126,7 +126,7 @@ fn a_passing_failure_is_tried_again_and_the_servers_wait_is_kept() {
     let broken = || Err(Error::new(ErrorKind::Transient, "the connection broke"));
     let answers = vec![answer(429, &[("retry-after", "7")], ""), broken(), answer(200, &[], "ok")];
     let (client, script) = client(answers);
-    assert_eq!(client.get("https://h/").unwrap().fetch().unwrap().text(), "ok");
+    assert_eq!(client.get("https://h/").unwrap().fetch().unwrap().text().unwrap(), "ok");
     assert_eq!(script.slept.borrow().iter().filter(|slept| **slept == Duration::from_secs(7)).count(), 1);
     assert_eq!(client.sent(), 3);
 }
@@ -144,7 +144,7 @@ fn a_post_is_tried_again_only_when_told() {
 fn a_truncated_body_is_an_error_and_the_next_try_reads_it() {
     let long = [("content-length", "10")];
     let (client, _) = client(vec![answer(200, &long, "12345"), answer(200, &long, "1234567890")]);
-    assert_eq!(client.get("https://h/").unwrap().fetch().unwrap().text(), "1234567890");
+    assert_eq!(client.get("https://h/").unwrap().fetch().unwrap().text().unwrap(), "1234567890");
 
     let (once, _) = self::client(vec![answer(200, &long, "12345")]);
     let error = once.retry(Retry::never()).get("https://h/").unwrap().fetch().unwrap_err();
@@ -156,6 +156,82 @@ fn a_truncated_body_is_an_error_and_the_next_try_reads_it() {
     let (gzip, _) = self::client(vec![answer(200, &[("content-encoding", "gzip")], cut)]);
     let error = gzip.retry(Retry::never()).get("https://h/").unwrap().fetch().unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Transient) && error.message.contains("before it is whole"), "{error}");
+}
+
+#[test]
+fn a_compressed_body_that_is_cut_anywhere_is_an_error() {
+    let text: Vec<u8> =
+        (0..5000_u32).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 20).to_string().into_bytes()).collect();
+    for (encoding, whole) in [("gzip", gzipped(&text)), ("deflate", deflated(&text))] {
+        for length in [1, 2, 9, whole.len() / 2, whole.len() - 5, whole.len() - 4, whole.len() - 1] {
+            let (client, _) = client(vec![answer(200, &[("content-encoding", encoding)], &whole[..length])]);
+            let error = client.retry(Retry::never()).get("https://h/").unwrap().fetch().unwrap_err();
+            assert!(matches!(error.kind, ErrorKind::Transient), "{encoding} {length}: {error}");
+        }
+        let (client, _) = client(vec![answer(200, &[("content-encoding", encoding)], whole)]);
+        assert_eq!(client.get("https://h/").unwrap().fetch().unwrap().bytes, text);
+    }
+}
+
+#[test]
+fn an_empty_body_is_told_from_one_that_is_cut() {
+    let empty = |status, headers: &[(&str, &str)], body: &str| {
+        let (client, _) = client(vec![answer(status, headers, body)]);
+        client.get("https://h/").unwrap().fetch().unwrap().is_empty()
+    };
+    assert!(empty(204, &[("content-encoding", "gzip"), ("content-length", "7")], ""));
+    assert!(empty(205, &[], ""));
+    assert!(empty(200, &[("content-length", "0"), ("content-encoding", "gzip")], ""));
+    assert!(empty(200, &[], " \r\n\t"));
+    assert!(empty(200, &[], "\u{feff}\n"));
+    assert!(!empty(200, &[], "[]"));
+    let (client, _) = client(vec![answer(200, &[("content-encoding", "gzip")], "")]);
+    assert!(client.retry(Retry::never()).get("https://h/").unwrap().fetch().is_err());
+}
+
+#[test]
+fn accepted_and_not_done_yet_is_asked_for_again() {
+    let pending = || answer(202, &[("retry-after", "1")], r#"{"status": "running"}"#);
+    let (client, script) = client(vec![pending(), pending(), answer(200, &[], "done")]);
+    assert_eq!(client.get("https://h/").unwrap().fetch().unwrap().text().unwrap(), "done");
+    assert_eq!(script.slept.borrow().iter().filter(|slept| **slept == Duration::from_secs(1)).count(), 2);
+    let (once, _) = self::client(vec![pending()]);
+    let error = once.retry(Retry::never()).get("https://h/").unwrap().fetch().unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Transient) && error.message.contains("answered 202"), "{error}");
+    let (done, _) = self::client(vec![answer(202, &[], "[1]")]);
+    assert_eq!(done.get("https://h/").unwrap().fetch().unwrap().text().unwrap(), "[1]");
+}
+
+#[test]
+fn a_wait_on_any_status_is_kept_and_told() {
+    for status in [401, 403, 404, 409, 413, 420, 423, 425, 503, 520, 529] {
+        let wait = || answer(status, &[("Retry-After", "1")], "later");
+        let (client, script) = client(vec![wait(), answer(200, &[], "ok")]);
+        assert_eq!(client.get("https://h/").unwrap().fetch().unwrap().text().unwrap(), "ok", "{status}");
+        assert!(script.slept.borrow().contains(&Duration::from_secs(1)));
+        let (once, _) = self::client(vec![wait()]);
+        let error = once.retry(Retry::never()).get("https://h/").unwrap().fetch().unwrap_err();
+        assert!(error.message.contains("asks to wait 1 s: later"), "{error}");
+    }
+    let (client, script) = client(vec![answer(403, &[("retry-after", "120")], "")]);
+    let error = client.get("https://h/").unwrap().fetch().unwrap_err();
+    assert!(error.message.contains("asks to wait 120 s, longer than the 60 s that are waited at most"), "{error}");
+    assert_eq!(script.asked.borrow().len(), 1);
+}
+
+#[test]
+fn a_redirect_takes_no_body_to_another_origin() {
+    for status in [307, 308] {
+        let (client, script) = client(vec![answer(status, &[("location", "https://other/token")], "")]);
+        let request = client.post("https://h/token").unwrap().form(&[("client_secret", "hidden")]).repeatable();
+        let error = request.fetch().unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::Denied) && error.message.contains("`https://other/token`"), "{error}");
+        assert_eq!(script.asked.borrow().len(), 1);
+    }
+    // A see-other is a GET, which has none.
+    let (client, script) = client(vec![answer(303, &[("location", "https://other/x")], ""), answer(200, &[], "")]);
+    client.post("https://h/a").unwrap().form(&[("client_secret", "hidden")]).fetch().unwrap();
+    assert!(!script.asked.borrow()[1].contains("hidden"));
 }
 
 #[test]
