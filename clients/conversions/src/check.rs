@@ -1,5 +1,7 @@
 //! A conversion that must be checked by value: which values survive it, as SQL that DuckDB runs.
 
+use crate::SourceType;
+
 /// Stands in a template for the value; no SQL can contain it.
 pub(crate) const X: char = '\u{1}';
 
@@ -15,12 +17,14 @@ pub struct Check {
     rounded: Option<String>,
     /// How deep in lists the checked items are.
     depth: usize,
+    /// The type of the outermost list.
+    list: Option<String>,
 }
 
 impl Check {
     /// A check by one predicate over [`X`].
     pub(crate) fn new(survives: impl Into<String>, lost: impl Into<String>) -> Self {
-        Self { conditions: vec![(survives.into(), lost.into())], rounded: None, depth: 0 }
+        Self { conditions: vec![(survives.into(), lost.into())], rounded: None, depth: 0, list: None }
     }
 
     /// A check that no value passes. What rounding means is the target's own assignment: the date, the time or the zone
@@ -41,9 +45,10 @@ impl Check {
         self
     }
 
-    /// The same check of every item of a list.
-    pub(crate) fn of_items(mut self) -> Self {
+    /// The same check of every item of a list of type `list`.
+    pub(crate) fn of_items(mut self, list: &SourceType) -> Self {
         self.depth += 1;
+        self.list = Some(list.to_string());
         self
     }
 
@@ -53,15 +58,22 @@ impl Check {
         self.items(&all.join(" and "), value)
     }
 
-    /// A predicate that is true where a rounded value can be written.
-    pub fn survives_rounded(&self, rounded: &str) -> String {
-        let some: Vec<String> = self
-            .conditions
-            .iter()
-            .filter(|(survives, _)| survives != NEVER)
-            .map(|(survives, _)| format!("({survives})"))
-            .collect();
-        if some.is_empty() { "true".to_owned() } else { self.items(&some.join(" and "), rounded) }
+    /// Gives the rounded value the type `source`; what does not fit there is null.
+    pub(crate) fn typed(mut self, source: &SourceType) -> Self {
+        let is_value = |rounded: &String| rounded.chars().eq([X]);
+        if let Some(rounded) = self.rounded.take_if(|rounded| !is_value(rounded)) {
+            self.rounded = Some(format!("try_cast({rounded} as {source})"));
+        }
+        self
+    }
+
+    /// A predicate that is true where `value`, once rounded, can be written.
+    pub fn survives_rounded(&self, value: &str) -> String {
+        let Some(rounded) = &self.rounded else { return self.items("false", value) };
+        let conditions = self.conditions.iter().filter(|(survives, _)| survives != NEVER);
+        let conditions: Vec<String> =
+            conditions.map(|(survives, _)| format!(" and ({})", survives.replace(X, rounded))).collect();
+        self.items(&format!("{rounded} is not null{}", conditions.concat()), value)
     }
 
     /// What is lost of a value that does not survive, as a SQL expression; null where it survives.
@@ -96,7 +108,8 @@ impl Check {
             let item = format!("item{}", self.depth - level);
             format!("list_transform({X}, lambda {item}: {})", inner.replace(X, &item))
         });
-        Some(whole.replace(X, value))
+        let whole = whole.replace(X, value);
+        Some(self.list.as_ref().map_or_else(|| whole.clone(), |list| format!("({whole})::{list}")))
     }
 
     fn items(&self, predicate: &str, value: &str) -> String {

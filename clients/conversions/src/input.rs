@@ -86,7 +86,7 @@ fn convert(input: &Input, column: &Column, check: &Check, count: u64, on_loss: O
             return Err(error.context("`on_loss: round` finds no nearest value"));
         }
         (OnLoss::Round, Some(rounded)) => {
-            let survives = check.survives_rounded(&check.rounded(VALUE).unwrap_or_default());
+            let survives = check.survives_rounded(VALUE);
             if first_bad(input, column, check, &survives)?.is_some() {
                 let error = lost(input, column, check, &survives, count)?;
                 return Err(error.context("`on_loss: round` finds no nearest value"));

@@ -138,6 +138,7 @@ pub(crate) fn into_decimal(source: &SourceType, bounds: Option<(u32, i32)>, nan:
     let Some((precision, scale)) = bounds else {
         return match source {
             _ if floats => Verdict::all([special]),
+            SourceType::BigNum => Verdict::Lossless,
             text if text.is_text() => Verdict::Checked(decimal_text("", "*", "*", nan, infinity)),
             other => into_decimal(other, Some((10_000, 5_000)), nan, infinity),
         };

@@ -52,14 +52,23 @@ pub fn verdict(source: &SourceType, target: &TargetType) -> Verdict {
         return match target {
             // Arrays of every depth are one type in PostgreSQL; elsewhere a list of lists has lists as its items.
             T::List(inner) => match (item.item(), inner.as_ref()) {
-                (Some(_), T::List(_)) | (None, _) => of_items(verdict(item, inner)),
-                (Some(_), _) => of_items(verdict(item, target)),
+                (Some(_), T::List(_)) | (None, _) => of_items(source, verdict(item, inner)),
+                (Some(_), _) => of_items(source, verdict(item, target)),
             },
             T::Json | T::Text(_) => texts::printed(target),
             T::Opaque => Verdict::Lossless,
             _ => Verdict::refused("its items: the target is not a list"),
         };
     }
+    match scalar(source, target) {
+        Verdict::Checked(check) => Verdict::Checked(check.typed(source)),
+        other => other,
+    }
+}
+
+fn scalar(source: &SourceType, target: &TargetType) -> Verdict {
+    use SourceType as S;
+    use TargetType as T;
     match target {
         T::Opaque => Verdict::Lossless,
         T::List(_) if source.is_text() => Verdict::Lossless,
@@ -88,9 +97,9 @@ pub fn verdict(source: &SourceType, target: &TargetType) -> Verdict {
     }
 }
 
-fn of_items(verdict: Verdict) -> Verdict {
+fn of_items(list: &SourceType, verdict: Verdict) -> Verdict {
     match verdict {
-        Verdict::Checked(check) => Verdict::Checked(check.of_items()),
+        Verdict::Checked(check) => Verdict::Checked(check.of_items(list)),
         other => other,
     }
 }
