@@ -1,4 +1,4 @@
-//! `osiris:driver/files`: the files outside the session that the step was granted.
+//! `osiris:driver/files`: the files outside the session that the step was granted, and temporary files.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use wasmtime::component::Resource;
 
-use super::bindings::osiris::driver::files::{Format, Host, HostSource, HostTarget};
+use super::bindings::osiris::driver::files::{Format, Host, HostSource, HostTarget, HostTemporary};
 use super::{Answer, Error, ErrorKind, State, error};
-use crate::engine::quote_text;
+use crate::engine::{TemporaryFile, WriteError, quote_text};
 use crate::job::FileGrant;
 
 /// What one `read` gives at most.
@@ -87,6 +87,43 @@ impl Host for State {
             }
             Err(error) => Ok(Err(error)),
         }
+    }
+
+    fn create_temporary(&mut self) -> Answer<Resource<TemporaryFile>> {
+        let created = self.engine.temporary_folder().map(crate::engine::TemporaryFolder::create_file);
+        match created {
+            Some(Ok(file)) => Ok(Ok(self.handles.push(file)?)),
+            Some(Err(cause)) => Ok(Err(error(ErrorKind::Internal, format!("cannot create a temporary file: {cause}")))),
+            None => Ok(Err(error(ErrorKind::Denied, "there are no temporary files here"))),
+        }
+    }
+}
+
+impl HostTemporary for State {
+    fn write(&mut self, temporary: Resource<TemporaryFile>, bytes: Vec<u8>) -> Answer<()> {
+        let temporary = self.handles.get_mut(&temporary)?;
+        if !temporary.is_open() {
+            let message = "the temporary file was given to DuckDB by `sql-literal`, which ends the writing";
+            return Ok(Err(error(ErrorKind::Internal, message)));
+        }
+        Ok(temporary.write(&bytes).map_err(|cause| {
+            let kind = match cause {
+                WriteError::Limit(_) => ErrorKind::Other("disk".to_owned()),
+                WriteError::Io(_) => ErrorKind::Internal,
+            };
+            error(kind, cause.to_string())
+        }))
+    }
+
+    fn sql_literal(&mut self, temporary: Resource<TemporaryFile>) -> wasmtime::Result<String> {
+        let temporary = self.handles.get_mut(&temporary)?;
+        temporary.close();
+        Ok(quote_text(&temporary.path().to_string_lossy()))
+    }
+
+    fn drop(&mut self, temporary: Resource<TemporaryFile>) -> wasmtime::Result<()> {
+        self.handles.delete(temporary)?;
+        Ok(())
     }
 }
 

@@ -44,6 +44,7 @@ pub mod bindings {
             "osiris:driver/secrets.secret": crate::secret::Secret,
             "osiris:driver/files.source": super::files::Source,
             "osiris:driver/files.target": super::files::Target,
+            "osiris:driver/files.temporary": crate::engine::TemporaryFile,
             "osiris:driver/tcp.connection": super::tcp::Connection,
         },
     });

@@ -11,6 +11,7 @@ fn engine(folder: &Path) -> Engine {
         output: Some(&folder.join("out.duckdb")),
         spill: &folder.join("spill"),
         files: &[],
+        temporary: None,
         limits: Limits::DEFAULT,
         lock: true,
     };
@@ -30,6 +31,7 @@ fn reading(folder: &Path) -> Engine {
         output: None,
         spill: &folder.join("spill"),
         files: &[],
+        temporary: None,
         limits: Limits::DEFAULT,
         lock: true,
     };
@@ -107,6 +109,7 @@ fn files_are_out_of_reach_unless_granted() {
         output: None,
         spill: &folder.path().join("spill"),
         files: std::slice::from_ref(&granted),
+        temporary: None,
         limits: Limits::DEFAULT,
         lock: true,
     };

@@ -5,6 +5,7 @@ mod ffi;
 mod logical_type;
 mod statement;
 mod table_writer;
+mod temporary;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::job::{JobInput, Limits};
 use buffers::Buffers;
 use ffi::{Appender, Connection, ConvertedSchema, Database, Rows, Statement};
 pub use table_writer::TableWriter;
+pub use temporary::{TemporaryFile, TemporaryFolder, WriteError};
 
 /// The catalog name of the step's output. Guests cannot name it: their text is only ever a SELECT.
 const OUTPUT: &str = "osiris_output";
@@ -111,6 +113,8 @@ pub struct Furnishing<'a> {
     pub spill: &'a Path,
     /// The granted files.
     pub files: &'a [PathBuf],
+    /// The folder for files that the driver makes; DuckDB may open every file in it.
+    pub temporary: Option<TemporaryFolder>,
     pub limits: Limits,
     /// False leaves DuckDB open to any statement, for tests of the layer below.
     pub lock: bool,
@@ -154,6 +158,7 @@ impl Warm {
             handed_out: Mutex::default(),
             created: Mutex::default(),
             has_output: step.output.is_some(),
+            temporary: step.temporary.clone(),
             locked: step.lock,
             interrupted: Arc::default(),
         })
@@ -204,6 +209,9 @@ fn settings(step: &Furnishing<'_>) -> Result<Vec<String>> {
     if step.lock {
         let files = step.files.iter().map(|path| quote_path(path)).collect::<Result<Vec<_>>>()?;
         statements.push(format!("SET allowed_paths = [{}]", files.join(", ")));
+        if let Some(temporary) = &step.temporary {
+            statements.push(format!("SET allowed_directories = [{}]", quote_path(&temporary.path())?));
+        }
         statements.push("SET enable_external_access = false".to_owned());
         // For `buffers` alone: whatever a driver says is a SELECT.
         statements.push("SET allowed_configs = ['memory_limit']".to_owned());
@@ -225,6 +233,7 @@ pub struct Engine {
     /// The columns of each output table, as they were declared.
     created: Mutex<BTreeMap<String, Vec<String>>>,
     has_output: bool,
+    temporary: Option<TemporaryFolder>,
     locked: bool,
     interrupted: Arc<AtomicBool>,
 }
@@ -259,6 +268,11 @@ impl Interrupter {
 impl Engine {
     pub fn interrupter(&self) -> Interrupter {
         Interrupter { connections: Arc::clone(&self.connections), interrupted: Arc::clone(&self.interrupted) }
+    }
+
+    /// The folder for files that the driver makes.
+    pub fn temporary_folder(&self) -> Option<&TemporaryFolder> {
+        self.temporary.as_ref()
     }
 
     /// A connection of its own for each query, so that readers do not disturb one another.

@@ -243,7 +243,7 @@ fn invoke<P: ComponentNamedList + Lower, R: Lift + ComponentType + 'static>(
 fn returned(error: Error, reporter: &Reporter) -> Failure {
     let blame = match &error.kind {
         ErrorKind::Config | ErrorKind::Auth | ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::Data => Blame::User,
-        ErrorKind::Other(other) if other == "memory" => Blame::User,
+        ErrorKind::Other(other) if other == "memory" || other == "disk" => Blame::User,
         ErrorKind::Transient | ErrorKind::RateLimited => Blame::Remote,
         ErrorKind::Other(other) if other == "timeout" => Blame::Remote,
         _ => Blame::Driver,
@@ -252,6 +252,7 @@ fn returned(error: Error, reporter: &Reporter) -> Failure {
         ErrorKind::Other(other) if other == "memory" => {
             Some("give the step's database more memory with `--engine-memory SIZE`".to_owned())
         }
+        ErrorKind::Other(other) if other == "disk" => Some("give the step more with `--spill SIZE`".to_owned()),
         ErrorKind::Denied => Some("see what the step was granted with `osiris plan`".to_owned()),
         _ => None,
     };

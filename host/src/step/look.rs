@@ -63,6 +63,7 @@ fn look() -> anyhow::Result<()> {
         output: None,
         spill: Path::new(""),
         files: &[],
+        temporary: None,
         limits: LIMITS,
         lock: true,
     };

@@ -21,7 +21,7 @@ use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
 use crate::contract::{Tally, Trust};
-use crate::engine::{Engine, Furnishing, Warm};
+use crate::engine::{Engine, Furnishing, TemporaryFolder, Warm};
 use crate::job::{Blame, Failure, Job, Message};
 use crate::runtime;
 use crate::sandbox::{self, Reach};
@@ -142,11 +142,15 @@ fn read_job() -> anyhow::Result<Job> {
 
 fn furnish(warm: Warm, job: &Job, held: &Held) -> Result<Engine, Failure> {
     let files: Vec<PathBuf> = job.read_files.iter().chain(&job.write_files).map(|grant| grant.path.clone()).collect();
+    let temporary = TemporaryFolder::create(&job.scratch.join("temporary"), job.limits.spill_bytes)
+        .context("cannot create the folder of the step's temporary files")
+        .map_err(host_fault)?;
     let furnishing = Furnishing {
         inputs: &job.inputs,
         output: job.output.as_deref(),
         spill: &job.scratch.join("spill"),
         files: &files,
+        temporary: Some(temporary),
         limits: job.limits,
         lock: job.layers.engine,
     };

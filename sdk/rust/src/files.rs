@@ -1,9 +1,9 @@
-//! The files that the step was granted, by the paths its config names.
+//! The files that the step was granted, by the paths its config names, and temporary files.
 
 use crate::Result;
 use crate::bindings::osiris::driver::files as raw;
 
-pub use raw::{Format, Source, Target};
+pub use raw::{Format, Source, Target, Temporary};
 
 /// Opens a granted file for reading.
 ///
@@ -19,6 +19,16 @@ pub fn open(path: &str) -> Result<Source> {
 /// `denied` for a path that was not granted.
 pub fn create(path: &str) -> Result<Target> {
     Ok(raw::create(path)?)
+}
+
+/// Creates an empty temporary file, for bytes that DuckDB's readers then read. It needs no grant, no
+/// other step can read it, and it is removed when the handle is dropped: keep the handle for as long
+/// as a query uses its SQL literal.
+///
+/// # Errors
+/// When the machine refuses.
+pub fn create_temporary() -> Result<Temporary> {
+    Ok(raw::create_temporary()?)
 }
 
 /// Writes the rows of one SELECT to `path` by DuckDB's own writer; says how many.

@@ -100,6 +100,7 @@ fn open() -> Option<Opened> {
         output: Some(&output),
         spill: &folder.path().join("spill"),
         files: &[],
+        temporary: None,
         limits: Limits::DEFAULT,
         lock: true,
     };

@@ -87,6 +87,8 @@ attacks! {
     table_name_empty
     table_name_injection
     table_twice
+    temporary_bomb
+    temporary_climb
     terminal_escape
     too_few_nodes
     too_many_buffers

@@ -79,6 +79,15 @@ extern void __wasm_import_osiris_driver_files_open(uint8_t *, size_t, uint8_t *)
 __attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("create")))
 extern void __wasm_import_osiris_driver_files_create(uint8_t *, size_t, uint8_t *);
 
+__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("create-temporary")))
+extern void __wasm_import_osiris_driver_files_create_temporary(uint8_t *);
+
+__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("[method]temporary.write")))
+extern void __wasm_import_osiris_driver_files_method_temporary_write(int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("[method]temporary.sql-literal")))
+extern void __wasm_import_osiris_driver_files_method_temporary_sql_literal(int32_t, uint8_t *);
+
 __attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("[method]source.sql-literal")))
 extern void __wasm_import_osiris_driver_files_method_source_sql_literal(int32_t, uint8_t *);
 
@@ -443,6 +452,21 @@ void osiris_driver_files_error_free(osiris_driver_files_error_t *ptr) {
   osiris_driver_errors_error_free(ptr);
 }
 
+__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("[resource-drop]temporary")))
+extern void __wasm_import_osiris_driver_files_temporary_drop(int32_t handle);
+
+void osiris_driver_files_temporary_drop_own(osiris_driver_files_own_temporary_t handle) {
+  __wasm_import_osiris_driver_files_temporary_drop(handle.__handle);
+}
+
+void osiris_driver_files_temporary_drop_borrow(osiris_driver_files_borrow_temporary_t handle) {
+  __wasm_import_osiris_driver_files_temporary_drop(handle.__handle);
+}
+
+osiris_driver_files_borrow_temporary_t osiris_driver_files_borrow_temporary(osiris_driver_files_own_temporary_t arg) {
+  return (osiris_driver_files_borrow_temporary_t) { arg.__handle };
+}
+
 __attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("[resource-drop]source")))
 extern void __wasm_import_osiris_driver_files_source_drop(int32_t handle);
 
@@ -487,6 +511,20 @@ void osiris_driver_files_result_own_target_error_free(osiris_driver_files_result
   }
 }
 
+void osiris_driver_files_result_own_temporary_error_free(osiris_driver_files_result_own_temporary_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    osiris_driver_files_error_free(&ptr->val.err);
+  }
+}
+
+void osiris_driver_files_result_void_error_free(osiris_driver_files_result_void_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    osiris_driver_files_error_free(&ptr->val.err);
+  }
+}
+
 void osiris_driver_files_result_list_u8_error_free(osiris_driver_files_result_list_u8_error_t *ptr) {
   if (!ptr->is_err) {
     processor_list_u8_free(&ptr->val.ok);
@@ -496,13 +534,6 @@ void osiris_driver_files_result_list_u8_error_free(osiris_driver_files_result_li
 }
 
 void osiris_driver_files_result_u64_error_free(osiris_driver_files_result_u64_error_t *ptr) {
-  if (!ptr->is_err) {
-  } else {
-    osiris_driver_files_error_free(&ptr->val.err);
-  }
-}
-
-void osiris_driver_files_result_void_error_free(osiris_driver_files_result_void_error_t *ptr) {
   if (!ptr->is_err) {
   } else {
     osiris_driver_files_error_free(&ptr->val.err);
@@ -1516,6 +1547,164 @@ bool osiris_driver_files_create(processor_string_t *path, osiris_driver_files_ow
     *err = result.val.err;
     return 0;
   }
+}
+
+bool osiris_driver_files_create_temporary(osiris_driver_files_own_temporary_t *ret, osiris_driver_files_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(32+4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_files_create_temporary(ptr);
+  osiris_driver_files_result_own_temporary_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (osiris_driver_files_own_temporary_t) { *((int32_t*) (ptr + 8)) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      osiris_driver_errors_error_kind_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          break;
+        }
+        case 4: {
+          break;
+        }
+        case 5: {
+          break;
+        }
+        case 6: {
+          break;
+        }
+        case 7: {
+          break;
+        }
+        case 8: {
+          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u64_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) variant,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
+        (processor_option_u64_t) option,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool osiris_driver_files_method_temporary_write(osiris_driver_files_borrow_temporary_t self, processor_list_u8_t *bytes, osiris_driver_files_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(32+4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_files_method_temporary_write((self).__handle, (uint8_t *) (*bytes).ptr, (*bytes).len, ptr);
+  osiris_driver_files_result_void_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      osiris_driver_errors_error_kind_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          break;
+        }
+        case 1: {
+          break;
+        }
+        case 2: {
+          break;
+        }
+        case 3: {
+          break;
+        }
+        case 4: {
+          break;
+        }
+        case 5: {
+          break;
+        }
+        case 6: {
+          break;
+        }
+        case 7: {
+          break;
+        }
+        case 8: {
+          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u64_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) variant,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
+        (processor_option_u64_t) option,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+void osiris_driver_files_method_temporary_sql_literal(osiris_driver_files_borrow_temporary_t self, processor_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_files_method_temporary_sql_literal((self).__handle, ptr);
+  *ret = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
 void osiris_driver_files_method_source_sql_literal(osiris_driver_files_borrow_source_t self, processor_string_t *ret) {

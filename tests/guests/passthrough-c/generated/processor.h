@@ -294,6 +294,14 @@ typedef uint8_t osiris_driver_files_format_t;
 #define OSIRIS_DRIVER_FILES_FORMAT_PARQUET 1
 #define OSIRIS_DRIVER_FILES_FORMAT_JSON 2
 
+typedef struct osiris_driver_files_own_temporary_t {
+  int32_t __handle;
+} osiris_driver_files_own_temporary_t;
+
+typedef struct osiris_driver_files_borrow_temporary_t {
+  int32_t __handle;
+} osiris_driver_files_borrow_temporary_t;
+
 typedef struct osiris_driver_files_own_source_t {
   int32_t __handle;
 } osiris_driver_files_own_source_t;
@@ -329,6 +337,21 @@ typedef struct {
 typedef struct {
   bool is_err;
   union {
+    osiris_driver_files_own_temporary_t ok;
+    osiris_driver_files_error_t err;
+  } val;
+} osiris_driver_files_result_own_temporary_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    osiris_driver_files_error_t err;
+  } val;
+} osiris_driver_files_result_void_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
     processor_list_u8_t ok;
     osiris_driver_files_error_t err;
   } val;
@@ -341,13 +364,6 @@ typedef struct {
     osiris_driver_files_error_t err;
   } val;
 } osiris_driver_files_result_u64_error_t;
-
-typedef struct {
-  bool is_err;
-  union {
-    osiris_driver_files_error_t err;
-  } val;
-} osiris_driver_files_result_void_error_t;
 
 typedef osiris_driver_errors_error_t processor_error_t;
 
@@ -439,6 +455,17 @@ extern bool osiris_driver_files_open(processor_string_t *path, osiris_driver_fil
 // target's place only when the whole step has succeeded; until then, and after a failure, the
 // target is as it was.
 extern bool osiris_driver_files_create(processor_string_t *path, osiris_driver_files_own_target_t *ret, osiris_driver_files_error_t *err);
+// Creates an empty temporary file, for bytes that the driver makes itself and DuckDB's readers
+// then read: a file in another encoding or compression, say. No other step can read it, and it
+// is gone with its handle, at the latest with the step.
+extern bool osiris_driver_files_create_temporary(osiris_driver_files_own_temporary_t *ret, osiris_driver_files_error_t *err);
+// Appends bytes (keep a call below 64 MiB). Fails with `other("disk")` where the step's
+// temporary files together would take more than the step may spill, and with `internal`
+// after `sql-literal`.
+extern bool osiris_driver_files_method_temporary_write(osiris_driver_files_borrow_temporary_t self, processor_list_u8_t *bytes, osiris_driver_files_error_t *err);
+// The file as a string literal for DuckDB's own readers, such as `read_csv`. It ends the
+// writing. Queries that use the literal must be over before the handle is dropped.
+extern void osiris_driver_files_method_temporary_sql_literal(osiris_driver_files_borrow_temporary_t self, processor_string_t *ret);
 // The file as a string literal for DuckDB's own readers: `from read_csv({sql-literal})`.
 extern void osiris_driver_files_method_source_sql_literal(osiris_driver_files_borrow_source_t self, processor_string_t *ret);
 // Size in bytes.
@@ -549,6 +576,12 @@ void osiris_driver_sql_result_own_reader_error_free(osiris_driver_sql_result_own
 
 void osiris_driver_files_error_free(osiris_driver_files_error_t *ptr);
 
+extern void osiris_driver_files_temporary_drop_own(osiris_driver_files_own_temporary_t handle);
+
+extern void osiris_driver_files_temporary_drop_borrow(osiris_driver_files_borrow_temporary_t handle);
+
+extern osiris_driver_files_borrow_temporary_t osiris_driver_files_borrow_temporary(osiris_driver_files_own_temporary_t handle);
+
 extern void osiris_driver_files_source_drop_own(osiris_driver_files_own_source_t handle);
 
 extern void osiris_driver_files_source_drop_borrow(osiris_driver_files_borrow_source_t handle);
@@ -565,11 +598,13 @@ void osiris_driver_files_result_own_source_error_free(osiris_driver_files_result
 
 void osiris_driver_files_result_own_target_error_free(osiris_driver_files_result_own_target_error_t *ptr);
 
+void osiris_driver_files_result_own_temporary_error_free(osiris_driver_files_result_own_temporary_error_t *ptr);
+
+void osiris_driver_files_result_void_error_free(osiris_driver_files_result_void_error_t *ptr);
+
 void osiris_driver_files_result_list_u8_error_free(osiris_driver_files_result_list_u8_error_t *ptr);
 
 void osiris_driver_files_result_u64_error_free(osiris_driver_files_result_u64_error_t *ptr);
-
-void osiris_driver_files_result_void_error_free(osiris_driver_files_result_void_error_t *ptr);
 
 void processor_error_free(processor_error_t *ptr);
 
