@@ -1,0 +1,261 @@
+"""Writes every case of type_cases.py by the writer of each format, reads it by the reader of the same, and judges the two.
+
+Cases that pass travel together, as columns of one wide table; those that are refused have a table each. Which are which is
+guessed from an earlier matrix, and a wide table that is refused is taken apart.
+"""
+
+import enum
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import type_compare
+from conftest import Project
+from type_cases import COLUMN, ROW, together
+from type_compare import Kind
+
+WIDTH = 60
+
+
+class Verdict(enum.Enum):
+    EQUAL = "equal"
+    OTHER_TYPE = "equal in another type"
+    REFUSED = "refused by the writer"
+    UNREAD = "refused by the reader"
+    UNNAMED = "refused, but the column is not named"
+    DIFFERENT = "silently different"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    verdict: Verdict
+    # The type that was read, or the error.
+    detail: str
+    notes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Format:
+    """A writer and its reader."""
+
+    name: str
+    title: str
+    writer: str
+    reader: str
+    config: tuple[tuple[str, str], ...] = ()
+    # Whether the reader takes declared types.
+    declares: bool = False
+
+    def step(self, action: str, table: str, needs: list[str], dtype: dict[str, str] | None = None) -> dict:
+        place = {} if self.config else {"path": f"{self.name}/{table}.{self.name}"}
+        config = dict(self.config) | (place or {"table": table}) | ({"dtype": dtype} if dtype else {})
+        id = f"{action}-{self.name}-{table.replace('_', '-')}{'-declared' if dtype else ''}"
+        return {"id": id, "component": self.writer if action == "write" else self.reader, "needs": needs, "config": config}
+
+
+FORMATS = [
+    Format("csv", "CSV", "filesystem.csv_writer", "filesystem.csv_extractor", declares=True),
+    Format("json", "JSON", "filesystem.json_writer", "filesystem.json_extractor", declares=True),
+    Format("parquet", "Parquet", "filesystem.parquet_writer", "filesystem.parquet_extractor"),
+    Format("postgres", "PostgreSQL", "postgres.writer", "postgres.extractor", (("connection", "@postgres.shop"),)),
+    Format("mariadb", "MariaDB", "mysql.writer", "mysql.extractor", (("connection", "@mysql.shop"),)),
+    Format("supabase", "Supabase", "supabase.writer", "supabase.extractor", (("connection", "@supabase.shop"),), declares=True),
+]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A format, read with default options or with each column's type declared."""
+
+    format: Format
+    declared: bool
+
+    @property
+    def title(self) -> str:
+        return self.format.title + (", declared" if self.declared else "")
+
+
+RUNS = [Run(format, declared) for format in FORMATS for declared in ([False, True] if format.declares else [False])]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cases that travel together through a format, by the names of their columns."""
+
+    format: Format
+    name: str
+    columns: tuple[tuple[str, str], ...]
+
+    @property
+    def source(self) -> str:
+        return f"source-{self.format.name}-{self.name.replace('_', '-')}"
+
+
+class Matrix:
+    """The outcome of every case in every run."""
+
+    def __init__(self, project: Project, cases: dict[str, str], formats: list[Format] = FORMATS, prepare=lambda table, columns: None):
+        """`prepare` makes the tables that a format cannot make itself: it is given a `Table` and the column's types."""
+        self.project, self.cases, self.prepare = project, cases, prepare
+        self.formats = formats
+        self.numbers = {name: number for number, name in enumerate(cases, 1)}
+        self.outcomes: dict[tuple[Run, str], Outcome] = {}
+        self.kinds: dict[str, str] = {}
+        with duckdb.connect() as connection:
+            for name, sql in cases.items():
+                self.kinds[name] = next(row[1] for row in connection.execute(f"describe {sql}").fetchall() if row[0] == COLUMN)
+
+    def run(self, alone: set[tuple[str, str]]) -> dict[tuple[Run, str], Outcome]:
+        """Runs everything; `alone` are pairs of a format's name and a case that get a table of their own."""
+        tables, singles = [], []
+        for format in self.formats:
+            wide = [case for case in self.cases if (format.name, case) not in alone]
+            for first in range(0, len(wide), WIDTH):
+                columns = tuple((case, f"column_{self.numbers[case]}") for case in wide[first : first + WIDTH])
+                tables.append(Table(format, f"wide_{first}", columns))
+            singles += [self.single(format, case) for case in self.cases if (format.name, case) in alone]
+        refused = self.attempt(tables + singles)
+        if apart := [self.single(table.format, case) for table in refused for case, _ in table.columns]:
+            assert self.attempt(apart) == []
+        return self.outcomes
+
+    def single(self, format: Format, case: str) -> Table:
+        return Table(format, f"case_{self.numbers[case]}", ((case, COLUMN),))
+
+    def attempt(self, tables: list[Table]) -> list[Table]:
+        """Writes and reads tables; gives the wide ones that were refused."""
+        steps, refused = [], []
+        for table in tables:
+            kinds = {column: self.kinds[case] for case, column in table.columns}
+            self.prepare(table, kinds)
+            (self.project.folder / table.format.name).mkdir(exist_ok=True)
+            selects = [self.cases[case] for case, _ in table.columns]
+            sql = together(selects, [column for _, column in table.columns]) if table.name.startswith("wide") else selects[0]
+            steps += [self.project.sql(sql, id=table.source), table.format.step("write", table.name, [table.source])]
+        written = self.steps(steps)
+        whole, steps = [], []
+        for table in tables:
+            assert written[table.source]["status"] == "success", (table, written[table.source]["error"])
+            refusal = self.refusal(written[table.format.step("write", table.name, [])["id"]], Verdict.REFUSED)
+            if refusal is None:
+                whole.append(table)
+                steps += [self.reading(table, run) for run in self.runs(table)]
+            elif table.name.startswith("wide"):
+                refused.append(table)
+            else:
+                self.outcomes |= {(run, table.columns[0][0]): refusal for run in self.runs(table)}
+        sources = self.session
+        read = self.steps(steps) if steps else {}
+        for table in whole:
+            for run in self.runs(table):
+                step = read[self.reading(table, run)["id"]]
+                refusal = self.refusal(step, Verdict.UNREAD)
+                if refusal and table.name.startswith("wide"):
+                    refused += [table] if table not in refused else []
+                elif refusal:
+                    self.outcomes[run, table.columns[0][0]] = refusal
+                else:
+                    self.judge(table, run, sources / "data" / f"{table.source}.duckdb", self.session / "data" / f"{step['id']}.duckdb")
+        return refused
+
+    def runs(self, table: Table) -> list[Run]:
+        return [run for run in RUNS if run.format == table.format]
+
+    def reading(self, table: Table, run: Run) -> dict:
+        dtype = {column: self.kinds[case] for case, column in table.columns} if run.declared else None
+        return table.format.step("read", table.name, [], dtype)
+
+    def steps(self, steps: list[dict]) -> dict[str, dict]:
+        """Runs steps of which some may fail."""
+        self.project.pipeline(steps)
+        done = self.project.osiris("run", "pipeline.yaml", "--json", timeout=900)
+        assert done.returncode in (0, 1), f"exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        result = json.loads(done.stdout)
+        self.session = Path(result["session_path"])
+        return {step["id"]: step for step in result["steps"]}
+
+    def refusal(self, step: dict, verdict: Verdict) -> Outcome | None:
+        if step["status"] == "success":
+            return None
+        message = step["error"]["message"] + " " + (step["error"].get("hint") or "")
+        return Outcome(verdict if re.search(rf"\b{COLUMN}\b", message) else Verdict.UNNAMED, message.strip())
+
+    def judge(self, table: Table, run: Run, source: Path, copy: Path) -> None:
+        with duckdb.connect() as connection:
+            connection.execute("set timezone = 'UTC'")
+            connection.execute(f"attach '{source}' as source (read_only); attach '{copy}' as copy (read_only)")
+            for case, column in table.columns:
+                self.outcomes[run, case] = compare(connection, "source.main", "copy.main", self.kinds[case], column)
+
+
+def compare(connection: duckdb.DuckDBPyConnection, source: str, copy: str, kind: str, column: str = COLUMN) -> Outcome:
+    """Judges a column's copy, which may have come back in another type."""
+    columns = {row[0]: row[1] for row in connection.execute(f"describe {copy}").fetchall()}
+    found = columns.get(column)
+    if found is None:
+        return Outcome(Verdict.DIFFERENT, f"columns {', '.join(columns)}")
+    counts = [connection.execute(f"select count(*) from {table}").fetchone()[0] for table in (source, copy)]
+    if counts[0] != counts[1]:
+        return Outcome(Verdict.DIFFERENT, f"{counts[1]} rows for {counts[0]}")
+    one, other = type_compare.parse(kind), type_compare.parse(found)
+    before, after = trees(connection, source, one, column), trees(connection, copy, other, column)
+    if one.name == "GEOMETRY" and other.name != "GEOMETRY" and before != after:
+        # Databases and files hold well-known binary.
+        one = Kind("BLOB")
+        before = trees(connection, f"(select {ROW}, st_aswkb({column}) as {column} from {source})", one, column)
+    if one.parts and other.name == "VARCHAR":
+        after, other = nested(connection, copy, one, kind, column, after)
+    notes = type_compare.Notes()
+    for was, became in zip(before, after):
+        if not type_compare.same(was, became, one, other, notes):
+            return Outcome(Verdict.DIFFERENT, f"{shorten(was)} became {shorten(became)} ({found})")
+    if found == kind and "JSON" not in kind:
+        # Whatever texts do not show.
+        sql = f"select count(*) from {source} s left join {copy} c on s.{ROW} = c.{ROW}::integer where s.{column} is distinct from c.{column}"
+        if connection.execute(sql).fetchone()[0]:
+            return Outcome(Verdict.DIFFERENT, f"values of {found} differ that look the same")
+    return Outcome(Verdict.EQUAL if found == kind else Verdict.OTHER_TYPE, found, frozenset(notes))
+
+
+def nested(connection: duckdb.DuckDBPyConnection, copy: str, one: Kind, kind: str, column: str, texts: list) -> tuple[list, Kind]:
+    """Nested values that came back as texts: as DuckDB writes them, or as JSON."""
+    if all(text is None or text[:1] in '[{"' for text in texts):
+        try:
+            return [None if text is None else type_compare.document(text) for text in texts], Kind("JSON")
+        except ValueError:
+            pass
+    try:
+        return trees(connection, f"(select {ROW}, {column}::{kind} as {column} from {copy})", one, column), one
+    except duckdb.Error:
+        return texts, Kind("VARCHAR")
+
+
+def trees(connection: duckdb.DuckDBPyConnection, table: str, kind: Kind, column: str) -> list:
+    # SQL has no way to write a STRUCT with a nameless field, which JSON may hold.
+    cast = "" if kind.nameless else f"::{kind.textual}"
+    rows = connection.execute(f"select to_json({column}{cast})::varchar from {table} order by {ROW}::integer").fetchall()
+    return [type_compare.document(row[0]) if kind.nameless and row[0] else type_compare.tree(row[0], kind) for row in rows]
+
+
+def shorten(value) -> str:
+    text = value if value is None or isinstance(value, str) else str(value)
+    return "null" if text is None else repr(text if len(text) < 80 else text[:60] + "…")
+
+
+POSTGRES_TYPES = {
+    "BOOLEAN": "boolean", "TINYINT": "smallint", "UTINYINT": "smallint", "SMALLINT": "smallint", "USMALLINT": "integer", "INTEGER": "integer",
+    "UINTEGER": "bigint", "BIGINT": "bigint", "UBIGINT": "numeric", "HUGEINT": "numeric", "UHUGEINT": "numeric", "BIGNUM": "numeric",
+    "FLOAT": "real", "DOUBLE": "double precision", "DECIMAL": "numeric", "BLOB": "bytea", "UUID": "uuid", "JSON": "jsonb", "BIT": "varbit",
+    "DATE": "date", "TIME": "time", "TIME_NS": "time", "TIME WITH TIME ZONE": "timetz", "INTERVAL": "interval", "TIMESTAMP": "timestamp",
+    "TIMESTAMP_S": "timestamp", "TIMESTAMP_MS": "timestamp", "TIMESTAMP_NS": "timestamp", "TIMESTAMP WITH TIME ZONE": "timestamptz",
+    "GEOMETRY": "bytea", "STRUCT": "jsonb", "MAP": "jsonb", "UNION": "jsonb",
+}  # fmt: skip
+
+
+def postgres_type(kind: Kind) -> str:
+    """A column's type in a table of Supabase, which its writer does not make."""
+    if kind.name in ("LIST", "ARRAY"):
+        return postgres_type(kind.parts[0]).removesuffix("[]") + "[]"
+    return POSTGRES_TYPES.get(kind.name, "text")
