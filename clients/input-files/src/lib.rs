@@ -1,0 +1,197 @@
+//! Opens a granted file of any supported compression and encoding as plain UTF-8 text.
+//!
+//! ```ignore
+//! let mut file = InputFile::open("orders.csv.gz", Compression::Infer, Encoding::Utf8)?;
+//! sql::create_table(&output, "main", &format!("from read_csv({})", file.sql_literal()?))?;
+//! ```
+//!
+//! What is in a file is recognised by its first bytes, not by its name. A stream that is cut short, whose
+//! checksum is wrong, or that is followed by anything else is an error: no part of it passes for the whole.
+
+mod bytes;
+mod compressed;
+mod format;
+mod text;
+mod zip;
+
+use std::rc::Rc;
+
+use osiris_sdk::{Error, Result, files};
+use serde::Deserialize;
+
+use bytes::Bytes;
+pub use format::Format;
+pub use text::TextReader;
+
+/// What of a text [`InputFile::head`] gives, in bytes.
+pub const HEAD_BYTES: usize = 1 << 20;
+
+/// How a file is compressed, as a driver's option `compression` has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Whatever the file's first bytes say.
+    #[default]
+    Infer,
+    None,
+    #[serde(alias = "gz")]
+    Gzip,
+    #[serde(alias = "zst")]
+    Zstd,
+    #[serde(alias = "bzip2")]
+    Bz2,
+    Xz,
+    /// An archive of exactly one file.
+    Zip,
+}
+
+/// How a file's text is encoded, as a driver's option `encoding` has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum Encoding {
+    /// With or without a byte-order mark.
+    #[default]
+    #[serde(rename = "utf-8", alias = "utf8", alias = "utf-8-sig")]
+    Utf8,
+    /// In the byte order of its mark, or else of its first character.
+    #[serde(rename = "utf-16", alias = "utf16")]
+    Utf16,
+    #[serde(rename = "utf-16le", alias = "utf-16-le")]
+    Utf16Le,
+    #[serde(rename = "utf-16be", alias = "utf-16-be")]
+    Utf16Be,
+    /// All three names mean windows-1252, as in the WHATWG encoding standard: where it differs from ISO 8859-1,
+    /// that has nothing but control characters. Its five undefined bytes are errors.
+    #[serde(rename = "windows-1252", alias = "latin-1", alias = "iso-8859-1", alias = "cp1252", alias = "latin1")]
+    Windows1252,
+    #[serde(rename = "ascii", alias = "us-ascii")]
+    Ascii,
+}
+
+/// A granted file, whose text can be read as plain UTF-8.
+pub struct InputFile {
+    name: String,
+    bytes: Rc<dyn Bytes>,
+    granted: Option<Rc<files::Source>>,
+    compression: Compression,
+    encoding: Encoding,
+    /// The decoded text, once DuckDB needed it, and its literal.
+    temporary: Option<(files::Temporary, String)>,
+}
+
+impl InputFile {
+    /// Opens a granted file and recognises what it is.
+    ///
+    /// # Errors
+    /// `data` for a file that holds no text, such as a spreadsheet, or is compressed in another way than
+    /// `compression` says; both say what can be done. Otherwise as [`files::open`].
+    pub fn open(path: &str, compression: Compression, encoding: Encoding) -> Result<Self> {
+        let granted = Rc::new(files::open(path)?);
+        let file = Self::of(path, Rc::<files::Source>::clone(&granted), compression, encoding)?;
+        Ok(Self { granted: Some(granted), ..file })
+    }
+
+    fn of(name: &str, bytes: Rc<dyn Bytes>, compression: Compression, encoding: Encoding) -> Result<Self> {
+        let found = format::recognise(&*bytes)?;
+        let compression = format::compression(found, compression, name)?;
+        Ok(Self { name: name.to_owned(), bytes, granted: None, compression, encoding, temporary: None })
+    }
+
+    /// The path that the config has.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How the file is compressed: never [`Compression::Infer`].
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// The size of the file as it is on disk, in bytes.
+    pub fn size(&self) -> u64 {
+        self.bytes.size()
+    }
+
+    /// The text from its start, as plain UTF-8 without a byte-order mark.
+    ///
+    /// # Errors
+    /// `data` where the file cannot be decoded from its first byte.
+    pub fn text(&self) -> Result<TextReader> {
+        TextReader::new(&self.name, Rc::clone(&self.bytes), self.compression, self.encoding)
+    }
+
+    /// The first [`HEAD_BYTES`] of the text or a little more, or all of it; they may end within a character.
+    ///
+    /// # Errors
+    /// As [`TextReader::next_chunk`].
+    pub fn head(&self) -> Result<Vec<u8>> {
+        let mut text = self.text()?;
+        let mut head = Vec::new();
+        while head.len() < HEAD_BYTES {
+            let Some(chunk) = text.next_chunk()? else { break };
+            head.extend_from_slice(chunk);
+        }
+        Ok(head)
+    }
+
+    /// The text as a string literal for DuckDB's readers: of the file itself where it is plain UTF-8 already,
+    /// or else of a temporary file, which takes as much of the step's disk as the text is long. Give the
+    /// readers `compression = 'none'` and `encoding = 'utf-8'`.
+    ///
+    /// DuckDB checks that the text of a plain file is valid UTF-8; see [`Self::check_text`] for where it is not.
+    ///
+    /// # Errors
+    /// As [`TextReader::next_chunk`], and `other("disk")` for a text that is larger than the step may spill.
+    pub fn sql_literal(&mut self) -> Result<String> {
+        if let Some((_, literal)) = &self.temporary {
+            return Ok(literal.clone());
+        }
+        if let (Some(granted), true) = (&self.granted, self.is_plain()?) {
+            return Ok(granted.sql_literal());
+        }
+        let temporary = files::create_temporary()?;
+        let mut text = self.text()?;
+        while let Some(chunk) = text.next_chunk()? {
+            temporary.write(chunk)?;
+        }
+        let literal = temporary.sql_literal();
+        self.temporary = Some((temporary, literal.clone()));
+        Ok(literal)
+    }
+
+    /// Whether the file is text as DuckDB reads it: not compressed, and UTF-8 without a byte-order mark.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn is_plain(&self) -> Result<bool> {
+        let plain = self.compression == Compression::None && self.encoding == Encoding::Utf8;
+        Ok(plain && !format::has_mark(&self.bytes.read_at(0, 4)?))
+    }
+
+    /// Reads the whole text, to find where it cannot be decoded.
+    ///
+    /// # Errors
+    /// As [`TextReader::next_chunk`].
+    pub fn check_text(&self) -> Result<()> {
+        let mut text = self.text()?;
+        while text.next_chunk()?.is_some() {}
+        Ok(())
+    }
+
+    /// A message of DuckDB's with the file's own name in place of what DuckDB knows it by.
+    pub fn explain(&self, message: &str) -> String {
+        let literal = match (&self.temporary, &self.granted) {
+            (Some((_, literal)), _) => literal.clone(),
+            (None, Some(granted)) => granted.sql_literal(),
+            (None, None) => return message.to_owned(),
+        };
+        message.replace(literal.trim_matches('\''), &self.name)
+    }
+}
+
+/// What is wrong with a file.
+fn data(name: &str, what: impl std::fmt::Display) -> Error {
+    Error::data(format!("`{name}` {what}"))
+}
+
+#[cfg(test)]
+mod tests;
