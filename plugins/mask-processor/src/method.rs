@@ -80,7 +80,9 @@ impl Method {
             }
             Method::Redact(replacement) => replacement.clone(),
             Method::Partial(keep) => {
-                let hidden = text.chars().count().saturating_sub(*keep);
+                // A value of no more characters than are kept would be shown whole, so nothing of it is.
+                let count = text.chars().count();
+                let hidden = if count > *keep { count - keep } else { count };
                 text.chars().enumerate().map(|(place, c)| if place < hidden { '*' } else { c }).collect()
             }
         }
@@ -114,7 +116,8 @@ mod tests {
     #[test]
     fn partial_keeps_the_last_characters_not_bytes() {
         let method = wish(Name::Partial, 2).method(None).unwrap();
-        for (text, masked) in [("N14228", "****28"), ("übergrößé", "*******ßé"), ("ab", "ab"), ("a", "a"), ("", "")]
+        for (text, masked) in
+            [("N14228", "****28"), ("übergrößé", "*******ßé"), ("abc", "*bc"), ("ab", "**"), ("a", "*"), ("", "")]
         {
             assert_eq!(method.apply(text), masked);
         }
