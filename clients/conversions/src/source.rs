@@ -281,7 +281,8 @@ impl Parser<'_> {
                     let text = self.rest.trim_start();
                     let (name, rest) = text.split_at(text.find(' ')?);
                     self.rest = rest;
-                    name.to_owned()
+                    // The members of a row have no names, only types.
+                    name.chars().all(|c| c.is_alphanumeric() || c == '_').then(|| name.to_owned())?
                 }
             };
             members.push((name, self.whole()?));

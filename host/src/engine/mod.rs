@@ -514,7 +514,7 @@ impl Engine {
 
 /// One option of COPY. Its name is a word and its value a literal, whatever the guest wrote.
 fn copy_option(name: &str, value: &str) -> Result<String> {
-    const KNOWN: [&str; 14] = [
+    const KNOWN: [&str; 15] = [
         "delimiter",
         "header",
         "quote",
@@ -529,6 +529,7 @@ fn copy_option(name: &str, value: &str) -> Result<String> {
         "row_group_size_bytes",
         "array",
         "parquet_version",
+        "kv_metadata",
     ];
     let name = name.to_lowercase();
     if !KNOWN.contains(&name.as_str()) {
@@ -537,6 +538,13 @@ fn copy_option(name: &str, value: &str) -> Result<String> {
     let value = match value {
         "*" if name == "force_quote" => "*".to_owned(),
         _ if name == "force_quote" => format!("({})", quote_name(value)),
+        // One entry of a Parquet file's metadata, as `key=text`.
+        _ if name == "kv_metadata" => {
+            let (key, text) = value
+                .split_once('=')
+                .ok_or_else(|| EngineError::refused(format!("the COPY option `{name}` takes `key=text`")))?;
+            format!("{{{}: {}}}", quote_name(key), quote_text(text))
+        }
         _ => quote_text(value),
     };
     Ok(format!("{name} {value}"))

@@ -1,26 +1,43 @@
-//! `filesystem.parquet_extractor`: reads one Parquet file through DuckDB's own reader.
+//! `filesystem.parquet_extractor`: reads one Parquet file through DuckDB's own reader, and exactly.
+//!
+//! Where DuckDB's type for a column cannot hold all that the file's type can, the values are looked at first.
 
-use osiris_sdk::sql::quote_name;
-use osiris_sdk::{Error, Extractor, Output, Result, files, sql};
+mod exact;
+mod footer;
+mod leaves;
+mod schema;
+mod thrift;
+mod value;
+
+use std::collections::BTreeMap;
+
+use conversions::SourceType;
+use osiris_sdk::sql::{quote_name, quote_text};
+use osiris_sdk::{Error, Extractor, Output, Result, context, files, sql};
+use parquet_types::Stored;
+
+use exact::Decision;
+use schema::{Column, Schema};
 
 #[derive(Debug, serde::Deserialize)]
 struct Config {
     path: String,
     columns: Option<Vec<String>>,
     limit: Option<u64>,
+    nanoseconds: Nanoseconds,
 }
 
-impl Config {
-    /// The SELECT over `from`, the file's reader.
-    fn select(&self, from: &str) -> String {
-        let columns = match &self.columns {
-            Some(columns) => columns.iter().map(|name| quote_name(name)).collect::<Vec<_>>().join(", "),
-            None => "*".to_owned(),
-        };
-        let limit = self.limit.map_or_else(String::new, |limit| format!(" limit {limit}"));
-        format!("select {columns} from {from}{limit}")
-    }
+/// What becomes of nanoseconds that DuckDB's type for a column does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Nanoseconds {
+    Refuse,
+    Keep,
+    Cut,
 }
+
+/// Parentheses in the recorded name of a type, whose nesting the parser follows.
+const MOST_PARENTHESES: usize = 1000;
 
 struct ParquetExtractor;
 
@@ -28,14 +45,154 @@ impl Extractor for ParquetExtractor {
     type Config = Config;
 
     fn extract(config: Config, output: Output) -> Result<()> {
-        let from = format!("read_parquet({})", files::open(&config.path)?.sql_literal());
-        let doing = |error: Error| error.context(format_args!("cannot read `{}`", config.path));
-        let reader = sql::query(&format!("select columns(*)::varchar from {from} limit 0")).map_err(doing)?;
-        for name in config.columns.iter().flatten() {
-            reader.schema().find(name).map_err(doing)?;
+        read(&config, &output).map_err(|error| error.context(format_args!("cannot read `{}`", config.path)))
+    }
+}
+
+/// DuckDB's reader of a file. Folders such as `day=1` on its path never become a column or replace one.
+fn reader(literal: &str) -> String {
+    format!("read_parquet({literal}, hive_partitioning = false)")
+}
+
+fn read(config: &Config, output: &Output) -> Result<()> {
+    let source = files::open(&config.path)?;
+    let place = footer::find(&source, &config.path)?;
+    let literal = source.sql_literal();
+    check_encryption(&literal)?;
+    let schema = Schema::read(&literal, &reader(&literal))?;
+    let columns = schema.choose(config.columns.as_deref())?;
+    report_renamed(&columns);
+    let limit = config.limit.map_or_else(String::new, |limit| format!(" limit {limit}"));
+    let decisions = decide(config, &source, place, &schema, &columns, &limit)?;
+    let readings: Vec<_> = decisions.iter().map(|decision| decision.reading()).collect();
+    let copy = if readings.iter().any(Option::is_some) {
+        Some(footer::copy(&source, place, &config.path, &readings)?)
+    } else {
+        None
+    };
+    let from = reader(&copy.as_ref().map_or(literal.clone(), |copy| copy.sql_literal()));
+    if decisions.iter().any(|decision| decision.is_made_by_the_driver()) {
+        return exact::write(output, &exact::select(&columns, &from, &limit), &columns, &decisions);
+    }
+    let recorded = recorded_types(&literal)?;
+    let chosen: Vec<String> = columns.iter().map(|column| expression(column, recorded.get(&column.own_name))).collect();
+    let select = format!("select {} from {from}{limit}", chosen.join(", "));
+    sql::create_table(output, "main", &select).map_err(|error| naming_column(error, &columns, &from, &limit))?;
+    Ok(())
+}
+
+/// What becomes of each leaf of the schema, those of columns that nobody asked for included.
+fn decide(
+    config: &Config,
+    source: &files::Source,
+    place: footer::Place,
+    schema: &Schema,
+    columns: &[&Column],
+    limit: &str,
+) -> Result<Vec<Decision>> {
+    let mut decisions = vec![Decision::AsIs; schema.leaves.len()];
+    let is_risky = |column: &&&Column| schema.leaves[column.leaves.clone()].iter().any(Option::is_some);
+    let risky: Vec<&Column> = columns.iter().filter(is_risky).copied().collect();
+    if risky.is_empty() {
+        return Ok(decisions);
+    }
+    let mut risks = vec![None; schema.leaves.len()];
+    for column in &risky {
+        risks[column.leaves.clone()].copy_from_slice(&schema.leaves[column.leaves.clone()]);
+    }
+    let readings: Vec<_> = risks.iter().map(|risk| risk.map(schema::Risk::looked_at)).collect();
+    let copy = footer::copy(source, place, &config.path, &readings)?;
+    let select = exact::select(&risky, &reader(&copy.sql_literal()), limit);
+    let findings = exact::look(&select, &risky, &risks)?;
+    for column in risky {
+        for leaf in column.leaves.clone() {
+            if let Some(risk) = risks[leaf] {
+                decisions[leaf] = exact::decide(column, risk, &findings[leaf], config.nanoseconds)?;
+            }
         }
-        sql::create_table(&output, "main", &config.select(&from)).map_err(doing)?;
-        Ok(())
+    }
+    Ok(decisions)
+}
+
+fn check_encryption(literal: &str) -> Result<()> {
+    let select =
+        format!("select count(encryption_algorithm)::bigint as encrypted from parquet_file_metadata({literal})");
+    for batch in sql::query(&select)? {
+        if batch?.column_at(0).values::<i64>()?.iter().any(|&count| count > 0) {
+            return Err(Error::data(
+                "some of its columns are encrypted, which this driver does not read; decrypt the file first",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn report_renamed(columns: &[&Column]) {
+    for column in columns.iter().filter(|column| column.name != column.own_name) {
+        let sentence = format!(
+            "column `{}` is called `{}` here: another column has its name, or one that differs by case alone",
+            column.own_name, column.name
+        );
+        context::warn(&sentence, &[("column", &column.own_name), ("name", &column.name)]);
+    }
+}
+
+/// The DuckDB types that filesystem.parquet_writer recorded in the file, by column.
+fn recorded_types(literal: &str) -> Result<BTreeMap<String, String>> {
+    let key = quote_text(parquet_types::METADATA_KEY);
+    let select = format!("select decode(value) as types from parquet_kv_metadata({literal}) where key = {key}::blob");
+    for batch in sql::query(&select)? {
+        if let Some(text) = batch?.column_at(0).strings()?.get(0) {
+            return Ok(serde_json::from_str(text).unwrap_or_default());
+        }
+    }
+    Ok(BTreeMap::new())
+}
+
+/// The SQL of a column in the type that was recorded for it, where the file stores that type as it should.
+fn expression(column: &Column, recorded: Option<&String>) -> String {
+    let name = quote_name(&column.name);
+    if column.kind == "TIME" {
+        let message =
+            quote_text(&format!("column `{}` holds a time of day that is not between 00:00 and 24:00", column.name));
+        return format!(
+            "case when {name} < time '00:00:00' or {name} > time '24:00:00' then error({message}) else {name} end as {name}"
+        );
+    }
+    let Some(recorded) = recorded else { return name };
+    if recorded.bytes().filter(|byte| *byte == b'(').count() > MOST_PARENTHESES {
+        return name;
+    }
+    let (original, kind) = (SourceType::parse(recorded), SourceType::parse(&column.kind));
+    if is_stored_as(&original, &kind) {
+        return format!("cast({name} as {original}) as {name}");
+    }
+    let sentence = format!(
+        "column `{}` was recorded as {recorded} and is stored as {}, which do not belong together: it is read as stored",
+        column.name, column.kind
+    );
+    context::warn(&sentence, &[("column", &column.name)]);
+    name
+}
+
+fn is_stored_as(recorded: &SourceType, kind: &SourceType) -> bool {
+    let usual = match parquet_types::stored(recorded) {
+        Stored::Exactly(target) | Stored::Checked(target) => target == *kind,
+        Stored::Same | Stored::Interval | Stored::Nowhere(_) => false,
+    };
+    usual || parquet_types::stored_as_text(recorded) == *kind
+}
+
+/// The error with the name of the column that it comes from, found by reading one after the other.
+fn naming_column(error: Error, columns: &[&Column], from: &str, limit: &str) -> Error {
+    let fails = |column: &&&Column| {
+        let reader = sql::query(&exact::select(&[**column], from, limit));
+        reader.map_or(true, |mut reader| reader.any(|batch| batch.is_err()))
+    };
+    match columns.iter().find(fails) {
+        // Whatever DuckDB calls it, a column that cannot be read by itself is the file's fault.
+        Some(column) => Error::data(format!("column `{}` ({}): {}", column.name, column.kind, error.message)),
+        None => error,
     }
 }
 
@@ -46,9 +203,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_and_limit_become_sql() {
-        let config = Config { path: String::new(), columns: Some(vec!["a\"b".into()]), limit: Some(3) };
-        assert_eq!(config.select("f"), "select \"a\"\"b\" from f limit 3");
-        assert_eq!(Config { columns: None, limit: None, ..config }.select("f"), "select * from f");
+    fn recorded_types_are_restored_only_where_they_belong() {
+        let column = |kind: &str| Column { own_name: "a".into(), name: "a".into(), kind: kind.into(), leaves: 0..1 };
+        let sql = |kind: &str, recorded: Option<&str>| expression(&column(kind), recorded.map(str::to_owned).as_ref());
+        assert_eq!(sql("INTEGER", None), "\"a\"");
+        assert_eq!(sql("DECIMAL(38,0)", Some("HUGEINT")), "cast(\"a\" as HUGEINT) as \"a\"");
+        assert_eq!(sql("VARCHAR[]", Some("INTERVAL[2]")), "cast(\"a\" as INTERVAL[2]) as \"a\"");
+        assert!(sql("TIME", None).contains("error("));
     }
 }

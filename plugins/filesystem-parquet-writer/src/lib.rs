@@ -1,7 +1,13 @@
-//! `filesystem.parquet_writer`: writes one input to one Parquet file by DuckDB's own writer.
+//! `filesystem.parquet_writer`: writes one input to one Parquet file by DuckDB's own writer, without losing anything.
+
+mod column;
+
+use std::collections::BTreeMap;
 
 use osiris_sdk::sql::quote_name;
-use osiris_sdk::{Inputs, Result, Writer, files, sql};
+use osiris_sdk::{Error, Inputs, Result, Writer, files};
+
+use column::Column;
 
 #[derive(Debug, serde::Deserialize)]
 struct Config {
@@ -9,6 +15,8 @@ struct Config {
     compression: String,
     row_group_size: u64,
     column_order: ColumnOrder,
+    #[serde(default)]
+    on_loss: column::Policy,
 }
 
 #[derive(Debug, serde::Deserialize, PartialEq, Eq)]
@@ -24,24 +32,38 @@ impl Writer for ParquetWriter {
     type Config = Config;
 
     fn load(config: Config, inputs: Inputs) -> Result<()> {
-        let table = inputs.only()?.sql_name();
-        let columns = match config.column_order {
-            ColumnOrder::Source => "*".to_owned(),
-            ColumnOrder::Sorted => sorted_columns(&table)?,
-        };
+        let input = inputs.only()?;
+        let mut columns = conversions::input_columns(input)?;
+        config.on_loss.check(columns.iter().map(|(name, _)| name.as_str()))?;
+        if config.column_order == ColumnOrder::Sorted {
+            columns.sort_by(|(one, _), (other, _)| one.cmp(other));
+        }
+        let columns = columns
+            .into_iter()
+            .map(|(name, kind)| column::decide(input, name, &kind, &config.on_loss))
+            .collect::<Result<Vec<Column>>>()?;
+        let chosen: Vec<String> =
+            columns.iter().map(|column| format!("{} as {}", column.expression, quote_name(&column.name))).collect();
+        let select = format!("select {} from {}", chosen.join(", "), input.sql_name());
         let row_group_size = config.row_group_size.to_string();
         let compression = if config.compression == "none" { "uncompressed" } else { &config.compression };
-        let options = [("compression", compression), ("row_group_size", row_group_size.as_str())];
-        files::copy(&config.path, &format!("select {columns} from {table}"), files::Format::Parquet, &options)?;
+        let recorded = recorded(&columns)?;
+        let mut options = vec![("compression", compression), ("row_group_size", row_group_size.as_str())];
+        options.extend(recorded.as_deref().map(|recorded| ("kv_metadata", recorded)));
+        files::copy(&config.path, &select, files::Format::Parquet, &options)?;
         Ok(())
     }
 }
 
-fn sorted_columns(table: &str) -> Result<String> {
-    let reader = sql::query(&format!("select columns(*)::varchar from {table} limit 0"))?;
-    let mut names: Vec<String> = reader.schema().columns().map(|field| quote_name(&field.name)).collect();
-    names.sort();
-    Ok(names.join(", "))
+/// The types that Parquet does not store, in the words of the option that writes them into the file's metadata.
+fn recorded(columns: &[Column]) -> Result<Option<String>> {
+    let types: BTreeMap<&str, &str> =
+        columns.iter().filter_map(|column| Some((column.name.as_str(), column.recorded.as_deref()?))).collect();
+    if types.is_empty() {
+        return Ok(None);
+    }
+    let types = serde_json::to_string(&types).map_err(|error| Error::internal(error.to_string()))?;
+    Ok(Some(format!("{}={types}", parquet_types::METADATA_KEY)))
 }
 
 osiris_sdk::export!(ParquetWriter: writer);
