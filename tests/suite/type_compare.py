@@ -214,18 +214,25 @@ def same_leaf(was: str, became: str | bool, kind: str, found: str, notes: Notes)
         return False
     if kind in ("VARCHAR", "ENUM") and found not in ("VARCHAR", "ENUM", "?"):
         notes.add(SPELLING)
-        return _same_spelling(was, became, found)
+        return same_spelling(was, became, found)
     return False
 
 
-def _same_spelling(was: str, became: str, found: str) -> bool:
-    """The spellings of a text that inference may give up."""
-    if found in WHOLE or found in ("DECIMAL", "DOUBLE"):
-        plain = re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", was)
-        return plain is not None and Decimal(was) == Decimal(became)
+def same_spelling(was: str, became: str, found: str) -> bool:
+    """Whether a text was given up for a value that means the same, in a spelling that inference may give up."""
+    if found in WHOLE or found in ("DECIMAL", "DOUBLE", "FLOAT"):
+        return re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", was) is not None and same_number(was, became)
     if found in STAMPS:
         return re.match(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d|$)", was) is not None and _moment(was) == _moment(became)
+    if found in CLOCKS:
+        return _clock(was) == _clock(became)
     return False
+
+
+def same_number(was: str, became: str) -> bool:
+    """Whether two spellings are one number, digit by digit; minus zero is not zero."""
+    one, other = _number(was), _number(became)
+    return one is not None and other is not None and one == other and (one != 0 or one.is_signed() == other.is_signed())
 
 
 def _number(text: str) -> Decimal | None:
