@@ -111,6 +111,14 @@ pub fn instances(template: Option<&str>, asking: &Asking<'_>) -> Result<u32, Rep
     }
 }
 
+/// Whether `template` stands for anything in `config`.
+///
+/// # Errors
+/// When the template is malformed.
+pub fn stands_for_something(template: &str, config: &Map<String, Value>) -> Result<bool, Report> {
+    Ok(expand(template, config)?.iter().any(|value| !value.is_empty()))
+}
+
 /// What a step may do with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {

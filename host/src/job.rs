@@ -102,6 +102,9 @@ impl Network {
     }
 }
 
+/// The largest state that a step may keep, in bytes.
+pub const MAX_STATE_BYTES: usize = 1 << 20;
+
 /// What a step kept in its last run: a JSON value, or nothing yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -273,6 +276,9 @@ pub enum Message {
     Complete {
         tables: BTreeMap<String, u64>,
         rows_written: u64,
+        /// The granted files that the driver created, by the names that the config has.
+        #[serde(default)]
+        files: Vec<String>,
         /// What the step wants to keep for its next run, as JSON.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         state: Option<String>,

@@ -15,6 +15,7 @@ pub mod endpoint;
 pub mod engine;
 pub mod error;
 pub mod grant;
+pub mod identity;
 pub mod job;
 pub mod lock;
 pub mod options;

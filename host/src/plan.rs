@@ -11,6 +11,7 @@ use crate::connections::Connections;
 use crate::drivers::Driver;
 use crate::error::{Report, listed, nearest};
 use crate::grant::{self, Asking, Grants};
+use crate::identity::{self, Identity};
 use crate::job::Kind;
 use crate::options;
 use crate::params::{Environment, Params, substitute};
@@ -31,6 +32,8 @@ pub struct Surroundings<'a> {
     /// The base folder, absolute and without symlinks.
     pub base: &'a Path,
     pub policy: &'a Policy,
+    /// The pipeline's profile that is used.
+    pub profile: Option<&'a str>,
 }
 
 /// A pipeline that can run: every reference resolved, every config checked.
@@ -59,6 +62,8 @@ pub struct PlannedStep {
     pub grants: Grants,
     /// How many instances of the driver share the step's work.
     pub instances: u32,
+    /// What the step's state belongs to; `None` where it keeps none.
+    pub state: Option<Identity>,
     /// What of the author's config has no effect.
     pub notices: Vec<Warning>,
 }
@@ -117,6 +122,7 @@ fn plan_step(
     let config::Divided { open: config, masked: masked_config, secrets } = config::divide(&driver.spec, &config);
     let inputs = inputs(pipeline, place, needs, kinds)?;
     check_inputs(step, driver.spec.kind, &inputs)?;
+    let state = state(&driver.spec, &config, &secrets, around)?;
     let asking =
         Asking { step: step.id.as_str(), config: &config, written: &written, base: around.base, policy: around.policy };
     Ok(PlannedStep {
@@ -125,6 +131,7 @@ fn plan_step(
         driver: driver.clone(),
         grants: grant::effective(&driver.spec.grants, &asking)?,
         instances: grant::instances(driver.spec.instances.as_deref(), &asking)?,
+        state,
         notices: [notices, more].concat(),
         config,
         masked_config,
@@ -132,6 +139,18 @@ fn plan_step(
         needs: needs[place].iter().map(|need| pipeline.steps[*need].id.clone()).collect(),
         inputs,
     })
+}
+
+/// What the step's state belongs to, where it keeps one.
+fn state(
+    spec: &Spec,
+    config: &Map<String, Value>,
+    secrets: &Secrets,
+    around: &Surroundings<'_>,
+) -> Result<Option<Identity>, Report> {
+    let keeps = spec.grants.state
+        && spec.state_when.as_deref().map_or(Ok(true), |when| grant::stands_for_something(when, config))?;
+    Ok(keeps.then(|| identity::of(spec, config, secrets, around.profile)))
 }
 
 /// Places of the steps that each step waits for: what it names, or the step before it.

@@ -27,6 +27,7 @@ fn planned(steps: &str) -> Result<Plan, Report> {
         drivers: &drivers,
         base: Path::new("/base"),
         policy: &crate::policy::Policy::default_with(crate::policy::ConnectionHosts::default()),
+        profile: None,
     };
     plan(&pipeline::parse(&text, "p.yaml").unwrap(), &around)
 }

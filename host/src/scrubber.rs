@@ -69,17 +69,32 @@ impl Scrubber {
         }
     }
 
-    /// Scrubs a JSON text. Without a secret in it, it stays as it is to the letter.
-    ///
-    /// # Errors
-    /// When a secret stands where no text does: as a number, say.
-    pub fn scrub_json(&self, json: &str) -> anyhow::Result<String> {
-        if self.scrub_text(json) == json {
-            return Ok(json.to_owned());
-        }
-        let scrubbed = self.scrub(serde_json::from_str(json)?).to_string();
-        anyhow::ensure!(self.scrub_text(&scrubbed) == scrubbed, "it holds a secret that is no text");
-        Ok(scrubbed)
+    fn finds(&self, text: &str) -> bool {
+        self.0.as_ref().is_some_and(|secrets| secrets.is_match(text))
+    }
+}
+
+/// From this length in characters on a secret is looked for inside other text: a shorter one, such as `2024`, stands in
+/// many a text that has nothing to do with it.
+const SHORTEST_INSIDE: usize = 8;
+
+/// Whether a JSON text holds the secret: a long one in any spelling anywhere, a short one as a whole value.
+pub fn holds(json: &str, secret: &Secret) -> bool {
+    let text = secret.reveal();
+    if text.chars().count() >= SHORTEST_INSIDE {
+        return Scrubber::new([secret]).finds(json);
+    }
+    text.len() >= SHORTEST_SECRET && serde_json::from_str(json).is_ok_and(|value| is_or_has(&value, text))
+}
+
+/// Whether a value is `text`, or has one inside that is.
+fn is_or_has(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(string) => string == text,
+        Value::Number(number) => number.to_string() == text,
+        Value::Array(items) => items.iter().any(|item| is_or_has(item, text)),
+        Value::Object(fields) => fields.values().any(|field| is_or_has(field, text)),
+        Value::Null | Value::Bool(_) => false,
     }
 }
 
@@ -164,6 +179,24 @@ mod tests {
         let scrubbed = scrubber(&["hunter2", "hunter2-long", "ab"])
             .scrub(json!({"hunter2": ["x hunter2-long y", 5, {"z": "ab"}]}));
         assert_eq!(scrubbed, json!({MASK: [format!("x {MASK} y"), 5, {"z": "ab"}]}));
+    }
+
+    #[test]
+    fn a_text_holds_a_long_secret_anywhere_and_a_short_one_as_a_value() {
+        let long = "correct-horse";
+        let spelt = format!(r#"{{"at": "x{}"}}"#, STANDARD.encode(format!("{long}y")));
+        for (secret, json, expected) in [
+            (long, r#"{"at": "x correct-horse y"}"#, true),
+            (long, spelt.as_str(), true),
+            (long, r#"{"at": "correct"}"#, false),
+            ("2024", r#"{"cursor": "2024-03-01", "n": 12024, "2024": 1}"#, false),
+            ("2024", r#"{"ties": ["2024"]}"#, true),
+            ("4711", r#"{"a": [{"pin": 4711}]}"#, true),
+            ("user", r#"{"cursor": "user_id"}"#, false),
+            ("abc", r#""abc""#, false),
+        ] {
+            assert_eq!(holds(json, &Secret::new(secret.to_owned())), expected, "{secret} {json}");
+        }
     }
 
     #[test]

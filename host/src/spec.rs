@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::Report;
+use crate::identity;
 use crate::job::Kind;
 use crate::options;
 use crate::pipeline::Mode;
@@ -47,6 +48,13 @@ pub struct Spec {
     pub connection_fields: Vec<String>,
     #[serde(default)]
     pub grants: WantedGrants,
+    /// The fields of the config that say what a step reads, such as `connection.host` and `table`: a state is used for the
+    /// same values alone. Where none are named, every field counts.
+    #[serde(default, rename = "stateIdentity", skip_serializing_if = "Vec::is_empty")]
+    pub state_identity: Vec<String>,
+    /// A template over the config, such as `{config.cursor}`: the step keeps a state only where it stands for something.
+    #[serde(default, rename = "stateWhen", skip_serializing_if = "Option::is_none")]
+    pub state_when: Option<String>,
     /// A template over the config, such as `{config.partitions}`: how many instances of the driver
     /// share a step's work. One, where it stands for nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,6 +119,7 @@ pub fn parse(text: &str, file: &str) -> Result<Spec, Report> {
     jsonschema::validator_for(&spec.config_schema)
         .map_err(|error| Report::input(format!("the configSchema of spec `{file}` is no JSON Schema: {error}")))?;
     options::check(&spec, file)?;
+    identity::check(&spec, file)?;
     if spec.modes.is_empty() {
         spec.modes = vec![spec.kind.mode()];
     }

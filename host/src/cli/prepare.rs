@@ -102,6 +102,7 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<Prepared> 
             drivers: &find_drivers(&pipeline, &Catalog::new(&arguments.place.drivers, &base.path))?,
             base: &base.path,
             policy: &policy,
+            profile: arguments.profile.as_deref(),
         },
     )?;
     let sha256 = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();

@@ -5,9 +5,10 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use crate::job::{Blame, Layers, Limits};
 use crate::run::process::{BACKLOG, Heard};
+use crate::run::states::States;
 use crate::run::{self, Settings, manifest};
 use crate::scrubber::Scrubber;
-use crate::session::{Manifest, Session, Status, StepRecord, state};
+use crate::session::{Manifest, Session, Status, StepRecord};
 use anyhow::Context;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -55,10 +56,10 @@ impl Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let prepared = prepare(&arguments.pipeline)?;
+    let mut prepared = prepare(&arguments.pipeline)?;
+    lock::enforce(&prepared.base, &prepared.plan)?;
+    let states = States::open(&prepared.base, &mut prepared.plan)?;
     let plan = &prepared.plan;
-    lock::enforce(&prepared.base, plan)?;
-    let _held = state::hold(&prepared.base, plan)?;
     let scrubber = Scrubber::new(plan.steps.iter().flat_map(|step| step.secrets.values()));
     let mut progress = Progress::new(plan.steps.iter().map(|step| step.id.as_str()));
     let session = Session::create(&prepared.base, scrubber)?;
@@ -68,6 +69,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     forward_signals(say.clone())?;
     let outcome = run::run(
         plan,
+        states,
         &prepared.base,
         &session,
         &arguments.settings(prepared.limits),

@@ -1,119 +1,278 @@
-//! `osiris state`: what steps keep between runs, and how to make them forget it.
+//! `osiris state`: what steps keep between runs, and how to change it.
 
-use std::path::PathBuf;
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
+use anyhow::Context;
+use serde_json::value::RawValue;
 
 use crate::error::{Report, listed};
+use crate::identity::Identity;
+use crate::job::MAX_STATE_BYTES;
+use crate::pipeline::StepId;
 use crate::session::{Base, state};
 
-use super::{print, table};
+use super::{print, printable, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
-    /// Show what steps have kept
+    /// Show what steps have kept, and what it was read from
     Show(Show),
-    /// Forget what steps have kept, so that their next run begins anew
+    /// Put a value in place of what a step has kept
+    Set(Set),
+    /// Let a step go on from its state although it reads another source now
+    Accept(One),
+    /// Remove what a step has kept, so that its next run starts over
     Reset(Reset),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Place {
+    /// Only this pipeline's, by its name
+    #[arg(long, value_name = "NAME")]
+    pipeline: Option<String>,
+    /// The folder that holds `.osiris` [default: here]
+    #[arg(long, value_name = "DIR")]
+    base: Option<PathBuf>,
+}
+
+impl Place {
+    fn open(&self) -> anyhow::Result<Base> {
+        Base::open(self.base.as_deref().unwrap_or(Path::new(".")))
+    }
 }
 
 #[derive(Debug, clap::Args)]
 pub struct Show {
     /// Only this step's
     step: Option<String>,
-    /// Only this pipeline's, by its name
-    #[arg(long, value_name = "NAME")]
-    pipeline: Option<String>,
-    /// The folder that holds `.osiris` [default: here]
-    #[arg(long, value_name = "DIR")]
-    base: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  osiris state reset extract-orders\n  osiris state reset --all --pipeline shop")]
+pub struct One {
+    /// The step
+    step: String,
+    #[command(flatten)]
+    place: Place,
+    /// Do not ask first
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  osiris state show orders --json\n  osiris state set orders --pipeline shop '{\"cursor\": \"updated_at\", \"value\": \"2024-01-01\"}'"
+)]
+pub struct Set {
+    #[command(flatten)]
+    one: One,
+    /// The state, as JSON: of the form that `osiris state show` has
+    value: String,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  osiris state reset orders --pipeline shop\n  osiris state reset --all --pipeline shop"
+)]
 pub struct Reset {
-    /// The step whose state to forget
+    /// The step whose state to remove
     #[arg(required_unless_present = "all")]
     step: Option<String>,
-    /// Forget the states of all steps
+    /// Remove the states of all steps
     #[arg(long, conflicts_with = "step")]
     all: bool,
-    /// Only this pipeline's, by its name
-    #[arg(long, value_name = "NAME")]
-    pipeline: Option<String>,
-    /// The folder that holds `.osiris` [default: here]
-    #[arg(long, value_name = "DIR")]
-    base: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+    /// Do not ask first
+    #[arg(long)]
+    yes: bool,
 }
 
 pub fn state(verb: &Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Show(arguments) => show(arguments)?,
+        Verb::Set(arguments) => set(arguments)?,
+        Verb::Accept(arguments) => accept(arguments)?,
         Verb::Reset(arguments) => reset(arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn open(base: Option<&PathBuf>) -> anyhow::Result<Base> {
-    Base::open(base.map_or(std::path::Path::new("."), PathBuf::as_path))
-}
-
-/// The states asked for.
+/// The states of `step`, of whatever pipeline.
 ///
 /// # Errors
-/// A [`Report`] naming the steps that have one, where the one asked for has none.
-fn chosen(base: &Base, pipeline: Option<&str>, step: Option<&str>) -> anyhow::Result<Vec<state::Kept>> {
-    let all = state::list(base, pipeline)?;
-    let Some(step) = step else { return Ok(all) };
-    let (chosen, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|kept| kept.step == step);
+/// A [`Report`] naming the steps that have one, where this one has none.
+fn of_step(base: &Base, place: &Place, step: &str) -> anyhow::Result<Vec<state::Found>> {
+    let all = state::list(base, place.pipeline.as_deref())?;
+    let (chosen, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|found| found.step == step);
     if chosen.is_empty() {
-        let known = listed(others.iter().map(|kept| kept.step.as_str()));
-        return Err(Report::input(format!("no step `{step}` has kept a state; those that have: {known}"))
-            .hint("states lie in the base folder: name it with `--base DIR`")
+        let known: Vec<String> = others.iter().map(|found| format!("{} of {}", found.step, found.pipeline)).collect();
+        let of = place.pipeline.as_ref().map_or_else(String::new, |name| format!(" of pipeline `{name}`"));
+        let known = listed(known.iter().map(String::as_str));
+        return Err(Report::input(format!("step `{step}`{of} has kept no state; those that have: {known}"))
+            .hint("states are in the base folder: name it with `--base DIR`")
             .into());
     }
     Ok(chosen)
 }
 
+/// The one state of `step`.
+///
+/// # Errors
+/// A [`Report`] naming them all, where several pipelines have such a step.
+fn one(base: &Base, place: &Place, step: &str) -> anyhow::Result<state::Found> {
+    let mut found = of_step(base, place, step)?;
+    match found.pop() {
+        Some(only) if found.is_empty() => Ok(only),
+        last => {
+            let all: Vec<String> = found.into_iter().chain(last).map(|found| found.pipeline).collect();
+            let several = listed(all.iter().map(String::as_str));
+            Err(Report::input(format!("several pipelines have a state of a step `{step}`: {several}"))
+                .hint("name one with `--pipeline NAME`")
+                .into())
+        }
+    }
+}
+
+/// Says what is about to be done, and asks a person at a terminal whether to.
+fn agreed(what: &str, yes: bool) -> anyhow::Result<bool> {
+    if yes || !std::io::stdin().is_terminal() {
+        return Ok(true);
+    }
+    eprint!("this will {what}. Go on? [y/N] ");
+    std::io::stderr().flush().context("cannot ask")?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    let agreed = matches!(answer.trim().to_lowercase().as_str(), "y" | "yes");
+    if !agreed {
+        print("nothing was changed");
+    }
+    Ok(agreed)
+}
+
 fn show(arguments: &Show) -> anyhow::Result<()> {
-    let base = open(arguments.base.as_ref())?;
-    let kept = chosen(&base, arguments.pipeline.as_deref(), arguments.step.as_deref())?;
+    let base = arguments.place.open()?;
+    let found = match &arguments.step {
+        Some(step) => of_step(&base, &arguments.place, step)?,
+        None => state::list(&base, arguments.place.pipeline.as_deref())?,
+    };
+    let kept = found.into_iter().map(|found| found.kept).collect::<Result<Vec<_>, _>>()?;
     if arguments.json {
-        let all: Vec<Value> = kept
-            .iter()
-            .map(|kept| {
-                json!({"pipeline": kept.pipeline, "step": kept.step, "driver": kept.driver, "session": kept.session,
-                       "updated_at": kept.updated_at, "state": kept.state})
-            })
-            .collect();
-        print(&serde_json::to_string_pretty(&all)?);
+        print(&serde_json::to_string_pretty(&kept)?);
         return Ok(());
     }
     if kept.is_empty() {
         print("no step has kept a state");
         return Ok(());
     }
-    let mut shown = table(&["pipeline", "step", "driver", "updated", "state"]);
+    let mut shown = table(&["pipeline", "step", "driver", "updated", "read from", "state"]);
     for kept in &kept {
-        shown.add_row([&kept.pipeline, &kept.step, &kept.driver, &kept.updated_at, kept.state.get()]);
+        let source = kept.identity.as_ref().map_or_else(|| "not known".to_owned(), source);
+        shown.add_row(
+            [&kept.pipeline, &kept.step, &kept.driver, &kept.updated_at, &source, kept.state.get()]
+                .map(|text| printable(text)),
+        );
     }
     print(&shown.to_string());
     Ok(())
 }
 
+/// What a state was read from, a line each.
+fn source(identity: &Identity) -> String {
+    let profile = identity.profile.iter().map(|profile| format!("profile: {profile}"));
+    let fields = identity.fields.iter().filter(|(_, value)| !value.is_null());
+    let fields = fields.map(|(name, value)| match value.as_str() {
+        Some(text) => format!("{name}: {text}"),
+        None => format!("{name}: {value}"),
+    });
+    profile.chain(fields).collect::<Vec<_>>().join("; ")
+}
+
+fn set(arguments: &Set) -> anyhow::Result<()> {
+    let One { step, place, yes } = &arguments.one;
+    let step = StepId::new(step)?;
+    let base = place.open()?;
+    let wrong = |message: String| {
+        Report::input(message)
+            .hint(format!("write JSON of the form that `osiris state show {step} --json` has under `state`"))
+    };
+    if arguments.value.len() > MAX_STATE_BYTES {
+        return Err(wrong(format!("the state is larger than {MAX_STATE_BYTES} bytes")).into());
+    }
+    let value = RawValue::from_string(arguments.value.trim().to_owned())
+        .map_err(|error| wrong(format!("the state is not JSON: {error}")))?;
+    let (pipeline, earlier) = match (one(&base, place, step.as_str()), &place.pipeline) {
+        (Ok(found), _) => (found.pipeline, found.kept.ok()),
+        // A step may be given a state before its first run.
+        (Err(_), Some(pipeline)) => (pipeline.clone(), None),
+        (Err(error), None) => return Err(error),
+    };
+    let was = earlier.as_ref().map_or_else(|| "no state".to_owned(), |kept| kept.state.get().to_owned());
+    let what = format!("set the state of step `{step}` of pipeline `{pipeline}` to {value}; it was {was}");
+    let _held = state::hold(&base, &pipeline, step.as_str())?;
+    if agreed(&what, *yes)? {
+        let (driver, identity) = earlier.map_or((String::new(), None), |kept| (kept.driver, kept.identity));
+        let kept = state::Kept {
+            step: step.to_string(),
+            session: String::new(),
+            updated_at: state::now(),
+            state: value.clone(),
+            pipeline: pipeline.clone(),
+            driver,
+            identity,
+        };
+        state::write(&base, &kept)?;
+        print(&format!("set the state of step `{step}` of pipeline `{pipeline}` to {value}; it was {was}"));
+    }
+    Ok(())
+}
+
+fn accept(arguments: &One) -> anyhow::Result<()> {
+    let base = arguments.place.open()?;
+    let found = one(&base, &arguments.place, &arguments.step)?;
+    let _held = state::hold(&base, &found.pipeline, &found.step)?;
+    let kept = found.kept?;
+    let what = format!(
+        "let step `{}` of pipeline `{}` go on from its state whatever it reads in its next run",
+        kept.step, kept.pipeline
+    );
+    if agreed(&what, arguments.yes)? {
+        state::write(&base, &state::Kept { identity: None, ..kept.clone() })?;
+        print(&format!(
+            "step `{}` of pipeline `{}` goes on from its state, whatever it reads in its next run",
+            kept.step, kept.pipeline
+        ));
+    }
+    Ok(())
+}
+
 fn reset(arguments: &Reset) -> anyhow::Result<()> {
-    let base = open(arguments.base.as_ref())?;
-    let kept = chosen(&base, arguments.pipeline.as_deref(), arguments.step.as_deref())?;
-    for kept in &kept {
-        state::remove(&base, &kept.pipeline, &kept.step)?;
-        print(&format!("forgot the state of step `{}` of pipeline `{}`", kept.step, kept.pipeline));
-    }
-    if kept.is_empty() {
+    let base = arguments.place.open()?;
+    let chosen = match &arguments.step {
+        Some(step) => vec![one(&base, &arguments.place, step)?],
+        None => state::list(&base, arguments.place.pipeline.as_deref())?,
+    };
+    if chosen.is_empty() {
         print("no step has kept a state");
+        return Ok(());
     }
+    // All are held before the first is removed.
+    let held =
+        chosen.iter().map(|found| state::hold(&base, &found.pipeline, &found.step)).collect::<Result<Vec<_>, _>>()?;
+    let all: Vec<String> =
+        chosen.iter().map(|found| format!("step `{}` of pipeline `{}`", found.step, found.pipeline)).collect();
+    if agreed(&format!("remove the state of {}, so that the next run starts over", all.join(", ")), arguments.yes)? {
+        for (found, name) in chosen.iter().zip(&all) {
+            state::remove(&base, &found.pipeline, &found.step)?;
+            print(&format!("removed the state of {name}: its next run starts over"));
+        }
+    }
+    drop(held);
     Ok(())
 }

@@ -2,9 +2,8 @@
 
 use super::bindings::osiris::driver::state::Host;
 use super::{Answer, ErrorKind, State, error};
-
-/// The largest state, in bytes.
-const MAX_BYTES: usize = 1 << 20;
+use crate::job::MAX_STATE_BYTES;
+use crate::scrubber::holds;
 
 impl Host for State {
     fn get(&mut self) -> wasmtime::Result<Option<String>> {
@@ -12,12 +11,16 @@ impl Host for State {
     }
 
     fn set(&mut self, json: String) -> Answer<()> {
-        if json.len() > MAX_BYTES {
-            let message = format!("a state of {} bytes is larger than the {MAX_BYTES} that are kept", json.len());
+        if json.len() > MAX_STATE_BYTES {
+            let message = format!("a state of {} bytes is larger than the {MAX_STATE_BYTES} that are kept", json.len());
             return Ok(Err(error(ErrorKind::Data, message)));
         }
         if let Err(cause) = serde_json::from_str::<&serde_json::value::RawValue>(&json) {
             return Ok(Err(error(ErrorKind::Data, format!("a state must be JSON: {cause}"))));
+        }
+        if self.secrets.values().any(|secret| holds(&json, secret)) {
+            let message = "a state must hold no secret: it is kept on disk as it is, and shown";
+            return Ok(Err(error(ErrorKind::Denied, message)));
         }
         self.tally.state = Some(json);
         Ok(Ok(()))

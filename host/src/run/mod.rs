@@ -5,6 +5,7 @@ pub mod look;
 pub mod probe;
 pub mod process;
 mod record;
+pub mod states;
 pub mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use crate::compiler;
 use crate::error::Report;
@@ -25,6 +27,7 @@ use crate::session::{Base, ErrorRecord, Manifest, Session, Status, state};
 use crate::warning::{Warning, Warnings};
 use broker::Reachable;
 use process::{Heard, StepProcess, ending};
+use states::States;
 use targets::Target;
 
 pub use record::manifest;
@@ -88,6 +91,7 @@ pub fn compile(plan: &Plan, observer: &mut dyn Observer) -> anyhow::Result<BTree
 /// When the host itself fails; a step that fails is part of the record.
 pub fn run(
     plan: &Plan,
+    states: States,
     base: &Base,
     session: &Session,
     settings: &Settings,
@@ -115,10 +119,11 @@ pub fn run(
         started: 0,
         say,
         interrupted: false,
+        earlier: &states.earlier,
         states: BTreeMap::new(),
     };
     schedule.run_to_end(&heard)?;
-    schedule.keep_states()?;
+    schedule.keep_states();
     let interrupted = schedule.interrupted;
     record::close(&mut manifest, begun.elapsed(), interrupted);
     session.write_manifest(&manifest)?;
@@ -143,6 +148,8 @@ struct Schedule<'a> {
     started: u64,
     say: SyncSender<Heard>,
     interrupted: bool,
+    /// What steps go on from, by their place in the plan.
+    earlier: &'a BTreeMap<usize, state::Kept>,
     /// What steps that succeeded want to keep, by their place in the plan.
     states: BTreeMap<usize, String>,
 }
@@ -163,7 +170,12 @@ struct Running {
 struct Done {
     tables: BTreeMap<String, u64>,
     rows_written: u64,
+    files: Vec<String>,
     state: Option<String>,
+}
+
+fn host_fault(error: anyhow::Error) -> Failure {
+    Failure { blame: Blame::Host, kind: "internal".to_owned(), message: format!("{error:#}"), hint: None }
 }
 
 /// What a step may reach by its grants, as its process is told.
@@ -180,15 +192,6 @@ pub fn network(grants: &Grants) -> Network {
 pub fn reachable(grants: &Grants) -> Reachable {
     let endpoints = network(grants).endpoints().cloned().collect();
     Reachable { endpoints, private_hosts: grants.private_hosts.clone() }
-}
-
-/// What a step kept in an earlier run; `None` where its driver keeps nothing.
-fn kept(base: &Base, plan: &Plan, step: &PlannedStep) -> anyhow::Result<Option<Kept>> {
-    if !step.grants.state {
-        return Ok(None);
-    }
-    let value = state::read(base, &plan.pipeline, step.id.as_str())?.map(|kept| kept.state.to_string());
-    Ok(Some(Kept { value }))
 }
 
 impl Schedule<'_> {
@@ -301,7 +304,7 @@ impl Schedule<'_> {
                     message: report.message,
                     hint: report.hint,
                 };
-                self.fail(place, begun, failure);
+                self.fail(place, Some(begun), failure);
                 Ok(())
             }
         }
@@ -326,7 +329,10 @@ impl Schedule<'_> {
             read_files,
             write_files,
             network: network(&step.grants),
-            state: kept(self.base, self.plan, step)?,
+            state: step
+                .grants
+                .state
+                .then(|| Kept { value: self.earlier.get(&place).map(|kept| kept.state.get().to_owned()) }),
             call: Call::Run,
             instances: step.instances,
             limits: self.settings.limits,
@@ -398,8 +404,8 @@ impl Schedule<'_> {
             }
             Message::Metric { name, value } => journal.metric(&name, value, Some(step)),
             Message::Progress { done, total } => self.observer.progress(step, done, total),
-            Message::Complete { tables, rows_written, state } => {
-                running.verdict = Some(Ok(Done { tables, rows_written, state }));
+            Message::Complete { tables, rows_written, files, state } => {
+                running.verdict = Some(Ok(Done { tables, rows_written, files, state }));
             }
             Message::Discovered { .. } | Message::Checked { .. } => {}
             Message::Failed(failure) => running.verdict = Some(Err(failure)),
@@ -418,7 +424,7 @@ impl Schedule<'_> {
         let (status, stderr) = process.wait();
         let peaceful = status.as_ref().is_ok_and(std::process::ExitStatus::success);
         let outcome = match verdict {
-            Some(Ok(done)) if peaceful && !self.interrupted => self.keep(step, targets).map(|()| done),
+            Some(Ok(done)) if peaceful && !self.interrupted => self.keep(step, targets, &done.files).map(|()| done),
             Some(Err(failure)) => {
                 targets::discard(self.base, targets);
                 Err(failure)
@@ -431,20 +437,14 @@ impl Schedule<'_> {
         self.session.remove_scratch(&step.id);
         match outcome {
             Ok(done) => self.complete(place, begun, done),
-            Err(failure) => self.fail(place, begun, failure),
+            Err(failure) => self.fail(place, Some(begun), failure),
         }
         self.session.write_manifest(self.manifest)
     }
 
     /// Puts what the step made into place.
-    fn keep(&self, step: &PlannedStep, targets: Vec<Target>) -> Result<(), Failure> {
-        let host_fault = |error: anyhow::Error| Failure {
-            blame: Blame::Host,
-            kind: "internal".to_owned(),
-            message: format!("{error:#}"),
-            hint: None,
-        };
-        targets::keep(self.base, targets).map_err(host_fault)?;
+    fn keep(&self, step: &PlannedStep, targets: Vec<Target>, created: &[String]) -> Result<(), Failure> {
+        targets::keep(self.base, targets, created).map_err(host_fault)?;
         if step.driver.spec.kind == Kind::Writer {
             return Ok(());
         }
@@ -461,24 +461,48 @@ impl Schedule<'_> {
         }
     }
 
-    /// Keeps what steps want to keep, each once all that depends on it has succeeded: what a failed
-    /// step did not deliver is read again.
-    fn keep_states(&mut self) -> anyhow::Result<()> {
-        for (place, json) in std::mem::take(&mut self.states) {
-            let step = &self.plan.steps[place];
-            if !self.delivered(place) {
-                self.session.journal.event(
-                    "state_dropped",
-                    json!({"step_id": step.id, "reason": "a step that needs it did not succeed"}),
-                );
-                continue;
-            }
-            let json = self.session.journal.scrubber().scrub_json(&json);
-            let json = json.with_context(|| format!("cannot keep the state of step `{}`", step.id))?;
-            state::write(self.base, &self.plan.pipeline, step, &self.session.id, &json)?;
-            self.session.journal.event("state_kept", json!({"step_id": step.id, "bytes": json.len()}));
+    /// Writes what steps want to keep, each once all that depends on it has succeeded: what a failed
+    /// step did not deliver is read again. One that cannot be written makes its step fail.
+    fn keep_states(&mut self) {
+        let mut states = std::mem::take(&mut self.states);
+        // A state that does not say what it was read from is told so once.
+        for (place, kept) in
+            self.earlier.iter().filter(|(place, kept)| kept.identity.is_none() && self.delivered(**place))
+        {
+            states.entry(*place).or_insert_with(|| kept.state.get().to_owned());
         }
-        Ok(())
+        for (place, json) in states {
+            let step = &self.plan.steps[place];
+            let dropped = match (&step.state, self.delivered(place)) {
+                (None, _) => "its driver's spec says that it keeps none with this config",
+                (_, false) => "a step that needs it did not succeed",
+                (Some(_), true) => {
+                    self.keep_state(place, &json);
+                    continue;
+                }
+            };
+            self.session.journal.event("state_dropped", json!({"step_id": step.id, "reason": dropped}));
+        }
+    }
+
+    fn keep_state(&mut self, place: usize, json: &str) {
+        let step = &self.plan.steps[place];
+        let written = RawValue::from_string(json.to_owned()).context("the state is not JSON").and_then(|state| {
+            let kept = state::Kept {
+                pipeline: self.plan.pipeline.clone(),
+                step: step.id.to_string(),
+                driver: step.driver.label(),
+                session: self.session.id.clone(),
+                updated_at: state::now(),
+                identity: step.state.clone(),
+                state,
+            };
+            state::write(self.base, &kept)
+        });
+        match written {
+            Ok(()) => self.session.journal.event("state_kept", json!({"step_id": step.id, "bytes": json.len()})),
+            Err(error) => self.fail(place, None, host_fault(error)),
+        }
     }
 
     /// Whether a step and every step that needs it, however far behind, has succeeded.
@@ -510,7 +534,8 @@ impl Schedule<'_> {
         self.observer.ended(record);
     }
 
-    fn fail(&mut self, place: usize, begun: Instant, failure: Failure) {
+    /// Records that a step failed, and how long it took if it `begun` just now.
+    fn fail(&mut self, place: usize, begun: Option<Instant>, failure: Failure) {
         let scrub = |text: String| self.session.journal.scrubber().scrub_text(&text);
         let failure = Failure {
             blame: failure.blame,
@@ -520,7 +545,7 @@ impl Schedule<'_> {
         };
         let record = &mut self.manifest.steps[place];
         record.status = if self.interrupted { Status::Interrupted } else { Status::Failed };
-        record.duration_ms = Some(record::milliseconds(begun.elapsed()));
+        record.duration_ms = begun.map(|begun| record::milliseconds(begun.elapsed())).or(record.duration_ms);
         let error = ErrorRecord::from(failure);
         let journal = &self.session.journal;
         journal.metric("step_duration_ms", record.duration_ms.unwrap_or_default() as f64, Some(&record.id));

@@ -18,6 +18,8 @@ use crate::session::{Base, Session};
 /// A file being written beside its target; both relative to the base folder.
 #[derive(Debug)]
 pub struct Target {
+    /// As the config has it.
+    name: String,
     beside: PathBuf,
     target: PathBuf,
 }
@@ -161,15 +163,18 @@ fn make(base: &Base, session: &Session, step: &PlannedStep, wish: &FileWish) -> 
     if let Ok(before) = before {
         file.set_permissions(before.permissions()).map_err(cannot)?;
     }
-    Ok(Target { beside, target })
+    Ok(Target { name: wish.name.clone(), beside, target })
 }
 
-/// Puts every file of a step that succeeded in its target's place.
+/// Puts every file that a step `created` in its target's place. A target that it was granted and did not create stays as
+/// it is.
 ///
 /// # Errors
 /// When one cannot be moved; those before it stay in place, those after it are removed.
-pub fn keep(base: &Base, targets: Vec<Target>) -> anyhow::Result<()> {
-    let mut targets = targets.into_iter();
+pub fn keep(base: &Base, targets: Vec<Target>, created: &[String]) -> anyhow::Result<()> {
+    let (written, untouched): (Vec<_>, Vec<_>) = targets.into_iter().partition(|target| created.contains(&target.name));
+    discard(base, untouched);
+    let mut targets = written.into_iter();
     while let Some(target) = targets.next() {
         if let Err(error) = base.dir.rename(&target.beside, &base.dir, &target.target) {
             let failed = target.target.clone();

@@ -1,5 +1,6 @@
 //! What steps keep between runs: `.osiris/state/<pipeline>/<step>.json` in the base folder.
 
+use std::fs::File;
 use std::io::ErrorKind;
 
 use anyhow::Context;
@@ -10,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{Base, sync, write_whole};
 use crate::error::Report;
-use crate::plan::{Plan, PlannedStep};
+use crate::identity::Identity;
 
 /// Osiris's own folder in the base folder.
 pub const OWN_FOLDER: &str = ".osiris";
@@ -23,87 +24,106 @@ const FOLDER: &str = ".osiris/state";
 pub struct Kept {
     pub pipeline: String,
     pub step: String,
-    /// The driver that kept it.
+    /// The driver that set it.
     pub driver: String,
+    /// The session that wrote it; empty where a person did.
     pub session: String,
     pub updated_at: String,
+    /// What it was read from; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// As the driver wrote it, to the letter.
     pub state: Box<RawValue>,
 }
 
-/// What `step` of `pipeline` kept; `None` where there is nothing.
+/// A state that was found, whole or damaged.
+#[derive(Debug)]
+pub struct Found {
+    pub pipeline: String,
+    pub step: String,
+    pub kept: Result<Kept, Report>,
+}
+
+/// The state of `step` of `pipeline`; `None` where there is none.
 ///
 /// # Errors
 /// When the file is there but no state.
 pub fn read(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<Option<Kept>> {
     let file = format!("{}/{step}.json", folder(pipeline));
-    let text = match base.dir.read_to_string(&file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("cannot read the state `{file}`")),
-    };
-    serde_json::from_str(&text).map(Some).map_err(|error| {
-        Report::input(format!("the state `{file}` is damaged: {error}"))
-            .hint(format!("mend the file, or begin anew with `osiris state reset {step}`"))
-            .into()
+    match base.dir.read_to_string(&file) {
+        Ok(text) => Ok(Some(parse(&text, &file, pipeline, step)?)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read the state `{file}`")),
+    }
+}
+
+fn parse(text: &str, file: &str, pipeline: &str, step: &str) -> Result<Kept, Report> {
+    serde_json::from_str(text).map_err(|error| {
+        Report::input(format!("the state `{file}` is damaged: {error}")).hint(format!(
+            "repair the file, or start over with `osiris state reset {step} --pipeline {}`",
+            quoted(pipeline)
+        ))
     })
 }
 
-/// Holds what the plan's steps have kept, for as long as the files are open: two runs at once would deliver the same rows
-/// twice. A step that has kept nothing yet, as most never do, holds nobody up.
-///
-/// # Errors
-/// A [`Report`] naming the step whose state another run holds.
-pub fn hold(base: &Base, plan: &Plan) -> anyhow::Result<Vec<std::fs::File>> {
-    let mut held = Vec::new();
-    for step in plan.steps.iter().filter(|step| step.grants.state) {
-        let file = format!("{}/{}", folder(&plan.pipeline), step.id);
-        if !base.dir.exists(format!("{file}.json")) {
-            continue;
-        }
-        let doing = || format!("cannot hold the state of step `{}`", step.id);
-        let lock = base.dir.create(format!("{file}.lock")).with_context(doing)?.into_std();
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => held.push(lock),
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(Report::input(format!(
-                    "another run of pipeline `{}` is at work on step `{}`, which goes on where the last run ended: two at \
-                     once would deliver the same rows twice",
-                    plan.pipeline, step.id
-                ))
-                .hint("wait for it to end; `osiris sessions list` shows it")
-                .into());
-            }
-            Err(error) => return Err(error).with_context(doing),
-        }
+/// A name as a shell takes it.
+pub fn quoted(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+    if !name.is_empty() && name.chars().all(plain) {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', r"'\''"))
     }
-    Ok(held)
 }
 
-/// Keeps `json` for the next run of `step`; the old state or the new is there, never a part.
+/// Holds the state of a step for as long as the file is open, whether or not there is one yet: two runs at once would
+/// deliver the same rows twice, and a change made during a run would be lost.
 ///
 /// # Errors
-/// When `json` is no JSON or cannot be written.
-pub fn write(base: &Base, pipeline: &str, step: &PlannedStep, session: &str, json: &str) -> anyhow::Result<()> {
-    let doing = || format!("cannot keep the state of step `{}`", step.id);
-    let kept = Kept {
-        pipeline: pipeline.to_owned(),
-        step: step.id.to_string(),
-        driver: step.driver.label(),
-        session: session.to_owned(),
-        updated_at: format!("{:.3}", jiff::Timestamp::now()),
-        state: RawValue::from_string(json.to_owned()).with_context(doing)?,
-    };
-    let folder = folder(pipeline);
-    base.dir.create_dir_all(&folder).with_context(doing)?;
+/// A [`Report`] when someone else holds it.
+pub fn hold(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<File> {
+    let doing = || format!("cannot hold the state of step `{step}`");
+    make_folder(base, pipeline).with_context(doing)?;
+    let lock = base.dir.create(format!("{}/{step}.lock", folder(pipeline))).with_context(doing)?.into_std();
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Report::input(format!(
+            "another run of pipeline `{pipeline}` is at work on step `{step}`, which goes on where the last run ended: two at \
+             once would deliver the same rows twice"
+        ))
+        .hint("wait for it to end; `osiris sessions list` shows it")
+        .into()),
+        Err(error) => Err(error).with_context(doing),
+    }
+}
+
+/// Makes the folder of a pipeline's states.
+fn make_folder(base: &Base, pipeline: &str) -> std::io::Result<()> {
+    base.dir.create_dir_all(folder(pipeline))?;
     if !base.dir.exists(".osiris/.gitignore") {
-        base.dir.write(".osiris/.gitignore", "*\n").with_context(doing)?;
+        base.dir.write(".osiris/.gitignore", "*\n")?;
     }
-    let dir = base.dir.open_dir(&folder).with_context(doing)?;
-    let text = serde_json::to_string_pretty(&kept)? + "\n";
-    write_whole(&dir, &format!("{}.json", step.id), &text).and_then(|()| sync(&dir)).with_context(doing)
+    Ok(())
 }
 
-/// Forgets what `step` kept; says whether there was anything.
+/// Writes a state; the old one or the new is there, never a part.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(base: &Base, kept: &Kept) -> anyhow::Result<()> {
+    let doing = || format!("cannot write the state of step `{}`", kept.step);
+    make_folder(base, &kept.pipeline).with_context(doing)?;
+    let dir = base.dir.open_dir(folder(&kept.pipeline)).with_context(doing)?;
+    let text = serde_json::to_string_pretty(kept)? + "\n";
+    write_whole(&dir, &format!("{}.json", kept.step), &text).and_then(|()| sync(&dir)).with_context(doing)
+}
+
+/// The time for [`Kept::updated_at`].
+pub fn now() -> String {
+    super::journal::now()
+}
+
+/// Removes the state of `step`; says whether there was one.
 ///
 /// # Errors
 /// When the file cannot be removed.
@@ -118,19 +138,21 @@ pub fn remove(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<bool> {
 /// Every state of the base folder, or of one pipeline, by pipeline and step.
 ///
 /// # Errors
-/// When a file is no state.
-pub fn list(base: &Base, pipeline: Option<&str>) -> anyhow::Result<Vec<Kept>> {
+/// When a folder or file cannot be read.
+pub fn list(base: &Base, pipeline: Option<&str>) -> anyhow::Result<Vec<Found>> {
     let mut all = Vec::new();
     let Ok(states) = base.dir.open_dir(FOLDER) else { return Ok(all) };
-    for folder in names(&states)? {
-        let Ok(dir) = states.open_dir(&folder) else { continue };
-        for file in names(&dir)?.iter().filter(|name| name.ends_with(".json") && !name.starts_with('.')) {
+    for spelled in names(&states)? {
+        let Ok(dir) = states.open_dir(&spelled) else { continue };
+        let of = name_of(&spelled);
+        if pipeline.is_some_and(|pipeline| pipeline != of) {
+            continue;
+        }
+        for file in names(&dir)?.iter().filter(|name| !name.starts_with('.')) {
+            let Some(step) = file.strip_suffix(".json") else { continue };
             let text = dir.read_to_string(file)?;
-            let kept: Kept = serde_json::from_str(&text)
-                .map_err(|error| Report::input(format!("the state `{FOLDER}/{folder}/{file}` is damaged: {error}")))?;
-            if pipeline.is_none_or(|pipeline| pipeline == kept.pipeline) {
-                all.push(kept);
-            }
+            let kept = parse(&text, &format!("{FOLDER}/{spelled}/{file}"), &of, step);
+            all.push(Found { pipeline: of.clone(), step: step.to_owned(), kept });
         }
     }
     Ok(all)
@@ -156,15 +178,38 @@ fn folder(pipeline: &str) -> String {
     format!("{FOLDER}/{spelled}")
 }
 
+/// The pipeline whose folder is called `spelled`.
+fn name_of(spelled: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = spelled;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend_from_slice(before.as_bytes());
+        let code = after.get(..2).and_then(|code| u8::from_str_radix(code, 16).ok());
+        bytes.push(code.unwrap_or(b'%'));
+        rest = if code.is_some() { &after[2..] } else { after };
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn no_pipelines_name_leads_out_of_the_folder_or_meets_another() {
-        for (name, expected) in [("shop", "shop"), ("../..", "%2e%2e%2f%2e%2e"), ("a b", "a%20b"), ("a%20b", "a%2520b")]
+        for (name, expected) in
+            [("shop", "shop"), ("../..", "%2e%2e%2f%2e%2e"), ("a b", "a%20b"), ("a%20b", "a%2520b"), ("ä", "%c3%a4")]
         {
             assert_eq!(folder(name), format!("{FOLDER}/{expected}"));
+            assert_eq!(name_of(expected), name);
+        }
+    }
+
+    #[test]
+    fn names_are_quoted_for_a_shell_where_they_need_it() {
+        for (name, expected) in [("a-b.c_1", "a-b.c_1"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("", "''")] {
+            assert_eq!(quoted(name), expected);
         }
     }
 }

@@ -205,7 +205,9 @@ fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> 
         }
     }
     let rows_written = if tally.rows_copied > 0 { tally.rows_copied } else { tally.rows_out.min(input_rows) };
-    Ok(Message::Complete { tables, rows_written, state: tally.state })
+    let created = job.write_files.iter().filter(|grant| tally.files_written.contains(&grant.path));
+    let files = created.map(|grant| grant.name.clone()).collect();
+    Ok(Message::Complete { tables, rows_written, files, state: tally.state })
 }
 
 /// Makes a file last; gives its size in bytes.

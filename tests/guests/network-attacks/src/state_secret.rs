@@ -1,7 +1,7 @@
 //! Keeps its secret between runs, where files are searched for it.
 //!
 //! stopped by: contract
-//! seen as: success
+//! seen as: denied: no secret
 
 use osiris_sdk::{context, state};
 

@@ -1,0 +1,64 @@
+//! Sets a state, creates files and warns as its config says, and shows what it was given.
+
+use osiris_sdk::{Array, Extractor, Output, Result, context, files, state};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+#[derive(Deserialize)]
+struct Config {
+    connection: Option<Value>,
+    state: Option<String>,
+    create: Vec<String>,
+    warn: usize,
+    body: Option<Value>,
+}
+
+struct Keep;
+
+impl Extractor for Keep {
+    type Config = Config;
+
+    fn extract(config: Config, output: Output) -> Result<()> {
+        let earlier = state::get::<Box<RawValue>>()?.map(|state| state.get().to_owned());
+        for name in &config.create {
+            files::create(name)?.write(b"new\n")?;
+        }
+        for number in 0..config.warn {
+            context::warn("a column was left out", &[("column", &format!("c{number}")), ("rows", &12)]);
+        }
+        if let Some(text) = config.state {
+            let text = match context::secret("key")? {
+                Some(key) => text.replace("SECRET", &key),
+                None => text,
+            };
+            state::set(&RawValue::from_string(text)?)?;
+        }
+        let mut body = config.body.unwrap_or_default();
+        context::restore_secrets("body", &mut body)?;
+        // Texts of secrets are shown by their lengths: no session may hold them.
+        let password = context::secret("connection.password")?.unwrap_or_default().len();
+        output.write_columns(
+            "main",
+            vec![
+                ("earlier", Array::from(vec![earlier])),
+                ("connection", Array::from(vec![config.connection.map(|value| value.to_string())])),
+                ("body", Array::from(vec![shape(&body).to_string()])),
+                ("password_bytes", Array::from(vec![i64::try_from(password).unwrap_or_default()])),
+            ],
+        )?;
+        Ok(())
+    }
+}
+
+/// The value with the length of each text in its place.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::from(text.len()),
+        Value::Array(items) => items.iter().map(shape).collect(),
+        Value::Object(fields) => fields.iter().map(|(name, field)| (name.clone(), shape(field))).collect(),
+        other => other.clone(),
+    }
+}
+
+osiris_sdk::export!(Keep: extractor);
