@@ -6,7 +6,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use crate::job::{Blame, Layers, Limits};
 use crate::run::process::{BACKLOG, Heard};
 use crate::run::states::States;
-use crate::run::{self, Settings, manifest};
+use crate::run::{self, Settings, Work, manifest};
 use crate::scrubber::Scrubber;
 use crate::session::{Manifest, Session, Status, StepRecord};
 use anyhow::Context;
@@ -68,9 +68,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (say, heard) = sync_channel(BACKLOG);
     forward_signals(say.clone())?;
     let outcome = run::run(
-        plan,
-        states,
-        &prepared.base,
+        &Work { plan, states: &states, base: &prepared.base },
         &session,
         &arguments.settings(prepared.limits),
         record,

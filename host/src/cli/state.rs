@@ -175,8 +175,7 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
     for kept in &kept {
         let source = kept.identity.as_ref().map_or_else(|| "not known".to_owned(), source);
         shown.add_row(
-            [&kept.pipeline, &kept.step, &kept.driver, &kept.updated_at, &source, kept.state.get()]
-                .map(|text| printable(text)),
+            [&kept.pipeline, &kept.step, &kept.driver, &kept.updated_at, &source, kept.state.get()].map(printable),
         );
     }
     print(&shown.to_string());

@@ -42,6 +42,15 @@ pub struct Settings {
     pub layers: Layers,
 }
 
+/// What is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Work<'a> {
+    pub plan: &'a Plan,
+    /// What its steps go on from.
+    pub states: &'a States,
+    pub base: &'a Base,
+}
+
 /// Told what happens while a plan runs. All text has been scrubbed of secrets.
 pub trait Observer {
     /// A driver is compiled, once for this machine.
@@ -90,9 +99,7 @@ pub fn compile(plan: &Plan, observer: &mut dyn Observer) -> anyhow::Result<BTree
 /// # Errors
 /// When the host itself fails; a step that fails is part of the record.
 pub fn run(
-    plan: &Plan,
-    states: States,
-    base: &Base,
+    &Work { plan, states, base }: &Work<'_>,
     session: &Session,
     settings: &Settings,
     mut manifest: Manifest,
