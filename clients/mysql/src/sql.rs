@@ -60,6 +60,23 @@ impl TableName {
         }
     }
 
+    /// The same table, in `database` where its name says none.
+    ///
+    /// # Errors
+    /// `config`, where both name one and they differ.
+    pub fn in_database(mut self, database: Option<&str>) -> Result<Self> {
+        match (&self.database, database) {
+            (Some(own), Some(other)) if own != other => {
+                return Err(Error::config(format!(
+                    "the table's name says database `{own}`, and `schema` says `{other}`; leave one out"
+                )));
+            }
+            (None, Some(other)) => self.database = Some(other.to_owned()),
+            _ => {}
+        }
+        Ok(self)
+    }
+
     pub fn quoted(&self) -> String {
         match &self.database {
             Some(database) => format!("{}.{}", quote_name(database), quote_name(&self.table)),
@@ -112,6 +129,12 @@ mod tests {
         assert_eq!(quoted("orders").unwrap(), "`orders`");
         assert_eq!(quoted("shop.orders").unwrap(), "`shop`.`orders`");
         assert_eq!(quoted("`a.b`.`c``d`").unwrap(), "`a.b`.`c``d`");
+        let within =
+            |text: &str, database| TableName::parse(text).unwrap().in_database(database).map(|name| name.quoted());
+        assert_eq!(within("t", Some("d")).unwrap(), "`d`.`t`");
+        assert_eq!(within("d.t", Some("d")).unwrap(), "`d`.`t`");
+        assert_eq!(within("t", None).unwrap(), "`t`");
+        assert!(within("c.t", Some("d")).is_err());
         for wrong in ["", ".", "a.", ".b", "a.b.c", "`a", "``", "`a`b"] {
             assert!(quoted(wrong).is_err(), "{wrong}");
         }

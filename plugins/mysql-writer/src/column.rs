@@ -1,192 +1,252 @@
-//! One column on its way from DuckDB to MySQL: its type there, and how its values are spelt.
+//! One column on its way from DuckDB to MySQL: how its values are spelt.
 
-use osiris_sdk::sql::quote_name;
+use conversions::SourceType;
+use osiris_sdk::sql::{json_text, quote_name};
+use osiris_sdk::{Error, Result};
 
-/// What DuckDB's type is to MySQL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Group {
-    /// Its text as DuckDB writes it has nothing to escape.
-    Plain,
-    Boolean,
-    Text,
-    /// Written as JSON.
-    Nested,
-    Bytes,
-    Timestamp,
-    TimestampTz,
-    Interval,
-    Bit,
-}
+use crate::kinds::Kind;
+use crate::table::TableColumn;
 
 /// A column of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     pub name: String,
-    /// DuckDB's type.
-    kind: String,
-    /// The type of the table's column, in lower case; set once the table is known.
-    pub target: String,
+    pub source: SourceType,
+    /// The table's column; set once the table is known.
+    pub target: TableColumn,
+    /// The value to write, in DuckDB's SQL: of the column's own type.
+    pub expression: String,
+}
+
+/// What a column is as a part of a new key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyShape {
+    /// Of this type, which has a length of its own.
+    Fixed(String),
+    Text,
+    Bytes,
+    /// No index takes it.
+    Unfit,
+}
+
+/// A value as text, in DuckDB's SQL.
+struct Spelling {
+    sql: String,
+    /// Whether it can hold characters to escape.
+    escape: bool,
+}
+
+fn plain(sql: String) -> Result<Spelling> {
+    Ok(Spelling { sql, escape: false })
 }
 
 impl Column {
-    pub fn new(name: &str, kind: &str) -> Self {
-        Self { name: name.to_owned(), kind: kind.to_owned(), target: String::new() }
+    pub fn new(name: &str, source: SourceType) -> Self {
+        Self { name: name.to_owned(), source, target: TableColumn::default(), expression: quote_name(name) }
     }
 
-    fn group(&self) -> Group {
-        if self.kind.ends_with(']') {
-            return Group::Nested;
-        }
-        match self.kind.split('(').next().unwrap_or_default() {
-            "BOOLEAN" => Group::Boolean,
-            "TINYINT" | "SMALLINT" | "INTEGER" | "BIGINT" | "HUGEINT" | "UTINYINT" | "USMALLINT" | "UINTEGER"
-            | "UBIGINT" | "UHUGEINT" | "DECIMAL" | "FLOAT" | "DOUBLE" | "DATE" | "TIME" | "UUID" | "BIGNUM" => {
-                Group::Plain
-            }
-            "TIMESTAMP" | "TIMESTAMP_S" | "TIMESTAMP_MS" | "TIMESTAMP_NS" => Group::Timestamp,
-            "TIMESTAMP WITH TIME ZONE" => Group::TimestampTz,
-            "INTERVAL" => Group::Interval,
-            "BLOB" => Group::Bytes,
-            "BIT" => Group::Bit,
-            "STRUCT" | "MAP" | "UNION" | "VARIANT" => Group::Nested,
-            _ => Group::Text,
+    pub fn kind(&self) -> Kind {
+        Kind::parse(&self.target.kind)
+    }
+
+    /// Whether the column's values are bytes to the server.
+    pub fn is_binary_target(&self) -> bool {
+        self.kind().is_binary()
+    }
+
+    /// The table's type for a person, with what compares its texts.
+    pub fn describe_target(&self) -> String {
+        match &self.target.collation {
+            Some(collation) => format!("{} ({collation})", self.target.kind),
+            None => self.target.kind.clone(),
         }
     }
 
-    /// The type that a new column gets. A key must be of bounded length.
-    pub fn new_type(&self, is_key: bool) -> String {
-        let text = if is_key { "varchar(255)" } else { "longtext" };
-        if self.kind.ends_with(']') {
-            return "json".to_owned();
+    pub fn key_shape(&self) -> KeyShape {
+        use SourceType as S;
+        match &self.source {
+            S::Json => KeyShape::Unfit,
+            nested if nested.is_nested() || nested.item().is_some() => KeyShape::Unfit,
+            S::Blob => KeyShape::Bytes,
+            source => match crate::kinds::new_type(source) {
+                kind if kind == "longtext" => KeyShape::Text,
+                kind => KeyShape::Fixed(kind),
+            },
         }
-        let simple = match self.kind.split('(').next().unwrap_or_default() {
-            "BOOLEAN" => "tinyint(1)",
-            "TINYINT" => "tinyint",
-            "SMALLINT" => "smallint",
-            "INTEGER" => "int",
-            "BIGINT" => "bigint",
-            "UTINYINT" => "tinyint unsigned",
-            "USMALLINT" => "smallint unsigned",
-            "UINTEGER" => "int unsigned",
-            "UBIGINT" => "bigint unsigned",
-            "HUGEINT" | "UHUGEINT" => "decimal(39,0)",
-            "DECIMAL" => return self.kind.to_lowercase(),
-            "FLOAT" => "float",
-            "DOUBLE" => "double",
-            "DATE" => "date",
-            "TIME" => "time(6)",
-            "UUID" => "char(36) character set ascii",
-            "TIMESTAMP" | "TIMESTAMP_S" | "TIMESTAMP_MS" | "TIMESTAMP_NS" | "TIMESTAMP WITH TIME ZONE" => "datetime(6)",
-            "BLOB" if is_key => "varbinary(255)",
-            "BLOB" => "longblob",
-            "JSON" | "STRUCT" | "MAP" | "UNION" | "VARIANT" => "json",
-            _ => text,
-        };
-        simple.to_owned()
     }
 
-    fn target_is(&self, base: &str) -> bool {
-        self.target.split(['(', ' ']).next() == Some(base)
-    }
-
-    /// The value as text, in DuckDB's SQL, and whether it can hold characters to escape.
-    fn text(&self) -> (String, bool) {
+    /// The length of a value in characters, or in bytes of a BLOB, in DuckDB's SQL.
+    pub fn length_sql(&self) -> String {
         let name = quote_name(&self.name);
-        match self.group() {
-            // Digits that suffice for a float may lie beyond the largest one, to a server that reads them as a double.
-            Group::Plain if self.kind == "FLOAT" && (self.target_is("float") || self.target_is("double")) => {
-                (format!("cast(cast({name} as double) as varchar)"), false)
+        if self.source == SourceType::Blob {
+            format!("octet_length({name})")
+        } else {
+            format!("length({name}::varchar)")
+        }
+    }
+
+    fn is_number(&self) -> bool {
+        use SourceType as S;
+        self.source.integer_range().is_some()
+            || matches!(self.source, S::Float | S::Double | S::Decimal { .. } | S::BigNum | S::Boolean)
+    }
+
+    /// The value as the server reads it into the column.
+    fn spelling(&self) -> Result<Spelling> {
+        use SourceType as S;
+        let (value, kind) = (&self.expression, self.kind());
+        let varchar = || format!("cast({value} as varchar)");
+        match kind.base.as_str() {
+            // What can be cut off is zero by now, or was asked to be cut.
+            "date" => return plain(format!("cast({} as varchar)", self.moment("date"))),
+            "time" if self.source == S::Interval => return plain(span(value)),
+            "time" => return plain(format!("cast({} as varchar)", self.moment("time"))),
+            "datetime" | "timestamp" => return plain(format!("cast({} as varchar)", self.moment("timestamp"))),
+            // A float from its text is rounded once; the server would round to a double first.
+            "float" if self.is_number() || self.source.is_text() => {
+                return plain(format!("cast(cast(cast({} as float) as double) as varchar)", self.number_text()));
             }
-            Group::Plain => (format!("cast({name} as varchar)"), false),
-            Group::Boolean => (format!("cast(cast({name} as integer) as varchar)"), false),
-            Group::Text => (format!("cast({name} as varchar)"), true),
-            Group::Nested => (format!("cast(to_json({name}) as varchar)"), true),
-            Group::Bytes => (format!("hex({name})"), false),
-            Group::Timestamp => (format!("cast(cast({name} as timestamp) as varchar)"), false),
-            Group::TimestampTz => (
-                format!(
-                    "case when isfinite({name}) then cast(make_timestamp(epoch_us({name})) as varchar) \
-                     else cast({name} as varchar) end"
-                ),
-                false,
-            ),
-            Group::Interval if self.target_is("time") => {
-                let (all, span) = (format!("epoch_us({name})"), format!("abs(epoch_us({name}))"));
-                (
-                    format!(
-                        "case when {all} < 0 then '-' else '' end || ({span} // 3600000000) || ':' || \
-                         lpad(cast({span} // 60000000 % 60 as varchar), 2, '0') || ':' || \
-                         lpad(cast({span} // 1000000 % 60 as varchar), 2, '0') || '.' || \
-                         lpad(cast({span} % 1000000 as varchar), 6, '0')"
-                    ),
-                    false,
-                )
+            "double" if self.source == S::Float => return plain(format!("cast(cast({value} as double) as varchar)")),
+            _ if kind.is_integer() || kind.base == "year" || kind.base == "bit" => {
+                if matches!(self.source, S::Boolean | S::Float | S::Double | S::Decimal { .. }) {
+                    return plain(format!("cast(cast({value} as hugeint) as varchar)"));
+                }
             }
-            Group::Interval | Group::Bit => (format!("cast({name} as varchar)"), false),
+            _ if self.source == S::Boolean && !kind.is_text() => {
+                return plain(format!("cast(cast({value} as integer) as varchar)"));
+            }
+            _ => {}
+        }
+        match &self.source {
+            S::Blob => plain(format!("hex({value})")),
+            nested if nested.is_nested() || nested.item().is_some() => {
+                let sql = json_text(value, &nested.to_string())
+                    .map_err(|error| error.context(format!("column `{}`", self.name)))?;
+                Ok(Spelling { sql, escape: true })
+            }
+            S::TimestampTz => plain(format!("cast({} as varchar) || '+00'", utc(value))),
+            source if source.is_text() || matches!(source, S::Other(_) | S::Null) => {
+                Ok(Spelling { sql: varchar(), escape: true })
+            }
+            _ => plain(varchar()),
+        }
+    }
+
+    /// A number as text, whatever it is.
+    fn number_text(&self) -> String {
+        match self.source {
+            SourceType::Boolean => format!("cast(cast({} as integer) as varchar)", self.expression),
+            _ => format!("cast({} as varchar)", self.expression),
+        }
+    }
+
+    /// A date, time or timestamp as DuckDB's `kind`; an instant as its UTC.
+    fn moment(&self, kind: &str) -> String {
+        let value = &self.expression;
+        match &self.source {
+            SourceType::TimestampTz => format!("cast({} as {kind})", utc(value)),
+            text if text.is_text() && self.kind().base == "timestamp" => {
+                format!("cast({} as {kind})", utc(&format!("cast({value} as timestamp with time zone)")))
+            }
+            _ => format!("cast({value} as {kind})"),
         }
     }
 
     /// The field of LOAD DATA, in DuckDB's SQL.
-    pub fn load_field(&self) -> String {
-        let (text, escape) = self.text();
+    ///
+    /// # Errors
+    /// `data` for a type that has no text.
+    pub fn load_field(&self) -> Result<String> {
+        let Spelling { sql, escape } = self.spelling()?;
         let text = if escape {
             format!(
-                "replace(replace(replace(replace({text}, '\\', '\\\\'), chr(9), '\\t'), chr(10), '\\n'), chr(0), '\\0')"
+                "replace(replace(replace(replace({sql}, '\\', '\\\\'), chr(9), '\\t'), chr(10), '\\n'), chr(0), '\\0')"
             )
         } else {
-            text
+            sql
         };
-        format!("coalesce({text}, '\\N')")
+        Ok(format!("coalesce({text}, '\\N')"))
     }
 
     /// The value of INSERT, in DuckDB's SQL: text as its bytes in hex, which every `sql_mode` reads alike.
-    pub fn insert_value(&self, place: usize) -> String {
-        let (text, escape) = self.text();
-        let literal = match self.convert(&format!("@{place}")) {
-            _ if self.group() == Group::Bytes && self.is_geometry() => {
-                format!("'st_geomfromwkb(x''' || {text} || ''')'")
+    ///
+    /// # Errors
+    /// `data` for a type that has no text.
+    pub fn insert_value(&self) -> Result<String> {
+        let Spelling { sql, escape } = self.spelling()?;
+        let kind = self.kind();
+        let literal = if self.source == SourceType::Blob {
+            if kind.is_geometry() {
+                format!("'st_geomfromwkb(x''' || {sql} || ''')'")
+            } else {
+                format!("'x''' || {sql} || ''''")
             }
-            _ if self.group() == Group::Bytes => format!("'x''' || {text} || ''''"),
-            Some(_) if self.group() == Group::Bit => format!("'b''' || {text} || ''''"),
-            _ if self.is_year() => text,
-            _ if escape => format!("'_utf8mb4 x''' || hex({text}) || ''''"),
-            _ => format!("'''' || {text} || ''''"),
+        } else if kind.is_geometry() && self.is_geometry_source() {
+            format!("'st_geomfromtext(''' || {sql} || ''')'")
+        } else if kind.base == "bit" && !self.is_number() {
+            format!("'b''' || {sql} || ''''")
+        } else if (kind.base == "year" || kind.base == "bit") && self.is_number() {
+            sql
+        } else if escape {
+            format!("'_utf8mb4 x''' || hex({sql}) || ''''")
+        } else {
+            format!("'''' || {sql} || ''''")
         };
-        format!("coalesce({literal}, 'null')")
+        Ok(format!("coalesce({literal}, 'null')"))
     }
 
     /// What LOAD DATA makes of the field that it read into `variable`, where that is not what it is.
     pub fn convert(&self, variable: &str) -> Option<String> {
-        match self.group() {
-            Group::Bytes if self.is_geometry() => Some(format!("st_geomfromwkb(unhex({variable}))")),
-            Group::Bytes => Some(format!("unhex({variable})")),
-            // As a text, year 0 would be 2000.
-            Group::Plain if self.is_year() => Some(format!("cast({variable} as unsigned)")),
-            Group::Bit if self.target_is("bit") => Some(format!("cast(conv({variable}, 2, 10) as unsigned)")),
+        let kind = self.kind();
+        match &self.source {
+            SourceType::Blob if kind.is_geometry() => Some(format!("st_geomfromwkb(unhex({variable}))")),
+            SourceType::Blob => Some(format!("unhex({variable})")),
+            _ if kind.is_geometry() && self.is_geometry_source() => Some(format!("st_geomfromtext({variable})")),
+            // As a text, year 0 would be 2000, and the digit 1 the bits 110001.
+            _ if (kind.base == "year" || kind.base == "bit") && self.is_number() => {
+                Some(format!("cast({variable} as unsigned)"))
+            }
+            _ if kind.base == "bit" => Some(format!("cast(conv({variable}, 2, 10) as unsigned)")),
             _ => None,
         }
     }
 
-    /// A whole number on its way into a year.
-    fn is_year(&self) -> bool {
-        self.target_is("year") && (self.kind.ends_with("INT") || self.kind == "INTEGER")
+    fn is_geometry_source(&self) -> bool {
+        matches!(&self.source, SourceType::Other(name) if name == "GEOMETRY")
     }
 
-    fn is_geometry(&self) -> bool {
-        [
-            "geometry",
-            "point",
-            "linestring",
-            "polygon",
-            "multipoint",
-            "multilinestring",
-            "multipolygon",
-            "geometrycollection",
-            "geomcollection",
-        ]
-        .iter()
-        .any(|base| self.target_is(base))
+    /// Refuses values that no spelling can carry.
+    ///
+    /// # Errors
+    /// `data`, for a number into a geometry and the like.
+    pub fn check_spelling(&self) -> Result<()> {
+        if self.kind().is_geometry() && self.source != SourceType::Blob && !self.is_geometry_source() {
+            return Err(Error::data(format!(
+                "column `{}` is {} and the table's is {}: a geometry is written from well-known binary in a BLOB, or from \
+                 a GEOMETRY",
+                self.name, self.source, self.target.kind
+            )));
+        }
+        self.spelling().map(|_| ())
     }
+}
+
+/// An instant as a timestamp in UTC, whatever the session's time zone; the infinities stay.
+fn utc(value: &str) -> String {
+    format!(
+        "case when isfinite({value}) then make_timestamp(epoch_us({value})) else cast(cast({value} as varchar) as timestamp) \
+         end"
+    )
+}
+
+/// An interval without days as MySQL writes a time: `-25:00:00.000001`.
+fn span(value: &str) -> String {
+    let (all, span) = (format!("epoch_us({value})"), format!("abs(epoch_us({value}))"));
+    format!(
+        "case when {all} < 0 then '-' else '' end || ({span} // 3600000000) || ':' || lpad(cast({span} // 60000000 % 60 as \
+         varchar), 2, '0') || ':' || lpad(cast({span} // 1000000 % 60 as varchar), 2, '0') || '.' || lpad(cast({span} % \
+         1000000 as varchar), 6, '0')"
+    )
 }
 
 #[cfg(test)]
@@ -194,34 +254,29 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    #[test]
-    fn duckdbs_types_get_columns_that_hold_them() {
-        for (kind, expected) in [
-            ("UBIGINT", "bigint unsigned"),
-            ("HUGEINT", "decimal(39,0)"),
-            ("DECIMAL(10,2)", "decimal(10,2)"),
-            ("TIMESTAMP WITH TIME ZONE", "datetime(6)"),
-            ("INTEGER[]", "json"),
-            ("DECIMAL(4,1)[3]", "json"),
-            ("STRUCT(a INTEGER)", "json"),
-            ("ENUM('a', 'b')", "longtext"),
-            ("INTERVAL", "longtext"),
-            ("BLOB", "longblob"),
-        ] {
-            assert_eq!(Column::new("c", kind).new_type(false), expected, "{kind}");
-        }
-        assert_eq!(Column::new("c", "VARCHAR").new_type(true), "varchar(255)");
+    fn column(source: &str, target: &str) -> Column {
+        let mut column = Column::new("c", SourceType::parse(source));
+        column.target.kind = target.to_owned();
+        column
     }
 
     #[test]
     fn bits_and_bytes_are_converted_for_the_column_that_takes_them() {
-        let mut bit = Column::new("c", "BIT");
-        assert_eq!(bit.convert("@c0"), None);
-        bit.target = "bit(7)".to_owned();
-        assert_eq!(bit.convert("@c0").unwrap(), "cast(conv(@c0, 2, 10) as unsigned)");
-        let mut blob = Column::new("c", "BLOB");
-        assert_eq!(blob.convert("@c0").unwrap(), "unhex(@c0)");
-        blob.target = "point".to_owned();
-        assert_eq!(blob.convert("@c0").unwrap(), "st_geomfromwkb(unhex(@c0))");
+        assert_eq!(column("BIT", "longtext").convert("@c0"), None);
+        assert_eq!(column("BIT", "bit(7)").convert("@c0").unwrap(), "cast(conv(@c0, 2, 10) as unsigned)");
+        assert_eq!(column("BOOLEAN", "bit(1)").convert("@c0").unwrap(), "cast(@c0 as unsigned)");
+        assert_eq!(column("INTEGER", "year(4)").convert("@c0").unwrap(), "cast(@c0 as unsigned)");
+        assert_eq!(column("BLOB", "blob").convert("@c0").unwrap(), "unhex(@c0)");
+        assert_eq!(column("BLOB", "point").convert("@c0").unwrap(), "st_geomfromwkb(unhex(@c0))");
+        assert!(column("INTEGER", "point").check_spelling().is_err());
+    }
+
+    #[test]
+    fn keys_have_a_length_or_none() {
+        assert_eq!(column("VARCHAR", "").key_shape(), KeyShape::Text);
+        assert_eq!(column("BLOB", "").key_shape(), KeyShape::Bytes);
+        assert_eq!(column("BIGINT", "").key_shape(), KeyShape::Fixed("bigint".to_owned()));
+        assert_eq!(column("INTEGER[]", "").key_shape(), KeyShape::Unfit);
+        assert_eq!(column("JSON", "").key_shape(), KeyShape::Unfit);
     }
 }

@@ -1,30 +1,80 @@
 //! The table to write to: made where it is missing, given columns that it lacks, and checked before anything is sent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use database_client::{Contract, Mode, WriterConfig};
-use mysql_client::sql::{TableName, quote_name, quote_names, quote_text};
+use database_client::{Contract, Mode};
+use mysql_client::sql::{TableName, quote_name, quote_names};
 use mysql_client::{Client, Stream};
-use osiris_sdk::{Error, Result, context};
+use osiris_sdk::{Error, Input, Result, context};
 
 use crate::column::Column;
+use crate::config::Config;
+use crate::kinds::new_type;
+use crate::table::{self, TableColumn, UniqueIndex, same_name};
+use crate::{checks, keys};
 
-/// The columns of the input that are written, each with its type in the table.
+/// A table that rows can go into.
+#[derive(Debug)]
+pub struct Target {
+    pub name: TableName,
+    /// The columns of the input that are written, each with the table's.
+    pub columns: Vec<Column>,
+    pub indexes: Vec<UniqueIndex>,
+}
+
+/// Makes the table fit the input, and the input's values fit the table.
 ///
 /// # Errors
-/// `config` and `not-found`, for a table that does not fit the config; what the server says.
+/// `config` and `not-found`, for a table that does not fit the config; `data` for values that it cannot hold; what the
+/// server says.
 pub fn prepare<S: Stream>(
     client: &mut Client<S>,
-    config: &WriterConfig,
-    table: &TableName,
+    config: &Config,
+    name: &TableName,
+    input: &Input,
     mut columns: Vec<Column>,
-) -> Result<Vec<Column>> {
-    let is_key = |column: &Column| config.primary_key.iter().any(|key| key.eq_ignore_ascii_case(&column.name));
+) -> Result<Target> {
+    check_names(config, &columns)?;
+    let mut known = table::columns(client, name)?;
+    if known.is_empty() {
+        if config.writer.schema_contract == Contract::Freeze || !config.creates() {
+            let option = if config.creates() { "`schema_contract: freeze`" } else { "`create_table: false`" };
+            return Err(Error::not_found(format!("there is no table {}, and {option} creates none", name.quoted())));
+        }
+        create(client, &config.writer.primary_key, name, input, &columns)?;
+        known = table::columns(client, name)?;
+    }
+    if add_columns(client, config, name, &known, &mut columns)? {
+        known = table::columns(client, name)?;
+    }
+    if columns.is_empty() {
+        return Err(Error::data(format!("the input and table {} have no column in common", name.quoted())));
+    }
+    for column in &mut columns {
+        if let Some(target) = known.iter().find(|target| same_name(&target.name, &column.name)) {
+            column.target = target.clone();
+        }
+    }
+    refuse_generated(name, &columns)?;
+    table::refuse_half_transactions(client, name)?;
+    let indexes = table::unique_indexes(client, name)?;
+    if config.writer.mode == Mode::Upsert {
+        keys::check_indexes(&indexes, &known, &config.writer.primary_key, &columns, name)?;
+    }
+    if config.writer.mode == Mode::Replace {
+        warn_of_absent(&known, &columns);
+    }
+    checks::check(client, name, input, &mut columns, &config.writer.on_loss)?;
+    Ok(Target { name: name.clone(), columns, indexes })
+}
+
+/// Refuses names that MySQL does not take, and a key that the input does not have.
+fn check_names(config: &Config, columns: &[Column]) -> Result<()> {
     let mut names = BTreeSet::new();
-    for column in &columns {
-        if column.name.chars().count() > 64 || column.name.is_empty() {
+    for column in columns {
+        if column.name.chars().count() > 64 || column.name.is_empty() || column.name.ends_with(' ') {
             return Err(Error::data(format!(
-                "column `{}` has a name that MySQL does not take: 1 to 64 characters",
+                "column `{}` has a name that MySQL does not take: 1 to 64 characters, without a blank at its end",
                 column.name
             )));
         }
@@ -35,154 +85,122 @@ pub fn prepare<S: Stream>(
             )));
         }
     }
-    if let Some(missing) = config.primary_key.iter().find(|key| !names.contains(&key.to_lowercase())) {
-        return Err(Error::config(format!("the input has no column `{missing}`, which `primary_key` names")));
+    if let Some(missing) = config.writer.primary_key.iter().find(|key| !names.contains(&key.to_lowercase())) {
+        let known: Vec<String> = columns.iter().map(|column| format!("`{}`", column.name)).collect();
+        return Err(Error::config(format!(
+            "the input has no column `{missing}`, which `primary_key` names; it has: {}",
+            known.join(", ")
+        )));
     }
-    let mut known = table_columns(client, table)?;
-    if known.is_empty() {
-        if config.schema_contract == Contract::Freeze {
-            return Err(Error::not_found(format!(
-                "there is no table {}, and `schema_contract: freeze` creates none",
-                table.quoted()
-            )));
-        }
-        create(client, config, table, &columns, is_key)?;
-        known = table_columns(client, table)?;
-    }
-    let unknown: Vec<&Column> =
-        columns.iter().filter(|column| !known.contains_key(&column.name.to_lowercase())).collect();
-    if !unknown.is_empty() {
-        let list = unknown.iter().map(|column| format!("`{}`", column.name)).collect::<Vec<_>>().join(", ");
-        match config.schema_contract {
-            Contract::Freeze => {
-                return Err(Error::data(format!(
-                    "table {} has no column {list}, and `schema_contract: freeze` adds none; `evolve` adds them, \
-                     `discard_columns` leaves them out",
-                    table.quoted()
-                )));
-            }
-            Contract::DiscardColumns => {
-                context::warn("columns that the table lacks are left out", &[("columns", &list)]);
-                columns.retain(|column| known.contains_key(&column.name.to_lowercase()));
-            }
-            Contract::Evolve => {
-                let added = unknown.iter().map(|column| {
-                    format!("add column {} {} null", quote_name(&column.name), column.new_type(is_key(column)))
-                });
-                let added = added.collect::<Vec<_>>().join(", ");
-                client.execute(&format!("alter table {} {added}", table.quoted()))?;
-                known = table_columns(client, table)?;
-            }
-        }
-    }
-    if columns.is_empty() {
-        return Err(Error::data(format!("the input and table {} have no column in common", table.quoted())));
-    }
-    for column in &mut columns {
-        if let Some(kind) = known.get(&column.name.to_lowercase()) {
-            column.target.clone_from(kind);
-        }
-    }
-    refuse_half_transactions(client, table)?;
-    if config.mode == Mode::Upsert {
-        check_keys(client, config, table, &columns)?;
-    }
-    Ok(columns)
+    Ok(())
 }
 
-/// The types of the table's columns by their names in lower case; none where there is no table.
-fn table_columns<S: Stream>(client: &mut Client<S>, table: &TableName) -> Result<BTreeMap<String, String>> {
-    let rows = client.query(&format!(
-        "select column_name, column_type from information_schema.columns where table_schema = {} and table_name = {}",
-        table.database_sql(),
-        quote_text(&table.table)
-    ))?;
-    let columns = rows.into_iter().filter_map(|row| match row.as_slice() {
-        [Some(name), Some(kind)] => Some((name.to_lowercase(), kind.to_lowercase())),
-        _ => None,
-    });
-    Ok(columns.collect())
-}
-
-fn create<S: Stream>(
+/// Does with columns that the table lacks what the contract says; whether the table has changed.
+fn add_columns<S: Stream>(
     client: &mut Client<S>,
-    config: &WriterConfig,
-    table: &TableName,
+    config: &Config,
+    name: &TableName,
+    known: &[TableColumn],
+    columns: &mut Vec<Column>,
+) -> Result<bool> {
+    let is_known = |column: &Column| known.iter().any(|known| same_name(&known.name, &column.name));
+    let unknown: Vec<&Column> = columns.iter().filter(|column| !is_known(column)).collect();
+    if unknown.is_empty() {
+        return Ok(false);
+    }
+    let list = unknown.iter().map(|column| format!("`{}`", column.name)).collect::<Vec<_>>().join(", ");
+    match config.writer.schema_contract {
+        Contract::Freeze => Err(Error::data(format!(
+            "table {} has no column {list}, and `schema_contract: freeze` adds none; `evolve` adds them, \
+             `discard_columns` leaves them out",
+            name.quoted()
+        ))),
+        Contract::DiscardColumns => {
+            context::warn(
+                "columns that the table lacks are left out",
+                &[("columns", &list), ("count", &unknown.len()), ("table", &name.quoted())],
+            );
+            columns.retain(is_known);
+            Ok(false)
+        }
+        Contract::Evolve => {
+            let added = unknown
+                .iter()
+                .map(|column| format!("add column {} {} null", quote_name(&column.name), new_type(&column.source)));
+            let added = added.collect::<Vec<_>>().join(", ");
+            client.execute(&format!("alter table {} {added}", name.quoted()))?;
+            context::warn(
+                "columns were added to the table",
+                &[("columns", &list), ("count", &unknown.len()), ("table", &name.quoted())],
+            );
+            Ok(true)
+        }
+    }
+}
+
+/// Makes a table of the input's columns.
+///
+/// # Errors
+/// `data` for a key that no index takes; what the server says.
+pub fn create<S: Stream>(
+    client: &mut Client<S>,
+    key: &[String],
+    name: &TableName,
+    input: &Input,
     columns: &[Column],
-    is_key: impl Fn(&Column) -> bool,
 ) -> Result<()> {
+    let key_columns = keys::key_columns(columns, key);
+    let key_types = keys::new_key_types(client, input, &key_columns)?;
     let mut parts: Vec<String> = columns
         .iter()
         .map(|column| {
-            let null = if is_key(column) { "not null" } else { "null" };
-            format!("{} {} {null}", quote_name(&column.name), column.new_type(is_key(column)))
+            let place = key_columns.iter().position(|key| key.name == column.name);
+            let kind = match place {
+                Some(place) => format!("{} not null", key_types[place]),
+                None => format!("{} null", new_type(&column.source)),
+            };
+            format!("{} {kind}", quote_name(&column.name))
         })
         .collect();
-    if !config.primary_key.is_empty() {
-        parts.push(format!("primary key ({})", quote_names(config.primary_key.iter().map(String::as_str))));
+    if !key.is_empty() {
+        parts.push(format!("primary key ({})", quote_names(key.iter().map(String::as_str))));
     }
     client.execute(&format!(
-        "create table {} ({}) engine = InnoDB default character set utf8mb4",
-        table.quoted(),
+        "create table {} ({}) engine = InnoDB row_format = dynamic default character set utf8mb4",
+        name.quoted(),
         parts.join(", ")
     ))?;
     Ok(())
 }
 
-/// Refuses a table whose engine keeps half of what a failed transaction did.
-fn refuse_half_transactions<S: Stream>(client: &mut Client<S>, table: &TableName) -> Result<()> {
-    let row = client.query(&format!(
-        "select t.table_type, t.engine, e.transactions from information_schema.tables t left join \
-         information_schema.engines e on e.engine = t.engine where t.table_schema = {} and t.table_name = {}",
-        table.database_sql(),
-        quote_text(&table.table)
-    ))?;
-    match row.first().map(Vec::as_slice) {
-        Some([_, Some(engine), transactions]) if transactions.as_deref() != Some("YES") => Err(Error::config(format!(
-            "table {} has the engine {engine}, which knows no transactions, so that a failure would leave it half \
-             written; `alter table … engine = InnoDB` cures that",
-            table.quoted()
-        ))),
-        _ => Ok(()),
+/// Refuses values for columns whose values the server computes.
+fn refuse_generated(name: &TableName, columns: &[Column]) -> Result<()> {
+    let generated: Vec<&str> =
+        columns.iter().filter(|column| column.target.generated).map(|column| column.name.as_str()).collect();
+    if generated.is_empty() {
+        return Ok(());
     }
+    let list = generated.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let without = generated.iter().map(|name| osiris_sdk::sql::quote_name(name)).collect::<Vec<_>>().join(", ");
+    Err(Error::data(format!(
+        "the server generates {list} of table {} itself and takes no values; leave {} out in a step before: `select * \
+         exclude ({without}) from …`",
+        name.quoted(),
+        if generated.len() == 1 { "it" } else { "them" }
+    )))
 }
 
-/// Sees to it that an upsert goes by `primary_key` and by nothing else.
-fn check_keys<S: Stream>(
-    client: &mut Client<S>,
-    config: &WriterConfig,
-    table: &TableName,
-    columns: &[Column],
-) -> Result<()> {
-    let rows = client.query(&format!(
-        "select index_name, column_name from information_schema.statistics where table_schema = {} and table_name = {} \
-         and non_unique = 0 order by index_name, seq_in_index",
-        table.database_sql(),
-        quote_text(&table.table)
-    ))?;
-    let mut indexes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for row in rows {
-        if let [Some(index), column] = row.as_slice() {
-            // An index over an expression has no column there.
-            let column = column.as_deref().unwrap_or("\0").to_lowercase();
-            indexes.entry(index.clone()).or_default().insert(column);
-        }
+/// Says which columns get their default in every row: what was there is not in the input.
+fn warn_of_absent(known: &[TableColumn], columns: &[Column]) {
+    let absent: Vec<String> = known
+        .iter()
+        .filter(|known| !known.generated && !columns.iter().any(|column| same_name(&column.name, &known.name)))
+        .map(|known| format!("`{}`", known.name))
+        .collect();
+    if !absent.is_empty() {
+        context::warn(
+            "columns that the input lacks get their default in every row of the table that is replaced",
+            &[("columns", &absent.join(", ")), ("count", &absent.len())],
+        );
     }
-    let key: BTreeSet<String> = config.primary_key.iter().map(|name| name.to_lowercase()).collect();
-    if !indexes.values().any(|columns| *columns == key) {
-        return Err(Error::config(format!(
-            "table {} has no primary key or unique index over exactly {}, by which `mode: upsert` would go",
-            table.quoted(),
-            quote_names(config.primary_key.iter().map(String::as_str))
-        )));
-    }
-    let written: BTreeSet<String> = columns.iter().map(|column| column.name.to_lowercase()).collect();
-    if let Some((index, _)) = indexes.iter().find(|(_, columns)| **columns != key && columns.is_subset(&written)) {
-        return Err(Error::config(format!(
-            "table {} has another unique index, `{index}`, over columns that are written: a row could take the place of \
-             one with another key; drop that index or upsert by it",
-            table.quoted()
-        )));
-    }
-    Ok(())
 }

@@ -3,16 +3,18 @@
 //! MySQL commits at every definition, so tables and columns are made first. The temporary table is the connection's
 //! own: whatever breaks, it goes with the connection.
 
-use database_client::{Mode, WriterConfig};
-use mysql_client::sql::{TableName, quote_name, quote_names};
-use mysql_client::{Client, Stream};
+use database_client::{DuplicateKey, Mode};
+use mysql_client::sql::{TableName, quote_name};
+use mysql_client::{Client, Done, Stream};
 use osiris_sdk::{Error, ErrorKind, Input, Reader, Result, context, sql};
 
 use crate::column::Column;
-use crate::target;
-
-/// The temporary table, visible to this connection alone.
-const STAGING: &str = "`_osiris_staging`";
+use crate::config::Config;
+use crate::replace::Successor;
+use crate::staging::{STAGING, Staging};
+use crate::table::{self, same_name};
+use crate::target::{self, Target};
+use crate::{keys, replace};
 
 /// Bytes of one multi-row INSERT, where the server takes that many.
 const INSERT_BYTES: usize = 4 << 20;
@@ -23,35 +25,76 @@ const INSERT_BYTES: usize = 4 << 20;
 /// What the server says; `data` for values that do not fit. Until the last statement nothing of the table changes.
 pub fn write<S: Stream>(
     client: &mut Client<S>,
-    config: &WriterConfig,
+    config: &Config,
     table: &TableName,
     input: &Input,
     columns: Vec<Column>,
 ) -> Result<()> {
     client.execute("set session sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO'")?;
-    let columns = target::prepare(client, config, table, columns)?;
-    let names = quote_names(columns.iter().map(|column| column.name.as_str()));
-    client.execute(&format!("create temporary table {STAGING} as select {names} from {} limit 0", table.quoted()))?;
-    fill(client, input, &columns, &names)?;
-    if config.mode == Mode::Upsert {
-        refuse_unclear_keys(client, &config.primary_key)?;
+    if !config.creates_anew() || table::columns(client, table)?.is_empty() {
+        let target = target::prepare(client, config, table, input, columns)?;
+        return move_rows(client, config, input, &target);
+    }
+    let successor = Successor::plan(client, table)?;
+    let written = target::create(client, &config.writer.primary_key, &successor.name, input, &columns)
+        .and_then(|()| target::prepare(client, config, &successor.name, input, columns))
+        .and_then(|target| move_rows(client, config, input, &target))
+        .and_then(|()| successor.take_place(client, table));
+    if written.is_err() {
+        successor.forget(client);
+    }
+    written
+}
+
+/// Moves the rows into a table that is ready for them.
+fn move_rows<S: Stream>(client: &mut Client<S>, config: &Config, input: &Input, target: &Target) -> Result<()> {
+    let mode = config.writer.mode;
+    let staging = Staging::create(client, &target.name, &target.columns)?;
+    fill(client, config, input, &target.columns, &staging)?;
+    check_keys(client, config, target, &staging)?;
+    let references = if mode == Mode::Replace { replace::references(client, &target.name)? } else { Vec::new() };
+    if mode == Mode::Replace {
+        replace::index_staging(client, &references, &target.columns)?;
+        replace::warn_of_triggers(client, &target.name)?;
     }
     client.execute("start transaction")?;
-    if config.mode == Mode::Replace {
-        client.execute(&format!("delete from {}", table.quoted()))?;
+    if mode == Mode::Replace {
+        replace::delete_rows(client, &target.name, &target.columns, &references, config.writer.replace_cascade)?;
     }
-    let mut insert = format!("insert into {} ({names}) select {names} from {STAGING}", table.quoted());
-    if config.mode == Mode::Upsert {
-        insert += &update(&columns, &config.primary_key);
+    let mut insert = staging.insert_into(&target.name);
+    if mode == Mode::Upsert {
+        insert += &update(&target.name, &target.columns, &config.writer.primary_key);
     }
-    client.execute(&insert)?;
-    client.execute("commit").map_err(|error| unknown_end(error, config.mode))?;
+    if let Err(error) = client.execute(&insert) {
+        if matches!(error.kind, ErrorKind::Data) {
+            // The server names one value; the rows of the input that are one to it are named here, if it was that.
+            keys::explain(client, &staging, &target.indexes, &target.columns)?;
+        }
+        return Err(error);
+    }
+    client.execute("commit").map_err(|error| unknown_end(error, mode))?;
     Ok(())
 }
 
+/// Sees to it that each row has a key of its own, as the table compares keys.
+fn check_keys<S: Stream>(client: &mut Client<S>, config: &Config, target: &Target, staging: &Staging) -> Result<()> {
+    let key = keys::key_columns(&target.columns, &config.writer.primary_key);
+    if config.writer.mode == Mode::Upsert {
+        keys::refuse_null_keys(client, staging, &key)?;
+    }
+    match config.writer.on_duplicate_key {
+        DuplicateKey::Error if config.writer.mode == Mode::Upsert => {
+            keys::refuse_equal_keys(client, staging, &key, None)
+        }
+        // Without an upsert the table's own unique indexes decide.
+        DuplicateKey::Error => Ok(()),
+        DuplicateKey::Last => keys::keep_last(client, staging, &key, &target.indexes, &target.columns),
+    }
+}
+
 /// What an upsert does to a row that is there.
-fn update(columns: &[Column], key: &[String]) -> String {
-    let is_key = |column: &&Column| key.iter().any(|name| name.eq_ignore_ascii_case(&column.name));
+fn update(table: &TableName, columns: &[Column], key: &[String]) -> String {
+    let is_key = |column: &&Column| key.iter().any(|name| same_name(name, &column.name));
     let mut sets: Vec<String> = columns
         .iter()
         .filter(|column| !is_key(column))
@@ -59,7 +102,8 @@ fn update(columns: &[Column], key: &[String]) -> String {
         .collect();
     if sets.is_empty() {
         // A row that is all key stays as it is.
-        sets.extend(columns.first().map(|column| format!("{name} = values({name})", name = quote_name(&column.name))));
+        let own = columns.first().map(|column| format!("{}.{}", table.quoted(), quote_name(&column.name)));
+        sets.extend(own.map(|own| format!("{own} = {own}")));
     }
     format!(" on duplicate key update {}", sets.join(", "))
 }
@@ -79,24 +123,14 @@ fn unknown_end(error: Error, mode: Mode) -> Error {
     error
 }
 
-/// Rows of equal or missing keys have no order in which one would win.
-fn refuse_unclear_keys<S: Stream>(client: &mut Client<S>, key: &[String]) -> Result<()> {
-    let names = quote_names(key.iter().map(String::as_str));
-    let nulls = key.iter().map(|name| format!("{} is null", quote_name(name))).collect::<Vec<_>>().join(" or ");
-    if client.value(&format!("select 1 from {STAGING} where {nulls} limit 1"))?.is_some() {
-        return Err(Error::data(format!("the input has rows whose key ({names}) is null")));
-    }
-    let twice = format!("select 1 from {STAGING} group by {names} having count(*) > 1 limit 1");
-    if client.value(&twice)?.is_some() {
-        return Err(Error::data(format!(
-            "the input has several rows with the same key ({names}), as the table's collation compares; keep one of each"
-        )));
-    }
-    Ok(())
-}
-
 /// Sends the rows, by LOAD DATA where the server takes it.
-fn fill<S: Stream>(client: &mut Client<S>, input: &Input, columns: &[Column], names: &str) -> Result<()> {
+fn fill<S: Stream>(
+    client: &mut Client<S>,
+    config: &Config,
+    input: &Input,
+    columns: &[Column],
+    staging: &Staging,
+) -> Result<()> {
     if client.value("select @@local_infile")?.as_deref() == Some("1") {
         return load(client, input, columns);
     }
@@ -104,7 +138,7 @@ fn fill<S: Stream>(client: &mut Client<S>, input: &Input, columns: &[Column], na
         "the server takes no LOAD DATA LOCAL (`local_infile` is off); rows go by INSERT, which is slower",
         &[],
     );
-    insert(client, input, columns, names)
+    insert(client, config, input, columns, &staging.names)
 }
 
 /// The rows as single texts: DuckDB writes them, the driver passes them on. (A call with many arguments, since operators
@@ -114,7 +148,7 @@ fn lines(input: &Input, expression: &str) -> Result<Reader> {
 }
 
 fn load<S: Stream>(client: &mut Client<S>, input: &Input, columns: &[Column]) -> Result<()> {
-    let fields: Vec<String> = columns.iter().map(Column::load_field).collect();
+    let fields = columns.iter().map(Column::load_field).collect::<Result<Vec<_>>>()?;
     let mut reader = lines(input, &format!("concat_ws(chr(9), {})", fields.join(", ")))?;
     let (mut targets, mut sets) = (Vec::new(), Vec::new());
     for (place, column) in columns.iter().enumerate() {
@@ -145,30 +179,38 @@ fn load<S: Stream>(client: &mut Client<S>, input: &Input, columns: &[Column]) ->
         Ok(true)
     })?;
     // LOAD DATA LOCAL only warns of what every other statement refuses.
-    if done.warnings > 0 {
-        return Err(refusal(client)?);
-    }
+    refuse_warnings(client, done)?;
     if done.rows != sent {
         return Err(Error::data(format!("the server took {} of {sent} rows", done.rows)));
     }
     Ok(())
 }
 
-/// What LOAD DATA warned of, as the error that it is.
-fn refusal<S: Stream>(client: &mut Client<S>) -> Result<Error> {
+/// Takes a warning or note as the error that it is: the server changed a value.
+fn refuse_warnings<S: Stream>(client: &mut Client<S>, done: Done) -> Result<()> {
+    if done.warnings == 0 {
+        return Ok(());
+    }
     let warnings = client.query("show warnings limit 1")?;
-    let told = warnings.first().and_then(|row| row.get(2).cloned().flatten()).unwrap_or_default();
-    Ok(Error::data(format!("a value does not fit its column; the server says: {told}")))
+    let reason = warnings.first().and_then(|row| row.get(2).cloned().flatten()).unwrap_or_default();
+    Err(Error::data(format!("a value does not fit its column; the server says: {reason}")))
 }
 
-fn insert<S: Stream>(client: &mut Client<S>, input: &Input, columns: &[Column], names: &str) -> Result<()> {
-    let values: Vec<String> = columns.iter().enumerate().map(|(place, column)| column.insert_value(place)).collect();
+fn insert<S: Stream>(
+    client: &mut Client<S>,
+    config: &Config,
+    input: &Input,
+    columns: &[Column],
+    names: &str,
+) -> Result<()> {
+    let values = columns.iter().map(Column::insert_value).collect::<Result<Vec<_>>>()?;
     let reader = lines(input, &format!("concat('(', concat_ws(',', {}), ')')", values.join(", ")))?;
     let most = client.value("select @@max_allowed_packet")?.and_then(|text| text.parse::<usize>().ok());
     let most = most.map_or(INSERT_BYTES, |most| INSERT_BYTES.min(most / 2));
     let head = format!("insert into {STAGING} ({names}) values ");
     let mut statement = head.clone().into_bytes();
-    let (mut sent, total) = (0, input.rows());
+    let most_rows = config.batch_size.unwrap_or(usize::MAX);
+    let (mut sent, total, mut waiting) = (0, input.rows(), 0);
     for batch in reader {
         let batch = batch?;
         let column = batch.column_at(0);
@@ -177,16 +219,20 @@ fn insert<S: Stream>(client: &mut Client<S>, input: &Input, columns: &[Column], 
                 statement.push(b',');
             }
             statement.extend_from_slice(column.bytes(row)?.unwrap_or_default());
-            if statement.len() >= most {
-                client.execute_bytes(&statement)?;
+            waiting += 1;
+            if statement.len() >= most || waiting >= most_rows {
+                let done = client.execute_bytes(&statement)?;
+                refuse_warnings(client, done)?;
                 statement.truncate(head.len());
+                waiting = 0;
             }
         }
         sent += batch.rows() as u64;
         context::progress(sent, Some(total));
     }
     if statement.len() > head.len() {
-        client.execute_bytes(&statement)?;
+        let done = client.execute_bytes(&statement)?;
+        refuse_warnings(client, done)?;
     }
     Ok(())
 }

@@ -1,0 +1,176 @@
+//! Whether the values survive in the table's columns: asked of DuckDB, before the first row is sent.
+
+use conversions::{LossPolicy, OnLoss, SourceType, check_input};
+use mysql_client::sql::TableName;
+use mysql_client::{Client, Stream};
+use osiris_sdk::sql::{not_json, query, quote_name, quote_text};
+use osiris_sdk::{Error, Input, Result, context};
+
+use crate::column::Column;
+use crate::kinds::target_type;
+
+/// The predicate that a value of one column fulfils where it survives, and what it loses where it does not.
+struct OwnCheck {
+    survives: String,
+    lost: String,
+}
+
+/// Checks all columns, and gives each the expression of what is to be written.
+///
+/// # Errors
+/// `data` for what would be lost, unless `on_loss` says what becomes of it.
+pub fn check<S: Stream>(
+    client: &Client<S>,
+    table: &TableName,
+    input: &Input,
+    columns: &mut [Column],
+    on_loss: &LossPolicy,
+) -> Result<()> {
+    on_loss.check(columns.iter().map(|column| column.name.as_str()))?;
+    let last_timestamp = last_timestamp(client.version());
+    let asked: Vec<conversions::Column> = columns
+        .iter()
+        .map(|column| conversions::Column {
+            name: column.name.clone(),
+            source: column.source.clone(),
+            target: target_type(&column.target, &column.source, last_timestamp),
+            target_name: format!("{} ({})", column.target.kind, table.quoted()),
+        })
+        .collect();
+    for (column, conversion) in columns.iter_mut().zip(check_input(input, &asked, on_loss)?) {
+        column.expression = conversion.expression;
+    }
+    for column in columns.iter_mut() {
+        column.check_spelling()?;
+        if let Some(check) = own_check(client.is_mariadb(), column)? {
+            apply(input, column, &check, on_loss.of(&column.name.clone()))?;
+        }
+    }
+    refuse_nulls(input, columns)
+}
+
+/// Refuses nulls for columns that take none: the server would put a default in their place.
+fn refuse_nulls(input: &Input, columns: &[Column]) -> Result<()> {
+    let strict: Vec<&Column> = columns.iter().filter(|column| !column.target.nullable).collect();
+    if strict.is_empty() || input.rows() == 0 {
+        return Ok(());
+    }
+    // The number's name must not be a column's, whose value it would hide.
+    let mut number = "_osiris_number".to_owned();
+    while columns.iter().any(|column| column.name.eq_ignore_ascii_case(&number)) {
+        number.push('_');
+    }
+    let first_nulls = strict.iter().enumerate().map(|(place, column)| {
+        format!("(min({number}) filter (where ({}) is null))::varchar as c{place}", column.expression)
+    });
+    let select = format!(
+        "select {} from (select *, row_number() over () as {number} from {})",
+        first_nulls.collect::<Vec<_>>().join(", "),
+        input.sql_name()
+    );
+    let batch = query(&select)?.next_batch()?.ok_or_else(|| Error::internal("the host gave no row for a minimum"))?;
+    for (place, column) in strict.iter().enumerate() {
+        if let Some(row) = batch.column_at(place).strings()?.get(0) {
+            return Err(Error::data(format!(
+                "row {row} of the input has no `{}` (null), and the table's column is {} not null",
+                column.name, column.target.kind
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The last moment of a `timestamp`: MariaDB counts seconds without a sign since 11.5.
+fn last_timestamp(version: &str) -> &'static str {
+    let mut numbers = version.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
+    let version_number = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version.contains("MariaDB") && version_number >= (11, 5) {
+        "2106-02-07 06:28:15.999999"
+    } else {
+        "2038-01-19 03:14:07.999999"
+    }
+}
+
+/// What only MySQL has: sets; and JSON, where NaN cannot be written and MySQL's own type counts in doubles.
+fn own_check(is_mariadb: bool, column: &Column) -> Result<Option<OwnCheck>> {
+    let (name, kind) = (quote_name(&column.name), column.kind());
+    if kind.base == "set" {
+        let list = kind.labels.iter().map(|label| quote_text(label)).collect::<Vec<_>>().join(", ");
+        let text = format!("{name}::varchar");
+        return Ok(Some(OwnCheck {
+            survives: format!(
+                "array_to_string(list_filter([{list}]::varchar[], lambda label: list_contains(string_split({text}, ','), \
+                 label)), ',') = {text}"
+            ),
+            lost: format!("members, or their order: it takes some of {list} in this order, separated by commas"),
+        }));
+    }
+    let is_nested = column.source.is_nested() || column.source.item().is_some();
+    if is_nested && let Some(fault) = not_json(&name, &column.source.to_string())? {
+        let lost = "NaN, an infinity, or JSON that is not by the standard".to_owned();
+        return Ok(Some(OwnCheck { survives: format!("not ({fault})"), lost }));
+    }
+    if column.target.json && is_mariadb && column.source.is_text() {
+        let valid = format!("json_valid({name}::varchar)");
+        return Ok(Some(OwnCheck { survives: valid, lost: "the value itself, which is not JSON".to_owned() }));
+    }
+    let holds_numbers = is_nested || matches!(column.source, SourceType::Json | SourceType::Varchar);
+    if kind.base == "json" && !is_mariadb && holds_numbers {
+        // Outside of strings: integers beyond 64 bits and decimals beyond 15 digits, which MySQL keeps as doubles.
+        let text = if is_nested {
+            osiris_sdk::sql::json_text(&name, &column.source.to_string())?
+        } else {
+            format!("{name}::varchar")
+        };
+        let bare = format!("regexp_replace({text}, '\"([^\"\\\\]|\\\\.)*\"', '\"\"', 'g')");
+        return Ok(Some(OwnCheck {
+            survives: format!(
+                "not regexp_matches({bare}, '[0-9]{{20}}') and len(list_filter(regexp_extract_all({bare}, \
+                 '[0-9]+[.][0-9]+'), lambda number: length(number) > 16)) = 0"
+            ),
+            lost: "digits of a number, which MySQL's json keeps as a double".to_owned(),
+        }));
+    }
+    Ok(None)
+}
+
+fn apply(input: &Input, column: &mut Column, check: &OwnCheck, on_loss: OnLoss) -> Result<()> {
+    let (name, survives) = (quote_name(&column.name), format!("coalesce({}, true)", check.survives));
+    let select = format!(
+        "select count(*)::varchar as n, arg_min(number, number)::varchar as row, arg_min(value, number) as v from (select \
+         row_number() over () as number, {name}::varchar as value, {survives} as survives from {}) where not survives",
+        input.sql_name()
+    );
+    let batch = query(&select)?.next_batch()?.ok_or_else(|| Error::internal("the host gave no row for a count"))?;
+    let text = |place: usize| Ok::<_, Error>(batch.column_at(place).strings()?.get(0).unwrap_or_default().to_owned());
+    let (count, row, value) = (text(0)?, text(1)?, text(2)?);
+    if count == "0" {
+        return Ok(());
+    }
+    if on_loss == OnLoss::Null {
+        context::warn(
+            "values became null, since the target cannot hold them",
+            &[("column", &column.name), ("count", &count), ("target", &column.target.kind), ("lost", &check.lost)],
+        );
+        column.expression = format!("case when {survives} then {} end", column.expression);
+        return Ok(());
+    }
+    let shown: String = value.chars().take(60).collect();
+    Err(Error::data(format!(
+        "column `{}`, row {row}: `{shown}` is {} and the table's column is {}, which would lose {} ({count} rows have such \
+         values); `on_loss: null` writes null, or change it in SQL",
+        column.name, column.source, column.target.kind, check.lost
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_end_when_the_servers_do() {
+        assert!(last_timestamp("10.11.6-MariaDB").starts_with("2038"));
+        assert!(last_timestamp("11.5.2-MariaDB").starts_with("2106"));
+        assert!(last_timestamp("8.4.0").starts_with("2038"));
+    }
+}

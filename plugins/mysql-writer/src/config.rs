@@ -1,0 +1,79 @@
+//! What a step's config says of where and how to write.
+
+use database_client::{Mode, ReplaceBy, WriterConfig};
+use mysql_client::sql::TableName;
+use osiris_sdk::{Error, Result};
+use serde::Deserialize;
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Config {
+    #[serde(flatten)]
+    pub writer: WriterConfig,
+    /// The database of the table, where `table` names none.
+    pub schema: Option<String>,
+    pub create_table: Option<bool>,
+    pub truncate_before: Option<bool>,
+    /// Rows in one INSERT at most, where the server takes no LOAD DATA LOCAL.
+    pub batch_size: Option<usize>,
+}
+
+impl Config {
+    /// The config with `truncate_before` as the mode that it means.
+    ///
+    /// # Errors
+    /// `config`, for options that do not go together.
+    pub fn checked(mut self) -> Result<Self> {
+        if self.truncate_before == Some(true) {
+            if self.writer.mode == Mode::Upsert {
+                return Err(Error::config(
+                    "`truncate_before` empties the table, and `mode: upsert` keeps its rows; use `mode: replace`",
+                ));
+            }
+            self.writer.mode = Mode::Replace;
+        }
+        self.writer.check()?;
+        if self.creates_anew() && !self.creates() {
+            return Err(Error::config("`replace_by: recreate` creates a table, which `create_table: false` forbids"));
+        }
+        Ok(self)
+    }
+
+    /// The table to write to.
+    ///
+    /// # Errors
+    /// `config`, where `table` and `schema` name different databases, or none.
+    pub fn table(&self) -> Result<TableName> {
+        TableName::parse(&self.writer.table)?.in_database(self.schema.as_deref())
+    }
+
+    /// Whether a missing table is created.
+    pub fn creates(&self) -> bool {
+        self.create_table != Some(false)
+    }
+
+    /// Whether the table is made anew.
+    pub fn creates_anew(&self) -> bool {
+        self.writer.replace_by == ReplaceBy::Recreate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn parse(more: &str) -> Result<Config> {
+        let text = format!("{{\"host\": \"h\", \"table\": \"t\"{more}}}");
+        serde_json::from_str::<Config>(&text).unwrap().checked()
+    }
+
+    #[test]
+    fn a_table_is_emptied_before_by_being_replaced() {
+        let config = parse(r#", "truncate_before": true, "schema": "d""#).unwrap();
+        assert_eq!((config.writer.mode, config.table().unwrap().quoted().as_str()), (Mode::Replace, "`d`.`t`"));
+        assert_eq!(parse(r#", "truncate_before": false, "schema": null"#).unwrap().writer.mode, Mode::Append);
+        assert!(parse(r#", "truncate_before": true, "mode": "upsert", "primary_key": "id""#).is_err());
+        assert!(parse(r#", "mode": "replace", "replace_by": "recreate", "create_table": false"#).is_err());
+        assert!(parse("").unwrap().creates() && !parse(r#", "create_table": false"#).unwrap().creates());
+    }
+}
