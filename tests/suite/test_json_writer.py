@@ -29,7 +29,7 @@ def test_json_values_are_written_as_they_are(project, form):
 
 def test_every_kind_of_value_has_its_own_text(project):
     table = """select 0.1::float f, -0.5::decimal(2,2) d, 340282366920938463463374607431768211455::uhugeint u, 1e16 e,
-        1.10::decimal(38,20) w, 'a'::enum('a', 'b"') en, '\\xAB"'::blob b, '101'::bit bit, '1 month 2 days 3.5 seconds'::interval i,
+        1.10::decimal(38,20) w, 'a'::enum('a', 'b"') en, '\\xAB"'::blob b, '101'::bit as bit, '1 month 2 days 3.5 seconds'::interval i,
         timestamp_ns '2024-01-01 00:00:00.123456789' ns, time '24:00:00' t, '10:00:00+02'::timetz tz, union_value(n := 1.5::decimal(3,2)) un,
         map {1: 'x', 2: null} m, [[1.5, null], null, []] l, {'é "q"': 'x"', 'N': null} s, [1, null]::int[2] a, uuid '00000000-0000-0000-0000-0000000000ff' id"""
     row = exact(written(project, table).decode())

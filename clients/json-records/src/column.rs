@@ -1,321 +1,364 @@
-//! Builds columns of the types that were found, value by value.
+//! Builds columns out of JSON text, value by value.
 
-use std::collections::{HashMap, HashSet};
+use osiris_sdk::{Field, Node};
 
-use osiris_sdk::{Builder, Field, Node};
-use serde_json::Value;
+use crate::declared::Type;
+use crate::members::{Member, Members};
+use crate::text::{Broken, Reader, Token, compact};
+use crate::value::{self, Why};
 
-use crate::declared::{self, Declared};
-use crate::kind::{Fields, Kind};
+/// Why a record cannot become a row.
+#[derive(Debug, PartialEq)]
+pub enum Fault {
+    Broken(Broken),
+    Misfit(Misfit),
+}
+
+impl From<Broken> for Fault {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
 
 /// A value that does not fit the type of its column.
 #[derive(Debug, PartialEq)]
 pub struct Misfit {
     /// Names from the column down to the value.
     pub path: Vec<String>,
+    /// What the value is, in words.
     pub found: &'static str,
-    /// The column's type, or `None` where there is no such column.
-    pub kind: Option<String>,
+    /// The value as JSON, shortened.
+    pub value: String,
+    /// The column's type; empty where there is no such column.
+    pub kind: String,
+    pub why: Why,
+}
+
+impl Misfit {
+    pub fn new(raw: &str, kind: String, why: Why) -> Self {
+        let mut value: String = raw.chars().take(60).collect();
+        if value.len() < raw.len() {
+            value.push('…');
+        }
+        Self { path: Vec::new(), found: what(raw), value, kind, why }
+    }
+
+    /// The same, of the member or item `name`.
+    pub fn inside(fault: Fault, name: &str) -> Fault {
+        match fault {
+            Fault::Misfit(mut misfit) => {
+                misfit.path.insert(0, name.to_owned());
+                Fault::Misfit(misfit)
+            }
+            broken => broken,
+        }
+    }
 }
 
 /// One column being built.
 pub struct Column {
-    name: String,
+    pub name: String,
+    pub kind: Type,
+    /// Whether the user declared the type, so that texts are taken for what they say.
+    declared: bool,
+    validity: Validity,
     data: Data,
+    /// How many texts without a character became null.
+    pub blanks: u64,
 }
 
 enum Data {
-    Boolean(Builder<bool>),
-    Int32(Builder<i32>, Kind),
-    Int64(Builder<i64>, Kind),
-    Decimal(Builder<i128>, Kind),
-    Double(Builder<f64>, Kind),
-    Text(Builder<String>),
-    /// JSON as text.
-    Json(Builder<String>),
-    List(Validity, Vec<i32>, Box<Column>),
-    Struct(Validity, Members),
+    Boolean(Validity),
+    /// Values of one width, one after the other.
+    Fixed(Vec<u8>),
+    /// Texts and bytes.
+    Bytes(Vec<i32>, Vec<u8>),
+    List(Vec<i32>, Box<Column>),
+    Map(Vec<i32>, Box<Column>, Box<Column>),
+    Struct(Members),
 }
 
-/// Columns of one object, found by the names that JSON has for them.
-pub struct Members {
-    columns: Vec<Column>,
-    places: HashMap<String, usize>,
-}
-
-/// Which values are there.
+/// Bits, one a value: which values are there, or which are true.
 #[derive(Default)]
 struct Validity {
     bits: Vec<u8>,
     length: usize,
-    nulls: usize,
+    unset: usize,
 }
 
 impl Validity {
-    fn push(&mut self, valid: bool) {
+    fn push(&mut self, set: bool) {
         if self.length.is_multiple_of(8) {
             self.bits.push(0);
         }
-        if let (true, Some(last)) = (valid, self.bits.last_mut()) {
+        if let (true, Some(last)) = (set, self.bits.last_mut()) {
             *last |= 1 << (self.length % 8);
         }
         self.length += 1;
-        self.nulls += usize::from(!valid);
+        self.unset += usize::from(!set);
     }
 
-    fn node(self, more: Vec<Vec<u8>>) -> Node {
-        let mut buffers = vec![if self.nulls == 0 { Vec::new() } else { self.bits }];
-        buffers.extend(more);
-        Node { length: self.length as u64, null_count: self.nulls as u64, buffers }
-    }
-}
-
-impl Members {
-    /// Columns for the members of an object. DuckDB takes names for the same that differ by case alone, so the
-    /// later of two gets a number.
-    pub fn new(fields: &Fields) -> Self {
-        let mut taken = HashSet::new();
-        let (mut columns, mut places) = (Vec::new(), HashMap::new());
-        for (place, (name, kind)) in fields.iter().enumerate() {
-            let wanted = if name.is_empty() { "_" } else { name.as_str() };
-            let free = (1..).map(|n| if n == 1 { wanted.to_owned() } else { format!("{wanted}_{n}") });
-            let unique = free.into_iter().find(|name| taken.insert(name.to_lowercase())).unwrap_or_default();
-            columns.push(Column::new(unique, kind));
-            places.insert(name.clone(), place);
+    fn truncate(&mut self, length: usize) {
+        while self.length > length {
+            self.length -= 1;
+            let bit = 1_u8 << (self.length % 8);
+            self.unset -= usize::from(self.bits[self.length / 8] & bit == 0);
+            self.bits[self.length / 8] &= !bit;
         }
-        Self { columns, places }
-    }
-
-    /// Appends one object's members; those it lacks become null.
-    pub fn push(&mut self, members: &serde_json::Map<String, Value>) -> Result<(), Misfit> {
-        let mut unknown = members.iter().filter(|(name, value)| !value.is_null() && !self.places.contains_key(*name));
-        if let Some((name, value)) = unknown.next() {
-            return Err(Misfit { path: vec![name.clone()], found: what(value), kind: None });
-        }
-        for (name, place) in &self.places {
-            let column = &mut self.columns[*place];
-            let value = members.get(name).unwrap_or(&Value::Null);
-            column.push(value).map_err(|mut misfit| {
-                misfit.path.insert(0, name.clone());
-                misfit
-            })?;
-        }
-        Ok(())
-    }
-
-    fn push_null(&mut self) {
-        self.columns.iter_mut().for_each(Column::push_null);
-    }
-
-    /// The fields and nodes of all columns, in pre-order.
-    pub fn finish(self) -> (Vec<Field>, Vec<Node>) {
-        let (mut fields, mut nodes) = (Vec::new(), Vec::new());
-        self.columns.into_iter().for_each(|column| column.finish(&mut fields, &mut nodes));
-        (fields, nodes)
+        self.bits.truncate(length.div_ceil(8));
     }
 }
 
 impl Column {
-    fn new(name: String, kind: &Kind) -> Self {
-        let data = match kind {
-            Kind::Boolean | Kind::Declared(Declared::Boolean) => Data::Boolean(Builder::new()),
-            Kind::Declared(Declared::Integer | Declared::Date) => Data::Int32(Builder::new(), kind.clone()),
-            Kind::Int | Kind::Declared(Declared::BigInt | Declared::Timestamp | Declared::TimestampTz) => {
-                Data::Int64(Builder::new(), kind.clone())
+    pub fn new(name: String, kind: Type, declared: bool) -> Self {
+        let item = |name: &str, kind: &Type| Box::new(Column::new(name.to_owned(), kind.clone(), declared));
+        let data = match &kind {
+            Type::Boolean => Data::Boolean(Validity::default()),
+            Type::Varchar | Type::Json | Type::Blob | Type::Bit => Data::Bytes(Vec::new(), Vec::new()),
+            Type::List(items) => Data::List(Vec::new(), item("item", items)),
+            Type::Map(key, value) => Data::Map(Vec::new(), item("key", key), item("value", value)),
+            Type::Struct(members) => {
+                let member = |(name, kind): &(String, Type)| Member {
+                    key: name.clone(),
+                    column: Some((name.clone(), kind.clone(), declared)),
+                };
+                Data::Struct(Members::numbered(members.iter().map(member)))
             }
-            Kind::Huge | Kind::Declared(Declared::Decimal(..)) => Data::Decimal(Builder::new(), kind.clone()),
-            Kind::Double | Kind::Declared(Declared::Double) => Data::Double(Builder::new(), kind.clone()),
-            Kind::Null | Kind::Text | Kind::Declared(Declared::Varchar) => Data::Text(Builder::new()),
-            Kind::Json | Kind::Declared(Declared::Json) => Data::Json(Builder::new()),
-            Kind::List(items) => {
-                Data::List(Validity::default(), Vec::new(), Box::new(Column::new("item".to_owned(), items)))
-            }
-            Kind::Struct(fields) => Data::Struct(Validity::default(), Members::new(fields)),
+            _ => Data::Fixed(Vec::new()),
         };
-        Self { name, data }
+        Self { name, kind, declared, validity: Validity::default(), data, blanks: 0 }
     }
 
-    fn push(&mut self, value: &Value) -> Result<(), Misfit> {
-        if value.is_null() {
-            self.push_null();
-            return Ok(());
-        }
-        // A text of nothing is how many services write that there is no number or date.
-        if value.as_str().is_some_and(|text| text.trim().is_empty()) && self.is_declared() {
-            self.push_null();
-            return Ok(());
-        }
-        let misfit = |kind: String| Misfit { path: Vec::new(), found: what(value), kind: Some(kind) };
-        match &mut self.data {
-            Data::Boolean(builder) => {
-                builder.push(declared::boolean(value).ok_or_else(|| misfit("BOOLEAN".to_owned()))?)
-            }
-            Data::Int32(builder, kind) => builder.push(int32(value, kind).ok_or_else(|| misfit(type_name(kind)))?),
-            Data::Int64(builder, kind) => builder.push(int64(value, kind).ok_or_else(|| misfit(type_name(kind)))?),
-            Data::Decimal(builder, kind) => builder.push(decimal(value, kind).ok_or_else(|| misfit(type_name(kind)))?),
-            Data::Double(builder, kind) => builder.push(double(value, kind).ok_or_else(|| misfit(type_name(kind)))?),
-            Data::Text(builder) => match value {
-                Value::String(text) => builder.push_str(Some(text)),
-                other => builder.push(other.to_string()),
-            },
-            Data::Json(builder) => builder.push(value.to_string()),
-            Data::List(validity, ends, items) => {
-                let Value::Array(values) = value else { return Err(misfit("a list".to_owned())) };
-                for (place, value) in values.iter().enumerate() {
-                    items.push(value).map_err(|mut misfit| {
-                        misfit.path.insert(0, place.to_string());
-                        misfit
-                    })?;
+    /// The same column without a value.
+    pub fn emptied(&self) -> Self {
+        Self { blanks: self.blanks, ..Self::new(self.name.clone(), self.kind.clone(), self.declared) }
+    }
+
+    pub fn len(&self) -> usize {
+        self.validity.length
+    }
+
+    /// Appends the next value of `reader`.
+    pub fn push(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
+        let first = reader.peek();
+        match (&mut self.data, first) {
+            (Data::List(ends, items), Some(b'[')) => {
+                reader.token()?;
+                let mut count = 0;
+                while reader.item(count == 0)? {
+                    items.push(reader).map_err(|fault| Misfit::inside(fault, &count.to_string()))?;
+                    count += 1;
                 }
-                let end = ends.last().copied().unwrap_or(0) as usize + values.len();
-                // A page is far below what 32-bit offsets can address; the host refuses one that is not.
-                ends.push(i32::try_from(end).unwrap_or(i32::MAX));
-                validity.push(true);
+                ends.push(end(items.len()));
             }
-            Data::Struct(validity, members) => {
-                let Value::Object(object) = value else { return Err(misfit("an object".to_owned())) };
-                members.push(object)?;
-                validity.push(true);
+            (Data::Struct(members), Some(b'{')) => {
+                reader.token()?;
+                members.push(reader)?;
             }
+            (Data::Map(ends, keys, values), Some(b'{')) => {
+                reader.token()?;
+                let mut is_first = true;
+                while let Some(key) = reader.member(is_first)? {
+                    is_first = false;
+                    if keys.push_text(&key).is_err() {
+                        let raw = format!("{key:?}");
+                        return Err(Fault::Misfit(Misfit::new(&raw, keys.kind.name(), Why::Kind)));
+                    }
+                    values.push(reader).map_err(|fault| Misfit::inside(fault, &key))?;
+                }
+                ends.push(end(keys.len()));
+            }
+            _ => return self.push_scalar(reader, first),
         }
+        self.validity.push(true);
         Ok(())
     }
 
-    /// Whether the user said that the column holds numbers or times.
-    fn is_declared(&self) -> bool {
-        match &self.data {
-            Data::Int32(_, kind) | Data::Int64(_, kind) | Data::Decimal(_, kind) | Data::Double(_, kind) => {
-                matches!(kind, Kind::Declared(_))
+    fn push_scalar(&mut self, reader: &mut Reader<'_>, first: Option<u8>) -> Result<(), Fault> {
+        let nested = matches!(first, Some(b'[' | b'{'));
+        if self.kind == Type::Json || nested && self.kind == Type::Varchar {
+            match reader.raw()? {
+                "null" => self.push_null(),
+                raw => self.push_bytes(compact(raw).as_bytes()),
             }
-            _ => false,
+            return Ok(());
         }
-    }
-
-    fn push_null(&mut self) {
-        match &mut self.data {
-            Data::Boolean(builder) => builder.push(None),
-            Data::Int32(builder, _) => builder.push(None),
-            Data::Int64(builder, _) => builder.push(None),
-            Data::Decimal(builder, _) => builder.push(None),
-            Data::Double(builder, _) => builder.push(None),
-            Data::Text(builder) | Data::Json(builder) => builder.push_str(None),
-            Data::List(validity, ends, _) => {
-                ends.push(ends.last().copied().unwrap_or(0));
-                validity.push(false);
+        let before = reader.clone();
+        let pushed = match reader.token()? {
+            Token::Null => {
+                self.push_null();
+                Ok(())
             }
-            Data::Struct(validity, members) => {
-                members.push_null();
-                validity.push(false);
+            Token::Text(text) => {
+                let is_text = matches!(self.kind, Type::Varchar | Type::Blob | Type::Bit);
+                if self.declared && !is_text && text.trim().is_empty() {
+                    // A text of nothing is how many services write that there is no number or date.
+                    self.push_null();
+                    self.blanks += 1;
+                    Ok(())
+                } else {
+                    self.push_text(&text)
+                }
             }
-        }
-    }
-
-    fn finish(self, fields: &mut Vec<Field>, nodes: &mut Vec<Node>) {
-        let leaf = |array: osiris_sdk::Array, fields: &mut Vec<Field>, nodes: &mut Vec<Node>, json: bool| {
-            let (mut own_fields, own_nodes) = array.into_parts(&self.name);
-            if json && let Some(field) = own_fields.first_mut() {
-                field.metadata = vec![("ARROW:extension:name".to_owned(), "arrow.json".to_owned())];
-            }
-            fields.extend(own_fields);
-            nodes.extend(own_nodes);
+            Token::Number(token) => match &mut self.data {
+                Data::Fixed(bytes) => value::encode(token, false, &self.kind, bytes).map(|()| self.validity.push(true)),
+                Data::Boolean(bits) if self.declared => value::boolean(token).ok_or(Why::Kind).map(|truth| {
+                    bits.push(truth);
+                    self.validity.push(true);
+                }),
+                Data::Bytes(..) if self.kind == Type::Varchar => {
+                    self.push_bytes(token.as_bytes());
+                    Ok(())
+                }
+                _ => Err(Why::Kind),
+            },
+            Token::Boolean(truth) => match &mut self.data {
+                Data::Boolean(bits) => {
+                    bits.push(truth);
+                    self.validity.push(true);
+                    Ok(())
+                }
+                Data::Bytes(..) if self.kind == Type::Varchar => {
+                    self.push_bytes(if truth { b"true" } else { b"false" });
+                    Ok(())
+                }
+                _ => Err(Why::Kind),
+            },
+            Token::List | Token::Object => Err(Why::Kind),
         };
-        let nested = |format: &str, children: usize| Field {
-            name: self.name.clone(),
-            format: format.to_owned(),
-            nullable: true,
-            children: u32::try_from(children).unwrap_or(u32::MAX),
-            metadata: Vec::new(),
+        pushed.map_err(|why| {
+            let raw = before.clone().raw().unwrap_or_default();
+            Fault::Misfit(Misfit::new(raw, self.kind.name(), why))
+        })
+    }
+
+    /// Appends what a text says.
+    fn push_text(&mut self, text: &str) -> Result<(), Why> {
+        use Type::{BigInt, Bit, Blob, Decimal, Double, HugeInt, Varchar};
+        match &mut self.data {
+            // A column whose type was inferred has texts only where it has no numbers.
+            Data::Fixed(_) if !self.declared && matches!(self.kind, BigInt | HugeInt | Decimal(..) | Double) => {
+                return Err(Why::Kind);
+            }
+            Data::Fixed(bytes) => value::encode(text, true, &self.kind, bytes)?,
+            Data::Boolean(bits) if self.declared => bits.push(value::boolean(text).ok_or(Why::Kind)?),
+            Data::Bytes(..) => {
+                match self.kind {
+                    Varchar => self.push_bytes(text.as_bytes()),
+                    Blob => self.push_bytes(&value::blob(text).ok_or(Why::Kind)?),
+                    Bit => self.push_bytes(&value::bit(text).ok_or(Why::Kind)?),
+                    _ => return Err(Why::Kind),
+                }
+                return Ok(());
+            }
+            _ => return Err(Why::Kind),
+        }
+        self.validity.push(true);
+        Ok(())
+    }
+
+    fn push_bytes(&mut self, value: &[u8]) {
+        if let Data::Bytes(ends, bytes) = &mut self.data {
+            bytes.extend_from_slice(value);
+            ends.push(end(bytes.len()));
+            self.validity.push(true);
+        }
+    }
+
+    pub fn push_null(&mut self) {
+        self.validity.push(false);
+        match &mut self.data {
+            Data::Boolean(bits) => bits.push(false),
+            Data::Fixed(bytes) => bytes.resize(bytes.len() + value::width(&self.kind), 0),
+            Data::Bytes(ends, _) | Data::List(ends, _) | Data::Map(ends, ..) => {
+                ends.push(ends.last().copied().unwrap_or(0));
+            }
+            Data::Struct(members) => members.push_null(),
+        }
+    }
+
+    /// Takes back all values from `length` on.
+    pub fn truncate(&mut self, length: usize) {
+        self.validity.truncate(length);
+        let cut = |ends: &mut Vec<i32>| {
+            ends.truncate(length);
+            ends.last().copied().unwrap_or(0) as usize
+        };
+        match &mut self.data {
+            Data::Boolean(bits) => bits.truncate(length),
+            Data::Fixed(bytes) => bytes.truncate(length * value::width(&self.kind)),
+            Data::Bytes(ends, bytes) => bytes.truncate(cut(ends)),
+            Data::List(ends, items) => items.truncate(cut(ends)),
+            Data::Map(ends, keys, values) => {
+                let end = cut(ends);
+                keys.truncate(end);
+                values.truncate(end);
+            }
+            Data::Struct(members) => members.truncate(length),
+        }
+    }
+
+    pub fn finish(self, fields: &mut Vec<Field>, nodes: &mut Vec<Node>) {
+        let (format, metadata) = self.kind.format();
+        let length = self.validity.length as u64;
+        let children = match &self.data {
+            Data::List(..) | Data::Map(..) => 1,
+            Data::Struct(members) => u32::try_from(members.width()).unwrap_or(u32::MAX),
+            _ => 0,
+        };
+        fields.push(Field { name: self.name, format, nullable: true, children, metadata });
+        let place = fields.len();
+        let null_count = self.validity.unset as u64;
+        let bitmap = if null_count == 0 { Vec::new() } else { self.validity.bits };
+        let node = |more: Vec<Vec<u8>>, nodes: &mut Vec<Node>| {
+            let buffers = std::iter::once(bitmap.clone()).chain(more).collect();
+            nodes.push(Node { length, null_count, buffers });
         };
         match self.data {
-            Data::Boolean(builder) => leaf(builder.finish(), fields, nodes, false),
-            Data::Int32(builder, kind) => leaf(builder.finish().with_format(&format(&kind)), fields, nodes, false),
-            Data::Int64(builder, kind) => leaf(builder.finish().with_format(&format(&kind)), fields, nodes, false),
-            Data::Decimal(builder, kind) => leaf(builder.finish().with_format(&format(&kind)), fields, nodes, false),
-            Data::Double(builder, _) => leaf(builder.finish(), fields, nodes, false),
-            Data::Text(builder) => leaf(builder.finish(), fields, nodes, false),
-            Data::Json(builder) => leaf(builder.finish(), fields, nodes, true),
-            Data::List(validity, ends, items) => {
-                fields.push(nested("+l", 1));
-                let mut offsets = 0_i32.to_le_bytes().to_vec();
-                offsets.extend(ends.iter().flat_map(|end| end.to_le_bytes()));
-                nodes.push(validity.node(vec![offsets]));
+            Data::Boolean(bits) => node(vec![bits.bits], nodes),
+            Data::Fixed(bytes) => node(vec![bytes], nodes),
+            Data::Bytes(ends, bytes) => node(vec![offsets(&ends), bytes], nodes),
+            Data::List(ends, items) => {
+                node(vec![offsets(&ends)], nodes);
                 items.finish(fields, nodes);
             }
-            Data::Struct(validity, members) => {
-                fields.push(nested("+s", members.columns.len()));
-                nodes.push(validity.node(Vec::new()));
-                let (own_fields, own_nodes) = members.finish();
-                fields.extend(own_fields);
-                nodes.extend(own_nodes);
+            Data::Struct(members) => {
+                node(Vec::new(), nodes);
+                members.finish_into(fields, nodes);
+            }
+            Data::Map(ends, keys, values) => {
+                node(vec![offsets(&ends)], nodes);
+                let (name, format) = ("entries".to_owned(), "+s".to_owned());
+                fields.push(Field { name, format, nullable: false, children: 2, metadata: Vec::new() });
+                nodes.push(Node { length: keys.len() as u64, null_count: 0, buffers: vec![Vec::new()] });
+                keys.finish(fields, nodes);
+                fields[place + 1].nullable = false;
+                values.finish(fields, nodes);
             }
         }
     }
 }
 
-fn int32(value: &Value, kind: &Kind) -> Option<i32> {
-    match kind {
-        Kind::Declared(Declared::Date) => declared::date(value.as_str()?),
-        _ => i32::try_from(declared::integer(value)?).ok(),
-    }
+fn end(length: usize) -> i32 {
+    // A batch is far below what 32-bit offsets can address; the host refuses one that is not.
+    i32::try_from(length).unwrap_or(i32::MAX)
 }
 
-fn int64(value: &Value, kind: &Kind) -> Option<i64> {
-    match kind {
-        Kind::Int => value.as_i64(),
-        Kind::Declared(Declared::Timestamp | Declared::TimestampTz) => Some(declared::timestamp(value.as_str()?)?.0),
-        _ => declared::integer(value),
-    }
-}
-
-fn decimal(value: &Value, kind: &Kind) -> Option<i128> {
-    let number = match value {
-        Value::Number(number) => number.to_string(),
-        Value::String(text) if matches!(kind, Kind::Declared(_)) => text.clone(),
-        _ => return None,
-    };
-    match kind {
-        Kind::Declared(Declared::Decimal(digits, scale)) => declared::decimal(&number, *digits, *scale, false),
-        _ => declared::decimal(&number, 38, 0, true),
-    }
-}
-
-fn double(value: &Value, kind: &Kind) -> Option<f64> {
-    match kind {
-        Kind::Double => value.as_f64(),
-        _ => declared::double(value),
-    }
-}
-
-/// Arrow's format for the type.
-fn format(kind: &Kind) -> String {
-    match kind {
-        Kind::Declared(Declared::Integer) => "i".to_owned(),
-        Kind::Declared(Declared::Date) => "tdD".to_owned(),
-        Kind::Declared(Declared::Timestamp) => "tsu:".to_owned(),
-        Kind::Declared(Declared::TimestampTz) => "tsu:UTC".to_owned(),
-        Kind::Declared(Declared::Decimal(digits, scale)) => format!("d:{digits},{scale}"),
-        Kind::Huge => "d:38,0".to_owned(),
-        _ => "l".to_owned(),
-    }
-}
-
-fn type_name(kind: &Kind) -> String {
-    match kind {
-        Kind::Declared(declared) => declared.name(),
-        Kind::Huge => "DECIMAL(38,0)".to_owned(),
-        Kind::Double => "DOUBLE".to_owned(),
-        _ => "BIGINT".to_owned(),
-    }
+fn offsets(ends: &[i32]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity((ends.len() + 1) * 4);
+    bytes.extend_from_slice(&0_i32.to_le_bytes());
+    ends.iter().for_each(|end| bytes.extend_from_slice(&end.to_le_bytes()));
+    bytes
 }
 
 /// What a value is, in words.
-fn what(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+fn what(raw: &str) -> &'static str {
+    match raw.bytes().next() {
+        Some(b'"') => "a text",
+        Some(b'[') => "a list",
+        Some(b'{') => "an object",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') | None => "null",
+        _ => "a number",
     }
 }

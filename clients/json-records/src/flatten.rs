@@ -1,13 +1,19 @@
 //! Nested objects as columns of their own: `{"a": {"b": 1}}` becomes `a_b`.
+//!
+//! Each nested field has a key that says where it is, so that `a_b` beside `a: {b}` are two fields. Which of several
+//! gets the plain name is decided by their places alone, not by their order: the one that is nested least.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-/// How objects become columns, and which names turned out to be objects.
+/// Between the names in a key. Inside a name it is doubled, so that keys are never ambiguous.
+const BETWEEN: char = '\u{e000}';
+
+/// How objects become columns, and which keys turned out to be objects.
 #[derive(Debug)]
 pub struct Flatten {
-    separator: String,
+    pub separator: String,
     parents: HashSet<String>,
 }
 
@@ -16,7 +22,7 @@ impl Flatten {
         Self { separator: separator.to_owned(), parents: HashSet::new() }
     }
 
-    /// The record with its nested objects dissolved; lists stay lists.
+    /// The record with its nested objects dissolved, by keys; lists stay lists.
     pub fn apply(&mut self, record: Map<String, Value>) -> Map<String, Value> {
         let mut flat = Map::new();
         self.dissolve("", record, &mut flat);
@@ -25,24 +31,76 @@ impl Flatten {
 
     fn dissolve(&mut self, prefix: &str, object: Map<String, Value>, flat: &mut Map<String, Value>) {
         for (name, value) in object {
-            let name = if prefix.is_empty() { name } else { format!("{prefix}{}{name}", self.separator) };
+            let name = escaped(name);
+            let key = if prefix.is_empty() { name } else { format!("{prefix}{name}") };
             match value {
                 Value::Object(members) if !members.is_empty() => {
-                    self.parents.insert(name.clone());
-                    self.dissolve(&name, members, flat);
+                    let prefix = format!("{key}{BETWEEN}.");
+                    self.parents.insert(key);
+                    self.dissolve(&prefix, members, flat);
                 }
                 Value::Object(_) => {
-                    flat.insert(name, Value::Null);
+                    flat.insert(key, Value::Null);
                 }
                 other => {
-                    flat.insert(name, other);
+                    flat.insert(key, other);
                 }
             }
         }
     }
 
-    /// Whether `name` was an object somewhere, so that it says nothing where it is null elsewhere.
-    pub fn is_parent(&self, name: &str) -> bool {
-        self.parents.contains(name)
+    /// Whether `key` was an object somewhere, so that it says nothing where it is null elsewhere.
+    pub fn is_parent(&self, key: &str) -> bool {
+        self.parents.contains(key)
+    }
+}
+
+fn escaped(name: String) -> String {
+    if name.contains(BETWEEN) { name.replace(BETWEEN, &format!("{BETWEEN}{BETWEEN}")) } else { name }
+}
+
+/// The names that a key is made of.
+fn parts(key: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut characters = key.chars();
+    while let Some(character) = characters.next() {
+        let next = if character == BETWEEN { characters.next() } else { Some(character) };
+        match (next, parts.last_mut()) {
+            (Some('.'), _) if character == BETWEEN => parts.push(String::new()),
+            (Some(next), Some(last)) => last.push(next),
+            _ => {}
+        }
+    }
+    parts
+}
+
+/// The name of a key's column, unless another field has it.
+pub fn shown(key: &str, separator: &str) -> String {
+    if key.contains(BETWEEN) { parts(key).join(separator) } else { key.to_owned() }
+}
+
+/// What decides between keys of one name: how deep the field is, then the names on the way to it.
+pub fn rank(key: &str) -> (usize, Vec<String>) {
+    let parts = parts(key);
+    (parts.len(), parts)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_key_says_where_its_field_is() {
+        let mut flatten = Flatten::new("_");
+        let record = json!({"a_b": 1, "a": {"b": {"": 2}, "\u{e000}": {".": 3}, "e": {}}, "\u{e000}.": 4});
+        let flat = flatten.apply(record.as_object().unwrap().clone());
+        let keys: Vec<&String> = flat.keys().collect();
+        let shown: Vec<String> = keys.iter().map(|key| shown(key, "_")).collect();
+        assert_eq!(shown, ["a_b", "a_b_", "a_\u{e000}_.", "a_e", "\u{e000}."]);
+        assert_eq!(rank(keys[2]), (3, vec!["a".into(), "\u{e000}".into(), ".".into()]));
+        assert_eq!(rank(keys[4]), (1, vec!["\u{e000}.".into()]));
+        assert!(flatten.is_parent("a") && !flatten.is_parent("a_b"));
     }
 }

@@ -8,8 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
-use osiris_sdk::{Error, Result};
-use serde_json::{Map, Value};
+use osiris_sdk::Result;
 
 /// How much is compressed together, in bytes of JSON.
 const BLOCK: u64 = 4 << 20;
@@ -33,12 +32,11 @@ fn encoder() -> DeflateEncoder<Vec<u8>> {
 }
 
 impl Hold {
-    /// Takes a record.
-    pub fn push(&mut self, record: &Map<String, Value>) -> Result<()> {
-        let mut line = serde_json::to_vec(record)?;
-        line.push(b'\n');
-        self.open.write_all(&line)?;
-        self.open_bytes += line.len() as u64;
+    /// Takes a record, as a line of JSON.
+    pub fn push(&mut self, line: &str) -> Result<()> {
+        self.open.write_all(line.as_bytes())?;
+        self.open.write_all(b"\n")?;
+        self.open_bytes += line.len() as u64 + 1;
         if self.open_bytes >= BLOCK {
             self.end_block()?;
         }
@@ -58,17 +56,14 @@ impl Hold {
         self.held + self.open.get_ref().len() as u64
     }
 
-    /// Gives the records back, freeing each block as it is read.
-    pub fn release(mut self, mut each: impl FnMut(Map<String, Value>) -> Result<()>) -> Result<()> {
+    /// Gives the lines back, freeing each block as it is read.
+    pub fn release(mut self, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
         self.end_block()?;
         for block in self.blocks {
             let mut lines = BufReader::new(DeflateDecoder::new(block.as_slice()));
-            let mut line = Vec::new();
-            while lines.read_until(b'\n', &mut line)? > 0 {
-                each(
-                    serde_json::from_slice(&line)
-                        .map_err(|error| Error::internal(format!("a held record is broken: {error}")))?,
-                )?;
+            let mut line = String::new();
+            while lines.read_line(&mut line)? > 0 {
+                each(line.trim_end_matches('\n'))?;
                 line.clear();
             }
         }

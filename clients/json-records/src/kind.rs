@@ -1,19 +1,32 @@
-//! The type that a field's values have together: each value seen may widen it, none narrows it.
+//! What a field's values have in common: each value seen may widen it, none narrows it, and their order never matters.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::declared::Declared;
+use crate::declared::Type;
+use crate::moment::{Shape, shape};
+use crate::number::{NumberType, Numbers};
+use crate::text::{Broken, Reader, Token};
 
-/// How deep structs and lists are told apart; what lies deeper is JSON.
-const MAX_DEPTH: usize = 16;
+/// How deep structs and lists are told apart; what is deeper is JSON.
+pub const MAX_DEPTH: usize = 16;
 
-/// How many members an object may have before it is taken for a map and kept as JSON.
+/// How many members a nested object may have before it is taken for a map and kept as JSON.
 const MAX_MEMBERS: usize = 256;
 
-/// The type of a field, from the narrowest on.
+/// Where records come from, which decides the types of what has no type of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// A file: its whole is known. Dates and times in ISO 8601 and UUIDs get types, whole numbers beyond 64 bits are
+    /// HUGEINT, and JSON is what holds nulls alone or scalars of several types.
+    File,
+    /// The answers of a server, which may answer otherwise tomorrow: texts stay texts, whole numbers beyond 64 bits are
+    /// DECIMAL(38,0), and VARCHAR is what holds nulls alone or scalars of several types.
+    Answers,
+}
+
+/// What is known of a field's values, from the narrowest on.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -21,82 +34,133 @@ pub enum Kind {
     #[default]
     Null,
     Boolean,
-    /// BIGINT.
-    Int,
-    /// Integers beyond 64 bits with a sign: DECIMAL(38,0).
-    Huge,
-    Double,
-    /// Text, or scalars of several types.
+    Number(Numbers),
+    /// Texts that are all dates, and so on.
+    Date,
+    Time,
+    Timestamp,
+    TimestampTz,
+    Uuid,
+    /// Any texts.
     Text,
+    /// Scalars of several types.
+    Mixed,
     /// Anything, as JSON text.
     Json,
     List(Box<Kind>),
     Struct(Fields),
-    /// What the user said it is.
-    Declared(Declared),
 }
 
 impl Kind {
-    /// Widens the type so that `value` fits.
-    pub fn see(&mut self, value: &Value) {
-        self.see_at(value, 0);
+    /// Widens the kind so that it holds the next value of `reader`. Below `max_depth` levels all is JSON.
+    ///
+    /// # Errors
+    /// For what is not JSON, and for an object that has a name twice.
+    pub fn see(&mut self, reader: &mut Reader<'_>, max_depth: usize) -> Result<(), Broken> {
+        self.see_at(reader, 0, max_depth)
     }
 
-    fn see_at(&mut self, value: &Value, depth: usize) {
-        match (&mut *self, value) {
-            (_, Value::Null) | (Kind::Json | Kind::Declared(_), _) => {}
-            (Kind::List(items), Value::Array(values)) => values.iter().for_each(|value| items.see_at(value, depth + 1)),
-            (Kind::Struct(fields), Value::Object(members)) => {
-                for (name, value) in members {
-                    fields.at(name).see_at(value, depth + 1);
+    fn see_at(&mut self, reader: &mut Reader<'_>, depth: usize, max_depth: usize) -> Result<(), Broken> {
+        let opening = reader.peek();
+        if *self == Kind::Json || depth >= max_depth {
+            if reader.raw()? != "null" {
+                *self = Kind::Json;
+            }
+            return Ok(());
+        }
+        match (opening, &mut *self) {
+            (Some(b'['), Kind::Null) if depth < MAX_DEPTH => *self = Kind::List(Box::default()),
+            (Some(b'{'), Kind::Null) if depth < MAX_DEPTH => *self = Kind::Struct(Fields::default()),
+            (Some(b'['), Kind::List(_)) | (Some(b'{'), Kind::Struct(_)) => {}
+            (Some(b'[' | b'{'), _) => {
+                *self = Kind::Json;
+                return reader.raw().map(|_| ());
+            }
+            _ => {}
+        }
+        match reader.token()? {
+            Token::Null => {}
+            Token::Boolean(_) => self.widen(Kind::Boolean),
+            Token::Number(token) => match self {
+                Kind::Number(numbers) => *numbers = numbers.and(Numbers::of(token)),
+                _ => self.widen(Kind::Number(Numbers::of(token))),
+            },
+            Token::Text(_) if *self == Kind::Text => {}
+            Token::Text(text) => self.widen(match shape(&text) {
+                Shape::Text => Kind::Text,
+                Shape::Date => Kind::Date,
+                Shape::Time => Kind::Time,
+                Shape::Timestamp => Kind::Timestamp,
+                Shape::TimestampTz => Kind::TimestampTz,
+                Shape::Uuid => Kind::Uuid,
+            }),
+            Token::List => {
+                let Kind::List(items) = self else { return Ok(()) };
+                let mut first = true;
+                while reader.item(first)? {
+                    items.see_at(reader, depth + 1, max_depth)?;
+                    first = false;
                 }
+            }
+            Token::Object => {
+                let Kind::Struct(fields) = self else { return Ok(()) };
+                fields.see_members(reader, depth, max_depth)?;
                 if depth > 0 && fields.len() > MAX_MEMBERS {
                     *self = Kind::Json;
                 }
             }
-            (Kind::Null, Value::Array(_) | Value::Object(_)) if depth >= MAX_DEPTH => *self = Kind::Json,
-            (Kind::Null, Value::Array(_)) => {
-                *self = Kind::List(Box::default());
-                self.see_at(value, depth);
-            }
-            (Kind::Null, Value::Object(_)) => {
-                *self = Kind::Struct(Fields::default());
-                self.see_at(value, depth);
-            }
-            (_, Value::Array(_) | Value::Object(_)) | (Kind::List(_) | Kind::Struct(_), _) => *self = Kind::Json,
-            (known, scalar) => {
-                let seen = of_scalar(scalar);
-                let wider = match (&*known, &seen) {
-                    (Kind::Null, _) => seen,
-                    (known, seen) if *known == *seen => return,
-                    (Kind::Int, Kind::Huge) | (Kind::Huge, Kind::Int) => Kind::Huge,
-                    (Kind::Int | Kind::Huge | Kind::Double, Kind::Int | Kind::Huge | Kind::Double) => Kind::Double,
-                    _ => Kind::Text,
-                };
-                *self = wider;
-            }
         }
+        Ok(())
     }
 
-    /// The type that a column has whose values were all seen: what stayed open is settled.
-    pub fn settle(&mut self) {
+    fn widen(&mut self, seen: Kind) {
+        *self = match (std::mem::take(self), seen) {
+            (Kind::Null, seen) => seen,
+            (Kind::Number(known), Kind::Number(seen)) => Kind::Number(known.and(seen)),
+            (Kind::Json | Kind::List(_) | Kind::Struct(_), _) => Kind::Json,
+            (known, seen) if known == seen => known,
+            (known, seen) if known.is_text() && seen.is_text() => Kind::Text,
+            _ => Kind::Mixed,
+        };
+    }
+
+    fn is_text(&self) -> bool {
+        matches!(self, Kind::Date | Kind::Time | Kind::Timestamp | Kind::TimestampTz | Kind::Uuid | Kind::Text)
+    }
+
+    /// The type of a column whose values were all seen.
+    pub fn settle(&self, style: Style) -> Type {
+        let file = style == Style::File;
         match self {
-            Kind::Null => *self = Kind::Text,
-            Kind::List(items) => items.settle(),
-            Kind::Struct(fields) if fields.is_empty() => *self = Kind::Json,
-            Kind::Struct(fields) => fields.kinds_mut().for_each(Kind::settle),
-            _ => {}
+            Kind::Null | Kind::Mixed => {
+                if file {
+                    Type::Json
+                } else {
+                    Type::Varchar
+                }
+            }
+            Kind::Boolean => Type::Boolean,
+            Kind::Number(numbers) => match numbers.settle() {
+                NumberType::BigInt => Type::BigInt,
+                NumberType::HugeInt if file => Type::HugeInt,
+                NumberType::HugeInt if numbers.fits_38_digits() => Type::Decimal(38, 0),
+                NumberType::Decimal(scale) => Type::Decimal(38, scale),
+                NumberType::Double => Type::Double,
+                NumberType::HugeInt | NumberType::Text => Type::Varchar,
+            },
+            Kind::Date if file => Type::Date,
+            Kind::Time if file => Type::Time,
+            Kind::Timestamp if file => Type::Timestamp,
+            Kind::TimestampTz if file => Type::TimestampTz,
+            Kind::Uuid if file => Type::Uuid,
+            Kind::Date | Kind::Time | Kind::Timestamp | Kind::TimestampTz | Kind::Uuid | Kind::Text => Type::Varchar,
+            Kind::Json => Type::Json,
+            Kind::List(items) => Type::List(Box::new(items.settle(style))),
+            Kind::Struct(fields) if fields.is_empty() => Type::Json,
+            Kind::Struct(fields) => {
+                Type::Struct(fields.iter().map(|(name, kind)| (name.clone(), kind.settle(style))).collect())
+            }
         }
-    }
-}
-
-fn of_scalar(value: &Value) -> Kind {
-    match value {
-        Value::Bool(_) => Kind::Boolean,
-        Value::Number(number) if number.is_i64() => Kind::Int,
-        Value::Number(number) if number.is_u64() => Kind::Huge,
-        Value::Number(_) => Kind::Double,
-        _ => Kind::Text,
     }
 }
 
@@ -106,20 +170,50 @@ fn of_scalar(value: &Value) -> Kind {
 pub struct Fields {
     members: Vec<(String, Kind)>,
     places: HashMap<String, usize>,
+    /// In which object each member was seen last, counted, so that a name that comes twice is found.
+    seen: Vec<u64>,
+    objects: u64,
 }
 
 impl Fields {
-    /// The type of the member `name`, which is added where there is none.
-    pub fn at(&mut self, name: &str) -> &mut Kind {
-        let place = match self.places.get(name) {
-            Some(&place) => place,
-            None => {
-                self.places.insert(name.to_owned(), self.members.len());
-                self.members.push((name.to_owned(), Kind::Null));
-                self.members.len() - 1
+    fn see_members(&mut self, reader: &mut Reader<'_>, depth: usize, max_depth: usize) -> Result<(), Broken> {
+        self.objects += 1;
+        // Objects of one kind mostly have their members in one order.
+        let mut likely = 0;
+        while let Some(name) = reader.member(likely == 0)? {
+            let place = match self.members.get(likely) {
+                Some((known, _)) if *known == *name => likely,
+                _ => self.place(&name),
+            };
+            likely = place + 1;
+            if self.seen[place] == self.objects {
+                return Err(reader.broken(format!("duplicate key {name:?} in one object")));
             }
-        };
-        &mut self.members[place].1
+            self.seen[place] = self.objects;
+            self.members[place].1.see_at(reader, depth + 1, max_depth)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the members of the object that `reader` stands at.
+    ///
+    /// # Errors
+    /// As [`Kind::see`].
+    pub fn see(&mut self, reader: &mut Reader<'_>, max_depth: usize) -> Result<(), Broken> {
+        match reader.token()? {
+            Token::Object => self.see_members(reader, 0, max_depth),
+            _ => Err(reader.broken("expected an object")),
+        }
+    }
+
+    fn place(&mut self, name: &str) -> usize {
+        if let Some(&place) = self.places.get(name) {
+            return place;
+        }
+        self.places.insert(name.to_owned(), self.members.len());
+        self.members.push((name.to_owned(), Kind::Null));
+        self.seen.push(0);
+        self.members.len() - 1
     }
 
     pub fn len(&self) -> usize {
@@ -133,16 +227,6 @@ impl Fields {
     pub fn iter(&self) -> impl Iterator<Item = &(String, Kind)> {
         self.members.iter()
     }
-
-    pub fn kinds_mut(&mut self) -> impl Iterator<Item = &mut Kind> {
-        self.members.iter_mut().map(|(_, kind)| kind)
-    }
-
-    /// Keeps the members for which `keep` says so.
-    pub fn retain(&mut self, keep: impl Fn(&str, &Kind) -> bool) {
-        let members = std::mem::take(&mut self.members);
-        *self = members.into_iter().filter(|(name, kind)| keep(name, kind)).collect::<Vec<_>>().into();
-    }
 }
 
 impl PartialEq for Fields {
@@ -154,7 +238,8 @@ impl PartialEq for Fields {
 impl From<Vec<(String, Kind)>> for Fields {
     fn from(members: Vec<(String, Kind)>) -> Self {
         let places = members.iter().enumerate().map(|(place, (name, _))| (name.clone(), place)).collect();
-        Self { members, places }
+        let seen = vec![0; members.len()];
+        Self { members, places, seen, objects: 0 }
     }
 }
 
@@ -168,67 +253,85 @@ impl From<Fields> for Vec<(String, Kind)> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use serde_json::json;
 
-    fn kind(values: &[Value]) -> Kind {
+    fn kind(values: &[&str]) -> Kind {
         let mut kind = Kind::Null;
-        values.iter().for_each(|value| kind.see(value));
+        values.iter().for_each(|value| kind.see(&mut Reader::new(value), usize::MAX).unwrap());
         kind
     }
 
+    fn name(values: &[&str], style: Style) -> String {
+        kind(values).settle(style).name()
+    }
+
     #[test]
-    fn values_widen_types() {
-        let list = |kind| Kind::List(Box::new(kind));
-        let table = [
-            (vec![json!(null)], Kind::Null),
-            (vec![json!(null), json!(true)], Kind::Boolean),
-            (vec![json!(1), json!(-5)], Kind::Int),
-            (vec![json!(1), json!(1.5)], Kind::Double),
-            (vec![json!(1.5), json!(1)], Kind::Double),
-            (vec![json!(1), json!(u64::MAX)], Kind::Huge),
-            (vec![json!(u64::MAX), json!(0.5)], Kind::Double),
-            (vec![json!(1), json!("x")], Kind::Text),
-            (vec![json!(true), json!(1)], Kind::Text),
-            (vec![json!("x"), json!(null), json!(1)], Kind::Text),
-            (vec![json!([1]), json!([]), json!([1.5, null])], list(Kind::Double)),
-            (vec![json!([[1], [2]])], list(list(Kind::Int))),
-            (vec![json!([1]), json!({"a": 1})], Kind::Json),
-            (vec![json!("x"), json!({"a": 1})], Kind::Json),
-            (vec![json!({"a": 1}), json!(5), json!("x")], Kind::Json),
-        ];
-        for (values, expected) in table {
-            assert_eq!(kind(&values), expected, "{values:?}");
+    fn values_widen_types_in_any_order() {
+        for (values, file, answers) in [
+            (&["null"] as &[&str], "JSON", "VARCHAR"),
+            (&["null", "true"], "BOOLEAN", "BOOLEAN"),
+            (&["1", "-5"], "BIGINT", "BIGINT"),
+            (&["1", "1.5"], "DOUBLE", "DOUBLE"),
+            (&["1", "18446744073709551615"], "HUGEINT", "DECIMAL(38,0)"),
+            (&["18446744073709551615", "0.5"], "DECIMAL(38,1)", "DECIMAL(38,1)"),
+            (&["170141183460469231731687303715884105727"], "HUGEINT", "VARCHAR"),
+            (&["1e400"], "VARCHAR", "VARCHAR"),
+            (&["1", "\"x\""], "JSON", "VARCHAR"),
+            (&["true", "1", "null"], "JSON", "VARCHAR"),
+            (&["[1]", "[]", "[1.5, null]"], "DOUBLE[]", "DOUBLE[]"),
+            (&["[[1], [2]]"], "BIGINT[][]", "BIGINT[][]"),
+            (&["[1]", "{\"a\": 1}"], "JSON", "JSON"),
+            (&["\"x\"", "{\"a\": 1}"], "JSON", "JSON"),
+            (&["{\"a\": 1}", "5", "\"x\""], "JSON", "JSON"),
+            (&["{}"], "JSON", "JSON"),
+            (&["[]"], "JSON[]", "VARCHAR[]"),
+            (&["\"2024-01-01\"", "null"], "DATE", "VARCHAR"),
+            (&["\"2024-01-01\"", "\"2024-01-01T10:00:00\""], "VARCHAR", "VARCHAR"),
+            (&["\"2024-01-01T10:00:00\"", "\"2024-01-01 10:00:00.123456\""], "TIMESTAMP", "VARCHAR"),
+            (&["\"2024-01-01T10:00:00Z\"", "\"2024-01-01T10:00:00.5+02:00\""], "TIMESTAMPTZ", "VARCHAR"),
+            (&["\"2024-01-01T10:00:00\"", "\"2024-01-01T10:00:00Z\""], "VARCHAR", "VARCHAR"),
+            (&["\"2024-01-01\"", "\"\""], "VARCHAR", "VARCHAR"),
+            (&["\"2024-01-01\"", "5"], "JSON", "VARCHAR"),
+            (
+                &["{\"b\": 1, \"a\": null}", "{\"a\": \"x\", \"c\": [true]}"],
+                "STRUCT(\"b\" BIGINT, \"a\" VARCHAR, \"c\" BOOLEAN[])",
+                "STRUCT(\"b\" BIGINT, \"a\" VARCHAR, \"c\" BOOLEAN[])",
+            ),
+        ] {
+            assert_eq!(name(values, Style::File), file, "{values:?}");
+            assert_eq!(name(values, Style::Answers), answers, "{values:?}");
+            let backwards: Vec<&str> = values.iter().rev().copied().collect();
+            if values.len() < 3 && !file.starts_with("STRUCT") {
+                assert_eq!(name(&backwards, Style::File), file, "{backwards:?}");
+            }
         }
-        let Kind::Struct(fields) = kind(&[json!({"b": 1, "a": null}), json!({"a": "x", "c": [true]})]) else {
-            panic!()
-        };
-        let found: Vec<_> = fields.iter().cloned().collect();
-        assert_eq!(
-            found,
-            [("b".to_owned(), Kind::Int), ("a".to_owned(), Kind::Text), ("c".to_owned(), list(Kind::Boolean))]
-        );
     }
 
     #[test]
     fn objects_that_are_maps_and_deep_ones_are_json() {
-        let map: serde_json::Map<String, Value> = (0..300).map(|n| (format!("k{n}"), json!(n))).collect();
-        let Kind::Struct(fields) = kind(&[json!({"map": map})]) else { panic!() };
-        assert_eq!(fields.iter().next().unwrap().1, Kind::Json);
-        let mut deep = json!(1);
-        for _ in 0..100 {
-            deep = json!([deep]);
-        }
-        assert!(serde_json::to_string(&kind(&[deep])).unwrap().contains("json"));
+        let map: Vec<String> = (0..300).map(|n| format!("\"k{n}\": {n}")).collect();
+        let map = format!("{{\"map\": {{{}}}}}", map.join(","));
+        assert_eq!(name(&[&map], Style::File), "STRUCT(\"map\" JSON)");
+        let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+        assert_eq!(name(&[&deep], Style::File), format!("JSON{}", "[]".repeat(MAX_DEPTH)));
+        let mut shallow = Kind::Null;
+        shallow.see(&mut Reader::new(r#"{"a": 5, "b": {"c": 1}, "n": null}"#), 2).unwrap();
+        assert_eq!(shallow.settle(Style::File).name(), "STRUCT(\"a\" BIGINT, \"b\" STRUCT(\"c\" JSON), \"n\" JSON)");
     }
 
     #[test]
-    fn what_stays_open_is_settled() {
-        let mut open = kind(&[json!({"n": null, "l": [], "o": {}})]);
-        open.settle();
-        let Kind::Struct(fields) = &open else { panic!() };
-        let kinds: Vec<Kind> = fields.iter().map(|(_, kind)| kind.clone()).collect();
-        assert_eq!(kinds, [Kind::Text, Kind::List(Box::new(Kind::Text)), Kind::Json]);
-        let kept: Kind = serde_json::from_str(&serde_json::to_string(&open).unwrap()).unwrap();
-        assert_eq!(kept, open);
+    fn a_name_that_comes_twice_is_refused() {
+        let mut kind = Kind::Null;
+        kind.see(&mut Reader::new(r#"{"a": 1, "o": {"b": 1}}"#), usize::MAX).unwrap();
+        for text in [r#"{"a": 1, "a": 2}"#, r#"{"o": {"b": 1, "c": 2, "b": 1}}"#] {
+            let error = kind.clone().see(&mut Reader::new(text), usize::MAX).unwrap_err();
+            assert!(error.why.starts_with("duplicate key"), "{error}");
+        }
+    }
+
+    #[test]
+    fn kinds_survive_a_state() {
+        let kind = kind(&[r#"{"n": null, "l": [1.5], "o": {}, "t": "2024-01-01"}"#]);
+        let kept: Kind = serde_json::from_str(&serde_json::to_string(&kind).unwrap()).unwrap();
+        assert_eq!(kept, kind);
     }
 }

@@ -10,12 +10,23 @@ mod declared;
 mod flatten;
 mod hold;
 mod kind;
+mod members;
+mod moment;
+mod number;
 pub mod path;
 mod records;
+mod rows;
 #[cfg(test)]
 mod tests;
+mod text;
+mod value;
 
-pub use declared::{Declared, timestamp};
-pub use kind::Kind;
+pub use column::{Fault, Misfit};
+pub use declared::Type;
+pub use kind::{Fields, Kind, Style};
+pub use members::{Member, Members, Names};
+pub use moment::timestamp;
 pub use path::Path;
-pub use records::{Options, Records, Sink};
+pub use records::{MAX_COLUMNS, Options, Records};
+pub use rows::{Rows, Sink, Table, explain};
+pub use text::{Broken, Reader, Token};

@@ -33,17 +33,20 @@ impl Path {
         self.path.query(json).all().into_iter().find(|value| !value.is_null())
     }
 
-    /// The records: a list's items, or the values themselves. `None` where the path leads nowhere.
+    /// The records: a list's items, or the values themselves. `None` where the path leads nowhere. A null among them is
+    /// a record without a value; a null in place of the list means that there are none.
     pub fn records(&self, json: Value) -> Option<Vec<Value>> {
         if matches!(self.text.trim(), "" | "$") {
             return Some(items(json));
         }
         let found = self.path.query(&json).all();
+        // A path that picks places by itself, such as `[*]`, finds nothing in an empty list.
+        let picks = self.text.contains(['*', '?']) || self.text.contains("..");
         if found.is_empty() {
-            // A path that names places by itself, such as `[*]`, finds nothing in an empty list.
-            return (self.text.contains(['*', '?']) || self.text.contains("..")).then(Vec::new);
+            return picks.then(Vec::new);
         }
-        Some(found.into_iter().cloned().flat_map(items).collect())
+        let records = |value: Value| if picks && value.is_null() { vec![value] } else { items(value) };
+        Some(found.into_iter().cloned().flat_map(records).collect())
     }
 
     /// The path as it was written.
@@ -106,7 +109,16 @@ mod tests {
             let found = Path::parse(path).unwrap().records(answer.clone()).map(Value::Array);
             assert_eq!(found, expected, "{path}");
         }
-        assert_eq!(Path::parse("").unwrap().records(json!([1, 2])).unwrap().len(), 2);
+        assert_eq!(Path::parse("").unwrap().records(json!([1, null, 2])).unwrap().len(), 3);
+        let nulls = json!({"items": [{"n": 1}, null], "edges": [{"node": null}, {"node": {"n": 2}}]});
+        for (path, expected) in [
+            ("items", json!([{"n": 1}, null])),
+            ("items[*]", json!([{"n": 1}, null])),
+            ("edges[*].node", json!([null, {"n": 2}])),
+        ] {
+            let found = Path::parse(path).unwrap().records(nulls.clone()).map(Value::Array);
+            assert_eq!(found, Some(expected), "{path}");
+        }
         assert_eq!(Path::parse("[*].a").unwrap().records(json!([{"a": 1}])).unwrap(), [json!(1)]);
         assert!(Path::parse("$.[").unwrap_err().message.contains("no JSONPath"));
     }

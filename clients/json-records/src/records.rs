@@ -1,23 +1,20 @@
-//! Records on their way to a table.
+//! Records on their way to a table whose types are not known yet.
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use osiris_sdk::{Batch, Error, Output, RawBatch, Result, Schema, TableWriter, context};
+use osiris_sdk::{Error, Output, Result};
 use serde_json::{Map, Value};
 
-use crate::column::{Members, Misfit};
-use crate::declared::Declared;
-use crate::flatten::Flatten;
+use crate::declared::Type;
+use crate::flatten::{self, Flatten};
 use crate::hold::Hold;
-use crate::kind::{Fields, Kind};
-
-/// Rows kept before a batch goes out, and the size at which it goes out before that.
-const BATCH_ROWS: usize = 8192;
-const BATCH_BYTES: usize = 8 << 20;
+use crate::kind::{Fields, Kind, Style};
+use crate::members::{Member, Members, Names};
+use crate::rows::{Rows, Sink, Table, explain};
+use crate::text::Reader;
 
 /// The most columns that a table gets.
-const MAX_COLUMNS: usize = 4096;
+pub const MAX_COLUMNS: usize = 4096;
 
 /// How records become columns.
 #[derive(Debug, Clone, Default)]
@@ -30,44 +27,11 @@ pub struct Options {
     pub hold_bytes: u64,
 }
 
-/// Where batches go: a table of the output, or a test.
-pub trait Sink {
-    /// # Errors
-    /// As [`Output::create_table`].
-    fn create(&mut self, schema: &Schema) -> Result<()>;
-    /// # Errors
-    /// As [`TableWriter::append`].
-    fn append(&mut self, batch: &Batch) -> Result<()>;
-    /// # Errors
-    /// As [`TableWriter::finish`].
-    fn finish(&mut self) -> Result<u64>;
-}
-
-struct Table {
-    output: Output,
-    name: String,
-    writer: Option<TableWriter>,
-}
-
-impl Sink for Table {
-    fn create(&mut self, schema: &Schema) -> Result<()> {
-        self.writer = Some(self.output.create_table(&self.name, schema)?);
-        Ok(())
-    }
-
-    fn append(&mut self, batch: &Batch) -> Result<()> {
-        self.writer.as_mut().map_or(Ok(()), |writer| writer.append(batch))
-    }
-
-    fn finish(&mut self) -> Result<u64> {
-        self.writer.take().map_or(Ok(0), TableWriter::finish)
-    }
-}
-
 /// Takes records and makes a table of them.
 pub struct Records<S> {
     sink: S,
     flatten: Option<Flatten>,
+    dtype: BTreeMap<String, Type>,
     hold_bytes: u64,
     fields: Fields,
     records: u64,
@@ -78,14 +42,7 @@ enum Stage {
     /// Types may still change.
     Held(Hold),
     /// The table was started.
-    Started(Box<Growing>),
-}
-
-/// Rows of the batch being built.
-struct Growing {
-    members: Members,
-    rows: usize,
-    bytes: usize,
+    Started(Box<Rows>),
 }
 
 impl Records<()> {
@@ -99,7 +56,7 @@ impl Records<()> {
         options: &Options,
         known: Option<Kind>,
     ) -> Result<Records<impl Sink>> {
-        Records::into_sink(Table { output, name: name.to_owned(), writer: None }, options, known)
+        Records::into_sink(Table::new(output, name), options, known)
     }
 }
 
@@ -109,19 +66,18 @@ impl<S: Sink> Records<S> {
     /// # Errors
     /// `config`, for a type that does not exist.
     pub fn into_sink(sink: S, options: &Options, known: Option<Kind>) -> Result<Self> {
-        let mut fields = match known {
+        let fields = match known {
             Some(Kind::Struct(fields)) => fields,
             _ => Fields::default(),
         };
-        // What was declared and is declared no more is found again.
-        fields.kinds_mut().filter(|kind| matches!(kind, Kind::Declared(_))).for_each(|kind| *kind = Kind::Null);
-        for (name, kind) in &options.dtype {
-            let declared = Declared::parse(kind).map_err(|error| error.context(format_args!("`dtype` of `{name}`")))?;
-            *fields.at(name) = Kind::Declared(declared);
-        }
+        let declared = |(name, kind): (&String, &String)| {
+            let kind = Type::parse(kind).map_err(|error| error.context(format_args!("`dtype` of `{name}`")))?;
+            Ok((name.clone(), kind))
+        };
         Ok(Self {
             sink,
             flatten: options.flatten.as_deref().map(Flatten::new),
+            dtype: options.dtype.iter().map(declared).collect::<Result<_>>()?,
             hold_bytes: options.hold_bytes,
             fields,
             records: 0,
@@ -129,13 +85,14 @@ impl<S: Sink> Records<S> {
         })
     }
 
-    /// Takes a record. What is no object becomes one of the single member `value`.
+    /// Takes a record. A null is a row without a value; what is not an object becomes one of the single member `value`.
     ///
     /// # Errors
     /// `data`, for a record that does not fit once the table was started, or has too many members.
     pub fn push(&mut self, record: Value) -> Result<()> {
         let record = match record {
             Value::Object(record) => record,
+            Value::Null => Map::new(),
             other => Map::from_iter([("value".to_owned(), other)]),
         };
         let record = match &mut self.flatten {
@@ -143,16 +100,19 @@ impl<S: Sink> Records<S> {
             None => record,
         };
         self.records += 1;
+        let line = serde_json::to_string(&record)?;
         match &mut self.stage {
-            Stage::Started(growing) => grow(&mut self.sink, growing, &record, &self.fields, self.records),
+            Stage::Started(rows) => grow(&mut self.sink, rows, &line, self.records),
             Stage::Held(hold) => {
-                record.iter().for_each(|(name, value)| self.fields.at(name).see(value));
+                self.fields
+                    .see(&mut Reader::new(&line), usize::MAX)
+                    .map_err(|broken| explain(&broken.into(), &format!("record {}", self.records)))?;
                 if self.fields.len() > MAX_COLUMNS {
                     return Err(Error::data(format!(
                         "the records have more than {MAX_COLUMNS} columns; `flatten: false` keeps nested objects together"
                     )));
                 }
-                hold.push(&record)?;
+                hold.push(&line)?;
                 if hold.size() > self.hold_bytes { self.start() } else { Ok(()) }
             }
         }
@@ -167,25 +127,48 @@ impl<S: Sink> Records<S> {
     fn start(&mut self) -> Result<()> {
         let Stage::Held(hold) = &mut self.stage else { return Ok(()) };
         let hold = std::mem::take(hold);
-        if let Some(flatten) = &self.flatten {
-            self.fields.retain(|name, kind| !(*kind == Kind::Null && flatten.is_parent(name)));
-        }
-        let mut settled = self.fields.clone();
-        settled.kinds_mut().for_each(Kind::settle);
-        if settled.is_empty() {
-            *settled.at("record") = Kind::Json;
-        }
-        let mut growing = Box::new(Growing { members: Members::new(&settled), rows: 0, bytes: 0 });
-        let (schema, _) = Members::new(&settled).finish();
-        self.sink.create(&Schema::new(schema))?;
+        let members = self.members();
+        let mut rows = Box::new(Rows::create(members, &mut self.sink)?);
         let mut number = 0;
-        hold.release(|record| {
+        hold.release(|line| {
             number += 1;
-            grow(&mut self.sink, &mut growing, &record, &settled, number)
+            grow(&mut self.sink, &mut rows, line, number)
         })?;
-        self.fields = settled;
-        self.stage = Stage::Started(growing);
+        self.stage = Stage::Started(rows);
         Ok(())
+    }
+
+    /// The columns: of the fields that were seen, and of those that were declared alone.
+    fn members(&self) -> Members {
+        let separator = self.flatten.as_ref().map(|flatten| flatten.separator.as_str());
+        let is_there = |(key, kind): &&(String, Kind)| {
+            let flatten = self.flatten.as_ref();
+            *kind != Kind::Null || !flatten.is_some_and(|flatten| flatten.is_parent(key))
+        };
+        let fields: Vec<&(String, Kind)> = self.fields.iter().filter(is_there).collect();
+        let names = column_names(fields.iter().map(|(key, _)| key.as_str()), separator);
+        let mut members: Vec<Member> = fields
+            .iter()
+            .zip(names)
+            .map(|((key, kind), name)| {
+                let declared = self.dtype.get(&name);
+                let kind = declared.cloned().unwrap_or_else(|| kind.settle(Style::Answers));
+                Member { key: key.clone(), column: Some((name, kind, declared.is_some())) }
+            })
+            .collect();
+        let known: HashSet<String> =
+            members.iter().filter_map(|member| member.column.as_ref().map(|(name, ..)| name.clone())).collect();
+        let spare = self.dtype.iter().filter(|(name, _)| !known.contains(*name));
+        let spare: Vec<Member> = spare
+            .map(|(name, kind)| Member { key: name.clone(), column: Some((name.clone(), kind.clone(), true)) })
+            .collect();
+        let spare_names: HashSet<String> = spare.iter().map(|member| member.key.clone()).collect();
+        members.extend(spare);
+        if members.is_empty() {
+            let column = Some(("record".to_owned(), Type::Json, false));
+            members.push(Member { key: "record".to_owned(), column });
+        }
+        Members::new(members).with_spare(&spare_names, separator)
     }
 
     /// Ends the table; says how many rows it has, and the types for the next run.
@@ -195,67 +178,48 @@ impl<S: Sink> Records<S> {
     pub fn finish(mut self) -> Result<(u64, Kind)> {
         // Before they are settled: a column of nothing but nulls may be of any type next time.
         let found = Kind::Struct(self.fields.clone());
-        if self.fields.is_empty() {
-            context::warn(
-                "there are no records, so the table has no columns but `record`; name them under `dtype`",
-                &[],
-            );
+        if self.fields.is_empty() && self.dtype.is_empty() {
+            self.sink
+                .warn("there are no records, so the table has no columns but `record`; name them under `dtype`", &[]);
         }
         self.start()?;
-        if let Stage::Started(growing) = &mut self.stage {
-            send(&mut self.sink, growing, &self.fields)?;
-        }
-        Ok((self.sink.finish()?, found))
+        let rows = match self.stage {
+            Stage::Started(rows) => rows.finish(&mut self.sink)?,
+            Stage::Held(_) => 0,
+        };
+        Ok((rows, found))
     }
 }
 
-fn grow(
-    sink: &mut impl Sink,
-    growing: &mut Growing,
-    record: &Map<String, Value>,
-    fields: &Fields,
-    number: u64,
-) -> Result<()> {
-    growing.members.push(record).map_err(|misfit| explain(&misfit, number))?;
-    growing.rows += 1;
-    growing.bytes += weight(record);
-    if growing.rows >= BATCH_ROWS || growing.bytes >= BATCH_BYTES { send(sink, growing, fields) } else { Ok(()) }
+fn grow(sink: &mut impl Sink, rows: &mut Rows, line: &str, number: u64) -> Result<()> {
+    rows.push(line, sink)?.map_err(|fault| explain(&fault, &format!("record {number}")))
 }
 
-fn send(sink: &mut impl Sink, growing: &mut Growing, fields: &Fields) -> Result<()> {
-    if growing.rows == 0 {
-        return Ok(());
-    }
-    let full = std::mem::replace(growing, Growing { members: Members::new(fields), rows: 0, bytes: 0 });
-    let (fields, nodes) = full.members.finish();
-    sink.append(&Batch::new(Rc::new(Schema::new(fields)), RawBatch { rows: full.rows as u64, nodes }))
-}
-
-/// About how many bytes a record takes in columns.
-fn weight(record: &Map<String, Value>) -> usize {
-    fn of(value: &Value) -> usize {
-        match value {
-            Value::String(text) => text.len() + 4,
-            Value::Array(items) => 4 + items.iter().map(of).sum::<usize>(),
-            Value::Object(members) => members.iter().map(|(name, value)| name.len() + of(value)).sum(),
-            _ => 16,
+/// The names of the columns of `keys`, in their order, which DuckDB tells apart, as it does not by case.
+///
+/// Where several keys have one name, it belongs to the one that is nested least, and of those to the first by its names;
+/// the others get numbers that no other column has. So names depend on the keys that there are, not on their order.
+fn column_names<'a>(keys: impl Iterator<Item = &'a str>, separator: Option<&str>) -> Vec<String> {
+    let keys: Vec<&str> = keys.collect();
+    let shown = |key: &str| separator.map_or_else(|| key.to_owned(), |separator| flatten::shown(key, separator));
+    let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
+    keys.iter().enumerate().for_each(|(place, key)| groups.entry(shown(key)).or_default().push(place));
+    let mut names = Names::new(2);
+    let mut found = vec![String::new(); keys.len()];
+    let mut late: Vec<(usize, Vec<String>, usize)> = Vec::new();
+    for (place, key) in keys.iter().enumerate() {
+        let group = &groups[&shown(key)];
+        let ranked = |place: &usize| flatten::rank(keys[*place]);
+        if group.len() == 1 || group.iter().min_by_key(|place| ranked(place)) == Some(&place) {
+            found[place] = names.free(&shown(key), "_");
+        } else {
+            let (depth, parts) = flatten::rank(key);
+            late.push((depth, parts, place));
         }
     }
-    record.values().map(of).sum()
-}
-
-fn explain(misfit: &Misfit, number: u64) -> Error {
-    let path = misfit.path.join(".");
-    let column = misfit.path.first().map_or("", String::as_str);
-    match &misfit.kind {
-        Some(kind) => Error::data(format!(
-            "record {number} has {} in `{path}`, which does not fit its column's type, {kind}; declare it under `dtype`, \
-             such as `{column}: VARCHAR`",
-            misfit.found
-        )),
-        None => Error::data(format!(
-            "record {number} has `{path}`, which none of the records before had that the columns were made from; \
-             declare it under `dtype`, such as `{column}: JSON`, or raise `hold_mb`"
-        )),
+    late.sort();
+    for (_, _, place) in late {
+        found[place] = names.free(&shown(keys[place]), "_");
     }
+    found
 }

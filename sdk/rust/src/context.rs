@@ -14,7 +14,10 @@ pub use raw::{Level, Part, metric, partition, progress, step_id};
 /// # Errors
 /// `config`, when the type asks for more than the spec's configSchema promises.
 pub fn config<C: DeserializeOwned>() -> Result<C> {
+    // Through a value: where one struct is flattened into another, serde takes no number straight from the text that
+    // keeps its digits.
     serde_json::from_str(&raw::config())
+        .and_then(serde_json::from_value::<C>)
         .map_err(|error| Error::config(format!("cannot read the step's config: {error}")))
 }
 

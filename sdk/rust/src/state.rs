@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// `data`, when it is not of this type: another version of the driver may have kept it.
 pub fn get<S: DeserializeOwned>() -> Result<Option<S>> {
     let Some(json) = raw::get() else { return Ok(None) };
-    serde_json::from_str(&json).map(Some).map_err(|error| {
+    serde_json::from_str(&json).and_then(serde_json::from_value::<S>).map(Some).map_err(|error| {
         Error::data(format!("cannot read the state that the last run kept: {error}; see `osiris state reset`"))
     })
 }

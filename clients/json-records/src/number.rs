@@ -1,0 +1,330 @@
+//! Numbers as they are written: which types can hold all their digits.
+
+use serde::{Deserialize, Serialize};
+
+/// The digits of a number and where its point is, without zeros at either end: 0.`digits` × 10^`point`.
+struct Digits<'a> {
+    negative: bool,
+    whole: &'a [u8],
+    fraction: &'a [u8],
+    /// How many digits there are between the first and the last that is not zero.
+    significant: i64,
+    /// How many zeros stand before the first of them.
+    leading: usize,
+    point: i64,
+}
+
+impl<'a> Digits<'a> {
+    /// `None` for what is not a decimal number.
+    fn of(token: &'a str) -> Option<Self> {
+        let token = token.trim().as_bytes();
+        let (negative, rest) = match token.split_first()? {
+            (b'-', rest) => (true, rest),
+            (b'+', rest) => (false, rest),
+            _ => (false, token),
+        };
+        let (mantissa, exponent) = match rest.iter().position(|byte| matches!(byte, b'e' | b'E')) {
+            Some(place) => (&rest[..place], exponent(&rest[place + 1..])?),
+            None => (rest, 0),
+        };
+        let point = mantissa.iter().position(|&byte| byte == b'.');
+        let (whole, fraction) = point.map_or((mantissa, &[] as &[u8]), |at| (&mantissa[..at], &mantissa[at + 1..]));
+        let mut digits = whole.iter().chain(fraction);
+        if whole.is_empty() && fraction.is_empty() || !digits.all(u8::is_ascii_digit) {
+            return None;
+        }
+        let mut digits = whole.iter().chain(fraction);
+        let all = (whole.len() + fraction.len()) as i64;
+        let Some(leading) = digits.position(|&digit| digit != b'0') else {
+            return Some(Self { negative, whole, fraction, significant: 0, leading: 0, point: 0 });
+        };
+        let trailing =
+            fraction.iter().rev().chain(whole.iter().rev()).take_while(|&&digit| digit == b'0').count() as i64;
+        let point = whole.len() as i64 - leading as i64 + exponent;
+        Some(Self { negative, whole, fraction, significant: all - leading as i64 - trailing, leading, point })
+    }
+
+    fn digits(&self) -> impl Iterator<Item = u8> {
+        self.whole.iter().chain(self.fraction).skip(self.leading).take(self.significant as usize).copied()
+    }
+
+    /// How many digits stand before and behind the point.
+    fn extent(&self) -> (i64, i64) {
+        (self.point.max(0), (self.significant - self.point).max(0))
+    }
+
+    fn equals(&self, other: &Digits) -> bool {
+        self.significant == other.significant
+            && (self.significant == 0
+                || self.negative == other.negative && self.point == other.point && self.digits().eq(other.digits()))
+    }
+}
+
+/// An exponent; one beyond any type's reach stays there.
+fn exponent(digits: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(digits).ok()?;
+    let sign = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if sign.is_empty() || !sign.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let far = if text.starts_with('-') { -1_000_000_000 } else { 1_000_000_000 };
+    Some(text.parse::<i64>().map_or(far, |exponent| exponent.clamp(-1_000_000_000, 1_000_000_000)))
+}
+
+/// Why a number does not fit a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// It is not of the type at all.
+    Kind,
+    /// It is larger than the type's values.
+    Range,
+    /// It has more digits than the type keeps.
+    Digits,
+}
+
+/// A decimal as the integer that it is with `scale` digits behind the point, where it has `digits` at most.
+pub fn decimal(token: &str, digits: u8, scale: u8) -> Result<i128, Loss> {
+    let number = Digits::of(token).ok_or(Loss::Kind)?;
+    let (whole, fraction) = number.extent();
+    if fraction > i64::from(scale) {
+        return Err(Loss::Digits);
+    }
+    if whole > i64::from(digits - scale) {
+        return Err(Loss::Range);
+    }
+    let zeros = number.point + i64::from(scale) - number.significant;
+    let zeros = std::iter::repeat_n(b'0', if number.significant == 0 { 0 } else { zeros.max(0) as usize });
+    let value = number.digits().chain(zeros).fold(0_i128, |sum, digit| sum * 10 + i128::from(digit - b'0'));
+    Ok(if number.negative { -value } else { value })
+}
+
+/// A whole number, which may be written `5`, `5.0` or `5e0`.
+pub fn integer<T: TryFrom<i128>>(token: &str) -> Result<T, Loss> {
+    // HUGEINT reaches beyond 38 digits.
+    let value = match token.trim().parse::<i128>() {
+        Ok(value) => value,
+        Err(_) => decimal(token, 38, 0)?,
+    };
+    T::try_from(value).map_err(|_| Loss::Range)
+}
+
+/// The DOUBLE that is written so; `NaN` and the infinities as well.
+pub fn double(token: &str) -> Result<f64, Loss> {
+    let value: f64 = token.trim().parse().map_err(|_| Loss::Kind)?;
+    if is_not_finite(token) || survives_as_double(token) { Ok(value) } else { Err(lost(value.is_infinite())) }
+}
+
+/// The FLOAT that is written so.
+pub fn float(token: &str) -> Result<f32, Loss> {
+    let value: f32 = token.trim().parse().map_err(|_| Loss::Kind)?;
+    if is_not_finite(token) || survives(token, &format!("{value:e}")) {
+        Ok(value)
+    } else {
+        Err(lost(value.is_infinite()))
+    }
+}
+
+fn lost(infinite: bool) -> Loss {
+    if infinite { Loss::Range } else { Loss::Digits }
+}
+
+fn is_not_finite(token: &str) -> bool {
+    !token.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a number is the same once it was a DOUBLE and is written again, with as few digits as tell it from others.
+fn survives_as_double(token: &str) -> bool {
+    let Some(number) = Digits::of(token) else { return false };
+    if number.significant <= 15 && (-290..=308).contains(&number.point) {
+        return true;
+    }
+    token.parse::<f64>().is_ok_and(|value| survives(token, &format!("{value:e}")))
+}
+
+fn survives(token: &str, written: &str) -> bool {
+    matches!((Digits::of(token), Digits::of(written)), (Some(number), Some(written)) if number.equals(&written))
+}
+
+/// What the numbers of a column have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbers {
+    /// Whether one is written with a point or an exponent.
+    fractions: bool,
+    /// The most digits before and behind the point.
+    whole_digits: i64,
+    fraction_digits: i64,
+    /// Whether each fits a BIGINT, a HUGEINT, and is the same as a DOUBLE.
+    bigint: bool,
+    hugeint: bool,
+    double: bool,
+    /// Whether one is NaN or infinite.
+    not_finite: bool,
+}
+
+/// The narrowest type that keeps all numbers of a column as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NumberType {
+    BigInt,
+    /// Whole numbers beyond 64 bits with a sign.
+    HugeInt,
+    /// 38 digits, of which so many are behind the point.
+    Decimal(u8),
+    Double,
+    /// More digits than any number type keeps.
+    Text,
+}
+
+impl Numbers {
+    pub fn of(token: &str) -> Self {
+        if is_not_finite(token) {
+            let (whole_digits, fraction_digits) = (0, 0);
+            return Self {
+                fractions: true,
+                whole_digits,
+                fraction_digits,
+                bigint: false,
+                hugeint: false,
+                double: true,
+                not_finite: true,
+            };
+        }
+        let fractions = token.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+        let (whole_digits, fraction_digits) = Digits::of(token).map_or((0, 0), |number| number.extent());
+        let small = !fractions && whole_digits <= 15;
+        Self {
+            fractions,
+            whole_digits,
+            fraction_digits,
+            bigint: small || token.parse::<i64>().is_ok(),
+            hugeint: small || token.parse::<i128>().is_ok(),
+            double: small || survives_as_double(token),
+            not_finite: false,
+        }
+    }
+
+    /// Of these and those together.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            fractions: self.fractions || other.fractions,
+            whole_digits: self.whole_digits.max(other.whole_digits),
+            fraction_digits: self.fraction_digits.max(other.fraction_digits),
+            bigint: self.bigint && other.bigint,
+            hugeint: self.hugeint && other.hugeint,
+            double: self.double && other.double,
+            not_finite: self.not_finite || other.not_finite,
+        }
+    }
+
+    pub fn settle(self) -> NumberType {
+        if self.fractions && self.double {
+            return NumberType::Double;
+        }
+        if !self.fractions && self.bigint {
+            return NumberType::BigInt;
+        }
+        if !self.fractions && self.hugeint {
+            return NumberType::HugeInt;
+        }
+        if !self.not_finite && self.whole_digits + self.fraction_digits <= 38 {
+            return NumberType::Decimal(self.fraction_digits as u8);
+        }
+        NumberType::Text
+    }
+
+    /// Whether a DECIMAL(38,0) holds all of them.
+    pub fn fits_38_digits(self) -> bool {
+        self.whole_digits <= 38
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settle(tokens: &[&str]) -> NumberType {
+        let numbers = tokens.iter().map(|token| Numbers::of(token)).reduce(Numbers::and);
+        numbers.map_or(NumberType::Text, Numbers::settle)
+    }
+
+    #[test]
+    fn a_type_is_chosen_only_if_every_number_survives_it() {
+        use NumberType::{BigInt, Decimal, Double, HugeInt, Text};
+        for (tokens, expected) in [
+            (&["1", "-5"] as &[&str], BigInt),
+            (&["-0"], BigInt),
+            (&["9223372036854775807", "-9223372036854775808"], BigInt),
+            (&["9223372036854775808"], HugeInt),
+            (&["170141183460469231731687303715884105727"], HugeInt),
+            (&["170141183460469231731687303715884105728"], Text),
+            (&["123456789012345678901234567890123456789012"], Text),
+            (&["1", "1.5"], Double),
+            (&["1.0"], Double),
+            (&["1e3", "1"], Double),
+            (&["0.1", "1.7976931348623157e308", "5e-324", "0.30000000000000004"], Double),
+            (&["9007199254740992", "0.5"], Double),
+            (&["9007199254740993", "0.5"], Decimal(1)),
+            (&["1234567890123456789", "0.5"], Decimal(1)),
+            (&["18446744073709551615", "0.5"], Decimal(1)),
+            (&["1234567890123456.78"], Decimal(2)),
+            (&["0.12345678901234567891", "1.5"], Decimal(20)),
+            (&["12345678901234567890.123456789"], Decimal(9)),
+            (&["1.000000000000000000000000"], Double),
+            (&["123456789012345678901234567890.123456789"], Text),
+            (&["1e400"], Text),
+            (&["1e-400"], Text),
+            (&["1e400", "1"], Text),
+            (&["1e99999999999999999999"], Text),
+            (&["1.2345678901234567891e10"], Decimal(9)),
+            (&["1e-30", "1234567890.5"], Double),
+            (&["NaN", "1.5", "-Infinity"], Double),
+            (&["NaN", "9007199254740993"], Text),
+        ] {
+            assert_eq!(settle(tokens), expected, "{tokens:?}");
+            let backwards: Vec<&str> = tokens.iter().rev().copied().collect();
+            assert_eq!(settle(&backwards), expected, "{backwards:?}");
+        }
+    }
+
+    #[test]
+    fn decimals_are_exact_or_refused() {
+        for (text, digits, scale, expected) in [
+            ("12.34", 10, 2, Ok(1234)),
+            ("12.340", 10, 2, Ok(1234)),
+            ("-12.345", 10, 2, Err(Loss::Digits)),
+            ("1e3", 10, 2, Ok(100_000)),
+            ("1.5E-3", 10, 4, Ok(15)),
+            ("9e-40", 38, 0, Err(Loss::Digits)),
+            ("+7", 3, 0, Ok(7)),
+            ("0.07", 2, 2, Ok(7)),
+            ("99.99", 3, 2, Err(Loss::Range)),
+            ("100", 2, 0, Err(Loss::Range)),
+            ("0e999999999", 38, 0, Ok(0)),
+            ("-0.000", 2, 1, Ok(0)),
+            ("1e999999999999", 38, 0, Err(Loss::Range)),
+            ("", 3, 0, Err(Loss::Kind)),
+            (".", 3, 0, Err(Loss::Kind)),
+            ("1x", 3, 0, Err(Loss::Kind)),
+            ("1e", 3, 0, Err(Loss::Kind)),
+            ("18446744073709551615", 38, 0, Ok(18_446_744_073_709_551_615)),
+            ("1234567890123456.78", 18, 2, Ok(123_456_789_012_345_678)),
+        ] {
+            assert_eq!(decimal(text, digits, scale), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn declared_numbers_never_lose_a_digit() {
+        assert_eq!(integer::<i64>("5.0"), Ok(5));
+        assert_eq!(integer::<i64>("5.5"), Err(Loss::Digits));
+        assert_eq!(integer::<u8>("256"), Err(Loss::Range));
+        assert_eq!(integer::<i64>("9223372036854775808"), Err(Loss::Range));
+        assert_eq!(integer::<i128>("-170141183460469231731687303715884105728"), Ok(i128::MIN));
+        assert_eq!(double("0.1"), Ok(0.1));
+        assert_eq!(double("9007199254740993"), Err(Loss::Digits));
+        assert_eq!(double("1e400"), Err(Loss::Range));
+        assert_eq!(float("0.1"), Ok(0.1_f32));
+        assert_eq!(float("16777217"), Err(Loss::Digits));
+        assert!(double("NaN").is_ok_and(f64::is_nan));
+        assert_eq!(double("x"), Err(Loss::Kind));
+    }
+}

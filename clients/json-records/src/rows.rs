@@ -1,0 +1,170 @@
+//! Rows of known types on their way to a table, batch by batch.
+
+use std::rc::Rc;
+
+use osiris_sdk::{Batch, Error, Output, RawBatch, Result, Schema, TableWriter, context};
+
+use crate::column::{Fault, Misfit};
+use crate::members::Members;
+use crate::text::{Reader, Token};
+use crate::value::Why;
+
+/// Rows kept before a batch goes out, and the size in bytes of JSON at which it goes out before that.
+const BATCH_ROWS: usize = 8192;
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Where batches go: a table of the output, or a test.
+pub trait Sink {
+    /// # Errors
+    /// As [`Output::create_table`].
+    fn create(&mut self, schema: &Schema) -> Result<()>;
+    /// # Errors
+    /// As [`TableWriter::append`].
+    fn append(&mut self, batch: &Batch) -> Result<()>;
+    /// # Errors
+    /// As [`TableWriter::finish`].
+    fn finish(&mut self) -> Result<u64>;
+    /// Reports what was changed on the way.
+    fn warn(&mut self, message: &str, fields: &[(&str, &dyn std::fmt::Display)]) {
+        context::warn(message, fields);
+    }
+}
+
+/// A table of the output.
+pub struct Table {
+    output: Output,
+    name: String,
+    writer: Option<TableWriter>,
+}
+
+impl Table {
+    pub fn new(output: Output, name: &str) -> Self {
+        Self { output, name: name.to_owned(), writer: None }
+    }
+}
+
+impl Sink for Table {
+    fn create(&mut self, schema: &Schema) -> Result<()> {
+        self.writer = Some(self.output.create_table(&self.name, schema)?);
+        Ok(())
+    }
+
+    fn append(&mut self, batch: &Batch) -> Result<()> {
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.append(batch))
+    }
+
+    fn finish(&mut self) -> Result<u64> {
+        self.writer.take().map_or(Ok(0), TableWriter::finish)
+    }
+}
+
+/// Rows of the batch being built.
+pub struct Rows {
+    members: Members,
+    bytes: usize,
+}
+
+impl Rows {
+    /// Creates the table with the columns of `members`.
+    ///
+    /// # Errors
+    /// As [`Sink::create`].
+    pub fn create(mut members: Members, sink: &mut impl Sink) -> Result<Self> {
+        let (fields, _) = members.take();
+        sink.create(&Schema::new(fields))?;
+        Ok(Self { members, bytes: 0 })
+    }
+
+    /// Appends a record, which is an object, or null for a row without a value. A record that does not fit leaves nothing.
+    ///
+    /// # Errors
+    /// The inner one where the record does not fit, the outer one as [`Sink::append`].
+    pub fn push(&mut self, record: &str, sink: &mut impl Sink) -> Result<Result<(), Fault>> {
+        let rows = self.members.rows();
+        if let Err(fault) = self.take(record) {
+            self.members.truncate(rows);
+            return Ok(Err(fault));
+        }
+        self.bytes += record.len();
+        if self.members.rows() >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
+            self.send(sink)?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn take(&mut self, record: &str) -> Result<(), Fault> {
+        let mut reader = Reader::new(record);
+        match reader.token()? {
+            Token::Object => self.members.push(&mut reader)?,
+            Token::Null => self.members.push_null(),
+            _ => return Err(reader.broken("expected an object").into()),
+        }
+        Ok(reader.end()?)
+    }
+
+    fn send(&mut self, sink: &mut impl Sink) -> Result<()> {
+        let rows = self.members.rows() as u64;
+        if rows == 0 {
+            return Ok(());
+        }
+        self.bytes = 0;
+        let (fields, nodes) = self.members.take();
+        sink.append(&Batch::new(Rc::new(Schema::new(fields)), RawBatch { rows, nodes }))
+    }
+
+    /// Ends the table; says how many rows it has.
+    ///
+    /// # Errors
+    /// As [`Sink::append`].
+    pub fn finish(mut self, sink: &mut impl Sink) -> Result<u64> {
+        self.send(sink)?;
+        for column in self.members.columns().iter().filter(|column| column.blanks > 0) {
+            sink.warn(
+                "texts without a character became null, as their column is declared as another type than VARCHAR",
+                &[("column", &column.name), ("count", &column.blanks)],
+            );
+        }
+        sink.finish()
+    }
+}
+
+/// The error of a record that does not fit; `record` names it, such as `record 3`.
+pub fn explain(fault: &Fault, record: &str) -> Error {
+    let Misfit { path, found, value, kind, why } = match fault {
+        Fault::Broken(broken) => return Error::data(format!("Malformed JSON in {record}: {broken}")),
+        Fault::Misfit(misfit) => misfit,
+    };
+    let column = path.first().map_or("", String::as_str);
+    let path = path.join(".");
+    let declare = |kind: &str| format!("declare it under `dtype`, such as `{column}: {kind}`");
+    Error::data(match why {
+        Why::Unknown if path == column => format!(
+            "{record} has `{path}`, which none of the records before had that the columns were made from; {}, or raise \
+             `hold_mb`",
+            declare("JSON")
+        ),
+        Why::Unknown => {
+            format!("{record} has `{path}`, which its column's type has no member for; {}", declare("JSON"))
+        }
+        Why::Twice => format!("{record} has `{path}` twice, so one value would be lost"),
+        Why::Kind => format!(
+            "{record} has {found} in `{path}`, {value}, which does not fit its column's type, {kind}; {}",
+            declare("VARCHAR")
+        ),
+        Why::Range => {
+            format!("{record} has {found} in `{path}`, {value}, which is beyond {kind}; {}", declare("VARCHAR"))
+        }
+        Why::Digits => format!(
+            "{record} has {found} in `{path}`, {value}, which has more digits than {kind} keeps; {}",
+            declare("VARCHAR")
+        ),
+        Why::Clock => format!(
+            "{record} has {found} in `{path}`, {value}, whose time of day {kind} would drop; {}",
+            declare("TIMESTAMP")
+        ),
+        Why::Offset => format!(
+            "{record} has {found} in `{path}`, {value}, whose offset {kind} would drop; {}",
+            declare("TIMESTAMPTZ")
+        ),
+    })
+}
