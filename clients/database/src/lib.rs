@@ -2,12 +2,14 @@
 
 mod connection;
 mod encryption;
+mod lookback;
 mod reading;
 mod stream;
 mod writing;
 
 pub use connection::{Config, ConnectionOptions, Login, Session, System};
 pub use encryption::SslMode;
+pub use lookback::Lookback;
 pub use reading::{Initial, NullCursor, Replication, Selection};
 pub use stream::{Stream, broken};
 pub use writing::{Contract, DuplicateKey, Mode, ReplaceBy, WriterConfig};

@@ -3,6 +3,8 @@
 use osiris_sdk::{Error, Result};
 use serde::Deserialize;
 
+use crate::Lookback;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Replication {
@@ -54,6 +56,8 @@ pub struct Selection {
     pub initial: Option<Initial>,
     #[serde(default)]
     pub null_cursor: NullCursor,
+    /// The span before the last run's cursor that is read again.
+    pub lookback: Option<Lookback>,
     /// How many instances read at once, each its own part of the rows.
     pub partitions: Option<u32>,
     /// The column by which rows are parted.
@@ -84,8 +88,8 @@ impl Selection {
             }
         }
         match self.replication {
-            Replication::Full if self.cursor.is_some() || self.initial.is_some() => {
-                wrong("`cursor` and `initial` go with `replication: incremental`")
+            Replication::Full if self.cursor.is_some() || self.initial.is_some() || self.lookback.is_some() => {
+                wrong("`cursor`, `initial` and `lookback` go with `replication: incremental`")
             }
             Replication::Incremental if self.cursor.is_none() => {
                 wrong("`replication: incremental` needs `cursor`, the column that grows")
@@ -125,7 +129,8 @@ mod tests {
             Selection::default(),
             Selection { query: query.query.clone(), ..table.clone() },
             Selection { limit: Some(1), ..query },
-            Selection { cursor, ..table },
+            Selection { cursor, ..table.clone() },
+            Selection { lookback: Some(Lookback::Seconds(1)), ..table },
             Selection { cursor: None, ..incremental.clone() },
             Selection { limit: Some(1), ..incremental.clone() },
             Selection { partition_on: None, ..parts.clone() },
