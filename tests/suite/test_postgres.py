@@ -223,7 +223,7 @@ select 1 as id, true as bool, (-128)::tinyint as tinyint, 255::utinyint as utiny
  18446744073709551615::ubigint as ubigint, '-170141183460469231731687303715884105728'::hugeint as hugeint, '340282366920938463463374607431768211455'::uhugeint as uhugeint,
  1.5::float as float, 'nan'::double as double, 123456789.123::decimal(18,3) as decimal, 'naïve 🦆' as text, '\\x00\\xFF'::blob as blob, 'b'::enum('a', 'b') as mood,
  date '0044-03-15 (BC)' as date, time '23:59:59.999999' as time, '12:00:00-03:30'::timetz as timetz, timestamp 'infinity' as timestamp,
- timestamp_s '2020-01-01 00:00:01' as timestamp_s, timestamp_ms '2020-01-01 00:00:00.123' as timestamp_ms, timestamp_ns '1969-12-31 23:59:59.999999999' as timestamp_ns,
+ timestamp_s '2020-01-01 00:00:01' as timestamp_s, timestamp_ms '2020-01-01 00:00:00.123' as timestamp_ms, timestamp_ns '1969-12-31 23:59:59.999999' as timestamp_ns,
  timestamptz '2013-01-01 05:00:00-05' as timestamptz, interval '1 year -2 days 00:00:00.5' as interval, uuid '80000000-0000-0000-0000-000000000001' as uuid,
  '{"a": [1, "ü"]}'::json as json, '10101'::bit as bit, [1, null, 3] as ints, [['a'], ['b']] as grid, [[1, 2], [3, 4]]::integer[2][2] as fixed, []::varchar[] as empty,
  {'a': 1, 'b': [date '2020-01-01']} as struct, map {'k': 1} as map, [{'x': 1}] as structs, union_value(num := 2)::union(num integer, txt varchar) as one_of,
@@ -261,18 +261,11 @@ def test_every_duckdb_type_has_a_column(shop):
     assert shop.sql("select contype from pg_constraint where conrelid = 'target'::regclass") == [("p",)]
 
 
-def test_replace_leaves_what_refers_to_the_table_alone(shop):
-    shop.sql("create table target (a int primary key); create table child (a int references target on delete set null); insert into target values (1); insert into child values (1)")
-    shop.load("select 2 as a", mode="replace")
-    assert shop.sql("select a from target") == [(2,)] and shop.sql("select a from child") == [(None,)]
-
-
 @pytest.mark.parametrize("index", ["primary key", "unique", ""])
 def test_an_upsert_twice_is_an_upsert_once(shop, index):
     shop.sql(f"create table target (id int8 {index}, a text, kept text); insert into target values (1, 'old', 'x'), (2, 'old', 'y')")
     for _ in range(2):
-        # Of rows with one key the last counts.
-        shop.load("select * from (values (2, 'no'), (3, 'no'), (2, 'new'), (3, 'new')) t(id, a)", mode="upsert", primary_key=["id"])
+        shop.load("select * from (values (2, 'no'), (3, 'no'), (2, 'new'), (3, 'new')) t(id, a)", mode="upsert", primary_key=["id"], on_duplicate_key="last")
         assert shop.sql("select * from target order by id") == [(1, "old", "x"), (2, "new", "y"), (3, "new", None)]
 
 
@@ -308,23 +301,23 @@ def test_new_columns_are_as_the_contract_says(shop):
 def test_values_go_into_the_types_that_the_table_has(shop):
     shop.sql(EXTRAS)
     shop.sql("create table target (i int2, m mood, n inet, j json, v varchar(3), r int4range, d numeric(5,1), ts timestamptz)")
-    shop.load("select 5::bigint as i, 'sad' as m, '10.0.0.1/8' as n, '{\"a\":  1}' as j, 'abc' as v, '[1,3)' as r, 1.26 as d, timestamptz '2020-01-01 00:00:00+00' as ts")
+    shop.load("select 5::bigint as i, 'sad' as m, '10.0.0.1/8' as n, '{\"a\":  1}' as j, 'abc' as v, '[1,3)' as r, 1.26 as d, timestamptz '2020-01-01 00:00:00+00' as ts", on_loss={"d": "round"})
     assert shop.sql("select i, m::text, n::text, j::text, v, r::text, d::text from target") == [(5, "sad", "10.0.0.1/8", '{"a":  1}', "abc", "[1,3)", "1.3")]
 
 
 @pytest.mark.parametrize(
     "column, sql, told",
     [
-        ("int2", "select 40000 as a", "out of range"),
+        ("int2", "select 40000 as a", "beyond -32768 to 32767"),
         ("int4", "select 1.5 as a", "fractions"),
         ("date", "select timestamp '2020-01-01 01:00:00' as a", "time of day"),
-        ("varchar(3)", "select 'abcd' as a", "too long"),
-        ("int4", "select 'x' as a", "invalid input"),
+        ("varchar(3)", "select 'abcd' as a", "characters beyond 3"),
+        ("int4", "select 'x' as a", "`x` is VARCHAR"),
         ("int4 not null", "select null::int as a", "null value"),
         ("int4 check (a > 0)", "select -1 as a", "check constraint"),
         ("text", "select 'a' || chr(0) as a", "NUL"),
         ("bool", "select 1 as a", "type boolean"),
-        ("date", "select date '5877642-06-25 (BC)' as a", "PostgreSQL has"),
+        ("date", "select date '5877642-06-25 (BC)' as a", "beyond 4714-11-24 (BC)"),
         ("int4[]", "select [[1], [2, 3]] as a", "differ in length"),
         ("int4 unique", "select unnest([7, 7]) as a", "duplicate key"),
     ],

@@ -40,6 +40,33 @@ pub fn input_columns(input: &Input) -> Result<Vec<(String, SourceType)>> {
     Ok(names.into_iter().zip(types).collect())
 }
 
+/// The columns `key` of single rows of the input, counted from 1 and given in that order: `code` = AB.
+///
+/// # Errors
+/// What DuckDB says.
+pub fn key_of_rows(input: &Input, key: &[String], rows: &[u64]) -> Result<Vec<String>> {
+    let texts: Vec<String> = key
+        .iter()
+        .map(|name| {
+            let label = osiris_sdk::sql::quote_text(&format!("`{name}` = "));
+            format!("{label} || coalesce('`' || {}::varchar || '`', 'null')", quote_name(name))
+        })
+        .collect();
+    let select =
+        format!("select row_number() over () as number, [{}] as texts from {}", texts.join(", "), input.sql_name());
+    rows.iter()
+        .map(|row| {
+            let one = format!("select unnest(texts) as text from ({select}) where number = {row}");
+            let batch = query(&one)?.next_batch()?;
+            let Some(batch) = batch else { return Ok(String::new()) };
+            let column = batch.column_at(0).strings()?;
+            let texts: Vec<String> =
+                (0..batch.rows()).map(|place| shortened(column.get(place).unwrap_or_default())).collect();
+            Ok(texts.join(", "))
+        })
+        .collect()
+}
+
 /// Checks the values of all columns that can lose something, and says how each column is to be selected.
 ///
 /// # Errors
@@ -91,23 +118,32 @@ fn convert(input: &Input, column: &Column, check: &Check, count: u64, on_loss: O
                 let error = lost(input, column, check, &survives, count)?;
                 return Err(error.context("`on_loss: round` finds no nearest value"));
             }
-            warn("values were rounded, since the target cannot hold them", column, check, count);
+            warn("values were rounded, since the target cannot hold them", input, column, check, count)?;
             // A value that survives stays what it is.
             format!("case when {} then {value} else {rounded} end", check.survives(&value))
         }
         (OnLoss::Null, _) => {
-            warn("values became null, since the target cannot hold them", column, check, count);
+            warn("values became null, since the target cannot hold them", input, column, check, count)?;
             format!("case when {} then {value} end", check.survives(&value))
         }
     };
     Ok(Conversion { expression, changed: count })
 }
 
-fn warn(sentence: &str, column: &Column, check: &Check, count: u64) {
+/// Reports what an option changed: how many values, and what the first of them lost.
+fn warn(sentence: &str, input: &Input, column: &Column, check: &Check, count: u64) -> Result<()> {
+    let (row, _, lost) = first_bad(input, column, check, &check.survives(VALUE))?.unwrap_or_default();
     context::warn(
         sentence,
-        &[("column", &column.name), ("count", &count), ("target", &column.target_name), ("lost", &check.lost())],
+        &[
+            ("column", &column.name),
+            ("count", &count),
+            ("target", &column.target_name),
+            ("lost", &lost),
+            ("first_row", &row),
+        ],
     );
+    Ok(())
 }
 
 fn refused(column: &Column, lost: &str) -> Error {

@@ -41,7 +41,7 @@ mod texts;
 mod verdict;
 
 pub use check::Check;
-pub use input::{Column, Conversion, check_input, input_columns};
+pub use input::{Column, Conversion, check_input, input_columns, key_of_rows};
 pub use policy::{LossPolicy, OnLoss};
 pub use source::SourceType;
 pub use table::{Row, sources, table, targets};

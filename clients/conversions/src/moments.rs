@@ -32,11 +32,13 @@ fn digits_lost(digits: u8) -> String {
     }
 }
 
-fn within(range: Option<&Range>, source: &SourceType) -> Option<Check> {
+/// A check of the range, as values of the DuckDB type `kind`.
+fn within(range: Option<&Range>, source: &SourceType, kind: &SourceType) -> Option<Check> {
     let range = range?;
-    let bound = |text: &str| format!("{}::{source}", quote_text(text));
+    let value = if source == kind { X.to_string() } else { format!("try_cast({X} as {kind})") };
+    let bound = |text: &str| format!("{}::{kind}", quote_text(text));
     Some(Check::new(
-        format!("not isfinite({X}) or {X} between {} and {}", bound(&range.first), bound(&range.last)),
+        format!("not isfinite({X}) or {value} between {} and {}", bound(&range.first), bound(&range.last)),
         format!("the value itself, which is beyond {} to {}", range.first, range.last),
     ))
 }
@@ -48,14 +50,14 @@ fn finite(infinity: bool) -> Option<Check> {
 pub(crate) fn into_date(source: &SourceType, range: Option<&Range>, infinity: bool) -> Verdict {
     use SourceType as S;
     match source {
-        S::Date => Verdict::all([finite(infinity), within(range, source)]),
+        S::Date => Verdict::all([finite(infinity), within(range, source, &S::Date)]),
         S::Timestamp | S::TimestampS | S::TimestampMs | S::TimestampNs => Verdict::all([
             Some(
                 Check::new(format!("{X}::date::{source} = {X}"), "the time of day")
                     .rounded_by(format!("{X}::date::{source}")),
             ),
             finite(infinity),
-            within(range, source),
+            within(range, source, &S::Date),
         ]),
         S::TimestampTz => Verdict::Checked(Check::never("the time of day and the time zone")),
         text if text.is_text() => Verdict::Checked(written(DATE, "date", "a date as 2024-05-31")),
@@ -142,7 +144,8 @@ pub(crate) fn into_timestamp(
     infinity: bool,
 ) -> Verdict {
     use SourceType as S;
-    let around = [finite(infinity), within(range, source)];
+    let kind = if *source == S::TimestampTz { S::TimestampTz } else { S::Timestamp };
+    let around = [finite(infinity), within(range, source, &kind)];
     match source {
         S::Date | S::TimestampS => Verdict::all(around),
         S::TimestampNs if digits < 9 => {

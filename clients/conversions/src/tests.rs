@@ -228,6 +228,40 @@ fn cases() -> Vec<(&'static str, TargetType, &'static str, bool, &'static str, &
             "beyond",
             "",
         ),
+        (
+            "TIMESTAMP",
+            TargetType::Date { range: Some(Range::new("4714-11-24 (BC)", "5874897-12-31")), infinity: true },
+            "'2024-05-01'",
+            true,
+            "",
+            "",
+        ),
+        (
+            "TIMESTAMP_NS",
+            TargetType::Timestamp {
+                digits: 6,
+                zone: false,
+                range: Some(Range::new("1000-01-01", "9999-12-31 23:59:59")),
+                infinity: false,
+            },
+            "'2024-05-01'",
+            true,
+            "",
+            "",
+        ),
+        (
+            "DATE",
+            TargetType::Timestamp {
+                digits: 6,
+                zone: false,
+                range: Some(Range::new("1000-01-01", "294247-01-10 04:00:54")),
+                infinity: false,
+            },
+            "'300000-05-01'",
+            false,
+            "beyond",
+            "",
+        ),
         ("VARCHAR", timestamp(6, true), "'2024-05-01T10:00:00.312Z'", true, "", ""),
         ("VARCHAR", timestamp(6, false), "'2024-05-01T10:00:00.312'", true, "", ""),
         ("VARCHAR", timestamp(6, false), "'2024-05-01T10:00:00+02:00'", false, "how", ""),
@@ -244,6 +278,7 @@ fn cases() -> Vec<(&'static str, TargetType, &'static str, bool, &'static str, &
         ("DOUBLE[2]", list(int()), "[1.0, 2.0]", true, "", ""),
         ("TIMESTAMP[]", list(DAY), "['2024-05-01 10:00:00']", false, "time of day", "['2024-05-01 00:00:00']"),
         ("VARCHAR[]", list(text(1)), "['ab']", false, "beyond 1", "[a]"),
+        ("STRUCT(a DOUBLE[])", TargetType::Json, "{'a': [1, 'nan'::double]}", false, "NaN", ""),
         ("STRUCT(a INTEGER)", text(3), "{'a': 1}", false, "beyond 3", ""),
     ]
 }

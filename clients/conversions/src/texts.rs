@@ -1,6 +1,6 @@
 //! Into text, bytes, bits, booleans, UUIDs and enums.
 
-use osiris_sdk::sql::quote_text;
+use osiris_sdk::sql::{not_finite, quote_text};
 
 use crate::check::X;
 use crate::verdict::unlike;
@@ -69,13 +69,18 @@ pub(crate) fn into_text(source: &SourceType, text: &Text) -> Verdict {
 }
 
 /// Lists and records as JSON or text.
-pub(crate) fn printed(target: &TargetType) -> Verdict {
-    match target {
+pub(crate) fn printed(source: &SourceType, target: &TargetType) -> Verdict {
+    // JSON has neither NaN nor the infinities.
+    let finite = not_finite(&X.to_string(), &source.to_string()).ok().flatten();
+    let finite = finite
+        .map(|condition| Check::new(format!("not {condition}"), "NaN and the infinities, which JSON does not have"));
+    let short = match target {
         TargetType::Text(Text { max_chars: Some(max), .. }) => {
-            Verdict::Checked(Check::new(format!("length({X}::varchar) <= {max}"), lost_beyond("length", *max)))
+            Some(Check::new(format!("length({X}::varchar) <= {max}"), lost_beyond("length", *max)))
         }
-        _ => Verdict::Lossless,
-    }
+        _ => None,
+    };
+    Verdict::all([finite, short])
 }
 
 pub(crate) fn into_bytes(source: &SourceType, max: Option<u64>, fixed: bool) -> Verdict {

@@ -44,7 +44,7 @@ pub fn verdict(source: &SourceType, target: &TargetType) -> Verdict {
     }
     if source.is_nested() {
         return match target {
-            T::Json | T::Text(_) => texts::printed(target),
+            T::Json | T::Text(_) => texts::printed(source, target),
             _ => Verdict::refused("its members: only JSON and text hold records"),
         };
     }
@@ -55,7 +55,7 @@ pub fn verdict(source: &SourceType, target: &TargetType) -> Verdict {
                 (Some(_), T::List(_)) | (None, _) => of_items(source, verdict(item, inner)),
                 (Some(_), _) => of_items(source, verdict(item, target)),
             },
-            T::Json | T::Text(_) => texts::printed(target),
+            T::Json | T::Text(_) => texts::printed(source, target),
             T::Opaque => Verdict::Lossless,
             _ => Verdict::refused("its items: the target is not a list"),
         };

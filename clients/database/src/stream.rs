@@ -1,6 +1,7 @@
 //! What a protocol runs over.
 
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use osiris_sdk::tcp::{Connection, TlsOptions};
 use osiris_sdk::{Error, ErrorKind, Result};
@@ -17,7 +18,19 @@ pub trait Stream: Read + Write {
     fn server_end_point(&self) -> Option<Vec<u8>> {
         None
     }
+
+    /// Whether the other side has sent something that is not read yet, without waiting for it. A stream that cannot tell
+    /// says no.
+    ///
+    /// # Errors
+    /// `transient` where the connection broke.
+    fn has_received(&mut self) -> Result<bool> {
+        Ok(false)
+    }
 }
+
+/// How long a look at what was received may take.
+const GLANCE: Duration = Duration::from_millis(1);
 
 impl Stream for Connection {
     fn start_tls(&mut self, options: &TlsOptions) -> Result<()> {
@@ -26,6 +39,10 @@ impl Stream for Connection {
 
     fn server_end_point(&self) -> Option<Vec<u8>> {
         Connection::server_end_point(self)
+    }
+
+    fn has_received(&mut self) -> Result<bool> {
+        Connection::has_received(self, GLANCE)
     }
 }
 

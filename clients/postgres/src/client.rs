@@ -5,7 +5,7 @@ use osiris_sdk::Result;
 use osiris_sdk::tcp::Connection;
 
 use crate::copy::{CopyIn, CopyOut};
-use crate::wire::{Fields, Wire, frame, protocol, text};
+use crate::wire::{Fields, Wire, frame, protocol, refuse_nul, text};
 use crate::{Config, Login, POSTGRESQL, ServerError, Stream, login};
 
 /// A logged-in connection. Dropping it ends the session, and with it an open transaction.
@@ -89,6 +89,7 @@ impl<S: Stream> Client<S> {
     }
 
     fn run(&mut self, sql: &str) -> Result<(Rows, u64)> {
+        refuse_nul(sql)?;
         let mut bytes = Vec::with_capacity(sql.len() + 8);
         frame(&mut bytes, b'Q', |body| text(body, sql));
         self.wire.send(&bytes)?;
@@ -100,6 +101,7 @@ impl<S: Stream> Client<S> {
     /// # Errors
     /// What the server says.
     pub fn query_with(&mut self, sql: &str, parameters: &[Option<&str>]) -> Result<Rows> {
+        refuse_nul(sql)?;
         let mut bytes = Vec::with_capacity(sql.len() + 64);
         frame(&mut bytes, b'P', |body| {
             text(body, "");
@@ -136,6 +138,7 @@ impl<S: Stream> Client<S> {
     /// # Errors
     /// What the server says; no columns for a statement that gives none.
     pub fn describe(&mut self, sql: &str) -> Result<Vec<Described>> {
+        refuse_nul(sql)?;
         let mut bytes = Vec::with_capacity(sql.len() + 32);
         frame(&mut bytes, b'P', |body| {
             text(body, "");
@@ -181,6 +184,7 @@ impl<S: Stream> Client<S> {
     }
 
     fn start_copy(&mut self, sql: &str, wanted: u8) -> Result<()> {
+        refuse_nul(sql)?;
         let mut bytes = Vec::with_capacity(sql.len() + 8);
         frame(&mut bytes, b'Q', |body| text(body, sql));
         self.wire.send(&bytes)?;

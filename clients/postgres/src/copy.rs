@@ -74,13 +74,18 @@ impl<'a, S: Stream> CopyOut<'a, S> {
 pub struct CopyIn<'a, S> {
     client: &'a mut Client<S>,
     framed: Vec<u8>,
+    /// Bytes sent since the last look for an error of the server.
+    unwatched: usize,
 }
+
+/// Bytes after which rows that go in look whether the server has refused them already.
+const WATCH_BYTES: usize = 8 << 20;
 
 impl<'a, S: Stream> CopyIn<'a, S> {
     pub(crate) fn new(client: &'a mut Client<S>) -> Self {
         let mut framed = Vec::new();
         frame(&mut framed, b'd', |body| body.extend_from_slice(HEADER));
-        Self { client, framed }
+        Self { client, framed, unwatched: 0 }
     }
 
     /// Sends rows: each is two bytes of the number of columns, and then each column as in [`CopyOut::next_row`].
@@ -93,7 +98,12 @@ impl<'a, S: Stream> CopyIn<'a, S> {
         frame(&mut self.framed, b'd', |body| written = write(body));
         written?;
         self.client.wire.send(&self.framed)?;
+        self.unwatched += self.framed.len();
         self.framed.clear();
+        if self.unwatched >= WATCH_BYTES {
+            self.unwatched = 0;
+            self.client.wire.look_for_error()?;
+        }
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod copy;
 mod error;
 mod login;
 pub mod sql;
+mod targets;
 pub mod types;
 mod wire;
 
@@ -19,6 +20,7 @@ pub use client::{Client, Described, Rows, connect};
 pub use copy::{CopyIn, CopyOut};
 pub use database_client::{Config, Login, SslMode, Stream};
 pub use error::ServerError;
+pub use targets::{TargetTypes, created_type};
 
 /// What a connection to PostgreSQL is called, and where it leads by default.
 pub const POSTGRESQL: System = System { name: "PostgreSQL", family: "postgres", port: 5432, ssl_option: "sslmode" };

@@ -94,21 +94,21 @@ impl Kind {
 
 /// A row of `pg_type`, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Entry {
+pub(crate) struct Entry {
     /// `b`ase, `c`omposite, `d`omain, `e`num, `p`seudo, `r`ange, `m`ultirange.
-    kind: String,
+    pub kind: String,
     /// The type of an array's elements; 0 for what is no array.
-    element: u32,
-    base: u32,
-    base_modifier: i32,
+    pub element: u32,
+    pub base: u32,
+    pub base_modifier: i32,
     /// Whether it is one of PostgreSQL's own; the OIDs of others mean nothing.
-    name: String,
-    extension: bool,
+    pub name: String,
+    pub extension: bool,
 }
 
 /// The types that a query's columns have, read from the server's catalog.
 #[derive(Debug, Default)]
-pub struct Types(BTreeMap<u32, Entry>);
+pub struct Types(pub(crate) BTreeMap<u32, Entry>);
 
 impl Types {
     /// Reads the types of these OIDs and all that they are made of.
@@ -167,7 +167,7 @@ impl Types {
     }
 
     /// What a domain is over.
-    fn base(&self, mut oid: u32, mut modifier: i32) -> (u32, i32) {
+    pub(crate) fn base(&self, mut oid: u32, mut modifier: i32) -> (u32, i32) {
         // Domains over domains end; a server that says otherwise is not followed for ever.
         for _ in 0..32 {
             match self.0.get(&oid) {

@@ -40,6 +40,26 @@ impl<S: Stream> Wire<S> {
         }
     }
 
+    /// Looks whether the server has refused what is being sent to it, without waiting.
+    ///
+    /// # Errors
+    /// What the server says; `transient` where it closed the connection.
+    pub fn look_for_error(&mut self) -> Result<()> {
+        loop {
+            while self.end - self.start >= 5 && self.end - self.start > self.length() {
+                let tag = self.received[self.start];
+                let body = self.take();
+                if tag == b'E' {
+                    return Err(ServerError::parse(body).into());
+                }
+            }
+            if !self.stream.has_received()? {
+                return Ok(());
+            }
+            self.fill(self.end - self.start + 1)?;
+        }
+    }
+
     fn last_words(&mut self) -> Option<Error> {
         loop {
             let message = self.message().ok()?;
@@ -150,11 +170,22 @@ pub(crate) fn untagged(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     bytes[start..start + 4].copy_from_slice(&length.to_be_bytes());
 }
 
-/// Appends a text and its final NUL. A NUL inside would end it early, so it is left out with what follows; PostgreSQL
-/// could not hold it anyway.
+/// Appends a text without NULs and its final NUL.
 pub(crate) fn text(bytes: &mut Vec<u8>, text: &str) {
-    bytes.extend_from_slice(text.split('\0').next().unwrap_or_default().as_bytes());
+    debug_assert!(!text.contains('\0'), "refused before, by `refuse_nul` or by the config's check");
+    bytes.extend_from_slice(text.as_bytes());
     bytes.push(0);
+}
+
+/// Refuses a statement that the protocol would end early.
+pub(crate) fn refuse_nul(sql: &str) -> Result<()> {
+    match sql.chars().position(|character| character == '\0') {
+        None => Ok(()),
+        Some(place) => Err(Error::config(format!(
+            "the SQL has a NUL character at place {}, which PostgreSQL's protocol cannot send; take it out",
+            place + 1
+        ))),
+    }
 }
 
 /// Reads a message's body from its start.

@@ -1,8 +1,13 @@
 //! `postgres.writer`: brings a table to PostgreSQL by binary COPY, in one transaction.
 
 mod encode;
+mod keys;
 mod numeric;
+mod plan;
+mod replace;
+mod rows;
 mod shape;
+mod staging;
 mod target;
 mod write;
 
@@ -20,7 +25,10 @@ impl Writer for PostgresWriter {
         config.check()?;
         let input = inputs.only()?;
         let name = TableName::parse(&config.table)?;
-        let columns = shape::columns(&input.schema()?)?;
+        let sources = conversions::input_columns(input)?;
+        config.on_loss.check(sources.iter().map(|(name, _)| name.as_str()))?;
+        let sources = sources.into_iter().map(|(_, source)| source).collect();
+        let columns = shape::columns(&input.schema()?, sources)?;
         let mut client = postgres_client::connect(&config.connection)?;
         let written = write::write(&mut client, &config, &name, input, &columns);
         let rows = written.map_err(|error| {

@@ -1,6 +1,7 @@
 //! What becomes of the input's columns: how each is selected, sent, staged and created.
 
-use osiris_sdk::sql::quote_name;
+use conversions::SourceType;
+use osiris_sdk::sql::json_text;
 use osiris_sdk::{Error, Field, Result, Schema};
 use postgres_client::sql::check_name;
 
@@ -10,8 +11,8 @@ use crate::encode::Encode;
 #[derive(Debug, Clone)]
 pub struct InputColumn {
     pub name: String,
-    /// Selects it in DuckDB, so that it crosses in a form that can be sent.
-    pub select: String,
+    /// Its DuckDB type.
+    pub source: SourceType,
     pub encode: Encode,
     /// Its PostgreSQL type while staged.
     pub staged: String,
@@ -19,38 +20,45 @@ pub struct InputColumn {
     pub created: String,
 }
 
-/// The input's columns.
+/// The input's columns, whose DuckDB types are `sources`.
 ///
 /// # Errors
 /// `data`, naming a column whose name PostgreSQL cannot have, or whose type cannot be written.
-pub fn columns(schema: &Schema) -> Result<Vec<InputColumn>> {
-    (0..schema.columns().len()).map(|place| column(&schema.fields()[schema.span(place)])).collect()
+pub fn columns(schema: &Schema, sources: Vec<SourceType>) -> Result<Vec<InputColumn>> {
+    let columns = (0..schema.columns().len()).zip(sources);
+    columns.map(|(place, source)| column(&schema.fields()[schema.span(place)], source)).collect()
 }
 
-fn column(fields: &[Field]) -> Result<InputColumn> {
+impl InputColumn {
+    /// Selects the DuckDB expression `value` of this column, so that it crosses in a form that can be sent.
+    ///
+    /// # Errors
+    /// `data` for a type that JSON cannot hold.
+    pub fn select(&self, value: &str) -> Result<String> {
+        match self.source {
+            // BIGNUM crosses as its bytes, but as digits in text.
+            SourceType::BigNum => Ok(format!("{value}::varchar")),
+            _ if self.source.is_nested() => json_text(value, &self.source.to_string())
+                .map_err(|error| error.context(format!("column `{}`", self.name))),
+            _ => Ok(value.to_owned()),
+        }
+    }
+}
+
+fn column(fields: &[Field], source: SourceType) -> Result<InputColumn> {
     let name = fields[0].name.clone();
     check_name("column", &name)?;
-    let quoted = quote_name(&name);
-    let json = InputColumn {
-        select: format!("to_json({quoted}) as {quoted}"),
-        encode: Encode::Text,
-        staged: "text".to_owned(),
-        created: "jsonb".to_owned(),
-        name: name.clone(),
-    };
-    if fields.iter().any(|field| matches!(field.format.as_str(), "+s" | "+m") || field.format.starts_with("+us")) {
-        return Ok(json);
+    if source.is_nested() {
+        let (staged, created) = ("text".to_owned(), "jsonb".to_owned());
+        return Ok(InputColumn { name, source, encode: Encode::Text, staged, created });
     }
     let Some((encode, staged, created)) = kind(fields) else {
         return Err(Error::data(format!(
-            "column `{name}` has a type (Arrow format `{}`) that PostgreSQL has no like of; cast it in SQL",
-            fields[0].format
+            "column `{name}` has the type {source}, which PostgreSQL has no like of; cast it in SQL"
         )));
     };
-    // BIGNUM crosses as its bytes, but as digits in text.
-    let select = if encode == Encode::BigNumber { format!("{quoted}::varchar as {quoted}") } else { quoted };
     let encode = if encode == Encode::BigNumber { Encode::Text } else { encode };
-    Ok(InputColumn { select, encode, staged, created, name })
+    Ok(InputColumn { name, source, encode, staged, created })
 }
 
 /// How a column's values are sent, and its types while staged and where created.
@@ -190,7 +198,8 @@ mod tests {
             ),
             (vec![field("x", "+l", 1, ""), field("item", "+s", 1, ""), field("a", "i", 0, "")], "text", "jsonb"),
         ] {
-            let columns = columns(&Schema::new(fields)).unwrap();
+            let source = if created == "jsonb" && fields.len() > 1 { "STRUCT(a INTEGER)[]" } else { "INTEGER" };
+            let columns = columns(&Schema::new(fields), vec![SourceType::parse(source)]).unwrap();
             assert_eq!((columns[0].staged.as_str(), columns[0].created.as_str()), (staged, created));
         }
     }
@@ -198,6 +207,6 @@ mod tests {
     #[test]
     fn names_that_would_be_cut_are_refused() {
         let long = field(&"ü".repeat(32), "i", 0, "");
-        assert!(columns(&Schema::new(vec![long])).unwrap_err().message.contains("64 bytes"));
+        assert!(columns(&Schema::new(vec![long]), vec![SourceType::Integer]).unwrap_err().message.contains("64 bytes"));
     }
 }

@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
+use conversions::{Conversion, check_input};
 use database_client::{Mode, WriterConfig};
 use osiris_sdk::{Error, ErrorKind, Input, Result, context, sql};
-use postgres_client::sql::{TableName, quote_name};
+use postgres_client::sql::TableName;
 use postgres_client::{Client, Stream};
 
 use crate::encode::View;
+use crate::keys;
+use crate::plan::{self, Plan, Planned};
+use crate::replace::{self, Replacement};
+use crate::rows::{Rows, STAGING};
 use crate::shape::InputColumn;
-use crate::target::{STAGING, Target, null_key};
+use crate::target::Target;
 
 /// Bytes of rows after which a message is sent.
 const MESSAGE_BYTES: usize = 256 << 10;
@@ -23,25 +28,84 @@ pub fn write<S: Stream>(
     columns: &[InputColumn],
 ) -> Result<u64> {
     client.execute("begin isolation level read committed")?;
-    let target = Target::find(client, name)?;
-    let plan = target.plan(client, config, columns)?;
-    let staged: Vec<String> =
-        plan.columns.iter().map(|column| format!("{} {}", quote_name(&column.name), column.staged)).collect();
-    client.execute(&format!("create temporary table osiris_staging ({}) on commit drop", staged.join(", ")))?;
-    let rows = stage(client, input, &plan.columns)?;
-    if let Some(column) = null_key(client, &config.primary_key)? {
-        return Err(Error::data(format!("column `{column}` of the primary key is null in some rows")));
+    let found = Target::find(client, name)?;
+    let recreated = if replace::is_recreated(&found, config) { Some(replace::recreate(client, &found)?) } else { None };
+    let target = if recreated.is_some() { Target::missing(found.schema, found.table) } else { found };
+    let plan = plan::plan(&target, config, columns)?;
+    let conversions = check_input(input, &plan::checked_columns(&target, &plan.columns), &config.on_loss)?;
+    let replacement = match config.mode {
+        Mode::Replace if target.exists() => Some(replace::decide(client, &target, config, &plan.columns)?),
+        _ => None,
+    };
+    let key = match &replacement {
+        Some(Replacement::Merge { key, .. }) => key,
+        _ => &config.primary_key,
+    };
+    let rows = Rows::new(&plan.columns, key, config.on_duplicate_key);
+    client.execute(&rows.stage())?;
+    let count = stage(client, input, &plan.columns, &conversions)?;
+    rows.assign().iter().try_for_each(|statement| client.execute(statement).map(drop))?;
+    keys::check(client, input, &rows, key, config.on_duplicate_key)?;
+    if let Some((drop_table, _)) = &recreated {
+        client.execute(drop_table)?;
     }
-    for statement in plan.prepare.iter().chain(&plan.move_rows) {
-        client.execute(statement)?;
+    move_rows(client, config, &target, &plan, &rows, replacement.as_ref())?;
+    for right in recreated.iter().flat_map(|(_, rights)| rights) {
+        client.execute(right)?;
     }
     commit(client, config)?;
-    Ok(rows)
+    Ok(count)
+}
+
+/// Moves the rows out of the staging table.
+fn move_rows<S: Stream>(
+    client: &mut Client<S>,
+    config: &WriterConfig,
+    target: &Target,
+    plan: &Plan,
+    rows: &Rows<'_>,
+    replacement: Option<&Replacement>,
+) -> Result<()> {
+    if let Some(define) = &plan.define {
+        client.execute(define)?;
+    }
+    match (config.mode, replacement) {
+        (Mode::Replace, Some(Replacement::Merge { foreign_keys, refers_to_itself, .. })) => {
+            return replace::merge(client, target, rows, &plan.columns, foreign_keys, *refers_to_itself);
+        }
+        (Mode::Replace, Some(Replacement::Empty(empty))) => {
+            client.execute(empty)?;
+        }
+        (Mode::Upsert, _) if target.exists() => {
+            let unique = keys::has_unique_index(client, target, &config.primary_key)?;
+            if !unique {
+                context::info(
+                    "no unique index tells rows apart by the key alone, so the table is locked against other writers",
+                    &[("key", &config.primary_key.join(", "))],
+                );
+                // Without an index, nothing but a lock keeps two writers from inserting the same key.
+                client.execute(&format!("lock table {} in share row exclusive mode", target.quoted()))?;
+            }
+            let statements = rows.upsert(target, unique, &[]);
+            return statements.iter().try_for_each(|statement| client.execute(statement).map(drop));
+        }
+        _ => {}
+    }
+    client.execute(&rows.insert(target)).map(drop)
 }
 
 /// Sends the rows into the staging table.
-fn stage<S: Stream>(client: &mut Client<S>, input: &Input, columns: &[InputColumn]) -> Result<u64> {
-    let selects: Vec<&str> = columns.iter().map(|column| column.select.as_str()).collect();
+fn stage<S: Stream>(
+    client: &mut Client<S>,
+    input: &Input,
+    columns: &[Planned],
+    conversions: &[Conversion],
+) -> Result<u64> {
+    let selects = columns.iter().zip(conversions).map(|(column, conversion)| {
+        let value = column.input.select(&conversion.expression)?;
+        Ok(format!("{value} as {}", sql::quote_name(&column.input.name)))
+    });
+    let selects: Vec<String> = selects.collect::<Result<_>>()?;
     let mut reader = sql::query(&format!("select {} from {}", selects.join(", "), input.sql_name()))?;
     let width = i16::try_from(columns.len()).map_err(|_| Error::data("more columns than a table may have"))?;
     let mut copy = client.copy_in(&format!("copy {STAGING} from stdin (format binary)"))?;
@@ -49,7 +113,7 @@ fn stage<S: Stream>(client: &mut Client<S>, input: &Input, columns: &[InputColum
     while let Some(batch) = reader.next_batch()? {
         let views = columns.iter().enumerate();
         let views = views
-            .map(|(place, column)| View::new(&column.name, &column.encode, batch.column_at(place)))
+            .map(|(place, column)| View::new(&column.input.name, &column.input.encode, batch.column_at(place)))
             .collect::<Result<Vec<_>>>()?;
         let mut next = 0;
         while next < batch.rows() {

@@ -1,5 +1,6 @@
 //! Streams to the hosts that the step was granted.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
@@ -17,7 +18,11 @@ pub struct Connection {
     raw: raw::Connection,
     received: Vec<u8>,
     taken: usize,
+    timeout: Cell<Duration>,
 }
+
+/// How long a read or a write waits before a driver says otherwise.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Connects to `host:port`, as the step's grant names them.
 ///
@@ -25,13 +30,35 @@ pub struct Connection {
 /// `denied` where they were not granted, `transient` where nobody answers, `other("timeout")`.
 pub fn connect(host: &str, port: u16, timeout: Duration) -> Result<Connection> {
     let raw = raw::connect(host, port, milliseconds(timeout))?;
-    Ok(Connection { raw, received: Vec::new(), taken: 0 })
+    Ok(Connection { raw, received: Vec::new(), taken: 0, timeout: Cell::new(FIRST_TIMEOUT) })
 }
 
 impl Connection {
     /// How long a read or a write may wait.
     pub fn set_timeout(&self, timeout: Duration) {
+        self.timeout.set(timeout);
         self.raw.set_timeout(milliseconds(timeout));
+    }
+
+    /// Whether something has been received, or the stream has ended, waiting no longer than `within`.
+    ///
+    /// # Errors
+    /// `transient` where the connection broke.
+    pub fn has_received(&mut self, within: Duration) -> Result<bool> {
+        if self.taken < self.received.len() {
+            return Ok(true);
+        }
+        self.raw.set_timeout(milliseconds(within).max(1));
+        let read = self.raw.read(CHUNK);
+        self.raw.set_timeout(milliseconds(self.timeout.get()));
+        match read {
+            Ok(bytes) => {
+                (self.received, self.taken) = (bytes, 0);
+                Ok(true)
+            }
+            Err(error) if matches!(&error.kind, ErrorKind::Other(kind) if kind == "timeout") => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The bytes received and not yet taken, waiting for some where there are none; empty at the end.

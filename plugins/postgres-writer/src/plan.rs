@@ -1,0 +1,164 @@
+//! Decides which columns are written, how they are staged, and what the table needs first.
+
+use conversions::{Column, SourceType};
+use database_client::{Contract, WriterConfig};
+use osiris_sdk::{Error, Result, context};
+use postgres_client::created_type;
+use postgres_client::sql::{quote_name, quote_names};
+
+use crate::shape::InputColumn;
+use crate::staging::{self, Staged};
+use crate::target::Target;
+
+/// The columns that are written.
+#[derive(Debug)]
+pub struct Plan {
+    pub columns: Vec<Planned>,
+    /// The statement that creates the table or adds its columns.
+    pub define: Option<String>,
+}
+
+/// A column that is written.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    pub input: InputColumn,
+    pub staged: Staged,
+    /// How the target's column is declared.
+    pub declaration: String,
+}
+
+impl Planned {
+    pub fn quoted(&self) -> String {
+        quote_name(&self.input.name)
+    }
+}
+
+/// Decides what to do.
+///
+/// # Errors
+/// `config` and `data`, for columns that do not fit the table or the contract.
+pub fn plan(target: &Target, config: &WriterConfig, input: &[InputColumn]) -> Result<Plan> {
+    let is_key = |name: &str| config.primary_key.iter().any(|key| key == name);
+    if let Some(missing) = config.primary_key.iter().find(|key| !input.iter().any(|column| column.name == **key)) {
+        return Err(missing_key(missing, input));
+    }
+    let kept = kept(target, config, input)?;
+    let columns: Vec<Planned> = kept
+        .into_iter()
+        .map(|input| {
+            let (staged, declaration) = match target.column(&input.name) {
+                Some(own) => (staging::for_existing(target, &input, own), own.declaration()),
+                None => {
+                    let created = created(&input, is_key(&input.name));
+                    (staging::for_created(&input, created), created.to_owned())
+                }
+            };
+            Planned { input, staged, declaration }
+        })
+        .collect();
+    let define = if target.exists() { add_columns(target, &columns) } else { Some(create(target, config, &columns)) };
+    Ok(Plan { columns, define })
+}
+
+fn missing_key(missing: &str, input: &[InputColumn]) -> Error {
+    let other = input.iter().find(|column| column.name.to_lowercase() == missing.to_lowercase());
+    let hint = other.map(|column| format!("; `{}` differs in letter case, which PostgreSQL tells apart", column.name));
+    let known: Vec<String> = input.iter().map(|column| format!("`{}`", column.name)).collect();
+    Error::config(format!(
+        "`primary_key` names `{missing}`, which the input does not have{}; there are: {}",
+        hint.unwrap_or_default(),
+        known.join(", ")
+    ))
+}
+
+/// The type of the column that the writer makes. To jsonb, texts of one meaning are one key; to text, they are as many
+/// as to the source.
+fn created(column: &InputColumn, is_key: bool) -> &str {
+    let is_json = column.source == SourceType::Json || column.source.is_nested();
+    if is_key && is_json { "text" } else { &column.created }
+}
+
+/// What every column's target holds, for the checks of values.
+pub fn checked_columns(target: &Target, columns: &[Planned]) -> Vec<Column> {
+    let column = |planned: &Planned| {
+        let (holds, words) = match target.column(&planned.input.name) {
+            Some(own) => target.holds(own),
+            None => (created_type(&planned.input.source), planned.declaration.clone()),
+        };
+        let (name, source) = (planned.input.name.clone(), planned.input.source.clone());
+        Column { name, source, target: holds, target_name: words }
+    };
+    columns.iter().map(column).collect()
+}
+
+/// The columns that the contract lets through.
+fn kept(target: &Target, config: &WriterConfig, input: &[InputColumn]) -> Result<Vec<InputColumn>> {
+    if !target.exists() {
+        return match config.schema_contract {
+            Contract::Freeze => Err(Error::not_found(
+                "the table does not exist, and `schema_contract: freeze` makes none; create it, or say `evolve`",
+            )),
+            Contract::Evolve | Contract::DiscardColumns => Ok(input.to_vec()),
+        };
+    }
+    refuse_other_case(target, input)?;
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        input.iter().cloned().partition(|column| target.column(&column.name).is_some());
+    let names = unknown.iter().map(|column| format!("`{}`", column.name)).collect::<Vec<_>>().join(", ");
+    match config.schema_contract {
+        _ if unknown.is_empty() => Ok(known),
+        Contract::Evolve => {
+            context::warn("columns that the table does not have are added", &[("columns", &names)]);
+            Ok(input.to_vec())
+        }
+        Contract::Freeze => {
+            let there: Vec<String> = target.columns.iter().map(|column| format!("`{}`", column.name)).collect();
+            Err(Error::data(format!(
+                "the table has no column {names}, and `schema_contract: freeze` adds none; there are: {}; \
+                 `discard_columns` would leave them out, `evolve` would add them",
+                there.join(", ")
+            )))
+        }
+        Contract::DiscardColumns if known.is_empty() => {
+            Err(Error::data(format!("the table has none of the input's columns {names}, so nothing is left to write")))
+        }
+        Contract::DiscardColumns => {
+            context::warn("columns that the table does not have are left out", &[("columns", &names)]);
+            Ok(known)
+        }
+    }
+}
+
+/// A column whose name differs from the table's in letter case alone is nobody's intent.
+fn refuse_other_case(target: &Target, input: &[InputColumn]) -> Result<()> {
+    for column in input.iter().filter(|column| target.column(&column.name).is_none()) {
+        let lower = column.name.to_lowercase();
+        if let Some(own) = target.columns.iter().find(|own| own.name.to_lowercase() == lower) {
+            return Err(Error::data(format!(
+                "column `{}` of the input and column `{}` of the table differ in letter case alone, and to PostgreSQL \
+                 they are two columns; rename it in SQL: select {} as {}",
+                column.name,
+                own.name,
+                quote_name(&column.name),
+                quote_name(&own.name)
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn create(target: &Target, config: &WriterConfig, columns: &[Planned]) -> String {
+    let mut parts: Vec<String> =
+        columns.iter().map(|column| format!("{} {}", column.quoted(), column.declaration)).collect();
+    if !config.primary_key.is_empty() {
+        parts.push(format!("primary key ({})", quote_names(config.primary_key.iter().map(String::as_str))));
+    }
+    format!("create table {} ({})", target.quoted(), parts.join(", "))
+}
+
+fn add_columns(target: &Target, columns: &[Planned]) -> Option<String> {
+    let added = columns.iter().filter(|column| target.column(&column.input.name).is_none());
+    let added: Vec<String> =
+        added.map(|column| format!("add column {} {}", column.quoted(), column.declaration)).collect();
+    (!added.is_empty()).then(|| format!("alter table {} {}", target.quoted(), added.join(", ")))
+}

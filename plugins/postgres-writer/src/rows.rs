@@ -1,0 +1,139 @@
+//! The rows on the server: where they lie before they are moved, and the statements that move them.
+
+use database_client::DuplicateKey;
+use postgres_client::sql::{quote_name, quote_names};
+
+use crate::plan::Planned;
+use crate::target::Target;
+
+/// What the staging table is called; it lies in the session's own schema and goes with the transaction.
+pub const STAGING: &str = "pg_temp.osiris_staging";
+
+/// The rows in the target's own types, where the staging table's are others.
+pub const TYPED: &str = "pg_temp.osiris_typed";
+
+/// The rows before they are moved.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    columns: &'a [Planned],
+    /// Whether they lie in [`TYPED`].
+    pub is_typed: bool,
+    duplicates: DuplicateKey,
+    key: Vec<&'a Planned>,
+}
+
+impl<'a> Rows<'a> {
+    /// Rows of these columns. Keys are compared in the target's types, so all of them are assigned to those first where
+    /// some key is staged in another.
+    pub fn new(columns: &'a [Planned], key: &[String], duplicates: DuplicateKey) -> Self {
+        // In the order of the key, which an index may have.
+        let key: Vec<&Planned> =
+            key.iter().filter_map(|name| columns.iter().find(|column| column.input.name == *name)).collect();
+        let is_typed = key.iter().any(|column| !column.staged.is_exact);
+        Self { columns, is_typed, duplicates, key }
+    }
+
+    /// The statement that makes the staging table.
+    pub fn stage(&self) -> String {
+        let columns: Vec<String> =
+            self.columns.iter().map(|column| format!("{} {}", column.quoted(), column.staged.declaration)).collect();
+        format!("create temporary table osiris_staging ({}) on commit drop", columns.join(", "))
+    }
+
+    /// The statements that assign the staged rows to the target's types, in their order.
+    pub fn assign(&self) -> Vec<String> {
+        if !self.is_typed {
+            return Vec::new();
+        }
+        let columns: Vec<String> =
+            self.columns.iter().map(|column| format!("{} {}", column.quoted(), column.declaration)).collect();
+        let values: Vec<String> = self.columns.iter().map(|column| column.staged.value(&column.quoted())).collect();
+        vec![
+            format!("create temporary table osiris_typed ({}) on commit drop", columns.join(", ")),
+            format!("insert into {TYPED} select {} from {STAGING}", values.join(", ")),
+        ]
+    }
+
+    /// The table that they lie in.
+    pub fn table(&self) -> &'static str {
+        if self.is_typed { TYPED } else { STAGING }
+    }
+
+    pub fn key(&self) -> impl Iterator<Item = String> {
+        self.key.iter().map(|column| column.quoted())
+    }
+
+    pub fn has_key(&self) -> bool {
+        !self.key.is_empty()
+    }
+
+    fn value(&self, column: &Planned) -> String {
+        if self.is_typed { column.quoted() } else { column.staged.value(&column.quoted()) }
+    }
+
+    /// The rows to write, as something to select from: all of them, or the last of each key.
+    fn source(&self) -> String {
+        let table = self.table();
+        if self.duplicates == DuplicateKey::Error || self.key.is_empty() {
+            return table.to_owned();
+        }
+        let key = self.key().collect::<Vec<_>>().join(", ");
+        format!("(select distinct on ({key}) * from {table} order by {key}, ctid desc) as staged")
+    }
+
+    fn names(&self) -> String {
+        quote_names(self.columns.iter().map(|column| column.input.name.as_str()))
+    }
+
+    fn values(&self) -> String {
+        self.columns.iter().map(|column| self.value(column)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Adds the rows.
+    pub fn insert(&self, target: &Target) -> String {
+        format!("insert into {} ({}) select {} from {}", target.quoted(), self.names(), self.values(), self.source())
+    }
+
+    /// A condition that is true where `old` and `new` have one key.
+    pub fn same_key(&self) -> String {
+        self.key().map(|name| format!("old.{name} = new.{name}")).collect::<Vec<_>>().join(" and ")
+    }
+
+    /// Puts the rows in place of those with their keys, and adds the others. `unique` says that an index makes keys
+    /// unique; `cleared` are columns of the target that get their defaults.
+    pub fn upsert(&self, target: &Target, unique: bool, cleared: &[&str]) -> Vec<String> {
+        let others: Vec<String> =
+            self.columns.iter().filter(|column| !column.is_in(&self.key)).map(Planned::quoted).collect();
+        let set = |from: &str| {
+            let own = others.iter().map(|name| format!("{name} = {from}.{name}"));
+            let cleared = cleared.iter().map(|name| format!("{} = default", quote_name(name)));
+            own.chain(cleared).collect::<Vec<_>>().join(", ")
+        };
+        if unique {
+            let key = self.key().collect::<Vec<_>>().join(", ");
+            let set = set("excluded");
+            let action = if set.is_empty() { "do nothing".to_owned() } else { format!("do update set {set}") };
+            return vec![format!("{} on conflict ({key}) {action}", self.insert(target))];
+        }
+        let (alone, same, names) = (target.alone(), self.same_key(), self.names());
+        let typed: Vec<String> =
+            self.columns.iter().map(|column| format!("{} as {}", self.value(column), column.quoted())).collect();
+        let new = format!("(select {} from {}) as new", typed.join(", "), self.source());
+        let mut statements = Vec::new();
+        let set = set("new");
+        if !set.is_empty() {
+            statements.push(format!("update {alone} as old set {set} from {new} where {same}"));
+        }
+        statements.push(format!(
+            "insert into {} ({names}) select {names} from {new} where not exists (select from {alone} as old where {same})",
+            target.quoted()
+        ));
+        statements
+    }
+}
+
+impl Planned {
+    fn is_in(&self, key: &[&Planned]) -> bool {
+        key.iter().any(|column| column.input.name == self.input.name)
+    }
+}
