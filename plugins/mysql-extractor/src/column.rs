@@ -2,7 +2,7 @@
 
 use mysql_client::Fields;
 use mysql_client::types::Kind;
-use osiris_sdk::{Error, Field, Node, Result};
+use osiris_sdk::{Error, Field, Node, Result, context};
 
 use crate::options::ZeroDates;
 use crate::value::{self, Wrong};
@@ -13,6 +13,10 @@ pub struct Column {
     pub name: String,
     pub kind: Kind,
     zero_dates: ZeroDates,
+    /// Dates that do not exist and became null.
+    nulled: u64,
+    /// Geometries whose reference system's number was left out, and the first such number.
+    reference_systems: (u64, u32),
     rows: usize,
     nulls: usize,
     validity: Vec<u8>,
@@ -27,6 +31,8 @@ impl Column {
             name: name.to_owned(),
             kind,
             zero_dates,
+            nulled: 0,
+            reference_systems: (0, 0),
             rows: 0,
             nulls: 0,
             validity: Vec::new(),
@@ -67,24 +73,57 @@ impl Column {
     #[inline]
     pub fn take(&mut self, row: &mut Fields<'_>) -> Result<()> {
         let before = self.values.len();
+        if self.kind == Kind::Geometry {
+            self.count_reference_system(*row);
+        }
         match value::take(self.kind, row, &mut self.values) {
             Ok(()) => self.end_value(true),
-            Err(Wrong::ZeroDate) if self.zero_dates == ZeroDates::Null => {
+            Err(Wrong::ZeroDate(..)) if self.zero_dates == ZeroDates::Null => {
+                self.nulled += 1;
                 self.values.truncate(before);
                 self.push_null()
             }
-            Err(wrong) => Err(self.told(wrong)),
+            Err(wrong) => Err(self.error(wrong)),
         }
     }
 
-    fn told(&self, wrong: Wrong) -> Error {
+    fn error(&self, wrong: Wrong) -> Error {
         let name = &self.name;
         match wrong {
-            Wrong::ZeroDate => Error::data(format!(
-                "column `{name}` has a date that does not exist, such as 0000-00-00; `zero_dates: null` reads it as null"
+            Wrong::ZeroDate(year, month, day) => Error::data(format!(
+                "column `{name}` has the date {year:04}-{month:02}-{day:02}, which does not exist; `zero_dates: null` reads \
+                 such dates as null"
             )),
             Wrong::Unrepresentable(what) => Error::data(format!("column `{name}` has {what}")),
             Wrong::Malformed(error) => error.context(format!("column `{name}`")),
+        }
+    }
+
+    /// Counts a geometry that names its reference system, which DuckDB's bytes do not.
+    fn count_reference_system(&mut self, mut row: Fields<'_>) {
+        if let Ok([a, b, c, d, ..]) = row.run() {
+            let number = u32::from_le_bytes([*a, *b, *c, *d]);
+            if number != 0 {
+                let (count, first) = self.reference_systems;
+                self.reference_systems = (count + 1, if count == 0 { number } else { first });
+            }
+        }
+    }
+
+    /// Reports what was left out of the column's values.
+    pub fn report(&self) {
+        if self.nulled > 0 {
+            context::warn(
+                "dates that do not exist were read as null",
+                &[("column", &self.name), ("count", &self.nulled)],
+            );
+        }
+        let (count, first) = self.reference_systems;
+        if count > 0 {
+            context::warn(
+                "geometries were read without the number of their reference system; select it by st_srid() to keep it",
+                &[("column", &self.name), ("count", &count), ("srid", &first)],
+            );
         }
     }
 

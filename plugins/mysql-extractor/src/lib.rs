@@ -1,6 +1,7 @@
 //! `mysql.extractor`: reads MySQL or MariaDB into typed columns, in one snapshot.
 
 mod column;
+mod cursor;
 mod incremental;
 mod options;
 mod value;
@@ -30,7 +31,7 @@ impl Extractor for MysqlExtractor {
     type Config = Config;
 
     fn extract(config: Config, output: Output) -> Result<()> {
-        config.selection.check()?;
+        let config = config.checked()?;
         let mut client = mysql_client::connect(&config.connection, LocalFiles::Refused)?;
         let last = match config.selection.replication {
             Replication::Full => None,
@@ -153,13 +154,15 @@ struct Table {
     writer: TableWriter,
     rows: usize,
     batch_rows: usize,
+    /// Rows in the batches that were sent.
+    sent: usize,
 }
 
 impl Table {
     fn create(output: &Output, columns: Vec<Column>, batch_rows: usize) -> Result<Self> {
         let schema = Rc::new(Schema::new(columns.iter().map(Column::field).collect()));
         let writer = output.create_table("main", &schema)?;
-        Ok(Self { columns, schema, writer, rows: 0, batch_rows })
+        Ok(Self { columns, schema, writer, rows: 0, batch_rows, sent: 0 })
     }
 
     #[inline]
@@ -170,7 +173,9 @@ impl Table {
             if is_null(nulls, place) {
                 column.push_null()?;
             } else {
-                column.take(&mut values)?;
+                column
+                    .take(&mut values)
+                    .map_err(|error| error.context(format!("row {}", self.sent + self.rows + 1)))?;
             }
         }
         self.rows += 1;
@@ -184,6 +189,7 @@ impl Table {
     fn send(&mut self) -> Result<()> {
         let nodes = self.columns.iter_mut().map(Column::finish).collect();
         let batch = Batch::new(Rc::clone(&self.schema), RawBatch { rows: self.rows as u64, nodes });
+        self.sent += self.rows;
         self.rows = 0;
         self.writer.append(&batch)
     }
@@ -193,6 +199,9 @@ impl Table {
             self.send()?;
         }
         self.writer.finish()?;
+        for column in &self.columns {
+            column.report();
+        }
         Ok(())
     }
 }

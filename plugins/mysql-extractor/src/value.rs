@@ -11,10 +11,10 @@ type Metadata = &'static [(&'static str, &'static str)];
 /// Why a value cannot be taken.
 #[derive(Debug)]
 pub enum Wrong {
-    /// A date that does not exist, such as `0000-00-00` or the 31st of February.
-    ZeroDate,
+    /// A date that does not exist, such as `0000-00-00` or the 31st of February: year, month and day.
+    ZeroDate(i32, i32, i32),
     /// A value that the DuckDB type does not have, and what to do about it.
-    Unrepresentable(&'static str),
+    Unrepresentable(String),
     Malformed(Error),
 }
 
@@ -78,10 +78,12 @@ pub fn take(kind: Kind, row: &mut Fields<'_>, values: &mut Vec<u8>) -> Result<()
         Kind::I64 | Kind::U64 | Kind::F64 => values.extend_from_slice(&row.array::<8>()?),
         Kind::Bool => match row.byte()? {
             byte @ 0..=1 => values.push(byte),
-            _ => {
-                return Err(Wrong::Unrepresentable(
-                    "a tinyint(1) that is neither 0 nor 1; `tinyint1: integer` reads such columns as numbers",
-                ));
+            byte => {
+                return Err(Wrong::Unrepresentable(format!(
+                    "the number {} in a tinyint(1), which is neither 0 nor 1; `tinyint1: integer` reads such columns as \
+                     numbers",
+                    byte as i8
+                )));
             }
         },
         Kind::Null => return Err(malformed("a value in a column of nulls")),
@@ -106,10 +108,12 @@ pub fn take(kind: Kind, row: &mut Fields<'_>, values: &mut Vec<u8>) -> Result<()
         }
         Kind::Time => {
             let microseconds = span(row.run()?)?;
-            if !(0..DAY_MICROSECONDS).contains(&microseconds) {
-                return Err(Wrong::Unrepresentable(
-                    "a time that is no time of day; `time: interval` reads such columns as INTERVAL",
-                ));
+            // DuckDB's last time of day is 24:00:00.
+            if !(0..=DAY_MICROSECONDS).contains(&microseconds) {
+                return Err(Wrong::Unrepresentable(format!(
+                    "the time {}, which is not a time of day; `time: interval` reads such columns as INTERVAL",
+                    hours(microseconds)
+                )));
             }
             values.extend_from_slice(&microseconds.to_le_bytes());
         }
@@ -214,7 +218,7 @@ fn uuid(text: &[u8]) -> Result<[u8; 16], Wrong> {
 /// Days since 1970.
 fn date(bytes: &[u8]) -> Result<i32, Wrong> {
     let (year, month, day) = match bytes {
-        [] => return Err(Wrong::ZeroDate),
+        [] => return Err(Wrong::ZeroDate(0, 0, 0)),
         [a, b, month, day, ..] => (i32::from(u16::from_le_bytes([*a, *b])), i32::from(*month), i32::from(*day)),
         _ => return Err(malformed("a date that is none")),
     };
@@ -226,7 +230,7 @@ fn date(bytes: &[u8]) -> Result<i32, Wrong> {
         _ => 0,
     };
     if !(1..=length).contains(&day) {
-        return Err(Wrong::ZeroDate);
+        return Err(Wrong::ZeroDate(year, month, day));
     }
     // Years begin in March, so that a leap day ends one; 719,468 days lie between 0000-03-01 and 1970-01-01.
     let year = year - i32::from(month <= 2);
@@ -234,6 +238,15 @@ fn date(bytes: &[u8]) -> Result<i32, Wrong> {
     let of_era = year.rem_euclid(400);
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     Ok(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
+}
+
+/// A span as MySQL writes it: `-838:59:59.5`.
+fn hours(microseconds: i64) -> String {
+    let (sign, span) = (if microseconds < 0 { "-" } else { "" }, microseconds.unsigned_abs());
+    let seconds = span / 1_000_000;
+    let fraction = format!(".{:06}", span % 1_000_000);
+    let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
+    format!("{sign}{:02}:{:02}:{:02}{fraction}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// Microseconds of the day.
@@ -284,9 +297,9 @@ mod tests {
         assert_eq!(days(9999, 12, 31).unwrap(), 2_932_896);
         assert_eq!(days(1, 1, 1).unwrap(), -719_162);
         for (year, month, day) in [(0, 0, 0), (2024, 0, 1), (2024, 1, 0), (2023, 2, 29), (1900, 2, 29), (2024, 13, 1)] {
-            assert!(matches!(days(year, month, day), Err(Wrong::ZeroDate)), "{year}-{month}-{day}");
+            assert!(matches!(days(year, month, day), Err(Wrong::ZeroDate(..))), "{year}-{month}-{day}");
         }
-        assert!(matches!(date(&[]), Err(Wrong::ZeroDate)));
+        assert!(matches!(date(&[]), Err(Wrong::ZeroDate(..))));
         assert!(matches!(date(&[1]), Err(Wrong::Malformed(_))));
     }
 
@@ -315,6 +328,13 @@ mod tests {
         assert!(laid(&[], 3).is_err() && laid(&[0, 0], 3).is_err());
         assert_eq!(uuid(b"00112233-4455-6677-8899-aabbccddeeff").unwrap()[15], 0xff);
         assert!(uuid(b"0011").is_err() && uuid(b"zz112233-4455-6677-8899-aabbccddeeff").is_err());
+    }
+
+    #[test]
+    fn spans_are_shown_as_mysql_writes_them() {
+        assert_eq!(hours(-3_020_399_500_000), "-838:59:59.5");
+        assert_eq!(hours(86_400_000_001), "24:00:00.000001");
+        assert_eq!(hours(90_000_000_000), "25:00:00");
     }
 
     #[test]
