@@ -112,11 +112,9 @@ def test_a_late_key_is_a_column(project):
     assert project.rows(result, "read", "select count(*), count(b) from main") == [(30_001, 1)]
 
 
-def test_a_sample_that_misleads_is_made_good(project):
+def test_types_do_not_depend_on_a_sample(project):
     text = '{"a": 1}\n' * 3000 + '{"a": "x", "b": 2}\n'
-    result = extract(project, text, sample_size=10)
-    assert project.types(result, "read") == {"a": "JSON", "b": "BIGINT"}
-    assert any("reading again" in json.dumps(event) for event in project.events(result))
+    assert described(project, text, sample_size=10)[0] == {"a": "JSON", "b": "BIGINT"}
 
 
 @pytest.mark.parametrize("text", ["", "[]", " \n", "\n\n", " [ ] "])
@@ -201,13 +199,13 @@ def test_a_record_may_be_larger_where_it_is_said(project):
         ('{"a": 1, "a": 2}', {}, 'duplicate key "a"'),
         ('{"p": {"a": 1, "A": 2}}', {}, "max_depth: 1"),
         ('{"a": 1}', {"columns": ["b"]}, "the file has: `a`"),
-        ('{"a": "x"}', {"dtype": {"a": "INTEGER"}}, "Failed to cast"),
+        ('{"a": "x"}', {"dtype": {"a": "INTEGER"}}, "record 1 (line 1) has a text in `a`, \"x\", which does not fit its column's type, INTEGER"),
         ('{"a": 1}', {"dtype": {"a": "NUMBRE"}}, "NUMBRE"),
         ('{"a": 1}', {"records": "b"}, "`records: b`"),
-        ('{"a": 1}', {"records": "a"}, "leads to a BIGINT"),
+        ('{"a": 1}', {"records": "a"}, "leads to a number"),
         ('{"a": 1}', {"records": "a.b"}, "`records: a.b`"),
-        ('{"a": 1}', {"compression": "gzip"}, "cannot read `in.json`"),
-        ('{"a": "é"}'.encode("utf-16"), {}, "UTF-16"),
+        ('{"a": 1}', {"compression": "gzip"}, "not compressed with gzip"),
+        ('{"a": "é"}'.encode("utf-16"), {}, "encoding: utf-16"),
         ('{"a": "' + "x" * (40 << 20) + '"}', {}, "max_record_bytes"),
         ('[{"a": 1}]', {"format": "array", "on_bad_lines": "skip"}, "one record a line"),
     ],

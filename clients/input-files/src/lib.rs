@@ -10,6 +10,7 @@
 
 mod bytes;
 mod compressed;
+mod content;
 mod format;
 mod text;
 mod zip;
@@ -20,6 +21,7 @@ use osiris_sdk::{Error, Result, files};
 use serde::Deserialize;
 
 use bytes::Bytes;
+pub use content::ContentReader;
 pub use format::Format;
 pub use text::TextReader;
 
@@ -117,6 +119,14 @@ impl InputFile {
     /// `data` where the file cannot be decoded from its first byte.
     pub fn text(&self) -> Result<TextReader> {
         TextReader::new(&self.name, Rc::clone(&self.bytes), self.compression, self.encoding)
+    }
+
+    /// The content from its start, decompressed but not decoded, without the byte-order mark of UTF-8.
+    ///
+    /// # Errors
+    /// `data` for an archive that cannot be read.
+    pub fn content(&self) -> Result<ContentReader> {
+        ContentReader::new(&self.name, Rc::clone(&self.bytes), self.compression)
     }
 
     /// The first [`HEAD_BYTES`] of the text or a little more, or all of it; they may end within a character.

@@ -40,7 +40,7 @@ pub struct Records<S> {
 
 enum Stage {
     /// Types may still change.
-    Held(Hold),
+    Held(Box<Hold>),
     /// The table was started.
     Started(Box<Rows>),
 }
@@ -81,7 +81,7 @@ impl<S: Sink> Records<S> {
             hold_bytes: options.hold_bytes,
             fields,
             records: 0,
-            stage: Stage::Held(Hold::default()),
+            stage: Stage::Held(Box::default()),
         })
     }
 
@@ -126,7 +126,7 @@ impl<S: Sink> Records<S> {
     /// Settles the types and gives the sink what was held.
     fn start(&mut self) -> Result<()> {
         let Stage::Held(hold) = &mut self.stage else { return Ok(()) };
-        let hold = std::mem::take(hold);
+        let hold = std::mem::take(hold.as_mut());
         let members = self.members();
         let mut rows = Box::new(Rows::create(members, &mut self.sink)?);
         let mut number = 0;

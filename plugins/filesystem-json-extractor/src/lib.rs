@@ -1,175 +1,189 @@
-//! `filesystem.json_extractor`: reads one JSON file through DuckDB's own reader.
+//! `filesystem.json_extractor`: reads one JSON file, twice: for the types that all its records have, and for its rows.
 
-mod lines;
 mod options;
-mod whole;
+mod records;
+mod shape;
+mod stream;
 
-use osiris_sdk::sql::{create_table, query, quote_name};
-use osiris_sdk::{Error, ErrorKind, Extractor, Output, Result, context, files};
+use input_files::{Encoding, InputFile};
+use json_records::{Fault, Kind, Reader, Rows, Table, explain};
+use osiris_sdk::{Error, Extractor, Output, Result, context};
 
 use options::{Config, OnBadLines};
-
-/// The one column of a file whose values are not objects; DuckDB's reader calls it so.
-const WHOLE: &str = "json";
+use records::Records;
+use shape::{Shape, WHOLE, shape};
+use stream::{Chunks, Stream};
 
 struct JsonExtractor;
 
 impl Extractor for JsonExtractor {
     type Config = Config;
 
-    fn extract(mut config: Config, output: Output) -> Result<()> {
-        let source = files::open(&config.path)?;
-        config.settle(source.size())?;
-        whole::check(&source)?;
-        let file = source.sql_literal();
-        let done = match config.on_bad_lines {
-            OnBadLines::Skip => lines::read(&config, &file, &output),
-            OnBadLines::Error => match read(&config, &file, &output) {
-                // A later value does not fit the type that the first records suggest: look at all of them.
-                Err(error) if matches!(error.kind, ErrorKind::Data) && config.sample_size >= 0 => {
-                    context::info("reading again, with types inferred from every record", &[]);
-                    read(&config.of_every_record(), &file, &output)
-                }
-                done => done,
-            },
-        };
-        done.map_err(|error| explain(&config, &file, error))
+    fn extract(config: Config, output: Output) -> Result<()> {
+        config.check()?;
+        let file = InputFile::open(&config.path, config.compression, config.encoding)?;
+        extract(&config, &file, output).map_err(|error| {
+            let message = match error.message.strip_prefix(&format!("`{}` ", config.path)) {
+                Some(_) => error.message,
+                None => format!("cannot read `{}`: {}", config.path, error.message),
+            };
+            Error { message, ..error }
+        })
     }
 }
 
-/// A column as it was inferred, with its DuckDB type.
-struct Inferred {
-    name: String,
-    kind: String,
-}
-
-fn read(config: &Config, file: &str, output: &Output) -> Result<()> {
-    let mut shape = config.clone();
-    let (mut from, mut inferred) = untyped(&mut shape, file)?;
-    let only_whole = matches!(inferred.as_slice(), [only] if only.name == WHOLE);
-    if only_whole && is_empty(&from)? {
-        from = config.empty_reader(file);
-        inferred = infer(&from)?;
-    } else if !config.dtype.is_empty() {
-        check_names(config, file, &inferred)?;
-        let columns: Vec<(&str, &str)> = inferred.iter().map(|one| (one.name.as_str(), one.kind.as_str())).collect();
-        let typed = config.typed_columns(&columns);
-        from = shape.records_from(&config.typed_reader(file, &typed));
-        inferred = typed.into_iter().map(|(name, kind)| Inferred { name, kind }).collect();
+fn extract(config: &Config, file: &InputFile, output: Output) -> Result<()> {
+    let skip = config.on_bad_lines == OnBadLines::Skip;
+    let mut kind = Kind::Null;
+    let (records, skipped) = each(config, file, |record| {
+        match record.read(skip)? {
+            Some(text) => see(&mut kind, text, config).map_err(|fault| record.error(config, &fault))?,
+            None => return Ok(Next::Skipped),
+        }
+        Ok(Next::Taken)
+    })?;
+    let Shape { members, objects } = shape(config, &kind, records)?;
+    let mut table = Table::new(output, "main");
+    let mut rows = Rows::create(members, &mut table)?;
+    let limit = config.limit.unwrap_or(u64::MAX);
+    let mut misfits = skipped;
+    if records > 0 && limit > 0 {
+        let mut count = 0;
+        (_, misfits) = each(config, file, |record| {
+            let Some(text) = record.read(skip)? else { return Ok(Next::Skipped) };
+            let pushed = if objects {
+                rows.push(text, &mut table)?
+            } else {
+                rows.push(&format!("{{\"{WHOLE}\":{text}}}"), &mut table)?
+            };
+            if let Err(fault) = pushed {
+                return if skip { Ok(Next::Skipped) } else { Err(record.error(config, &fault)) };
+            }
+            count += 1;
+            if count % 100_000 == 0 {
+                context::progress(count, Some(records.min(limit)));
+            }
+            Ok(if count >= limit { Next::End } else { Next::Taken })
+        })?;
     }
-    let names: Vec<String> = inferred.into_iter().map(|one| one.name).collect();
-    create_table(output, "main", &config.select(&from, &names)?)?;
+    rows.finish(&mut table)?;
+    if skip && config.limit.is_none() {
+        context::metric("lines_skipped", misfits as f64);
+        if misfits > 0 {
+            context::warn(
+                "lines were left out that are no JSON object or do not fit their types",
+                &[("lines", &misfits)],
+            );
+        }
+    }
     Ok(())
 }
 
-/// The file with types inferred: what stands after FROM, and its columns. What is found out about the file's
-/// shape goes into `shape`.
-fn untyped(shape: &mut Config, file: &str) -> Result<(String, Vec<Inferred>)> {
-    let mut reader = shape.reader(file);
-    if !shape.records.is_empty() {
-        shape.are_objects = check_records(shape, &reader)?;
+/// Widens the kind of all records so that it holds one more. A null is a record without a value.
+fn see(kind: &mut Kind, text: &str, config: &Config) -> Result<(), Fault> {
+    let mut reader = Reader::new(text);
+    kind.see(&mut reader, config.depth())?;
+    Ok(reader.end()?)
+}
+
+/// One record of the file.
+struct Record<'a> {
+    number: u64,
+    line: u64,
+    bytes: &'a [u8],
+}
+
+impl Record<'_> {
+    /// Its text; none for one that is to be skipped, as it is not a JSON object.
+    fn read(&self, skip: bool) -> Result<Option<&str>> {
+        let text = std::str::from_utf8(self.bytes);
+        if !skip {
+            let wrong = |error: std::str::Utf8Error| {
+                Error::data(format!("{} is not valid UTF-8 from byte {} on", self.name(), error.valid_up_to() + 1))
+            };
+            return text.map(Some).map_err(wrong);
+        }
+        let Ok(text) = text else { return Ok(None) };
+        let mut reader = Reader::new(text);
+        let good = reader.peek() == Some(b'{') && reader.raw().is_ok() && reader.end().is_ok();
+        Ok(good.then_some(text))
     }
-    let mut inferred = infer(&shape.records_from(&reader))?;
-    // DuckDB makes one MAP of records with many keys that few of them share; here keys are columns.
-    if matches!(inferred.as_slice(), [only] if only.name == WHOLE && only.kind.starts_with("MAP(")) {
-        shape.maps = false;
-        reader = shape.reader(file);
-        inferred = infer(&shape.records_from(&reader))?;
+
+    fn name(&self) -> String {
+        format!("record {} (line {})", self.number, self.line)
     }
-    Ok((shape.records_from(&reader), inferred))
-}
 
-/// Columns and types of `from`, which reads no record for it beyond what its reader looks at itself.
-fn infer(from: &str) -> Result<Vec<Inferred>> {
-    let names = query(&format!("select columns(*)::varchar from {from} limit 0"))?;
-    let names: Vec<String> = names.schema().columns().map(|field| field.name.clone()).collect();
-    let types =
-        format!("select typeof(columns(t.*)) from (values (1)) one left join (select * from {from} limit 0) t on true");
-    let batch = query(&types)?.next_batch()?.ok_or_else(|| Error::internal("DuckDB tells no types"))?;
-    let kind = |place: usize| -> Result<String> {
-        Ok(batch.column_at(place).strings()?.get(0).unwrap_or_default().to_owned())
-    };
-    names.into_iter().enumerate().map(|(place, name)| Ok(Inferred { name, kind: kind(place)? })).collect()
-}
-
-fn is_empty(from: &str) -> Result<bool> {
-    Ok(query(&format!("select 1 from {from} limit 1"))?.next_batch()?.is_none())
-}
-
-/// Whether the list that `records` leads to is one of objects.
-///
-/// # Errors
-/// When it leads to no list.
-fn check_records(config: &Config, reader: &str) -> Result<bool> {
-    let path = config.records.join(".");
-    let told = format!("(select {} as item from {reader} as doc)", config.records_path());
-    let kind = infer(&told)
-        .map_err(|error| match error.kind {
-            ErrorKind::Config => Error::not_found(format!("`records: {path}` leads nowhere: {}", error.message)),
+    fn error(&self, config: &Config, fault: &Fault) -> Error {
+        let error = explain(fault, &self.name());
+        match fault {
+            Fault::Broken(_) if config.may_skip() => {
+                Error { message: format!("{}; `on_bad_lines: skip` leaves such lines out", error.message), ..error }
+            }
             _ => error,
-        })?
-        .pop()
-        .map(|one| one.kind)
-        .unwrap_or_default();
-    if kind.ends_with("[]") {
-        return Ok(kind.starts_with("STRUCT(") && !kind.ends_with("[][]"));
-    }
-    Err(Error::data(format!("`records: {path}` leads to a {kind}, where a list was expected")))
-}
-
-/// DuckDB renames keys that are empty or differ in case only; such a column cannot be given a type by its key.
-fn check_names(config: &Config, file: &str, inferred: &[Inferred]) -> Result<()> {
-    if !config.records.is_empty() {
-        return Ok(());
-    }
-    let suspects = inferred
-        .iter()
-        .map(|one| one.name.as_str())
-        .filter(|name| options::looks_renamed(name, inferred.iter().map(|one| one.name.as_str())));
-    for name in suspects {
-        if is_empty(&config.records_with_key(file, name))? {
-            return Err(Error::config(format!(
-                "`dtype` cannot be given for a file in which keys are empty or differ in case only: the column `{name}` is not called so there; cast columns in the next step"
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// DuckDB's message names the file it was given and how to call its reader; the first lines say what is wrong.
-fn explain(config: &Config, file: &str, error: Error) -> Error {
-    let told = error
-        .message
-        .lines()
-        .take_while(|line| !line.trim().is_empty() && !line.starts_with("Try ") && !line.starts_with("LINE "));
-    let place = format!(" in file \"{}\",", file.trim_matches('\'').replace("''", "'"));
-    let mut told = told.collect::<Vec<_>>().join("; ").replace(&place, "");
-    if let Some((before, _)) = told.split_once(", try ignore_errors=true") {
-        told = format!("{before}; `max_depth: 1` keeps nested values as JSON");
-    }
-    if let Some((before, _)) = told.split_once("Try increasing \"maximum_object_size\"") {
-        told = format!("{}; `max_record_bytes` raises the bound", before.trim_end_matches([' ', '.', ';']));
-    }
-    if told.contains("Malformed JSON") && config.may_skip() {
-        told.push_str("; `on_bad_lines: skip` leaves such lines out");
-    }
-    Error { message: format!("cannot read `{}`: {}", config.path, told.trim_end()), ..error }
-}
-
-/// The columns that the config wants out of those there are.
-fn wanted<'a>(columns: Option<&'a [String]>, known: &'a [String]) -> Result<&'a [String]> {
-    let wanted = columns.unwrap_or(known);
-    match wanted.iter().find(|name| !known.contains(name)) {
-        None => Ok(wanted),
-        Some(unknown) => {
-            let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-            Err(Error::not_found(format!("there is no column `{unknown}`; the file has: {}", known.join(", "))))
         }
     }
 }
 
-fn select_list(names: &[String]) -> String {
-    names.iter().map(|name| quote_name(name)).collect::<Vec<_>>().join(", ")
+/// What became of a record.
+enum Next {
+    Taken,
+    Skipped,
+    /// No more is wanted.
+    End,
+}
+
+/// Gives each record of the file; says how many were taken and how many skipped.
+fn each(config: &Config, file: &InputFile, mut take: impl FnMut(Record<'_>) -> Result<Next>) -> Result<(u64, u64)> {
+    let (mut taken, mut skipped) = (0, 0);
+    let mut count = |next: Next| {
+        match next {
+            Next::Taken => taken += 1,
+            Next::Skipped => skipped += 1,
+            Next::End => return false,
+        }
+        true
+    };
+    if config.on_bad_lines == OnBadLines::Skip {
+        let mut lines = Stream::new(lines_of(config, file)?, config.record_bytes());
+        let mut number = 0;
+        loop {
+            let line = lines.line;
+            let Some(bytes) = lines.line()? else { break };
+            if bytes.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            number += 1;
+            if !count(take(Record { number, line, bytes })?) {
+                break;
+            }
+        }
+        return Ok((taken, skipped));
+    }
+    let stream = Stream::new(file.text()?, config.record_bytes());
+    let mut records = Records::new(stream, config.format, &config.records);
+    let mut number = 0;
+    while let Some((line, bytes)) = records.next_record().map_err(|error| hint(config, error))? {
+        number += 1;
+        if !count(take(Record { number, line, bytes })?) {
+            break;
+        }
+    }
+    Ok((taken, skipped))
+}
+
+fn hint(config: &Config, error: Error) -> Error {
+    if error.message.starts_with("Malformed JSON") && config.may_skip() {
+        return Error { message: format!("{}; `on_bad_lines: skip` leaves such lines out", error.message), ..error };
+    }
+    error
+}
+
+/// The file for reading line by line. UTF-8 is not decoded, so that a line that is not valid can be skipped.
+fn lines_of(config: &Config, file: &InputFile) -> Result<Box<dyn Chunks>> {
+    Ok(match config.encoding {
+        Encoding::Utf8 => Box::new(file.content()?),
+        _ => Box::new(file.text()?),
+    })
 }
 
 osiris_sdk::export!(JsonExtractor: extractor);

@@ -1,0 +1,208 @@
+//! A JSON text read piece by piece: only the value at hand is in memory.
+
+use std::ops::Range;
+
+use osiris_sdk::{Error, Result};
+
+/// Where text comes from, chunk by chunk.
+pub trait Chunks {
+    /// The next bytes, none at the end.
+    fn next_chunk(&mut self) -> Result<Option<&[u8]>>;
+}
+
+impl Chunks for input_files::TextReader {
+    fn next_chunk(&mut self) -> Result<Option<&[u8]>> {
+        input_files::TextReader::next_chunk(self)
+    }
+}
+
+impl Chunks for input_files::ContentReader {
+    fn next_chunk(&mut self) -> Result<Option<&[u8]>> {
+        input_files::ContentReader::next_chunk(self)
+    }
+}
+
+impl Chunks for Box<dyn Chunks> {
+    fn next_chunk(&mut self) -> Result<Option<&[u8]>> {
+        (**self).next_chunk()
+    }
+}
+
+/// The text from the place on that was not read yet.
+pub struct Stream<C> {
+    chunks: C,
+    buffer: Vec<u8>,
+    at: usize,
+    /// The line of the place, from 1.
+    pub line: u64,
+    max_value: usize,
+}
+
+impl<C: Chunks> Stream<C> {
+    pub fn new(chunks: C, max_value: usize) -> Self {
+        Self { chunks, buffer: Vec::new(), at: 0, line: 1, max_value }
+    }
+
+    /// Reads on; false at the end.
+    fn fill(&mut self) -> Result<bool> {
+        if self.at > 0 {
+            self.buffer.drain(..self.at);
+            self.at = 0;
+        }
+        match self.chunks.next_chunk()? {
+            Some(chunk) => {
+                self.buffer.extend_from_slice(chunk);
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// The next byte that is not blank, which is not taken.
+    pub fn peek(&mut self) -> Result<Option<u8>> {
+        loop {
+            while let Some(&byte) = self.buffer.get(self.at) {
+                match byte {
+                    b'\n' => self.line += 1,
+                    b' ' | b'\r' | b'\t' => {}
+                    _ => return Ok(Some(byte)),
+                }
+                self.at += 1;
+            }
+            if !self.fill()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Takes the byte that was peeked at.
+    pub fn skip_byte(&mut self) {
+        self.at += 1;
+    }
+
+    /// What is in memory from here on: at least a line and the beginning of what follows it, unless that is far away.
+    pub fn ahead(&mut self) -> Result<&[u8]> {
+        let is_enough = |bytes: &[u8]| {
+            let behind = bytes.iter().position(|&byte| byte == b'\n').map_or(&[] as &[u8], |end| &bytes[end..]);
+            behind.iter().any(|byte| !byte.is_ascii_whitespace()) || bytes.len() >= 1 << 20
+        };
+        while !is_enough(&self.buffer[self.at..]) && self.fill()? {}
+        Ok(&self.buffer[self.at..])
+    }
+
+    /// Takes the value that begins at the next byte that is not blank, up to its closing bracket or quote. Whether it
+    /// is JSON is seen when it is read.
+    ///
+    /// # Errors
+    /// `data`, where the text ends before the value, or the value is larger than it may be.
+    pub fn value(&mut self) -> Result<&[u8]> {
+        let range = self.span(false)?;
+        self.at = range.end;
+        Ok(&self.buffer[range])
+    }
+
+    /// Passes over a value of any size.
+    ///
+    /// # Errors
+    /// `data`, where the text ends before the value.
+    pub fn skip_value(&mut self) -> Result<()> {
+        self.at = self.span(true)?.end;
+        Ok(())
+    }
+
+    fn span(&mut self, discard: bool) -> Result<Range<usize>> {
+        self.peek()?;
+        let start_line = self.line;
+        // How far the value was looked at, from where it begins.
+        let (mut seen, mut depth, mut quoted, mut escaped) = (0, 0_usize, false, false);
+        loop {
+            let bytes = &self.buffer[self.at..];
+            let mut end = None;
+            while let Some(&byte) = bytes.get(seen) {
+                if quoted {
+                    if escaped {
+                        escaped = false;
+                    } else if byte == b'\\' {
+                        escaped = true;
+                    } else if byte == b'"' {
+                        quoted = false;
+                        if depth == 0 {
+                            end = Some(seen + 1);
+                        }
+                    }
+                } else {
+                    match byte {
+                        b'"' if depth == 0 && seen > 0 => end = Some(seen),
+                        b'"' => quoted = true,
+                        b'{' | b'[' if depth == 0 && seen > 0 => end = Some(seen),
+                        b'{' | b'[' => depth += 1,
+                        b'}' | b']' | b',' | b':' | b' ' | b'\t' | b'\r' | b'\n' if depth == 0 => {
+                            end = Some(seen.max(1))
+                        }
+                        b'}' | b']' => {
+                            depth -= 1;
+                            if depth == 0 {
+                                end = Some(seen + 1);
+                            }
+                        }
+                        b'\n' => self.line += 1,
+                        _ => {}
+                    }
+                }
+                if end.is_some() {
+                    break;
+                }
+                seen += 1;
+            }
+            if let Some(end) = end {
+                return Ok(self.at..self.at + end);
+            }
+            if discard {
+                self.at += seen;
+                seen = usize::from(depth == 0);
+                self.at -= seen;
+            } else if seen > self.max_value {
+                return Err(Error::data(format!(
+                    "the record in line {start_line} is larger than {} bytes; `max_record_bytes` raises the bound",
+                    self.max_value
+                )));
+            }
+            if !self.fill()? {
+                if depth == 0 && !quoted && seen > 0 {
+                    return Ok(self.at..self.at + seen);
+                }
+                return Err(Error::data(format!(
+                    "Malformed JSON: the text ends inside the value that begins in line {start_line}, so the file was cut off"
+                )));
+            }
+        }
+    }
+
+    /// Takes a line without its end, none at the end of the text.
+    ///
+    /// # Errors
+    /// `data`, where the line is larger than a record may be.
+    pub fn line(&mut self) -> Result<Option<&[u8]>> {
+        let mut seen = 0;
+        loop {
+            if let Some(end) = self.buffer[self.at + seen..].iter().position(|&byte| byte == b'\n') {
+                let range = self.at..self.at + seen + end;
+                self.at = range.end + 1;
+                self.line += 1;
+                return Ok(Some(&self.buffer[range]));
+            }
+            seen = self.buffer.len() - self.at;
+            if seen > self.max_value {
+                return Err(Error::data(format!(
+                    "line {} is larger than {} bytes; `max_record_bytes` raises the bound",
+                    self.line, self.max_value
+                )));
+            }
+            if !self.fill()? {
+                let range = self.at..self.buffer.len();
+                self.at = range.end;
+                return Ok((!range.is_empty()).then(|| &self.buffer[range]));
+            }
+        }
+    }
+}
