@@ -190,6 +190,26 @@ def test_what_duckdb_does_not_have_can_be_null(shop):
     assert rows[0][1:3] == (None, None) and rows[0][3][0] is None
 
 
+def test_arrays_behind_views_copies_and_domains(shop):
+    shop.sql("create type mood as enum ('calm', 'loud'); create domain grid as integer[][]; create domain deep as grid")
+    shop.sql("create table base (id integer primary key, cells integer[][], seats deep, shifted integer[], moods mood[])")
+    shop.sql("""insert into base values (1, '{{1,2},{3,4}}', '{{5,6},{7,8}}', '[0:2]={10,11,12}', '{calm,loud}'), (2, '{}', null, '[-1:0]={20,NULL}', '{}')""")
+    shop.sql("create view v as select * from base; create table copied as select * from base; create materialized view m as select * from base")
+    read = lambda id, **config: shop.extract(id, **config)  # noqa: E731
+    depths = {"cells": 2, "seats": 2}
+    result = shop.run([
+        read("base", table="base", array_dimensions={"seats": 2}), *(read(name, table=name, array_dimensions=depths) for name in ("v", "copied", "m")),
+        read("bare", table="v"), read("flat", table="v", columns=["id", "shifted", "moods"]),
+    ], expect=1)  # fmt: skip
+    rows = [(1, [[1, 2], [3, 4]], [[5, 6], [7, 8]], [10, 11, 12], ["calm", "loud"]), (2, [], None, [20, None], [])]
+    for name in ("base", "v", "copied", "m"):
+        assert shop.project.rows(result, name, "from main order by id") == rows
+        assert list(shop.project.types(result, name).values()) == ["INTEGER", "INTEGER[][]", "INTEGER[][]", "INTEGER[]", "VARCHAR[]"]
+    error = shop.error(result, "bare")
+    assert error.startswith("data") and "array_dimensions" in error and ("`cells`" in error or "`seats`" in error)
+    assert shop.project.rows(result, "flat", "from main order by id") == [(1, [10, 11, 12], ["calm", "loud"]), (2, [20, None], [])]
+
+
 # ---- Increments
 
 
@@ -203,6 +223,62 @@ def test_cursors_of_any_type_that_has_an_order(shop, kind, values):
     shop.sql("insert into log select max(at) from log")
     assert len(increments.run()) == 1
     assert increments.run() == []
+
+
+OPEN = {
+    "timestamptz": ("2024-01-01", "infinity", "2024-02-01"), "timestamp": ("2024-01-01", "infinity", "2024-02-01"), "date": ("2024-01-01", "infinity", "2024-02-01"),
+    "double precision": ("10", "NaN", "20"), "real": ("10", "Infinity", "20"), "numeric": ("10", "Infinity", "20"), "numeric(6,2)": ("10", "NaN", "20"),
+    "timestamp(0)": ("2024-01-01", "9999-12-31 23:59:59", "2024-02-01"), "date not null": ("2024-01-01", "9999-12-31", "2024-02-01"), "int": ("10", "2147483647", "20"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", OPEN)
+def test_open_ends_are_read_once_and_block_nothing(shop, kind):
+    low, end, high = OPEN[kind]
+    shop.sql(f"create table log (id int, at {kind})", f"insert into log values (1, '{low}'), (2, '{end}')")
+    # NaN is nothing that a DECIMAL could be.
+    increments = Increments(shop, unrepresentable="null")
+    assert increments.ids() == [1, 2]
+    said = json.dumps(increments.result["step"]["extract"]["warnings"])
+    assert "no place in its order" in said and '"at"' in said and end.split()[0] in said, said
+    shop.sql(f"insert into log values (3, '{high}'), (4, '{end}')")
+    assert increments.ids() == [3, 4]
+    assert increments.ids() == []
+    # An end that closes is read where it closes.
+    shop.sql(f"insert into log values (5, '{high}')", "delete from log where id = 2", f"insert into log values (6, '{end}')")
+    assert increments.ids() == [5, 6]
+    assert increments.ids() == []
+
+
+def test_open_ends_alone_leave_the_first_row_to_come(shop):
+    shop.sql("create table log (id int primary key, at timestamptz)", "insert into log values (1, 'infinity'), (2, '-infinity')")
+    increments = Increments(shop)
+    assert increments.ids() == [1, 2]
+    shop.sql("delete from log where id = 2", "insert into log values (3, '2024-01-01'), (4, '2150-01-01')")
+    assert increments.ids() == [3, 4]
+    assert "in the future" in json.dumps(increments.result["step"]["extract"]["warnings"])
+
+
+def test_a_lookback_reads_a_span_again(shop):
+    shop.sql("create table log (id int primary key, at timestamptz)", "insert into log values (1, '2024-01-01 00:00+00'), (2, '2024-01-02 00:00+00')")
+    increments = Increments(shop, lookback="1d")
+    assert increments.ids() == [1, 2]
+    shop.sql("insert into log values (3, '2024-01-01 12:00+00'), (4, '2023-12-31 00:00+00')")
+    assert increments.ids() == [1, 2, 3]
+    shop.sql("insert into log values (5, '2024-01-03 00:00+00')")
+    assert increments.ids() == [1, 2, 3, 5]
+    assert increments.ids() == [2, 5]
+    assert "duration" in Increments(shop, lookback=5).run(expect=1)
+
+
+@pytest.mark.parametrize("kind, lookback", [("int", 10), ("numeric(9,2)", "10"), ("double precision", 10.0), ("smallint", 10)])
+def test_a_lookback_of_numbers(shop, kind, lookback):
+    shop.sql(f"create table log (id int, at {kind})", "insert into log values (1, 5), (2, 20)")
+    increments = Increments(shop, lookback=lookback)
+    assert increments.ids() == [1, 2]
+    shop.sql("insert into log values (3, 12), (4, 9)")
+    assert increments.ids() == [2, 3]
+    assert "number" in Increments(shop, lookback="1h").run(expect=1)
 
 
 def test_a_run_that_fails_in_the_extractor_keeps_the_old_state(shop):

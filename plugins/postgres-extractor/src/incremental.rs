@@ -3,6 +3,7 @@
 //! All statements of a run see one snapshot. A run reads up to the largest cursor of its snapshot, and remembers that
 //! value together with a digest of each row that has it. The next run reads what lies beyond, and of the rows at that
 //! value those that are not remembered: so a row that joins a tie later is read, and the ones before it are not again.
+//! Rows whose cursor is an open end (infinity, NaN, the year 9999) are remembered alike, and never move the state.
 
 use std::collections::BTreeMap;
 
@@ -12,20 +13,28 @@ use postgres_client::sql::quote_text;
 use postgres_client::{Client, Stream};
 use serde::{Deserialize, Serialize};
 
+use crate::cursor::Cursor;
 use crate::options::Config;
 use crate::source::Source;
 
 /// How many rows of one cursor value are remembered. A state has 1 MiB at most.
-const MOST_TIES: usize = 20_000;
+const MOST_TIES: usize = 10_000;
+
+/// Digests of rows, and how many there are of each.
+type Seen = BTreeMap<String, u64>;
 
 /// What one run tells the next.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub cursor: String,
-    /// The largest cursor that was read, as PostgreSQL writes it.
-    pub value: String,
-    /// Digests of the rows that have that value and were read, and how many of each.
-    pub ties: BTreeMap<String, u64>,
+    /// The largest cursor with a place in the order that was read, as PostgreSQL writes it; none where no row has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The rows that have that value and were read.
+    pub ties: Seen,
+    /// The rows at open ends that were read.
+    #[serde(default, skip_serializing_if = "Seen::is_empty")]
+    pub open: Seen,
 }
 
 /// The rows of this run, and what to remember of them.
@@ -64,52 +73,135 @@ pub fn bound<S: Stream>(
 ) -> Result<Increment> {
     let name = config.selection.cursor.clone().unwrap_or_default();
     let place = source.place(&name).ok_or_else(|| Error::config(format!("there is no column `{name}`")))?;
-    if let Some(last) = last.as_ref().filter(|last| last.cursor != name) {
-        return Err(Error::config(format!(
-            "the last run read by cursor `{}`, this one would by `{name}`; `osiris state reset` starts over",
-            last.cursor
-        )));
+    let cursor = Cursor::new(&name, format!("c{place}"), &source.columns[place]);
+    cursor.check(config.selection.lookback.as_ref())?;
+    if let Some(last) = &last {
+        refuse_state(client, &cursor, last)?;
     }
     refuse_nulls(client, source, config, place, &name)?;
-
-    let (cursor, rows) = (format!("c{place}"), source.rows());
-    let from = match (&last, &config.selection.initial) {
-        (Some(last), _) => format!("{cursor} >= {}", quote_text(&last.value)),
-        (None, Some(initial)) => format!("{cursor} >= {}", quote_text(&initial.to_string())),
-        (None, None) => format!("{cursor} is not null"),
-    };
     let statement = Statement { source, config, cursor: &cursor, digest: digest(client, source, config)? };
-    let Some(end) = client.value(&format!("select max({cursor})::text from {rows} where {from}"))? else {
-        // Nothing at or beyond the last value; what was remembered stays as it was.
-        return Ok(Increment { select: statement.select("false", None), state: last });
-    };
-    let begin = last.as_ref().map_or(from, |last| format!("{cursor} > {}", quote_text(&last.value)));
-    let at_end = format!("{cursor} = {}", quote_text(&end));
-    let some = format!("select count(*) from (select from {rows} where {at_end} limit {}) as ties", MOST_TIES + 1);
-    let count = client.value(&some)?.and_then(|text| text.parse().ok()).unwrap_or(0_usize);
+    let (ordered, mut state) = ordered(client, &statement, last.as_ref())?;
+    let mut select = statement.select(&ordered, last.as_ref());
+    if let Some(open) = cursor.is_open(&cursor.sql) {
+        let found = open_ends(client, &statement, &open)?;
+        if !found.is_empty() {
+            let seen = last.as_ref().map(|last| last.open.clone()).unwrap_or_default();
+            select = format!("{select} union all {}", statement.unseen(&open, &seen));
+        }
+        if !found.is_empty() || state.is_some() {
+            state.get_or_insert_default().open = found;
+        }
+    }
+    if let Some(state) = &mut state {
+        state.cursor.clone_from(&name);
+    }
+    Ok(Increment { select, state })
+}
 
-    if count > MOST_TIES {
+/// Refuses what another cursor left, and a value beyond which nothing can come.
+fn refuse_state<S: Stream>(client: &mut Client<S>, cursor: &Cursor<'_>, last: &State) -> Result<()> {
+    if last.cursor != cursor.name {
+        return Err(Error::config(format!(
+            "the last run read by cursor `{}`, this one would by `{}`; `osiris state reset` starts over",
+            last.cursor, cursor.name
+        )));
+    }
+    let Some(value) = &last.value else { return Ok(()) };
+    let Some(open) = cursor.is_open("kept") else { return Ok(()) };
+    let stuck = format!("select exists (select from (select {}) as state (kept) where {open})", cursor.typed(value));
+    if client.value(&stuck)?.as_deref() == Some("t") {
+        return Err(Error::config(format!(
+            "the last run's greatest value of cursor `{}` is `{value}`, which stands for no place in its order, so that \
+             nothing would ever be read again; `osiris state set` or `osiris state reset` begins elsewhere",
+            cursor.name
+        )));
+    }
+    Ok(())
+}
+
+/// What a run reads of the rows that have a place in the order: a condition, and whether rows at the last value that are
+/// not remembered belong to it.
+struct Ordered {
+    range: String,
+    ties: bool,
+}
+
+fn ordered<S: Stream>(
+    client: &mut Client<S>,
+    statement: &Statement<'_>,
+    last: Option<&State>,
+) -> Result<(Ordered, Option<State>)> {
+    let (cursor, config, rows) = (statement.cursor, statement.config, statement.source.rows());
+    let (name, sql) = (cursor.name, &cursor.sql);
+    let within = cursor.is_open(sql).map_or(String::new(), |open| format!(" and not ({open})"));
+    let value = last.and_then(|last| last.value.as_ref());
+    let from = match (value, &config.selection.initial) {
+        (Some(value), _) => format!("{sql} >= {}", quote_text(value)),
+        (None, Some(initial)) => format!("{sql} >= {}", quote_text(&initial.to_string())),
+        (None, None) => format!("{sql} is not null"),
+    };
+    let lookback = match (value, &config.selection.lookback) {
+        (Some(value), Some(lookback)) => Some(cursor.from(value, lookback)?),
+        _ => None,
+    };
+    let end = client.value(&format!("select max({sql})::text from {rows} where {from}{within}"))?;
+    let Some(end) = end else {
+        // Nothing at or beyond the last value; what was remembered stays as it was.
+        let range = lookback.map_or("false".to_owned(), |begin| format!("{begin}{within}"));
+        return Ok((Ordered { range, ties: false }, last.cloned()));
+    };
+    cursor.warn_of_the_future(client, &end)?;
+    let read_again = lookback.is_some();
+    let begin = lookback.unwrap_or_else(|| value.map_or(from, |value| format!("{sql} > {}", quote_text(value))));
+    let at_end = format!("{sql} = {}", quote_text(&end));
+    let some = format!("select count(*) from (select from {rows} where {at_end} limit {}) as ties", MOST_TIES + 1);
+    let many = client.value(&some)?.and_then(|text| text.parse().ok()).unwrap_or(0_usize) > MOST_TIES;
+    let up_to = |compare: &str| format!("{begin}{within} and {sql} {compare} {}", quote_text(&end));
+    if many && !read_again {
         context::warn(
             "more rows share the largest cursor value than can be remembered; they are read once there is a larger one",
             &[("cursor", &name), ("value", &end), ("remembered", &MOST_TIES)],
         );
         return Ok(match last {
-            Some(last) if last.value == end => Increment { select: statement.select("false", None), state: Some(last) },
-            last => Increment {
-                select: statement.select(&format!("{begin} and {cursor} < {}", quote_text(&end)), last.as_ref()),
-                state: Some(State { cursor: name, value: end, ties: BTreeMap::new() }),
-            },
+            Some(last) if value == Some(&end) => {
+                (Ordered { range: "false".to_owned(), ties: false }, Some(last.clone()))
+            }
+            _ => {
+                let state = State { value: Some(end.clone()), ..State::default() };
+                (Ordered { range: up_to("<"), ties: true }, Some(state))
+            }
         });
     }
-    let ties = client.query(&format!("select {}, count(*) from {rows} where {at_end} group by 1", statement.digest))?;
-    let ties = ties.into_iter().filter_map(|row| match row.as_slice() {
-        [Some(digest), Some(count)] => Some((digest.clone(), count.parse().ok()?)),
-        _ => None,
-    });
-    Ok(Increment {
-        select: statement.select(&format!("{begin} and {cursor} <= {}", quote_text(&end)), last.as_ref()),
-        state: Some(State { cursor: name, value: end, ties: ties.collect() }),
-    })
+    // What is read again anyway need not be remembered.
+    let ties = if many { Seen::new() } else { statement.digests(client, &at_end)? };
+    let state = State { value: Some(end.clone()), ties, ..State::default() };
+    Ok((Ordered { range: up_to("<="), ties: !read_again }, Some(state)))
+}
+
+/// The rows at open ends, which are reported.
+fn open_ends<S: Stream>(client: &mut Client<S>, statement: &Statement<'_>, open: &str) -> Result<Seen> {
+    let (sql, rows, name) = (&statement.cursor.sql, statement.source.rows(), statement.cursor.name);
+    let some = format!(
+        "select count(*), max({sql})::text from (select {sql} from {rows} where {open} limit {}) as open",
+        MOST_TIES + 1
+    );
+    let row = client.query(&some)?.into_iter().next().unwrap_or_default();
+    let count = row.first().and_then(|text| text.as_deref()?.parse().ok()).unwrap_or(0_usize);
+    let value = row.get(1).cloned().flatten().unwrap_or_default();
+    if count > MOST_TIES {
+        return Err(Error::data(format!(
+            "more than {MOST_TIES} rows have a cursor `{name}` that stands for no place in its order, such as `{value}`: \
+             they cannot all be remembered; leave them out by `filter`, or use another cursor"
+        )));
+    }
+    if count == 0 {
+        return Ok(Seen::new());
+    }
+    context::warn(
+        "rows have a cursor value that stands for no place in its order; each is read once, and none moves the state",
+        &[("cursor", &name), ("value", &value), ("count", &count)],
+    );
+    statement.digests(client, open)
 }
 
 /// Refuses rows without a cursor, where the config does not say what becomes of them.
@@ -165,30 +257,52 @@ fn digest<S: Stream>(client: &mut Client<S>, source: &Source, config: &Config) -
 struct Statement<'a> {
     source: &'a Source,
     config: &'a Config,
-    cursor: &'a str,
+    cursor: &'a Cursor<'a>,
     digest: String,
 }
 
 impl Statement<'_> {
     /// The rows of a range, and those at the last run's value that it did not read.
-    fn select(&self, range: &str, last: Option<&State>) -> String {
+    fn select(&self, ordered: &Ordered, last: Option<&State>) -> String {
         let (rows, casts) = (self.source.rows(), self.source.casts());
         let nulls = match self.config.selection.null_cursor {
-            NullCursor::Include => format!(" or {} is null", self.cursor),
+            NullCursor::Include => format!(" or {} is null", self.cursor.sql),
             NullCursor::Error | NullCursor::Skip => String::new(),
         };
-        let new = format!("select {casts} from {rows} where ({range}){nulls}");
-        let Some(last) = last else { return new };
-        let seen = last.ties.iter().map(|(digest, times)| format!("({}, {times})", quote_text(digest)));
+        let new = format!("select {casts} from {rows} where ({}){nulls}", ordered.range);
+        match last.and_then(|last| Some((last, last.value.as_ref()?))) {
+            Some((last, value)) if ordered.ties => {
+                let tied = format!("{} = {}", self.cursor.sql, quote_text(value));
+                format!("{new} union all {}", self.unseen(&tied, &last.ties))
+            }
+            _ => new,
+        }
+    }
+
+    /// The rows of a condition that were not read before.
+    fn unseen(&self, condition: &str, seen: &Seen) -> String {
+        let seen = seen.iter().map(|(digest, times)| format!("({}, {times})", quote_text(digest)));
         let seen: Vec<String> = std::iter::once("(null::text, 0::bigint)".to_owned()).chain(seen).collect();
         format!(
-            "{new} union all select {casts} from (select *, {digest} as digest, row_number() over (partition by \
-             {digest}) as occurrence from {rows} where {cursor} = {value}) as tied left join (values {seen}) as seen \
-             (digest, times) using (digest) where occurrence > coalesce(times, 0)",
+            "select {casts} from (select *, {digest} as digest, row_number() over (partition by {digest}) as occurrence \
+             from {rows} where {condition}) as tied left join (values {seen}) as seen (digest, times) using (digest) \
+             where occurrence > coalesce(times, 0)",
+            casts = self.source.casts(),
+            rows = self.source.rows(),
             digest = self.digest,
-            cursor = self.cursor,
-            value = quote_text(&last.value),
             seen = seen.join(", "),
         )
+    }
+
+    /// The digests of the rows of a condition.
+    fn digests<S: Stream>(&self, client: &mut Client<S>, condition: &str) -> Result<Seen> {
+        let rows = self.source.rows();
+        let found =
+            client.query(&format!("select {}, count(*) from {rows} where {condition} group by 1", self.digest))?;
+        let found = found.into_iter().filter_map(|row| match row.as_slice() {
+            [Some(digest), Some(count)] => Some((digest.clone(), count.parse().ok()?)),
+            _ => None,
+        });
+        Ok(found.collect())
     }
 }

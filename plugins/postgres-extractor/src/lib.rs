@@ -1,6 +1,7 @@
 //! `postgres.extractor`: reads a table or a query of PostgreSQL by binary COPY, whole or what is new.
 
 mod column;
+mod cursor;
 mod incremental;
 mod numeric;
 mod options;

@@ -1,0 +1,139 @@
+//! The cursor column: which of its values have no place in its order, and where a lookback begins.
+
+use database_client::Lookback;
+use osiris_sdk::{Error, Result, context};
+use postgres_client::sql::quote_text;
+use postgres_client::types::Kind;
+use postgres_client::{Client, Stream};
+
+use crate::source::SourceColumn;
+
+/// A cursor column.
+#[derive(Debug)]
+pub struct Cursor<'a> {
+    pub name: &'a str,
+    /// What it is called inside of the source's SELECT.
+    pub sql: String,
+    order: Order,
+}
+
+/// What orders a cursor's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// Dates and times, as a type of PostgreSQL.
+    Time(&'static str),
+    Whole(i64),
+    Float,
+    /// `bounded` numerics have no infinity.
+    Numeric {
+        bounded: bool,
+    },
+    Other,
+}
+
+impl<'a> Cursor<'a> {
+    pub fn new(name: &'a str, sql: String, column: &SourceColumn) -> Self {
+        let order = match &column.mapping.kind {
+            // A money is cast; its own text has a currency.
+            _ if column.mapping.cast.is_some() => Order::Other,
+            Kind::Date => Order::Time("date"),
+            Kind::Timestamp => Order::Time("timestamp"),
+            Kind::TimestampTz => Order::Time("timestamptz"),
+            Kind::Int2 => Order::Whole(i16::MAX.into()),
+            Kind::Int4 => Order::Whole(i32::MAX.into()),
+            Kind::Int8 => Order::Whole(i64::MAX),
+            Kind::Float4 | Kind::Float8 => Order::Float,
+            Kind::Decimal { .. } => Order::Numeric { bounded: true },
+            Kind::NumericText | Kind::NumericDouble => Order::Numeric { bounded: false },
+            _ => Order::Other,
+        };
+        Self { name, sql, order }
+    }
+
+    /// A condition on values that say that there is no end, and so have no place in the order: infinity, NaN, the year
+    /// 9999, the largest integer. None for types without such.
+    pub fn is_open(&self, value: &str) -> Option<String> {
+        Some(match self.order {
+            Order::Time(_) => format!("{value} >= '9999-01-01'"),
+            Order::Whole(max) => format!("{value} = {max}"),
+            // NaN sorts behind infinity.
+            Order::Float => format!("{value} >= 'Infinity'"),
+            Order::Numeric { bounded: true } => format!("{value} = 'NaN'"),
+            // As a text, since servers before version 14 have no infinity of this type.
+            Order::Numeric { bounded: false } => format!("({value} = 'NaN' or {value}::text = 'Infinity')"),
+            Order::Other => return None,
+        })
+    }
+
+    /// A kept value as one of the cursor's type; only for types that have open ends.
+    pub fn typed(&self, value: &str) -> String {
+        let kind = match self.order {
+            Order::Time(kind) => kind,
+            Order::Whole(_) => "int8",
+            Order::Float => "float8",
+            Order::Numeric { .. } => "numeric",
+            Order::Other => "text",
+        };
+        format!("{}::{kind}", quote_text(value))
+    }
+
+    /// The condition on rows from the beginning of the lookback before `value`.
+    ///
+    /// # Errors
+    /// `config`, for a span that the cursor's type does not have.
+    pub fn from(&self, value: &str, lookback: &Lookback) -> Result<String> {
+        let (typed, sql) = (self.typed(value), &self.sql);
+        Ok(match (self.order, lookback) {
+            (Order::Time(_), Lookback::Seconds(seconds)) => {
+                // A date less a day has a time; PostgreSQL's earliest date is as far back as it goes.
+                format!("{sql} >= greatest({typed}, '0001-01-01') - interval '{seconds} seconds'")
+            }
+            (Order::Whole(_), Lookback::Number(number)) => {
+                format!("{sql} >= greatest(ceil({typed}::numeric - {number}), {})::int8", i64::MIN)
+            }
+            (Order::Float | Order::Numeric { .. }, Lookback::Number(number)) => format!("{sql} >= {typed} - {number}"),
+            (Order::Other, _) => {
+                return Err(Error::config(format!(
+                    "`lookback` needs a cursor of dates, times or numbers; `{}` is none of them",
+                    self.name
+                )));
+            }
+            (Order::Time(_), Lookback::Number(_)) => {
+                return Err(Error::config(format!(
+                    "`lookback: {lookback}` is a number, but cursor `{}` has times; write a duration such as `2h`",
+                    self.name
+                )));
+            }
+            (_, Lookback::Seconds(_)) => {
+                return Err(Error::config(format!(
+                    "`lookback: {lookback}` is a duration, but cursor `{}` has numbers; write a number",
+                    self.name
+                )));
+            }
+        })
+    }
+
+    /// Refuses a lookback that the cursor cannot have, even where there is nothing yet to go back from.
+    ///
+    /// # Errors
+    /// As [`Cursor::from`].
+    pub fn check(&self, lookback: Option<&Lookback>) -> Result<()> {
+        lookback.map_or(Ok(()), |lookback| self.from("0", lookback).map(drop))
+    }
+
+    /// Reports a greatest value in the future: later rows below it are never read.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn warn_of_the_future<S: Stream>(&self, client: &mut Client<S>, end: &str) -> Result<()> {
+        let Order::Time(_) = self.order else { return Ok(()) };
+        let future = format!("select {} > pg_catalog.now() + interval '1 day'", self.typed(end));
+        if client.value(&future)?.as_deref() == Some("t") {
+            context::warn(
+                "the greatest cursor value lies in the future; rows that appear later with smaller ones are not read",
+                &[("cursor", &self.name), ("value", &end)],
+            );
+        }
+        Ok(())
+    }
+}
