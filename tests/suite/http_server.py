@@ -47,6 +47,8 @@ class Reply:
     body: bytes | None = None
     stream: Callable[["Server"], Iterable[bytes]] | None = None
     """Parts of a body without length, sent one by one; the connection ends with the last."""
+    close: bool = False
+    """Ends the connection behind the answer without announcing it."""
 
     def content(self) -> bytes:
         return self.body if self.body is not None else json.dumps(self.json).encode()
@@ -54,6 +56,11 @@ class Reply:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def setup(self):
+        super().setup()
+        with self.server.owner.lock:
+            self.server.owner.connections += 1
 
     def answer(self):
         server: Server = self.server.owner
@@ -69,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
         handler = server.routes.get(address.path)
         reply = handler(request) if handler else Reply({"message": "no such route"}, 404)
         reply = reply if isinstance(reply, Reply) else Reply(reply)
-        self.close_connection = True
+        self.close_connection = reply.close or reply.stream is not None
         try:
             self.send(reply, server)
         except OSError:
@@ -81,8 +88,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(reply.status)
         headers = {"content-type": "application/json"} | {name.lower(): value for name, value in reply.headers.items()}
         content = b"" if reply.stream else reply.content()
-        if not reply.stream:
+        if not reply.stream and reply.status not in (204, 304):
             headers.setdefault("content-length", str(len(content)))
+        headers = {name: value for name, value in headers.items() if value is not None}
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
@@ -115,6 +123,7 @@ class Server:
         self.routes: dict[str, Callable[[Request], object]] = {}
         self.requests: list[Request] = []
         self.asked: Counter = Counter()
+        self.connections = 0
         self.lock = threading.Lock()
         self.closing = threading.Event()
         self.tls = None
@@ -181,7 +190,20 @@ def gzip_bomb(mebibytes: int) -> Reply:
 
 def truncated(content: bytes, announced: int) -> Reply:
     """A body that ends before its announced length."""
-    return Reply(body=content, headers={"content-length": str(announced)})
+    return Reply(body=content, headers={"content-length": str(announced)}, close=True)
+
+
+def cut_chunks(content: bytes, headers: dict | None = None) -> Reply:
+    """A chunked body whose last chunk never comes."""
+
+    def parts(_):
+        yield b"%x\r\n" % len(content) + content + b"\r\n"
+
+    return Reply(stream=parts, headers={"transfer-encoding": "chunked", **(headers or {})})
+
+
+def no_content(status: int = 204, body: bytes = b"") -> Reply:
+    return Reply(status=status, body=body, headers={"content-type": None} if not body else {})
 
 
 def endless() -> Reply:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 from certificates import certificates  # noqa: F401
-from http_server import Reply, in_turn, silent, tls_web, web  # noqa: F401
+from http_server import Reply, cut_chunks, gzipped, in_turn, no_content, silent, tls_web, truncated, web  # noqa: F401
 from http_steps import doctor, grant
 
 QUERY = "query ($after: String) { users(after: $after) { nodes { id } pageInfo { endCursor hasNextPage } } }"
@@ -167,11 +167,98 @@ def test_certificates_are_always_checked(project, tls_web, certificates):
     server = tls_web(certificates.good)
     server.route("/graphql", lambda _: {"data": {"n": 1}})
     grant(project, server, family="graphql")
-    told = failed(project, server, validate_ssl=False)
-    assert told["kind"] == "config" and "`ca`" in told["message"]
-    assert failed(project, server)["kind"] == "auth"
+    assert failed(project, server, validate_ssl=False)["kind"] == failed(project, server)["kind"] == "auth"
     assert not server.requests
     assert rows(project, server, ca=certificates.ca_text) == [(1,)]
+    trusted = read(project, server, ca=certificates.ca_text, validate_ssl=False)
+    assert trusted["step"]["read"]["rows"] == 1 and "`validate_ssl: false` has no effect" in trusted["stderr"]
+
+
+EMPTY = [no_content(204), no_content(205), Reply(body=b""), Reply(body=b" \n"), Reply(body=b"\xef\xbb\xbf")]
+
+
+def test_an_answer_without_a_body_is_an_empty_page(project, web):
+    grant(project, web, family="graphql")
+    more = users([[{"id": 1}], [{"id": 2}]])
+    for place, empty in enumerate(EMPTY):
+        web.asked.clear()
+        web.route("/graphql", lambda request, empty=empty: more(request) if request.number == 1 else empty)
+        assert rows(project, web, **PAGED) == [(1,)], place
+        web.route("/graphql", lambda _, empty=empty: empty)
+        result = read(project, web, dtype={"id": "BIGINT"})
+        assert project.types(result, "read") == {"id": "BIGINT"} and result["step"]["read"]["rows"] == 0, place
+
+
+def test_an_empty_page_that_names_one_read_before_is_the_end(project, web):
+    nodes = {None: [{"id": 1}], "a": [{"id": 2}], "b": []}
+
+    def handler(request):
+        after = request.json["variables"].get("after")
+        following = {None: "a", "a": "b", "b": at_end}[after]
+        return {"data": {"users": {"nodes": nodes[after], "pageInfo": {"endCursor": following, "hasNextPage": True}}}}
+
+    web.route("/graphql", handler)
+    grant(project, web, family="graphql")
+    for at_end in ("b", "a"):
+        result = read(project, web, **PAGED)
+        assert project.rows(result, "read") == [(1,), (2,)]
+        assert "taken for the last" in result["stderr"]
+    nodes["b"] = [{"id": 3}]
+    assert "circles" in failed(project, web, **PAGED)["message"]
+
+
+def test_a_page_that_says_nothing_is_the_end_only_where_it_is_empty(project, web):
+    """`users: null`, and a flag of null."""
+    nothing = [{"data": {"users": None}}, {"data": {"users": {"nodes": [], "pageInfo": {"hasNextPage": None, "endCursor": None}}}}]
+    first = users([[{"id": 1}], [{"id": 2}]])
+    grant(project, web, family="graphql")
+    for last in nothing[1:]:
+        web.asked.clear()
+        web.route("/graphql", lambda request, last=last: first(request) if request.number == 1 else last)
+        assert rows(project, web, **PAGED) == [(1,)]
+    web.route("/graphql", lambda _: {"data": {"users": {"nodes": [{"id": 1}], "pageInfo": {"hasNextPage": None, "endCursor": "a"}}}})
+    assert "does not say true or false" in failed(project, web, **PAGED)["message"]
+
+
+@pytest.mark.parametrize("path", ["data.users.edges[*].node", "data.users.nodes"])
+def test_a_null_in_place_of_a_record_is_not_lost_silently(project, web, path):
+    web.route("/graphql", lambda _: {"data": {"users": {"edges": [{"node": {"id": 1}}, {"node": None}], "nodes": [{"id": 1}, None]}}})
+    grant(project, web, family="graphql")
+    told = failed(project, web, data_path=path)
+    assert "record 2 of page 1 is null" in told["message"] and "null_records: skip" in told["message"]
+    result = read(project, web, data_path=path, null_records="skip")
+    assert project.rows(result, "read") == [(1,)] and "nulls in place of records were left out" in result["stderr"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 409, 420, 423, 425, 429, 503, 520, 529, 202])
+def test_a_wait_that_the_server_asks_for_is_kept(project, web, status):
+    wait = Reply({"message": "slow down"}, status, {"retry-after": "0"})
+    web.route("/graphql", in_turn(wait, {"data": {"n": 1}}))
+    grant(project, web, family="graphql")
+    assert rows(project, web) == [(1,)]
+    web.route("/graphql", lambda _: Reply({"message": "slow down"}, status, {"retry-after": "3600"}))
+    assert "asks to wait 3600 s" in failed(project, web)["message"]
+
+
+def test_a_charset_and_a_mark_are_honoured(project, web):
+    answer = json.dumps({"data": {"t": "é"}}, ensure_ascii=False)
+    replies = [Reply(body=answer.encode(encoding), headers={"content-type": f"application/json; charset={name}"})
+               for encoding, name in (("latin-1", "iso-8859-1"), ("utf-16", "utf-16"), ("utf-8-sig", "utf-8"), ("cp1252", "windows-1252"))]  # fmt: skip
+    web.route("/graphql", in_turn(*replies))
+    grant(project, web, family="graphql")
+    for _ in replies:
+        assert rows(project, web) == [("é",)]
+
+
+def test_a_body_that_is_cut_off_is_an_error_and_tried_again(project, web):
+    body = json.dumps({"data": {"users": [{"id": n} for n in range(500)]}}).encode()
+    cut = [truncated(body[:700], len(body)), cut_chunks(body), Reply(body=gzipped(body).body[:-9], headers={"content-encoding": "gzip"})]
+    grant(project, web, family="graphql")
+    for reply in cut:
+        web.asked.clear()
+        web.route("/graphql", in_turn(reply, reply, {"data": {"n": 1}}))
+        assert failed(project, web, max_retries=0)["kind"] == "transient"
+        assert rows(project, web) == [(1,)]
 
 
 def test_a_silent_server_is_a_timeout(project, web):

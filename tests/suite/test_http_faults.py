@@ -33,7 +33,42 @@ def test_a_wait_that_is_too_long_is_told_and_not_waited_for(project, web):
     assert error["kind"] == "rate-limited" and "asks to wait 3600 s" in error["message"] and "slow down" in error["message"]
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [401, 403, 404, 409, 420, 423, 425, 429, 503, 520, 529, 202])
+def test_a_server_that_names_a_time_is_asked_again(project, web, status):
+    url = web.route("/items", in_turn(Reply({"message": "limit"}, status, {"Retry-After": "0"}), [{"n": 1}]))
+    grant(project, web)
+    assert rows(project, url=url) == [(1,)]
+    web.route("/items", lambda _: Reply({"message": "limit"}, status, {"Retry-After": "5"}))
+    error = failed(project, url=url, max_retry_wait=2)
+    assert "asks to wait 5 s: " in error["message"] and "longer than the 2 s that are waited at most" in error["message"]
+    assert "limit" in error["message"] and len(web.requests) == 3
+
+
+def test_a_refusal_without_a_time_is_asked_once(project, web):
+    """403 alone is a refusal, also where a limit is told that is not used up."""
+    limits = {"x-ratelimit-remaining": "12", "x-ratelimit-reset": "0"}
+    for place, headers in enumerate(({}, limits)):
+        url = web.route(f"/{place}", lambda _, headers=headers: Reply({}, 403, headers))
+        grant(project, web)
+        assert failed(project, url=url)["kind"] == "denied"
+        assert web.asked[f"/{place}"] == 1
+    used_up = Reply({}, 403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(time.time()) - 5)})
+    assert rows(project, url=web.route("/limit", in_turn(used_up, [{"n": 1}]))) == [(1,)]
+    later = Reply({}, 429, {"x-ratelimit-reset": str(int(time.time()) + 3600)})
+    error = failed(project, url=web.route("/later", lambda _: later))
+    assert "asks to wait 3" in error["message"] and web.asked["/later"] == 1
+
+
+def test_a_forbidden_request_waits_its_second(project, web):
+    """GitHub's secondary limit."""
+    url = web.route("/repos", in_turn(Reply({"message": "You have exceeded a secondary rate limit"}, 403, {"retry-after": "1"}), [{"n": 1}]))
+    grant(project, web)
+    start = time.monotonic()
+    assert rows(project, url=url) == [(1,)]
+    assert time.monotonic() - start >= 1 and len(web.requests) == 2
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529])
 def test_a_passing_status_is_tried_again(project, web, status):
     url = web.route("/items", in_turn(Reply({}, status), [{"n": 1}]))
     grant(project, web)
@@ -113,6 +148,47 @@ def test_a_redirect_is_followed_where_granted_and_takes_no_secret_elsewhere(proj
         assert rows(project, url=at_home, base_url=web.url, auth=auth) == [("Bearer t0ken",)]
     finally:
         other.close()
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_redirect_takes_no_body_to_another_origin(project, web, status):
+    """A form with a client's secret, and a body with a secret in it, where the other place is granted."""
+    other = Server()
+    try:
+        other.route("/token", lambda _: {"access_token": "t"})
+        other.route("/items", lambda _: [{"n": 1}])
+        auth = {"type": "oauth2", "url": web.route("/token", lambda _: redirect(other.url + "/token", status)), "client_id": "a",
+                "client_secret": "hidden", "client_auth": "body"}  # fmt: skip
+        url = web.route("/items", lambda _: redirect(other.url + "/items", status))
+        grant(project, web, other)
+        for config in ({"auth": auth}, {"method": "POST", "body": {"password": "hidden"}}):
+            error = failed(project, url=url, base_url=other.url, **config)
+            assert error["kind"] == "denied" and "must not get the request's body" in error["message"], error
+        assert not other.requests
+    finally:
+        other.close()
+
+
+def test_requests_share_connections_and_survive_one_that_the_server_closes(project, web):
+    """A server may close a connection behind any answer, announced or not."""
+
+    def items(request):
+        page = int(request.query["page"])
+        return Reply([{"n": page}] if page <= 60 else [], close=page % 20 == 0, headers={"connection": "close"} if page % 30 == 0 else {})
+
+    url = web.route("/items", items)
+    grant(project, web)
+    assert rows(project, url=url, pagination={"type": "page"}) == [(n,) for n in range(1, 61)]
+    assert len(web.requests) == 61
+    assert web.connections <= 10, "a connection a request"
+
+
+def test_a_connection_is_shared_over_tls(project, tls_web, certificates):
+    server = tls_web(certificates.good)
+    url = server.route("/items", lambda request: [{"n": int(request.query["page"])}] if int(request.query["page"]) < 20 else [])
+    grant(project, server, ca=certificates.ca_text)
+    assert len(rows(project, url=url, ca=certificates.ca_text, pagination={"type": "page"})) == 19
+    assert server.connections <= 4
 
 
 def test_an_ungranted_host_is_refused_before_anything_runs(project, web):

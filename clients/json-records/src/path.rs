@@ -33,6 +33,11 @@ impl Path {
         self.path.query(json).all().into_iter().find(|value| !value.is_null())
     }
 
+    /// Whether the path leads anywhere, be it to null.
+    pub fn leads(&self, json: &Value) -> bool {
+        !self.path.query(json).is_empty()
+    }
+
     /// The records: a list's items, or the values themselves. `None` where the path leads nowhere. A null among them is
     /// a record without a value; a null in place of the list means that there are none.
     pub fn records(&self, json: Value) -> Option<Vec<Value>> {

@@ -6,10 +6,10 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response, Uri, header};
+use http::{Method, Request, Response, Uri, header};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use hyper::client::conn::http1;
@@ -22,6 +22,7 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
+use super::pool::{Pool, Pooled, Upload, silence};
 use super::{State, tls};
 use crate::endpoint::{Endpoint, HttpScope};
 use crate::error::listed;
@@ -46,11 +47,12 @@ struct Gate {
     network: Arc<Network>,
     trust: tls::Trust,
     reporter: Reporter,
+    pool: Arc<Pool>,
 }
 
 impl Http {
     pub fn new(scopes: Vec<HttpScope>, network: Arc<Network>, trust: tls::Trust, reporter: Reporter) -> Self {
-        Self { context: WasiHttpCtx::new(), gate: Gate { scopes, network, trust, reporter } }
+        Self { context: WasiHttpCtx::new(), gate: Gate { scopes, network, trust, reporter, pool: Arc::default() } }
     }
 }
 
@@ -71,8 +73,14 @@ impl WasiHttpHooks for Gate {
     ) -> Box<dyn Future<Output = Result<Answered, Error>> + Send> {
         match self.admit(&request) {
             Ok((endpoint, encrypted)) => {
-                let tls = encrypted.then(|| TlsConnector::from(self.trust.http()));
-                Box::new(send(request, Waits::new(options, &self.network), endpoint, tls, Arc::clone(&self.network)))
+                let route = Route {
+                    endpoint,
+                    tls: encrypted.then(|| TlsConnector::from(self.trust.http())),
+                    network: Arc::clone(&self.network),
+                    pool: Arc::clone(&self.pool),
+                    waits: Waits::new(options, &self.network),
+                };
+                Box::new(send(request, route))
             }
             Err(error) => Box::new(async { Err(error) }),
         }
@@ -170,25 +178,93 @@ impl Waits {
     }
 }
 
-async fn send(
-    mut request: Request<WasiBody>,
-    waits: Waits,
+/// What a request needs to reach its place.
+struct Route {
     endpoint: Endpoint,
     tls: Option<TlsConnector>,
     network: Arc<Network>,
-) -> Result<Answered, Error> {
-    let connected = tokio::time::timeout(waits.connect, connect(endpoint, tls, network, waits.connect));
-    let stream = connected.await.map_err(|_| Error::ConnectionTimeout)??;
-    let handshake = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(Error::Hyper)?;
-    // The connection is driven from here on; it ends with the last handle to it.
-    let worker = runtime::spawn(connection);
+    pool: Arc<Pool>,
+    waits: Waits,
+}
+
+/// Sends a request, over a connection that is open already where that is safe. A server may close one at any time, and
+/// whether it took the request before is not known, so only requests that change nothing and have no body go that way:
+/// if the connection turns out to be closed, they are sent once more over a fresh one.
+async fn send(mut request: Request<WasiBody>, route: Route) -> Result<Answered, Error> {
     *request.uri_mut() = origin_form(request.uri())?;
-    request.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
-    let answered = tokio::time::timeout(waits.first_byte, sender.send_request(request));
-    let response = answered.await.map_err(|_| Error::ConnectionReadTimeout)?.map_err(Error::Hyper)?;
-    let response = response.map(|body| Bounded::new(body, waits.between_bytes).boxed_unsync());
-    Ok((response, Box::new(async move { worker.await.map_err(Error::Hyper) })))
+    if !is_repeatable(&request) {
+        return exchange(route.open().await?, request, &route).await;
+    }
+    let (head, _) = request.into_parts();
+    let again = head.clone();
+    if let Some(connection) = route.pool.take(&route.endpoint, route.tls.is_some()).await {
+        match exchange(connection, Request::from_parts(head, empty()), &route).await {
+            Err(Error::Hyper(error)) if is_gone(&error) => {}
+            answer => return answer,
+        }
+    }
+    exchange(route.open().await?, Request::from_parts(again, empty()), &route).await
+}
+
+fn empty() -> WasiBody {
+    http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+fn is_repeatable(request: &Request<WasiBody>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && !request.headers().contains_key(header::CONTENT_LENGTH)
+        && !request.headers().contains_key(header::TRANSFER_ENCODING)
+}
+
+/// Whether the connection ended before the server answered.
+fn is_gone(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    error.is_incomplete_message()
+        || error.is_canceled()
+        || error.is_closed()
+        || source.is_some_and(|source| {
+            matches!(
+                source.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe
+            )
+        })
+}
+
+async fn exchange(mut connection: Pooled, request: Request<WasiBody>, route: &Route) -> Result<Answered, Error> {
+    let (head, body) = request.into_parts();
+    let (body, progress) = Upload::new(body);
+    let request = Request::from_parts(head, body.boxed_unsync());
+    let waits = route.waits;
+    let mut answer = std::pin::pin!(connection.sender.send_request(request));
+    let mut silence = std::pin::pin!(silence(progress, waits.first_byte));
+    let answer = std::future::poll_fn(|context| match answer.as_mut().poll(context) {
+        Poll::Ready(answer) => Poll::Ready(answer.map_err(Error::Hyper)),
+        Poll::Pending => silence.as_mut().poll(context).map(|()| Err(Error::ConnectionReadTimeout)),
+    });
+    let answer = answer.await?;
+    connection.used = Instant::now();
+    route.pool.put(connection);
+    let answer = answer.map(|body| Bounded::new(body, waits.between_bytes).boxed_unsync());
+    Ok((answer, Box::new(async { Ok(()) })))
+}
+
+impl Route {
+    async fn open(&self) -> Result<Pooled, Error> {
+        let Self { endpoint, tls, network, waits, .. } = self;
+        let opening = connect(endpoint.clone(), tls.clone(), Arc::clone(network), waits.connect);
+        let stream = tokio::time::timeout(waits.connect, opening).await.map_err(|_| Error::ConnectionTimeout)??;
+        let handshake = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(Error::Hyper)?;
+        // The connection is driven from here on; it ends with the last handle to it.
+        let worker = runtime::spawn(connection);
+        Ok(Pooled {
+            endpoint: endpoint.clone(),
+            encrypted: tls.is_some(),
+            sender,
+            _worker: worker,
+            used: Instant::now(),
+        })
+    }
 }
 
 /// Path and query alone, as a server expects them.

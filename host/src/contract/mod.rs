@@ -6,6 +6,7 @@
 mod context;
 mod files;
 mod http;
+mod pool;
 mod secrets;
 mod sql;
 mod state;

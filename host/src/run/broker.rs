@@ -22,9 +22,6 @@ use crate::job::{Ask, AskAnswer};
 /// The longest line that is read; a host name has 253 characters at most.
 const MAX_LINE: u64 = 1024;
 
-/// Connections that one step may ask for.
-const MAX_CONNECTIONS: usize = 100_000;
-
 /// The longest that one connection may take.
 const MAX_WAIT: Duration = Duration::from_secs(120);
 
@@ -36,12 +33,13 @@ pub struct Reachable {
     pub private_hosts: BTreeSet<String>,
 }
 
-/// Answers a step process until it ends, on a thread of its own.
+/// Answers a step process until it ends, on a thread of its own: one connection at a time, as many as the step's time
+/// allows.
 pub fn serve(socket: UnixStream, reachable: Reachable) {
     std::thread::spawn(move || {
         let Ok(read) = socket.try_clone() else { return };
         let mut lines = BufReader::new(read);
-        for _ in 0..MAX_CONNECTIONS {
+        loop {
             let mut line = Vec::new();
             match (&mut lines).take(MAX_LINE).read_until(b'\n', &mut line) {
                 Ok(0) | Err(_) => return,

@@ -6,6 +6,23 @@ use serde_json::{Map, Value, json};
 
 use crate::config::Access;
 
+/// What the API told.
+pub struct Told {
+    pub answer: Answer,
+    /// `None` for an answer without a body.
+    pub json: Option<Value>,
+}
+
+impl Told {
+    /// The answer's JSON, where there must be some.
+    ///
+    /// # Errors
+    /// `data`, for an answer without a body.
+    pub fn json(self) -> Result<Value> {
+        self.json.ok_or_else(|| Error::data(format!("the answer to `{}` is empty", self.answer.asked())))
+    }
+}
+
 /// A place to ask.
 pub struct Api<'a> {
     access: &'a Access,
@@ -33,7 +50,7 @@ impl<'a> Api<'a> {
     ///
     /// # Errors
     /// What HTTP says, and what GraphQL says by `errors`.
-    pub fn ask(&self, query: &str, operation: Option<&str>, variables: &Map<String, Value>) -> Result<(Answer, Value)> {
+    pub fn ask(&self, query: &str, operation: Option<&str>, variables: &Map<String, Value>) -> Result<Told> {
         let mut body = json!({"query": query, "variables": variables});
         if let Some(operation) = operation {
             body["operationName"] = Value::from(operation);
@@ -44,14 +61,25 @@ impl<'a> Api<'a> {
                 request = request.repeatable();
             }
             let answer = self.access.sign(request)?.fetch()?;
+            if answer.is_empty() {
+                return Ok(Told { answer, json: None });
+            }
             let json: Value = answer.json()?;
-            let Some(error) = told_error(&json, &answer) else { return Ok((answer, json)) };
-            let Some(wait) = self.retry.wait(tried, None, &error).filter(|_| is_read(query)) else { return Err(error) };
+            let Some(error) = told_error(&json, &answer) else { return Ok(Told { answer, json: Some(json) }) };
+            let Some(wait) = self.retry.wait(tried, None, &error).filter(|_| is_read(query)) else {
+                return Err(with_wait(error));
+            };
             context::info("a query failed and is tried again", &[("because", &error), ("wait_ms", &wait.as_millis())]);
             std::thread::sleep(wait);
         }
         Err(Error::internal("the tries of a query have no end"))
     }
+}
+
+/// The error, saying how long the server asked to wait.
+fn with_wait(error: Error) -> Error {
+    let wait = error.retry_after.map(|wait| format!(" (it asks to wait {} s)", wait.as_millis().div_ceil(1000)));
+    Error { message: error.message + &wait.unwrap_or_default(), ..error }
 }
 
 /// Whether the document only reads, so that it may be sent twice.

@@ -24,10 +24,21 @@ pub struct Config {
     /// 0 for all.
     pub max_pages: u64,
     pub data_path: String,
+    #[serde(default)]
+    pub null_records: NullRecords,
     pub flatten_result: bool,
     pub flatten_separator: String,
     pub dtype: BTreeMap<String, String>,
     pub hold_mb: u64,
+}
+
+/// What a null in a list of records is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NullRecords {
+    #[default]
+    Error,
+    Skip,
 }
 
 /// Where the API is, who asks and how patiently: also what `check` and `discover` are given.
@@ -43,6 +54,7 @@ pub struct Access {
     auth_header_name: Option<String>,
     max_retries: u32,
     retry_delay: f64,
+    max_retry_wait: f64,
     timeout: f64,
     connect_timeout: f64,
     validate_ssl: bool,
@@ -86,19 +98,25 @@ impl Access {
     }
 
     pub fn retry(&self) -> Retry {
-        Retry { retries: self.max_retries, base: seconds(self.retry_delay), ..Retry::default() }
+        Retry {
+            retries: self.max_retries,
+            base: seconds(self.retry_delay),
+            max_wait: seconds(self.max_retry_wait),
+            ..Retry::default()
+        }
     }
 
     /// A client that says who asks.
     ///
     /// # Errors
-    /// `config`, when a part of the login is missing, or certificates are not to be checked.
+    /// `config`, when a part of the login is missing.
     pub fn client(&self) -> Result<Client> {
         if !self.validate_ssl || self.connection.validate_ssl == Some(false) {
-            return Err(Error::config(
-                "`validate_ssl: false` cannot be: the host checks every certificate; trust a private authority by \
-                 putting its certificate, as PEM, into `ca`, here or in the connection",
-            ));
+            context::warn(
+                "`validate_ssl: false` has no effect: every certificate is checked; trust a private authority by putting its \
+                 certificate, as PEM, into `ca`, here or in the connection",
+                &[],
+            );
         }
         let mut client = Client::new()
             .header("accept", "application/json, application/graphql-response+json")

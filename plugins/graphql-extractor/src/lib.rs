@@ -5,13 +5,13 @@ mod catalog;
 mod config;
 
 use json_records::path::outline;
-use json_records::{Options, Path, Records};
+use json_records::{Options, Page, Path, Records, RecordsPath};
 use osiris_sdk::http::PageGuard;
 use osiris_sdk::{CatalogTable, Check, Discovery, Error, Extractor, Output, Result, context};
 use serde_json::{Map, Value};
 
-use ask::Api;
-use config::{Access, Config};
+use ask::{Api, Told};
+use config::{Access, Config, NullRecords};
 
 struct GraphQl;
 
@@ -20,7 +20,7 @@ impl Extractor for GraphQl {
 
     fn extract(config: Config, output: Output) -> Result<()> {
         let pages = config.pagination_enabled.then(|| Pages::new(&config)).transpose()?;
-        let data_path = Path::parse(&config.data_path)?;
+        let data_path = RecordsPath::parse(&config.data_path)?;
         let options = Options {
             flatten: config.flatten_result.then(|| config.flatten_separator.clone()),
             dtype: config.dtype.clone(),
@@ -32,25 +32,30 @@ impl Extractor for GraphQl {
         let mut records = Records::into_table(output, "main", &options, None)?;
         let api = Api::new(&config.access)?;
         let mut guard = PageGuard::new(u64::MAX);
+        let mut nulls: u64 = 0;
         loop {
-            guard.ask(&Value::Object(variables.clone()).to_string())?;
-            let (answer, json) = api.ask(&config.query, config.operation_name.as_deref(), &variables)?;
-            let next = match &pages {
-                None => None,
-                Some(pages) => pages.next(&json)?,
-            };
-            let shape = outline(&json);
-            let found = data_path.records(json).ok_or_else(|| {
-                Error::data(format!(
-                    "the answer to `{}` has nothing at `data_path`, `{}`: it is {shape}",
-                    answer.asked(),
-                    data_path.text()
-                ))
-            })?;
-            if !found.is_empty() {
-                guard.got(&answer.bytes)?;
+            guard.ask(&asked(&variables))?;
+            let told = api.ask(&config.query, config.operation_name.as_deref(), &variables)?;
+            let page = page(&data_path, &told)?;
+            let next = pages.as_ref().map_or(Ok(None), |pages| pages.next(&told, page.sent))?;
+            if page.sent > 0 {
+                guard.got(&told.answer.bytes)?;
             }
-            found.into_iter().try_for_each(|record| records.push(record))?;
+            let is_empty = page.sent == 0;
+            for (place, record) in page.records.into_iter().enumerate() {
+                if !record.is_null() {
+                    records.push(record)?;
+                } else if config.null_records == NullRecords::Skip {
+                    nulls += 1;
+                } else {
+                    return Err(Error::data(format!(
+                        "record {} of page {} is null, where a record was expected; `null_records: skip` leaves such out and \
+                         counts them",
+                        place + 1,
+                        guard.pages()
+                    )));
+                }
+            }
             context::progress(records.records(), None);
             let (Some(pages), Some(cursor)) = (&pages, next) else { break };
             if config.max_pages > 0 && guard.pages() >= config.max_pages {
@@ -61,12 +66,42 @@ impl Extractor for GraphQl {
                 break;
             }
             variables.insert(pages.variable.clone(), cursor);
+            if is_empty && guard.was_asked(&asked(&variables)) {
+                // Asking again would give the same.
+                context::warn(
+                    "a page is empty, says that there is more and names a page that was read already, so it was taken for the last",
+                    &[("page", &guard.pages())],
+                );
+                break;
+            }
+        }
+        if nulls > 0 {
+            context::warn("nulls in place of records were left out", &[("count", &nulls)]);
         }
         context::metric("pages_read", guard.pages() as f64);
         context::metric("requests_sent", api.requests() as f64);
         records.finish()?;
         Ok(())
     }
+}
+
+/// What tells one page's request from the others.
+fn asked(variables: &Map<String, Value>) -> String {
+    Value::Object(variables.clone()).to_string()
+}
+
+/// The records of an answer. One without a body is an empty page.
+fn page(data_path: &RecordsPath, told: &Told) -> Result<Page> {
+    let Some(json) = &told.json else { return Ok(Page { records: Vec::new(), sent: 0 }) };
+    data_path.page(json).ok_or_else(|| {
+        Error::data(format!(
+            "the answer to `{}` has nothing at `data_path`, `{}`: it is {}, its `data` {}",
+            told.answer.asked(),
+            data_path.text(),
+            outline(json),
+            outline(&json["data"])
+        ))
+    })
 }
 
 /// Where an answer says whether and how there is more.
@@ -97,9 +132,13 @@ impl Pages {
         })
     }
 
-    /// The next page's cursor, where there is one.
-    fn next(&self, json: &Value) -> Result<Option<Value>> {
+    /// The next page's cursor, where there is one. A page of no records that says nothing is the last.
+    fn next(&self, told: &Told, sent: usize) -> Result<Option<Value>> {
+        let Some(json) = &told.json else { return Ok(None) };
         let Some(info) = self.info.first(json) else {
+            if sent == 0 && self.info.leads(json) {
+                return Ok(None);
+            }
             return Err(Error::data(format!(
                 "an answer has nothing at `pagination_path`, `{}`: its `data` is {}",
                 self.info.text(),
@@ -108,7 +147,8 @@ impl Pages {
         };
         match info.get(&self.has_next_field) {
             Some(Value::Bool(true)) => {}
-            Some(Value::Bool(false) | Value::Null) => return Ok(None),
+            Some(Value::Bool(false)) => return Ok(None),
+            Some(Value::Null) if sent == 0 => return Ok(None),
             _ => {
                 return Err(Error::data(format!(
                     "`{}.{}` does not say true or false: it is {}",
@@ -134,7 +174,7 @@ impl Check for GraphQl {
 
     fn check(access: Access) -> Result<String> {
         let api = Api::new(&access)?;
-        let (_, json) = api.ask("query { __typename }", None, &Map::new())?;
+        let json = api.ask("query { __typename }", None, &Map::new())?.json()?;
         let root = json["data"]["__typename"].as_str().unwrap_or("Query");
         Ok(format!("GraphQL at {}, query type `{root}`", api.address().shown()))
     }
@@ -146,7 +186,8 @@ impl Discovery for GraphQl {
     fn discover(access: Access) -> Result<Vec<CatalogTable>> {
         let api = Api::new(&access)?;
         let asked = api.ask(catalog::QUERY, None, &Map::new());
-        let (_, json) = asked.map_err(|error| error.context("cannot ask the API what it offers (introspection)"))?;
+        let told = asked.map_err(|error| error.context("cannot ask the API what it offers (introspection)"))?;
+        let json = told.json()?;
         Ok(catalog::tables(&json["data"]["__schema"]))
     }
 }

@@ -7,6 +7,8 @@ use osiris_sdk::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::order::CursorType;
+
 #[derive(Debug, Deserialize)]
 pub struct Config {
     #[serde(default)]
@@ -27,7 +29,13 @@ pub struct Config {
     pub allow_repeated_pages: bool,
     pub records_path: String,
     pub missing_records: Missing,
+    #[serde(default)]
+    pub null_records: NullRecords,
     pub cursor: Option<Cursor>,
+    #[serde(default)]
+    pub cursor_type: CursorType,
+    pub cursor_format: Option<String>,
+    pub lookback: Option<Value>,
     pub flatten: bool,
     pub flatten_separator: String,
     pub dtype: BTreeMap<String, String>,
@@ -61,6 +69,7 @@ pub struct Manner {
     pub connect_timeout: f64,
     pub max_retries: u32,
     pub retry_delay: f64,
+    pub max_retry_wait: f64,
     pub retry_post: bool,
     pub requests_per_second: Option<f64>,
     pub max_redirects: u32,
@@ -73,6 +82,15 @@ pub struct Manner {
 pub enum Missing {
     Error,
     Empty,
+}
+
+/// What a null in a list of records is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NullRecords {
+    #[default]
+    Error,
+    Skip,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

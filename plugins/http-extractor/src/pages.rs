@@ -1,11 +1,12 @@
 //! One page after another: what to ask for next, and when to stop.
 
 use json_records::Path;
+use json_records::path::outline;
 use osiris_sdk::http::{PageGuard, Url, link};
 use osiris_sdk::{Error, ErrorKind, Result};
 use serde_json::Value;
 
-use crate::config::{LastPage, Pagination, Paging, Place, spelt};
+use crate::config::{LastPage, Pagination, Paging, Place};
 
 /// What tells one page from the others.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,7 +20,21 @@ pub struct Ask {
 #[derive(Debug, Default)]
 pub struct Hint {
     next: Option<Value>,
-    has_more: Option<bool>,
+    /// Whether the place where the next page would be named is there at all.
+    is_named: bool,
+    has_more: More,
+}
+
+/// What an answer says at `has_more_path`.
+#[derive(Debug, Default, PartialEq)]
+enum More {
+    /// The author named no such path.
+    #[default]
+    Unasked,
+    Yes,
+    No,
+    /// There is nothing; why, for a message.
+    Missing(String),
 }
 
 /// Goes from page to page.
@@ -31,6 +46,7 @@ pub struct Pager {
     guard: PageGuard,
     number: u64,
     first_count: Option<u64>,
+    notes: Vec<String>,
 }
 
 impl Pager {
@@ -55,11 +71,17 @@ impl Pager {
             guard: PageGuard::new(max_pages).may_repeat(may_repeat),
             number: start,
             first_count: None,
+            notes: Vec::new(),
         })
     }
 
     pub fn pages(&self) -> u64 {
         self.guard.pages()
+    }
+
+    /// What the user should hear about how the pages ended.
+    pub fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     /// Whether parameters go into the body.
@@ -87,8 +109,7 @@ impl Pager {
     }
 
     fn asked(&mut self, ask: Ask) -> Result<Ask> {
-        let url = ask.url.as_ref().map(ToString::to_string).unwrap_or_default();
-        self.guard.ask(&format!("{url} {:?}", ask.params))?;
+        self.guard.ask(&key(&ask))?;
         Ok(ask)
     }
 
@@ -110,37 +131,56 @@ impl Pager {
         self.options.param.clone().unwrap_or_else(|| default.to_owned())
     }
 
-    /// Reads what an answer says about what follows, before its records are taken.
+    /// Reads what an answer says about what follows, before its records are taken; `json` is `None` for an
+    /// answer without a body.
     ///
     /// # Errors
     /// `data`, for what says neither yes nor no.
-    pub fn look(&self, json: &Value, link_header: &str) -> Result<Hint> {
-        let next = match self.options.kind {
-            Paging::Link => link(link_header, "next").map(Value::from),
-            _ => self.path.as_ref().and_then(|path| path.first(json)).cloned(),
+    pub fn look(&self, json: Option<&Value>, link_header: &str) -> Result<Hint> {
+        if self.options.kind == Paging::Link {
+            let next = link(link_header, "next").map(Value::from);
+            return Ok(Hint { next, is_named: true, has_more: self.more(json)? });
+        }
+        let (Some(path), Some(json)) = (&self.path, json) else {
+            return Ok(Hint { next: None, is_named: true, has_more: self.more(json)? });
         };
-        let has_more = match &self.has_more {
-            None => None,
-            Some(path) => Some(match path.first(json) {
-                None | Some(Value::Bool(false)) => false,
-                Some(Value::Bool(true)) => true,
-                Some(Value::Number(number)) => number.as_f64() != Some(0.0),
-                Some(other) => {
-                    return Err(Error::data(format!(
-                        "`{}` says `{other}`, where true or false was expected",
-                        path.text()
-                    )));
-                }
-            }),
-        };
-        Ok(Hint { next, has_more })
+        Ok(Hint { next: path.first(json).cloned(), is_named: path.leads(json), has_more: self.more(Some(json))? })
     }
 
-    /// What to ask for after a page of `count` records whose content was `bytes`; `None` after the last.
+    fn more(&self, json: Option<&Value>) -> Result<More> {
+        let Some(path) = &self.has_more else { return Ok(More::Unasked) };
+        let Some(json) = json else { return Ok(More::Missing("the answer has no body".to_owned())) };
+        Ok(match path.first(json) {
+            None if path.leads(json) => More::Missing("it is null".to_owned()),
+            None => More::Missing(surroundings(path.text(), json)),
+            Some(Value::Bool(more)) => {
+                if *more {
+                    More::Yes
+                } else {
+                    More::No
+                }
+            }
+            Some(Value::Number(number)) => {
+                if number.as_f64() == Some(0.0) {
+                    More::No
+                } else {
+                    More::Yes
+                }
+            }
+            Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => More::Yes,
+            Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => More::No,
+            Some(other) => {
+                return Err(Error::data(format!("`{}` says `{other}`, where true or false was expected", path.text())));
+            }
+        })
+    }
+
+    /// What to ask for after a page of `count` records, as the server sent them, whose content was `bytes`; `None`
+    /// after the last.
     ///
     /// # Errors
-    /// `data`, when the server goes in circles or gives an address that is none; `denied`, for one of another
-    /// host; `config`, beyond `max_pages`.
+    /// `data`, when the server goes in circles, does not say whether there is more, or gives an address that is none;
+    /// `denied`, for one of another host; `config`, beyond `max_pages`.
     pub fn next(&mut self, hint: &Hint, count: usize, bytes: &[u8], from: &Url) -> Result<Option<Ask>> {
         if self.options.kind == Paging::None {
             return Ok(None);
@@ -149,40 +189,123 @@ impl Pager {
         if count > 0 {
             self.guard.got(bytes)?;
         }
-        let first_count = *self.first_count.get_or_insert(count);
-        let ended = hint.has_more == Some(false);
+        if self.pages() == 1 {
+            // A server may name its first page by its whole address later on.
+            self.guard.note(&key(&Ask { url: Some(from.clone()), params: Vec::new() }));
+        }
+        let more = match &hint.has_more {
+            More::Missing(why) if count > 0 || self.names_next(hint) => return Err(self.silent(why)),
+            // A page with nothing in it and nothing said is the last.
+            More::No | More::Missing(_) => return Ok(None),
+            More::Yes => true,
+            More::Unasked => false,
+        };
         let next = match self.options.kind {
             Paging::None => None,
-            Paging::Page | Paging::Offset => {
-                let short = self.options.last_page == LastPage::Short
-                    && (count < first_count || self.options.size.is_some_and(|size| count < size));
-                if ended || count == 0 || short {
-                    return Ok(None);
-                }
-                self.number += if self.options.kind == Paging::Page { 1 } else { count };
-                let mut params = self.size();
-                params.push((self.param(), Value::from(self.number)));
-                Some(Ask { url: None, params })
-            }
-            Paging::Cursor => match &hint.next {
-                _ if ended => None,
-                None | Some(Value::Bool(false)) => None,
-                Some(Value::String(text)) if text.is_empty() => None,
-                Some(cursor) => {
-                    let mut params = self.size();
-                    params.push((self.param(), cursor.clone()));
-                    Some(Ask { url: None, params })
-                }
-            },
-            Paging::Link | Paging::NextUrl => {
-                match hint.next.as_ref().and_then(spelt).filter(|next| !next.is_empty()) {
-                    _ if ended => None,
-                    None => None,
-                    Some(next) => Some(Ask { url: Some(self.address_of(&next, from)?), params: Vec::new() }),
-                }
-            }
+            Paging::Page | Paging::Offset => self.counted(count, more)?,
+            Paging::Cursor => self.by_cursor(hint, count),
+            Paging::Link | Paging::NextUrl => self.by_address(hint, count, from)?,
         };
-        next.map(|ask| self.asked(ask)).transpose()
+        let Some(ask) = next else {
+            if more && !matches!(self.options.kind, Paging::Page | Paging::Offset) {
+                return Err(Error::data(format!(
+                    "page {} says that there is more, but not where: there is nothing at {}",
+                    self.pages(),
+                    self.path
+                        .as_ref()
+                        .map_or("`rel=\"next\"` of the `Link` header".to_owned(), |path| format!("`{}`", path.text()))
+                )));
+            }
+            return Ok(None);
+        };
+        if count == 0 && self.guard.was_asked(&key(&ask)) {
+            // Asking again would give the same.
+            if more {
+                self.notes.push(format!(
+                    "page {} is empty, says that there is more and names a page that was read already, so it was taken for the \
+                     last",
+                    self.pages()
+                ));
+            }
+            return Ok(None);
+        }
+        self.asked(ask).map(Some)
+    }
+
+    fn names_next(&self, hint: &Hint) -> bool {
+        !matches!(&hint.next, None | Some(Value::Bool(false))) && hint.next != Some(Value::from(""))
+    }
+
+    fn silent(&self, why: &str) -> Error {
+        let path = self.options.has_more_path.as_deref().unwrap_or_default();
+        Error::data(format!(
+            "page {} does not say whether there is more: there is nothing at `pagination.has_more_path`, `{path}`: {why}",
+            self.pages()
+        ))
+    }
+
+    /// The next number, by what the server sent.
+    fn counted(&mut self, count: u64, more: bool) -> Result<Option<Ask>> {
+        let first_count = *self.first_count.get_or_insert(count);
+        let short = self.options.last_page == LastPage::Short
+            && (count < first_count || self.options.size.is_some_and(|size| count < size));
+        if !more && (count == 0 || short) {
+            return Ok(None);
+        }
+        let step = match (self.options.kind, count) {
+            (Paging::Page, _) => 1,
+            (_, 0) => self.options.size.ok_or_else(|| {
+                Error::data(format!(
+                    "page {} is empty and says that there is more, but not how many records to go on by; name their number by \
+                     `pagination.size`",
+                    self.pages()
+                ))
+            })?,
+            (_, count) => count,
+        };
+        self.number += step;
+        let mut params = self.size();
+        params.push((self.param(), Value::from(self.number)));
+        Ok(Some(Ask { url: None, params }))
+    }
+
+    fn by_cursor(&mut self, hint: &Hint, count: u64) -> Option<Ask> {
+        if !self.names_next(hint) {
+            self.note_unnamed(hint, count);
+            return None;
+        }
+        let mut params = self.size();
+        params.push((self.param(), hint.next.clone()?));
+        Some(Ask { url: None, params })
+    }
+
+    fn by_address(&mut self, hint: &Hint, count: u64, from: &Url) -> Result<Option<Ask>> {
+        match &hint.next {
+            Some(Value::String(next)) if !next.is_empty() => {
+                Ok(Some(Ask { url: Some(self.address_of(next, from)?), params: Vec::new() }))
+            }
+            None | Some(Value::Bool(false) | Value::String(_)) => {
+                self.note_unnamed(hint, count);
+                Ok(None)
+            }
+            Some(other) => Err(Error::data(format!("the next page is at no address: the answer says `{other}`"))),
+        }
+    }
+
+    /// A first page with records that has no such key at all may be a misspelled path.
+    fn note_unnamed(&mut self, hint: &Hint, count: u64) {
+        if let Some(path) = &self.path
+            && !hint.is_named
+            && hint.has_more == More::Unasked
+            && self.pages() == 1
+            && count > 0
+        {
+            self.notes.push(format!(
+                "the first page has nothing at `pagination.path`, `{}`, not even null, so it was taken for the only one; if \
+                 there are more, correct the path",
+                path.text()
+            ));
+        }
     }
 
     fn address_of(&self, next: &str, from: &Url) -> Result<Url> {
@@ -200,108 +323,25 @@ impl Pager {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use serde_json::json;
-
-    fn pager(options: Value) -> Pager {
-        let address = Url::parse("https://h/items?x=1").unwrap();
-        Pager::new(serde_json::from_value(options).unwrap(), address, 100, false).unwrap()
-    }
-
-    /// Feeds answers (their JSON, link header and record count) and gives what was asked after each.
-    fn run(pager: &mut Pager, answers: &[(Value, &str, usize)]) -> Vec<Option<Ask>> {
-        let from = Url::parse("https://h/items?x=1").unwrap();
-        let mut asked = vec![Some(pager.first().unwrap())];
-        for (place, (json, link, count)) in answers.iter().enumerate() {
-            let hint = pager.look(json, link).unwrap();
-            asked.push(pager.next(&hint, *count, &[place as u8], &from).unwrap());
-        }
-        asked
-    }
-
-    fn params(ask: Option<&Ask>) -> Option<String> {
-        ask.map(|ask| ask.params.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&"))
-    }
-
-    #[test]
-    fn pages_and_offsets_count_on_until_a_page_is_empty() {
-        let table = [
-            (
-                json!({"type": "page", "size_param": "per_page", "size": 2}),
-                ["per_page=2&page=1", "per_page=2&page=2", "per_page=2&page=3"],
-            ),
-            (json!({"type": "page", "param": "p", "start": 0}), ["p=0", "p=1", "p=2"]),
-            (
-                json!({"type": "offset", "size_param": "limit", "size": 2}),
-                ["limit=2&offset=0", "limit=2&offset=2", "limit=2&offset=3"],
-            ),
-        ];
-        for (options, expected) in table {
-            let asked = run(&mut pager(options), &[(json!(1), "", 2), (json!(1), "", 1), (json!(1), "", 0)]);
-            let found: Vec<_> = asked.iter().map(|ask| params(ask.as_ref())).collect();
-            let expected: Vec<_> = expected.iter().map(|text| Some((*text).to_owned())).chain([None]).collect();
-            assert_eq!(found, expected);
-        }
-        let asked =
-            run(&mut pager(json!({"type": "page", "last_page": "short"})), &[(json!(1), "", 2), (json!(1), "", 1)]);
-        assert_eq!(asked.last().unwrap(), &None);
-        let asked = run(
-            &mut pager(json!({"type": "page", "has_more_path": "more"})),
-            &[(json!({"more": true}), "", 2), (json!({"more": false}), "", 2)],
-        );
-        assert_eq!((asked.len(), asked.last().unwrap()), (3, &None));
-    }
-
-    #[test]
-    fn cursors_links_and_addresses_are_followed() {
-        let mut by_cursor = pager(json!({"type": "cursor", "path": "$.next", "param": "after"}));
-        let asked = run(
-            &mut by_cursor,
-            &[(json!({"next": "ab"}), "", 1), (json!({"next": 7}), "", 0), (json!({"next": null}), "", 1)],
-        );
-        assert_eq!(
-            asked.iter().map(|ask| params(ask.as_ref())).collect::<Vec<_>>(),
-            [Some(String::new()), Some("after=\"ab\"".to_owned()), Some("after=7".to_owned()), None]
-        );
-        let mut by_link = pager(json!({"type": "link"}));
-        let asked = run(
-            &mut by_link,
-            &[(json!([]), "</items?page=2>; rel=\"next\"", 1), (json!([]), "</items?page=1>; rel=\"prev\"", 1)],
-        );
-        assert_eq!(asked[1].as_ref().unwrap().url.as_ref().unwrap().to_string(), "https://h/items?page=2");
-        assert_eq!(asked[2], None);
-        let mut by_url = pager(json!({"type": "next_url", "path": "links.next"}));
-        let asked = run(
-            &mut by_url,
-            &[(json!({"links": {"next": "https://h/items?c=2"}}), "", 1), (json!({"links": {}}), "", 1)],
-        );
-        assert_eq!(asked[1].as_ref().unwrap().url.as_ref().unwrap().to_string(), "https://h/items?c=2");
-        assert_eq!(asked[2], None);
-    }
-
-    #[test]
-    fn circles_other_hosts_and_nonsense_are_refused() {
-        let from = Url::parse("https://h/items").unwrap();
-        let mut circle = pager(json!({"type": "cursor", "path": "next"}));
-        circle.first().unwrap();
-        let hint = || Hint { next: Some(json!("a")), has_more: None };
-        circle.next(&hint(), 1, b"1", &from).unwrap();
-        assert!(circle.next(&hint(), 1, b"2", &from).unwrap_err().message.contains("circles"));
-        let mut same = pager(json!({"type": "page"}));
-        same.first().unwrap();
-        same.next(&Hint::default(), 1, b"1", &from).unwrap();
-        assert!(same.next(&Hint::default(), 1, b"1", &from).unwrap_err().message.contains("same page twice"));
-        let mut other = pager(json!({"type": "next_url", "path": "next"}));
-        other.first().unwrap();
-        for next in ["https://evil/items", "http://h/items", "//evil/x"] {
-            let refused = other.next(&Hint { next: Some(json!(next)), has_more: None }, 1, b"1", &from).unwrap_err();
-            assert!(matches!(refused.kind, ErrorKind::Data | ErrorKind::Denied), "{refused:?}");
-        }
-        assert!(other.look(&json!({}), "").unwrap().next.is_none());
-        let options = serde_json::from_value(json!({"type": "cursor"})).unwrap();
-        assert!(Pager::new(options, from, 1, false).is_err());
-    }
+/// What tells one request from the others.
+fn key(ask: &Ask) -> String {
+    let url = ask.url.as_ref().map(ToString::to_string).unwrap_or_default();
+    format!("{url} {:?}", ask.params)
 }
+
+/// What is there where a path ends in nothing: the keys of the innermost object that it leads to.
+fn surroundings(path: &str, json: &Value) -> String {
+    let mut outer = path.trim();
+    while let Some(place) = outer.rfind(['.', '[']) {
+        outer = &outer[..place];
+        if let Some(found) = Path::parse(outer).ok().and_then(|outer| outer.first(json).map(outline)) {
+            let outer = if outer.is_empty() { "$" } else { outer };
+            return format!("`{outer}` is {found}");
+        }
+    }
+    format!("`$` is {}", outline(json))
+}
+
+#[cfg(test)]
+#[path = "pages_tests.rs"]
+mod tests;

@@ -130,7 +130,12 @@ fn client(manner: &Manner) -> Client {
         .connect_timeout(seconds(manner.connect_timeout))
         .redirects(manner.max_redirects)
         .max_bytes(manner.max_page_mb << 20)
-        .retry(Retry { retries: manner.max_retries, base: seconds(manner.retry_delay), ..Retry::default() });
+        .retry(Retry {
+            retries: manner.max_retries,
+            base: seconds(manner.retry_delay),
+            max_wait: seconds(manner.max_retry_wait),
+            ..Retry::default()
+        });
     match manner.requests_per_second {
         Some(requests) => client.requests_per_second(requests),
         None => client,

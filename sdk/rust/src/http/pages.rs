@@ -66,6 +66,16 @@ impl PageGuard {
         self.pages
     }
 
+    /// Whether that was asked for before, or [noted](Self::note).
+    pub fn was_asked(&self, asked: &str) -> bool {
+        self.asked.contains(&hash(asked.as_bytes()))
+    }
+
+    /// Another name of a page that was asked for.
+    pub fn note(&mut self, asked: &str) {
+        self.asked.insert(hash(asked.as_bytes()));
+    }
+
     /// Call before a page is asked for, with all that tells it from the others (its address, its cursor).
     ///
     /// # Errors

@@ -1,0 +1,173 @@
+//! Connections that HTTP requests of one step use again, so that a request costs no handshake of its own.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use hyper::client::conn::http1::SendRequest;
+use wasmtime_wasi::runtime::AbortOnDropJoinHandle;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use crate::endpoint::Endpoint;
+
+/// How long a connection may lie idle before it is closed.
+const MAX_IDLE: Duration = Duration::from_secs(30);
+
+/// How many connections may lie idle.
+const MOST_IDLE: usize = 8;
+
+/// How long an answer that was just read may take to free its connection.
+const SETTLE: Duration = Duration::from_millis(5);
+
+/// An open connection, which ends when this is dropped.
+pub struct Pooled {
+    pub endpoint: Endpoint,
+    pub encrypted: bool,
+    pub sender: SendRequest<WasiBody>,
+    /// Drives the connection; dropping it ends that.
+    pub _worker: AbortOnDropJoinHandle<Result<(), hyper::Error>>,
+    pub used: Instant,
+}
+
+/// The connections of a step.
+#[derive(Default)]
+pub struct Pool {
+    connections: Mutex<Vec<Pooled>>,
+}
+
+impl Pool {
+    /// A connection to that place that waits for a request, if there is one.
+    pub async fn take(&self, endpoint: &Endpoint, encrypted: bool) -> Option<Pooled> {
+        let mut found = {
+            let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+            sweep(&mut connections);
+            let here = |one: &Pooled| one.encrypted == encrypted && one.endpoint == *endpoint;
+            let ready = connections.iter().rposition(|one| here(one) && one.sender.is_ready());
+            let place = ready.or_else(|| connections.iter().rposition(here))?;
+            connections.remove(place)
+        };
+        match tokio::time::timeout(SETTLE, found.sender.ready()).await {
+            Ok(Ok(())) => Some(found),
+            Ok(Err(_)) => None,
+            // Its answer is still being read.
+            Err(_) => {
+                self.put(found);
+                None
+            }
+        }
+    }
+
+    /// Keeps a connection; one whose answer is still to be read is used again once that has ended.
+    pub fn put(&self, connection: Pooled) {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.push(connection);
+        sweep(&mut connections);
+    }
+}
+
+/// Closes what lay idle for too long, and what the server has closed.
+fn sweep(connections: &mut Vec<Pooled>) {
+    connections.retain(|one| !one.sender.is_closed() && !(one.sender.is_ready() && one.used.elapsed() > MAX_IDLE));
+    while connections.iter().filter(|one| one.sender.is_ready()).count() > MOST_IDLE {
+        let oldest = connections.iter().position(|one| one.sender.is_ready());
+        oldest.map(|oldest| connections.remove(oldest));
+    }
+}
+
+/// How far a request's body has gone out.
+#[derive(Debug)]
+pub struct Progress {
+    last: Instant,
+    /// Whether the guest is to write more of it, so that the server cannot have it yet.
+    waits_for_guest: bool,
+}
+
+/// A request's body that notes how far it has gone out.
+pub struct Upload {
+    body: WasiBody,
+    progress: Arc<Mutex<Progress>>,
+}
+
+impl Upload {
+    pub fn new(body: WasiBody) -> (Self, Arc<Mutex<Progress>>) {
+        let progress = Arc::new(Mutex::new(Progress { last: Instant::now(), waits_for_guest: false }));
+        (Self { body, progress: Arc::clone(&progress) }, progress)
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let part = Pin::new(&mut self.body).poll_frame(context);
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        *progress = Progress { last: Instant::now(), waits_for_guest: part.is_pending() };
+        drop(progress);
+        part
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Ends when the server has taken nothing of the body, and answered nothing, for `wait`: the time that a large body
+/// takes over a slow line is not the server's silence.
+pub async fn silence(progress: Arc<Mutex<Progress>>, wait: Duration) {
+    loop {
+        let due = {
+            let progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+            if progress.waits_for_guest { Instant::now() + wait } else { progress.last + wait }
+        };
+        if due <= Instant::now() {
+            return;
+        }
+        tokio::time::sleep_until(due.into()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use http_body_util::BodyExt;
+
+    /// A body of parts that are all there.
+    struct Parts(usize);
+
+    impl Body for Parts {
+        type Data = Bytes;
+        type Error = Error;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+            self.0 = self.0.saturating_sub(1);
+            Poll::Ready((self.0 > 0).then(|| Ok(Frame::data(Bytes::from_static(b"x")))))
+        }
+    }
+
+    #[test]
+    fn a_body_on_its_way_is_no_silence() {
+        let wait = Duration::from_millis(60);
+        wasmtime_wasi::runtime::in_tokio(async {
+            let (mut upload, progress) = Upload::new(Parts(5).boxed_unsync());
+            let begun = Instant::now();
+            let watch = wasmtime_wasi::runtime::spawn(async move {
+                silence(progress, wait).await;
+                begun.elapsed()
+            });
+            for _ in 0..4 {
+                tokio::time::sleep(wait / 2).await;
+                upload.frame().await.unwrap().unwrap();
+            }
+            assert!(watch.await >= wait * 3);
+        });
+    }
+}
