@@ -118,6 +118,7 @@ def test_a_lookback_reads_a_span_again(project, web):
         found = runs(project, web, first, second, path=f"/{place}", lookback=lookback)
         assert found == [[str(value) for value in first], [str(value) for value in second[1:]]], lookback
         assert web.requests[-1].query["since"] == since
+    project.osiris("state", "reset", "read")
     assert "write a duration" in failed(project, url=web.url + "/0", cursor=CURSOR, lookback="soon")["message"]
 
 
@@ -129,6 +130,6 @@ def test_a_state_keeps_the_digits_of_its_value_and_an_older_one_goes_on(project,
     for older in ({"field": "c", "value": "2024-02-07T10:00:00Z", "ties": "", "columns": None}, {"field": "c", "value": 999, "ties": ""}):
         file.write_text(json.dumps(kept | {"state": older}))
         new = "2024-02-09T08:00:00+01:00" if isinstance(older["value"], str) else "1000.5"
-        url = web.route("/older", lambda _, new=new: [{"c": new}])
+        url = web.route("/items", lambda _, new=new: [{"c": new}])
         assert rows(project, url=url, cursor=CURSOR) == [(new,)]
         assert web.requests[-1].query["since"] == str(older["value"])
