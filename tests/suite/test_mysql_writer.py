@@ -21,7 +21,7 @@ LOST = {
     "moment_time": ("time", "timestamp '2024-05-01 10:00:00'"), "offset_time": ("time", "'10:00:00+02'::timetz"),
     "long_span": ("time", "interval '839 hours'"), "day_span": ("time", "interval '1 day 2 hours'"), "part_span": ("time", "interval '1.5 seconds'"), "month_span": ("time", "interval '1 month'"),
     "big_double": ("double", "9007199254740993"), "big_float": ("float", "16777217"), "double_float": ("float", "0.1::double"), "decimal_double": ("double", "1234567890123456.78::decimal(18,2)"),
-    "nan": ("double", "'nan'::double"), "inf": ("double", "'infinity'::double"), "text_double": ("double", "'0.10000000000000000001'"),
+    "nan": ("double", "'nan'::double"), "minus_zero": ("double", "'-0.0'::double"), "minus_zero_float": ("float", "'-0.0'::float"), "inf": ("double", "'infinity'::double"), "text_double": ("double", "'0.10000000000000000001'"),
     "scale": ("decimal(5,1)", "12.34::decimal(9,2)"), "double_scale": ("decimal(5,1)", "1.24::double"), "text_scale": ("decimal(5,1)", "'1.25'"), "past_decimal": ("decimal(3,1)", "100::int"),
     "old_float": ("float(7,2)", "1.234::double"), "negative": ("decimal(5,1) unsigned", "-1.5::decimal(5,1)"),
     "trailing": ("char(5)", "'AB '"), "long": ("varchar(3)", "'ab  '"), "long_char": ("char(2)", "'abc'"), "bytes": ("tinytext", "repeat('ü', 128)"), "number_text": ("varchar(3)", "12345"),
@@ -87,15 +87,15 @@ def test_what_a_column_can_hold_arrives_whatever_the_server_takes(shop, local_in
 
 @pytest.mark.parametrize("local_infile", [1, 0])
 def test_on_loss_rounds_or_nulls_what_the_config_names_and_counts_it(shop, local_infile):
-    shop.sql("create table target (id int, a int, b datetime, c date, d varchar(2), e set('x','y'), f time)", f"set global local_infile = {local_infile}")
-    source = "select 1 as id, 2.5::double as a, timestamp '2024-05-01 10:00:00.654321' as b, timestamp '2024-05-01 23:59:59' as c, 'abc' as d, 'y,x' as e, timestamp '2024-05-01 23:59:59' as f"
-    source += " union all select 2, 7, timestamp '2024-05-01 10:00:00', timestamp '2024-05-01', 'ab', 'x,y', null"
+    shop.sql("create table target (id int, a int, b datetime, c date, d varchar(2), e set('x','y'), f time, g double)", f"set global local_infile = {local_infile}")
+    source = "select 1 as id, 2.5::double as a, timestamp '2024-05-01 10:00:00.654321' as b, timestamp '2024-05-01 23:59:59' as c, 'abc' as d, 'y,x' as e, timestamp '2024-05-01 23:59:59' as f, '-0.0'::double as g"
+    source += " union all select 2, 7, timestamp '2024-05-01 10:00:00', timestamp '2024-05-01', 'ab', 'x,y', null, -1.5"
     try:
         result = shop.run([shop.project.sql(source), shop.write(on_loss={"default": "round", "d": "null", "e": "null"})])
-        rows = shop.sql("select id, a, cast(b as char), cast(c as char), d, e, cast(f as char) from target order by id")
-        assert rows == [(1, 3, "2024-05-01 10:00:01", "2024-05-01", None, None, "23:59:59"), (2, 7, "2024-05-01 10:00:00", "2024-05-01", "ab", "x,y", None)]
+        rows = shop.sql("select id, a, cast(b as char), cast(c as char), d, e, cast(f as char), g from target order by id")
+        assert rows == [(1, 3, "2024-05-01 10:00:01", "2024-05-01", None, None, "23:59:59", 0), (2, 7, "2024-05-01 10:00:00", "2024-05-01", "ab", "x,y", None, -1.5)]
         warnings = str(result["step"]["write"]["warnings"])
-        assert all(f"{name}" in warnings for name in "abcdef") and "rounded" in warnings and "null" in warnings, warnings
+        assert all(f"{name}" in warnings for name in "abcdefg") and "rounded" in warnings and "null" in warnings, warnings
         error = shop.load("select 1 as id, 300000000000.5 as a", expect=1, on_loss="round")
         assert "`a`" in error and "nearest" in error, error
         assert "`nix`" in shop.load("select 1 as id", expect=1, on_loss={"nix": "null"})

@@ -3,7 +3,7 @@
 use conversions::{LossPolicy, OnLoss, SourceType, check_input};
 use mysql_client::sql::TableName;
 use mysql_client::{Client, Stream};
-use osiris_sdk::sql::{not_json, query, quote_name, quote_text};
+use osiris_sdk::sql::{json_text, not_finite, not_json, query, quote_name, quote_text};
 use osiris_sdk::{Error, Input, Result, context};
 
 use crate::column::Column;
@@ -13,6 +13,14 @@ use crate::kinds::target_type;
 struct OwnCheck {
     survives: String,
     lost: String,
+    /// The nearest value to what [`Column::expression`] gives, where there is one.
+    rounded: Option<String>,
+}
+
+impl OwnCheck {
+    fn new(survives: String, lost: impl Into<String>) -> Self {
+        Self { survives, lost: lost.into(), rounded: None }
+    }
 }
 
 /// Checks all columns, and gives each the expression of what is to be written.
@@ -91,47 +99,61 @@ fn last_timestamp(version: &str) -> &'static str {
     }
 }
 
-/// What only MySQL has: sets; and JSON, where NaN cannot be written and MySQL's own type counts in doubles.
+/// What only MySQL has: sets, zeros without a sign, and JSON, where NaN cannot be written and MySQL's own type counts in
+/// doubles.
 fn own_check(is_mariadb: bool, column: &Column) -> Result<Option<OwnCheck>> {
     let (name, kind) = (quote_name(&column.name), column.kind());
     if kind.base == "set" {
         let list = kind.labels.iter().map(|label| quote_text(label)).collect::<Vec<_>>().join(", ");
         let text = format!("{name}::varchar");
-        return Ok(Some(OwnCheck {
-            survives: format!(
+        return Ok(Some(OwnCheck::new(
+            format!(
                 "array_to_string(list_filter([{list}]::varchar[], lambda label: list_contains(string_split({text}, ','), \
                  label)), ',') = {text}"
             ),
-            lost: format!("members, or their order: it takes some of {list} in this order, separated by commas"),
-        }));
+            format!("members, or their order: it takes some of {list} in this order, separated by commas"),
+        )));
     }
-    let is_nested = column.source.is_nested() || column.source.item().is_some();
-    if is_nested && let Some(fault) = not_json(&name, &column.source.to_string())? {
-        let lost = "NaN, an infinity, or JSON that is not by the standard".to_owned();
-        return Ok(Some(OwnCheck { survives: format!("not ({fault})"), lost }));
-    }
-    if column.target.json && is_mariadb && column.source.is_text() {
-        let valid = format!("json_valid({name}::varchar)");
-        return Ok(Some(OwnCheck { survives: valid, lost: "the value itself, which is not JSON".to_owned() }));
-    }
-    let holds_numbers = is_nested || matches!(column.source, SourceType::Json | SourceType::Varchar);
-    if kind.base == "json" && !is_mariadb && holds_numbers {
-        // Outside of strings: integers beyond 64 bits and decimals beyond 15 digits, which MySQL keeps as doubles.
-        let text = if is_nested {
-            osiris_sdk::sql::json_text(&name, &column.source.to_string())?
-        } else {
-            format!("{name}::varchar")
-        };
-        let bare = format!("regexp_replace({text}, '\"([^\"\\\\]|\\\\.)*\"', '\"\"', 'g')");
+    let is_float = matches!(column.source, SourceType::Float | SourceType::Double);
+    if is_float && (kind.base == "float" || kind.base == "double") {
         return Ok(Some(OwnCheck {
-            survives: format!(
-                "not regexp_matches({bare}, '[0-9]{{20}}') and len(list_filter(regexp_extract_all({bare}, \
-                 '[0-9]+[.][0-9]+'), lambda number: length(number) > 16)) = 0"
-            ),
-            lost: "digits of a number, which MySQL's json keeps as a double".to_owned(),
+            rounded: Some(format!("cast(({}) + 0.0::double as {})", column.expression, column.source)),
+            ..OwnCheck::new(
+                format!("not ({name} = 0 and signbit({name}))"),
+                "the sign of -0.0, which the server does not keep",
+            )
         }));
+    }
+    if column.source.is_nested() || column.source.item().is_some() {
+        let source = column.source.to_string();
+        let faults: Vec<String> =
+            [not_finite(&name, &source)?, not_json(&name, &source)?].into_iter().flatten().collect();
+        let mut survives: Vec<String> = faults.iter().map(|fault| format!("not ({fault})")).collect();
+        if kind.base == "json" && !is_mariadb {
+            survives.push(exact_in_doubles(&json_text(&name, &source)?));
+        }
+        let lost = "NaN, an infinity, JSON that is not by the standard, or digits beyond a double's";
+        return Ok((!survives.is_empty()).then(|| OwnCheck::new(survives.join(" and "), lost)));
+    }
+    if column.target.json && column.source.is_text() {
+        let text = format!("{name}::varchar");
+        if is_mariadb {
+            return Ok(Some(OwnCheck::new(format!("json_valid({text})"), "the value itself, which is not JSON")));
+        }
+        let lost = "digits of a number, which MySQL's json keeps as a double, or the value itself, which is not JSON";
+        return Ok(Some(OwnCheck::new(format!("json_valid({text}) and {}", exact_in_doubles(&text)), lost)));
     }
     Ok(None)
+}
+
+/// A condition on a JSON text: outside of its strings there are no integers beyond 64 bits, and no decimals beyond 15
+/// digits, which MySQL would keep as doubles.
+fn exact_in_doubles(text: &str) -> String {
+    let bare = format!("regexp_replace({text}, '\"([^\"\\\\]|\\\\.)*\"', '\"\"', 'g')");
+    format!(
+        "not regexp_matches({bare}, '[0-9]{{20}}') and len(list_filter(regexp_extract_all({bare}, '[0-9]+[.][0-9]+'), \
+         lambda number: length(number) > 16)) = 0"
+    )
 }
 
 fn apply(input: &Input, column: &mut Column, check: &OwnCheck, on_loss: OnLoss) -> Result<()> {
@@ -155,10 +177,19 @@ fn apply(input: &Input, column: &mut Column, check: &OwnCheck, on_loss: OnLoss) 
         column.expression = format!("case when {survives} then {} end", column.expression);
         return Ok(());
     }
+    if let (OnLoss::Round, Some(rounded)) = (on_loss, &check.rounded) {
+        context::warn(
+            "values were rounded, since the target cannot hold them",
+            &[("column", &column.name), ("count", &count), ("target", &column.target.kind), ("lost", &check.lost)],
+        );
+        column.expression.clone_from(rounded);
+        return Ok(());
+    }
+    let round = if check.rounded.is_some() { "`on_loss: round` writes the nearest value, " } else { "" };
     let shown: String = value.chars().take(60).collect();
     Err(Error::data(format!(
         "column `{}`, row {row}: `{shown}` is {} and the table's column is {}, which would lose {} ({count} rows have such \
-         values); `on_loss: null` writes null, or change it in SQL",
+         values); {round}`on_loss: null` writes null, or change it in SQL",
         column.name, column.source, column.target.kind, check.lost
     )))
 }
@@ -172,5 +203,21 @@ mod tests {
         assert!(last_timestamp("10.11.6-MariaDB").starts_with("2038"));
         assert!(last_timestamp("11.5.2-MariaDB").starts_with("2106"));
         assert!(last_timestamp("8.4.0").starts_with("2038"));
+    }
+
+    #[test]
+    fn mysqls_own_json_is_looked_at_for_digits_and_mariadbs_for_json() {
+        let check = |source: &str, kind: &str, json: bool, is_mariadb: bool| {
+            let mut column = Column::new("c", SourceType::parse(source));
+            (column.target.kind, column.target.json) = (kind.to_owned(), json);
+            own_check(is_mariadb, &column).ok().flatten().map(|check| check.survives).unwrap_or_default()
+        };
+        assert!(check("JSON", "json", true, false).contains("[0-9]{20}"));
+        assert!(check("STRUCT(a JSON)", "json", true, false).contains("[0-9]{20}"));
+        assert_eq!(check("VARCHAR", "longtext", true, true), "json_valid(\"c\"::varchar)");
+        assert_eq!(check("VARCHAR", "longtext", false, true), "");
+        assert!(check("DOUBLE[]", "longtext", true, true).contains("isfinite"));
+        assert!(check("DOUBLE", "double", false, true).contains("signbit"));
+        assert_eq!(check("DOUBLE", "decimal(5,1)", false, true), "");
     }
 }
