@@ -66,16 +66,16 @@ def test_csv_extractor_reads_zstd(project):
 @pytest.mark.parametrize(
     ("text", "config", "words"),
     [
-        ("a,b\n1,x\n2\n", {}, "Line: 3"),
-        ("a,b\n1,x\n2,y,z\n", {}, "Line: 3"),
-        ("a\n1\nx\n", {"dtype": {"a": "INTEGER"}}, "Line: 3"),
+        ("a,b\n1,x\n2\n", {}, "line 3 of `in.csv` has 1 value"),
+        ("a,b\n1,x\n2,y,z\n", {}, "line 3 of `in.csv` has 3 values"),
+        ("a\n1\nx\n", {"dtype": {"a": "INTEGER"}}, "`x` in row 2"),
         ("a\n1\n", {"columns": ["b"]}, "the file has: `a`"),
-        ("a\n1\n", {"dtype": {"b": "INTEGER"}}, '"b"'),
+        ("a\n1\n", {"dtype": {"b": "INTEGER"}}, "`b`"),
         ("a\n1\n", {"dtype": {"a": "NUMBRE"}}, "NUMBRE"),
-        (b"a\n\xff\xfe\n", {}, "utf-8"),
+        (b"a\n\xff\xfe\n", {}, "0xff in line 2"),
         ("", {}, "is empty"),
         ("a,b\n1,x\n", {"skip_blank_lines": False}, "files of one column"),
-        ("a\n1\n", {"compression": "gzip"}, "GZIP"),
+        ("a\n1\n", {"compression": "gzip"}, "not compressed with gzip"),
     ],
 )
 def test_csv_extractor_says_what_is_wrong(project, text, config, words):
@@ -109,11 +109,11 @@ def test_csv_writer_option(project, option):
     assert written(project, **config) == expected
 
 
-def test_csv_writer_makes_folders_only_when_asked(project):
-    steps = [project.sql("select 1 as a"), {"id": "write", "component": "filesystem.csv_writer", "config": {"path": "deep/er/out.csv"}}]
+def test_csv_writer_makes_folders_unless_told_not_to(project):
+    steps = [project.sql("select 1 as a"), {"id": "write", "component": "filesystem.csv_writer", "config": {"path": "deep/er/out.csv", "create_dirs": False}}]
     error = project.run(steps, expect=1)["step"]["write"]["error"]
     assert "create_dirs: true" in error["hint"] and error["blame"] == "user"
-    steps[1]["config"]["create_dirs"] = True
+    del steps[1]["config"]["create_dirs"]
     project.run(steps)
     assert (project.folder / "deep" / "er" / "out.csv").read_text() == "a\n1\n"
 

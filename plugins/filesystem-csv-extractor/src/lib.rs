@@ -1,10 +1,20 @@
-//! `filesystem.csv_extractor`: reads one CSV file through DuckDB's own reader.
+//! `filesystem.csv_extractor`: reads one CSV file through DuckDB's own reader, and loses nothing on the way.
 
+mod checks;
+mod declared;
+mod kinds;
+mod layout;
 mod options;
+mod records;
+mod rewrite;
+mod table;
 
-use osiris_sdk::{Error, ErrorKind, Extractor, Output, Result, context, files, sql};
+use input_files::{HEAD_BYTES, InputFile};
+use osiris_sdk::{Error, ErrorKind, Extractor, Output, Result};
 
+use layout::Layout;
 use options::Config;
+use table::{Loaded, Rows};
 
 struct CsvExtractor;
 
@@ -12,69 +22,48 @@ impl Extractor for CsvExtractor {
     type Config = Config;
 
     fn extract(config: Config, output: Output) -> Result<()> {
-        let source = files::open(&config.path)?;
-        if source.size() == 0 {
+        config.check()?;
+        let mut file = InputFile::open(&config.path, config.compression, config.encoding)?;
+        let head = file.head()?;
+        if head.is_empty() {
             return Err(Error::data(format!("`{}` is empty: it has not even a header", config.path)));
         }
-        let file = source.sql_literal();
-        let sampled = read(&config, &file, &output, config.infer_rows);
-        match sampled {
-            // A later value does not fit the type that the first rows suggest: look at all of them.
-            Err(error) if matches!(error.kind, ErrorKind::Data) && config.infer_rows >= 0 => {
-                context::info("reading again, with types inferred from every row", &[]);
-                read(&config, &file, &output, -1)
+        let layout = Layout::of(&config, &head, head.len() < HEAD_BYTES)?;
+        let mut rows = Rows::new(&config, &layout)?;
+        drop(head);
+        if let Some(header) = layout.direct {
+            (rows.literal, rows.header) = (file.sql_literal()?, header);
+            match rows.load(&output) {
+                Ok(loaded) => return whole(loaded),
+                // Whatever DuckDB did not like: read line by line, it is either right or can be named.
+                Err(error) if matches!(error.kind, ErrorKind::Data) => {}
+                Err(error) => return Err(error),
             }
-            done => done,
         }
-        .map_err(|error| explain(&config, find_line(&config, &file, error)))
+        let rewritten = rewrite::rewrite(&config, &layout, &file)?;
+        (rows.literal, rows.header, rows.longest) = (rewritten.literal(), false, Some(rewritten.longest));
+        whole(rows.load(&output).map_err(|error| explain(&config, error))?)
     }
 }
 
-fn read(config: &Config, file: &str, output: &Output, infer_rows: i64) -> Result<()> {
-    let from = config.reader(file, infer_rows);
-    let names = column_names(&from)?;
-    let select = config.select(&from, &names)?;
-    sql::create_table(output, "main", &select)?;
-    Ok(())
+fn whole(loaded: Loaded) -> Result<()> {
+    match loaded {
+        Loaded::Whole => Ok(()),
+        Loaded::Lost(error) => Err(error),
+    }
 }
 
-fn column_names(from: &str) -> Result<Vec<String>> {
-    let reader = sql::query(&format!("select columns(*)::varchar from {from} limit 0"))?;
-    Ok(reader.schema().columns().map(|field| field.name.clone()).collect())
-}
-
-/// Where DuckDB says only that the lines do not fit together, looks for the first that does not.
-fn find_line(config: &Config, file: &str, error: Error) -> Error {
-    if !error.message.contains("when sniffing") {
+/// DuckDB's message without its file and its settings; its first lines say what is wrong.
+fn explain(config: &Config, error: Error) -> Error {
+    if !matches!(error.kind, ErrorKind::Data) {
         return error;
     }
-    let reread = || -> Result<()> {
-        let names = column_names(&config.lenient_reader(file))?;
-        let mut rows = sql::query(&format!("select * from {}", config.strict_reader(file, &names)))?;
-        while rows.next_batch()?.is_some() {}
-        Ok(())
-    };
-    reread().err().unwrap_or(error)
-}
-
-/// DuckDB's message names the file it was given and all of its settings; the first lines say what is wrong.
-fn explain(config: &Config, error: Error) -> Error {
-    let told: Vec<&str> = error
-        .message
-        .lines()
-        .take_while(|line| {
-            !line.trim().is_empty() && !line.starts_with("Possible") && !line.starts_with("The search space")
-        })
+    let lines = error.message.lines().filter(|line| !line.starts_with("Original Line"));
+    let told: Vec<&str> = lines
+        .take_while(|line| !line.starts_with("Possible") && !line.starts_with("  file"))
+        .filter(|line| !line.trim().is_empty())
         .collect();
-    let message = format!("cannot read `{}`: {}", config.path, told.join("; "));
-    let message = if !message.contains("Line:") {
-        message
-    } else {
-        format!(
-            "{message}; `on_bad_lines: skip` leaves such lines out, `dtype` and `na_values` say how values are read"
-        )
-    };
-    Error { message, ..error }
+    Error { message: format!("cannot read `{}`: {}", config.path, told.join("; ")), ..error }
 }
 
 osiris_sdk::export!(CsvExtractor: extractor);

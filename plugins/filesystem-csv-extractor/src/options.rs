@@ -1,207 +1,221 @@
-//! The driver's options, and the SQL that they come to.
+//! The driver's options, and what they may not be.
 
 use std::collections::BTreeMap;
 
-use osiris_sdk::sql::{quote_name, quote_text};
+use input_files::{Compression, Encoding};
 use osiris_sdk::{Error, Result};
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+use crate::checks::{Declared, Rule};
+use crate::kinds::{Booleans, NumberFormat};
+
+#[derive(Debug, Clone, Deserialize)]
 pub struct Config {
     pub path: String,
-    delimiter: String,
-    encoding: String,
-    header: bool,
-    columns: Option<Vec<String>>,
-    skip_rows: u64,
-    limit: Option<u64>,
-    parse_dates: ParseDates,
-    dtype: BTreeMap<String, String>,
-    na_values: Vec<String>,
-    skip_blank_lines: bool,
-    comment: Option<String>,
-    compression: Compression,
-    on_bad_lines: OnBadLines,
+    pub delimiter: String,
+    #[serde(default)]
+    pub encoding: Encoding,
+    pub quote: String,
+    pub escape: Option<String>,
+    /// No header for null.
+    pub header: Option<Header>,
+    pub columns: Option<Vec<String>>,
+    pub skip_rows: u64,
+    pub limit: Option<u64>,
+    pub parse_dates: ParseDates,
+    pub date_format: Option<String>,
+    pub timestamp_format: Option<String>,
+    #[serde(default)]
+    pub dtype: Dtype,
+    pub na_values: Vec<String>,
+    pub quoted_na: bool,
+    pub true_values: Option<Vec<String>>,
+    pub false_values: Option<Vec<String>>,
+    pub decimal: String,
+    pub thousands: Option<String>,
+    pub skip_blank_lines: Option<bool>,
+    pub comment: Option<String>,
+    #[serde(default)]
+    pub compression: Compression,
+    pub on_bad_lines: OnBadLines,
     pub infer_rows: i64,
+    pub max_line_bytes: u64,
+}
+
+/// Types by column, or one type for all columns.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Dtype {
+    All(String),
+    Columns(BTreeMap<String, String>),
+}
+
+impl Default for Dtype {
+    fn default() -> Self {
+        Self::Columns(BTreeMap::new())
+    }
+}
+
+/// Whether there is a header, or which line it is, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Header {
+    There(bool),
+    At(u64),
 }
 
 /// Whether to look for dates everywhere, nowhere, or in these columns.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
-enum ParseDates {
+pub enum ParseDates {
     All(bool),
     Columns(Vec<String>),
 }
 
 #[derive(Debug, Deserialize, PartialEq, Eq, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
-enum Compression {
-    Infer,
-    None,
-    Gzip,
-    Zstd,
-}
-
-#[derive(Debug, Deserialize, PartialEq, Eq, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
-enum OnBadLines {
+pub enum OnBadLines {
     Error,
     Skip,
 }
 
+fn refuse(message: impl Into<String>) -> Result<()> {
+    Err(Error::config(message))
+}
+
 impl Config {
-    /// A call of DuckDB's `read_csv` over the file, whose SQL literal is `file`.
-    pub fn reader(&self, file: &str, infer_rows: i64) -> String {
-        let mut options = self.dialect();
-        options.push(format!("sample_size = {infer_rows}"));
-        if self.on_bad_lines == OnBadLines::Skip {
-            options.push("ignore_errors = true".to_owned());
-        }
-        let mut types: BTreeMap<&str, &str> =
-            self.dtype.iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
-        if let ParseDates::Columns(columns) = &self.parse_dates {
-            columns.iter().for_each(|name| {
-                types.entry(name).or_insert("TIMESTAMP");
-            });
-        }
-        if !types.is_empty() {
-            options.push(format!("types = {}", dictionary(types.into_iter())));
-        }
-        if !matches!(self.parse_dates, ParseDates::All(true)) {
-            options.push("auto_type_candidates = ['NULL', 'BOOLEAN', 'BIGINT', 'DOUBLE', 'VARCHAR']".to_owned());
-        }
-        format!("read_csv({file}, {})", options.join(", "))
-    }
-
-    /// A call that takes every line for granted, so that only its columns' names are found out.
-    pub fn lenient_reader(&self, file: &str) -> String {
-        format!("read_csv({file}, {}, ignore_errors = true)", self.dialect().join(", "))
-    }
-
-    /// A call that infers nothing, so that a line of another width is an error which names it.
-    pub fn strict_reader(&self, file: &str, names: &[String]) -> String {
-        let columns = dictionary(names.iter().map(|name| (name.as_str(), "VARCHAR")));
-        format!("read_csv({file}, {}, auto_detect = false, columns = {columns})", self.dialect().join(", "))
-    }
-
-    /// The options that say how the file's text is made up.
-    fn dialect(&self) -> Vec<String> {
-        let mut options = vec![format!("header = {}", self.header), format!("skip = {}", self.skip_rows)];
-        let mut text = |name: &str, value: &str| options.push(format!("{name} = {}", quote_text(value)));
-        if self.delimiter != "auto" {
-            text("delim", &self.delimiter);
-        }
-        text("quote", "\"");
-        text("escape", "\"");
-        text("encoding", &self.encoding);
-        text("comment", self.comment.as_deref().unwrap_or_default());
-        text("compression", self.compression());
-        let nulls: Vec<String> = self.na_values.iter().map(|value| quote_text(value)).collect();
-        options.push(format!("nullstr = [{}]", nulls.join(", ")));
-        options
-    }
-
-    fn compression(&self) -> &'static str {
-        let ends = |suffix: &str| self.path.to_lowercase().ends_with(suffix);
-        match self.compression {
-            Compression::None => "none",
-            Compression::Gzip => "gzip",
-            Compression::Zstd => "zstd",
-            Compression::Infer if ends(".gz") => "gzip",
-            Compression::Infer if ends(".zst") => "zstd",
-            Compression::Infer => "none",
-        }
-    }
-
-    /// The SELECT that reads `from`, whose columns are called `names`.
+    /// Refuses what cannot work, before anything is read.
     ///
     /// # Errors
-    /// When a wanted column does not exist, or an option cannot hold for such a file.
-    pub fn select(&self, from: &str, names: &[String]) -> Result<String> {
-        if !self.skip_blank_lines && names.len() > 1 {
-            return Err(Error::config(
-                "`skip_blank_lines: false` is for files of one column: in others a blank line is no row",
-            ));
+    /// `config`, naming the options.
+    pub fn check(&self) -> Result<()> {
+        if self.infer_rows == 0 {
+            return refuse("`infer_rows: 0` leaves nothing to infer types from: give a number of rows, or -1 for all");
         }
-        let wanted = self.columns.as_deref().unwrap_or(names);
-        if let Some(unknown) = wanted.iter().find(|name| !names.contains(name)) {
-            let known: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-            return Err(Error::not_found(format!(
-                "there is no column `{unknown}`; the file has: {}",
-                known.join(", ")
-            )));
+        let delimiter = self.wanted_delimiter().unwrap_or_default();
+        let special = [
+            ("quote", Some(&self.quote)),
+            ("comment", self.comment.as_ref()),
+            ("decimal", Some(&self.decimal)),
+            ("thousands", self.thousands.as_ref()),
+        ];
+        for (name, value) in special {
+            let Some(value) = value.filter(|value| !value.is_empty()) else { continue };
+            if *value == delimiter {
+                return refuse(format!("`{name}` and `delimiter` are both `{value}`"));
+            }
+            if matches!(name, "quote" | "comment") && value.len() > 1 {
+                return refuse(format!("`{name}: {value}` must be one ASCII character"));
+            }
+            if value.contains(['\n', '\r']) {
+                return refuse(format!("`{name}` must not be a line end"));
+            }
         }
-        let columns: Vec<String> = wanted.iter().map(|name| quote_name(name)).collect();
-        let limit = self.limit.map_or_else(String::new, |limit| format!(" limit {limit}"));
-        Ok(format!("select {} from {from}{limit}", columns.join(", ")))
+        if delimiter.contains(['\n', '\r']) || delimiter.len() > 4 {
+            return refuse("`delimiter` must be 1 to 4 bytes, none of them a line end");
+        }
+        let same = |one: &str, other: &str| !one.is_empty() && one == other;
+        if same(&self.quote, self.comment.as_deref().unwrap_or_default()) {
+            return refuse(format!("`quote` and `comment` are both `{}`", self.quote));
+        }
+        if same(&self.decimal, self.thousands.as_deref().unwrap_or_default()) {
+            return refuse(format!("`decimal` and `thousands` are both `{}`", self.decimal));
+        }
+        if self.escape.as_ref().is_some_and(|escape| escape.len() > 1) {
+            return refuse("`escape` must be one ASCII character");
+        }
+        for value in &self.na_values {
+            let part = [("delimiter", delimiter.as_str()), ("quote", self.quote.as_str())];
+            if let Some((name, part)) = part.into_iter().find(|(_, part)| !part.is_empty() && value.contains(part)) {
+                return refuse(format!(
+                    "`na_values` has `{value}`, which contains the {name} `{part}`, so it can never be a value without quotes"
+                ));
+            }
+            if value.contains(['\n', '\r']) {
+                return refuse("`na_values` has a text with a line end");
+            }
+        }
+        let booleans = self.booleans();
+        if let Some(both) = booleans.truths.iter().find(|word| booleans.falsehoods.contains(word)) {
+            return refuse(format!("`{both}` is both in `true_values` and in `false_values`"));
+        }
+        Ok(())
     }
-}
 
-/// A DuckDB struct of texts.
-fn dictionary<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let pairs: Vec<String> =
-        pairs.map(|(name, value)| format!("{}: {}", quote_text(name), quote_text(value))).collect();
-    format!("{{{}}}", pairs.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn config() -> Config {
-        Config {
-            path: "a.csv.gz".into(),
-            delimiter: ",".into(),
-            encoding: "utf-8".into(),
-            header: true,
-            columns: None,
-            skip_rows: 0,
-            limit: None,
-            parse_dates: ParseDates::All(true),
-            dtype: BTreeMap::new(),
-            na_values: vec![String::new(), "NA".into()],
-            skip_blank_lines: true,
-            comment: None,
-            compression: Compression::Infer,
-            on_bad_lines: OnBadLines::Error,
-            infer_rows: 20_480,
+    /// The delimiter that the config wants; none where the file decides.
+    pub fn wanted_delimiter(&self) -> Option<String> {
+        match self.delimiter.as_str() {
+            "auto" => None,
+            "\\t" => Some("\t".to_owned()),
+            other => Some(other.to_owned()),
         }
     }
 
-    #[test]
-    fn hostile_values_stay_inside_their_quotes() {
-        let mut hostile = config();
-        hostile.delimiter = "', x = '".into();
-        hostile.dtype.insert("a'b".into(), "INT') --".into());
-        let reader = hostile.reader("'f'", -1);
-        assert!(reader.contains("delim = ''', x = '''"), "{reader}");
-        assert!(reader.contains("types = {'a''b': 'INT'') --'}"), "{reader}");
+    pub fn booleans(&self) -> Booleans {
+        let default = Booleans::default();
+        match (&self.true_values, &self.false_values) {
+            (None, None) => default,
+            (truths, falsehoods) => Booleans {
+                truths: truths.clone().unwrap_or(default.truths),
+                falsehoods: falsehoods.clone().unwrap_or(default.falsehoods),
+            },
+        }
     }
 
-    #[test]
-    fn columns_are_chosen_in_the_given_order_and_quoted() {
-        let mut chosen = config();
-        chosen.columns = Some(vec!["b\"".into(), "a".into()]);
-        chosen.limit = Some(5);
-        let names = ["a".to_owned(), "b\"".to_owned()];
-        assert_eq!(chosen.select("f", &names).unwrap(), "select \"b\"\"\", \"a\" from f limit 5");
-        chosen.columns = Some(vec!["c".into()]);
-        assert!(chosen.select("f", &names).unwrap_err().message.contains("the file has: `a`"));
+    pub fn numbers(&self) -> NumberFormat {
+        NumberFormat {
+            decimal: self.decimal.chars().next().unwrap_or('.'),
+            thousands: self.thousands.as_ref().and_then(|thousands| thousands.chars().next()),
+        }
     }
 
-    #[test]
-    fn compression_follows_the_name_unless_it_is_said() {
-        assert!(config().reader("'f'", -1).contains("compression = 'gzip'"));
-        let plain = Config { compression: Compression::None, ..config() };
-        assert!(plain.reader("'f'", -1).contains("compression = 'none'"));
+    /// Whether dates are looked for in columns that nothing is said of.
+    pub fn infers_dates(&self) -> bool {
+        matches!(self.parse_dates, ParseDates::All(true))
     }
 
-    #[test]
-    fn dates_are_looked_for_where_asked() {
-        let none = Config { parse_dates: ParseDates::All(false), ..config() };
-        assert!(none.reader("'f'", -1).contains("auto_type_candidates"));
-        let some = Config { parse_dates: ParseDates::Columns(vec!["day".into()]), ..config() };
-        assert!(some.reader("'f'", -1).contains("types = {'day': 'TIMESTAMP'}"));
+    /// The type that is declared for a column.
+    ///
+    /// # Errors
+    /// `config` for what cannot be a type.
+    pub fn declared(&self, column: &str) -> Result<Option<Declared>> {
+        let named = match &self.dtype {
+            Dtype::All(kind) => Some(kind),
+            Dtype::Columns(columns) => columns.get(column),
+        };
+        if let Some(name) = named {
+            let mut declared = Declared::parse(column, name)?;
+            declared.format = match declared.rule {
+                Rule::Date => self.date_format.clone(),
+                Rule::Timestamp { .. } | Rule::TimestampTz => self.timestamp_format.clone(),
+                _ => None,
+            };
+            return Ok(Some(declared));
+        }
+        match &self.parse_dates {
+            ParseDates::Columns(columns) if columns.iter().any(|name| name == column) => {
+                let (sql, digits, format) = match (&self.timestamp_format, &self.date_format) {
+                    (Some(format), _) => ("TIMESTAMP", true, Some(format)),
+                    (None, Some(format)) => ("DATE", false, Some(format)),
+                    (None, None) => ("TIMESTAMP", true, None),
+                };
+                let rule = if digits { Rule::Timestamp { digits: 6 } } else { Rule::Date };
+                Ok(Some(Declared { sql: sql.to_owned(), rule, format: format.cloned() }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The columns that options name, each with the option.
+    pub fn named_columns(&self) -> Vec<(&'static str, &str)> {
+        let mut named: Vec<(&str, &str)> =
+            self.columns.iter().flatten().map(|name| ("columns", name.as_str())).collect();
+        if let Dtype::Columns(columns) = &self.dtype {
+            named.extend(columns.keys().map(|name| ("dtype", name.as_str())));
+        }
+        if let ParseDates::Columns(columns) = &self.parse_dates {
+            named.extend(columns.iter().map(|name| ("parse_dates", name.as_str())));
+        }
+        named
     }
 }

@@ -1,0 +1,319 @@
+//! The SQL that casts a column's text, and finds the values that would not survive the cast.
+
+use osiris_sdk::sql::quote_text;
+
+use crate::kinds::{Booleans, DOUBLE_DIGITS, Kind, MAX_DIGITS, NumberFormat, Type};
+
+/// A number in digits, without superfluous zeros before it.
+const NUMBER: &str = "-?(0|[1-9][0-9]*)([.][0-9]+)?";
+const DAY: &str = "[0-9]{4}-[0-9]{2}-[0-9]{2}";
+const CLOCK: &str = "([01][0-9]|2[0-3]):[0-5][0-9]";
+const OFFSET: &str = "(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)";
+
+/// A type that the author declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declared {
+    /// As SQL has it.
+    pub sql: String,
+    pub rule: Rule,
+    /// How the text is written, where it is not ISO 8601.
+    pub format: Option<String>,
+}
+
+/// What a declared type must not lose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    Text,
+    Boolean,
+    Integer,
+    Decimal {
+        scale: u64,
+    },
+    Double,
+    Date,
+    /// With so many digits of a second.
+    Timestamp {
+        digits: u8,
+    },
+    TimestampTz,
+    Time,
+    /// Nested values, whose parts could be rounded.
+    Nested,
+    /// Types that refuse whatever they cannot hold.
+    Other,
+}
+
+/// What becomes of a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    Inferred(Type),
+    Declared(Declared),
+}
+
+/// One column in SQL: `c` is its text, `n` the same with a decimal point where it is a number.
+#[derive(Debug)]
+pub struct Column<'a> {
+    pub place: usize,
+    pub target: &'a Target,
+    pub booleans: &'a Booleans,
+    pub numbers: NumberFormat,
+    pub date_format: Option<&'a str>,
+    pub timestamp_format: Option<&'a str>,
+}
+
+fn matches(text: &str, pattern: &str) -> String {
+    format!("regexp_full_match({text}, {})", quote_text(pattern))
+}
+
+fn list(words: &[String]) -> String {
+    words.iter().map(|word| quote_text(word)).collect::<Vec<_>>().join(", ")
+}
+
+impl Column<'_> {
+    fn text(&self) -> String {
+        format!("c{}", self.place)
+    }
+
+    /// The text as a number: the column itself, unless the file has a number format of its own.
+    fn number(&self) -> String {
+        if self.numbers.is_plain() { self.text() } else { format!("n{}", self.place) }
+    }
+
+    fn value(&self) -> String {
+        format!("t{}", self.place)
+    }
+
+    /// The expression for `n`, where it is needed.
+    pub fn number_column(&self) -> Option<String> {
+        if self.numbers.is_plain() || !self.needs_number() {
+            return None;
+        }
+        let c = self.text();
+        let point = format!("\\x{{{:x}}}", u32::from(self.numbers.decimal));
+        let plain = "[0-9]+".to_owned();
+        let (whole, bare) = match self.numbers.thousands {
+            None => (plain, c.clone()),
+            Some(separator) => (
+                format!("[0-9]+|[0-9]{{1,3}}(\\x{{{:x}}}[0-9]{{3}})+", u32::from(separator)),
+                format!("replace({c}, {}, '')", quote_text(&separator.to_string())),
+            ),
+        };
+        let shape = matches(&c, &format!("-?({whole})({point}[0-9]+)?"));
+        let plain = format!("replace({bare}, {}, '.')", quote_text(&self.numbers.decimal.to_string()));
+        // What is no number of this format must not pass for one of another.
+        Some(format!("case when {shape} then {plain} else 'x' || {c} end as n{}", self.place))
+    }
+
+    fn needs_number(&self) -> bool {
+        match self.target {
+            Target::Declared(declared) => matches!(declared.rule, Rule::Integer | Rule::Decimal { .. } | Rule::Double),
+            Target::Inferred(Type::Text | Type::Nothing) => false,
+            Target::Inferred(_) => true,
+        }
+    }
+
+    fn has_own_booleans(&self) -> bool {
+        let default = Booleans::default();
+        self.booleans.truths != default.truths || self.booleans.falsehoods != default.falsehoods
+    }
+
+    fn boolean(&self) -> String {
+        let (c, truths, falsehoods) = (self.text(), list(&self.booleans.truths), list(&self.booleans.falsehoods));
+        format!("case when {c} in ({truths}) then true when {c} in ({falsehoods}) then false end")
+    }
+
+    /// The cast, none for text. `try_` gives null for what cannot be cast, in place of an error.
+    pub fn cast(&self, try_: &str) -> Option<String> {
+        let (c, n) = (self.text(), self.number());
+        let cast = |text: &str, kind: &str| Some(format!("{try_}cast({text} as {kind})"));
+        let parse =
+            |format: &str, kind: &str| Some(format!("cast({try_}strptime({c}, {}) as {kind})", quote_text(format)));
+        match self.target {
+            Target::Inferred(kind) => match kind {
+                Type::Text | Type::Nothing | Type::NotFinite => None,
+                Type::Decimal { scale } => cast(&n, &format!("decimal({MAX_DIGITS}, {scale})")),
+                Type::Of(Kind::Boolean) => Some(self.boolean()),
+                Type::Of(Kind::FormattedDate) => parse(self.date_format.unwrap_or_default(), "date"),
+                Type::Of(Kind::FormattedTimestamp) => parse(self.timestamp_format.unwrap_or_default(), "timestamp"),
+                Type::Of(kind) => cast(
+                    if matches!(kind, Kind::BigInt | Kind::HugeInt | Kind::Double) { &n } else { &c },
+                    sql_name(*kind),
+                ),
+            },
+            Target::Declared(declared) => match (&declared.rule, &declared.format) {
+                (Rule::Text, _) => None,
+                (Rule::Boolean, _) if self.has_own_booleans() => Some(self.boolean()),
+                (Rule::Date | Rule::Timestamp { .. } | Rule::TimestampTz | Rule::Time, Some(format)) => {
+                    parse(format, &declared.sql)
+                }
+                (Rule::Integer | Rule::Decimal { .. } | Rule::Double, _) => cast(&n, &declared.sql),
+                _ => cast(&c, &declared.sql),
+            },
+        }
+    }
+
+    /// What the column gives, under no name.
+    pub fn output(&self) -> String {
+        if self.cast("").is_none() { self.text() } else { self.value() }
+    }
+
+    /// True for a value, of `c` cast to `t`, that does not survive; for a declared type, also one that could not
+    /// be cast. Null where `c` is null.
+    pub fn lost(&self) -> Option<String> {
+        let (c, n, t) = (self.text(), self.number(), self.value());
+        let differs = format!("{t}::varchar <> {n}");
+        match self.target {
+            Target::Inferred(kind) => match kind {
+                Type::Text => None,
+                Type::Nothing => Some(format!("{c} is not null")),
+                Type::NotFinite => Some(format!("{c} not in ('inf', '-inf', 'nan')")),
+                Type::Decimal { scale } => {
+                    let shape = matches(
+                        &n,
+                        &format!("-?(0|[1-9][0-9]{{0,{}}})([.][0-9]{{1,{scale}}})?", MAX_DIGITS - scale - 1),
+                    );
+                    Some(format!("({differs} and not ({shape} and ({t} <> 0 or not starts_with({n}, '-'))))"))
+                }
+                Type::Of(Kind::Boolean) => Some(format!("({c} is not null and {t} is null)")),
+                Type::Of(Kind::BigInt | Kind::HugeInt) => Some(differs),
+                Type::Of(Kind::Double) => Some(format!("({differs} and not ({}))", short_number(&n))),
+                Type::Of(Kind::Date) => Some(format!("({t}::varchar <> {c} or strlen({c}) <> 10)")),
+                Type::Of(Kind::Timestamp) => Some(format!(
+                    "(({t}::varchar <> {c} or strlen({c}) <> 19) and not ({}))",
+                    moment(&c, Kind::Timestamp)
+                )),
+                Type::Of(kind @ (Kind::TimestampTz | Kind::Time)) => Some(format!("not ({})", moment(&c, *kind))),
+                Type::Of(Kind::FormattedDate) => Some(self.prints_otherwise(self.date_format.unwrap_or_default())),
+                Type::Of(Kind::FormattedTimestamp) => {
+                    Some(self.prints_otherwise(self.timestamp_format.unwrap_or_default()))
+                }
+                Type::Of(Kind::Decimal) => None,
+            },
+            Target::Declared(declared) => self.lost_by(declared),
+        }
+    }
+
+    fn prints_otherwise(&self, format: &str) -> String {
+        format!("strftime({}, {}) <> {}", self.value(), quote_text(format), self.text())
+    }
+
+    fn lost_by(&self, declared: &Declared) -> Option<String> {
+        let (c, n, t) = (self.text(), self.number(), self.value());
+        let dated = matches!(declared.rule, Rule::Date | Rule::Timestamp { .. } | Rule::TimestampTz | Rule::Time);
+        if let (Some(format), true) = (&declared.format, dated) {
+            return Some(self.prints_otherwise(format));
+        }
+        let midnight = "([T ]00:00(:00([.]0+)?)?)?";
+        match &declared.rule {
+            Rule::Text | Rule::Other => None,
+            Rule::Boolean if self.has_own_booleans() => Some(format!("({c} is not null and {t} is null)")),
+            Rule::Boolean => None,
+            Rule::Integer => Some(format!("({t}::varchar <> {n} and not {})", matches(&n, " *[+-]?[0-9]+([.]0*)? *"))),
+            Rule::Decimal { scale } => Some(format!(
+                "({t}::varchar <> {n} and not {})",
+                matches(&n, &format!(" *[+-]?[0-9]*([.][0-9]{{0,{scale}}}0*)? *"))
+            )),
+            Rule::Double => {
+                Some(format!("(isinf({t}) and not {})", matches(&format!("lower({n})"), " *[+-]?inf(inity)? *")))
+            }
+            Rule::Date => Some(format!("({t}::varchar <> {c} and not {})", matches(&c, &format!("{DAY}{midnight}")))),
+            Rule::Timestamp { digits } => {
+                let pattern = format!("{DAY}([T ]{CLOCK}(:[0-5][0-9]([.][0-9]{{0,{digits}}}0*)?)?)?");
+                Some(format!("({t}::varchar <> {c} and not {})", matches(&c, &pattern)))
+            }
+            Rule::TimestampTz => {
+                let pattern = format!("{DAY}([T ]{CLOCK}(:[0-5][0-9]([.][0-9]{{0,6}}0*)?)?{OFFSET}?)?");
+                // DuckDB itself prints the last instants a millisecond late.
+                let printed = format!(
+                    "case when isfinite({t}) then make_timestamp(epoch_us({t}))::varchar || '+00' else {t}::varchar end"
+                );
+                Some(format!("({printed} <> {c} and not {})", matches(&c, &pattern)))
+            }
+            Rule::Time => {
+                let pattern = format!("{CLOCK}(:[0-5][0-9]([.][0-9]{{0,6}}0*)?)?");
+                Some(format!("({t}::varchar <> {c} and not {})", matches(&c, &pattern)))
+            }
+            Rule::Nested => {
+                let bare = |text: &str| format!("regexp_replace(lower({text}), {}, '', 'g')", quote_text("[ \"']"));
+                Some(format!("{} <> {}", bare(&format!("{t}::varchar")), bare(&c)))
+            }
+        }
+    }
+
+    /// Aggregates over all values: how many there are, how many survive in each kind, how many are written in
+    /// digits, and the most digits before and behind the point.
+    pub fn evidence(&self) -> Vec<String> {
+        let (c, n) = (self.text(), self.number());
+        let count = |condition: &str| format!("count(*) filter ({condition})");
+        let mut aggregates = vec![format!("count({c})")];
+        aggregates.extend(Kind::ALL.map(|kind| count(&self.survives(kind))));
+        let digits = matches(&n, ".*[0-9].*");
+        aggregates.push(count(&format!("{digits} and ({})", self.survives(Kind::Double))));
+        let number = matches(&n, NUMBER);
+        aggregates.push(format!("max(strlen(replace(split_part({n}, '.', 1), '-', ''))) filter ({number})"));
+        aggregates.push(format!("max(strlen(split_part({n}, '.', 2))) filter ({number})"));
+        aggregates
+    }
+
+    /// Whether a value survives in a kind.
+    fn survives(&self, kind: Kind) -> String {
+        let (c, n) = (self.text(), self.number());
+        let prints_back = |text: &str| format!("try_cast({text} as {})::varchar = {text}", sql_name(kind));
+        let formatted = |format: Option<&str>| match format {
+            Some(format) => format!("strftime(try_strptime({c}, {0}), {0}) = {c}", quote_text(format)),
+            None => "false".to_owned(),
+        };
+        match kind {
+            Kind::Boolean => format!("{c} in ({}, {})", list(&self.booleans.truths), list(&self.booleans.falsehoods)),
+            Kind::BigInt | Kind::HugeInt => prints_back(&n),
+            Kind::Double => format!("({}) or {}", short_number(&n), prints_back(&n)),
+            Kind::Decimal => format!("{} and not {}", matches(&n, NUMBER), matches(&n, "-0([.]0+)?")),
+            Kind::Date => format!("strlen({c}) = 10 and {}", prints_back(&c)),
+            Kind::Timestamp | Kind::TimestampTz | Kind::Time => {
+                format!("{} and try_cast({c} as {}) is not null", moment(&c, kind), sql_name(kind))
+            }
+            Kind::FormattedDate => formatted(self.date_format),
+            Kind::FormattedTimestamp => formatted(self.timestamp_format),
+        }
+    }
+}
+
+fn sql_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Boolean => "boolean",
+        Kind::BigInt => "bigint",
+        Kind::HugeInt => "hugeint",
+        Kind::Double => "double",
+        Kind::Decimal => "decimal(38, 0)",
+        Kind::Date | Kind::FormattedDate => "date",
+        Kind::Timestamp | Kind::FormattedTimestamp => "timestamp",
+        Kind::TimestampTz => "timestamptz",
+        Kind::Time => "time",
+    }
+}
+
+/// A number that every DOUBLE keeps the digits of.
+fn short_number(n: &str) -> String {
+    let digits = format!("strlen(replace(replace({n}, '-', ''), '.', ''))");
+    format!("{digits} <= {DOUBLE_DIGITS} and {}", matches(n, NUMBER))
+}
+
+/// A moment in ISO 8601, as it is spelled; whether there is such a day is left to the cast.
+fn moment(c: &str, kind: Kind) -> String {
+    let fraction = "([.][0-9]{1,6})?";
+    match kind {
+        Kind::Timestamp => {
+            format!(
+                "{} and not starts_with({c}, '0000')",
+                matches(c, &format!("{DAY}([T ]{CLOCK}(:[0-5][0-9]{fraction})?)?"))
+            )
+        }
+        Kind::TimestampTz => {
+            format!(
+                "{} and not starts_with({c}, '0000')",
+                matches(c, &format!("{DAY}[T ]{CLOCK}(:[0-5][0-9]{fraction})?{OFFSET}"))
+            )
+        }
+        _ => matches(c, &format!("{CLOCK}:[0-5][0-9]{fraction}")),
+    }
+}

@@ -1,0 +1,213 @@
+//! How a file is laid out, by its first bytes: delimiter, header, and what its first rows look like.
+
+use osiris_sdk::{Error, Result, context};
+
+use crate::kinds::Evidence;
+use crate::options::{Config, Header, OnBadLines};
+use crate::records::{Dialect, End, Record, Value};
+
+/// A file's layout.
+#[derive(Debug)]
+pub struct Layout {
+    pub dialect: Dialect,
+    /// The columns' names, each one once.
+    pub names: Vec<String>,
+    /// Whether DuckDB can read the file as it is, its first line a header or not.
+    pub direct: Option<bool>,
+    /// Where the first row begins: bytes and lines before it.
+    pub body: usize,
+    pub body_line: u64,
+    /// What the first rows tell of each column.
+    pub sample: Vec<Evidence>,
+}
+
+impl Layout {
+    /// Looks at the first bytes of a text, which is all of it if it `ended`.
+    ///
+    /// # Errors
+    /// `data` for a text without a header, or whose header does not end.
+    pub fn of(config: &Config, head: &[u8], ended: bool) -> Result<Self> {
+        let (start, mut line) = skip_lines(head, config.skip_rows);
+        let mut dialect = Dialect {
+            delimiter: Vec::new(),
+            quote: config.quote.bytes().next(),
+            escape: config.escape.as_deref().map_or(config.quote.bytes().next(), |escape| escape.bytes().next()),
+            comment: config.comment.as_ref().and_then(|comment| comment.bytes().next()),
+        };
+        dialect.delimiter = delimiter(config, &dialect, head, start, ended).into_bytes();
+        let mut values = Vec::new();
+        let mut at = start;
+        let mut left = match config.header {
+            Some(Header::At(place)) => place,
+            _ => 0,
+        };
+        let has_header = !matches!(config.header, None | Some(Header::There(false)));
+        let first = loop {
+            let record = dialect.record(head, at, ended, &mut values).ok_or_else(|| {
+                Error::data(format!(
+                    "the first line does not end within {} bytes; see `quote` and `delimiter`",
+                    head.len()
+                ))
+            })?;
+            let commented = record.is_blank() && dialect.comment.is_some();
+            let empty = record.is_blank() && record.next < head.len();
+            if !commented && !empty {
+                if left == 0 {
+                    break record;
+                }
+                left -= 1;
+            }
+            if record.next >= head.len() {
+                return Err(Error::data(format!("`{}` has no header: it is empty, but for blank lines", config.path)));
+            }
+            line += record.lines;
+            at = record.next;
+        };
+        let header: Vec<String> = values.iter().map(|value| dialect.text(head, value).into_owned()).collect();
+        let names = if has_header {
+            unique(config, &header)
+        } else {
+            (0..header.len()).map(|place| numbered(place, header.len())).collect()
+        };
+        let (body, body_line) = if has_header { (first.next, line + first.lines) } else { (at, line) };
+        let plain = (start, line, dialect.comment) == (0, 0, None)
+            && at == 0
+            && first.lines == 1
+            && first.fault.is_none()
+            && config.on_bad_lines == OnBadLines::Error
+            && !(config.skip_blank_lines == Some(true) && names.len() == 1);
+        let mut layout =
+            Self { dialect, names, direct: plain.then_some(has_header), body, body_line, sample: Vec::new() };
+        layout.look(config, head, ended, first.end);
+        Ok(layout)
+    }
+
+    /// Takes the first rows as a sample, and finds out whether their lines end in one way.
+    fn look(&mut self, config: &Config, head: &[u8], ended: bool, end: End) {
+        let booleans = config.booleans();
+        let numbers = config.numbers();
+        self.sample = vec![Evidence::default(); self.names.len()];
+        let rows = u64::try_from(config.infer_rows).unwrap_or(0).min(config.limit.unwrap_or(u64::MAX));
+        let (mut at, mut row, mut values) = (self.body, 0, Vec::new());
+        while at < head.len() {
+            let Some(record) = self.dialect.record(head, at, ended, &mut values) else { break };
+            if record.end != end && record.end != End::None {
+                self.direct = None;
+            }
+            at = record.next;
+            let whole = record.fault.is_none() && (values.len() == self.names.len());
+            if !whole || row >= rows {
+                // What DuckDB says of such a line counts.
+                if row >= rows && self.direct.is_none() {
+                    break;
+                }
+                continue;
+            }
+            row += 1;
+            for (evidence, value) in self.sample.iter_mut().zip(&values) {
+                let text = self.dialect.text(head, value);
+                if !is_null(config, value, &text) {
+                    evidence.add(&text, numbers.plain(&text).as_deref(), &booleans);
+                }
+            }
+        }
+    }
+
+    /// Whether a record is a row, of so many values.
+    pub fn fits(&self, record: &Record, values: &[Value]) -> bool {
+        // An empty value more is a delimiter at the line's end.
+        let spare = values.len() == self.names.len() + 1
+            && values.last().is_some_and(|value| value.place.is_empty() && !value.quoted);
+        record.fault.is_none() && (values.len() == self.names.len() || spare)
+    }
+}
+
+fn is_null(config: &Config, value: &Value, text: &str) -> bool {
+    (config.quoted_na || !value.quoted) && config.na_values.iter().any(|null| null == text)
+}
+
+/// Where the text goes on behind so many lines.
+fn skip_lines(head: &[u8], count: u64) -> (usize, u64) {
+    let (mut at, mut lines) = (0, 0);
+    while lines < count && at < head.len() {
+        match head[at..].iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+            Some(end) => {
+                at += end + 1;
+                at += usize::from(head[at - 1] == b'\r' && head.get(at) == Some(&b'\n'));
+            }
+            None => at = head.len(),
+        }
+        lines += 1;
+    }
+    (at, lines)
+}
+
+/// The delimiter: the config's, or the one of the first line that is not blank and no comment.
+fn delimiter(config: &Config, dialect: &Dialect, head: &[u8], start: usize, ended: bool) -> String {
+    if let Some(wanted) = config.wanted_delimiter() {
+        return wanted;
+    }
+    let decimal = config.decimal.as_str();
+    let counted = |delimiter: &str| {
+        let dialect = Dialect { delimiter: delimiter.as_bytes().to_vec(), ..dialect.clone() };
+        let (mut at, mut values) = (start, Vec::new());
+        loop {
+            let Some(record) = dialect.record(head, at, ended, &mut values) else { return 0 };
+            if !record.is_blank() || record.next >= head.len() {
+                return values.len() - 1;
+            }
+            at = record.next;
+        }
+    };
+    if decimal != "," && counted(",") > 0 {
+        return ",".to_owned();
+    }
+    let found = [";", "\t", "|"].map(|delimiter| (counted(delimiter), delimiter));
+    let Some((_, delimiter)) = found.into_iter().filter(|(count, _)| *count > 0).rev().max_by_key(|(count, _)| *count)
+    else {
+        return ",".to_owned();
+    };
+    let shown = if delimiter == "\t" { "\\t" } else { delimiter };
+    context::info(
+        "the first line has no comma: its values are delimited by another character",
+        &[("delimiter", &shown)],
+    );
+    delimiter.to_owned()
+}
+
+/// A name for a column that has none, as DuckDB numbers them.
+fn numbered(place: usize, count: usize) -> String {
+    let width = (count - 1).to_string().len();
+    format!("column{place:0width$}")
+}
+
+/// The header's names, each one once: DuckDB's tables do not tell names apart by case.
+fn unique(config: &Config, header: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::with_capacity(header.len());
+    let mut taken: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
+    let mut renamed = Vec::new();
+    for (place, name) in header.iter().enumerate() {
+        let wanted = if name.is_empty() { numbered(place, header.len()) } else { name.clone() };
+        let mut given = wanted.clone();
+        let mut number = 0;
+        while !taken.insert(given.to_lowercase()) {
+            number += 1;
+            given = format!("{wanted}_{number}");
+        }
+        if given != *name {
+            renamed.push(format!("column {} `{name}` is `{given}`", place + 1));
+        }
+        names.push(given);
+    }
+    if !renamed.is_empty() {
+        let count = renamed.len();
+        renamed.truncate(5);
+        let message = format!(
+            "`{}` has names in its header that are empty or stand there twice: {}",
+            config.path,
+            renamed.join(", ")
+        );
+        context::warn(&message, &[("count", &count)]);
+    }
+    names
+}
