@@ -1,6 +1,6 @@
 //! Lines of CSV as text: quoting as RFC 4180 has it, line ends, encodings.
 
-use osiris_sdk::{Error, Result};
+use osiris_sdk::Error;
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize, PartialEq, Eq, Clone, Copy)]
@@ -9,18 +9,70 @@ pub enum Encoding {
     Utf8,
     #[serde(rename = "utf-8-sig")]
     Utf8Signed,
+    /// Little-endian, with a byte-order mark.
     #[serde(rename = "utf-16")]
     Utf16,
-    #[serde(rename = "latin-1")]
+    #[serde(rename = "utf-16le")]
+    Utf16Le,
+    #[serde(rename = "utf-16be")]
+    Utf16Be,
+    #[serde(rename = "latin-1", alias = "iso-8859-1")]
     Latin1,
+    #[serde(rename = "windows-1252", alias = "cp1252")]
+    Windows1252,
+    #[serde(rename = "ascii")]
+    Ascii,
 }
+
+/// What windows-1252 has at 0x80 to 0x9f (WHATWG encoding standard); NUL where it has nothing.
+const WINDOWS_1252: [char; 32] = [
+    '€', '\0', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\0', 'Ž', '\0', '\0', '‘', '’', '“', '”', '•',
+    '–', '—', '˜', '™', 'š', '›', 'œ', '\0', 'ž', 'Ÿ',
+];
 
 /// How lines are written.
 pub struct Dialect<'a> {
     pub delimiter: &'a str,
+    pub quote: &'a str,
+    pub escape: &'a str,
     pub newline: &'a str,
-    pub quote_all: bool,
+    /// What a null is.
+    pub null: &'a str,
     pub encoding: Encoding,
+}
+
+/// A value of a line.
+#[derive(Debug, Clone, Copy)]
+pub struct Value<'a> {
+    pub text: Option<&'a str>,
+    /// Whether it is quoted even where it need not be.
+    pub quoted: bool,
+}
+
+/// A character that the encoding lacks.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The value's place in its line.
+    pub place: usize,
+    character: char,
+    encoding: Encoding,
+}
+
+impl Missing {
+    pub fn explain(&self, whose: &str, row: Option<u64>) -> Error {
+        let encoding = match self.encoding {
+            Encoding::Latin1 => "latin-1",
+            Encoding::Windows1252 => "windows-1252",
+            _ => "ascii",
+        };
+        let row = row.map_or_else(String::new, |row| format!(" in row {row}"));
+        Error::data(format!(
+            "{whose} has the character `{}` (U+{:04X}){row}, which {encoding} lacks; write `encoding: utf-8` or `utf-16`, or replace \
+             the character in SQL",
+            self.character,
+            u32::from(self.character)
+        ))
+    }
 }
 
 impl Dialect<'_> {
@@ -29,53 +81,83 @@ impl Dialect<'_> {
         match self.encoding {
             Encoding::Utf8Signed => vec![0xef, 0xbb, 0xbf],
             Encoding::Utf16 => vec![0xff, 0xfe],
-            Encoding::Utf8 | Encoding::Latin1 => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
-    /// Appends one line; a null is an empty value without quotes.
+    /// Appends one line; a null is never quoted.
     ///
     /// # Errors
-    /// `data`, for a character that the encoding does not have.
-    pub fn line<'v>(&self, values: impl Iterator<Item = Option<&'v str>>, bytes: &mut Vec<u8>) -> Result<()> {
-        let mut line = String::new();
+    /// For a character that the encoding does not have. The line is half written then.
+    pub fn line<'v>(&self, values: impl Iterator<Item = Value<'v>>, bytes: &mut Vec<u8>) -> Result<(), Missing> {
+        let mut written = String::new();
         for (place, value) in values.enumerate() {
+            written.clear();
             if place > 0 {
-                line.push_str(self.delimiter);
+                written.push_str(self.delimiter);
             }
-            if let Some(value) = value {
-                self.value(value, &mut line);
+            match value.text {
+                Some(text) => self.value(text, value.quoted, &mut written),
+                None => written.push_str(self.null),
             }
+            self.encode(&written, bytes).map_err(|character| Missing { place, character, encoding: self.encoding })?;
         }
-        line.push_str(self.newline);
-        self.encode(&line, bytes)
+        self.encode(self.newline, bytes).map_err(|character| Missing { place: 0, character, encoding: self.encoding })
     }
 
-    fn value(&self, value: &str, line: &mut String) {
-        let quoted =
-            self.quote_all || value.is_empty() || value.contains(['"', '\n', '\r']) || value.contains(self.delimiter);
-        if quoted {
-            line.push('"');
-            line.push_str(&value.replace('"', "\"\""));
-            line.push('"');
-        } else {
+    fn value(&self, value: &str, quoted: bool, line: &mut String) {
+        let quoted = quoted
+            || value.is_empty()
+            || value == self.null
+            || value.contains(['\n', '\r'])
+            || value.contains(self.quote)
+            || value.contains(self.escape)
+            || value.contains(self.delimiter);
+        if !quoted {
             line.push_str(value);
+            return;
         }
+        line.push_str(self.quote);
+        for character in value.chars() {
+            let mut buffer = [0; 4];
+            let text = &*character.encode_utf8(&mut buffer);
+            if text == self.quote || text == self.escape {
+                line.push_str(self.escape);
+            }
+            line.push(character);
+        }
+        line.push_str(self.quote);
     }
 
-    fn encode(&self, line: &str, bytes: &mut Vec<u8>) -> Result<()> {
+    /// Appends a text; the error is a character that the encoding lacks.
+    fn encode(&self, text: &str, bytes: &mut Vec<u8>) -> Result<(), char> {
+        let mut single = |byte: &dyn Fn(char) -> Option<u8>| {
+            text.chars().try_for_each(|character| {
+                bytes.push(byte(character).ok_or(character)?);
+                Ok(())
+            })
+        };
         match self.encoding {
-            Encoding::Utf8 | Encoding::Utf8Signed => bytes.extend_from_slice(line.as_bytes()),
-            Encoding::Utf16 => line.encode_utf16().for_each(|unit| bytes.extend_from_slice(&unit.to_le_bytes())),
+            Encoding::Utf8 | Encoding::Utf8Signed => bytes.extend_from_slice(text.as_bytes()),
+            Encoding::Utf16 | Encoding::Utf16Le => {
+                text.encode_utf16().for_each(|unit| bytes.extend_from_slice(&unit.to_le_bytes()))
+            }
+            Encoding::Utf16Be => text.encode_utf16().for_each(|unit| bytes.extend_from_slice(&unit.to_be_bytes())),
+            // Readers take its control characters for windows-1252's letters.
             Encoding::Latin1 => {
-                for character in line.chars() {
-                    let byte = u8::try_from(u32::from(character)).map_err(|_| {
-                        Error::data(format!(
-                            "the character `{character}` does not exist in latin-1; write `encoding: utf-8`"
-                        ))
-                    })?;
-                    bytes.push(byte);
-                }
+                return single(&|character| {
+                    u8::try_from(u32::from(character)).ok().filter(|byte| !(0x80..0xa0).contains(byte))
+                });
+            }
+            Encoding::Ascii => return single(&|character| character.is_ascii().then_some(character as u8)),
+            Encoding::Windows1252 => {
+                return single(&|character| {
+                    let special = WINDOWS_1252.iter().position(|own| *own == character && *own != '\0');
+                    match special {
+                        Some(place) => u8::try_from(0x80 + place).ok(),
+                        None => u8::try_from(u32::from(character)).ok().filter(|byte| !(0x80..0xa0).contains(byte)),
+                    }
+                });
             }
         }
         Ok(())
@@ -87,10 +169,13 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn line(encoding: Encoding, quote_all: bool, values: &[Option<&str>]) -> Result<Vec<u8>> {
-        let dialect = Dialect { delimiter: ";", newline: "\r\n", quote_all, encoding };
-        let mut bytes = dialect.start();
-        dialect.line(values.iter().copied(), &mut bytes)?;
+    fn dialect(encoding: Encoding) -> Dialect<'static> {
+        Dialect { delimiter: ";", quote: "\"", escape: "\"", newline: "\r\n", null: "", encoding }
+    }
+
+    fn line(encoding: Encoding, quoted: bool, values: &[Option<&str>]) -> Result<Vec<u8>, Missing> {
+        let mut bytes = dialect(encoding).start();
+        dialect(encoding).line(values.iter().map(|text| Value { text: *text, quoted }), &mut bytes)?;
         Ok(bytes)
     }
 
@@ -100,12 +185,33 @@ mod tests {
         let text = String::from_utf8(line(Encoding::Utf8, false, &values).unwrap()).unwrap();
         assert_eq!(text, "a;;\"\";\"x;y\";\"say \"\"hi\"\"\";\"two\nlines\"\r\n");
         assert_eq!(line(Encoding::Utf8, true, &[Some("a"), None]).unwrap(), b"\"a\";\r\n");
+        let other = Dialect { quote: "'", escape: "\\", null: "NULL", ..dialect(Encoding::Utf8) };
+        let mut bytes = Vec::new();
+        let values = [Some("it's"), Some("a\\b"), Some("a\\'"), None, Some("NULL")];
+        other.line(values.iter().map(|text| Value { text: *text, quoted: false }), &mut bytes).unwrap();
+        assert_eq!(String::from_utf8(bytes).unwrap(), "'it\\'s';'a\\\\b';'a\\\\\\'';NULL;'NULL'\r\n");
     }
 
     #[test]
     fn encodings_have_their_bytes_and_their_limits() {
         assert_eq!(line(Encoding::Latin1, false, &[Some("é")]).unwrap(), b"\xe9\r\n");
+        assert_eq!(line(Encoding::Windows1252, false, &[Some("é€–")]).unwrap(), b"\xe9\x80\x96\r\n");
         assert_eq!(line(Encoding::Utf16, false, &[Some("a")]).unwrap(), b"\xff\xfea\0\r\0\n\0");
-        assert!(line(Encoding::Latin1, false, &[Some("€")]).unwrap_err().message.contains("latin-1"));
+        assert_eq!(line(Encoding::Utf16Be, false, &[Some("𝄞")]).unwrap(), b"\xd8\x34\xdd\x1e\0\r\0\n");
+        for (encoding, text) in [
+            (Encoding::Latin1, "€"),
+            (Encoding::Latin1, "\u{80}"),
+            (Encoding::Windows1252, "\u{81}"),
+            (Encoding::Windows1252, "ł"),
+            (Encoding::Ascii, "é"),
+        ] {
+            let missing = line(encoding, false, &[Some("x"), Some(text)]).unwrap_err();
+            assert_eq!(missing.place, 1);
+            let message = missing.explain("column `a`", Some(7)).message;
+            assert!(
+                message.contains("column `a`") && message.contains("row 7") && message.contains("utf-8"),
+                "{message}"
+            );
+        }
     }
 }
