@@ -9,6 +9,7 @@ use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
@@ -43,11 +44,17 @@ pub struct Allowance {
 ///
 /// # Errors
 /// When the component is no longer the one of `sha256`, does not compile within its allowance, or the cache folder
-/// cannot be used safely.
-pub fn compiled(engine: &Engine, wasm: &Path, sha256: &str, compiling: impl FnOnce()) -> anyhow::Result<PathBuf> {
+/// cannot be used safely. [`Interrupted`] where `interrupted`, which is asked now and then, says so.
+pub fn compiled(
+    engine: &Engine,
+    wasm: &Path,
+    sha256: &str,
+    compiling: impl FnOnce(),
+    interrupted: &dyn Fn() -> bool,
+) -> anyhow::Result<PathBuf> {
     compiled_in(&runtime::cache_folder()?, engine, wasm, sha256, |bytes, code| {
         compiling();
-        apart(wasm, bytes, code)
+        apart(wasm, bytes, code, interrupted)
     })
 }
 
@@ -78,8 +85,23 @@ fn compiled_in(
     Ok(entry)
 }
 
+/// The user wants no more of it.
+#[derive(Debug)]
+pub struct Interrupted;
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("interrupted while a driver was compiled")
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// How often it is asked whether the user wants to go on.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+
 /// Has a process of its own compile `bytes` into `code`.
-fn apart(wasm: &Path, bytes: &[u8], code: &File) -> anyhow::Result<()> {
+fn apart(wasm: &Path, bytes: &[u8], code: &File, interrupted: &dyn Fn() -> bool) -> anyhow::Result<()> {
     let code = code.try_clone().context("cannot write to the compile cache")?;
     let mut child = Command::new("/proc/self/exe")
         .arg0("osiris")
@@ -87,6 +109,8 @@ fn apart(wasm: &Path, bytes: &[u8], code: &File) -> anyhow::Result<()> {
         .args([ALLOWANCE.cpu_seconds, ALLOWANCE.memory_bytes].map(|number| number.to_string()))
         .env_clear()
         .current_dir("/")
+        // A group of its own, so that Ctrl-C reaches the host alone.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(code)
         .stderr(Stdio::piped())
@@ -94,12 +118,24 @@ fn apart(wasm: &Path, bytes: &[u8], code: &File) -> anyhow::Result<()> {
         .context("cannot start a compile process")?;
     // It reads to the end before it says anything; where it ends early, its status tells why.
     let _ = child.stdin.take().context("a compile process has no stdin")?.write_all(bytes);
-    let mut reason = Vec::new();
     let mut stderr = child.stderr.take().context("a compile process has no stderr")?;
-    let told = (&mut stderr).take(MAX_REASON).read_to_end(&mut reason);
-    let rest = std::io::copy(&mut stderr, &mut std::io::sink());
-    let status = child.wait().context("cannot wait for a compile process")?;
-    told.and(rest).context("cannot hear a compile process")?;
+    let listener = std::thread::spawn(move || {
+        let mut reason = Vec::new();
+        let told = (&mut stderr).take(MAX_REASON).read_to_end(&mut reason);
+        told.and(std::io::copy(&mut stderr, &mut std::io::sink())).map(|_| reason)
+    });
+    let status = loop {
+        if let Some(status) = child.try_wait().context("cannot wait for a compile process")? {
+            break status;
+        }
+        if interrupted() {
+            let _ = child.kill().and_then(|()| child.wait());
+            return Err(Interrupted.into());
+        }
+        std::thread::sleep(ASK_EVERY);
+    };
+    let reason = listener.join().map_err(|_| anyhow!("cannot hear a compile process"))?;
+    let reason = reason.context("cannot hear a compile process")?;
     let reason = String::from_utf8_lossy(&reason);
     judge(wasm, status, &reason.split_whitespace().collect::<Vec<_>>().join(" "))
 }

@@ -7,6 +7,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::{Map, Value};
 
 use crate::error::{Report, listed, nearest};
+use crate::params::Environment;
 use crate::secret::{MASK, Secret, Secrets};
 use crate::spec::Spec;
 
@@ -213,18 +214,41 @@ pub struct Divided {
     pub secrets: Secrets,
 }
 
+/// The values of those environment variables in a config as its author wrote it whose names say that they are secrets.
+pub fn secret_variables(written: &Map<String, Value>, environment: &Environment) -> Vec<Secret> {
+    let mut found = Vec::new();
+    let mut left: Vec<&Value> = written.values().collect();
+    while let Some(value) = left.pop() {
+        match value {
+            Value::String(text) => {
+                let names =
+                    text.split("${").skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name.trim());
+                let values = names.filter(|name| sounds_secret(name)).filter_map(|name| environment.get(name));
+                found.extend(values.map(|value| Secret::new(value.clone())));
+            }
+            Value::Array(items) => left.extend(items),
+            Value::Object(fields) => left.extend(fields.values()),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// A place as JSON pointer (RFC 6901).
+fn pointer(path: &[String]) -> String {
+    path.iter().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).collect()
+}
+
 /// Sets a config's secrets apart: those that the spec points to, and those whose names say so.
 pub fn divide(spec: &Spec, config: &Map<String, Value>) -> Divided {
-    let declared: Vec<Vec<&str>> =
-        spec.secrets.iter().map(|pointer| pointer.trim_start_matches('/').split('/').collect()).collect();
-    let mut divider = Divider { declared, secrets: Secrets::new() };
+    let mut divider = Divider { declared: &spec.secrets, secrets: Secrets::new() };
     let (open, masked) = divider.fields(config, &mut Vec::new());
     Divided { open, masked, secrets: divider.secrets }
 }
 
 struct Divider<'a> {
     /// The fields that the spec points to.
-    declared: Vec<Vec<&'a str>>,
+    declared: &'a [String],
     secrets: Secrets,
 }
 
@@ -249,7 +273,7 @@ impl Divider<'_> {
     fn value(&mut self, value: &Value, path: &mut Vec<String>) -> (Option<Value>, Value) {
         if self.is_secret(value, path) {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            self.secrets.insert(path.join("."), Secret::new(text));
+            self.secrets.insert(pointer(path), Secret::new(text));
             return (None, Value::from(MASK));
         }
         match value {
@@ -275,7 +299,7 @@ impl Divider<'_> {
 
     fn is_secret(&self, value: &Value, path: &[String]) -> bool {
         let named = || value.is_string() && path.last().is_some_and(|key| sounds_secret(key));
-        !value.is_null() && value.as_str() != Some("") && (self.declared.iter().any(|wanted| wanted == path) || named())
+        !value.is_null() && value.as_str() != Some("") && (self.declared.contains(&pointer(path)) || named())
     }
 }
 
@@ -357,7 +381,15 @@ mod tests {
         );
         let secrets: Vec<(&str, &str)> =
             divided.secrets.iter().map(|(name, secret)| (name.as_str(), secret.reveal())).collect();
-        assert_eq!(secrets, [("headers.0.Authorization", "h1"), ("http.api_token", "t1"), ("key", "k1")]);
+        assert_eq!(secrets, [("/headers/0/Authorization", "h1"), ("/http/api_token", "t1"), ("/key", "k1")]);
         assert!(!format!("{:?}", divided.secrets).contains("k1"));
+    }
+
+    #[test]
+    fn names_with_dots_slashes_and_tildes_are_places_of_their_own() {
+        let body = json!({"a.token": "1", "a": {"token": "2"}, "x/y~z_token": "3"});
+        let divided = divide(&spec(), &object(json!({"body": body})));
+        let names: Vec<&String> = divided.secrets.keys().collect();
+        assert_eq!(names, ["/body/a.token", "/body/a/token", "/body/x~1y~0z_token"]);
     }
 }

@@ -5,9 +5,11 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::connections::{Connections, FILE};
+use crate::endpoint::HttpScope;
 use crate::error::Report;
 use crate::params::Environment;
 use crate::spec::Spec;
+use crate::typed;
 use crate::warning::Warning;
 
 /// The family whose connections are folders.
@@ -19,7 +21,7 @@ const FOLDER: &str = "base_dir";
 /// Replaces `connection: "@family.alias"` by the connection's fields.
 ///
 /// # Errors
-/// When the reference leads nowhere.
+/// When the reference leads nowhere, or an option beside it leads elsewhere.
 pub fn connect(
     mut config: Map<String, Value>,
     spec: &Spec,
@@ -35,11 +37,83 @@ pub fn connect(
         return below_folder(config, spec, &reference, connections, environment);
     }
     let mut fields = connections.resolve(&reference, environment)?;
+    typed::fields(properties(&spec.config_schema).and_then(|options| options.get("connection")), &mut fields);
     if !spec.connection_fields.is_empty() {
         fields.retain(|name, _| spec.connection_fields.contains(name));
     }
+    take_place(&mut config, &mut fields, spec, &reference)?;
     config.insert("connection".to_owned(), Value::Object(fields));
     Ok((config, Vec::new()))
+}
+
+/// The options of a driver that its connection stands for too.
+fn shared(spec: &Spec) -> impl Iterator<Item = &String> {
+    let options = properties(&spec.config_schema);
+    let fields = options.and_then(|options| properties(options.get("connection")?));
+    let listed = |name: &&String| spec.connection_fields.is_empty() || spec.connection_fields.contains(name);
+    fields
+        .into_iter()
+        .flat_map(Map::keys)
+        .filter(move |name| options.is_some_and(|options| options.contains_key(*name)))
+        .filter(listed)
+}
+
+fn properties(schema: &Value) -> Option<&Map<String, Value>> {
+    schema.get("properties")?.as_object()
+}
+
+/// Puts the options beside a connection in the place of its fields. Where the step connects, and whom it trusts there, is
+/// the connection's to say: its login is for that place alone.
+///
+/// An object, such as `headers`, stays beside the connection's: the driver sends both.
+fn take_place(
+    config: &mut Map<String, Value>,
+    fields: &mut Map<String, Value>,
+    spec: &Spec,
+    reference: &str,
+) -> Result<(), Report> {
+    for name in shared(spec) {
+        let Some(value) = config.get(name).filter(|value| !value.is_object()) else { continue };
+        match fields.get(name) {
+            Some(field) if field != value && leads(spec, name) => {
+                if same_server(field, value) {
+                    continue;
+                }
+                return Err(Report::input(format!(
+                    "`{reference}` and the option `{name}` beside it both say where to connect, and differ"
+                ))
+                .hint(format!("leave `{name}` out, or write it into a connection of its own in `{FILE}`")));
+            }
+            _ => {
+                let value = value.clone();
+                config.shift_remove(name);
+                fields.insert(name.clone(), value);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a connection's field is part of what its driver asks to reach or to trust.
+fn leads(spec: &Spec, name: &str) -> bool {
+    let grants = &spec.grants;
+    let template = format!("{{connection.{name}}}");
+    grants.connect.iter().chain(&grants.http).chain(&grants.roots).any(|wanted| wanted.contains(&template))
+}
+
+/// Whether both are addresses on one server: another path there is not another place.
+fn same_server(field: &Value, value: &Value) -> bool {
+    let scope = |value: &Value| HttpScope::parse(&format!("GET {}", value.as_str()?)).ok();
+    scope(field).zip(scope(value)).is_some_and(|(one, other)| one.tls == other.tls && one.endpoint == other.endpoint)
+}
+
+/// Takes the defaults of options out of what is shown of `config`, where the connection stands for them.
+pub fn hide_defaults(shown: &mut Map<String, Value>, spec: &Spec, written: &Map<String, Value>) {
+    if written.get("connection").is_some_and(Value::is_object) {
+        for name in shared(spec).filter(|name| !written.contains_key(*name)) {
+            shown.shift_remove(name);
+        }
+    }
 }
 
 /// Whether the reference names a folder for a driver of files, which connects to nothing.
@@ -104,6 +178,76 @@ mod tests {
         let config = config.as_object().unwrap().clone();
         let (config, notices) = connect(config, spec, &connections, &Environment::new())?;
         Ok((Value::Object(config), notices.len()))
+    }
+
+    const DATABASE: &str = "secrets: [/connection/password, /password]\nconnectionFields: [host, port, user, sslmode, headers]\n\
+        grants: {connect: [\"{connection.host}:{connection.port}\"]}\nconfigSchema:\n  type: object\n  properties: \
+        {connection: {type: object, properties: {host: {}, port: {}, user: {}, sslmode: {}, headers: {}}}, \
+        host: {}, port: {}, user: {}, sslmode: {}, headers: {}, table: {}}\n";
+    const FILE_TEXT: &str =
+        "connections: {pg: {shop: {host: a, user: u, other: x}, whole: {host: a, port: 1, user: u}}}";
+
+    #[test]
+    fn options_beside_a_connection_take_the_place_of_its_fields() {
+        let spec = spec(DATABASE);
+        for (beside, expected) in [
+            (json!({}), json!({"connection": {"host": "a", "user": "u"}})),
+            (
+                json!({"sslmode": "verify-full"}),
+                json!({"connection": {"host": "a", "user": "u", "sslmode": "verify-full"}}),
+            ),
+            (json!({"user": "v", "table": "t"}), json!({"connection": {"host": "a", "user": "v"}, "table": "t"})),
+            (json!({"host": "a"}), json!({"connection": {"host": "a", "user": "u"}})),
+            (json!({"port": 5}), json!({"connection": {"host": "a", "user": "u", "port": 5}})),
+            (json!({"headers": {"X": "1"}}), json!({"connection": {"host": "a", "user": "u"}, "headers": {"X": "1"}})),
+        ] {
+            let mut config = beside.clone();
+            config["connection"] = json!("@pg.shop");
+            let (config, _) = connected(&spec, FILE_TEXT, config).unwrap();
+            assert_eq!(config, expected, "{beside}");
+        }
+    }
+
+    #[test]
+    fn no_option_beside_a_connection_leads_its_login_elsewhere() {
+        let spec = spec(DATABASE);
+        for beside in [json!({"host": "b"}), json!({"port": 2})] {
+            let mut config = beside.clone();
+            config["connection"] = json!("@pg.whole");
+            let report = connected(&spec, FILE_TEXT, config).unwrap_err();
+            let name = beside.as_object().unwrap().keys().next().unwrap();
+            assert!(
+                report.message.contains("`@pg.whole`") && report.message.contains(&format!("`{name}`")),
+                "{report}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_address_on_the_connections_server_is_the_drivers_matter() {
+        let spec = spec(
+            "connectionFields: [url]\ngrants: {http: [\"GET {config.url}\", \"GET {connection.url}\"]}\nconfigSchema: \
+             {type: object, properties: {url: {}, connection: {type: object, properties: {url: {}}}}}\n",
+        );
+        let file = "connections: {api: {a: {url: 'https://a.example.com/v1'}}}";
+        for (url, left) in [
+            ("https://a.example.com/v2", true),
+            ("https://b.example.com/v1", false),
+            ("http://a.example.com/v1", false),
+        ] {
+            let outcome = connected(&spec, file, json!({"connection": "@api.a", "url": url}));
+            assert_eq!(outcome.is_ok_and(|(config, _)| config["url"] == url), left, "{url}");
+        }
+    }
+
+    #[test]
+    fn defaults_that_the_connection_stands_for_are_not_shown() {
+        let spec = spec(DATABASE);
+        let written = json!({"connection": {"host": "a"}, "table": "t"});
+        let mut shown =
+            json!({"connection": {"host": "a"}, "table": "t", "sslmode": "prefer"}).as_object().unwrap().clone();
+        hide_defaults(&mut shown, &spec, written.as_object().unwrap());
+        assert_eq!(Value::Object(shown), written);
     }
 
     #[test]

@@ -283,7 +283,7 @@ pub enum Message {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         state: Option<String>,
     },
-    /// What the driver's connection leads to.
+    /// What the driver's connection leads to, or a part of it.
     Discovered {
         tables: Vec<FoundTable>,
     },

@@ -32,5 +32,6 @@ pub mod session;
 pub mod size;
 pub mod spec;
 pub mod step;
+pub mod typed;
 pub mod warning;
 mod yaml;

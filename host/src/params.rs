@@ -50,6 +50,8 @@ pub fn resolve(
                 return Err(Report::input(format!("parameter `{name}` has no value"))
                     .hint(format!("give one with `--param {name}=VALUE`, or set {}", variable(name))));
             }
+            // Whoever refers to it is told so.
+            params.insert(name.clone(), Value::Null);
             continue;
         };
         let value = typed(name, value, definition.kind)?;
@@ -72,7 +74,10 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Cl
     let report = Report::input(format!("unknown {what} `{name}`; known: {}", listed(known.clone())));
     match nearest(name, known) {
         Some(near) => report.hint(format!("did you mean `{near}`?")),
-        None => report.hint(format!("declare it in the pipeline's `{what}s`, or leave it away")),
+        None => report.hint(format!(
+            "declare it in the pipeline's `{}`, or leave it out",
+            if what == "profile" { "profiles" } else { "params" }
+        )),
     }
 }
 
@@ -179,10 +184,15 @@ pub fn substitute_text(text: &str, place: &str, params: &Params, environment: &E
 fn lookup(name: &str, place: &str, params: &Params, environment: &Environment) -> Result<Value, Report> {
     let name = name.trim();
     if let Some(param) = name.strip_prefix("params.") {
-        return params.get(param).cloned().ok_or_else(|| {
-            let report = unknown("parameter", param, params.keys().map(String::as_str));
-            Report { message: format!("{place}: {}", report.message), ..report }
-        });
+        return match params.get(param) {
+            Some(Value::Null) => Err(Report::input(format!("{place} needs parameter `{param}`, which has no value"))
+                .hint(format!("give one with `--param {param}=VALUE`, or set {}", variable(param)))),
+            Some(value) => Ok(value.clone()),
+            None => {
+                let report = unknown("parameter", param, params.keys().map(String::as_str));
+                Err(Report { message: format!("{place}: {}", report.message), ..report })
+            }
+        };
     }
     environment.get(name).map(|value| Value::from(value.as_str())).ok_or_else(|| {
         Report::input(format!("{place} needs the environment variable `{name}`, which is not set"))
@@ -248,6 +258,14 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(substitute_text(text, "here", &params, &environment).unwrap(), expected);
         }
+        let params = Params::from([("day".to_owned(), Value::Null)]);
+        for text in ["${params.day}", "day=${params.day}"] {
+            let report = substitute_text(text, "config.path of step `x`", &params, &environment).unwrap_err();
+            assert!(report.message.contains("parameter `day`, which has no value"), "{}", report.message);
+            assert!(report.hint.unwrap().contains("--param day=VALUE"));
+        }
+        let report = substitute_text("${params.nix}", "here", &params, &environment).unwrap_err();
+        assert!(report.hint.unwrap().contains("`params`"));
         assert!(substitute_text("${MISSING}", "here", &params, &environment).is_err());
         assert!(substitute_text("a ${params.n", "here", &params, &environment).is_err());
     }

@@ -126,21 +126,13 @@ struct RawPipeline {
     #[allow(dead_code)]
     description: Option<String>,
     #[serde(default)]
-    params: BTreeMap<String, RawParam>,
+    params: BTreeMap<String, Value>,
     #[serde(default)]
     profiles: BTreeMap<String, Profile>,
     #[serde(default)]
     metadata: Option<Map<String, Value>>,
     #[serde(default)]
     steps: Vec<RawStep>,
-}
-
-/// A parameter is declared in full, or by its default alone.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RawParam {
-    Full(ParamDef),
-    Default(Value),
 }
 
 #[derive(Deserialize)]
@@ -181,7 +173,11 @@ pub fn parse(text: &str, file: &str) -> Result<Pipeline, Report> {
         return Err(Report::input(format!("pipeline `{file}` has no steps"))
             .hint("add at least one step under `steps:`; see the README for an example"));
     }
-    let params = raw.params.into_iter().map(|(name, param)| (name, param_def(param))).collect();
+    let params = raw
+        .params
+        .into_iter()
+        .map(|(name, param)| param_def(&name, param, file).map(|definition| (name, definition)))
+        .collect::<Result<_, _>>()?;
     let steps = raw.steps.into_iter().map(|step| parse_step(step, file)).collect::<Result<Vec<_>, _>>()?;
     refuse_twins(&steps, file)?;
     Ok(Pipeline { name, params, profiles: raw.profiles, metadata: raw.metadata.unwrap_or_default(), steps })
@@ -200,12 +196,46 @@ fn check_version(version: Option<&Value>, file: &str) -> Result<(), Report> {
     }
 }
 
-fn param_def(raw: RawParam) -> ParamDef {
-    match raw {
-        RawParam::Full(definition) => definition,
-        RawParam::Default(Value::Null) => ParamDef { required: true, ..ParamDef::default() },
-        RawParam::Default(value) => ParamDef { default: Some(value), ..ParamDef::default() },
+/// What a parameter's declaration may say.
+const PARAM_KEYS: [&str; 5] = ["type", "default", "required", "enum", "description"];
+
+/// The types of parameters, and their other names.
+const PARAM_TYPES: [&str; 8] = ["string", "integer", "number", "boolean", "str", "int", "float", "bool"];
+
+/// A parameter is declared in full, by a mapping, or by its default alone.
+fn param_def(name: &str, raw: Value, file: &str) -> Result<ParamDef, Report> {
+    let fields = match raw {
+        Value::Null => return Ok(ParamDef { required: true, ..ParamDef::default() }),
+        Value::Object(fields) => fields,
+        value => return Ok(ParamDef { default: Some(value), ..ParamDef::default() }),
+    };
+    let wrong = |what: String, near: Option<&str>| {
+        let report = Report::input(format!("parameter `{name}` of pipeline `{file}` has {what}"));
+        Err(match near {
+            Some(near) => report.hint(format!("did you mean `{near}`?")),
+            None => report.hint("a default that is a mapping is written as `{default: {…}}`"),
+        })
+    };
+    if let Some(unknown) = fields.keys().find(|key| !PARAM_KEYS.contains(&key.as_str())) {
+        return wrong(
+            format!("the unknown key `{unknown}`; known: {}", listed(PARAM_KEYS)),
+            nearest(unknown, PARAM_KEYS),
+        );
     }
+    if let Some(Value::String(kind)) = fields.get("type").filter(|kind| !PARAM_TYPES.iter().any(|known| *kind == known))
+    {
+        let lower = kind.to_lowercase();
+        return wrong(
+            format!("the unknown type `{kind}`; known: {}", listed(PARAM_TYPES.into_iter().take(4))),
+            nearest(&lower, PARAM_TYPES),
+        )
+        .map_err(|report: Report| match nearest(&lower, PARAM_TYPES) {
+            Some(_) => report,
+            None => report.hint("use `string` for dates and times"),
+        });
+    }
+    serde_json::from_value(Value::Object(fields))
+        .or_else(|error| wrong(format!("a malformed declaration: {error}"), None))
 }
 
 fn parse_step(raw: RawStep, file: &str) -> Result<Step, Report> {
@@ -299,6 +329,28 @@ steps:
         assert_eq!(pipeline.steps[0].line, 10);
         let inputs = pipeline.steps[1].inputs.as_ref().unwrap();
         assert_eq!(inputs[1].2, "main");
+    }
+
+    #[test]
+    fn a_misspelt_parameter_is_refused_and_never_taken_for_a_default() {
+        for (param, message, hint) in [
+            ("{type: string, requried: true}", "unknown key `requried`", "did you mean `required`?"),
+            ("{type: integer, defualt: 5}", "unknown key `defualt`", "did you mean `default`?"),
+            ("{type: integer, min: 1}", "unknown key `min`; known: `type`", "{default: {…}}"),
+            (
+                "{type: date}",
+                "unknown type `date`; known: `string`, `integer`, `number`, `boolean`",
+                "`string` for dates",
+            ),
+            ("{type: String}", "unknown type `String`", "did you mean `string`?"),
+            ("{required: 5}", "malformed declaration", "default"),
+        ] {
+            let text =
+                format!("oml_version: \"0.1.0\"\nname: x\nparams: {{n: {param}}}\nsteps: [{{id: a, component: x.y}}]");
+            let report = wrong(&text);
+            assert!(report.message.contains(message) && report.message.contains("`n`"), "{}", report.message);
+            assert!(report.hint.as_deref().unwrap_or_default().contains(hint), "{:?}", report.hint);
+        }
     }
 
     #[test]

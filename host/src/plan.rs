@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::config;
-use crate::connect::connect;
+use crate::connect::{connect, hide_defaults};
 use crate::connections::Connections;
 use crate::drivers::Driver;
 use crate::error::{Report, listed, nearest};
@@ -17,8 +17,10 @@ use crate::options;
 use crate::params::{Environment, Params, substitute};
 use crate::pipeline::{Pipeline, Step, StepId};
 use crate::policy::Policy;
-use crate::secret::Secrets;
+use crate::scrubber::mask_inside;
+use crate::secret::{Secret, Secrets};
 use crate::spec::Spec;
+use crate::typed;
 use crate::warning::Warning;
 
 /// What a plan is made from besides the pipeline.
@@ -57,6 +59,8 @@ pub struct PlannedStep {
     /// The config as it may be shown.
     pub masked_config: Map<String, Value>,
     pub secrets: Secrets,
+    /// Values of environment variables in the config whose names say that they are secrets.
+    pub hidden: Vec<Secret>,
     pub needs: BTreeSet<StepId>,
     pub inputs: Vec<Input>,
     pub grants: Grants,
@@ -116,10 +120,15 @@ fn plan_step(
     let driver = driver(step, around)?;
     check_mode(step, &driver.spec)?;
     let config = substitute(step.id.as_str(), &step.config, around.params, around.environment)?;
+    let config = typed::texts(&driver.spec, &step.config, config);
     let options::Renamed { config, notices, written_as } = options::rename(&driver.spec, step.id.as_str(), &config)?;
     let (written, more) = connect(config, &driver.spec, around.connections, around.environment)?;
     let config = config::check_written(&driver.spec, step.id.as_str(), &written, &written_as)?;
-    let config::Divided { open: config, masked: masked_config, secrets } = config::divide(&driver.spec, &config);
+    let config::Divided { open: config, masked: mut masked_config, secrets } = config::divide(&driver.spec, &config);
+    let hidden = config::secret_variables(&step.config, around.environment);
+    hide_defaults(&mut masked_config, &driver.spec, &written);
+    let mask = |(name, value)| (name, mask_inside(value, secrets.values().chain(&hidden)));
+    let masked_config = masked_config.into_iter().map(mask).collect();
     let inputs = inputs(pipeline, place, needs, kinds)?;
     check_inputs(step, driver.spec.kind, &inputs)?;
     let state = state(&driver.spec, &config, &secrets, around)?;
@@ -136,6 +145,7 @@ fn plan_step(
         config,
         masked_config,
         secrets,
+        hidden,
         needs: needs[place].iter().map(|need| pipeline.steps[*need].id.clone()).collect(),
         inputs,
     })

@@ -110,7 +110,7 @@ fn a_driver_gets_the_connection_fields_it_asks_for() {
         planned("- {id: a, component: t.read}\n- {id: b, component: t.work, config: {connection: \"@db.main\"}}")
             .unwrap();
     assert_eq!(plan.steps[1].config["connection"], serde_json::json!({"host": "h"}));
-    assert_eq!(plan.steps[1].secrets["connection.password"].reveal(), "pw");
+    assert_eq!(plan.steps[1].secrets["/connection/password"].reveal(), "pw");
     // The secret reaches the driver only when it asks for it.
     assert!(!serde_json::to_string(&plan.steps[1].masked_config).unwrap().contains("pw"));
 }

@@ -87,6 +87,44 @@ pub fn holds(json: &str, secret: &Secret) -> bool {
     text.len() >= SHORTEST_SECRET && serde_json::from_str(json).is_ok_and(|value| is_or_has(&value, text))
 }
 
+/// Masks secrets inside text of the user's own: a long one anywhere, a short one, which may be an ordinary word, only as a
+/// value in an address, such as `?key=SECRET` or `user:SECRET@host`.
+pub fn mask_inside<'a>(value: Value, secrets: impl Iterator<Item = &'a Secret> + Clone) -> Value {
+    let (long, short): (Vec<&Secret>, Vec<&Secret>) =
+        secrets.partition(|secret| secret.reveal().chars().count() >= SHORTEST_INSIDE);
+    mask_short(Scrubber::new(long).scrub(value), &short)
+}
+
+fn mask_short(value: Value, secrets: &[&Secret]) -> Value {
+    match value {
+        Value::String(text) => {
+            Value::String(secrets.iter().fold(text, |text, secret| mask_values(&text, secret.reveal())))
+        }
+        Value::Array(items) => items.into_iter().map(|item| mask_short(item, secrets)).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, field)| (name, mask_short(field, secrets))).collect(),
+        other => other,
+    }
+}
+
+/// Masks `secret` where it stands between `=` or `:` and the end of a value in an address.
+fn mask_values(text: &str, secret: &str) -> String {
+    if secret.is_empty() {
+        return text.to_owned();
+    }
+    let (mut masked, mut done) = (String::new(), 0);
+    for (at, _) in text.match_indices(secret) {
+        let (before, after) = (&text[..at], &text[at + secret.len()..]);
+        let begins = before.ends_with(['=', ':']);
+        let ends = after.is_empty() || after.starts_with(['&', '#', '@', '\'', '"', ' ']);
+        if begins && ends && at >= done {
+            masked.push_str(&text[done..at]);
+            masked.push_str(MASK);
+            done = at + secret.len();
+        }
+    }
+    masked + &text[done..]
+}
+
 /// Whether a value is `text`, or has one inside that is.
 fn is_or_has(value: &Value, text: &str) -> bool {
     match value {
@@ -179,6 +217,20 @@ mod tests {
         let scrubbed = scrubber(&["hunter2", "hunter2-long", "ab"])
             .scrub(json!({"hunter2": ["x hunter2-long y", 5, {"z": "ab"}]}));
         assert_eq!(scrubbed, json!({MASK: [format!("x {MASK} y"), 5, {"z": "ab"}]}));
+    }
+
+    #[test]
+    fn a_short_secret_is_masked_as_a_value_in_an_address_alone() {
+        let secrets = ["shop", "correct-horse"].map(|secret| Secret::new(secret.to_owned()));
+        for (text, expected) in [
+            ("http://h/shop?key=shop&a=shops", "http://h/shop?key=***MASKED***&a=shops"),
+            ("postgres://shop:shop@h/shop", "postgres://shop:***MASKED***@h/shop"),
+            ("a=shop", "a=***MASKED***"),
+            ("shop", "shop"),
+            ("a correct-horse b", "a ***MASKED*** b"),
+        ] {
+            assert_eq!(mask_inside(json!([text]), secrets.iter()), json!([expected]));
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub const MASK: &str = "***MASKED***";
 #[serde(from = "String")]
 pub struct Secret(Zeroizing<String>);
 
-/// A step's secrets by the place of their field in its config, with dots between: `connection.password`.
+/// A step's secrets by the place of their field in its config, as JSON pointer: `/connection/password`.
 pub type Secrets = BTreeMap<String, Secret>;
 
 impl Secret {

@@ -208,3 +208,33 @@ def test_a_drivers_warnings_are_kept_with_names_and_counts(project):
     assert words in project.osiris("sessions", "show").stdout
     assert json.loads(project.osiris("sessions", "show", "--json").stdout)["steps"][0]["warnings"] == [warning]
     assert [event["fields"] for event in project.events(result) if event["event"] == "driver_log" and event["level"] == "warn"] == [warning["fields"]]
+
+
+def test_a_big_catalogue_is_discovered_whole(project):
+    """3,000 tables of 40 columns are more than one message holds."""
+
+    def discover(size: str, expect: int = 0):
+        project.write("osiris_connections.yaml", json.dumps({"connections": {"test": {"big": {"host": "db.example.com", "database": size}}}}))
+        done = project.osiris("discover", "@test.big", "--driver", "test.keep", "--json")
+        assert done.returncode == expect, done.stderr[-2000:]
+        return done
+
+    tables = json.loads(discover("3000x40").stdout)["tables"]
+    assert len(tables) == 3000 and {len(table["columns"]) for table in tables} == {40}
+    assert [table["name"] for table in tables] == sorted(table["name"] for table in tables)
+    done = discover("10005x1")
+    assert len(json.loads(done.stdout)["tables"]) == 10_000 and "there are more tables than are shown (shown: 10000; tables: 10005)" in done.stderr
+    assert "`table 000000` has 50000 columns" in discover("1x50000", expect=1).stderr
+
+
+def test_a_parameter_without_a_value_is_told_and_a_misspelt_one_is_refused(project):
+    steps = [project.sql("select '${params.day}' as d")]
+    project.pipeline(steps, params={"day": {"type": "string"}})
+    refused = project.osiris("plan", "pipeline.yaml")
+    assert refused.returncode == 2 and "needs parameter `day`, which has no value" in refused.stderr and "--param day=VALUE" in refused.stderr
+    assert project.osiris("plan", "pipeline.yaml", "--param", "day=x").returncode == 0
+    project.pipeline(steps, params={"day": {"type": "string", "requried": True}})
+    refused = project.osiris("plan", "pipeline.yaml")
+    assert refused.returncode == 2 and "unknown key `requried`" in refused.stderr and "did you mean `required`?" in refused.stderr
+    project.pipeline(steps, params={"dya": {"default": 1}})
+    assert "declare it in the pipeline's `params`" in project.osiris("plan", "pipeline.yaml").stderr or "did you mean `dya`?" in project.osiris("plan", "pipeline.yaml").stderr

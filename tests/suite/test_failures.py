@@ -154,6 +154,35 @@ def test_ctrl_c_ends_the_run_and_leaves_the_session_readable(project):
     assert not list(project.folder.glob(".osiris_sessions/*/scratch"))
 
 
+def test_an_interrupt_is_told_as_one(project):
+    """Not as a lack of memory, nor as a fault of this program."""
+    project.pipeline([project.sql("select 1 as a"), misbehave("slow", rows=10**12)])
+    run = start(project)
+    while "bad" not in (line := run.stderr.readline()):
+        assert line, "the run ended early"
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=30)
+    assert run.returncode == 130 and "memory" not in said and "fault" not in said, said
+    error = json.loads(project.osiris("sessions", "show", "--json").stdout)["steps"][1]["error"]
+    assert (error["kind"], error["message"]) == ("interrupted", "the run was interrupted")
+
+
+def test_ctrl_c_while_a_driver_is_compiled_ends_the_run_at_once(project):
+    project.pipeline([project.sql("select 1 as a"), {"id": "copy", "component": "test.passthrough_python"}])
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CACHE_DIR": str(project.folder / "cache")}
+    command = [str(OSIRIS), "run", "pipeline.yaml"]
+    run = subprocess.Popen(command, cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while "compiling test.passthrough_python" not in (line := run.stderr.readline()):
+        assert line, "the run ended early"
+    # As a terminal does: to the whole group.
+    os.killpg(run.pid, signal.SIGINT)
+    _, said = run.communicate(timeout=30)
+    assert run.returncode == 130 and "error" not in said, said
+    shown = json.loads(project.osiris("sessions", "show", "--json").stdout)
+    assert shown["status"] == "interrupted" and {step["status"] for step in shown["steps"]} == {"skipped"}
+    assert [path.name for path in (project.folder / "cache").iterdir() if "python" in path.name] == []
+
+
 @pytest.mark.parametrize("victim", ["step", "host"])
 def test_kill_9_at_random_moments_leaves_nothing_half(project, victim):
     long_pipeline(project)

@@ -1,7 +1,9 @@
 """Every grant allows what it names and refuses the rest, at each layer alone."""
 
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -126,3 +128,77 @@ def test_a_corrupt_cache_entry_does_not_run(project):
     entry.write_bytes(b"not native code")
     run = project.osiris("run", "pipeline.yaml", env=environment)
     assert run.returncode == 1 and "cannot load the compiled driver" in run.stderr
+
+
+CONNECTIONS = {"db": {"one": {"host": "one.example.com", "database": "shop", "password": "${PW}"}, "port": {"host": "one.example.com", "port": "${PORT}"},
+                      "two": {"host": "two.example.com"}}}
+
+
+def keep(project, expect: int = 0, plan: bool = False, **config) -> dict:
+    """What a driver gets of a connection and of the options beside it."""
+    project.write("osiris_connections.yaml", json.dumps({"connections": CONNECTIONS}))
+    project.pipeline([{"id": "keep", "component": "test.keep", "config": config}])
+    env = {"PW": "a password of the connection", "PORT": "7777", "API_TOKEN": "t0k-3n", "LONG_KEY": "0123456789abcdef"}
+    if plan:
+        done = project.osiris("plan", "pipeline.yaml", "--json", env=env)
+        assert done.returncode == expect, done.stderr
+        return json.loads(done.stdout)["steps"][0] if expect == 0 else {"stderr": done.stderr}
+    return project.run(None, expect=expect, env=env)
+
+
+def test_options_beside_a_connection_take_effect(project):
+    for beside, expected, password in [
+        ({}, {"host": "one.example.com", "database": "shop", "port": 5432, "sslmode": "prefer"}, 28),
+        ({"sslmode": "verify-full"}, {"host": "one.example.com", "database": "shop", "port": 5432, "sslmode": "verify-full"}, 28),
+        ({"database": "other", "password": "secret"}, {"host": "one.example.com", "database": "other", "port": 5432, "sslmode": "prefer"}, 6),
+        ({"port": 5433}, {"host": "one.example.com", "database": "shop", "port": 5433, "sslmode": "prefer"}, 28),
+        ({"host": "one.example.com"}, {"host": "one.example.com", "database": "shop", "port": 5432, "sslmode": "prefer"}, 28),
+    ]:
+        result = keep(project, connection="@db.one", **beside)
+        ((connection, length),) = project.rows(result, "keep", "select connection, password_bytes from main")
+        assert (json.loads(connection), length) == (expected, password), beside
+        shown = keep(project, plan=True, connection="@db.one", **beside)["config"]
+        assert shown["connection"] == expected | {"password": "***MASKED***"}
+        assert not {"host", "port", "sslmode", "password"} & set(shown), "what has no effect is not shown"
+    words = project.osiris("plan", "pipeline.yaml", env={"PW": "x", "PORT": "1"}).stdout
+    assert "one.example.com:5432" in words
+
+
+def test_no_option_beside_a_connection_leads_elsewhere(project):
+    """The connection's login is for its own server, also where the other host is one that may be connected to."""
+    for connection, beside, names in [
+        ("@db.one", {"host": "two.example.com"}, ("`@db.one`", "`host`")),
+        ("@db.one", {"host": "evil.example.com"}, ("`@db.one`", "`host`")),
+        ("@db.port", {"port": 1}, ("`@db.port`", "`port`")),
+    ]:
+        said = keep(project, expect=2, plan=True, connection=connection, **beside)["stderr"]
+        assert all(name in said for name in names) and "both say where to connect" in said, said
+    assert "evil.example.com" in keep(project, expect=2, plan=True, host="evil.example.com")["stderr"]
+
+
+def test_texts_out_of_the_environment_take_the_type_that_the_driver_wants(project):
+    result = keep(project, connection="@db.port")
+    assert json.loads(project.rows(result, "keep", "select connection from main")[0][0])["port"] == 7777
+    assert keep(project, plan=True, host="one.example.com", port="${PORT}")["config"]["port"] == 7777
+    for port, told in (("5432", "`port` must be an integer, but is the text"), ("${PW}", "`port` must be an integer")):
+        assert told in keep(project, expect=2, plan=True, host="one.example.com", port=port)["stderr"]
+
+
+def test_secrets_go_back_to_their_places_whatever_the_names_on_the_way(project):
+    body = {"a.token": "1", "a": {"token": "22", "list": [{"password": "333"}, 5]}, "x/y~z_secret": "4444", "": {"token": "55555"}, "open": "666666"}
+    result = keep(project, body=body)
+    assert json.loads(project.rows(result, "keep", "select body from main")[0][0]) == {
+        "a.token": 1, "a": {"token": 2, "list": [{"password": 3}, 5]}, "x/y~z_secret": 4, "": {"token": 5}, "open": 6,
+    }
+
+
+def test_a_known_secret_inside_another_field_is_not_shown(project):
+    config = {"key": "${LONG_KEY}", "password": "${API_TOKEN}", "table": "http://h/?a=1&k=${LONG_KEY}", "filter": "http://h/x?api_key=${API_TOKEN}&b=2"}
+    shown = keep(project, plan=True, **config)["config"]
+    assert shown == {"key": "***MASKED***", "password": "***MASKED***", "table": "http://h/?a=1&k=***MASKED***", "filter": "http://h/x?api_key=***MASKED***&b=2"} | {name: shown[name] for name in shown if name not in config}
+    config = {"filter": "set password '${LONG_KEY}' or table t0k-3n", "table": "${PORT}"}
+    shown = keep(project, plan=True, **config)["config"]
+    assert shown["filter"] == "set password '***MASKED***' or table t0k-3n" and shown["table"] == "7777"
+    result = keep(project, **config)
+    kept = [path for path in Path(result["session_path"]).rglob("*") if path.is_file() and b"0123456789abcdef" in path.read_bytes()]
+    assert kept == []

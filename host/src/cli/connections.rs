@@ -279,7 +279,7 @@ pub fn discover(arguments: &Discover) -> anyhow::Result<ExitCode> {
     let driver = around.driver(family, trying.driver.as_deref())?;
     let told = around.ask(&arguments.connection, &driver, &policy, Call::Discover, trying.timeout)?;
     for line in &told.logged {
-        eprintln!("{line}");
+        eprintln!("warn: {}", super::printable(line));
     }
     let tables = match told.outcome {
         Ok(Message::Discovered { tables }) => tables,

@@ -268,7 +268,7 @@ fn pack_driver(arguments: &Pack) -> anyhow::Result<()> {
     };
     let driver = pack(&arguments.wasm, &spec, &arguments.spec, &output)?;
     if arguments.compile {
-        compiler::compiled(&runtime::engine()?, &driver.path, &driver.sha256, || ())
+        compiler::compiled(&runtime::engine()?, &driver.path, &driver.sha256, || (), &|| false)
             .context("cannot compile the driver")?;
     }
     print(&format!("packed {} into {}", driver.label(), output.display()));

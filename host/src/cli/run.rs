@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     lock::enforce(&prepared.base, &prepared.plan)?;
     let states = States::open(&prepared.base, &mut prepared.plan)?;
     let plan = &prepared.plan;
-    let scrubber = Scrubber::new(plan.steps.iter().flat_map(|step| step.secrets.values()));
+    let scrubber = Scrubber::new(plan.steps.iter().flat_map(|step| step.secrets.values().chain(&step.hidden)));
     let mut progress = Progress::new(plan.steps.iter().map(|step| step.id.as_str()));
     let session = Session::create(&prepared.base, scrubber)?;
     let path = arguments.pipeline.pipeline.display().to_string();
@@ -151,7 +151,7 @@ fn in_words(manifest: &Manifest, session_path: &str) -> String {
 
 /// Says why a step failed: what, whose fault, and the cure.
 fn explain(step: &StepRecord) {
-    let Some(error) = &step.error else { return };
+    let Some(error) = step.error.as_ref().filter(|_| step.status != Status::Interrupted) else { return };
     let whose = match error.blame {
         Blame::User => "yours to cure",
         Blame::Driver => "the driver's fault",

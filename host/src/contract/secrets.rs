@@ -9,7 +9,7 @@ use crate::secret::Secret;
 
 impl Host for State {
     fn get(&mut self, name: String) -> Answer<Resource<Secret>> {
-        match self.secrets.get(&name).cloned() {
+        match self.secrets.get(&pointer(&name)).cloned() {
             Some(secret) => Ok(Ok(self.handles.push(secret)?)),
             None => {
                 let known = listed(self.secrets.keys().map(String::as_str));
@@ -17,6 +17,18 @@ impl Host for State {
             }
         }
     }
+
+    fn list(&mut self, below: String) -> wasmtime::Result<Vec<String>> {
+        let whole = if below.is_empty() { below } else { pointer(&below) };
+        let is_below =
+            |name: &&String| name.strip_prefix(&whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        Ok(self.secrets.keys().filter(is_below).cloned().collect())
+    }
+}
+
+/// A name as JSON pointer; one with dots between nested fields means the same.
+fn pointer(name: &str) -> String {
+    if name.starts_with('/') { name.to_owned() } else { format!("/{}", name.replace('.', "/")) }
 }
 
 impl HostSecret for State {

@@ -77,14 +77,18 @@ const OUTPUT: &str = "output.duckdb";
 /// Compiles what the plan's drivers need; gives the compiled file of each by digest.
 ///
 /// # Errors
-/// When a driver does not compile.
-pub fn compile(plan: &Plan, observer: &mut dyn Observer) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+/// When a driver does not compile; [`compiler::Interrupted`] where `interrupted` says so.
+pub fn compile(
+    plan: &Plan,
+    observer: &mut dyn Observer,
+    interrupted: &dyn Fn() -> bool,
+) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let engine = runtime::engine()?;
     let mut compiled = BTreeMap::new();
     for driver in plan.steps.iter().map(|step| &step.driver) {
         if !compiled.contains_key(&driver.sha256) {
-            let path =
-                compiler::compiled(&engine, &driver.path, &driver.sha256, || observer.compiling(&driver.label()))?;
+            let compiling = || observer.compiling(&driver.label());
+            let path = compiler::compiled(&engine, &driver.path, &driver.sha256, compiling, interrupted)?;
             compiled.insert(driver.sha256.clone(), path);
         }
     }
@@ -107,7 +111,12 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> anyhow::Result<Manifest> {
     let begun = Instant::now();
-    let compiled = compile(plan, observer)?;
+    let signal = || matches!(heard.try_recv(), Ok(Heard::Signal));
+    let (compiled, interrupted) = match compile(plan, observer, &signal) {
+        Ok(compiled) => (compiled, signal()),
+        Err(error) if error.is::<compiler::Interrupted>() => (BTreeMap::new(), true),
+        Err(error) => return Err(error),
+    };
     session.write_manifest(&manifest)?;
     session
         .journal
@@ -125,7 +134,7 @@ pub fn run(
         warm: Vec::new(),
         started: 0,
         say,
-        interrupted: false,
+        interrupted,
         earlier: &states.earlier,
         states: BTreeMap::new(),
     };
@@ -183,6 +192,11 @@ struct Done {
 
 fn host_fault(error: anyhow::Error) -> Failure {
     Failure { blame: Blame::Host, kind: "internal".to_owned(), message: format!("{error:#}"), hint: None }
+}
+
+fn interrupted() -> Failure {
+    let message = "the run was interrupted".to_owned();
+    Failure { blame: Blame::User, kind: "interrupted".to_owned(), message, hint: None }
 }
 
 /// What a step may reach by its grants, as its process is told.
@@ -438,7 +452,7 @@ impl Schedule<'_> {
             }
             _ => {
                 targets::discard(self.base, targets);
-                Err(self.died(&ending(&status), &stderr))
+                Err(if self.interrupted { interrupted() } else { self.died(&ending(&status), &stderr) })
             }
         };
         self.session.remove_scratch(&step.id);

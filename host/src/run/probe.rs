@@ -14,9 +14,13 @@ use crate::job::{Blame, Call, Failure, Job, Kept, Layers, Limits, Message};
 use crate::runtime;
 use crate::scrubber::Scrubber;
 use crate::secret::Secrets;
+use crate::warning::Warning;
 
 /// Scratch of the process; it holds nothing that outlives the call.
 const SCRATCH_PREFIX: &str = "osiris-probe-";
+
+/// What a driver may tell of tables and columns, in bytes.
+const MAX_DISCOVERED: u64 = 256 << 20;
 
 /// A call of a driver outside a pipeline.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ pub struct Told {
 pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
     let scrubber = Scrubber::new(probe.secrets.values());
     let engine = runtime::engine()?;
-    let compiled = compiler::compiled(&engine, &probe.driver.path, &probe.driver.sha256, || ())?;
+    let compiled = compiler::compiled(&engine, &probe.driver.path, &probe.driver.sha256, || (), &|| false)?;
     let scratch = tempfile::Builder::new().prefix(SCRATCH_PREFIX).tempdir().context("cannot make a scratch folder")?;
     let job = Job {
         step: "probe".to_owned(),
@@ -71,18 +75,31 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
     let begun = Instant::now();
     process.give(&job, reachable(&probe.grants))?;
     let (mut said, mut logged) = (None, Vec::new());
+    let (mut found, mut bytes) = (Vec::new(), 0);
     let until = begun + probe.timeout + super::GRACE;
     loop {
         match heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(Heard::Message(_, Message::Log { level, message, .. }, _))
+            Ok(Heard::Message(_, Message::Log { level, message, fields }, _))
                 if matches!(level.as_str(), "warn" | "error") =>
             {
-                logged.push(scrubber.scrub_text(&message));
+                logged.push(scrubber.scrub_text(&Warning { message, fields }.to_string()));
             }
             Ok(Heard::Message(_, Message::Failed(failure), _)) => said = Some(Err(failure)),
-            Ok(Heard::Message(_, message @ (Message::Discovered { .. } | Message::Checked { .. }), _)) => {
-                said = Some(Ok(message));
+            Ok(Heard::Message(_, Message::Discovered { mut tables }, size)) => {
+                bytes += size;
+                if bytes > MAX_DISCOVERED {
+                    process.kill();
+                    let what = crate::size::spell(MAX_DISCOVERED);
+                    said = Some(Err(failed(
+                        "data",
+                        format!("there is more to discover than {what} of tables and columns"),
+                    )));
+                    break;
+                }
+                found.append(&mut tables);
+                said = Some(Ok(Message::Discovered { tables: Vec::new() }));
             }
+            Ok(Heard::Message(_, message @ Message::Checked { .. }, _)) => said = Some(Ok(message)),
             Ok(Heard::Message(..) | Heard::Signal) => {}
             Ok(Heard::Closed(_)) | Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
@@ -97,6 +114,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
     let (status, stderr) = process.wait();
     let outcome = said.unwrap_or_else(|| Err(failed("killed", format!("the process {}: {stderr}", ending(&status)))));
     let outcome = match outcome {
+        Ok(Message::Discovered { .. }) => Ok(scrubbed(Message::Discovered { tables: found }, &scrubber)?),
         Ok(message) => Ok(scrubbed(message, &scrubber)?),
         Err(failure) => {
             let hint = failure.hint.map(|hint| scrubber.scrub_text(&hint));

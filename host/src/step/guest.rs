@@ -174,7 +174,7 @@ fn call_export(job: &Job, component: &Component, store: &mut Store<State>) -> An
         Call::Discover => {
             let found: Result<Vec<CatalogTable>, Error> = invoke(&instance, store, "discover", ())?;
             let reporter = store.data().reporter.clone();
-            return Ok(found.map(|tables| Some(Message::Discovered { tables: catalog(tables, &reporter) })));
+            return Ok(found.and_then(|tables| told(catalog(tables, &reporter), &reporter).map(Some)));
         }
         Call::Check => {
             let said: Result<String, Error> = invoke(&instance, store, "check", ())?;
@@ -185,10 +185,40 @@ fn call_export(job: &Job, component: &Component, store: &mut Store<State>) -> An
     Ok(done.map(|()| None))
 }
 
-/// Tables that a driver may tell of; what lies beyond is left out.
+/// Tables that a driver may tell of; what lies beyond is left out, with a warning.
 const MAX_FOUND: usize = 10_000;
 
+/// How large a message of tables grows, in bytes; the host hears no line beyond 4 MiB.
+const TABLES_BYTES: usize = 1 << 20;
+
+/// Tells the host of the tables in messages that it hears whole, and gives the last one.
+///
+/// # Errors
+/// `data`, when one table is too large for a message.
+fn told(tables: Vec<FoundTable>, reporter: &Reporter) -> Result<Message, Error> {
+    let (mut some, mut bytes) = (Vec::new(), 0);
+    for table in tables {
+        let size = serde_json::to_vec(&table).map_or(usize::MAX, |json| json.len());
+        if size > 3 * TABLES_BYTES {
+            let message = format!("table `{}` has {} columns, too many to be told", table.name, table.columns.len());
+            return Err(crate::contract::error(ErrorKind::Data, message));
+        }
+        if bytes + size > TABLES_BYTES && !some.is_empty() {
+            reporter.send(&Message::Discovered { tables: std::mem::take(&mut some) });
+            bytes = 0;
+        }
+        bytes += size;
+        some.push(table);
+    }
+    Ok(Message::Discovered { tables: some })
+}
+
 fn catalog(tables: Vec<CatalogTable>, reporter: &Reporter) -> Vec<FoundTable> {
+    if tables.len() > MAX_FOUND {
+        let fields =
+            [("shown", MAX_FOUND), ("tables", tables.len())].map(|(name, count)| (name.to_owned(), count.to_string()));
+        reporter.log("warn", "there are more tables than are shown".to_owned(), fields.into());
+    }
     let cut = |text| reporter.told(text);
     let column = |column: crate::contract::CatalogColumn| FoundColumn {
         name: cut(column.name),

@@ -21,8 +21,8 @@ pub fn config<C: DeserializeOwned>() -> Result<C> {
         .map_err(|error| Error::config(format!("cannot read the step's config: {error}")))
 }
 
-/// The secret in the config field `name` (dots between nested fields), such as `connection.password`;
-/// `None` where the step has none there. Secrets are not part of [`config`].
+/// The secret in a field of the config, named by its JSON pointer, such as `/connection/password`, or with dots between
+/// nested fields; `None` where the step has none there. Secrets are not part of [`config`].
 ///
 /// # Errors
 /// Whatever the host says but `not-found`.
@@ -34,19 +34,18 @@ pub fn secret(name: &str) -> Result<Option<String>> {
     }
 }
 
-/// The secrets below the config field `place`, each by the rest of its name: for `headers`, whose fields the user
-/// names, `Authorization` out of `headers.Authorization`.
+/// The secrets in the fields of the config field `place`, each by the field's name: for `headers`, whose fields the user
+/// names, `Authorization`. What lies deeper is not among them; see [`restore_secrets`].
 ///
 /// # Errors
 /// Whatever the host says but `not-found`.
 pub fn secrets_below(place: &str) -> Result<Vec<(String, String)>> {
-    let prefix = format!("{place}.");
-    // No field has an empty name, so the host answers with the names there are.
-    let Err(told) = secrets::get("") else { return Ok(Vec::new()) };
-    let names = told.message.split('`').skip(1).step_by(2).filter_map(|name| name.strip_prefix(&prefix));
-    names
-        .filter_map(|name| secret(&format!("{prefix}{name}")).map(|found| Some((name.to_owned(), found?))).transpose())
-        .collect()
+    let found = pointers_below(place)?;
+    let flat = found.into_iter().filter_map(|(mut path, secret)| {
+        let name = path.pop().filter(|_| path.is_empty())?;
+        Some((name, secret))
+    });
+    Ok(flat.collect())
 }
 
 /// Puts the secrets of the config field `place` back to where they stood in its value, whatever its shape.
@@ -54,23 +53,42 @@ pub fn secrets_below(place: &str) -> Result<Vec<(String, String)>> {
 /// # Errors
 /// As [`secrets_below`].
 pub fn restore_secrets(place: &str, value: &mut Value) -> Result<()> {
-    for (path, secret) in secrets_below(place)? {
+    for (path, secret) in pointers_below(place)? {
         put(value, &path, secret);
     }
     Ok(())
 }
 
-fn put(value: &mut Value, path: &str, secret: String) {
-    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
+/// Each secret below a field, with the names that lead to it from there.
+fn pointers_below(place: &str) -> Result<Vec<(Vec<String>, String)>> {
+    let place = if place.starts_with('/') { place.to_owned() } else { format!("/{}", place.replace('.', "/")) };
+    let mut found = Vec::new();
+    for pointer in secrets::list(&place) {
+        let path = names(pointer.strip_prefix(&place).unwrap_or_default());
+        if let Some(secret) = secret(&pointer)? {
+            found.push((path, secret));
+        }
+    }
+    Ok(found)
+}
+
+/// The names in a JSON pointer (RFC 6901).
+fn names(pointer: &str) -> Vec<String> {
+    pointer.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~")).collect()
+}
+
+fn put(value: &mut Value, path: &[String], secret: String) {
+    let Some((name, rest)) = path.split_first() else {
+        *value = Value::String(secret);
+        return;
+    };
     let place = match value {
         Value::Array(items) => name.parse::<usize>().ok().and_then(|at| items.get_mut(at)),
         Value::Object(members) => Some(members.entry(name).or_insert_with(|| Value::Object(Map::new()))),
         _ => None,
     };
-    match (place, rest) {
-        (Some(place), Some(rest)) => put(place, rest, secret),
-        (Some(place), None) => *place = Value::String(secret),
-        (None, _) => {}
+    if let Some(place) = place {
+        put(place, rest, secret);
     }
 }
 
@@ -108,12 +126,12 @@ mod tests {
     #[test]
     fn secrets_go_back_to_their_places() {
         let mut body = json!({"a": [{"n": 1}, null, {}], "b": {}});
-        for path in ["a.2.token", "b.password", "c.d.key", "a.9.x", "a.1"] {
-            put(&mut body, path, "s".to_owned());
+        for pointer in ["/a/2/token", "/b/password", "/c/d/key", "/a/9/x", "/a/1", "/e.f/token", "/x~1y~0z"] {
+            put(&mut body, &names(pointer), "s".to_owned());
         }
         assert_eq!(
             body,
-            json!({"a": [{"n": 1}, "s", {"token": "s"}], "b": {"password": "s"}, "c": {"d": {"key": "s"}}})
+            json!({"a": [{"n": 1}, "s", {"token": "s"}], "b": {"password": "s"}, "c": {"d": {"key": "s"}}, "e.f": {"token": "s"}, "x/y~z": "s"})
         );
     }
 }

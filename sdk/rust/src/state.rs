@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::bindings::osiris::driver::context::step_id;
 use crate::bindings::osiris::driver::state as raw;
 use crate::{Error, Result};
 
@@ -13,14 +14,17 @@ use crate::{Error, Result};
 pub fn get<S: DeserializeOwned>() -> Result<Option<S>> {
     let Some(json) = raw::get() else { return Ok(None) };
     serde_json::from_str(&json).and_then(serde_json::from_value::<S>).map(Some).map_err(|error| {
-        Error::data(format!("cannot read the state that the last run kept: {error}; see `osiris state reset`"))
+        let step = step_id();
+        Error::data(format!(
+            "cannot read the state that the last run kept: {error}; `osiris state reset {step}` starts over"
+        ))
     })
 }
 
 /// Keeps `state` for the next run; the last call counts.
 ///
 /// # Errors
-/// `data`, when it is larger than 1 MiB or no JSON.
+/// `data`, when it is larger than 1 MiB or no JSON; `denied`, when it holds a secret of the step.
 pub fn set<S: Serialize>(state: &S) -> Result<()> {
     Ok(raw::set(&serde_json::to_string(state)?)?)
 }

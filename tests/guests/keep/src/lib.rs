@@ -1,6 +1,7 @@
 //! Sets a state, creates files and warns as its config says, and shows what it was given.
 
-use osiris_sdk::{Array, Extractor, Output, Result, context, files, state};
+use osiris_sdk::bindings::osiris::driver::catalog::{Column, Table};
+use osiris_sdk::{Array, Discovery, Extractor, Output, Result, context, files, state};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -61,4 +62,29 @@ fn shape(value: &Value) -> Value {
     }
 }
 
-osiris_sdk::export!(Keep: extractor);
+/// Finds as many tables, of as many columns, as the connection's `database` says: `3000x40`.
+impl Discovery for Keep {
+    type Config = Value;
+
+    fn discover(config: Value) -> Result<Vec<Table>> {
+        let wanted = config["connection"]["database"].as_str().and_then(|text| text.split_once('x'));
+        let (tables, columns) = wanted.unwrap_or(("1", "1"));
+        let column = |number| Column {
+            name: format!("column {number}"),
+            source_type: "character varying(255)".to_owned(),
+            duckdb_type: "VARCHAR".to_owned(),
+            nullable: true,
+        };
+        let columns: Vec<Column> = (0..columns.parse().unwrap_or(1)).map(column).collect();
+        let table = |number| Table {
+            schema: Some("public".to_owned()),
+            name: format!("table {number:06}"),
+            columns: columns.clone(),
+            primary_key: Vec::new(),
+            estimated_rows: None,
+        };
+        Ok((0..tables.parse().unwrap_or(1)).map(table).collect())
+    }
+}
+
+osiris_sdk::export!(Keep: extractor + discovery);

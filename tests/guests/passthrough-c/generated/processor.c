@@ -28,6 +28,9 @@ extern void __wasm_import_osiris_driver_context_progress(int64_t, int32_t, int64
 __attribute__((__import_module__("osiris:driver/secrets@0.1.0"), __import_name__("get")))
 extern void __wasm_import_osiris_driver_secrets_get(uint8_t *, size_t, uint8_t *);
 
+__attribute__((__import_module__("osiris:driver/secrets@0.1.0"), __import_name__("list")))
+extern void __wasm_import_osiris_driver_secrets_list(uint8_t *, size_t, uint8_t *);
+
 __attribute__((__import_module__("osiris:driver/secrets@0.1.0"), __import_name__("[method]secret.reveal")))
 extern void __wasm_import_osiris_driver_secrets_method_secret_reveal(int32_t, uint8_t *);
 
@@ -230,6 +233,17 @@ void osiris_driver_secrets_result_own_secret_error_free(osiris_driver_secrets_re
   }
 }
 
+void processor_list_string_free(processor_list_string_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    processor_string_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      processor_string_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
 void osiris_driver_arrow_field_free(osiris_driver_arrow_field_t *ptr) {
   processor_string_free(&ptr->name);
   processor_string_free(&ptr->format);
@@ -368,17 +382,6 @@ void osiris_driver_tables_result_schema_error_free(osiris_driver_tables_result_s
     osiris_driver_tables_schema_free(&ptr->val.ok);
   } else {
     osiris_driver_tables_error_free(&ptr->val.err);
-  }
-}
-
-void processor_list_string_free(processor_list_string_t *ptr) {
-  size_t list_len = ptr->len;
-  if (list_len > 0) {
-    processor_string_t *list_ptr = ptr->ptr;
-    for (size_t i = 0; i < list_len; i++) {
-      processor_string_free(&list_ptr[i]);
-    }
-    free(list_ptr);
   }
 }
 
@@ -715,6 +718,14 @@ bool osiris_driver_secrets_get(processor_string_t *name, osiris_driver_secrets_o
     *err = result.val.err;
     return 0;
   }
+}
+
+void osiris_driver_secrets_list(processor_string_t *below, processor_list_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_secrets_list((uint8_t *) (*below).ptr, (*below).len, ptr);
+  *ret = (processor_list_string_t) { (processor_string_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
 void osiris_driver_secrets_method_secret_reveal(osiris_driver_secrets_borrow_secret_t self, processor_string_t *ret) {

@@ -98,6 +98,11 @@ typedef struct {
   } val;
 } osiris_driver_secrets_result_own_secret_error_t;
 
+typedef struct {
+  processor_string_t *ptr;
+  size_t len;
+} processor_list_string_t;
+
 // One field, that is one column or one part of a nested column.
 typedef struct osiris_driver_arrow_field_t {
   processor_string_t   name;
@@ -208,11 +213,6 @@ typedef struct {
     osiris_driver_tables_error_t err;
   } val;
 } osiris_driver_tables_result_schema_error_t;
-
-typedef struct {
-  processor_string_t *ptr;
-  size_t len;
-} processor_list_string_t;
 
 typedef struct {
   bool is_some;
@@ -404,9 +404,13 @@ extern void osiris_driver_context_metric(processor_string_t *name, double value)
 extern void osiris_driver_context_progress(uint64_t done, uint64_t *maybe_total);
 
 // Imported Functions from `osiris:driver/secrets@0.1.0`
-// The secret in the config field `name`, with dots between nested fields: `key`,
-// `connection.password`. Fails with `not-found`, naming those there are.
+// The secret in a field of the config, named by its JSON pointer: `/key`,
+// `/connection/password`, `/headers/X-Api-Key`. Where no name on the way has a dot, `key` and
+// `connection.password` mean the same. Fails with `not-found`, naming those there are.
 extern bool osiris_driver_secrets_get(processor_string_t *name, osiris_driver_secrets_own_secret_t *ret, osiris_driver_secrets_error_t *err);
+// The JSON pointers of the step's secrets at or below the field `below`, such as `/headers`;
+// of all for an empty text.
+extern void osiris_driver_secrets_list(processor_string_t *below, processor_list_string_t *ret);
 // The value. Drop it as soon as it is used.
 extern void osiris_driver_secrets_method_secret_reveal(osiris_driver_secrets_borrow_secret_t self, processor_string_t *ret);
 
@@ -504,6 +508,8 @@ extern osiris_driver_secrets_borrow_secret_t osiris_driver_secrets_borrow_secret
 
 void osiris_driver_secrets_result_own_secret_error_free(osiris_driver_secrets_result_own_secret_error_t *ptr);
 
+void processor_list_string_free(processor_list_string_t *ptr);
+
 void osiris_driver_arrow_field_free(osiris_driver_arrow_field_t *ptr);
 
 void osiris_driver_arrow_list_field_free(osiris_driver_arrow_list_field_t *ptr);
@@ -551,8 +557,6 @@ extern void osiris_driver_tables_table_writer_drop_borrow(osiris_driver_tables_b
 extern osiris_driver_tables_borrow_table_writer_t osiris_driver_tables_borrow_table_writer(osiris_driver_tables_own_table_writer_t handle);
 
 void osiris_driver_tables_result_schema_error_free(osiris_driver_tables_result_schema_error_t *ptr);
-
-void processor_list_string_free(processor_list_string_t *ptr);
 
 void processor_option_list_string_free(processor_option_list_string_t *ptr);
 
