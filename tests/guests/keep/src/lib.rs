@@ -1,10 +1,10 @@
 //! Sets a state, creates files and warns as its config says, and shows what it was given.
 
 use osiris_sdk::bindings::osiris::driver::catalog::{Column, Table};
-use osiris_sdk::{Array, Discovery, Extractor, Output, Result, context, files, state};
+use osiris_sdk::bindings::osiris::driver::state;
+use osiris_sdk::{Array, Discovery, Extractor, Output, Result, context, files};
 use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 #[derive(Deserialize)]
 struct Config {
@@ -21,7 +21,7 @@ impl Extractor for Keep {
     type Config = Config;
 
     fn extract(config: Config, output: Output) -> Result<()> {
-        let earlier = state::get::<Box<RawValue>>()?.map(|state| state.get().to_owned());
+        let earlier = state::get();
         for name in &config.create {
             files::create(name)?.write(b"new\n")?;
         }
@@ -33,7 +33,7 @@ impl Extractor for Keep {
                 Some(key) => text.replace("SECRET", &key),
                 None => text,
             };
-            state::set(&RawValue::from_string(text)?)?;
+            state::set(&text)?;
         }
         let mut body = config.body.unwrap_or_default();
         context::restore_secrets("body", &mut body)?;
