@@ -75,6 +75,17 @@ def test_values_that_stay_what_they_are_are_written(shop):
         assert shop.sql("set timezone = 'UTC'", f"select a::text from t{place}") == [(text,)], f"{value} into {kind}"
 
 
+def test_json_that_jsonb_would_shorten_is_refused(shop):
+    shop.sql("create domain doc as jsonb", "create table target (id int, b jsonb, d doc, l jsonb[], j json, t text)")
+    twice = """'{"x": {"k": 1, "k": 2}}'"""
+    for column, value in [("b", f"{twice}::json"), ("b", twice), ("d", f"{twice}::json"), ("l", f"[{twice}::json]"), ("b", f"{{'s': {twice}::json}}")]:
+        error = shop.load(f"select * from (values (1, null), (2, {value})) t(id, {column})", expect=1)
+        assert error.startswith("data") and f"`{column}`, row 2" in error and "`k` twice" in error, error
+    assert "`k` twice" in shop.load(f"select {twice}::json as doc", expect=1, table="fresh")
+    shop.load(f"select 1 as id, {twice}::json as j, {twice}::json as t, '{{\"k\": 1, \"l\": [{{\"k\": 1}}, {{\"k\": 1}}]}}'::json as b")
+    assert shop.sql("select j::text, t, b::text from target") == [(twice[1:-1], twice[1:-1], '{"k": 1, "l": [{"k": 1}, {"k": 1}]}')]
+
+
 def test_what_may_be_lost_is_rounded_or_nulled_and_counted(shop):
     shop.sql("create table target (id int, n numeric(5,1), i int, t timestamp(0), v varchar(2), l int[])")
     rows = "select 1 as id, 1.26::double as n, 2.5 as i, timestamp '2024-05-01 10:00:00.5' as t, 'abc' as v, [1.5, 2.0] as l union all select 2, 1.2, 3.0, timestamp '2024-05-01', 'ab', [1.0]"

@@ -2,7 +2,7 @@
 
 use osiris_sdk::{Column, Error, Result};
 
-use crate::numeric;
+use crate::{json, numeric};
 
 /// From 1970-01-01, DuckDB's epoch, to 2000-01-01, PostgreSQL's.
 const EPOCH_DAYS: i32 = 10_957;
@@ -28,6 +28,8 @@ pub enum Encode {
     UHugeInt,
     Decimal(u8),
     Text,
+    /// JSON text for `jsonb`, which drops keys that occur twice.
+    Jsonb,
     Bytes,
     Bit,
     /// Sent as text, which the SELECT makes of it.
@@ -49,6 +51,17 @@ pub enum Encode {
         length: Option<usize>,
         oid: u32,
     },
+}
+
+impl Encode {
+    /// The same for texts that `jsonb` takes.
+    pub fn for_jsonb(self) -> Self {
+        match self {
+            Encode::Text => Encode::Jsonb,
+            Encode::List { item, length, oid } => Encode::List { item: Box::new(item.for_jsonb()), length, oid },
+            other => other,
+        }
+    }
 }
 
 /// Why a value cannot be sent.
@@ -81,7 +94,9 @@ impl<'a> View<'a> {
                 let offsets = if length.is_none() { buffer(1)? } else { &[] };
                 (offsets, &[], Some(Box::new(View::new(name, item, child)?)))
             }
-            Encode::Text | Encode::Bytes | Encode::Bit | Encode::BigNumber => (buffer(1)?, buffer(2)?, None),
+            Encode::Text | Encode::Jsonb | Encode::Bytes | Encode::Bit | Encode::BigNumber => {
+                (buffer(1)?, buffer(2)?, None)
+            }
             _ => (&[], buffer(1)?, None),
         };
         if *encode == Encode::Text && values.contains(&0) {
@@ -93,13 +108,13 @@ impl<'a> View<'a> {
         Ok(Self { name, encode, validity, offsets, values, item })
     }
 
-    /// Appends the field of a row: its length and its bytes.
+    /// Appends the field of a row of the batch, which is row `number` of the input: its length and its bytes.
     ///
     /// # Errors
     /// `data`, naming the column, for a value that PostgreSQL does not have.
     #[inline]
-    pub fn write(&self, row: usize, body: &mut Vec<u8>) -> Result<()> {
-        self.field(row, body).map_err(|wrong| Error::data(format!("column `{}`: {wrong}", self.name)))
+    pub fn write(&self, row: usize, number: u64, body: &mut Vec<u8>) -> Result<()> {
+        self.field(row, body).map_err(|wrong| Error::data(format!("column `{}`, row {number}: {wrong}", self.name)))
     }
 
     fn is_null(&self, row: usize) -> bool {
@@ -142,8 +157,11 @@ impl<'a> View<'a> {
         match self.encode {
             Encode::Int32 => put(body, i32::from_le_bytes(self.fixed(row)?).to_be_bytes()),
             Encode::Int64 => put(body, i64::from_le_bytes(self.fixed(row)?).to_be_bytes()),
-            Encode::Text | Encode::Bytes | Encode::BigNumber => {
+            Encode::Text | Encode::Jsonb | Encode::Bytes | Encode::BigNumber => {
                 let text = self.text(row)?;
+                if let Some(loss) = (*self.encode == Encode::Jsonb).then(|| json::loss(text)).flatten() {
+                    return Err(loss);
+                }
                 let length = i32::try_from(text.len()).map_err(|_| "a value of more than 1 GiB".to_owned())?;
                 body.extend_from_slice(&length.to_be_bytes());
                 body.extend_from_slice(text);
@@ -332,7 +350,7 @@ mod tests {
         let column = batch.column("x").unwrap();
         let view = View::new("x", encode, column)?;
         let mut body = Vec::new();
-        (0..rows).try_for_each(|row| view.write(row, &mut body)).map(|()| body)
+        (0..rows).try_for_each(|row| view.write(row, row as u64 + 1, &mut body)).map(|()| body)
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub fn plan(target: &Target, config: &WriterConfig, input: &[InputColumn]) -> Re
     let kept = kept(target, config, input)?;
     let columns: Vec<Planned> = kept
         .into_iter()
-        .map(|input| {
+        .map(|mut input| {
             let (staged, declaration) = match target.column(&input.name) {
                 Some(own) => (staging::for_existing(target, &input, own), own.declaration()),
                 None => {
@@ -53,6 +53,11 @@ pub fn plan(target: &Target, config: &WriterConfig, input: &[InputColumn]) -> Re
                     (staging::for_created(&input, created), created.to_owned())
                 }
             };
+            let is_jsonb =
+                target.column(&input.name).map_or(declaration.starts_with("jsonb"), |own| target.is_jsonb(own));
+            if is_jsonb {
+                input.encode = input.encode.for_jsonb();
+            }
             Planned { input, staged, declaration }
         })
         .collect();

@@ -4,7 +4,7 @@
 //! rows whose key stays are updated, and only those are deleted that the input does not have and that nothing refers to.
 
 use database_client::{ReplaceBy, WriterConfig};
-use osiris_sdk::{Error, Result};
+use osiris_sdk::{Error, Result, context};
 use postgres_client::{Client, Stream};
 
 use crate::keys;
@@ -217,6 +217,10 @@ pub fn recreate<S: Stream>(client: &mut Client<S>, target: &Target) -> Result<(S
          c.relowner",
         target.oid
     ))?;
+    context::warn(
+        "the table is created again; its indexes, constraints, triggers and policies are gone",
+        &[("table", &target.quoted())],
+    );
     let rights = rights.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
     Ok((format!("drop table {}", target.quoted()), rights))
 }

@@ -97,6 +97,13 @@ impl Target {
         self.columns.iter().find(|column| column.name == name)
     }
 
+    /// Whether a column's values are `jsonb`, as items of an array, too.
+    pub fn is_jsonb(&self, column: &TargetColumn) -> bool {
+        const JSONB: u32 = 3802;
+        let (base, _) = self.types.base(column.type_oid, column.modifier);
+        self.types.element(base).map_or(base, |element| self.types.base(element, -1).0) == JSONB
+    }
+
     /// What a column holds, and its type in words.
     pub fn holds(&self, column: &TargetColumn) -> (TargetType, String) {
         let (base, _) = self.types.base(column.type_oid, column.modifier);

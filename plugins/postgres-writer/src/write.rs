@@ -121,7 +121,8 @@ fn stage<S: Stream>(
                 let end = body.len() + MESSAGE_BYTES;
                 while next < batch.rows() && body.len() < end {
                     body.extend_from_slice(&width.to_be_bytes());
-                    views.iter().try_for_each(|view| view.write(next, body))?;
+                    let row = done + next as u64 + 1;
+                    views.iter().try_for_each(|view| view.write(next, row, body))?;
                     next += 1;
                 }
                 Ok(())
