@@ -92,6 +92,21 @@ def where(query: list[tuple[str, str]]) -> sql.Composable:
     return sql.SQL(" where ") + sql.SQL(" and ").join(conditions) if conditions else sql.SQL("")
 
 
+def selected(query: list[tuple[str, str]], columns: list[str]) -> sql.Composable:
+    """The columns of `select`: `name`, `alias:name`, `name::type`."""
+    parts = []
+    for part in split(dict(query).get("select", "*")):
+        whole, _, kind = part.partition("::")
+        names = split(whole, ":")
+        column = names[-1]
+        if column == "*":
+            parts += [sql.Identifier(name) for name in columns]
+            continue
+        cast = sql.SQL("::" + kind) if kind.isalnum() else sql.SQL("")
+        parts.append(sql.SQL("{}{} as {}").format(sql.Identifier(bare(column)), cast, sql.Identifier(bare(names[0]))))
+    return sql.SQL(", ").join(parts)
+
+
 def ordering(text: str | None) -> sql.Composable:
     parts = []
     for part in split(text or ""):
@@ -180,12 +195,11 @@ class Handler(BaseHTTPRequestHandler):
         return {part.strip() for part in (self.headers.get("prefer") or "").split(",") if part.strip()}
 
     def read(self, connection, name, table, columns, query):
-        wanted = [bare(column) for column in split(dict(query).get("select", ""))] or list(columns)
-        first, last = 0, None
+        first, last = int(dict(query).get("offset", 0)), None
         if unit := self.headers.get("range"):
             first, last = (int(one) if one else None for one in unit.split("-"))
-        limit = min(self.server.max_rows, last - first + 1 if last is not None else self.server.max_rows)
-        chosen = sql.SQL(", ").join(map(sql.Identifier, wanted))
+        limit = min(self.server.max_rows, last - first + 1 if last is not None else self.server.max_rows, int(dict(query).get("limit", self.server.max_rows)))
+        chosen = selected(query, list(columns))
         rest = sql.SQL(" from {}{}").format(name, where(query))
         total = "*"
         if "count=exact" in self.prefer():
@@ -211,6 +225,7 @@ class Handler(BaseHTTPRequestHandler):
                 raise Refused(400, "PGRST204", f"Could not find the '{column}' column of '{table}' in the schema cache")
         prefer = self.prefer()
         chosen = sql.SQL(", ").join(map(sql.Identifier, wanted))
+        representation = "return=representation" in prefer
         statement = sql.SQL("insert into {} ({}) select {} from json_populate_recordset(null::{}, {})").format(
             name, chosen, chosen, name, sql.Literal(self.content.decode())
         )
@@ -221,8 +236,10 @@ class Handler(BaseHTTPRequestHandler):
             sets = sql.SQL(", ").join(sql.SQL("{} = excluded.{}").format(sql.Identifier(one), sql.Identifier(one)) for one in rest or key)
             action = sql.SQL("do nothing") if resolution == "ignore-duplicates" else sql.SQL("do update set {}").format(sets)
             statement += sql.SQL(" on conflict ({}) ").format(sql.SQL(", ").join(map(sql.Identifier, key))) + action
-        connection.execute(statement)
-        return 201, None, {"content-range": "*/*"}
+        whole = sql.SQL("with pgrst_source as ({} returning {}.*) select coalesce(json_agg(t), '[]')::text, count(*) from (select {} from pgrst_source) t")
+        rows, count = connection.execute(whole.format(statement, name, selected(query, list(columns)))).fetchone()
+        total = count if "count=exact" in prefer else "*"
+        return 201, rows if representation else None, {"content-range": f"*/{total}"}
 
     def delete(self, connection, name, table, columns, query):
         condition = where(query)
@@ -285,30 +302,43 @@ class SupabaseStandIn(ThreadingHTTPServer):
     def columns(self, connection, schema: str) -> dict[str, dict]:
         found: dict[str, dict] = {}
         rows = connection.execute(
-            """select c.table_name, c.column_name, c.data_type, c.is_nullable = 'NO', exists (
-                 select from information_schema.table_constraints t join information_schema.key_column_usage k using (constraint_name, table_schema, table_name)
-                 where t.constraint_type = 'PRIMARY KEY' and t.table_schema = c.table_schema and t.table_name = c.table_name and k.column_name = c.column_name)
-               from information_schema.columns c where c.table_schema = %s order by c.table_name, c.ordinal_position""",
+            """select c.relname, a.attname, a.attnotnull and not a.atthasdef,
+                 coalesce((select true from pg_index i where i.indrelid = c.oid and i.indisprimary and a.attnum = any(i.indkey)), false),
+                 case when b.typnamespace = 'pg_catalog'::regnamespace then format_type(b.oid, null) else format_type(a.atttypid, null) end,
+                 information_schema._pg_char_max_length(b.oid, case when t.typtype = 'd' then t.typtypmod else a.atttypmod end),
+                 (select array_agg(e.enumlabel::text order by e.enumsortorder) from pg_enum e where e.enumtypid = b.oid),
+                 (select r.confrelid::regclass::text || '|' || f.attname from pg_constraint r join pg_attribute f on f.attrelid = r.confrelid and f.attnum = r.confkey[1]
+                  where r.contype = 'f' and r.conrelid = c.oid and r.conkey = array[a.attnum] limit 1)
+               from pg_class c join pg_attribute a on a.attrelid = c.oid join pg_type t on t.oid = a.atttypid
+                 join pg_type b on b.oid = case when t.typtype = 'd' then t.typbasetype else t.oid end
+               where c.relnamespace = %s::regnamespace and c.relkind in ('r', 'v', 'm', 'p', 'f') and a.attnum > 0 and not a.attisdropped
+               order by c.relname, a.attnum""",
             [schema],
         )
-        for table, column, kind, required, is_key in rows:
-            found.setdefault(table, {})[column] = (kind, required, is_key)
+        for table, column, *rest in rows:
+            found.setdefault(table, {})[column] = rest
         return found
 
     def description(self, tables: dict[str, dict]) -> dict:
-        """OpenAPI 2, as PostgREST describes itself."""
+        """OpenAPI 2, as PostgREST describes itself: types without their digits, keys and references as notes."""
         kinds = {"bigint": "integer", "integer": "integer", "smallint": "integer", "boolean": "boolean", "numeric": "number",
-                 "double precision": "number", "real": "number", "ARRAY": "array", "json": None, "jsonb": None}  # fmt: skip
+                 "double precision": "number", "real": "number", "json": None, "jsonb": None}  # fmt: skip
 
-        def column(kind: str, is_key: bool) -> dict:
-            told = {"format": kind} | ({"type": kinds.get(kind, "string")} if kinds.get(kind, "string") else {})
-            return told | ({"description": "Note:\nThis is a Primary Key.<pk/>"} if is_key else {})
+        def column(_: bool, is_key: bool, kind: str, length: int | None, labels: list | None, reference: str | None) -> dict:
+            basic = "array" if kind.endswith("[]") else kinds.get(kind, "string")
+            told = {"format": kind} | ({"type": basic} if basic else {})
+            told |= ({"maxLength": length} if length else {}) | ({"enum": labels} if labels else {})
+            notes = ["Note:", "This is a Primary Key.<pk/>"] if is_key else []
+            if reference:
+                table, own = reference.split("|")
+                notes += [*([] if notes else ["Note:"]), f"This is a Foreign Key to `{table}.{own}`.<fk table='{table}' column='{own}'/>"]
+            return told | ({"description": "\n".join(notes)} if notes else {})
 
         definitions = {
             table: {
                 "type": "object",
-                "required": [name for name, (_, required, _) in columns.items() if required],
-                "properties": {name: column(kind, is_key) for name, (kind, _, is_key) in columns.items()},
+                "required": [name for name, (required, *_) in columns.items() if required],
+                "properties": {name: column(*rest) for name, rest in columns.items()},
             }
             for table, columns in tables.items()
         }

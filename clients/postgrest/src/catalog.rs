@@ -4,7 +4,7 @@ use osiris_sdk::{CatalogColumn, CatalogTable};
 use serde_json::Value;
 
 /// The mark that PostgREST puts into the description of a primary key's column.
-const PRIMARY_KEY: &str = "<pk/>";
+pub(crate) const PRIMARY_KEY: &str = "<pk/>";
 
 /// The tables and views that a description names.
 pub fn tables(description: &Value) -> Vec<CatalogTable> {

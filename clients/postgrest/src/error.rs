@@ -27,11 +27,30 @@ pub fn with_body(request: Request) -> Request {
 /// By PostgreSQL's own code where there is one: `data` for rows that do not fit (classes 21, 22 and 23), `auth`,
 /// `denied`, `not-found`, `rate-limited` and `transient` for what they say, otherwise `config`.
 pub fn judge(answer: Answer) -> Result<Answer> {
+    judge_coded(answer).map_err(|fault| fault.error)
+}
+
+/// An error with PostgreSQL's or PostgREST's own code for it.
+#[derive(Debug)]
+pub struct Fault {
+    /// Empty where there is none.
+    pub code: String,
+    pub error: Error,
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self { code: String::new(), error }
+    }
+}
+
+/// As [`judge`], with the code.
+pub(crate) fn judge_coded(answer: Answer) -> Result<Answer, Fault> {
     if !TOLD.contains(&answer.status) {
         return Ok(answer);
     }
     let told: Told = serde_json::from_slice(&answer.bytes).unwrap_or_default();
-    let Some(message) = &told.message else { return Err(answer.as_error(answer.status)) };
+    let Some(message) = &told.message else { return Err(answer.as_error(answer.status).into()) };
     let code = told.code.as_deref().unwrap_or_default();
     let mut text = format!("`{}` answered {}: {message}", answer.asked(), answer.status);
     if !code.is_empty() {
@@ -40,7 +59,7 @@ pub fn judge(answer: Answer) -> Result<Answer> {
     for more in [&told.details, &told.hint].into_iter().flatten().filter(|more| !more.is_empty()) {
         text.push_str(&format!("; {more}"));
     }
-    Err(Error::new(kind(answer.status, code), text))
+    Err(Fault { error: Error::new(kind(answer.status, code), text), code: code.to_owned() })
 }
 
 fn kind(status: u16, code: &str) -> ErrorKind {

@@ -8,6 +8,11 @@ pub fn name(column: &str) -> String {
     if plain { column.to_owned() } else { quoted(column) }
 }
 
+/// A column's name inside of `and` and `or`, where the names of operators mean something else.
+fn word(column: &str) -> String {
+    if RESERVED.contains(&column) || column == "not" { quoted(column) } else { name(column) }
+}
+
 /// Several names, separated by commas.
 pub fn names(columns: &[String]) -> String {
     columns.iter().map(|column| name(column)).collect::<Vec<_>>().join(",")
@@ -18,15 +23,28 @@ pub fn quoted(value: &str) -> String {
     format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// Names of query parameters that mean something else than a column of that name.
+const RESERVED: [&str; 8] = ["select", "order", "limit", "offset", "columns", "on_conflict", "and", "or"];
+
+/// The query parameter that puts a condition (`eq.5`) on a column. A name that is none of a parameter stands inside of
+/// `and`, where every name can be quoted.
+pub fn condition(column: &str, condition: &str) -> (String, String) {
+    if name(column) == column && !RESERVED.contains(&column) && column != "not" {
+        (column.to_owned(), condition.to_owned())
+    } else {
+        ("and".to_owned(), format!("({}.{condition})", quoted(column)))
+    }
+}
+
 /// The query parameter that chooses the rows with one of these keys: `id=in.("1","2")`, and for keys of several
 /// columns `or=(and(a.eq."1",b.eq."2"),…)`.
 pub fn one_of(columns: &[String], keys: &[Vec<String>]) -> (String, String) {
     if let [column] = columns {
         let values: Vec<String> = keys.iter().flatten().map(|value| quoted(value)).collect();
-        return (column.clone(), format!("in.({})", values.join(",")));
+        return condition(column, &format!("in.({})", values.join(",")));
     }
     let rows = keys.iter().map(|key| {
-        let parts = columns.iter().zip(key).map(|(column, value)| format!("{}.eq.{}", name(column), quoted(value)));
+        let parts = columns.iter().zip(key).map(|(column, value)| format!("{}.eq.{}", word(column), quoted(value)));
         format!("and({})", parts.collect::<Vec<_>>().join(","))
     });
     ("or".to_owned(), format!("({})", rows.collect::<Vec<_>>().join(",")))
@@ -50,6 +68,10 @@ mod tests {
         assert_eq!(names(&["id".into(), "größe".into(), "a,b".into(), "q\"\\".into()]), r#"id,größe,"a,b","q\"\\""#);
         let (column, value) = one_of(&["id".into()], &[vec!["1".into()], vec!["a\"),x".into()]]);
         assert_eq!((column.as_str(), value.as_str()), ("id", r#"in.("1","a\"),x")"#));
+        for name in ["select", "limit", "offset", "order", "on_conflict", "columns", "and", "or", "a.b", "a b"] {
+            let (parameter, value) = one_of(&[name.into()], &[vec!["1".into()]]);
+            assert_eq!((parameter, value), ("and".to_owned(), format!(r#"("{name}".in.("1"))"#)));
+        }
         let (column, value) = one_of(&["a".into(), "b c".into()], &[vec!["1".into(), "x".into()]]);
         assert_eq!((column.as_str(), value.as_str()), ("or", r#"(and(a.eq."1","b c".eq."x"))"#));
     }

@@ -6,6 +6,8 @@ mod catalog;
 mod error;
 pub mod filter;
 mod range;
+mod table;
+mod types;
 
 use std::time::Duration;
 
@@ -14,8 +16,10 @@ use osiris_sdk::{Error, Result, context};
 use serde::Deserialize;
 
 pub use catalog::tables;
-pub use error::judge;
+pub use error::{Fault, judge};
 pub use range::{ContentRange, content_range};
+pub use table::{Column, Reference, Table};
+pub use types::target_type;
 
 /// Where the API is, as a connection or a config names it.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -23,6 +27,7 @@ pub struct Place {
     url: Option<String>,
     path: Option<String>,
     schema: Option<String>,
+    project_id: Option<String>,
 }
 
 /// The part of a config that leads to the API: a connection, or its fields beside the other options.
@@ -57,16 +62,21 @@ impl Api {
     /// # Errors
     /// `config`, where no address or no key is given.
     pub fn open(access: &Access) -> Result<Self> {
-        let (place, key) = match &access.connection {
-            Some(connection) => (connection, "connection.key"),
-            None => (&access.place, "key"),
+        let (place, keys): (_, &[&str]) = match &access.connection {
+            Some(connection) => (connection, &["connection.service_role_key", "connection.key", "connection.anon_key"]),
+            None => (&access.place, &["key"]),
         };
-        let url = place.url.as_deref().ok_or_else(|| {
-            Error::config("no address is given; write `connection: \"@supabase.ALIAS\"`, or `url` and `key`")
-        })?;
-        let key = context::secret(key)?
-            .filter(|key| !key.is_empty())
-            .ok_or_else(|| Error::config(format!("no key is given for `{url}`; write it as `{key}`")))?;
+        let url = place.url.as_deref().ok_or_else(|| no_address(place.project_id.as_deref()))?;
+        let mut found = None;
+        for name in keys {
+            found = match found {
+                Some(key) => Some(key),
+                None => context::secret(name)?.filter(|key| !key.is_empty()),
+            };
+        }
+        let written = if access.connection.is_some() { "connection.key" } else { "key" };
+        let key =
+            found.ok_or_else(|| Error::config(format!("no key is given for `{url}`; write it as `{written}`")))?;
         let timeout = Duration::try_from_secs_f64(access.timeout).unwrap_or(Duration::from_secs(30));
         let retry = Retry { retries: access.max_retries, ..Retry::default() };
         // A redirect could only lead away from the API.
@@ -78,7 +88,9 @@ impl Api {
             .redirects(0)
             .retry(retry);
         let base = Url::parse(url)?.below(place.path.as_deref().unwrap_or("/rest/v1"))?;
-        Ok(Self { client, base, schema: place.schema.clone(), retries: access.max_retries })
+        // What a step says of the schema counts before what its connection says.
+        let schema = access.place.schema.clone().or_else(|| place.schema.clone());
+        Ok(Self { client, base, schema, retries: access.max_retries })
     }
 
     /// How many requests went out.
@@ -116,6 +128,23 @@ impl Api {
         };
         judge(error::with_body(request).fetch()?)?.json()
     }
+}
+
+/// As [`fetch`], with the code of an error.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn fetch_coded(request: Request) -> Result<Answer, Fault> {
+    error::judge_coded(error::with_body(request).fetch()?)
+}
+
+fn no_address(project_id: Option<&str>) -> Error {
+    Error::config(match project_id {
+        Some(id) => format!(
+            "`project_id` alone names no address that a step can be granted; write `url: https://{id}.supabase.co`"
+        ),
+        None => "no address is given; write `connection: \"@supabase.ALIAS\"`, or `url` and `key`".to_owned(),
+    })
 }
 
 /// Sends a request and reads its answer; what PostgREST says in an error becomes the error.

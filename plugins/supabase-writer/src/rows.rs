@@ -1,61 +1,107 @@
 //! Rows as JSON, made by DuckDB, in batches bounded by rows and bytes.
 
-use osiris_sdk::sql::{query, quote_name, quote_text};
-use osiris_sdk::{Input, Reader, Result};
+use conversions::{SourceType, TargetType};
+use osiris_sdk::sql::{json_text, query, quote_name, quote_text};
+use osiris_sdk::{Error, Input, Reader, Result};
 
-/// A column of the input, with its DuckDB type.
+/// A column of the input on its way to the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     pub name: String,
-    pub kind: String,
+    pub source: SourceType,
+    pub target: TargetType,
+    /// The table's type in PostgreSQL's words.
+    pub target_name: String,
+    /// Whether only the written rows show how many digits the table's type has.
+    pub hides_digits: bool,
+    /// The SQL of its values.
+    pub expression: String,
 }
 
 /// Some rows as a JSON array.
 pub struct Batch {
     pub json: Vec<u8>,
     pub rows: u64,
+    /// Row by row, the texts of the columns that are read back.
+    pub sent: Vec<Vec<Option<String>>>,
 }
 
-/// The input's columns.
-///
-/// # Errors
-/// What DuckDB says.
-pub fn columns(input: &Input) -> Result<Vec<Column>> {
-    let table = input.sql_name();
-    let names = query(&format!("select columns(*)::varchar from {table} limit 0"))?;
-    let names: Vec<String> = names.schema().columns().map(|field| field.name.clone()).collect();
-    let types = format!(
-        "select typeof(columns(t.*)) from (values (1)) one left join (select * from {table} limit 0) t on true"
-    );
-    let batch = query(&types)?.next_batch()?;
-    let mut columns = Vec::new();
-    for (place, name) in names.into_iter().enumerate() {
-        let kind = match &batch {
-            Some(batch) => batch.column_at(place).strings()?.get(0).unwrap_or_default().to_owned(),
-            None => String::new(),
+/// What is selected of the input.
+pub struct Selection<'a> {
+    pub columns: &'a [Column],
+    /// Places of the columns whose texts go along, to be compared with what was written.
+    pub compared: &'a [usize],
+    /// Expressions by which rows are ordered, so that rows that are equal in all of them come in one batch.
+    pub together: &'a [String],
+}
+
+impl Selection<'_> {
+    /// The SELECT that makes a JSON text of each row, followed by whether it belongs to the one before, and texts.
+    ///
+    /// # Errors
+    /// `data` for a type that JSON does not hold.
+    fn sql(&self, table: &str) -> Result<String> {
+        let members = self.columns.iter().enumerate().map(|(place, column)| {
+            let comma = if place == 0 { "" } else { "," };
+            let key = quote_text(&format!("{comma}{}:", serde_json::Value::from(column.name.as_str())));
+            let text = value(column).map_err(|error| error.context(format_args!("column `{}`", column.name)))?;
+            Ok(format!("{key}, coalesce({text}, 'null')"))
+        });
+        let members: Vec<String> = members.collect::<Result<_>>()?;
+        let line = format!("concat('{{', {}, '}}')", members.join(", "));
+        let together = self.together.join(", ");
+        let (tied, order) = if together.is_empty() {
+            ("false".to_owned(), String::new())
+        } else {
+            (format!("row_number() over (partition by {together}) > 1"), format!(" order by {together}, 2"))
         };
-        columns.push(Column { name, kind });
+        let texts = self.compared.iter().map(|&place| format!(", cast({} as varchar)", self.columns[place].expression));
+        Ok(format!("select {line} as line, {tied} as tied{} from {table}{order}", texts.collect::<String>()))
     }
-    Ok(columns)
 }
 
-/// A value as PostgreSQL reads it out of JSON: bytes in hex, and what JSON lacks as text.
-fn value(column: &Column) -> String {
-    let name = quote_name(&column.name);
-    match column.kind.as_str() {
-        "BLOB" => format!("'\\x' || lower(hex({name}))"),
-        "DOUBLE" | "FLOAT" => format!(
-            "case when isnan({name}) then to_json('NaN') when isinf({name}) then to_json(if({name} > 0, 'Infinity', '-Infinity')) \
-             else to_json({name}) end"
+/// A value as PostgreSQL reads it out of JSON; null stays null.
+fn value(column: &Column) -> Result<String> {
+    let kind = column.source.to_string();
+    // A JSON column of the table takes JSON; all others take what JSON lacks as text.
+    match column.target {
+        TargetType::Json => json_text(&column.expression, &kind),
+        _ => text(&column.expression, &column.source, &column.target, 0),
+    }
+}
+
+fn text(value: &str, kind: &SourceType, target: &TargetType, depth: usize) -> Result<String> {
+    Ok(match kind {
+        // PostgreSQL takes no fraction for an integer, not even `2.0`; that nothing is lost was checked.
+        SourceType::Double | SourceType::Float | SourceType::Decimal { .. } | SourceType::BigNum
+            if matches!(target, TargetType::Integer { .. }) =>
+        {
+            format!("cast({value} as hugeint)::varchar")
+        }
+        SourceType::Blob => format!("'\"\\\\x' || lower(hex({value})) || '\"'"),
+        SourceType::Double | SourceType::Float => format!(
+            "case when isnan({value}) then '\"NaN\"' when isinf({value}) then if({value} > 0, '\"Infinity\"', '\"-Infinity\"') \
+             else {value}::varchar end"
         ),
-        _ => name,
-    }
-}
-
-/// The SELECT that makes a JSON text of each row.
-fn select(table: &str, columns: &[Column]) -> String {
-    let pairs: Vec<String> =
-        columns.iter().map(|column| format!("{}, {}", quote_text(&column.name), value(column))).collect();
-    format!("select json_object({})::varchar as line from {table}", pairs.join(", "))
+        // PostgreSQL writes the era behind the whole: `0044-03-15 10:00:00 BC`.
+        SourceType::Date
+        | SourceType::Timestamp
+        | SourceType::TimestampTz
+        | SourceType::TimestampS
+        | SourceType::TimestampMs
+        | SourceType::TimestampNs => format!(
+            "'\"' || replace({value}::varchar, ' (BC)', '') || if(contains({value}::varchar, '(BC)'), ' BC', '') || '\"'"
+        ),
+        SourceType::List(item) | SourceType::Array(item, _) if !kind.is_nested() => {
+            let name = format!("item{depth}");
+            let target = if let TargetType::List(inner) = target { inner } else { target };
+            let inner = text(&name, item, target, depth + 1)?;
+            format!(
+                "'[' || array_to_string(list_transform({value}, lambda {name}: coalesce({inner}, 'null')), ',') || ']'"
+            )
+        }
+        _ => json_text(value, &kind.to_string())?,
+    })
 }
 
 /// The input's rows, batch by batch.
@@ -64,21 +110,26 @@ pub struct Batches {
     lines: Option<Reader>,
     rows: usize,
     bytes: usize,
+    compared: usize,
     /// Rows read and not yet given away, and how far.
     read: Option<(osiris_sdk::Batch, usize)>,
 }
 
+/// The largest request.
+pub const MOST_BYTES: usize = 32 << 20;
+
 impl Batches {
-    /// Batches of at most `rows` rows and about `bytes` bytes.
+    /// Batches of at most `rows` rows and about `bytes` bytes, but for rows that belong together.
     ///
     /// # Errors
     /// What DuckDB says.
-    pub fn read(input: &Input, columns: &[Column], rows: usize, bytes: usize) -> Result<Self> {
-        Ok(Self { lines: Some(query(&select(&input.sql_name(), columns))?), rows, bytes, read: None })
+    pub fn read(input: &Input, selection: &Selection<'_>, rows: usize, bytes: usize) -> Result<Self> {
+        let lines = query(&selection.sql(&input.sql_name())?)?;
+        Ok(Self { lines: Some(lines), rows, bytes, compared: selection.compared.len(), read: None })
     }
 
     fn next_batch(&mut self) -> Result<Option<Batch>> {
-        let (mut json, mut rows) = (vec![b'['], 0);
+        let (mut json, mut rows, mut sent) = (vec![b'['], 0, Vec::new());
         'full: loop {
             let (read, start) = match self.read.take() {
                 Some(read) => read,
@@ -93,7 +144,14 @@ impl Batches {
             for place in start..read.rows() {
                 let lines = read.column_at(0).strings()?;
                 let line = lines.get(place).unwrap_or("null").as_bytes();
-                if rows > 0 && (rows == self.rows || json.len() + line.len() + 2 > self.bytes) {
+                let is_full = rows > 0 && (rows >= self.rows || json.len() + line.len() + 2 > self.bytes);
+                let is_tied = rows > 0 && read.column_at(1).booleans()?.get(place) == Some(true);
+                if is_full && is_tied && json.len() + line.len() + 2 > MOST_BYTES {
+                    return Err(Error::data(
+                        "rows whose keys may be equal in the table do not fit into one request of 32 MiB",
+                    ));
+                }
+                if is_full && !is_tied {
                     self.read = Some((read, place));
                     break 'full;
                 }
@@ -101,11 +159,15 @@ impl Batches {
                     json.push(b',');
                 }
                 json.extend_from_slice(line);
+                let text = |column: usize| Ok(read.column_at(column + 2).strings()?.get(place).map(str::to_owned));
+                if self.compared > 0 {
+                    sent.push((0..self.compared).map(text).collect::<Result<_>>()?);
+                }
                 rows += 1;
             }
         }
         json.push(b']');
-        Ok((rows > 0).then_some(Batch { json, rows: rows as u64 }))
+        Ok((rows > 0).then_some(Batch { json, rows: rows as u64, sent }))
     }
 }
 
@@ -117,17 +179,33 @@ impl Iterator for Batches {
     }
 }
 
+/// A column's own SQL name.
+pub fn own(name: &str) -> String {
+    quote_name(name)
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    fn column(name: &str, source: SourceType) -> Column {
+        Column {
+            name: name.to_owned(),
+            source,
+            target: TargetType::Opaque,
+            target_name: String::new(),
+            hides_digits: false,
+            expression: own(name),
+        }
+    }
 
     #[test]
     fn names_are_quoted_and_bytes_become_hex() {
-        let column = |name: &str, kind: &str| Column { name: name.to_owned(), kind: kind.to_owned() };
-        let select = select("t", &[column("a'\"", "BLOB"), column("b", "BIGINT")]);
-        assert_eq!(
-            select,
-            "select json_object('a''\"', '\\x' || lower(hex(\"a'\"\"\")), 'b', \"b\")::varchar as line from t"
-        );
+        let columns = [column("a'\"", SourceType::Blob), column("b", SourceType::BigInt)];
+        let selection = Selection { columns: &columns, compared: &[1], together: &["lower(b)".to_owned()] };
+        let sql = selection.sql("t").unwrap();
+        assert!(sql.contains(r#"'"\\x' || lower(hex("a'""")) || '"'"#), "{sql}");
+        assert!(sql.ends_with(r#"row_number() over (partition by lower(b)) > 1 as tied, cast("b" as varchar) from t order by lower(b), 2"#), "{sql}");
     }
 }
