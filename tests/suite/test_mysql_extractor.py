@@ -58,6 +58,23 @@ def test_a_table_is_read_from_an_offset_in_an_order(shop):
     assert shop.sql("select count(*) from t") == [(3,)]
 
 
+def test_rows_at_the_bound_of_a_packet_arrive_and_go_back_whole(shop):
+    """In the binary protocol a row of one LONGTEXT is 6 bytes longer than the text, 11 from 2^24 on; 2^24 - 1 is a full packet."""
+    lengths = [16_777_208, 16_777_209, 16_777_210, 16_777_216, 33_554_419]
+    shop.sql("create table docs (id int primary key, doc longtext)", "create table back1 (doc longtext)", "create table back0 (doc longtext)")
+    shop.sql(*(f"insert into docs select {id}, concat(repeat(char(96 + {id}), {length - 1}), 'Z')" for id, length in enumerate(lengths, 1)))
+    result = shop.run([shop.extract(f"row{id}", query=f"select doc from docs where id = {id}") for id in range(1, 6)] + [shop.write("row2", table="back1", mode="replace")])
+    for id, length in enumerate(lengths, 1):
+        assert shop.project.rows(result, f"row{id}", "select length(doc), left(doc, 1), right(doc, 1) from main") == [(length, chr(96 + id), "Z")]
+    shop.sql("set global local_infile = 0")
+    try:
+        shop.run([shop.extract("row2", query="select doc from docs where id = 2"), shop.write("row2", table="back0", mode="replace")])
+    finally:
+        shop.sql("set global local_infile = 1")
+    for table in ("back0", "back1"):
+        assert shop.sql(f"select length(doc), md5(doc) = (select md5(doc) from docs where id = 2) from {table}") == [(16_777_209, 1)]
+
+
 # ---- Increments
 
 

@@ -144,7 +144,8 @@ pub fn refuse_null_keys<S: Stream>(client: &mut Client<S>, staging: &Staging, ke
     for column in key {
         let name = quote_name(&column.name);
         let found = client.value(&format!("select min({}) from {STAGING} where {name} is null", staging.row))?;
-        if let Some(row) = found {
+        if let Some(row) = found.and_then(|text| text.parse().ok()) {
+            let row = staging.number(client, row)?;
             return Err(Error::data(format!(
                 "row {row} of the input has no `{}`: a column of `primary_key` must not be null, since nothing else tells \
                  rows apart",
@@ -172,6 +173,7 @@ pub fn refuse_equal_keys<S: Stream>(
     let Some(compared) = compared else { return Ok(()) };
     let Some((first, second)) = staging.equal_rows(client, &compared)? else { return Ok(()) };
     let (one, other) = (staging.values(client, first, key)?, staging.values(client, second, key)?);
+    let (first, second) = (staging.number(client, first)?, staging.number(client, second)?);
     let names = key.iter().map(|column| format!("`{}`", column.name)).collect::<Vec<_>>().join(", ");
     let types = key.iter().map(|column| column.describe_target()).collect::<Vec<_>>().join(", ");
     let of = index.map(|index| format!(" in the unique index `{}`", index.name)).unwrap_or_default();

@@ -14,7 +14,7 @@ pub const STAGING: &str = "`_osiris_staging`";
 pub struct Staging {
     /// The columns that are written, quoted and separated.
     pub names: String,
-    /// The column of the row's number in the input, quoted. Numbers begin at 1.
+    /// The column that counts the rows in the input's order, quoted. See [`number`](Self::number).
     pub row: String,
 }
 
@@ -30,8 +30,6 @@ impl Staging {
         }
         let staging =
             Self { names: quote_names(columns.iter().map(|column| column.name.as_str())), row: quote_name(&row) };
-        // Numbers that follow one another, whatever the server's setting for replication.
-        client.execute("set session auto_increment_increment = 1, session auto_increment_offset = 1")?;
         client.execute(&format!(
             "create temporary table {STAGING} ({} bigint unsigned not null auto_increment primary key) as select {} from {} \
              limit 0",
@@ -48,7 +46,7 @@ impl Staging {
         format!("insert into {} ({names}) select {names} from {STAGING} order by {row}", table.quoted())
     }
 
-    /// Two rows of the input that are equal in all of `compared`, as the columns' types and collations compare; the
+    /// What counts two rows of the input that are equal in all of `compared`, as the columns' types and collations compare; the
     /// first such pair. Null equals nothing.
     ///
     /// # Errors
@@ -82,6 +80,16 @@ impl Staging {
         ))?;
         client.execute("drop temporary table `_osiris_last`")?;
         Ok(done.rows)
+    }
+
+    /// The number of a row in the input, from 1, by what counts it: servers that replicate each other count in other steps.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn number<S: Stream>(&self, client: &mut Client<S>, row: u64) -> Result<u64> {
+        let number = client
+            .value(&format!("select ({row} - min({})) div @@auto_increment_increment + 1 from {STAGING}", self.row))?;
+        Ok(number.and_then(|text| text.parse().ok()).unwrap_or(row))
     }
 
     /// The values of some columns in one row, for a person: `'AB'`, or `'AB', 7` of several columns.
