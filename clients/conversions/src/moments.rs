@@ -110,6 +110,11 @@ fn no_days() -> String {
     format!("datepart('year', {X}) = 0 and datepart('month', {X}) = 0 and datepart('day', {X}) = 0")
 }
 
+/// Columns hand intervals on in nanoseconds, of which 64 bits hold 292 years.
+fn interval_range() -> Check {
+    Check::new(format!("datepart('hour', {X}) between -2562046 and 2562046"), "more than 2,562,046 hours, which DuckDB cannot hand over")
+}
+
 fn interval_digits(digits: u8) -> Option<Check> {
     let unit = step(digits);
     (unit > 1).then(|| {
@@ -204,7 +209,7 @@ pub(crate) fn into_interval(source: &SourceType, smallest: IntervalPart, digits:
             let zero = |part: &str| format!("datepart('{part}', {X}) = 0");
             let all = |parts: &[&str]| parts.iter().map(|part| zero(part)).collect::<Vec<_>>().join(" and ");
             let (survives, lost) = match smallest {
-                P::Second => return Verdict::all([interval_digits(digits)]),
+                P::Second => return Verdict::all([Some(interval_range()), interval_digits(digits)]),
                 P::Year => (all(&["month", "day", "hour", "minute", "microsecond"]), "months, days and times"),
                 P::Month => (all(&["day", "hour", "minute", "microsecond"]), "days and times"),
                 P::Day => (all(&["hour", "minute", "microsecond"]), "hours, minutes and seconds"),
