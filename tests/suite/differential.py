@@ -83,10 +83,11 @@ def table_sql(columns: list[Column]) -> str:
 class Tables:
     """Random tables through the formats."""
 
-    def __init__(self, project: Project, rng: random.Random, formats: list[Format], prepare):
+    def __init__(self, project: Project, rng: random.Random, formats: list[Format], prepare, start: int = 0):
+        """`prepare` makes a table where the writer does not; tables are numbered from `start`."""
         self.project, self.rng, self.formats, self.prepare = project, rng, formats, prepare
         self.findings = Findings()
-        self.number = 0
+        self.number = start
 
     def table(self, width: int, rows: int) -> list[Column]:
         columns = []
@@ -135,7 +136,8 @@ class Tables:
             if step["status"] != "success":
                 again += self.refused(format, columns, step)
             else:
-                self.judge(format, columns, kept[source], step["path"])
+                warned = round_trip.warnings(wrote[write["id"]]) + round_trip.warnings(step)
+                self.judge(format, columns, kept[source], step["path"], warned)
         for path in kept.values():
             path.unlink()
         return again
@@ -150,13 +152,13 @@ class Tables:
         rest = [column for column in columns if column not in named]
         return [(format, rest)] if rest else []
 
-    def judge(self, format: Format, columns: list[Column], source: Path, copy: Path) -> None:
+    def judge(self, format: Format, columns: list[Column], source: Path, copy: Path, warned: str) -> None:
         with duckdb.connect() as connection:
             connection.execute("set timezone = 'UTC'")
             connection.execute(f"attach '{source}' as source (read_only); attach '{copy}' as copy (read_only)")
             kinds = {row[0]: row[1] for row in connection.execute("describe source.main").fetchall()}
             for column in columns:
-                outcome = round_trip.compare(connection, "source.main", "copy.main", kinds[column.name], column.name)
+                outcome = round_trip.compare(connection, "source.main", "copy.main", kinds[column.name], column.name).warned_of(column.name, warned)
                 self.findings.counts["columns compared"] += 1
                 if outcome.verdict is Verdict.DIFFERENT:
                     self.findings.differences.append(f"{format.title}: {column.kind}: {outcome.detail}\n    of {'; '.join(column.values)}")
@@ -354,11 +356,14 @@ class JsonFiles:
                 if len(rows) != len(column):
                     differing[place] = f"{len(rows)} rows for {len(column)}"
                     continue
+                seen: dict[str, set[str]] = {}
                 for value, row in zip(column, rows):
                     became = type_compare.document(row[0]) if kind.nameless and row[0] else type_compare.tree(row[0], kind)
-                    if not same_document(None if value is None else type_compare.document(value), became, kind):
+                    if not same_document(None if value is None else type_compare.document(value), became, kind, seen):
                         differing[place] = f"{value} became {became!r} ({kinds[name]})"
                         break
+                if any(len(both) > 1 for both in seen.values()):
+                    differing[place] = f"numbers and texts became one ({kinds[name]})"
         return differing
 
     def smallest(self, column: list, shape: str, mark: bool, why: str) -> str:
@@ -385,31 +390,38 @@ def sorted_fields(kind: str) -> str:
     return str(order(type_compare.parse(kind))) if kind != "?" else kind
 
 
-def same_document(was, became, kind: Kind) -> bool:
-    """Whether what a document says is still whole in what was read as `kind`."""
+def same_document(was, became, kind: Kind, seen: dict[str, set[str]], path: str = "") -> bool:
+    """Whether what a document says is still whole in what was read as `kind`; `seen` collects what became a text, by its place."""
     if isinstance(became, Json):
         if kind.name != "JSON":
             return False
-        return same_document(was, type_compare.document(became.text), Kind("?"))
+        return same_document(was, type_compare.document(became.text), Kind("?"), seen, path)
     if was is None or became is None:
         # A null document, and what the record lacks, is null.
         return was is None and became is None
     if isinstance(was, list):
         part = kind.parts[0] if kind.name in ("LIST", "ARRAY") else Kind("?")
-        return isinstance(became, list) and len(was) == len(became) and all(same_document(one, other, part) for one, other in zip(was, became))
+        return isinstance(became, list) and len(was) == len(became) and all(same_document(*pair, part, seen, path + "[]") for pair in zip(was, became))
     if isinstance(was, dict):
         if not isinstance(became, dict):
             return False
         kinds = dict(zip(kind.names, kind.parts)) if kind.names else {}
         rest = kind.parts[1] if kind.name == "MAP" else Kind("?")
-        return all(same_document(was.get(key), became.get(key), kinds.get(key, rest)) for key in {**was, **became})
+        return all(same_document(was.get(key), became.get(key), kinds.get(key, rest), seen, f"{path}.{key}") for key in {**was, **became})
     if isinstance(was, bool):
         return became is was or (kind.name == "BOOLEAN" and became == str(was).lower())
     if isinstance(was, type_compare.Number):
+        if kind.name == "VARCHAR":
+            # The digits of numbers that no type of number holds, as long as no text stands among them.
+            seen.setdefault(path, set()).add("number")
+            return was == became
         numeric = kind.name in type_compare.WHOLE or kind.name in ("DECIMAL", "DOUBLE", "FLOAT")
         if not (numeric or (kind.name == "?" and isinstance(became, type_compare.Number))):
             return False
-        return type_compare.same_number(was, became)
+        # JSON's own minus zero without a fraction is an integer.
+        return was == "-0" and type_compare.same_number("0", became) or type_compare.same_number(was, became)
+    if kind.name == "VARCHAR":
+        seen.setdefault(path, set()).add("text")
     if kind.name in ("VARCHAR", "?"):
         return isinstance(became, str) and not isinstance(became, type_compare.Number) and was == became
     return isinstance(became, str) and (was == became and kind.name not in type_compare.WHOLE or type_compare.same_spelling(was, became, kind.name))

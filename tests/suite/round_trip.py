@@ -5,6 +5,7 @@ guessed from an earlier matrix, and a wide table that is refused is taken apart.
 """
 
 import enum
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ class Verdict(enum.Enum):
     REFUSED = "refused by the writer"
     UNREAD = "refused by the reader"
     UNNAMED = "refused, but the column is not named"
+    WARNED = "changed with a warning"
     DIFFERENT = "silently different"
 
 
@@ -34,6 +36,11 @@ class Outcome:
     # The type that was read, or the error.
     detail: str
     notes: frozenset[str] = frozenset()
+
+    def warned_of(self, column: str, warned: str) -> "Outcome":
+        """The same; a difference of which a warning told, by the column's name, is not silent."""
+        told = self.verdict is Verdict.DIFFERENT and re.search(rf"\b{column}\b", warned)
+        return Outcome(Verdict.WARNED, self.detail, self.notes) if told else self
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,9 @@ class Table:
 
     @property
     def source(self) -> str:
-        return f"source-{self.format.name}-{self.name.replace('_', '-')}"
+        """The step that makes it; formats share it where the columns are the same."""
+        digest = hashlib.sha256(repr(self.columns).encode()).hexdigest()[:12]
+        return f"source-{self.name.replace('_', '-')}-{digest}"
 
 
 class Matrix:
@@ -126,14 +135,17 @@ class Matrix:
 
     def attempt(self, tables: list[Table]) -> list[Table]:
         """Writes and reads tables; gives the wide ones that were refused."""
-        steps, refused = [], []
+        steps, refused, made = [], [], set()
         for table in tables:
             kinds = {column: self.kinds[case] for case, column in table.columns}
             self.prepare(table, kinds)
             (self.project.folder / table.format.name).mkdir(exist_ok=True)
             selects = [self.cases[case] for case, _ in table.columns]
             sql = together(selects, [column for _, column in table.columns]) if table.name.startswith("wide") else selects[0]
-            steps += [self.project.sql(sql, id=table.source), table.format.step("write", table.name, [table.source])]
+            if table.source not in made:
+                steps.append(self.project.sql(sql, id=table.source))
+                made.add(table.source)
+            steps.append(table.format.step("write", table.name, [table.source]))
         written = self.steps(steps)
         whole, steps = [], []
         for table in tables:
@@ -157,7 +169,8 @@ class Matrix:
                 elif refusal:
                     self.outcomes[run, table.columns[0][0]] = refusal
                 else:
-                    self.judge(table, run, sources / "data" / f"{table.source}.duckdb", self.session / "data" / f"{step['id']}.duckdb")
+                    warned = warnings(written[table.format.step("write", table.name, [])["id"]]) + warnings(step)
+                    self.judge(table, run, sources / "data" / f"{table.source}.duckdb", self.session / "data" / f"{step['id']}.duckdb", warned)
         return refused
 
     def runs(self, table: Table) -> list[Run]:
@@ -182,12 +195,17 @@ class Matrix:
         message = step["error"]["message"] + " " + (step["error"].get("hint") or "")
         return Outcome(verdict if re.search(rf"\b{COLUMN}\b", message) else Verdict.UNNAMED, message.strip())
 
-    def judge(self, table: Table, run: Run, source: Path, copy: Path) -> None:
+    def judge(self, table: Table, run: Run, source: Path, copy: Path, warned: str) -> None:
         with duckdb.connect() as connection:
             connection.execute("set timezone = 'UTC'")
             connection.execute(f"attach '{source}' as source (read_only); attach '{copy}' as copy (read_only)")
             for case, column in table.columns:
-                self.outcomes[run, case] = compare(connection, "source.main", "copy.main", self.kinds[case], column)
+                outcome = compare(connection, "source.main", "copy.main", self.kinds[case], column)
+                self.outcomes[run, case] = outcome.warned_of(column, warned)
+
+
+def warnings(step: dict) -> str:
+    return json.dumps(step.get("warnings") or [])
 
 
 def compare(connection: duckdb.DuckDBPyConnection, source: str, copy: str, kind: str, column: str = COLUMN) -> Outcome:

@@ -10,7 +10,7 @@ import types_page
 from conftest import Project
 from mariadb_server import mariadb  # noqa: F401, a fixture
 from postgres_server import postgres  # noqa: F401, a fixture
-from round_trip import Matrix, Table, postgres_type
+from round_trip import Matrix, Table, Verdict, postgres_type
 from supabase_stand_in import SupabaseStandIn
 
 
@@ -45,6 +45,15 @@ def outcomes(tmp_path_factory, postgres, mariadb):  # noqa: F811
             connection.execute("drop database matrix with (force)")
             connection.execute("drop database matrix_api with (force)")
         mariadb.run("drop database matrix")
+
+
+def test_nothing_comes_back_different_and_every_refusal_names_the_column(outcomes):
+    wrong = [
+        f"{run.title}: {case}: {outcome.verdict.value}: {outcome.detail[:300]}"
+        for (run, case), outcome in outcomes.items()
+        if outcome.verdict in (Verdict.DIFFERENT, Verdict.UNNAMED)
+    ]
+    assert not wrong, "\n".join(sorted(wrong))
 
 
 def test_the_page_of_types_shows_what_happens(outcomes):

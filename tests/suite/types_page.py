@@ -19,11 +19,12 @@ trips on the real servers and files and fail where this page is wrong: `BLESS=1`
 | a type | the same values in that type |
 | refused | the writer refuses the column, names it, and writes nothing |
 | unread | the reader refuses the column and names it |
+| warned | some values become null; a warning names the column and counts them |
 """
 
 
 def cell(outcome: Outcome, marks: dict[str, str]) -> str:
-    words = {Verdict.EQUAL: "=", Verdict.REFUSED: "refused", Verdict.UNREAD: "unread", Verdict.UNNAMED: "UNNAMED", Verdict.DIFFERENT: "DIFFERENT"}
+    words = {Verdict.EQUAL: "=", Verdict.REFUSED: "refused", Verdict.UNREAD: "unread", Verdict.WARNED: "warned", Verdict.UNNAMED: "UNNAMED", Verdict.DIFFERENT: "DIFFERENT"}
     text = words.get(outcome.verdict) or shortened(outcome.detail)
     for note in sorted(outcome.notes):
         marks.setdefault(note, chr(ord("a") + len(marks)))
