@@ -133,8 +133,10 @@ def test_graphql_fields_of_one_flattened_name_stay_two_columns(project, web, sep
         check_columns(project, project.run([{"id": "read", "component": "graphql.extractor", "config": step}]), expected)
 
 
-@pytest.mark.parametrize("path", ["items", "items[*]"])
-def test_a_null_among_records_is_a_row(project, web, path):
+def test_a_name_that_an_object_has_twice_is_reported(project, web):
+    url = web.route("/items", lambda _: Reply(body=b'[{"n": 1, "o": {"a": 1, "a": 2}}, {"n": 2}]'))
     grant(project, web)
-    url = web.route("/items", lambda _: {"items": [{"n": 1}, None, {"n": 2}]})
-    assert project.rows(http_read(project, url=url, records_path=path), "read") == [(1,), (None,), (2,)]
+    result = http_read(project, url=url)
+    assert project.rows(result, "read", "select n, o.a from main order by n") == [(1, 2), (2, None)]
+    warned = [json.dumps(event) for event in project.events(result) if "twice in one object" in json.dumps(event)]
+    assert len(warned) == 1 and '"a"' in warned[0], warned

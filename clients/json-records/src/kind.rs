@@ -19,10 +19,10 @@ const MAX_MEMBERS: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// A file: its whole is known. Dates and times in ISO 8601 and UUIDs get types, whole numbers beyond 64 bits are
-    /// HUGEINT, and JSON is what holds nulls alone or scalars of several types.
+    /// HUGEINT, and JSON is what holds nulls alone, numbers beyond any type, or scalars of several types.
     File,
     /// The answers of a server, which may answer otherwise tomorrow: texts stay texts, whole numbers beyond 64 bits are
-    /// DECIMAL(38,0), and VARCHAR is what holds nulls alone or scalars of several types.
+    /// DECIMAL(38,0), and VARCHAR is what holds nulls alone, numbers beyond any type, or scalars of several types.
     Answers,
 }
 
@@ -152,6 +152,7 @@ impl Kind {
                 NumberType::HugeInt if numbers.fits_38_digits() => Type::Decimal(38, 0),
                 NumberType::Decimal(scale) => Type::Decimal(38, scale),
                 NumberType::Double => Type::Double,
+                NumberType::Text if file => Type::Json,
                 NumberType::HugeInt | NumberType::Text => Type::Varchar,
             },
             Kind::Date if file => Type::Date,
@@ -287,7 +288,8 @@ mod tests {
             (&["1", "18446744073709551615"], "HUGEINT", "DECIMAL(38,0)"),
             (&["18446744073709551615", "0.5"], "DECIMAL(38,1)", "DECIMAL(38,1)"),
             (&["170141183460469231731687303715884105727"], "HUGEINT", "VARCHAR"),
-            (&["1e400"], "VARCHAR", "VARCHAR"),
+            (&["1e400"], "JSON", "VARCHAR"),
+            (&["-0", "5"], "DOUBLE", "DOUBLE"),
             (&["1", "\"x\""], "JSON", "VARCHAR"),
             (&["true", "1", "null"], "JSON", "VARCHAR"),
             (&["[1]", "[]", "[1.5, null]"], "DOUBLE[]", "DOUBLE[]"),

@@ -157,8 +157,8 @@ pub struct Numbers {
     bigint: bool,
     hugeint: bool,
     double: bool,
-    /// Whether one is NaN or infinite.
-    not_finite: bool,
+    /// Whether one is NaN or infinite, or zero with a minus sign, all of which only a DOUBLE has.
+    only_double: bool,
 }
 
 /// The narrowest type that keeps all numbers of a column as they are.
@@ -185,11 +185,13 @@ impl Numbers {
                 bigint: false,
                 hugeint: false,
                 double: true,
-                not_finite: true,
+                only_double: true,
             };
         }
-        let fractions = token.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
-        let (whole_digits, fraction_digits) = Digits::of(token).map_or((0, 0), |number| number.extent());
+        let digits = Digits::of(token);
+        let only_double = digits.as_ref().is_some_and(|number| number.negative && number.significant == 0);
+        let fractions = only_double || token.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'));
+        let (whole_digits, fraction_digits) = digits.map_or((0, 0), |number| number.extent());
         let small = !fractions && whole_digits <= 15;
         Self {
             fractions,
@@ -198,7 +200,7 @@ impl Numbers {
             bigint: small || token.parse::<i64>().is_ok(),
             hugeint: small || token.parse::<i128>().is_ok(),
             double: small || survives_as_double(token),
-            not_finite: false,
+            only_double,
         }
     }
 
@@ -211,7 +213,7 @@ impl Numbers {
             bigint: self.bigint && other.bigint,
             hugeint: self.hugeint && other.hugeint,
             double: self.double && other.double,
-            not_finite: self.not_finite || other.not_finite,
+            only_double: self.only_double || other.only_double,
         }
     }
 
@@ -225,7 +227,7 @@ impl Numbers {
         if !self.fractions && self.hugeint {
             return NumberType::HugeInt;
         }
-        if !self.not_finite && self.whole_digits + self.fraction_digits <= 38 {
+        if !self.only_double && self.whole_digits + self.fraction_digits <= 38 {
             return NumberType::Decimal(self.fraction_digits as u8);
         }
         NumberType::Text
@@ -251,7 +253,8 @@ mod tests {
         use NumberType::{BigInt, Decimal, Double, HugeInt, Text};
         for (tokens, expected) in [
             (&["1", "-5"] as &[&str], BigInt),
-            (&["-0"], BigInt),
+            (&["-0"], Double),
+            (&["-0", "9007199254740993"], Text),
             (&["9223372036854775807", "-9223372036854775808"], BigInt),
             (&["9223372036854775808"], HugeInt),
             (&["170141183460469231731687303715884105727"], HugeInt),

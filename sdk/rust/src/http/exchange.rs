@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 
 use super::client::Header;
 use super::transport::Outgoing;
-use super::{Request, Response, Url, body, charset, status};
-use crate::{Error, ErrorKind, Result};
+use super::{Request, Response, Url, body, charset, status, twice};
+use crate::{Error, ErrorKind, Result, context};
 
 /// An answer that was read as a whole.
 #[derive(Debug, Clone)]
@@ -38,12 +38,18 @@ impl Answer {
         &self.asked
     }
 
-    /// The body as JSON.
+    /// The body as JSON. Where an object has a name twice, the last value is taken, with a warning.
     ///
     /// # Errors
     /// `data`, quoting the body's beginning, for what is no JSON of that shape.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         let text = self.text()?;
+        if let Some(name) = twice::name(&text) {
+            context::warn(
+                "an answer has a name twice in one object, of which only the last value was taken",
+                &[("name", &name), ("request", &self.asked)],
+            );
+        }
         serde_json::from_str(&text).map_err(|error| {
             let begins = status::excerpt(text.as_bytes());
             let begins = if begins.is_empty() { "it is empty".to_owned() } else { format!("it begins with: {begins}") };

@@ -19,6 +19,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod twice;
 mod url;
 
 pub use body::Response;
