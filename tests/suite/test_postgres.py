@@ -186,8 +186,11 @@ def test_what_cannot_be_read_is_told(shop, config, told):
 
 
 def test_what_duckdb_does_not_have_can_be_null(shop):
-    rows = shop.read(unrepresentable="null", query="select 1 as id, 'NaN'::numeric(5,2) as n, timestamp '294276-12-31' as t, array['NaN'::numeric(5,2), 1]::numeric(5,2)[] as l")
+    result = shop.run([shop.extract(unrepresentable="null", query="select 1 as id, 'NaN'::numeric(5,2) as n, timestamp '294276-12-31' as t, array['NaN'::numeric(5,2), 1]::numeric(5,2)[] as l")])
+    rows = shop.project.rows(result, "extract")
     assert rows[0][1:3] == (None, None) and rows[0][3][0] is None
+    warned = [(warning["fields"]["column"], warning["fields"]["count"]) for warning in result["step"]["extract"]["warnings"]]
+    assert warned == [("n", "1"), ("t", "1"), ("l", "1")]
 
 
 def test_arrays_behind_views_copies_and_domains(shop):

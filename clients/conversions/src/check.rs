@@ -58,6 +58,15 @@ impl Check {
         self.items(&all.join(" and "), value)
     }
 
+    /// The same check of an expression over [`X`]; there is nothing to round to.
+    pub(crate) fn over(mut self, expression: &str) -> Self {
+        for (survives, _) in &mut self.conditions {
+            *survives = survives.replace(X, expression);
+        }
+        self.rounded = None;
+        self
+    }
+
     /// Gives the rounded value the type `source`; what does not fit there is null.
     pub(crate) fn typed(mut self, source: &SourceType) -> Self {
         let is_value = |rounded: &String| rounded.chars().eq([X]);

@@ -71,7 +71,7 @@ fn scalar(source: &SourceType, target: &TargetType) -> Verdict {
     use TargetType as T;
     match target {
         T::Opaque => Verdict::Lossless,
-        T::List(_) if source.is_text() => Verdict::Lossless,
+        T::List(inner) if source.is_text() => list_text(inner),
         T::List(_) => Verdict::refused("nothing, but a single value is not a list"),
         T::Boolean => texts::boolean(source),
         T::Integer { min, max } => numbers::into_integer(source, *min, *max),
@@ -101,6 +101,21 @@ fn of_items(list: &SourceType, verdict: Verdict) -> Verdict {
     match verdict {
         Verdict::Checked(check) => Verdict::Checked(check.of_items(list)),
         other => other,
+    }
+}
+
+/// The text of a whole array, which the server reads: it refuses what is not of the item's type, but rounds to bounds.
+fn list_text(item: &TargetType) -> Verdict {
+    use TargetType as T;
+    match item {
+        T::Boolean | T::Integer { .. } | T::Uuid | T::Enum(_) | T::Json | T::Opaque | T::Bytes { .. } => {
+            Verdict::Lossless
+        }
+        T::Decimal { bounds: None, .. } | T::Text(crate::Text { max_chars: None, max_bytes: None, .. }) => {
+            Verdict::Lossless
+        }
+        T::List(item) => list_text(item),
+        _ => Verdict::refused("parts of its items, which are rounded as they are read; make it a list in SQL"),
     }
 }
 

@@ -56,6 +56,7 @@ pub struct Column {
     unrepresentable: Unrepresentable,
     rows: usize,
     nulls: usize,
+    nulled: u64,
     /// Kept only once a value is missing.
     validity: Vec<u8>,
     /// 32-bit ends of texts and lists, after a first 0; unused for other types.
@@ -76,6 +77,7 @@ impl Column {
             unrepresentable,
             rows: 0,
             nulls: 0,
+            nulled: 0,
             validity: Vec::new(),
             offsets: Vec::new(),
             values: Vec::new(),
@@ -109,6 +111,11 @@ impl Column {
         fields
     }
 
+    /// How many values have become null since the type does not have them, items of lists included.
+    pub fn nulled(&self) -> u64 {
+        self.nulled + self.item.as_ref().map_or(0, |item| item.nulled())
+    }
+
     /// How many bytes wait to be sent.
     pub fn bytes(&self) -> usize {
         self.values.len() + self.offsets.len() + self.item.as_ref().map_or(0, |item| item.bytes())
@@ -140,6 +147,7 @@ impl Column {
             Ok(()) => self.end_value(true),
             Err(Wrong::Unrepresentable(_)) if self.unrepresentable == Unrepresentable::Null => {
                 self.push_null();
+                self.nulled += 1;
                 Ok(())
             }
             Err(wrong) => Err(wrong),

@@ -213,8 +213,17 @@ fn refuse_nulls<S: Stream>(
     name: &str,
 ) -> Result<()> {
     let described = &source.columns[place].described;
-    if config.selection.null_cursor != NullCursor::Error {
-        return Ok(());
+    let without = format!("from {} where c{place} is null", source.rows());
+    match config.selection.null_cursor {
+        NullCursor::Include => return Ok(()),
+        NullCursor::Skip => {
+            let count = client.value(&format!("select count(*) {without}"))?.unwrap_or_default();
+            if count != "0" {
+                context::warn("rows without a cursor are not read", &[("cursor", &name), ("count", &count)]);
+            }
+            return Ok(());
+        }
+        NullCursor::Error => {}
     }
     if source.is_table {
         let never_null = client.value(&format!(
@@ -225,8 +234,7 @@ fn refuse_nulls<S: Stream>(
             return Ok(());
         }
     }
-    let exists = format!("select exists (select from {} where c{place} is null)", source.rows());
-    if client.value(&exists)?.as_deref() == Some("t") {
+    if client.value(&format!("select exists (select {without})"))?.as_deref() == Some("t") {
         return Err(Error::data(format!(
             "there are rows whose cursor `{name}` is null, which have no place in its order; `null_cursor: skip` never \
              reads them, `null_cursor: include` reads them in every run"

@@ -94,6 +94,12 @@ fn copy<S: Stream>(
         send(&schema, &mut columns, pending, &mut table)?;
     }
     table.finish()?;
+    for (values, column) in columns.iter().zip(&source.columns).filter(|(values, _)| values.nulled() > 0) {
+        context::warn(
+            "values became null, since their DuckDB type does not have them",
+            &[("column", &column.name), ("count", &values.nulled()), ("type", &column.mapping.source)],
+        );
+    }
     Ok(())
 }
 
