@@ -258,7 +258,8 @@ def test_the_extractor_reads_every_page(project, supabase, database, page_size):
     result = read(project, supabase, order=["id"], page_size=page_size, dtype={"total": "DECIMAL(12,2)"})
     assert project.rows(result, "read", "select count(*), count(distinct id), sum(id), sum(total)::varchar from main") == [(2500, 2500, 3123750, "780937.50")]
     assert project.types(result, "read") == {"id": "BIGINT", "name": "VARCHAR", "total": "DECIMAL(12,2)"}
-    assert len(supabase.requests("GET")) == (4 if page_size == 700 else 3)
+    # One more asks for the primary key.
+    assert len(supabase.requests("GET")) == (5 if page_size == 700 else 4)
 
 
 CHOSEN = {
@@ -284,6 +285,68 @@ def test_the_extractor_needs_an_order_for_several_pages(project, supabase, datab
     result = read(project, supabase, expect=1)
     assert "`order`" in message(result, "read") and result["step"]["read"]["error"]["blame"] == "user"
     assert project.rows(read(project, supabase, limit=10), "read", "select count(*) from main") == [(10,)]
+
+
+def test_several_pages_are_ordered_by_the_primary_key(project, supabase, database):
+    execute(database, "create table orders as select (i * 7 % 2500)::bigint as id, i % 3 as g from generate_series(0, 2499) i; alter table orders add primary key (id)")
+    expected = [(2500, 2500)]
+    for order in (None, ["g"], "g.desc", "g,id.desc"):
+        supabase.seen.clear()
+        result = read(project, supabase, **({"order": order} if order else {}))
+        assert project.rows(result, "read", "select count(*), count(distinct id) from main") == expected, order
+        last = supabase.requests("GET")[-1][1]
+        assert "id" in last.split("order=")[1].replace(".desc", "").split(","), last
+    # A server that gives fewer rows than are asked for does not end the read.
+    supabase.max_rows = 300
+    assert project.rows(read(project, supabase, page_size=1000), "read", "select count(*), count(distinct id) from main") == expected
+
+
+UPSTREAM = {
+    "select": ({"select": "id,label:name", "limit": 1, "order": "id"}, [(0, "order 0")]),
+    "select all": ({"select": "*", "filter": {"id": 7}}, [(7, "order 7", "1.75")]),
+    "filter by operator": ({"select": "id", "filter": {"id": "gte.2498"}, "order": "id.desc"}, [(2499,), (2498,)]),
+    "filter by value": ({"select": "id", "filter": {"name": "order 3"}}, [(3,)]),
+    "filter by list": ({"select": "id", "filter": {"name": ["order 3", "order 5"]}, "order": "id"}, [(3,), (5,)]),
+    "offset": ({"select": "id", "offset": 2497, "order": "id", "limit": 1000, "page_size": 2, "retries": 1}, [(2497,), (2498,), (2499,)]),
+    "offset behind the end": ({"select": "id", "offset": 9000, "order": "id", "dtype": {"id": "BIGINT"}}, []),
+    "tables": ({"table": None, "tables": ["orders"], "select": "id", "limit": 1, "order": "id"}, [(0,)]),
+    "schema": ({"schema": "public", "select": "id", "filter": {"id": "eq.1"}, "timeout": 30}, [(1,)]),
+}
+
+
+@pytest.mark.parametrize("case", UPSTREAM)
+def test_options_of_python_osiris_read_the_same_rows(project, supabase, database, case):
+    execute(database, MANY)
+    config, expected = UPSTREAM[case]
+    connections(project, supabase)
+    config = {name: value for name, value in ({"connection": "@supabase.shop", "table": "orders"} | config).items() if value is not None}
+    result = project.run([{"id": "read", "component": "supabase.extractor", "config": config}])
+    assert [tuple(str(value) if column == 2 else value for column, value in enumerate(row)) for row in project.rows(result, "read")] == expected
+
+
+def test_a_column_may_have_the_name_of_a_parameter(project, supabase, database):
+    for name in ("select", "limit", "order", "offset", "columns", "a.b"):
+        execute(database, f"""drop table if exists orders; create table orders ("{name}" integer primary key, v integer); insert into orders values (1, 10), (2, 20)""")
+        assert project.rows(read(project, supabase, filters={name: "gt.1"}), "read") == [(2, 20)], name
+        assert project.rows(read(project, supabase, filter={name: 1}), "read") == [(1, 10)], name
+
+
+def test_every_digit_is_read(project, supabase, database):
+    execute(database, "create table orders (id bigint primary key, n numeric, j jsonb)")
+    execute(database, """insert into orders values (1, 1234567890123456.78, '{"a": 12345678901234567890.123456789}'), (2, 1234567890123456.79, '[]')""")
+    result = read(project, supabase, dtype={"n": "DECIMAL(18,2)", "j": "JSON"})
+    assert project.rows(result, "read", "select n::varchar from main order by id") == [("1234567890123456.78",), ("1234567890123456.79",)]
+    assert "12345678901234567890.123456789" in project.rows(result, "read", "select j::varchar from main order by id")[0][0]
+
+
+def test_a_key_may_have_the_names_of_python_osiris(project, supabase, database):
+    execute(database, ORDERS)
+    for fields in ({"service_role_key": KEY, "key": "other"}, {"anon_key": KEY}, {"project_id": "abc", "key": KEY, "pg_dsn": "postgresql://x"}):
+        fields = {"url": supabase.url} | fields
+        project.write("osiris_connections.yaml", json.dumps({"version": 1, "connections": {"supabase": {"shop": fields}}}))
+        step = {"id": "write", "component": "supabase.writer", "config": {"connection": "@supabase.shop", "table": "orders", "schema": "public", "primary_key": "id"}}
+        project.run([project.sql(ROWS.format(2)), step])
+        check_no_key(project)
 
 
 def test_a_table_that_changes_while_it_is_read_is_no_result(project, supabase, database):

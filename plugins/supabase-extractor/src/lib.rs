@@ -1,57 +1,20 @@
 //! `supabase.extractor`: reads a table over PostgREST's HTTP API, page by page, and makes sure that none is missing.
 
-use std::collections::BTreeMap;
+mod config;
 
 use json_records::{Options, Records};
 use osiris_sdk::http::Request;
 use osiris_sdk::{CatalogTable, Check, Discovery, Error, ErrorKind, Extractor, Output, Result, context};
-use postgrest::{Access, Api, content_range, fetch, filter};
-use serde::Deserialize;
+use postgrest::{Access, Api, Table, content_range, fetch_coded, filter};
 use serde_json::Value;
+
+use config::Config;
 
 /// Memory in which rows wait, compressed, until the types of all are known.
 const HOLD_BYTES: u64 = 128 << 20;
 
-#[derive(Debug, Deserialize)]
-struct Config {
-    #[serde(flatten)]
-    access: Access,
-    table: String,
-    columns: Option<Vec<String>>,
-    filters: BTreeMap<String, Conditions>,
-    order: Option<Vec<String>>,
-    limit: Option<u64>,
-    page_size: u64,
-    dtype: BTreeMap<String, String>,
-}
-
-/// What a column is compared to: one condition, or several that all hold.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Conditions {
-    One(String),
-    All(Vec<String>),
-}
-
-impl Config {
-    /// The request that all pages have in common, but for their range.
-    fn request(&self, api: &Api) -> Result<Request> {
-        let mut request = api.table("GET", &self.table)?.header("range-unit", "items").header("prefer", "count=exact");
-        let mut query: Vec<(String, String)> = Vec::new();
-        query.extend(self.columns.as_ref().map(|columns| ("select".to_owned(), filter::names(columns))));
-        for (column, conditions) in &self.filters {
-            match conditions {
-                Conditions::One(condition) => query.push((column.clone(), condition.clone())),
-                Conditions::All(all) => query.extend(all.iter().map(|condition| (column.clone(), condition.clone()))),
-            }
-        }
-        query.extend(self.order.as_ref().map(|order| ("order".to_owned(), order.join(","))));
-        for (name, value) in &query {
-            request = request.query(name, value);
-        }
-        Ok(request)
-    }
-}
+/// PostgREST's code for a first row behind the last one.
+const BEHIND_THE_END: &str = "PGRST103";
 
 struct Supabase;
 
@@ -62,39 +25,34 @@ impl Extractor for Supabase {
         let api = Api::open(&config.access)?;
         let options = Options { flatten: None, dtype: config.dtype.clone(), hold_bytes: HOLD_BYTES };
         let mut records = Records::into_table(output, "main", &options, None)?;
-        let request = config.request(&api)?;
-        let wanted = config.limit.unwrap_or(u64::MAX);
-        let mut total = None;
-        while records.records() < wanted {
-            let first = records.records();
-            let last = first + config.page_size.min(wanted - first) - 1;
-            let page = read_page(request.clone(), first, last, total)?;
-            if total.is_none() {
-                context::progress(0, Some(page.total.min(wanted)));
-            }
-            total = Some(page.total);
-            let count = page.rows.len() as u64;
-            page.rows.into_iter().try_for_each(|row| records.push(row))?;
-            context::progress(records.records(), Some(page.total.min(wanted)));
-            if count == 0 || records.records() >= page.total {
-                break;
-            }
-            if config.order.is_none() && records.records() < wanted {
-                return Err(Error::config(format!(
-                    "`{}` has {} rows, more than come in one page, and no `order`: without one PostgreSQL may give \
-                     a row twice and another never; write `order: [PRIMARY KEY]`",
-                    config.table, page.total
-                )));
+        let mut order = config.order();
+        let mut page = read_page(&config, &api, &order, config.offset, None)?;
+        let total = page.total;
+        // Rows of the table behind `offset`, of which no more than `limit` are wanted.
+        let wanted = total.saturating_sub(config.offset).min(config.limit.unwrap_or(u64::MAX));
+        if (page.rows.len() as u64) < wanted && !page.rows.is_empty() {
+            let whole = whole_order(&config, &api, &order)?;
+            if whole != order {
+                order = whole;
+                page = read_page(&config, &api, &order, config.offset, Some(total))?;
             }
         }
-        if let Some(total) = total
-            && records.records() < total.min(wanted)
-        {
+        loop {
+            let is_empty = page.rows.is_empty();
+            page.rows.into_iter().try_for_each(|row| records.push(row))?;
+            context::progress(records.records(), Some(wanted));
+            // A page may be shorter than was asked for; only the count, or an empty page, ends the table.
+            if is_empty || records.records() >= wanted {
+                break;
+            }
+            page = read_page(&config, &api, &order, config.offset + records.records(), Some(total))?;
+        }
+        if records.records() < wanted {
             return Err(Error::new(
                 ErrorKind::Transient,
                 format!(
-                    "`{}` has {total} rows but gave {}: it changed while it was read",
-                    config.table,
+                    "`{}` has {wanted} rows to read but gave {}: it changed while it was read",
+                    config.table()?,
                     records.records()
                 ),
             ));
@@ -105,14 +63,65 @@ impl Extractor for Supabase {
     }
 }
 
+/// The order of rows that come in several pages: what the step asks for, then the primary key, so that no two rows are
+/// in no order.
+///
+/// # Errors
+/// `config`, where there is neither.
+fn whole_order(config: &Config, api: &Api, order: &[String]) -> Result<Vec<String>> {
+    let table = config.table()?;
+    let known = api.description().ok().and_then(|description| Table::find(&description, table));
+    let key = known.map(|table| table.primary_key()).unwrap_or_default();
+    if key.is_empty() && order.is_empty() {
+        return Err(Error::config(format!(
+            "`{table}` has more rows than come in one page, no `order`, and no primary key that this key can see: without an \
+             order PostgreSQL may give a row twice and another never; write `order` with columns that tell rows apart"
+        )));
+    }
+    if key.is_empty() {
+        context::warn(
+            "rows that are equal in `order` may be read twice or never, since no primary key is known that would order them",
+            &[("table", &table), ("order", &order.join(","))],
+        );
+    }
+    let mut whole = order.to_vec();
+    for column in key.iter().map(|column| filter::name(column)) {
+        let is_there = |part: &String| *part == column || part.starts_with(&format!("{column}."));
+        if !whole.iter().any(is_there) {
+            whole.push(column);
+        }
+    }
+    Ok(whole)
+}
+
 struct Page {
     rows: Vec<Value>,
     total: u64,
 }
 
-/// Reads rows `first` to `last`. `total` is how many the page before counted.
-fn read_page(request: Request, first: u64, last: u64, total: Option<u64>) -> Result<Page> {
-    let answer = fetch(request.header("range", &format!("{first}-{last}")))?;
+/// The request that all pages have in common, but for their range.
+fn request(config: &Config, api: &Api, order: &[String]) -> Result<Request> {
+    let mut request = api.table("GET", config.table()?)?.header("range-unit", "items").header("prefer", "count=exact");
+    for (name, value) in config.query(order)? {
+        request = request.query(&name, &value);
+    }
+    Ok(request)
+}
+
+/// Reads a page from row `first` on. `total` is how many rows the page before counted.
+fn read_page(config: &Config, api: &Api, order: &[String], first: u64, total: Option<u64>) -> Result<Page> {
+    let read = first - config.offset;
+    let count = config.page_size.min(config.limit.unwrap_or(u64::MAX).saturating_sub(read));
+    if count == 0 {
+        return Ok(Page { rows: Vec::new(), total: total.unwrap_or_default() });
+    }
+    let last = first.saturating_add(count - 1);
+    let answer = match fetch_coded(request(config, api, order)?.header("range", &format!("{first}-{last}"))) {
+        Err(fault) if fault.code == BEHIND_THE_END && total.is_none() => {
+            return Ok(Page { rows: Vec::new(), total: 0 });
+        }
+        answer => answer.map_err(|fault| fault.error)?,
+    };
     let range = content_range(&answer)?;
     let counted = range.total.ok_or_else(|| Error::data(format!("`{}` did not count its rows", answer.asked())))?;
     let rows: Vec<Value> = answer.json()?;
