@@ -31,13 +31,7 @@ impl RecordsPath {
     /// # Errors
     /// `config`, for what is no JSONPath.
     pub fn parse(text: &str) -> Result<Self> {
-        let trimmed = text.trim();
-        let whole = match trimmed.chars().next() {
-            None => "$".to_owned(),
-            Some('$') => trimmed.to_owned(),
-            Some('[' | '.') => format!("${trimmed}"),
-            Some(_) => format!("$.{trimmed}"),
-        };
+        let whole = crate::path::whole(text);
         let parse = |path: &str| {
             JsonPath::parse(path).map_err(|error| {
                 Error::config(format!("`{text}` is no JSONPath: {error}; write it as `$.data.items[*]`"))

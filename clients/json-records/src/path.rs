@@ -15,13 +15,7 @@ impl Path {
     /// # Errors
     /// `config`, for what is no JSONPath.
     pub fn parse(text: &str) -> Result<Self> {
-        let trimmed = text.trim();
-        let whole = match trimmed.chars().next() {
-            None => "$".to_owned(),
-            Some('$') => trimmed.to_owned(),
-            Some('[' | '.') => format!("${trimmed}"),
-            Some(_) => format!("$.{trimmed}"),
-        };
+        let whole = whole(text);
         let path = JsonPath::parse(&whole).map_err(|error| {
             Error::config(format!("`{text}` is no JSONPath: {error}; write it as `$.data.items[*]`"))
         })?;
@@ -38,33 +32,20 @@ impl Path {
         !self.path.query(json).is_empty()
     }
 
-    /// The records: a list's items, or the values themselves. `None` where the path leads nowhere. A null among them is
-    /// a record without a value; a null in place of the list means that there are none.
-    pub fn records(&self, json: Value) -> Option<Vec<Value>> {
-        if matches!(self.text.trim(), "" | "$") {
-            return Some(items(json));
-        }
-        let found = self.path.query(&json).all();
-        // A path that picks places by itself, such as `[*]`, finds nothing in an empty list.
-        let picks = self.text.contains(['*', '?']) || self.text.contains("..");
-        if found.is_empty() {
-            return picks.then(Vec::new);
-        }
-        let records = |value: Value| if picks && value.is_null() { vec![value] } else { items(value) };
-        Some(found.into_iter().cloned().flat_map(records).collect())
-    }
-
     /// The path as it was written.
     pub fn text(&self) -> &str {
         &self.text
     }
 }
 
-fn items(value: Value) -> Vec<Value> {
-    match value {
-        Value::Array(items) => items,
-        Value::Null => Vec::new(),
-        other => vec![other],
+/// The path with the `$` that it may leave out.
+pub(crate) fn whole(text: &str) -> String {
+    let trimmed = text.trim();
+    match trimmed.chars().next() {
+        None => "$".to_owned(),
+        Some('$') => trimmed.to_owned(),
+        Some('[' | '.') => format!("${trimmed}"),
+        Some(_) => format!("$.{trimmed}"),
     }
 }
 
@@ -97,34 +78,17 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn records_are_found() {
-        let answer = json!({"data": {"items": [{"n": 1}, {"n": 2}], "one": {"n": 3}, "none": null, "empty": [],
-            "edges": [{"node": {"n": 4}}, {"node": {"n": 5}}]}});
-        for (path, expected) in [
-            ("$.data.items", Some(json!([{"n": 1}, {"n": 2}]))),
-            ("data.items", Some(json!([{"n": 1}, {"n": 2}]))),
-            ("$.data.items[*]", Some(json!([{"n": 1}, {"n": 2}]))),
-            ("$.data.items[?@.n > 1]", Some(json!([{"n": 2}]))),
-            ("$.data.one", Some(json!([{"n": 3}]))),
-            ("$.data.none", Some(json!([]))),
-            ("$.data.empty[*]", Some(json!([]))),
-            ("$.data.edges[*].node", Some(json!([{"n": 4}, {"n": 5}]))),
-            ("$.data.missing", None),
+    fn a_path_finds_values_and_says_whether_it_leads_anywhere() {
+        let answer = json!({"meta": {"next": "a", "none": null}});
+        for (path, first, leads) in [
+            ("$.meta.next", Some(json!("a")), true),
+            ("meta.next", Some(json!("a")), true),
+            ("['meta'].none", None, true),
+            ("meta.nxt", None, false),
         ] {
-            let found = Path::parse(path).unwrap().records(answer.clone()).map(Value::Array);
-            assert_eq!(found, expected, "{path}");
+            let path = Path::parse(path).unwrap();
+            assert_eq!((path.first(&answer).cloned(), path.leads(&answer)), (first, leads), "{}", path.text());
         }
-        assert_eq!(Path::parse("").unwrap().records(json!([1, null, 2])).unwrap().len(), 3);
-        let nulls = json!({"items": [{"n": 1}, null], "edges": [{"node": null}, {"node": {"n": 2}}]});
-        for (path, expected) in [
-            ("items", json!([{"n": 1}, null])),
-            ("items[*]", json!([{"n": 1}, null])),
-            ("edges[*].node", json!([null, {"n": 2}])),
-        ] {
-            let found = Path::parse(path).unwrap().records(nulls.clone()).map(Value::Array);
-            assert_eq!(found, Some(expected), "{path}");
-        }
-        assert_eq!(Path::parse("[*].a").unwrap().records(json!([{"a": 1}])).unwrap(), [json!(1)]);
         assert!(Path::parse("$.[").unwrap_err().message.contains("no JSONPath"));
     }
 

@@ -70,7 +70,8 @@ impl Pool {
 
 /// Closes what lay idle for too long, and what the server has closed.
 fn sweep(connections: &mut Vec<Pooled>) {
-    connections.retain(|one| !one.sender.is_closed() && !(one.sender.is_ready() && one.used.elapsed() > MAX_IDLE));
+    let is_over = |one: &Pooled| one.sender.is_closed() || one.sender.is_ready() && one.used.elapsed() > MAX_IDLE;
+    connections.retain(|one| !is_over(one));
     while connections.iter().filter(|one| one.sender.is_ready()).count() > MOST_IDLE {
         let oldest = connections.iter().position(|one| one.sender.is_ready());
         oldest.map(|oldest| connections.remove(oldest));

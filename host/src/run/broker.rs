@@ -192,6 +192,20 @@ mod tests {
     }
 
     #[test]
+    fn a_step_asks_for_as_many_connections_as_its_time_allows() {
+        let (step, host) = UnixStream::pair().unwrap();
+        serve(host, Reachable::default());
+        let (mut lines, mut asking) = (BufReader::new(step.try_clone().unwrap()), step);
+        let mut line = String::new();
+        for _ in 0..100_001 {
+            asking.write_all(b"\n").unwrap();
+            line.clear();
+            lines.read_line(&mut line).unwrap();
+        }
+        assert!(line.contains("malformed"), "{line}");
+    }
+
+    #[test]
     fn nobody_at_the_door_is_told() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
