@@ -138,7 +138,7 @@ def keep(project, expect: int = 0, plan: bool = False, **config) -> dict:
     """What a driver gets of a connection and of the options beside it."""
     project.write("osiris_connections.yaml", json.dumps({"connections": CONNECTIONS}))
     project.pipeline([{"id": "keep", "component": "test.keep", "config": config}])
-    env = {"PW": "a password of the connection", "PORT": "7777", "API_TOKEN": "t0k-3n", "LONG_KEY": "0123456789abcdef"}
+    env = {"PW": "a password of the connection", "PORT": "7777", "API_TOKEN": "t0k-3n", "LONG_API_KEY": "0123456789abcdef"}
     if plan:
         done = project.osiris("plan", "pipeline.yaml", "--json", env=env)
         assert done.returncode == expect, done.stderr
@@ -193,10 +193,10 @@ def test_secrets_go_back_to_their_places_whatever_the_names_on_the_way(project):
 
 
 def test_a_known_secret_inside_another_field_is_not_shown(project):
-    config = {"key": "${LONG_KEY}", "password": "${API_TOKEN}", "table": "http://h/?a=1&k=${LONG_KEY}", "filter": "http://h/x?api_key=${API_TOKEN}&b=2"}
+    config = {"key": "${LONG_API_KEY}", "password": "${API_TOKEN}", "table": "http://h/?a=1&k=${LONG_API_KEY}", "filter": "http://h/x?api_key=${API_TOKEN}&b=2"}
     shown = keep(project, plan=True, **config)["config"]
     assert shown == {"key": "***MASKED***", "password": "***MASKED***", "table": "http://h/?a=1&k=***MASKED***", "filter": "http://h/x?api_key=***MASKED***&b=2"} | {name: shown[name] for name in shown if name not in config}
-    config = {"filter": "set password '${LONG_KEY}' or table t0k-3n", "table": "${PORT}"}
+    config = {"filter": "set password '${LONG_API_KEY}' or table t0k-3n", "table": "${PORT}"}
     shown = keep(project, plan=True, **config)["config"]
     assert shown["filter"] == "set password '***MASKED***' or table t0k-3n" and shown["table"] == "7777"
     result = keep(project, **config)
