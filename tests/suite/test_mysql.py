@@ -138,7 +138,7 @@ def test_a_table_is_read_in_part(shop):
 @pytest.mark.parametrize(("config", "told"), [
     ({"table": "missing"}, "not-found"), ({"query": "selec"}, "config"), ({"query": "select ? as a"}, "placeholders"),
     ({"query": "select 1 as a, 2 as A"}, "called `A`"), ({"query": "set @a = 1"}, "no columns"),
-    ({"table": "t", "query": "select 1"}, "leave one out"), ({"table": "t", "cursor": "a"}, "incremental"),
+    ({"query": "select 1 as a", "columns": ["a"]}, "write them into"), ({"table": "t", "cursor": "a"}, "incremental"),
 ])  # fmt: skip
 def test_what_cannot_be_read_is_told(shop, config, told):
     shop.sql("create table t (a int)")
