@@ -103,6 +103,22 @@ def test_on_loss_rounds_or_nulls_what_the_config_names_and_counts_it(shop, local
         shop.sql("set global local_infile = 1")
 
 
+@pytest.mark.parametrize("local_infile", [1, 0])
+def test_geometries_arrive_or_are_refused_by_row(shop, local_infile):
+    shop.sql("create table target (id int, g geometry, h geometry)", f"set global local_infile = {local_infile}")
+    point = "'\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\xF0\\x3F\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x40'"
+    try:
+        shop.load(f"from (values (1, {point}::blob, 'POINT (1 2)'::geometry), (2, null, null)) v(id, g, h)")
+        assert shop.sql("select id, st_astext(g), st_astext(h) from target order by id") == [(1, "POINT(1 2)", "POINT(1 2)"), (2, None, None)]
+        for wrong in ("'\\x00'", "''", point[:-1] + "\\x00'", point.replace("x01", "x07", 1)):
+            error = shop.load(f"from (values (1, null), (2, {point}::blob), (3, {wrong}::blob)) v(id, g)", expect=1)
+            assert error.startswith("data") and "`g`" in error, (wrong, error)
+        assert shop.sql("select count(*) from target") == [(2,)]
+        assert "`g`" in shop.load("select 1 as id, 'POINT(1 2)' as g", expect=1)
+    finally:
+        shop.sql("set global local_infile = 1")
+
+
 # ---- Keys
 
 UPSERT = {"mode": "upsert", "primary_key": ["k"]}

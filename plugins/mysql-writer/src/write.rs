@@ -14,7 +14,7 @@ use crate::replace::Successor;
 use crate::staging::{STAGING, Staging};
 use crate::table::{self, same_name};
 use crate::target::{self, Target};
-use crate::{keys, replace};
+use crate::{geometries, keys, replace};
 
 /// Bytes of one multi-row INSERT, where the server takes that many.
 const INSERT_BYTES: usize = 4 << 20;
@@ -51,6 +51,7 @@ fn move_rows<S: Stream>(client: &mut Client<S>, config: &Config, input: &Input, 
     let mode = config.writer.mode;
     let staging = Staging::create(client, &target.name, &target.columns)?;
     fill(client, config, input, &target.columns, &staging)?;
+    geometries::refuse_lost(client, &staging, input, &target.columns)?;
     check_keys(client, config, target, &staging)?;
     let references = if mode == Mode::Replace { replace::references(client, &target.name)? } else { Vec::new() };
     if mode == Mode::Replace {
