@@ -2,6 +2,9 @@
 
 import itertools
 import json
+import socket
+import struct
+import threading
 from datetime import timedelta
 
 import pytest
@@ -258,6 +261,60 @@ def test_every_login_that_mariadb_offers(shop):
 
 
 # ---- Faults
+
+
+class Ending:
+    """Stands before a server, and ends a session at its n-th command as the server does when it shuts down: by an error that nobody asked for."""
+
+    def __init__(self, port: int, command: int, number: int, text: str):
+        message = b"\xff" + struct.pack("<H", number) + b"#08S01" + text.encode()
+        self.server, self.command, self.packet = port, command, struct.pack("<I", len(message))[:3] + b"\0" + message
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self) -> None:
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            upstream = socket.create_connection(("127.0.0.1", self.server))
+            threading.Thread(target=self.forward, args=(upstream, client), daemon=True).start()
+            with client, upstream:
+                # The login comes first, and is none of the commands.
+                for count in range(self.command + 1):
+                    if not (sent := client.recv(1 << 16)):
+                        break
+                    if count == self.command:
+                        client.sendall(self.packet)
+                        client.shutdown(socket.SHUT_WR)
+                        while client.recv(1 << 16):
+                            pass
+                    else:
+                        upstream.sendall(sent)
+
+    @staticmethod
+    def forward(upstream, client) -> None:
+        try:
+            while received := upstream.recv(1 << 16):
+                client.sendall(received)
+        except OSError:
+            pass
+
+
+@pytest.mark.parametrize(("number", "text"), [(4031, "disconnected by the server because of inactivity"), (1053, "Server shutdown in progress"), (1927, "Connection was killed")])
+def test_a_session_that_the_server_ends_is_transient_with_the_servers_reason(shop, number, text):
+    shop.sql("create table t (a int)", "insert into t values (1)")
+    for command in (3, 5):
+        ending = Ending(shop.server.port, command, number, text)
+        shop.connect(port=ending.port, tls="disable")
+        error = shop.read(expect=1, table="t")
+        assert error.startswith("transient") and text in error and str(number) in error, error
+        error = shop.load("select 1 as a", expect=1)
+        assert error.startswith("transient") and text in error and str(number) in error, error
+        ending.listener.close()
+
 
 
 @pytest.mark.parametrize(("mode", "told"), [("append", "unknown-outcome"), ("replace", "transient"), ("upsert", "transient")])
