@@ -170,6 +170,8 @@ def test_names_that_differ_in_case_alone_are_refused(shop):
             error = shop.load(sql, expect=1, schema_contract=contract)
             assert "letter case" in error and " as \"" in error, error
     assert "letter case" in shop.load("select 1 as id", expect=1, primary_key=["ID"])
+    error = shop.load("select 1 as id", expect=1, table="public.Target")
+    assert error.startswith("config") and "`target`" in error, error
     shop.load("select 1 as id, 'x' as \"Name\"")
     assert shop.sql("select * from target") == [(1, "x")]
 
@@ -215,6 +217,8 @@ def test_a_replacement_by_another_key_than_the_primary_and_of_rows_that_refer_to
     shop.sql("create table notes (code text references boss (code) on delete cascade)", "insert into notes values ('c')")
     shop.load("select * from (values ('c', null), ('d', 'c')) t(code, leader)", table="boss", mode="replace")
     assert shop.sql("select code, leader from boss order by 1") == [("c", None), ("d", "c")] and shop.sql("select * from notes") == [("c",)]
+    error = shop.load("select unnest(['c', null]) as code", expect=1, table="boss", mode="replace")
+    assert "one by one" in error and "null in row 2" in error, error
     shop.sql("create table more (id int references boss (id) on delete set null)", "insert into more select id from boss where code = 'c'")
     error = shop.load("select 'c' as code", expect=1, table="boss", mode="replace")
     assert "more_id_fkey" in error or "notes_code_fkey" in error, error

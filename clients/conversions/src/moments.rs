@@ -221,7 +221,7 @@ pub(crate) fn into_interval(source: &SourceType, smallest: IntervalPart, digits:
         SourceType::Time if smallest == P::Second => into_time(source, digits, false),
         // The server reads intervals of many spellings, and cuts them to its fields.
         text if text.is_text() => match into_interval(&SourceType::Interval, smallest, digits) {
-            Verdict::Checked(check) => Verdict::Checked(check.over(&format!("try_cast({X} as interval)"))),
+            Verdict::Checked(check) if smallest != P::Second || digits < 6 => Verdict::Checked(check.over(&format!("try_cast({X} as interval)"))),
             _ => Verdict::Checked(Check::new(
                 format!("not regexp_matches({X}::varchar, '[.][0-9]{{6}}[0-9]*[1-9]')"),
                 digits_lost(6),

@@ -58,6 +58,7 @@ impl Target {
                     Error::config("the user's search_path has no schema to create the table in; name one in `table`")
                 })?,
             };
+            refuse_other_case(client, &schema, &name.table)?;
             return Ok(Self::missing(schema, name.table.clone()));
         };
         if !matches!(kind.as_str(), "r" | "p") {
@@ -112,6 +113,23 @@ impl Target {
             _ => column.full_type.clone(),
         };
         (self.types.target(column.type_oid, column.modifier), words)
+    }
+}
+
+/// A table whose name differs from one that exists in letter case alone is nobody's intent.
+fn refuse_other_case<S: Stream>(client: &mut Client<S>, schema: &str, table: &str) -> Result<()> {
+    let other = client.query_with(
+        "select c.relname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+         where n.nspname = $1 and c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relname <> $2 and \
+         pg_catalog.lower(c.relname) = pg_catalog.lower($2) limit 1",
+        &[Some(schema), Some(table)],
+    )?;
+    match other.into_iter().next().and_then(|row| row.into_iter().next()).flatten() {
+        None => Ok(()),
+        Some(other) => Err(Error::config(format!(
+            "there is no table `{table}` in schema `{schema}`, but `{other}`, which differs in letter case alone; write \
+             the table's name as it is, or create `{table}` first if both are meant"
+        ))),
     }
 }
 

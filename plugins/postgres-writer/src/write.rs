@@ -5,7 +5,7 @@ use std::time::Duration;
 use conversions::{Conversion, check_input};
 use database_client::{Mode, WriterConfig};
 use osiris_sdk::{Error, ErrorKind, Input, Result, context, sql};
-use postgres_client::sql::TableName;
+use postgres_client::sql::{TableName, quote_names};
 use postgres_client::{Client, Stream};
 
 use crate::encode::View;
@@ -45,7 +45,13 @@ pub fn write<S: Stream>(
     client.execute(&rows.stage())?;
     let count = stage(client, input, &plan.columns, &conversions)?;
     rows.assign().iter().try_for_each(|statement| client.execute(statement).map(drop))?;
-    keys::check(client, input, &rows, key, config.on_duplicate_key)?;
+    keys::check(client, input, &rows, key, config.on_duplicate_key).map_err(|error| match &replacement {
+        Some(Replacement::Merge { .. }) => error.context(format!(
+            "other tables refer to this one by {}, so its rows are replaced one by one by these columns",
+            quote_names(key.iter().map(String::as_str))
+        )),
+        _ => error,
+    })?;
     if let Some((drop_table, _)) = &recreated {
         client.execute(drop_table)?;
     }
