@@ -13,6 +13,7 @@
 //! | DOUBLE, FLOAT | whole numbers | whole and in range |
 //! | | decimals | the nearest float to the decimal is the value again |
 //! | | FLOAT | the nearest FLOAT is the value exactly |
+//! | text | lists | as the server reads them; refused where it would round the items |
 //! | text | numbers, dates, times, UUIDs | the text is the target's own spelling: no leading zeros, signs or blanks, apart from zeros that end a fraction, `T` between date and time, and seconds left out |
 //! | | text | as long as it fits in characters, bytes and character set |
 //! | | JSON, enums of a server, ranges and other types | the server's own text input decides |

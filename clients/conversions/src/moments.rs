@@ -112,7 +112,10 @@ fn no_days() -> String {
 
 /// Columns hand intervals on in nanoseconds, of which 64 bits hold 292 years.
 fn interval_range() -> Check {
-    Check::new(format!("datepart('hour', {X}) between -2562046 and 2562046"), "more than 2,562,046 hours, which DuckDB cannot hand over")
+    Check::new(
+        format!("datepart('hour', {X}) between -2562046 and 2562046"),
+        "more than 2,562,046 hours, which DuckDB cannot hand over",
+    )
 }
 
 fn interval_digits(digits: u8) -> Option<Check> {
@@ -221,7 +224,9 @@ pub(crate) fn into_interval(source: &SourceType, smallest: IntervalPart, digits:
         SourceType::Time if smallest == P::Second => into_time(source, digits, false),
         // The server reads intervals of many spellings, and cuts them to its fields.
         text if text.is_text() => match into_interval(&SourceType::Interval, smallest, digits) {
-            Verdict::Checked(check) if smallest != P::Second || digits < 6 => Verdict::Checked(check.over(&format!("try_cast({X} as interval)"))),
+            Verdict::Checked(check) if smallest != P::Second || digits < 6 => {
+                Verdict::Checked(check.over(&format!("try_cast({X} as interval)")))
+            }
             _ => Verdict::Checked(Check::new(
                 format!("not regexp_matches({X}::varchar, '[.][0-9]{{6}}[0-9]*[1-9]')"),
                 digits_lost(6),

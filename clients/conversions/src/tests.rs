@@ -326,11 +326,9 @@ fn every_check_of_the_table_runs_and_lets_nulls_through() {
 fn a_type_holds_what_its_like_holds() {
     for source in crate::sources() {
         let like = TargetType::like(&source).unwrap();
-        // PostgreSQL's and MySQL's widest types end where DuckDB's unsigned 128 bits do not.
-        assert!(
-            source == SourceType::UHugeInt || verdict(&source, &like) == Verdict::Lossless,
-            "{source}: {:?}",
-            verdict(&source, &like)
-        );
+        // PostgreSQL's and MySQL's widest types end where DuckDB's unsigned 128 bits do not; of intervals, it is the way
+        // out of DuckDB that is narrow.
+        let narrow = matches!(source, SourceType::UHugeInt | SourceType::Interval);
+        assert!(narrow || verdict(&source, &like) == Verdict::Lossless, "{source}: {:?}", verdict(&source, &like));
     }
 }
