@@ -158,7 +158,7 @@ class Tables:
             connection.execute(f"attach '{source}' as source (read_only); attach '{copy}' as copy (read_only)")
             kinds = {row[0]: row[1] for row in connection.execute("describe source.main").fetchall()}
             for column in columns:
-                outcome = round_trip.compare(connection, "source.main", "copy.main", kinds[column.name], column.name).warned_of(column.name, warned)
+                outcome = round_trip.compare(connection, "source.main", "copy.main", kinds[column.name], column.name, format.nulls).warned_of(column.name, warned)
                 self.findings.counts["columns compared"] += 1
                 if outcome.verdict is Verdict.DIFFERENT:
                     self.findings.differences.append(f"{format.title}: {column.kind}: {outcome.detail}\n    of {'; '.join(column.values)}")

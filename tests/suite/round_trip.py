@@ -52,18 +52,23 @@ class Format:
     writer: str
     reader: str
     config: tuple[tuple[str, str], ...] = ()
-    # Whether the reader takes declared types.
+    # Whether the reader takes declared types; what it is told beside them to read exactly what the writer wrote.
     declares: bool = False
+    exactly: tuple[tuple[str, object], ...] = ()
+    # Texts that the reader takes for null by default.
+    nulls: frozenset[str] = frozenset()
 
     def step(self, action: str, table: str, needs: list[str], dtype: dict[str, str] | None = None) -> dict:
         place = {} if self.config else {"path": f"{self.name}/{table}.{self.name}"}
-        config = dict(self.config) | (place or {"table": table}) | ({"dtype": dtype} if dtype else {})
+        config = dict(self.config) | (place or {"table": table}) | ({"dtype": dtype} | dict(self.exactly) if dtype else {})
         id = f"{action}-{self.name}-{table.replace('_', '-')}{'-declared' if dtype else ''}"
         return {"id": id, "component": self.writer if action == "write" else self.reader, "needs": needs, "config": config}
 
 
+# As the extractor's README has them.
+NULLS = frozenset(["", "#N/A", "#NA", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"])
 FORMATS = [
-    Format("csv", "CSV", "filesystem.csv_writer", "filesystem.csv_extractor", declares=True),
+    Format("csv", "CSV", "filesystem.csv_writer", "filesystem.csv_extractor", declares=True, exactly=(("na_values", ("",)), ("quoted_na", False)), nulls=NULLS),
     Format("json", "JSON", "filesystem.json_writer", "filesystem.json_extractor", declares=True),
     Format("parquet", "Parquet", "filesystem.parquet_writer", "filesystem.parquet_extractor"),
     Format("postgres", "PostgreSQL", "postgres.writer", "postgres.extractor", (("connection", "@postgres.shop"),)),
@@ -200,7 +205,8 @@ class Matrix:
             connection.execute("set timezone = 'UTC'")
             connection.execute(f"attach '{source}' as source (read_only); attach '{copy}' as copy (read_only)")
             for case, column in table.columns:
-                outcome = compare(connection, "source.main", "copy.main", self.kinds[case], column)
+                nulls = frozenset() if run.declared else run.format.nulls
+                outcome = compare(connection, "source.main", "copy.main", self.kinds[case], column, nulls)
                 self.outcomes[run, case] = outcome.warned_of(column, warned)
 
 
@@ -208,8 +214,8 @@ def warnings(step: dict) -> str:
     return json.dumps(step.get("warnings") or [])
 
 
-def compare(connection: duckdb.DuckDBPyConnection, source: str, copy: str, kind: str, column: str = COLUMN) -> Outcome:
-    """Judges a column's copy, which may have come back in another type."""
+def compare(connection: duckdb.DuckDBPyConnection, source: str, copy: str, kind: str, column: str = COLUMN, nulls: frozenset[str] = frozenset()) -> Outcome:
+    """Judges a column's copy, which may have come back in another type; texts among `nulls` may have become null."""
     columns = {row[0]: row[1] for row in connection.execute(f"describe {copy}").fetchall()}
     found = columns.get(column)
     if found is None:
@@ -224,12 +230,15 @@ def compare(connection: duckdb.DuckDBPyConnection, source: str, copy: str, kind:
         one = Kind("BLOB")
         before = trees(connection, f"(select {ROW}, st_aswkb({column}) as {column} from {source})", one, column)
     if one.parts and other.name == "VARCHAR":
-        after, other = nested(connection, copy, one, kind, column, after)
+        printed = [row[0] for row in connection.execute(f"select {column}::varchar from {source} order by {ROW}::integer").fetchall()]
+        after, other = nested(connection, copy, one, kind, column, after) if after != printed or "JSON" not in kind else (before, one)
     notes = type_compare.Notes()
     for was, became in zip(before, after):
-        if not type_compare.same(was, became, one, other, notes):
+        if became is None and isinstance(was, str) and was in nulls:
+            notes.add(type_compare.WORD)
+        elif not type_compare.same(was, became, one, other, notes):
             return Outcome(Verdict.DIFFERENT, f"{shorten(was)} became {shorten(became)} ({found})")
-    if found == kind and "JSON" not in kind:
+    if found == kind and "JSON" not in kind and type_compare.WORD not in notes:
         # Whatever texts do not show.
         sql = f"select count(*) from {source} s left join {copy} c on s.{ROW} = c.{ROW}::integer where s.{column} is distinct from c.{column}"
         if connection.execute(sql).fetchone()[0]:
@@ -251,6 +260,10 @@ def nested(connection: duckdb.DuckDBPyConnection, copy: str, one: Kind, kind: st
 
 
 def trees(connection: duckdb.DuckDBPyConnection, table: str, kind: Kind, column: str) -> list:
+    if kind.name == "TIMESTAMP WITH TIME ZONE":
+        # DuckDB prints the last instants a millisecond late.
+        text = f"case when isfinite({column}) then make_timestamp(epoch_us({column}))::varchar || '+00' else {column}::varchar end"
+        return [row[0] for row in connection.execute(f"select {text} from {table} order by {ROW}::integer").fetchall()]
     # SQL has no way to write a STRUCT with a nameless field, which JSON may hold.
     cast = "" if kind.nameless else f"::{kind.textual}"
     rows = connection.execute(f"select to_json({column}{cast})::varchar from {table} order by {ROW}::integer").fetchall()

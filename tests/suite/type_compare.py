@@ -121,10 +121,11 @@ class Notes(set):
     """What two trees differ in although they are equal."""
 
 
-ABSENT = "an absent key is null"
-SPELLING = "another spelling"
-NULL = "a JSON null is null"
-TAG = "the member is a key"
+ABSENT = "objects become STRUCTs, in which a key that an object lacks is null"
+SPELLING = "a spelling that the README of the extractor gives up, such as `1.50` for 1.5"
+NULL = "a JSON `null` alone becomes null"
+TAG = "the member of the UNION is a key"
+WORD = "by default an empty text and words such as `NULL` and `nan` are null, in quotes too: `na_values: [\"\"]` and `quoted_na: false` keep them"
 
 
 def same(was, became, kind: Kind, found: Kind, notes: Notes) -> bool:

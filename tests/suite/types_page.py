@@ -9,7 +9,8 @@ PATH = ROOT / "docs" / "types.md"
 HEAD = """# Types through formats
 
 Each row is a column of a table that was written by a format's writer and read again by the same format's reader, both with
-default options; *declared* is the same file or table read with the column's type given by `dtype`. The tests make these round
+default options; *declared* is the same file or table read with the column's type given by `dtype` (and for CSV with `na_values: [""]`
+and `quoted_na: false`, which tell null from text). The tests make these round
 trips on the real servers and files and fail where this page is wrong: `BLESS=1` writes it anew. The values of each row are in
 `tests/suite/type_cases.py`; a null is among them.
 

@@ -112,6 +112,11 @@ impl Config {
         Ok(())
     }
 
+    /// Whether two values of a column that differ look the same in the file.
+    fn loses_tag(&self, column: &Column) -> bool {
+        self.nested == Nested::DuckDb && column.is_nested() && column.kind.contains("UNION(")
+    }
+
     /// Whether DuckDB's own writer can write the file.
     fn is_plain(&self) -> bool {
         self.newline == Newline::Lf
@@ -161,6 +166,13 @@ impl Writer for CsvWriter {
         let input = inputs.only()?;
         let table = input.sql_name();
         let mut columns = columns(&table)?;
+        if let Some(column) = columns.iter().find(|column| config.loses_tag(column)) {
+            return Err(Error::config(format!(
+                "column `{}` is of the type `{}`: CSV does not show which member of a UNION a value is of; `nested: json` writes it as an \
+                 object of its tag, or cast it to VARCHAR in SQL",
+                column.name, column.kind
+            )));
+        }
         if config.column_order == ColumnOrder::Sorted {
             columns.sort_by(|one, other| one.name.cmp(&other.name));
         }
