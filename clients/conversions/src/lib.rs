@@ -30,6 +30,7 @@
 
 mod check;
 mod input;
+mod jsonb;
 mod moments;
 mod numbers;
 mod policy;
@@ -43,6 +44,7 @@ mod verdict;
 
 pub use check::Check;
 pub use input::{Column, Conversion, check_input, input_columns, key_of_rows};
+pub use jsonb::loss as jsonb_loss;
 pub use policy::{LossPolicy, OnLoss};
 pub use source::SourceType;
 pub use table::{Row, sources, table, targets};

@@ -52,13 +52,16 @@ pub(crate) fn judge_coded(answer: Answer) -> Result<Answer, Fault> {
     let told: Told = serde_json::from_slice(&answer.bytes).unwrap_or_default();
     let Some(message) = &told.message else { return Err(answer.as_error(answer.status).into()) };
     let code = told.code.as_deref().unwrap_or_default();
-    let mut text = format!("`{}` answered {}: {message}", answer.asked(), answer.status);
+    // The reason first: addresses can be long.
+    let mut text = message.clone();
     if !code.is_empty() {
         text.push_str(&format!(" ({code})"));
     }
     for more in [&told.details, &told.hint].into_iter().flatten().filter(|more| !more.is_empty()) {
         text.push_str(&format!("; {more}"));
     }
+    let asked = answer.asked().split('?').next().unwrap_or_default();
+    text.push_str(&format!("; `{asked}` answered {}", answer.status));
     Err(Fault { error: Error::new(kind(answer.status, code), text), code: code.to_owned() })
 }
 

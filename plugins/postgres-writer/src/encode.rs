@@ -2,7 +2,7 @@
 
 use osiris_sdk::{Column, Error, Result};
 
-use crate::{json, numeric};
+use crate::numeric;
 
 /// From 1970-01-01, DuckDB's epoch, to 2000-01-01, PostgreSQL's.
 const EPOCH_DAYS: i32 = 10_957;
@@ -159,7 +159,7 @@ impl<'a> View<'a> {
             Encode::Int64 => put(body, i64::from_le_bytes(self.fixed(row)?).to_be_bytes()),
             Encode::Text | Encode::Jsonb | Encode::Bytes | Encode::BigNumber => {
                 let text = self.text(row)?;
-                if let Some(loss) = (*self.encode == Encode::Jsonb).then(|| json::loss(text)).flatten() {
+                if let Some(loss) = (*self.encode == Encode::Jsonb).then(|| conversions::jsonb_loss(text)).flatten() {
                     return Err(loss);
                 }
                 let length = i32::try_from(text.len()).map_err(|_| "a value of more than 1 GiB".to_owned())?;

@@ -1,7 +1,6 @@
 //! `postgres.writer`: brings a table to PostgreSQL by binary COPY, in one transaction.
 
 mod encode;
-mod json;
 mod keys;
 mod numeric;
 mod plan;

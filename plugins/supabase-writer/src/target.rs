@@ -1,7 +1,7 @@
 //! The input's columns, matched with the table's and checked against their types.
 
-use conversions::{SourceType, TargetType, check_input, input_columns};
-use osiris_sdk::sql::{not_finite, query};
+use conversions::{SourceType, TargetType, check_input, input_columns, jsonb_loss};
+use osiris_sdk::sql::{json_text, not_finite, query};
 use osiris_sdk::{Error, ErrorKind, Input, Result, context};
 use postgrest::{Api, Table, fetch, target_type};
 
@@ -128,9 +128,26 @@ fn check_json(config: &Config, input: &Input, column: &Column) -> Result<()> {
         }
         warn(column, count, "NaN and infinities became null, since JSON has none");
     }
+    if column.target_name == "jsonb" && kind.contains("JSON") {
+        check_jsonb(input, column, &kind)?;
+    }
     if column.source == SourceType::Json {
         let is_null = format!("json_type({}) = 'NULL'", column.expression);
         warn(column, count(input, &is_null)?, "JSON nulls became SQL nulls, since PostgREST does not tell them apart");
+    }
+    Ok(())
+}
+
+/// Refuses JSON of which `jsonb` would drop a part.
+fn check_jsonb(input: &Input, column: &Column, kind: &str) -> Result<()> {
+    let mut row = 0_u64;
+    for batch in query(&format!("select {} as text from {}", json_text(&column.expression, kind)?, input.sql_name()))? {
+        for text in batch?.column_at(0).strings()?.iter() {
+            row += 1;
+            if let Some(lost) = text.and_then(|text| jsonb_loss(text.as_bytes())) {
+                return Err(Error::data(format!("column `{}`, row {row}: {lost}", column.name)));
+            }
+        }
     }
     Ok(())
 }
