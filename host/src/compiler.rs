@@ -134,6 +134,11 @@ fn apart(wasm: &Path, bytes: &[u8], code: &File, interrupted: &dyn Fn() -> bool)
         }
         std::thread::sleep(ASK_EVERY);
     };
+    // Ctrl-C reaches a process too that has not left the host's group yet.
+    let signalled = matches!(status.signal(), Some(libc::SIGINT | libc::SIGTERM | libc::SIGHUP));
+    if signalled || (!status.success() && interrupted()) {
+        return Err(Interrupted.into());
+    }
     let reason = listener.join().map_err(|_| anyhow!("cannot hear a compile process"))?;
     let reason = reason.context("cannot hear a compile process")?;
     let reason = String::from_utf8_lossy(&reason);
