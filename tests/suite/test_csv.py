@@ -335,6 +335,7 @@ def test_bad_lines_are_named_or_counted(files):
         ("long", "a,b\n1\n".replace("1", "1" * 5_000), "1…`"),
     ]):
         files.add(name, content)
+    files.add("blank", "\n\n")
     files.add("open-skipped", 'a,b\n1,"\nx\n2,y\n', on_bad_lines="skip")
     files.read(expect=1)
     assert files.rows("skipped") == [(1, "x"), (5, "w")]
@@ -345,6 +346,7 @@ def test_bad_lines_are_named_or_counted(files):
     for name, _, words in bad:
         message = files.result["step"][name]["error"]["message"]
         assert words in message and len(message) < 400, message
+    assert "no header" in files.result["step"]["blank"]["error"]["message"]
     assert "never ends" in files.result["step"]["open-skipped"]["error"]["message"]
 
 

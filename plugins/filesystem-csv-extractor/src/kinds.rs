@@ -229,7 +229,8 @@ impl Number {
     }
 }
 
-/// Whether a text is what DuckDB prints for the DOUBLE that it is. What this misses costs a second reading.
+/// Whether a text is what DuckDB prints for the DOUBLE that it is: its shortest digits, with an exponent below 0.0001
+/// and from 1e16 on.
 fn prints_back(text: &str) -> bool {
     if matches!(text, "inf" | "-inf" | "nan") {
         return true;
@@ -238,15 +239,16 @@ fn prints_back(text: &str) -> bool {
     if !double.is_finite() || !text.bytes().any(|byte| byte.is_ascii_digit()) {
         return false;
     }
+    let with_exponent = double != 0.0 && !(1e-4..1e16).contains(&double.abs());
     match text.split_once('e') {
         // `1.5e+16`, `1e-07`: two digits of exponent, and a sign.
         Some((mantissa, exponent)) => {
             let shortest = format!("{double:e}");
             let Some((own, power)) = shortest.split_once('e') else { return false };
             let (sign, power) = power.strip_prefix('-').map_or(('+', power), |power| ('-', power));
-            mantissa == own && exponent == format!("{sign}{power:0>2}")
+            with_exponent && mantissa == own && exponent == format!("{sign}{power:0>2}")
         }
-        None => double.abs() < 1e15 && double.abs() >= 1e-4 && (format!("{double:?}") == text),
+        None => !with_exponent && format!("{double:?}") == text,
     }
 }
 
@@ -352,6 +354,7 @@ mod tests {
             (&["9223372036854775808", "1"], Type::Of(HugeInt)),
             (&["1", "2.75", "-0", "1.50"], Type::Of(Double)),
             (&["0.1", "1e-07", "1.5e+16", "0.30000000000000004", "inf"], Type::Of(Double)),
+            (&["1234567890123456.8", "0.5"], Type::Of(Double)),
             (&["9007199254740993", "0.5"], Type::Decimal { scale: 1 }),
             (&["12345678901234567.89"], Type::Decimal { scale: 2 }),
             (&["true", "False", "TRUE"], Type::Of(Boolean)),

@@ -50,7 +50,7 @@ impl Layout {
                 ))
             })?;
             let commented = record.is_blank() && dialect.comment.is_some();
-            let empty = record.is_blank() && record.next < head.len();
+            let empty = record.is_blank() && (has_header || record.next < head.len());
             if !commented && !empty {
                 if left == 0 {
                     break record;

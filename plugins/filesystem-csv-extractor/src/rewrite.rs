@@ -165,9 +165,10 @@ impl Rewriting<'_> {
             let more = if self.skipped > lines.len() as u64 { ", …" } else { "" };
             let lines = format!("{}{more}", lines.join(", "));
             let message = format!(
-                "{} of `{}` were left out by `on_bad_lines: skip`, since they are no rows: {lines}",
+                "{} of `{}` {} left out by `on_bad_lines: skip`, since they are no rows: {lines}",
                 plural(self.skipped, "line"),
-                self.config.path
+                self.config.path,
+                were(self.skipped),
             );
             context::warn(&message, &[("count", &self.skipped), ("lines", &lines)]);
         }
@@ -178,6 +179,11 @@ impl Rewriting<'_> {
 
 fn counted(values: usize) -> String {
     plural(values as u64, "value")
+}
+
+/// The verb for a number of things that something was done to.
+pub fn were(count: u64) -> &'static str {
+    if count == 1 { "was" } else { "were" }
 }
 
 /// A number and what it counts.

@@ -4,13 +4,13 @@ use osiris_sdk::sql::{quote_name, quote_text};
 use osiris_sdk::{Error, ErrorKind, Output, Result, context, sql};
 
 use crate::checks::{Column, Declared, Target};
-use crate::kinds::{Booleans, Evidence, Kind, Kinds};
+use crate::kinds::{Booleans, Evidence, Kind, Kinds, Type};
 use crate::layout::Layout;
 use crate::options::{Config, OnBadLines};
-use crate::rewrite::{plural, shown};
+use crate::rewrite::{plural, shown, were};
 
 /// Columns whose values are counted in one reading.
-const COUNTED_COLUMNS: usize = 64;
+const COUNTED_COLUMNS: usize = 256;
 
 /// The longest row that DuckDB takes by default.
 const LINE_BYTES: u64 = 2_000_000;
@@ -130,9 +130,17 @@ impl<'a> Rows<'a> {
     fn count(&self) -> Result<Vec<Target>> {
         let mut evidence = vec![Evidence::default(); self.layout.names.len()];
         // A column of numbers has all expressions; which it will be is not known yet.
-        let open = Target::Inferred(crate::kinds::Type::Of(Kind::Double));
-        let undecided: Vec<usize> =
-            self.wanted.iter().copied().filter(|place| self.declared[*place].is_none()).collect();
+        let open = Target::Inferred(Type::Of(Kind::Double));
+        // What is text by its first rows is text by all of them, unless a format is given.
+        let formats = self.config.date_format.is_some() || self.config.timestamp_format.is_some();
+        let is_open = |place: &usize| {
+            let sample = &self.layout.sample[*place];
+            self.declared[*place].is_none() && (formats || sample.decide(self.config.infers_dates()) != Type::Text)
+        };
+        for place in self.wanted.iter().filter(|place| !is_open(place)) {
+            evidence[*place] = self.layout.sample[*place];
+        }
+        let undecided: Vec<usize> = self.wanted.iter().copied().filter(is_open).collect();
         for places in undecided.chunks(COUNTED_COLUMNS) {
             let columns: Vec<Column<'_>> = places.iter().map(|place| self.column(*place, &open)).collect();
             let aggregates: Vec<String> =
@@ -219,9 +227,10 @@ impl<'a> Rows<'a> {
         let left_out = all.saturating_sub(rows);
         if left_out > 0 {
             let message = format!(
-                "{} of `{}` were left out by `on_bad_lines: skip`, since a value does not fit its declared type",
+                "{} of `{}` {} left out by `on_bad_lines: skip`, since a value does not fit its declared type",
                 plural(left_out, "row"),
-                self.config.path
+                self.config.path,
+                were(left_out),
             );
             context::warn(&message, &[("count", &left_out)]);
         }
