@@ -3,6 +3,7 @@
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 OSIRIS := $(CARGO_TARGET_DIR)/release/osiris
 DRIVERS := $(notdir $(wildcard plugins/*))
+CLIENTS := $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(wildcard clients/*/Cargo.toml))
 
 .PHONY: build demo test bench docs fuzz deny lint setup guests bless
 
@@ -23,8 +24,8 @@ guests: build
 # Unit tests of every crate, then the whole program from outside.
 test: guests
 	cargo test --release --quiet --lib -p osiris -p osiris-sdk -p fuzz-targets --features osiris-sdk/arrow,osiris-sdk/http
-	cargo test --release --quiet --lib $(DRIVERS:%=-p %) -p database-client -p json-records -p postgrest
-	cargo test --release --quiet --lib --tests -p mysql-client -p postgres-client
+	cargo test --release --quiet --lib $(DRIVERS:%=-p %)
+	cargo test --release --quiet --lib --tests $(CLIENTS:%=-p %)
 	.deps/venv/bin/python -m pytest tests/suite
 
 # Accept the errors and outputs that the tests saw as the expected ones.
