@@ -152,8 +152,11 @@ pub fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// The bytes that DuckDB writes as ASCII and `\xAB`.
+/// The bytes that DuckDB writes as ASCII and `\xAB`; none for what PostgreSQL may have written, all of it in hexadecimal digits.
 pub fn blob(text: &str) -> Option<Vec<u8>> {
+    if text.strip_prefix("\\x").is_some_and(|hex| hex.len() != 2 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        return None;
+    }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
@@ -230,6 +233,7 @@ mod tests {
     #[test]
     fn what_duckdb_writes_as_text_is_read_back() {
         assert_eq!(blob("a\\x00\\xFFb").unwrap(), [b'a', 0, 255, b'b']);
+        assert_eq!((blob("\\x616263"), blob("\\x")), (None, None));
         assert_eq!((blob("\\x0"), blob("é"), blob("\\y00"), blob("\\")), (None, None, None, None));
         assert_eq!(bit("101").unwrap(), [5, 0b1111_1101]);
         assert_eq!(bit("101010101").unwrap(), [7, 0b1111_1111, 0b0101_0101]);
