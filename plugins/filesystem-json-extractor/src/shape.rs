@@ -44,9 +44,7 @@ pub fn shape(config: &Config, kind: &Kind, records: u64) -> Result<Shape> {
                 if name != *key {
                     renamed = Some(name.clone());
                 }
-                let kind = kind.settle(Style::File);
-                check_nested(&name, &kind)?;
-                columns.push((key.clone(), name, kind, false));
+                columns.push((key.clone(), name, kind.settle(Style::File), false));
             }
             if let Some(name) = renamed.filter(|_| !config.dtype.is_empty()) {
                 return Err(Error::config(format!(
@@ -68,8 +66,9 @@ pub fn shape(config: &Config, kind: &Kind, records: u64) -> Result<Shape> {
         other => columns.push((WHOLE.to_owned(), names.free(WHOLE, ""), other.settle(Style::File), false)),
     }
     for column in &mut columns {
-        if let Some(kind) = declared(&column.1)? {
-            (column.2, column.3) = (kind, true);
+        match declared(&column.1)? {
+            Some(kind) => (column.2, column.3) = (kind, true),
+            None => check_nested(&column.1, &column.2)?,
         }
     }
     let known: HashSet<String> = columns.iter().map(|column| column.1.clone()).collect();
