@@ -167,7 +167,7 @@ def test_declared_types_never_change_a_value(project):
 
 
 def test_what_json_writer_writes_comes_back_equal(project):
-    table = """select 170141183460469231731687303715884105727::hugeint as hugeint, -0.5::decimal(2,2) as small, 1.10::decimal(38,20) as wide, 0.1::float as float,
+    table = """select 170141183460469231731687303715884105727::hugeint as hugeint, 340282366920938463463374607431768211455::uhugeint as uhugeint, -0.5::decimal(2,2) as small, 1.10::decimal(38,20) as wide, 0.1::float as float,
         1e300 as double, 'x\\x5Cy"z'::blob as blob, '\\x00\\xFF'::blob as bytes, '10101'::bit as bits, '1 year 2 days 03:04:05.678'::interval as span,
         timestamp_ns '2024-01-01 00:00:00.123456789' as ns, '10:00:00+02'::timetz as tz, time '24:00:00' as midnight, date '0044-03-15 (BC)' as ides,
         'infinity'::timestamp as ever, map {'': 1, 'A': 2, 'a': 3} as keys, uuid 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11' as id, map {1: 1.50::decimal(10,2)} as map, map {date '2024-01-01': [1]} as days,

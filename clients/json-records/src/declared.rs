@@ -15,6 +15,7 @@ pub enum Type {
     USmallInt,
     UInteger,
     UBigInt,
+    UHugeInt,
     Float,
     Double,
     /// Digits in all, and those behind the point.
@@ -38,7 +39,7 @@ pub enum Type {
     Map(Box<Type>, Box<Type>),
 }
 
-const KNOWN: &str = "BOOLEAN, TINYINT, SMALLINT, INTEGER, BIGINT, HUGEINT, UTINYINT, USMALLINT, UINTEGER, UBIGINT, FLOAT, \
+const KNOWN: &str = "BOOLEAN, TINYINT, SMALLINT, INTEGER, BIGINT, HUGEINT, UTINYINT, USMALLINT, UINTEGER, UBIGINT, UHUGEINT, FLOAT, \
                      DOUBLE, DECIMAL(p,s), VARCHAR, JSON, BLOB, BIT, UUID, DATE, TIME, TIMETZ, TIMESTAMP, TIMESTAMP_S, \
                      TIMESTAMP_MS, TIMESTAMP_NS, TIMESTAMPTZ, INTERVAL, lists, STRUCT and MAP of them";
 
@@ -89,6 +90,7 @@ impl Type {
             "USMALLINT" => Self::USmallInt,
             "UINTEGER" => Self::UInteger,
             "UBIGINT" => Self::UBigInt,
+            "UHUGEINT" | "UINT128" => Self::UHugeInt,
             "FLOAT" | "FLOAT4" | "REAL" => Self::Float,
             "DOUBLE" | "FLOAT8" => Self::Double,
             "VARCHAR" | "TEXT" | "STRING" | "CHAR" | "BPCHAR" => Self::Varchar,
@@ -145,6 +147,7 @@ impl Type {
             Self::UInteger => ("I", Vec::new()),
             Self::UBigInt => ("L", Vec::new()),
             Self::HugeInt => ("w:16", own("hugeint")),
+            Self::UHugeInt => ("w:16", own("uhugeint")),
             Self::Float => ("f", Vec::new()),
             Self::Double => ("g", Vec::new()),
             Self::Decimal(digits, scale) => return (format!("d:{digits},{scale}"), Vec::new()),

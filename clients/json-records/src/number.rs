@@ -108,6 +108,11 @@ pub fn integer<T: TryFrom<i128>>(token: &str) -> Result<T, Loss> {
     T::try_from(value).map_err(|_| Loss::Range)
 }
 
+/// A whole number without a sign, of up to 128 bits.
+pub fn unsigned(token: &str) -> Result<u128, Loss> {
+    token.trim().parse().or_else(|_| integer(token))
+}
+
 /// The DOUBLE that is written so; `NaN` and the infinities as well.
 pub fn double(token: &str) -> Result<f64, Loss> {
     let value: f64 = token.trim().parse().map_err(|_| Loss::Kind)?;
@@ -322,6 +327,8 @@ mod tests {
         assert_eq!(integer::<u8>("256"), Err(Loss::Range));
         assert_eq!(integer::<i64>("9223372036854775808"), Err(Loss::Range));
         assert_eq!(integer::<i128>("-170141183460469231731687303715884105728"), Ok(i128::MIN));
+        assert_eq!([unsigned("340282366920938463463374607431768211455"), unsigned("5.0")], [Ok(u128::MAX), Ok(5)]);
+        assert_eq!((unsigned("-1"), unsigned("0.5")), (Err(Loss::Range), Err(Loss::Digits)));
         assert_eq!(double("0.1"), Ok(0.1));
         assert_eq!(double("9007199254740993"), Err(Loss::Digits));
         assert_eq!(double("1e400"), Err(Loss::Range));

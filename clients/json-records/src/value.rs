@@ -50,6 +50,7 @@ pub fn encode(text: &str, is_text: bool, kind: &Type, bytes: &mut Vec<u8>) -> Re
         Type::USmallInt => whole!(u16),
         Type::UInteger => whole!(u32),
         Type::UBigInt => whole!(u64),
+        Type::UHugeInt => bytes.extend_from_slice(&number::unsigned(text)?.to_le_bytes()),
         Type::Float => bytes.extend_from_slice(&number::float(text)?.to_le_bytes()),
         Type::Double => bytes.extend_from_slice(&number::double(text)?.to_le_bytes()),
         Type::Decimal(digits, scale) => {
@@ -87,7 +88,7 @@ pub fn width(kind: &Type) -> usize {
         Type::Integer | Type::UInteger | Type::Float | Type::Date => 4,
         Type::BigInt | Type::UBigInt | Type::Double | Type::Time | Type::TimeTz => 8,
         Type::TimestampS | Type::TimestampMs | Type::Timestamp | Type::TimestampNs | Type::TimestampTz => 8,
-        Type::HugeInt | Type::Decimal(..) | Type::Uuid | Type::Interval => 16,
+        Type::HugeInt | Type::UHugeInt | Type::Decimal(..) | Type::Uuid | Type::Interval => 16,
         _ => 0,
     }
 }
