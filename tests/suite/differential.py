@@ -418,8 +418,9 @@ def same_document(was, became, kind: Kind, seen: dict[str, set[str]], path: str 
         numeric = kind.name in type_compare.WHOLE or kind.name in ("DECIMAL", "DOUBLE", "FLOAT")
         if not (numeric or (kind.name == "?" and isinstance(became, type_compare.Number))):
             return False
-        # JSON's own minus zero without a fraction is an integer.
-        return was == "-0" and type_compare.same_number("0", became) or type_compare.same_number(was, became)
+        # JSON's own minus zero without a fraction is an integer; and DuckDB's storage takes equal doubles for one, zeros of both signs too.
+        signless = was == "-0" or kind.name == "DOUBLE"
+        return type_compare.same_number(was, became) or (signless and type_compare.same_number("0", was.lstrip("-")) and type_compare.same_number("0", became.lstrip("-")))
     if kind.name == "VARCHAR":
         seen.setdefault(path, set()).add("text")
     if kind.name in ("VARCHAR", "?"):
