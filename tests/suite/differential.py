@@ -146,6 +146,9 @@ class Tables:
         named = [column for column in columns if re.search(rf"\b{column.name}\b", message(step))]
         if not named:
             self.findings.counts["refusals without a name"] += 1
+            if format.name == "supabase":
+                # The server's own errors name no column; see `LEFT_UNNAMED` of test_round_trip.py.
+                return []
             self.findings.differences.append(f"{format.title}: no column is named: {message(step)[:300]}\n    of {[(column.kind, column.values) for column in columns][:3]}")
             return []
         self.findings.counts["columns refused"] += len(named)

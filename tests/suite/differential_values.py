@@ -244,7 +244,7 @@ def sql_value(rng: random.Random, kind: str) -> str:
         return "struct_pack(a := %s, \"b c\" := %s)" % (sql_value(rng, first), sql_value(rng, second))
     if kind.startswith("MAP("):
         key, value = kind[len("MAP(") : -1].split(", ", 1)
-        keys = {"VARCHAR": ["'a'", "''", "'x y'", "'1'"], "INTEGER": ["1", "-2", "0"], "DATE": ["date '2024-01-01'", "date '1970-01-01'"]}[key]
+        keys = {"VARCHAR": ["'a'", "'x y'", "'1'"], "INTEGER": ["1", "-2", "0"], "DATE": ["date '2024-01-01'", "date '1970-01-01'"]}[key]
         some = rng.sample(keys, rng.randint(0, 2))
         return "map_from_entries([%s]::STRUCT(k %s, v %s)[])" % (", ".join(f"{{'k': {each}::{key}, 'v': {sql_value(rng, value)}}}" for each in some), key, value)
     return f"({_leaf(rng, kind)})::{kind}"
