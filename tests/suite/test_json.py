@@ -251,10 +251,10 @@ def test_writer_of_no_rows(project):
     assert json.loads(written(project, "select 1 as a where false", format="array")) == []
 
 
-def test_what_json_lacks_becomes_null(project):
+def test_what_json_lacks_becomes_null_where_asked(project):
     table = """select 'nan'::double n, '-inf'::float i, [1.5, 'inf'::double] l, {'x': 'nan'::double, 'y "z"': 'NaN'} s,
         map {'k': 'nan'::double} m, [{'x': ['nan'::float]}] d, null::struct(x double) o, 'NaN' t, 1e300 e"""
-    text = written(project, table).decode()
+    text = written(project, table, on_loss="null").decode()
     row = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert row == {"n": None, "i": None, "l": [1.5, None], "s": {"x": None, 'y "z"': "NaN"}, "m": {"k": None}, "d": [{"x": [None]}], "o": None, "t": "NaN", "e": 1e300}
 

@@ -57,7 +57,7 @@ def test_formats_reach_every_column_of_times(project):
 
 def test_what_json_lacks_is_counted(project):
     table = "select * from (values (1, 'nan'::double, {'x': ['inf'::float]}), (2, 1.5, {'x': [2]}), (3, '-inf', null)) t(n, d, s)"
-    result = project.run([project.sql(table), {"id": "write", "component": "filesystem.json_writer", "config": {"path": "out.json"}}])
+    result = project.run([project.sql(table), {"id": "write", "component": "filesystem.json_writer", "config": {"path": "out.json", "on_loss": "null"}}])
     rows = [json.loads(line) for line in (project.folder / "out.json").read_text().splitlines()]
     assert [row["d"] for row in rows] == [None, 1.5, None] and rows[0]["s"] == {"x": [None]}
     told = [json.dumps(event) for event in project.events(result) if "NaN and infinities" in json.dumps(event)]
@@ -67,6 +67,8 @@ def test_what_json_lacks_is_counted(project):
 @pytest.mark.parametrize(
     ("table", "words"),
     [
+        ("select * from (values (1.5::double), ('inf')) t(d)", ["`d`", "row 2", "`inf`", "on_loss"]),
+        ("select [{'x': 'nan'::float}] as l", ["`l`", "row 1", "nan"]),
         ("select 1 as a, '[1,]'::json as j", ["`j`", "row 1", "`[1,]`"]),
         ("select * from (values ('{}'::json), ('{\"a\": NaN}')) t(j)", ["`j`", "row 2"]),
         ("select [{'x': '[Infinity]'::json}] as j", ["`j`"]),

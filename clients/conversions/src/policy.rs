@@ -18,26 +18,27 @@ pub enum OnLoss {
     Null,
 }
 
-/// The option `on_loss`: one word for all columns, or a word for each, with `default` for the others.
+/// The option `on_loss`: one word for all columns, or a word for each, with `default` for the others. Writers of formats
+/// that know other words than [`OnLoss`] name their own.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
-pub enum LossPolicy {
-    All(OnLoss),
-    Columns(BTreeMap<String, OnLoss>),
+pub enum LossPolicy<Word = OnLoss> {
+    All(Word),
+    Columns(BTreeMap<String, Word>),
 }
 
-impl Default for LossPolicy {
+impl<Word: Default> Default for LossPolicy<Word> {
     fn default() -> Self {
-        Self::All(OnLoss::Error)
+        Self::All(Word::default())
     }
 }
 
 /// The entry of an `on_loss` object that holds for the columns it does not name.
 const DEFAULT: &str = "default";
 
-impl LossPolicy {
+impl<Word: Copy + Default> LossPolicy<Word> {
     /// What becomes of the values of a column.
-    pub fn of(&self, column: &str) -> OnLoss {
+    pub fn of(&self, column: &str) -> Word {
         match self {
             Self::All(on_loss) => *on_loss,
             Self::Columns(columns) => columns.get(column).or_else(|| columns.get(DEFAULT)).copied().unwrap_or_default(),
@@ -72,7 +73,7 @@ mod tests {
     #[test]
     fn one_word_or_a_word_for_each_column() {
         let parse = |text: &str| serde_json::from_str::<LossPolicy>(text).unwrap();
-        assert_eq!(LossPolicy::default().of("a"), OnLoss::Error);
+        assert_eq!(LossPolicy::<OnLoss>::default().of("a"), OnLoss::Error);
         assert_eq!(parse("\"null\"").of("a"), OnLoss::Null);
         let columns = parse(r#"{"a": "round", "default": "null"}"#);
         assert_eq!((columns.of("a"), columns.of("b")), (OnLoss::Round, OnLoss::Null));

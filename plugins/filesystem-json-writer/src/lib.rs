@@ -2,6 +2,7 @@
 
 mod lines;
 
+use conversions::LossPolicy;
 use lines::Column;
 use osiris_sdk::sql::quote_name;
 use osiris_sdk::{Error, Inputs, Result, Writer, context, files, sql};
@@ -14,6 +15,8 @@ struct Config {
     compression: Compression,
     date_format: Option<String>,
     timestamp_format: Option<String>,
+    #[serde(default)]
+    on_loss: LossPolicy<OnLoss>,
     column_order: ColumnOrder,
 }
 
@@ -38,6 +41,17 @@ enum Compression {
 enum ColumnOrder {
     Sorted,
     Source,
+}
+
+/// What becomes of numbers that JSON does not have.
+#[derive(Debug, Deserialize, PartialEq, Eq, Clone, Copy, Default)]
+#[serde(rename_all = "lowercase")]
+enum OnLoss {
+    /// Nothing is written.
+    #[default]
+    Error,
+    /// Null is written in their place.
+    Null,
 }
 
 impl Config {
@@ -78,7 +92,7 @@ impl Writer for JsonWriter {
             columns.sort();
         }
         let line = lines::line(&columns, config.date_format.as_deref(), config.timestamp_format.as_deref())?;
-        check(&table, &columns)?;
+        check(&table, &columns, &config.on_loss)?;
         let select = match config.format {
             Format::NewlineDelimited => format!("select {line} as line from {table}"),
             // Rows keep their order through a UNION ALL, and the window numbers them as they come.
@@ -109,39 +123,55 @@ fn columns(table: &str) -> Result<Vec<Column>> {
     names.map(column).collect()
 }
 
-/// Counts what JSON cannot hold: refuses JSON values that are not JSON, and warns of NaN and the infinities.
-fn check(table: &str, columns: &[Column]) -> Result<()> {
+/// Refuses what JSON cannot hold, or counts what becomes of it.
+fn check(table: &str, columns: &[Column], on_loss: &LossPolicy<OnLoss>) -> Result<()> {
+    on_loss.check(columns.iter().map(|column| column.name.as_str()))?;
     for column in columns {
         let quoted = quote_name(&column.name);
         if let Some(condition) = sql::not_json(&quoted, &column.kind)?
-            && let Some(batch) = sql::query(&format!(
-                "select row, value from (select row_number() over () as row, {quoted}::varchar as value, {condition} as wrong \
-                 from {table}) where wrong order by row limit 1"
-            ))?
-            .next_batch()?
+            && let Some((row, value)) = first(table, &quoted, &condition)?
         {
-            let row = batch.column("row")?.values::<i64>()?.first().copied().unwrap_or_default();
-            let value: String = batch.column("value")?.strings()?.get(0).unwrap_or_default().chars().take(100).collect();
             return Err(Error::data(format!(
                 "column `{}` holds JSON that is not valid by the standard in row {row}: `{value}`; cast it to VARCHAR in \
                  SQL, or leave the column out",
                 column.name
             )));
         }
-        if let Some(condition) = sql::not_finite(&quoted, &column.kind)?
-            && let Some(batch) =
-                sql::query(&format!("select count(*)::bigint as n from {table} where {condition}"))?.next_batch()?
-        {
-            let count = batch.column("n")?.values::<i64>()?.first().copied().unwrap_or_default();
-            if count > 0 {
-                context::warn(
-                    "NaN and infinities, which JSON lacks, were written as null",
-                    &[("column", &column.name), ("count", &count)],
-                );
-            }
+        let Some(condition) = sql::not_finite(&quoted, &column.kind)? else { continue };
+        let Some((row, value)) = first(table, &quoted, &condition)? else { continue };
+        if on_loss.of(&column.name) == OnLoss::Error {
+            return Err(Error::data(format!(
+                "column `{}` holds a number that JSON does not have in row {row}: `{value}`; `on_loss: \"null\"` writes \
+                 null in its place, or cast the column to VARCHAR in SQL",
+                column.name
+            )));
         }
+        context::warn(
+            "NaN and infinities, which JSON lacks, were written as null",
+            &[("column", &column.name), ("count", &count(table, &condition)?)],
+        );
     }
     Ok(())
+}
+
+/// In how many rows `condition` holds.
+fn count(table: &str, condition: &str) -> Result<i64> {
+    let counted = sql::query(&format!("select count(*)::bigint as n from {table} where {condition}"))?.next_batch()?;
+    let counted = counted.ok_or_else(|| Error::internal("DuckDB counts nothing"))?;
+    Ok(counted.column("n")?.values::<i64>()?.first().copied().unwrap_or_default())
+}
+
+/// The first row in which `condition` holds, from 1, with the shortened text of its value.
+fn first(table: &str, quoted: &str, condition: &str) -> Result<Option<(i64, String)>> {
+    let found = sql::query(&format!(
+        "select row, value from (select row_number() over () as row, {quoted}::varchar as value, {condition} as wrong \
+         from {table}) where wrong order by row limit 1"
+    ))?
+    .next_batch()?;
+    let Some(batch) = found else { return Ok(None) };
+    let row = batch.column("row")?.values::<i64>()?.first().copied().unwrap_or_default();
+    let value = batch.column("value")?.strings()?.get(0).unwrap_or_default().chars().take(100).collect();
+    Ok(Some((row, value)))
 }
 
 osiris_sdk::export!(JsonWriter: writer);
@@ -158,6 +188,7 @@ mod tests {
             compression: Compression::Infer,
             date_format: Some("%d.%m.%Y".into()),
             timestamp_format: None,
+            on_loss: LossPolicy::default(),
             column_order: ColumnOrder::Source,
         };
         assert_eq!(config.options().last(), Some(&("compression", "gzip")));

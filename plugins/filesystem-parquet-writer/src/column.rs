@@ -1,8 +1,6 @@
 //! How a column is written: as it is, in a type that Parquet has, or not at all.
 
-use std::collections::BTreeMap;
-
-use conversions::SourceType;
+use conversions::{LossPolicy, SourceType};
 use osiris_sdk::sql::{query, quote_name};
 use osiris_sdk::{Error, Input, Result, context};
 use parquet_types::{Stored, restored, stored, stored_as_text};
@@ -21,44 +19,8 @@ pub enum OnLoss {
     Null,
 }
 
-/// The option `on_loss`: one word for all columns, or a word for each, with `default` for the others.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub enum Policy {
-    All(OnLoss),
-    Columns(BTreeMap<String, OnLoss>),
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Policy::All(OnLoss::Error)
-    }
-}
-
-impl Policy {
-    fn of(&self, column: &str) -> OnLoss {
-        match self {
-            Policy::All(on_loss) => *on_loss,
-            Policy::Columns(columns) => {
-                columns.get(column).or_else(|| columns.get("default")).copied().unwrap_or_default()
-            }
-        }
-    }
-
-    /// # Errors
-    /// `config` for a column that the input does not have.
-    pub fn check<'a>(&self, columns: impl Iterator<Item = &'a str>) -> Result<()> {
-        let Policy::Columns(named) = self else { return Ok(()) };
-        let known: Vec<&str> = columns.collect();
-        match named.keys().find(|name| *name != "default" && !known.contains(&name.as_str())) {
-            None => Ok(()),
-            Some(unknown) => Err(Error::config(format!(
-                "`on_loss` names column `{unknown}`; the input has: {}",
-                known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-            ))),
-        }
-    }
-}
+/// The option `on_loss`.
+pub type Policy = LossPolicy<OnLoss>;
 
 /// A column of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]

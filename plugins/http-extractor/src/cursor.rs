@@ -234,7 +234,10 @@ impl Cursor {
 
 fn digests(text: &str) -> Result<Digests> {
     let bytes = BASE64.decode(text).map_err(|error| {
-        Error::data(format!("the state that the last run kept is broken: {error}; see `osiris state reset`"))
+        Error::data(format!(
+            "the state of the last run is damaged: {error}; `{}` starts over",
+            osiris_sdk::state::reset_command()
+        ))
     })?;
     Ok(bytes.as_chunks::<DIGEST>().0.iter().copied().collect())
 }

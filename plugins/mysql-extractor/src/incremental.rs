@@ -97,15 +97,17 @@ impl Increment {
         if let Some(last) = &last {
             if last.cursor != name {
                 return Err(Error::config(format!(
-                    "the last run's cursor was `{}`, this one's is `{name}`; `osiris state reset` begins anew",
-                    last.cursor
+                    "the last run read by cursor `{}`, this one would by `{name}`; `{}` starts over",
+                    last.cursor,
+                    osiris_sdk::state::reset_command()
                 )));
             }
             if last.key != key_names {
                 return Err(Error::config(format!(
-                    "the last run told rows apart by {}, this one can by {}; `osiris state reset` begins anew",
+                    "the last run told rows apart by {}, this one can by {}; `{}` starts over",
                     last.key.join(", "),
-                    key_names.join(", ")
+                    key_names.join(", "),
+                    osiris_sdk::state::reset_command()
                 )));
             }
         }
@@ -152,8 +154,10 @@ impl Increment {
             if client.value(&stuck)?.as_deref() == Some("1") {
                 return Err(Error::config(format!(
                     "the last run's greatest `{name}` is `{}`, which stands for no place in its order, so that nothing \
-                     would ever be read again; `osiris state set` or `osiris state reset` begins elsewhere",
-                    last.value
+                     would ever be read again; `{}` or `{}` begins elsewhere",
+                    last.value,
+                    osiris_sdk::state::set_command(),
+                    osiris_sdk::state::reset_command()
                 )));
             }
         }

@@ -102,8 +102,10 @@ pub fn bound<S: Stream>(
 fn refuse_state<S: Stream>(client: &mut Client<S>, cursor: &Cursor<'_>, last: &State) -> Result<()> {
     if last.cursor != cursor.name {
         return Err(Error::config(format!(
-            "the last run read by cursor `{}`, this one would by `{}`; `osiris state reset` starts over",
-            last.cursor, cursor.name
+            "the last run read by cursor `{}`, this one would by `{}`; `{}` starts over",
+            last.cursor,
+            cursor.name,
+            osiris_sdk::state::reset_command()
         )));
     }
     let Some(value) = &last.value else { return Ok(()) };
@@ -112,8 +114,10 @@ fn refuse_state<S: Stream>(client: &mut Client<S>, cursor: &Cursor<'_>, last: &S
     if client.value(&stuck)?.as_deref() == Some("t") {
         return Err(Error::config(format!(
             "the last run's greatest value of cursor `{}` is `{value}`, which stands for no place in its order, so that \
-             nothing would ever be read again; `osiris state set` or `osiris state reset` begins elsewhere",
-            cursor.name
+             nothing would ever be read again; `{}` or `{}` begins elsewhere",
+            cursor.name,
+            osiris_sdk::state::set_command(),
+            osiris_sdk::state::reset_command()
         )));
     }
     Ok(())

@@ -33,7 +33,10 @@ impl Seen {
     /// `data`, for a state that another driver made.
     pub fn new(kept: &str, minutes: u32) -> Result<Self> {
         let bytes = BASE64.decode(kept).map_err(|error| {
-            Error::data(format!("the state that the last run kept is broken: {error}; see `osiris state reset`"))
+            Error::data(format!(
+                "the state of the last run is damaged: {error}; `{}` starts over",
+                osiris_sdk::state::reset_command()
+            ))
         })?;
         let known = bytes.as_chunks::<DIGEST>().0.iter().copied().collect();
         Ok(Self { known, span: i64::from(minutes) * 60_000_000, latest: i64::MIN, ..Self::default() })

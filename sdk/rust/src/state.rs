@@ -14,10 +14,7 @@ use crate::{Error, Result};
 pub fn get<S: DeserializeOwned>() -> Result<Option<S>> {
     let Some(json) = raw::get() else { return Ok(None) };
     serde_json::from_str(&json).and_then(serde_json::from_value::<S>).map(Some).map_err(|error| {
-        let step = step_id();
-        Error::data(format!(
-            "cannot read the state that the last run kept: {error}; `osiris state reset {step}` starts over"
-        ))
+        Error::data(format!("cannot read the state of the last run: {error}; `{}` starts over", reset_command()))
     })
 }
 
@@ -27,4 +24,14 @@ pub fn get<S: DeserializeOwned>() -> Result<Option<S>> {
 /// `data`, when it is larger than 1 MiB or no JSON; `denied`, when it holds a secret of the step.
 pub fn set<S: Serialize>(state: &S) -> Result<()> {
     Ok(raw::set(&serde_json::to_string(state)?)?)
+}
+
+/// The command that makes this step forget its state, for errors about a state that cannot be used.
+pub fn reset_command() -> String {
+    format!("osiris state reset {}", step_id())
+}
+
+/// The command that gives this step another state.
+pub fn set_command() -> String {
+    format!("osiris state set {}", step_id())
 }
