@@ -3,9 +3,11 @@
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 OSIRIS := $(CARGO_TARGET_DIR)/release/osiris
 DRIVERS := $(notdir $(wildcard plugins/*))
+# Three at a time on two cores: most of a test is waiting for processes and servers.
+PYTEST := .deps/venv/bin/python -m pytest tests/suite -n 3 --dist loadfile
 CLIENTS := $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(wildcard clients/*/Cargo.toml))
 
-.PHONY: build demo test bench docs fuzz deny lint setup guests bless
+.PHONY: build demo test bench docs fuzz differential deny lint setup guests bless
 
 setup:
 	@tools/setup-build
@@ -26,11 +28,15 @@ test: guests
 	cargo test --release --quiet --lib -p osiris -p osiris-sdk -p fuzz-targets --features osiris-sdk/arrow,osiris-sdk/http
 	cargo test --release --quiet --lib $(DRIVERS:%=-p %)
 	cargo test --release --quiet --lib --tests $(CLIENTS:%=-p %)
-	.deps/venv/bin/python -m pytest tests/suite
+	$(PYTEST)
 
 # Accept the errors and outputs that the tests saw as the expected ones.
 bless: guests
-	BLESS=1 .deps/venv/bin/python -m pytest tests/suite
+	BLESS=1 $(PYTEST)
+
+# Random tables and files through writers and readers for an hour; `make test` tries some for a moment.
+differential: guests
+	.deps/venv/bin/python tests/suite/differential.py --minutes 60
 
 # The table of attacks in docs/security.md, from the attacks themselves.
 docs:

@@ -264,10 +264,11 @@ def test_numbers_keep_their_digits(project):
     assert written(project, table) == b'{"d":1234567890123456789.1234567890,"b":9007199254740993,"h":170141183460469231731687303715884105727}\n'
 
 
-def test_writer_makes_folders_only_when_asked(project):
-    steps = [project.sql("select 1 as a"), {"id": "write", "component": "filesystem.json_writer", "config": {"path": "deep/out.json"}}]
+def test_writer_makes_folders_unless_told_not_to(project):
+    config = {"path": "deep/out.json", "create_dirs": False}
+    steps = [project.sql("select 1 as a"), {"id": "write", "component": "filesystem.json_writer", "config": config}]
     assert "create_dirs: true" in project.run(steps, expect=1)["step"]["write"]["error"]["hint"]
-    steps[1]["config"]["create_dirs"] = True
+    del config["create_dirs"]
     project.run(steps)
     assert json.loads((project.folder / "deep" / "out.json").read_text()) == {"a": 1}
 
