@@ -91,6 +91,17 @@ def test_a_column_has_the_type_that_all_its_values_survive_in_wherever_they_stan
     assert files.rows("far", "select sum(x) from main") == [(160_002.75,)]
 
 
+def test_wide_files_are_read_again_in_little_memory(files):
+    def line(*values: str) -> str:
+        return ",".join(values * 500) + "\n"
+
+    names = ",".join(f"k{n}" for n in range(1_500)) + "\n"
+    files.add("wide", names + line("1", "2024-01-01", "x") * 200 + line("2.75", "2024-01-01 10:00:00.5", ""), infer_rows=1)
+    files.read()
+    assert files.types("wide") == ["DOUBLE", "TIMESTAMP", "VARCHAR"] * 500
+    assert files.rows("wide", "select k1497, k1498::varchar, k1499 from main where k0 > 1") == [(2.75, "2024-01-01 10:00:00.5", None)]
+
+
 def test_integers_and_amounts_keep_their_digits(files):
     files.add("refs", "ref,account,amount,cents\n18446744073709551615,409000000000000000000017,90071992547409931.25,0.10\n"
                       "18446744073709551614,-409000000000000000000018,90071992547409931.26,12.5\n9007199254740993,12,3,100\n")
@@ -364,6 +375,9 @@ def test_the_dialect_is_found_or_said(files):
     files.add("unquoted", 'a,b\n1,"x\n', quote="")
     files.add("twice", "a,A,,a_1,a\n1,2,3,4,5\n")
     files.add("header-only", "a,b\n")
+    files.add("blanks", 'a, b\n1, "x,y" \n2, z \n')
+    files.add("limited", "a,b\n1,x\n2,y\n3\n4,z,w\n", limit=2)
+    files.add("limited-skip", "a,b\n1,x\n2\n3,z\n4,v,w\n", limit=2, on_bad_lines="skip")
     files.add("nul", "a,b\n1,x\0y\n")
     files.add("one-blank", "a\n1\n\n2\n")
     files.add("one-blank-skipped", "a\n1\n\n2\n", skip_blank_lines=True)
@@ -375,6 +389,9 @@ def test_the_dialect_is_found_or_said(files):
     assert list(files.project.types(files.result, "twice")) == ["a", "A_1", "column2", "a_1_1", "a_2"]
     assert "column 2 `A` is `A_1`" in files.result["step"]["twice"]["warnings"][0]["message"]
     assert files.project.types(files.result, "header-only") == {"a": "VARCHAR", "b": "VARCHAR"}
+    assert files.rows("blanks", 'select " b" from main') == [("x,y",), (" z ",)]
+    assert files.rows("limited") == [(1, "x"), (2, "y")] and files.rows("limited-skip") == [(1, "x"), (3, "z")]
+    assert "1 line of" in files.result["step"]["limited-skip"]["warnings"][0]["message"]
     assert files.rows("nul") == [(1, "x\0y")]
     assert files.rows("one-blank") == [(1,), (None,), (2,)] and files.rows("one-blank-skipped") == [(1,), (2,)]
     assert list(files.project.types(files.result, "names"))[:2] == ["column00", "column01"]

@@ -34,6 +34,7 @@ struct Rewriting<'a> {
     gathered: Vec<u8>,
     line: u64,
     longest: u64,
+    written: u64,
     skipped: u64,
     skipped_lines: Vec<u64>,
 }
@@ -50,6 +51,7 @@ pub fn rewrite(config: &Config, layout: &Layout, file: &InputFile) -> Result<Rew
         gathered: Vec::new(),
         line: layout.body_line,
         longest: 0,
+        written: 0,
         skipped: 0,
         skipped_lines: Vec::new(),
     };
@@ -69,6 +71,9 @@ pub fn rewrite(config: &Config, layout: &Layout, file: &InputFile) -> Result<Rew
             continue;
         }
         let used = rewriting.rows(&buffer, ended)?;
+        if rewriting.has_enough() {
+            return rewriting.finish();
+        }
         buffer.drain(..used);
         rewriting.check_length(buffer.len() as u64)?;
         // A row that goes on is looked at again only once it has doubled.
@@ -83,7 +88,7 @@ impl Rewriting<'_> {
     /// Rewrites the whole rows of a text; gives what they take up.
     fn rows(&mut self, text: &[u8], ended: bool) -> Result<usize> {
         let (mut at, mut values) = (0, Vec::new());
-        while at < text.len() {
+        while at < text.len() && !self.has_enough() {
             let Some(record) = self.layout.dialect.record(text, at, ended, &mut values) else { break };
             self.row(text, at, &record, &values)?;
             self.line += record.lines;
@@ -107,6 +112,7 @@ impl Rewriting<'_> {
             return self.bad(content, record, values);
         }
         self.longest = self.longest.max(content.len() as u64);
+        self.written += 1;
         self.gathered.extend_from_slice(content);
         self.gathered.push(b'\n');
         if self.gathered.len() >= WRITE_BYTES {
@@ -114,6 +120,11 @@ impl Rewriting<'_> {
             self.gathered.clear();
         }
         Ok(())
+    }
+
+    /// Whether there are as many rows as the config wants: what stands behind them is not looked at.
+    fn has_enough(&self) -> bool {
+        self.config.limit.is_some_and(|limit| self.written >= limit)
     }
 
     fn check_length(&self, length: u64) -> Result<()> {

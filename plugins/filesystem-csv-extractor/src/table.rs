@@ -9,7 +9,7 @@ use crate::layout::Layout;
 use crate::options::{Config, OnBadLines};
 use crate::rewrite::{plural, shown, were};
 
-/// Columns whose values are counted in one reading.
+/// Columns whose values are counted in one reading; where there are more, the driver looks at the values itself.
 const COUNTED_COLUMNS: usize = 256;
 
 /// The longest row that DuckDB takes by default.
@@ -141,6 +141,10 @@ impl<'a> Rows<'a> {
             evidence[*place] = self.layout.sample[*place];
         }
         let undecided: Vec<usize> = self.wanted.iter().copied().filter(is_open).collect();
+        if undecided.len() > COUNTED_COLUMNS && !formats {
+            self.look(&undecided, &mut evidence)?;
+            return Ok(self.targets(&evidence));
+        }
         for places in undecided.chunks(COUNTED_COLUMNS) {
             let columns: Vec<Column<'_>> = places.iter().map(|place| self.column(*place, &open)).collect();
             let aggregates: Vec<String> =
@@ -160,6 +164,24 @@ impl<'a> Rows<'a> {
             }
         }
         Ok(self.targets(&evidence))
+    }
+
+    /// Looks at every value of so many columns that DuckDB's aggregates over them would take gigabytes.
+    fn look(&self, undecided: &[usize], evidence: &mut [Evidence]) -> Result<()> {
+        let numbers = self.config.numbers();
+        for places in undecided.chunks(COUNTED_COLUMNS) {
+            let texts: Vec<String> = places.iter().map(|place| format!("c{place}")).collect();
+            let mut reader = sql::query(&format!("select {} from {}", texts.join(", "), self.read_csv()))?;
+            while let Some(batch) = reader.next_batch()? {
+                for (column, place) in places.iter().enumerate() {
+                    let texts = batch.column_at(column).strings()?;
+                    for text in (0..batch.rows()).filter_map(|row| texts.get(row)) {
+                        evidence[*place].add(text, numbers.plain(text).as_deref(), &self.booleans);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The rows, with a number for each of `columns` that needs one.
