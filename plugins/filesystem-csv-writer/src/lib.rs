@@ -147,10 +147,7 @@ impl Config {
         };
         Ok(match format {
             Some(format) => Some(format!("strftime({name}, {})", quote_text(format))),
-            // DuckDB itself prints the last instants a millisecond late.
-            None if zoned => Some(format!(
-                "case when isfinite({name}) then make_timestamp(epoch_us({name}))::varchar || '+00' else {name}::varchar end"
-            )),
+            None if zoned => Some(sql::timestamptz_text(&name)),
             None => None,
         })
     }

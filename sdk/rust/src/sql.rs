@@ -33,6 +33,14 @@ pub fn quote_text(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// The text of a TIMESTAMPTZ, in UTC: `2024-01-31 10:00:00+00`. DuckDB's own prints the last instants that the type has
+/// a millisecond late.
+pub fn timestamptz_text(value: &str) -> String {
+    format!(
+        "case when isfinite({value}) then make_timestamp(epoch_us({value}))::varchar || '+00' else {value}::varchar end"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

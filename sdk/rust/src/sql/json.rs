@@ -130,12 +130,12 @@ fn scalar(value: &str, name: &str, arguments: &str) -> Result<String> {
         | "TIMESTAMP_MS"
         | "TIMESTAMP_NS"
         | "TIME WITH TIME ZONE"
-        | "TIMESTAMP WITH TIME ZONE"
         | "UUID"
         | "INTERVAL"
         | "BIT" => {
             format!("('\"' || {value}::varchar || '\"')")
         }
+        "TIMESTAMP WITH TIME ZONE" => format!("('\"' || {} || '\"')", super::timestamptz_text(value)),
         "VARCHAR" => format!("to_json({value})::varchar"),
         "BLOB" | "ENUM" => format!("to_json({value}::varchar)::varchar"),
         "\"NULL\"" | "NULL" => "null::varchar".to_owned(),
