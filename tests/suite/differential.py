@@ -147,7 +147,7 @@ class Tables:
         if not named:
             self.findings.counts["refusals without a name"] += 1
             if format.name == "supabase":
-                # The server's own errors name no column; see `LEFT_UNNAMED` of test_round_trip.py.
+                # What the server alone refuses names no column.
                 return []
             self.findings.differences.append(f"{format.title}: no column is named: {message(step)[:300]}\n    of {[(column.kind, column.values) for column in columns][:3]}")
             return []

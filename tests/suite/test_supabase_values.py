@@ -82,9 +82,28 @@ def test_json_says_what_it_cannot_hold(project, supabase, database):
     execute(database, "create table orders (j jsonb)")
     assert "NaN" in message(write(project, supabase, "select {'a': 'nan'::double} as j", expect=1), "write")
     assert "NaN" in json.dumps(write(project, supabase, "select {'a': 'nan'::double} as j", on_loss="null")["step"]["write"]["warnings"])
+    told = message(write(project, supabase, "select null as j union all select [0.5, '-inf']::double[]", expect=1), "write")
+    assert "column `j`, row 2" in told and "-inf" in told and "on_loss: null" in told, told
     for sql in ("""'{"a": 1, "a": 2}'::json""", """{'x': ['[{"b": 1, "b": 1}]'::json]}"""):
         assert "column `j`, row 2" in (told := message(write(project, supabase, f"select null as j union all select {sql}", expect=1), "write")) and "twice" in told
     assert "SQL nulls" in json.dumps(write(project, supabase, "select 'null'::json as j")["step"]["write"]["warnings"])
+
+
+OUTSIDE = [
+    ("date", "date '5874898-01-01'", "5874897-12-31"), ("timestamp", "timestamp '4714-11-23 (BC) 23:59:59'", "4714-11-24 (BC)"),
+    ("timestamptz[]", "[timestamptz '290308-12-22 (BC) 00:00:00+00']", "4714-11-24 (BC)"),
+    ("integer[]", "[[1], [2, 3]]", "jsonb"), ("integer[]", "[[1], null]", "jsonb"), ("integer[]", "[[], []]::integer[][]", "jsonb"),
+    ("text[]", "[[['a', 'b']], [['c']]]", "jsonb"), ("integer[]", "[[1, 2], null]::integer[2][2]", "jsonb"),
+]  # fmt: skip
+
+
+def test_what_postgresql_has_no_room_for_is_named_before_anything_is_sent(project, supabase, database):
+    for kind, sql, words in OUTSIDE:
+        execute(database, f"drop table if exists orders; create table orders (id integer, v {kind})")
+        result = write(project, supabase, f"select 1 as id, null as v union all select 2, {sql}", expect=1, batch_rows=1)
+        told = message(result, "write")
+        assert "column `v`, row 2" in told and words in told, told
+        assert execute(database, "select count(*)::int from orders") == [(0,)], sql
 
 
 TWINS = [

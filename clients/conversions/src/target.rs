@@ -51,6 +51,16 @@ impl Range {
     pub fn new(first: &str, last: &str) -> Self {
         Self { first: first.to_owned(), last: last.to_owned() }
     }
+
+    /// PostgreSQL's dates.
+    pub fn postgres_date() -> Self {
+        Self::new("4714-11-24 (BC)", "5874897-12-31")
+    }
+
+    /// PostgreSQL's timestamps; its last one lies behind DuckDB's.
+    pub fn postgres_timestamp() -> Self {
+        Self::new("4714-11-24 (BC) 00:00:00", "294247-01-10 04:00:54")
+    }
 }
 
 /// A text of limited length.

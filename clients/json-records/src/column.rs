@@ -122,7 +122,7 @@ impl Column {
                     key: name.clone(),
                     column: Some((name.clone(), kind.clone(), declared)),
                 };
-                Data::Struct(Members::numbered(members.iter().map(member)))
+                Data::Struct(Members::new(members.iter().map(member)))
             }
             _ => Data::Fixed(Vec::new()),
         };

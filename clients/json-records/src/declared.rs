@@ -1,5 +1,7 @@
 //! The types that columns have, declared or found, by the names that DuckDB gives them.
 
+use std::collections::HashSet;
+
 use osiris_sdk::{DuckdbType, Error, Result};
 
 /// The type of a column.
@@ -61,7 +63,9 @@ impl Type {
             DuckdbType::Struct(members) => {
                 let member = |(name, kind): &(String, DuckdbType)| Some((name.clone(), Self::of(kind)?));
                 let members: Vec<(String, Type)> = members.iter().map(member).collect::<Option<_>>()?;
-                return members.iter().all(|(name, _)| !name.is_empty()).then_some(Self::Struct(members));
+                let mut names = HashSet::new();
+                let are_names = members.iter().all(|(name, _)| !name.is_empty() && names.insert(name.to_lowercase()));
+                return are_names.then_some(Self::Struct(members));
             }
             DuckdbType::Map(key, value) => {
                 let key = Self::of(key)?;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::declared::Type;
+use crate::members::Names;
 use crate::moment::{Shape, shape};
 use crate::number::{NumberType, Numbers};
 use crate::text::{Broken, Reader, Token};
@@ -163,7 +164,8 @@ impl Kind {
             Kind::Date | Kind::Time | Kind::Timestamp | Kind::TimestampTz | Kind::Uuid | Kind::Text => Type::Varchar,
             Kind::Json => Type::Json,
             Kind::List(items) => Type::List(Box::new(items.settle(style))),
-            Kind::Struct(fields) if fields.is_empty() => Type::Json,
+            // No STRUCT tells names apart by case alone, and none has an empty one.
+            Kind::Struct(fields) if fields.is_empty() || !fields.are_names() => Type::Json,
             Kind::Struct(fields) => {
                 Type::Struct(fields.iter().map(|(name, kind)| (name.clone(), kind.settle(style))).collect())
             }
@@ -238,6 +240,12 @@ impl Fields {
         self.len() == 0
     }
 
+    /// Whether DuckDB can have the names beside one another.
+    fn are_names(&self) -> bool {
+        let mut names = Names::new(2);
+        self.members.iter().all(|(name, _)| !name.is_empty() && names.free(name, "") == *name)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &(String, Kind)> {
         self.members.iter()
     }
@@ -298,6 +306,9 @@ mod tests {
             (&["\"x\"", "{\"a\": 1}"], "JSON", "JSON"),
             (&["{\"a\": 1}", "5", "\"x\""], "JSON", "JSON"),
             (&["{}"], "JSON", "JSON"),
+            (&["{\"\": 1}"], "JSON", "JSON"),
+            (&["[{\"a\": 1}]", "[{\"A\": 1}]"], "JSON[]", "JSON[]"),
+            (&["{\"a\": {\"\": 1}}"], "STRUCT(\"a\" JSON)", "STRUCT(\"a\" JSON)"),
             (&["[]"], "JSON[]", "VARCHAR[]"),
             (&["\"2024-01-01\"", "null"], "DATE", "VARCHAR"),
             (&["\"2024-01-01\"", "\"2024-01-01T10:00:00\""], "VARCHAR", "VARCHAR"),

@@ -43,16 +43,6 @@ impl Members {
         Self { columns, keys, places, rows: 0, spare: HashMap::new(), separator: None }
     }
 
-    /// Members under names of their own: DuckDB takes names for the same that differ by case alone, so the later of two
-    /// gets a number.
-    pub fn numbered(members: impl IntoIterator<Item = Member>) -> Self {
-        let mut names = Names::new(2);
-        Self::new(members.into_iter().map(|member| {
-            let column = member.column.map(|(name, kind, declared)| (names.free(&name, "_"), kind, declared));
-            Member { column, ..member }
-        }))
-    }
-
     /// Columns that take the values of whichever flattened key has their name, where no other key is known by it.
     pub fn with_spare(mut self, names: &HashSet<String>, separator: Option<&str>) -> Self {
         let places = self.columns.iter().enumerate().map(|(place, column)| (&column.name, place));

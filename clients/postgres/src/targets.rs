@@ -149,13 +149,11 @@ fn text(max_chars: Option<u64>, max_bytes: Option<u64>) -> TargetType {
 }
 
 fn date() -> TargetType {
-    TargetType::Date { range: Some(Range::new("4714-11-24 (BC)", "5874897-12-31")), infinity: true }
+    TargetType::Date { range: Some(Range::postgres_date()), infinity: true }
 }
 
-/// PostgreSQL's last timestamp lies behind DuckDB's.
 fn timestamp(digits: u8, zone: bool) -> TargetType {
-    let range = Range::new("4714-11-24 (BC) 00:00:00", "294247-01-10 04:00:54");
-    TargetType::Timestamp { digits, zone, range: Some(range), infinity: true }
+    TargetType::Timestamp { digits, zone, range: Some(Range::postgres_timestamp()), infinity: true }
 }
 
 /// The digits of a numeric and, of these, those after the point, as the modifier has them.

@@ -1,6 +1,6 @@
 //! PostgreSQL's types, by the names that PostgREST's description gives them, as targets of conversions.
 
-use conversions::{Blanks, Characters, IntervalPart, TargetType, Text};
+use conversions::{Blanks, Characters, IntervalPart, Range, TargetType, Text};
 
 use crate::Column;
 
@@ -18,7 +18,10 @@ fn named(format: &str, length: Option<u64>) -> TargetType {
         return TargetType::List(Box::new(named(item, None)));
     }
     let text = |max_chars, blanks| Text { max_chars, max_bytes: None, blanks, characters: Characters::WithoutNul };
-    let timestamp = |zone| TargetType::Timestamp { digits: 6, zone, range: None, infinity: true };
+    let timestamp = |zone| {
+        let range = Some(Range::postgres_timestamp());
+        TargetType::Timestamp { digits: 6, zone, range, infinity: true }
+    };
     match format {
         "smallint" => TargetType::integer(16, true),
         "integer" => TargetType::integer(32, true),
@@ -36,7 +39,7 @@ fn named(format: &str, length: Option<u64>) -> TargetType {
         "uuid" => TargetType::Uuid,
         "json" | "jsonb" => TargetType::Json,
         "bytea" => TargetType::Bytes { max: None, fixed: false },
-        "date" => TargetType::Date { range: None, infinity: true },
+        "date" => TargetType::Date { range: Some(Range::postgres_date()), infinity: true },
         "time without time zone" => TargetType::Time { digits: 6, span: false },
         "time with time zone" => TargetType::TimeTz { digits: 6 },
         "timestamp without time zone" => timestamp(false),

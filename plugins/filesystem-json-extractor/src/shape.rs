@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use json_records::{Kind, MAX_COLUMNS, Member, Members, Names, Style, Type};
-use osiris_sdk::{Error, Result};
+use osiris_sdk::{Error, Result, context};
 
 use crate::options::Config;
 
@@ -19,8 +19,8 @@ pub struct Shape {
 /// What all records together have.
 ///
 /// # Errors
-/// `config`, for a type that does not exist; `not-found`, for a column that does not; `data`, for names that DuckDB
-/// cannot tell apart.
+/// `config`, for a type that does not exist; `not-found`, for a column that does not; `data`, for more columns than a
+/// table may have.
 pub fn shape(config: &Config, kind: &Kind, records: u64) -> Result<Shape> {
     let declared = |name: &str| -> Result<Option<Type>> {
         let kind = config.dtype.get(name).map(|kind| Type::parse(kind));
@@ -42,6 +42,10 @@ pub fn shape(config: &Config, kind: &Kind, records: u64) -> Result<Shape> {
             for (place, (key, kind)) in fields.iter().enumerate() {
                 let name = names.free(key, &format!("C{place}"));
                 if name != *key {
+                    context::warn(
+                        "a key that is empty, or that another differs from in case only, has a column of another name",
+                        &[("key", key), ("column", &name)],
+                    );
                     renamed = Some(name.clone());
                 }
                 columns.push((key.clone(), name, kind.settle(Style::File), false));
@@ -66,9 +70,8 @@ pub fn shape(config: &Config, kind: &Kind, records: u64) -> Result<Shape> {
         other => columns.push((WHOLE.to_owned(), names.free(WHOLE, ""), other.settle(Style::File), false)),
     }
     for column in &mut columns {
-        match declared(&column.1)? {
-            Some(kind) => (column.2, column.3) = (kind, true),
-            None => check_nested(&column.1, &column.2)?,
+        if let Some(kind) = declared(&column.1)? {
+            (column.2, column.3) = (kind, true);
         }
     }
     let known: HashSet<String> = columns.iter().map(|column| column.1.clone()).collect();
@@ -100,25 +103,4 @@ fn chosen(config: &Config, columns: Vec<(String, String, Type, bool)>) -> Result
     }
     members.extend(left.into_iter().map(|(key, ..)| Member { key, column: None }));
     Ok(Members::new(members))
-}
-
-/// Refuses a STRUCT whose members DuckDB takes for one.
-fn check_nested(path: &str, kind: &Type) -> Result<()> {
-    match kind {
-        Type::List(items) => check_nested(path, items),
-        Type::Struct(members) => {
-            let mut seen: HashSet<String> = HashSet::new();
-            for (name, kind) in members {
-                if name.is_empty() || !seen.insert(name.to_lowercase()) {
-                    return Err(Error::data(format!(
-                        "`{path}` has keys that are empty or differ in case only, such as `{name}`, which no STRUCT can have; \
-                         `max_depth: 1` keeps nested values as JSON, or `dtype` does for one column: `{path}: JSON`"
-                    )));
-                }
-                check_nested(path, kind)?;
-            }
-            Ok(())
-        }
-        _ => Ok(()),
-    }
 }

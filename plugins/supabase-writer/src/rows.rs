@@ -86,7 +86,6 @@ fn text(value: &str, kind: &SourceType, target: &TargetType, depth: usize) -> Re
         // PostgreSQL writes the era behind the whole: `0044-03-15 10:00:00 BC`.
         SourceType::Date
         | SourceType::Timestamp
-        | SourceType::TimestampTz
         | SourceType::TimestampS
         | SourceType::TimestampMs
         | SourceType::TimestampNs => format!(

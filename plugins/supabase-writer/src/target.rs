@@ -43,6 +43,7 @@ pub fn columns(config: &Config, api: &Api, input: &Input) -> Result<(Vec<Column>
     for (column, conversion) in columns.iter_mut().zip(conversions) {
         column.expression = conversion.expression;
         check_json(config, input, column)?;
+        check_array(input, column)?;
     }
     Ok((columns, Some(table)))
 }
@@ -119,10 +120,12 @@ fn check_json(config: &Config, input: &Input, column: &Column) -> Result<()> {
     let kind = column.source.to_string();
     if let Some(lost) = not_finite(&column.expression, &kind)? {
         let count = count(input, &lost)?;
-        if count > 0 && config.on_loss.of(&column.name) != conversions::OnLoss::Null {
+        if let Some((row, value)) = first(input, &column.expression, &lost)?
+            && config.on_loss.of(&column.name) != conversions::OnLoss::Null
+        {
             return Err(Error::data(format!(
-                "column `{}` ({kind}): {count} rows hold NaN or an infinity, which {} cannot hold; `on_loss: null` writes \
-                 null in their place",
+                "column `{}`, row {row}: `{value}` holds NaN or an infinity, which {} cannot hold ({count} rows have \
+                 such values); `on_loss: null` writes null in their place",
                 column.name, column.target_name
             )));
         }
@@ -136,6 +139,29 @@ fn check_json(config: &Config, input: &Input, column: &Column) -> Result<()> {
         warn(column, count(input, &is_null)?, "JSON nulls became SQL nulls, since PostgREST does not tell them apart");
     }
     Ok(())
+}
+
+/// Refuses lists in a list that are no array of PostgreSQL's, whose parts all have one length.
+fn check_array(input: &Input, column: &Column) -> Result<()> {
+    let (TargetType::List(_), (depth, item)) = (&column.target, column.source.innermost()) else { return Ok(()) };
+    // Fixed arrays are looked at as lists are.
+    let mut level = format!("cast({} as {item}{})", column.expression, "[]".repeat(depth));
+    let mut conditions = Vec::new();
+    for _ in 1..depth {
+        conditions.push(format!(
+            "coalesce(list_bool_or(list_transform({level}, lambda part: part is null or len(part) = 0 or len(part) <> len({level}[1]))), false)"
+        ));
+        level = format!("flatten({level})");
+    }
+    if conditions.is_empty() {
+        return Ok(());
+    }
+    let Some((row, value)) = first(input, &column.expression, &conditions.join(" or "))? else { return Ok(()) };
+    Err(Error::data(format!(
+        "column `{}`, row {row}: `{value}` has lists in a list that are empty, null or of different lengths, which \
+         PostgreSQL's arrays do not have; make the table's column `jsonb`, or select to_json() of it into a column of text",
+        column.name
+    )))
 }
 
 /// Refuses JSON of which `jsonb` would drop a part.
@@ -162,4 +188,22 @@ fn count(input: &Input, condition: &str) -> Result<u64> {
     let select = format!("select count(*)::varchar from {} where {condition}", input.sql_name());
     let Some(batch) = query(&select)?.next_batch()? else { return Ok(0) };
     Ok(batch.column_at(0).strings()?.get(0).and_then(|count| count.parse().ok()).unwrap_or(0))
+}
+
+/// The number of the first row in which `condition` holds, from 1, and its value, shortened.
+fn first(input: &Input, value: &str, condition: &str) -> Result<Option<(String, String)>> {
+    let select = format!(
+        "select row::varchar, value from (select row_number() over () as row, left({value}::varchar, 61) as value, \
+         {condition} as wrong from {}) where wrong order by row limit 1",
+        input.sql_name()
+    );
+    let Some(batch) = query(&select)?.next_batch()?.filter(|batch| batch.rows() > 0) else { return Ok(None) };
+    let text = |column: usize| -> Result<String> {
+        Ok(batch.column_at(column).strings()?.get(0).unwrap_or_default().to_owned())
+    };
+    let (row, mut value): (String, String) = (text(0)?, text(1)?);
+    if value.chars().count() > 60 {
+        value = value.chars().take(60).chain(['…']).collect();
+    }
+    Ok(Some((row, value)))
 }
