@@ -82,7 +82,7 @@ def test_json_says_what_it_cannot_hold(project, supabase, database):
     execute(database, "create table orders (j jsonb)")
     assert "NaN" in message(write(project, supabase, "select {'a': 'nan'::double} as j", expect=1), "write")
     assert "NaN" in json.dumps(write(project, supabase, "select {'a': 'nan'::double} as j", on_loss="null")["step"]["write"]["warnings"])
-    told = message(write(project, supabase, "select null as j union all select [0.5, '-inf']::double[]", expect=1), "write")
+    told = message(write(project, supabase, "select null as j union all select ['0.5', '-inf']::double[]", expect=1), "write")
     assert "column `j`, row 2" in told and "-inf" in told and "on_loss: null" in told, told
     for sql in ("""'{"a": 1, "a": 2}'::json""", """{'x': ['[{"b": 1, "b": 1}]'::json]}"""):
         assert "column `j`, row 2" in (told := message(write(project, supabase, f"select null as j union all select {sql}", expect=1), "write")) and "twice" in told

@@ -133,10 +133,7 @@ fn beyond_the_hold_what_does_not_fit_says_how_to_declare_it() {
 fn names_that_duckdb_takes_for_one_are_told_apart() {
     let (keep, ..) =
         run(&options(1 << 20), None, [json!({"Id": 1, "ID": 2, "id_2": 3, "": 4, "o": {"x": 1, "X": 2}})]).unwrap();
-    assert_eq!(
-        columns(&keep),
-        pairs(&[("Id", "l"), ("ID_2", "l"), ("id_2_2", "l"), ("_", "l"), ("o", "u")])
-    );
+    assert_eq!(columns(&keep), pairs(&[("Id", "l"), ("ID_2", "l"), ("id_2_2", "l"), ("_", "l"), ("o", "u")]));
 }
 
 #[test]
