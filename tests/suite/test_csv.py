@@ -91,6 +91,25 @@ def test_a_column_has_the_type_that_all_its_values_survive_in_wherever_they_stan
     assert files.rows("far", "select sum(x) from main") == [(160_002.75,)]
 
 
+def test_types_are_guessed_only_where_that_is_asked_for(files):
+    text = "n,day,zip\n" + "1,2024-01-01,007\n" * 2_100
+    files.add("fast", text + "2.75,2024-03-03,008\n", types="fast", infer_rows=1, dtype={"zip": "VARCHAR"})
+    files.add("strict", text + "2.75,2024-03-03,008\n", infer_rows=1)
+    files.add("kept", "n,x\n1,a\n,\n", types="fast")
+    files.read()
+    assert files.types("fast") == ["BIGINT", "DATE", "VARCHAR"] and files.rows("fast", "select n, zip from main where zip <> '007'") == [(3, "008")]
+    assert "later values may have been rounded" in files.result["step"]["fast"]["warnings"][0]["message"]
+    assert files.rows("strict", "select n, zip from main where zip <> '007'") == [(2.75, "008")] and files.result["step"]["strict"]["warnings"] == []
+    assert files.rows("kept") == [(1, "a"), (None, None)]
+    files.steps.clear()
+    for name, text in {"ragged": "a,b\n1,x\n2\n", "long": "a,b\n1,x\n2,y,z\n", "junk": "junk\na,b\n1,x\n"}.items():
+        files.add(name, text, types="fast")
+    files.add("decimal", "a;b\n1,5;2\n", types="fast", decimal=",")
+    files.read(expect=1)
+    for name, words in {"ragged": "line 3 of", "long": "line 3 of", "junk": "line 2 of", "decimal": "`decimal` has no effect"}.items():
+        assert words in files.result["step"][name]["error"]["message"], (name, files.result["step"][name]["error"])
+
+
 def test_wide_files_are_read_again_in_little_memory(files):
     def line(*values: str) -> str:
         return ",".join(values * 500) + "\n"

@@ -10,10 +10,10 @@ mod rewrite;
 mod table;
 
 use input_files::{HEAD_BYTES, InputFile};
-use osiris_sdk::{Error, ErrorKind, Extractor, Output, Result};
+use osiris_sdk::{Error, ErrorKind, Extractor, Output, Result, context};
 
 use layout::Layout;
-use options::Config;
+use options::{Config, Types};
 use table::{Loaded, Rows};
 
 struct CsvExtractor;
@@ -23,6 +23,14 @@ impl Extractor for CsvExtractor {
 
     fn extract(config: Config, output: Output) -> Result<()> {
         config.check()?;
+        if config.types == Types::Fast {
+            let message = format!(
+                "`types: fast` lets DuckDB guess the types of `{}` from its first rows: later values may have been rounded or cut \
+                 without an error; `types: strict` checks every value",
+                config.path
+            );
+            context::warn(&message, &[]);
+        }
         let mut file = InputFile::open(&config.path, config.compression, config.encoding)?;
         let head = file.head()?;
         if head.is_empty() {

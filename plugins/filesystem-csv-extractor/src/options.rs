@@ -25,6 +25,7 @@ pub struct Config {
     pub parse_dates: ParseDates,
     pub date_format: Option<String>,
     pub timestamp_format: Option<String>,
+    pub types: Types,
     #[serde(default)]
     pub dtype: Dtype,
     pub na_values: Vec<String>,
@@ -72,6 +73,16 @@ pub enum ParseDates {
     Columns(Vec<String>),
 }
 
+/// How the types of columns that nothing is said of are chosen.
+#[derive(Debug, Deserialize, PartialEq, Eq, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub enum Types {
+    /// Such that every value survives.
+    Strict,
+    /// By DuckDB's own guess, without checks.
+    Fast,
+}
+
 #[derive(Debug, Deserialize, PartialEq, Eq, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 pub enum OnBadLines {
@@ -91,6 +102,18 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         if self.infer_rows == 0 {
             return refuse("`infer_rows: 0` leaves nothing to infer types from: give a number of rows, or -1 for all");
+        }
+        let strict_only = [
+            ("decimal", self.decimal != "."),
+            ("thousands", self.thousands.is_some()),
+            ("true_values", self.true_values.is_some()),
+            ("false_values", self.false_values.is_some()),
+            ("date_format", self.date_format.is_some()),
+            ("timestamp_format", self.timestamp_format.is_some()),
+            ("parse_dates: false", matches!(self.parse_dates, ParseDates::All(false))),
+        ];
+        if let (Types::Fast, Some((name, _))) = (self.types, strict_only.into_iter().find(|(_, given)| *given)) {
+            return refuse(format!("`{name}` has no effect with `types: fast`: omit one of them"));
         }
         let delimiter = self.wanted_delimiter().unwrap_or_default();
         let special = [

@@ -6,7 +6,7 @@ use osiris_sdk::{Error, ErrorKind, Output, Result, context, sql};
 use crate::checks::{Column, Declared, Target};
 use crate::kinds::{Booleans, Evidence, Kind, Kinds, Type};
 use crate::layout::Layout;
-use crate::options::{Config, OnBadLines};
+use crate::options::{Config, OnBadLines, Types};
 use crate::rewrite::{plural, shown, were};
 
 /// Columns whose values are counted in one reading; where there are more, the driver looks at the values itself.
@@ -83,8 +83,9 @@ impl<'a> Rows<'a> {
     pub fn load(&self, output: &Output) -> Result<Loaded> {
         let formats =
             self.config.infers_dates() && (self.config.date_format.is_some() || self.config.timestamp_format.is_some());
-        let mut counted = self.config.infer_rows < 0 || formats;
-        let mut targets = if counted { self.count()? } else { self.targets(&self.layout.sample) };
+        let fast = self.config.types == Types::Fast;
+        let mut counted = fast || self.config.infer_rows < 0 || formats;
+        let mut targets = if counted && !fast { self.count()? } else { self.targets(&self.layout.sample) };
         loop {
             let error = match self.create(output, &targets) {
                 Ok(()) => return Ok(Loaded::Whole),
@@ -110,6 +111,8 @@ impl<'a> Rows<'a> {
         let dates = self.config.infers_dates();
         let decide = |(evidence, declared): (&Evidence, &Option<Declared>)| match declared {
             Some(declared) => Target::Declared(declared.clone()),
+            // DuckDB's reader has chosen the type already.
+            None if self.config.types == Types::Fast => Target::Inferred(Type::Text),
             None => Target::Inferred(evidence.decide(dates)),
         };
         evidence.iter().zip(&self.declared).map(decide).collect()
@@ -292,12 +295,23 @@ impl<'a> Rows<'a> {
     fn read_csv(&self) -> String {
         let config = self.config;
         let places = || (0..self.layout.names.len()).map(|place| format!("c{place}"));
-        let columns: Vec<String> = places().map(|name| format!("{name}: 'VARCHAR'")).collect();
-        let mut options = vec![
-            "auto_detect = false".to_owned(),
-            format!("columns = {{{}}}", columns.join(", ")),
-            format!("header = {}", self.header),
-        ];
+        let mut options = vec![format!("header = {}", self.header)];
+        if config.types == Types::Fast {
+            let names: Vec<String> = places().map(|name| format!("'{name}'")).collect();
+            let declared = places().zip(&self.declared).filter(|(_, declared)| declared.is_some());
+            let declared: Vec<String> = declared.map(|(name, _)| format!("{name}: 'VARCHAR'")).collect();
+            options.push(format!(
+                "auto_detect = true, names = [{}], skip = 0, comment = '', sample_size = {}",
+                names.join(", "),
+                config.infer_rows
+            ));
+            if !declared.is_empty() {
+                options.push(format!("types = {{{}}}", declared.join(", ")));
+            }
+        } else {
+            let columns: Vec<String> = places().map(|name| format!("{name}: 'VARCHAR'")).collect();
+            options.push(format!("auto_detect = false, columns = {{{}}}", columns.join(", ")));
+        }
         let mut text = |name: &str, value: &[u8]| {
             options.push(format!("{name} = {}", quote_text(&String::from_utf8_lossy(value))))
         };
