@@ -162,6 +162,7 @@ SKIPPED = {
     "nested": ('{"a": {"b": [1, 2]}}\n{\n', {}, [({"b": [1, 2]},)], 1),
     "columns": ('{"a": 1, "b": 2}\n-\n', {"columns": ["b"]}, [(2,)], 1),
     "large numbers": ('{"a": 18446744073709551615}\n-\n', {}, [(18446744073709551615,)], 1),
+    "keys twice": ('{"a": 1}\n{"a": 2, "a": 3}\n-\n', {}, [(1,)], 2),
     "keys by case": ('{"a": 1, "A": 2, "": 3, "q\\"\'/~": 4}\n-\n', {}, [(1, 2, 3, 4)], 1),
     "nothing good": ("-\n[]\n", {"dtype": {"a": "DATE"}}, [], 2),
     "nothing": ("", {"columns": ["a", "b"]}, [], 0),
@@ -198,11 +199,14 @@ def test_a_record_may_be_larger_where_it_is_said(project):
     ("text", "config", "words"),
     [
         ('{"a": 1}\n{"a":\n', {}, "on_bad_lines: skip"),
-        ('[{"a": 1},', {}, "cut off"),
+        ('[{"a": 1},', {}, "so the file was cut off"),
         ('[{"a": 1}, {"a":', {}, "Malformed JSON"),
         ('[{"a": 1}', {"format": "array"}, "Malformed JSON"),
         ('{"a": 1, "a": 2}', {}, 'duplicate key "a"'),
         ('{"a": 1}', {"columns": ["b"]}, "the file has: `a`"),
+        ('{"Id": 1}', {"dtype": {"id": "VARCHAR"}}, "differs in case: `Id`"),
+        ('{"m": {"a": 1, "a": 2}}', {"dtype": {"m": "MAP(VARCHAR, INTEGER)"}}, "record 1 (line 1) has `m.a` twice"),
+        ('{"m": {"1": null, "01": 2}}', {"dtype": {"m": "MAP(INTEGER, INTEGER)"}}, "has `m.01` twice"),
         ('{"a": "x"}', {"dtype": {"a": "INTEGER"}}, "record 1 (line 1) has a text in `a`, \"x\", which does not fit its column's type, INTEGER"),
         ('{"a": 1}', {"dtype": {"a": "NUMBRE"}}, "NUMBRE"),
         ('{"a": 1}', {"records": "b"}, "`records: b`"),
@@ -218,6 +222,8 @@ def test_extractor_says_what_is_wrong(project, text, config, words):
     error = extract(project, text, expect=1, **config)["step"]["read"]["error"]
     assert words in error["message"], error["message"]
     assert error["blame"] == "user" and str(project.folder) not in error["message"], error
+    # An array has no lines that could be left out.
+    assert not text[:1] == "[" or "on_bad_lines: skip` leaves" not in error["message"], error
 
 
 TABLE = "select * from (values (2, 'é \"q\"', null), (1, '', [1, null])) t(b, a, l)"

@@ -1,5 +1,7 @@
 //! Builds columns out of JSON text, value by value.
 
+use std::collections::HashSet;
+
 use osiris_sdk::{Field, Node};
 
 use crate::declared::Type;
@@ -138,6 +140,22 @@ impl Column {
         self.validity.length
     }
 
+    /// The bytes of the last value, of a column of scalars.
+    fn last(&self) -> Vec<u8> {
+        match &self.data {
+            Data::Boolean(bits) => {
+                let last = bits.length.saturating_sub(1);
+                vec![bits.bits.get(last / 8).map_or(0, |byte| byte >> (last % 8) & 1)]
+            }
+            Data::Fixed(bytes) => bytes[bytes.len().saturating_sub(value::width(&self.kind))..].to_vec(),
+            Data::Bytes(ends, bytes) => {
+                let start = ends.len().checked_sub(2).map_or(0, |place| ends[place] as usize);
+                bytes[start..].to_vec()
+            }
+            Data::List(..) | Data::Map(..) | Data::Struct(_) => Vec::new(),
+        }
+    }
+
     /// Appends the next value of `reader`.
     pub fn push(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
         let first = reader.peek();
@@ -157,12 +175,17 @@ impl Column {
             }
             (Data::Map(ends, keys, values), Some(b'{')) => {
                 reader.token()?;
-                let mut is_first = true;
+                let (mut is_first, mut seen) = (true, HashSet::new());
                 while let Some(key) = reader.member(is_first)? {
                     is_first = false;
                     if keys.push_text(&key).is_err() {
                         let raw = format!("{key:?}");
                         return Err(Fault::Misfit(Misfit::new(&raw, keys.kind.name(), Why::Kind)));
+                    }
+                    // Two texts may be one key: `1` and `01`.
+                    if !seen.insert(keys.last()) {
+                        let misfit = Misfit::new(reader.raw()?, values.kind.name(), Why::Twice);
+                        return Err(Misfit::inside(Fault::Misfit(misfit), &key));
                     }
                     values.push(reader).map_err(|fault| Misfit::inside(fault, &key))?;
                 }

@@ -35,12 +35,13 @@ impl Extractor for JsonExtractor {
 fn extract(config: &Config, file: &InputFile, output: Output) -> Result<()> {
     let skip = config.on_bad_lines == OnBadLines::Skip;
     let mut kind = Kind::Null;
-    let (records, skipped) = each(config, file, |record| {
-        match record.read(skip)? {
-            Some(text) => see(&mut kind, text, config).map_err(|fault| record.error(config, &fault))?,
-            None => return Ok(Next::Skipped),
-        }
-        Ok(Next::Taken)
+    let (records, skipped) = each(config, file, |record| match record.read(skip)? {
+        Some(text) => match see(&mut kind, text, config) {
+            Ok(()) => Ok(Next::Taken),
+            Err(_) if skip => Ok(Next::Skipped),
+            Err(fault) => Err(record.error(config, &fault)),
+        },
+        None => Ok(Next::Skipped),
     })?;
     let Shape { members, objects } = shape(config, &kind, records)?;
     let mut table = Table::new(output, "main");
@@ -91,6 +92,8 @@ struct Record<'a> {
     number: u64,
     line: u64,
     bytes: &'a [u8],
+    /// Whether each line is a record.
+    in_lines: bool,
 }
 
 impl Record<'_> {
@@ -116,7 +119,7 @@ impl Record<'_> {
     fn error(&self, config: &Config, fault: &Fault) -> Error {
         let error = explain(fault, &self.name());
         match fault {
-            Fault::Broken(_) if config.may_skip() => {
+            Fault::Broken(_) if self.in_lines && config.may_skip() => {
                 Error { message: format!("{}; `on_bad_lines: skip` leaves such lines out", error.message), ..error }
             }
             _ => error,
@@ -153,7 +156,7 @@ fn each(config: &Config, file: &InputFile, mut take: impl FnMut(Record<'_>) -> R
                 continue;
             }
             number += 1;
-            if !count(take(Record { number, line, bytes })?) {
+            if !count(take(Record { number, line, bytes, in_lines: true })?) {
                 break;
             }
         }
@@ -162,17 +165,19 @@ fn each(config: &Config, file: &InputFile, mut take: impl FnMut(Record<'_>) -> R
     let stream = Stream::new(file.text()?, config.record_bytes());
     let mut records = Records::new(stream, config.format, &config.records);
     let mut number = 0;
-    while let Some((line, bytes)) = records.next_record().map_err(|error| hint(config, error))? {
+    // No line of an array is a record of its own, which could be left out.
+    let in_lines = !records.begin()?;
+    while let Some((line, bytes)) = records.next_record().map_err(|error| hint(config, in_lines, error))? {
         number += 1;
-        if !count(take(Record { number, line, bytes })?) {
+        if !count(take(Record { number, line, bytes, in_lines })?) {
             break;
         }
     }
     Ok((taken, skipped))
 }
 
-fn hint(config: &Config, error: Error) -> Error {
-    if error.message.starts_with("Malformed JSON") && config.may_skip() {
+fn hint(config: &Config, in_lines: bool, error: Error) -> Error {
+    if in_lines && error.message.starts_with("Malformed JSON") && config.may_skip() {
         return Error { message: format!("{}; `on_bad_lines: skip` leaves such lines out", error.message), ..error };
     }
     error

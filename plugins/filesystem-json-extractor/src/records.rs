@@ -67,6 +67,31 @@ impl<C: Chunks> Records<C> {
         }
     }
 
+    /// Begins to read; says whether the whole file is one array.
+    ///
+    /// # Errors
+    /// `data`, for another value under `format: array`.
+    pub fn begin(&mut self) -> Result<bool> {
+        if self.begun {
+            return Ok(self.array);
+        }
+        self.begun = true;
+        self.array = match (self.format, self.stream.peek()?) {
+            (_, None) | (Format::NewlineDelimited, _) => false,
+            (Format::Array, Some(b'[')) => true,
+            (Format::Array, _) => {
+                return Err(Error::data(
+                    "`format: array` is for a file that is one array, but it begins with another value",
+                ));
+            }
+            (Format::Auto, next) => next == Some(b'[') && !arrays_in_lines(self.stream.ahead()?),
+        };
+        if self.array {
+            self.stream.skip_byte();
+        }
+        Ok(self.array)
+    }
+
     fn end(&self) -> Result<Option<(u64, &[u8])>> {
         if self.documents && !self.found {
             return Err(Error::not_found(format!("`records: {}` leads nowhere", self.path.join("."))));
@@ -76,25 +101,8 @@ impl<C: Chunks> Records<C> {
 
     /// Steps to the next value of the file: whether it is a record, none at the end.
     fn document(&mut self) -> Result<Option<bool>> {
+        self.begin()?;
         let mut next = self.stream.peek()?;
-        if !self.begun {
-            self.begun = true;
-            self.array = match (self.format, next) {
-                (_, None) => return Ok(None),
-                (Format::Array, Some(b'[')) => true,
-                (Format::Array, _) => {
-                    return Err(Error::data(
-                        "`format: array` is for a file that is one array, but it begins with another value",
-                    ));
-                }
-                (Format::NewlineDelimited, _) => false,
-                (Format::Auto, next) => next == Some(b'[') && !arrays_in_lines(self.stream.ahead()?),
-            };
-            if self.array {
-                self.stream.skip_byte();
-                next = self.stream.peek()?;
-            }
-        }
         if self.array {
             match next {
                 Some(b']') => {

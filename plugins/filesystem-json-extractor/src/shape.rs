@@ -76,6 +76,11 @@ pub fn shape(config: &Config, kind: &Kind, records: u64) -> Result<Shape> {
     }
     let known: HashSet<String> = columns.iter().map(|column| column.1.clone()).collect();
     for name in config.dtype.keys().filter(|name| !known.contains(*name)) {
+        if let Some(other) = known.iter().find(|known| known.to_lowercase() == name.to_lowercase()) {
+            return Err(Error::config(format!(
+                "`dtype` has the column `{name}`, but the file's differs in case: `{other}`; write it as the file does"
+            )));
+        }
         if let Some(kind) = declared(name)? {
             columns.push((name.clone(), names.free(name, ""), kind, true));
         }
