@@ -158,6 +158,12 @@ def test_dates_that_can_be_read_in_several_ways_stay_texts_unless_a_format_is_gi
 # Declared types: the text, the type, more options, and what the value is, or what the error names.
 DECLARED = {
     "integer": ("2.75", "INTEGER", {}, None),
+    "bignum": ("1.5", "BIGNUM", {}, None),
+    "bignum-whole": ("9" * 50, "BIGNUM", {}, "9" * 50),
+    "timetz": ("10:00:00.1234567+02", "TIMETZ", {}, None),
+    "timetz-microseconds": ("10:00:00.1234560+02", "TIMETZ", {}, "10:00:00.123456+02"),
+    "interval": ("1 day 00:00:00.0000001", "INTERVAL", {}, None),
+    "time-picoseconds": ("10:00:00.1234567891", "TIME_NS", {}, None),
     "integer-of-zeros": ("007", "INTEGER", {}, "7"),
     "integer-exponent": ("1e3", "INTEGER", {}, None),
     "integer-overflow": ("300", "TINYINT", {}, None),

@@ -37,6 +37,10 @@ pub enum Rule {
     },
     TimestampTz,
     Time,
+    /// Other types that cut a second off behind so many digits.
+    Seconds {
+        digits: u8,
+    },
     /// Nested values, whose parts could be rounded.
     Nested,
     /// Types that refuse whatever they cannot hold.
@@ -232,6 +236,9 @@ impl Column<'_> {
             Rule::Time => {
                 let pattern = format!("{CLOCK}(:[0-5][0-9]([.][0-9]{{0,6}}0*)?)?");
                 Some(format!("({t}::varchar <> {c} and not {})", matches(&c, &pattern)))
+            }
+            Rule::Seconds { digits } => {
+                Some(format!("regexp_matches({c}, {})", quote_text(&format!("[.][0-9]{{{digits}}}[0-9]*[1-9]"))))
             }
             Rule::Nested => {
                 let bare = |text: &str| format!("regexp_replace(lower({text}), {}, '', 'g')", quote_text("[ \"']"));

@@ -115,6 +115,8 @@ fn rule(sql: &str) -> Rule {
         "TIMESTAMP" | "TIMESTAMP_US" | "DATETIME" | "TIMESTAMP WITHOUT TIME ZONE" => Rule::Timestamp { digits: 6 },
         "TIMESTAMPTZ" | "TIMESTAMP WITH TIME ZONE" => Rule::TimestampTz,
         "TIME" | "TIME WITHOUT TIME ZONE" => Rule::Time,
+        "TIMETZ" | "TIME WITH TIME ZONE" | "INTERVAL" => Rule::Seconds { digits: 6 },
+        "TIME_NS" => Rule::Seconds { digits: 9 },
         name if is_integer(name) => Rule::Integer,
         _ => Rule::Other,
     }
@@ -129,6 +131,7 @@ fn is_integer(name: &str) -> bool {
             | "INTEGER"
             | "BIGINT"
             | "HUGEINT"
+            | "BIGNUM"
             | "INT"
             | "INT1"
             | "INT2"
@@ -155,6 +158,8 @@ mod tests {
             ("decimal(5)", "decimal(5)", Rule::Decimal { scale: 0 }),
             ("numeric", "numeric", Rule::Decimal { scale: 3 }),
             ("UHUGEINT", "UHUGEINT", Rule::Integer),
+            ("BIGNUM", "BIGNUM", Rule::Integer),
+            ("timetz", "timetz", Rule::Seconds { digits: 6 }),
             ("float", "DOUBLE", Rule::Double),
             ("FLOAT", "FLOAT", Rule::Double),
             ("timestamp", "timestamp", Rule::Timestamp { digits: 6 }),
