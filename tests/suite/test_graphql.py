@@ -291,3 +291,13 @@ def test_the_doctor_and_discovery_ask_the_api(project, web):
     grant(project, web, family="graphql", auth_token="wrong")
     code, found = doctor(project, "@graphql.api0")
     assert code == 1 and found[0]["category"] == "auth", found
+
+
+def test_lists_that_go_on_unread_give_a_warning(project, web):
+    more = {"hasNextPage": True, "endCursor": "x"}
+    web.route("/graphql", lambda _: {"data": {"users": {"pageInfo": more, "nodes": [{"id": 1, "posts": {"nodes": [], "pageInfo": more}}]}}})
+    grant(project, web, family="graphql")
+    config = {"connection": "@graphql.api0", "query": "{ users { nodes { id } } }", "data_path": "data.users.nodes"}
+    result = project.run([{"id": "read", "component": "graphql.extractor", "config": config}])
+    places = {warning["fields"]["path"] for warning in result["step"]["read"]["warnings"]}
+    assert places == {"data.users.pageInfo", "data.users.nodes.posts.pageInfo"}

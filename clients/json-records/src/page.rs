@@ -55,6 +55,11 @@ impl RecordsPath {
         })
     }
 
+    /// Whether the whole answer is meant.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.text.trim(), "" | "$")
+    }
+
     /// The path as it was written.
     pub fn text(&self) -> &str {
         &self.text

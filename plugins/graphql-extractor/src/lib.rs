@@ -3,6 +3,7 @@
 mod ask;
 mod catalog;
 mod config;
+mod unread;
 
 use json_records::path::outline;
 use json_records::{Options, Page, Path, Records, RecordsPath};
@@ -12,6 +13,7 @@ use serde_json::{Map, Value};
 
 use ask::{Api, Told};
 use config::{Access, Config, NullRecords};
+use unread::Unread;
 
 struct GraphQl;
 
@@ -33,10 +35,14 @@ impl Extractor for GraphQl {
         let api = Api::new(&config.access)?;
         let mut guard = PageGuard::new(u64::MAX);
         let mut nulls: u64 = 0;
+        let mut unread = Unread::default();
         loop {
             guard.ask(&asked(&variables))?;
             let told = api.ask(&config.query, config.operation_name.as_deref(), &variables)?;
             let page = page(&data_path, &told)?;
+            if let Some(json) = &told.json {
+                unread.look(&json["data"], &mut vec!["data".to_owned()], pages.as_ref().map(|pages| &pages.info));
+            }
             let next = pages.as_ref().map_or(Ok(None), |pages| pages.next(&told, page.sent))?;
             if page.sent > 0 {
                 guard.got(&told.answer.bytes)?;
@@ -75,6 +81,7 @@ impl Extractor for GraphQl {
                 break;
             }
         }
+        unread.tell();
         if nulls > 0 {
             context::warn("nulls in place of records were left out", &[("count", &nulls)]);
         }

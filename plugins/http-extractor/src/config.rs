@@ -176,6 +176,7 @@ pub enum LastPage {
     Empty,
     Short,
     NotFound,
+    Repeated,
 }
 
 /// What is read is what is new.

@@ -158,12 +158,11 @@ impl Cursor {
             }
             Rank::Beyond => return Ok(self.take_beyond(record, value)),
         };
-        let digest = digest(record);
         let order =
             |known: &Option<(Value, Key)>| known.as_ref().map_or(Ordering::Greater, |(_, known)| key.compare(known));
         let is_known = match order(&self.since) {
             Ordering::Less => true,
-            Ordering::Equal => !self.again && self.known.contains(&digest),
+            Ordering::Equal => !self.again && self.known.contains(&digest(record)),
             Ordering::Greater => false,
         };
         if is_known {
@@ -173,10 +172,10 @@ impl Cursor {
         match order(&self.highest) {
             Ordering::Greater => {
                 self.highest = Some((value.clone(), key));
-                self.ties = HashSet::from([digest]);
+                self.ties = HashSet::from([digest(record)]);
             }
             Ordering::Equal => {
-                self.ties.insert(digest);
+                self.ties.insert(digest(record));
             }
             Ordering::Less => {}
         }
@@ -249,7 +248,10 @@ fn encoded(digests: Digests) -> String {
 }
 
 fn digest(record: &Value) -> [u8; DIGEST] {
-    let whole = Sha256::digest(record.to_string());
+    // Some servers give the members of an object in another order each time.
+    let mut sorted = record.clone();
+    sorted.sort_all_objects();
+    let whole = Sha256::digest(sorted.to_string());
     let mut digest = [0; DIGEST];
     digest.copy_from_slice(&whole[..DIGEST]);
     digest

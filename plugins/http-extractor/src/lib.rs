@@ -9,6 +9,7 @@ mod moment;
 mod number;
 mod order;
 mod pages;
+mod signs;
 mod source;
 
 use json_records::path::outline;
@@ -18,7 +19,7 @@ use osiris_sdk::{Check, Error, ErrorKind, Extractor, Output, Result, context, st
 use serde::Deserialize;
 use serde_json::Value;
 
-use config::{Config, Connection, Manner, Missing, NullRecords};
+use config::{Config, Connection, Manner, Missing, NullRecords, Paging};
 use cursor::{Cursor, State};
 use pages::Pager;
 use source::Source;
@@ -50,10 +51,21 @@ impl Extractor for Http {
         )?;
         let records = Records::into_table(output, "main", &options, before.and_then(|state| state.columns))?;
         let records_path = RecordsPath::parse(&config.records_path)?;
-        let mut reading = Reading { config: &config, source, pager, cursor, records, records_path, nulls: 0 };
+        let mut reading =
+            Reading { config: &config, source, pager, cursor, records, records_path, nulls: 0, notes: Vec::new() };
         reading.run()?;
         reading.finish()
     }
+}
+
+/// The answer, with JSON values on lines of their own (NDJSON) made one list.
+fn as_list(mut answer: Answer) -> Answer {
+    let kind = answer.header("content-type").unwrap_or_default().to_ascii_lowercase();
+    if ["ndjson", "jsonl", "jsonlines", "json-lines"].iter().any(|name| kind.contains(name)) {
+        let lines = answer.bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        answer.bytes = [b"[".to_vec(), lines.collect::<Vec<_>>().join(&b","[..]), b"]".to_vec()].concat();
+    }
+    answer
 }
 
 fn cursor(config: &Config, before: Option<&State>) -> Result<Option<Cursor>> {
@@ -79,6 +91,8 @@ struct Reading<'a, S: Sink> {
     records_path: RecordsPath,
     /// Nulls in place of records that were left out.
     nulls: u64,
+    /// What the user should know of the answers.
+    notes: Vec<String>,
 }
 
 impl<S: Sink> Reading<'_, S> {
@@ -88,16 +102,31 @@ impl<S: Sink> Reading<'_, S> {
         while let Some(ask) = next.take() {
             let answer = match self.source.fetch(&ask, self.pager.in_body()) {
                 Err(error) if matches!(error.kind, ErrorKind::NotFound) && self.pager.may_end_by_not_found() => break,
-                answer => answer?,
+                answer => as_list(answer?),
             };
             let json: Option<Value> = if answer.is_empty() { None } else { Some(answer.json()?) };
-            let hint = self.pager.look(json.as_ref(), &answer.headers("link"))?;
+            let link = answer.headers("link");
+            let hint = self.pager.look(json.as_ref(), &link)?;
+            if self.config.pagination.kind == Paging::None {
+                self.notes.extend(signs::of_more(json.as_ref(), &link));
+            }
+            let error = json.as_ref().and_then(signs::of_failure);
+            let is_single = json.as_ref().is_some_and(Value::is_object) && self.records_path.is_whole();
             let page = self.page(json, &answer)?;
+            if is_single {
+                self.look_for_error(&page)?;
+            } else if page.sent == 0 {
+                self.look_for_error_beside(error.as_deref())?;
+            }
             let sent = page.sent;
+            let content = self.pager.content(&page, &answer.bytes);
+            if sent > 0 && self.pager.ends_with(&content) {
+                break;
+            }
             self.take(page, limit)?;
             context::progress(self.records.records(), self.config.limit);
             if self.records.records() < limit {
-                next = self.pager.next(&hint, sent, &answer.bytes, &answer.url)?;
+                next = self.pager.next(&hint, sent, &content, &answer.url)?;
             }
         }
         Ok(())
@@ -118,6 +147,28 @@ impl<S: Sink> Reading<'_, S> {
                 outline(&json)
             ))),
         }
+    }
+
+    /// An answer that is one object may be no record but an error that the server sent with a status of success.
+    fn look_for_error(&mut self, page: &Page) -> Result<()> {
+        let Some(told) = page.records.first().and_then(signs::of_error) else { return Ok(()) };
+        let message = format!("the answer has no list of records, and is what errors look like: {told}");
+        if self.config.pagination.kind != Paging::None {
+            return Err(Error::data(message));
+        }
+        self.notes.push(format!("{message}; it was read as one record"));
+        Ok(())
+    }
+
+    /// An answer without records that says why is not an empty page.
+    fn look_for_error_beside(&mut self, error: Option<&str>) -> Result<()> {
+        let Some(told) = error else { return Ok(()) };
+        let message = format!("page {} has no records and names an error: {told}", self.pager.pages());
+        if self.config.missing_records == Missing::Error {
+            return Err(Error::data(format!("{message}; `missing_records: empty` takes it for an empty page")));
+        }
+        self.notes.push(format!("{message}; it was taken for an empty page"));
+        Ok(())
     }
 
     fn take(&mut self, page: Page, limit: u64) -> Result<()> {
@@ -145,7 +196,7 @@ impl<S: Sink> Reading<'_, S> {
     fn finish(mut self) -> Result<()> {
         context::metric("pages_read", self.pager.pages() as f64);
         context::metric("requests_sent", self.source.requests() as f64);
-        for note in self.pager.take_notes() {
+        for note in self.pager.take_notes().into_iter().chain(std::mem::take(&mut self.notes)) {
             context::warn(&note, &[]);
         }
         if self.nulls > 0 {
@@ -165,7 +216,10 @@ fn tell(cursor: &Cursor) {
     let (field, counts) = (cursor.field(), cursor.counts());
     context::metric("records_known", counts.skipped as f64);
     if counts.without > 0 {
-        context::info("records without the cursor's field were read", &[("count", &counts.without)]);
+        context::warn(
+            "records without a value of the cursor's field were read; each run reads them again",
+            &[("column", &field), ("count", &counts.without)],
+        );
     }
     if counts.skipped > 0 {
         context::info(

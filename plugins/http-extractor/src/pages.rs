@@ -1,12 +1,18 @@
 //! One page after another: what to ask for next, and when to stop.
 
-use json_records::Path;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use json_records::path::outline;
+use json_records::{Page, Path};
 use osiris_sdk::http::{PageGuard, Url, link};
 use osiris_sdk::{Error, ErrorKind, Result};
 use serde_json::Value;
 
 use crate::config::{LastPage, Pagination, Paging, Place};
+
+/// What may have happened where counted pages repeat.
+const CLAMPED: &str = "if the server answers a number beyond the last page with the last page, write `pagination.last_page: repeated`; \
+                       if pages may be equal, `allow_repeated_pages: true`";
 
 /// What tells one page from the others.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -46,6 +52,8 @@ pub struct Pager {
     guard: PageGuard,
     number: u64,
     first_count: Option<u64>,
+    /// Whether the page that is asked for next may lie beyond the last.
+    is_probing: bool,
     notes: Vec<String>,
 }
 
@@ -71,6 +79,7 @@ impl Pager {
             guard: PageGuard::new(max_pages).may_repeat(may_repeat),
             number: start,
             first_count: None,
+            is_probing: false,
             notes: Vec::new(),
         })
     }
@@ -91,7 +100,7 @@ impl Pager {
 
     /// Whether an answer of 404 is the end.
     pub fn may_end_by_not_found(&self) -> bool {
-        self.options.last_page == LastPage::NotFound && self.pages() > 1
+        self.is_probing || (self.options.last_page == LastPage::NotFound && self.pages() > 1)
     }
 
     /// What to ask for first.
@@ -167,12 +176,30 @@ impl Pager {
                     More::Yes
                 }
             }
-            Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => More::Yes,
-            Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => More::No,
+            Some(Value::String(text)) if is_one_of(text, &["true", "1", "yes", "y"]) => More::Yes,
+            Some(Value::String(text)) if is_one_of(text, &["false", "0", "no", "n", ""]) => More::No,
             Some(other) => {
                 return Err(Error::data(format!("`{}` says `{other}`, where true or false was expected", path.text())));
             }
         })
+    }
+
+    /// What tells a page's records from those of the page before: what changes around them, such as the number of the page
+    /// or the time, does not where pages are counted.
+    pub fn content(&self, page: &Page, bytes: &[u8]) -> Vec<u8> {
+        let whole = page.records.len() == page.sent;
+        if whole && matches!(self.options.kind, Paging::Page | Paging::Offset) {
+            let mut hasher = DefaultHasher::new();
+            page.records.hash(&mut hasher);
+            return hasher.finish().to_le_bytes().to_vec();
+        }
+        bytes.to_vec()
+    }
+
+    /// Whether a page that repeats the one before is the end.
+    pub fn ends_with(&self, content: &[u8]) -> bool {
+        let counted = matches!(self.options.kind, Paging::Page | Paging::Offset);
+        counted && (self.is_probing || self.options.last_page == LastPage::Repeated) && self.guard.is_last(content)
     }
 
     /// What to ask for after a page of `count` records, as the server sent them, whose content was `bytes`; `None`
@@ -187,7 +214,11 @@ impl Pager {
         }
         let count = count as u64;
         if count > 0 {
-            self.guard.got(bytes)?;
+            let counted = matches!(self.options.kind, Paging::Page | Paging::Offset);
+            self.guard.got(bytes).map_err(|error| match counted {
+                true => Error { message: format!("{}; {CLAMPED}", error.message), ..error },
+                false => error,
+            })?;
         }
         if self.pages() == 1 {
             // A server may name its first page by its whole address later on.
@@ -203,7 +234,7 @@ impl Pager {
         let next = match self.options.kind {
             Paging::None => None,
             Paging::Page | Paging::Offset => self.counted(count, more)?,
-            Paging::Cursor => self.by_cursor(hint, count),
+            Paging::Cursor => self.by_cursor(hint, count)?,
             Paging::Link | Paging::NextUrl => self.by_address(hint, count, from)?,
         };
         let Some(ask) = next else {
@@ -233,7 +264,13 @@ impl Pager {
     }
 
     fn names_next(&self, hint: &Hint) -> bool {
-        !matches!(&hint.next, None | Some(Value::Bool(false))) && hint.next != Some(Value::from(""))
+        match &hint.next {
+            None | Some(Value::Null | Value::Bool(false)) => false,
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(Value::Array(items)) => !items.is_empty(),
+            Some(Value::Object(members)) => !members.is_empty(),
+            Some(_) => true,
+        }
     }
 
     fn silent(&self, why: &str) -> Error {
@@ -247,8 +284,10 @@ impl Pager {
     /// The next number, by what the server sent.
     fn counted(&mut self, count: u64, more: bool) -> Result<Option<Ask>> {
         let first_count = *self.first_count.get_or_insert(count);
-        let short = self.options.last_page == LastPage::Short
-            && (count < first_count || self.options.size.is_some_and(|size| count < size));
+        // A first page below `size` is the only one, or of a server that gives fewer at a time: the next one tells.
+        let is_short = self.options.last_page == LastPage::Short;
+        self.is_probing = is_short && self.pages() == 1 && self.options.size.is_some_and(|size| count < size);
+        let short = is_short && count < first_count;
         if !more && (count == 0 || short) {
             return Ok(None);
         }
@@ -269,14 +308,25 @@ impl Pager {
         Ok(Some(Ask { url: None, params }))
     }
 
-    fn by_cursor(&mut self, hint: &Hint, count: u64) -> Option<Ask> {
-        if !self.names_next(hint) {
+    fn by_cursor(&mut self, hint: &Hint, count: u64) -> Result<Option<Ask>> {
+        let Some(next) = hint.next.clone().filter(|_| self.names_next(hint)) else {
             self.note_unnamed(hint, count);
-            return None;
+            return Ok(None);
+        };
+        let is_value = matches!(next, Value::String(_) | Value::Number(_));
+        if !is_value && !(self.in_body() && (next.is_object() || next.is_array())) {
+            let path = self.options.path.as_deref().unwrap_or_default();
+            return Err(Error::data(format!(
+                "page {} has {} at `pagination.path`, `{path}`, where the next value of `{}` was expected; name the text or \
+                 number itself",
+                self.pages(),
+                if next == Value::Bool(true) { "`true`".to_owned() } else { outline(&next) },
+                self.param()
+            )));
         }
         let mut params = self.size();
-        params.push((self.param(), hint.next.clone()?));
-        Some(Ask { url: None, params })
+        params.push((self.param(), next));
+        Ok(Some(Ask { url: None, params }))
     }
 
     fn by_address(&mut self, hint: &Hint, count: u64, from: &Url) -> Result<Option<Ask>> {
@@ -284,11 +334,14 @@ impl Pager {
             Some(Value::String(next)) if !next.is_empty() => {
                 Ok(Some(Ask { url: Some(self.address_of(next, from)?), params: Vec::new() }))
             }
-            None | Some(Value::Bool(false) | Value::String(_)) => {
+            _ if !self.names_next(hint) => {
                 self.note_unnamed(hint, count);
                 Ok(None)
             }
-            Some(other) => Err(Error::data(format!("the next page is at no address: the answer says `{other}`"))),
+            other => {
+                let other = other.clone().unwrap_or_default();
+                Err(Error::data(format!("the next page is at no address: the answer says `{other}`")))
+            }
         }
     }
 
@@ -308,19 +361,31 @@ impl Pager {
         }
     }
 
-    fn address_of(&self, next: &str, from: &Url) -> Result<Url> {
-        let url = from
+    fn address_of(&mut self, next: &str, from: &Url) -> Result<Url> {
+        let mut url = from
             .join(next)
             .map_err(|error| Error::data(format!("the next page is at no address: {}", error.message)))?;
+        if !url.is_tls() && url.secured().same_origin(&self.address) {
+            // A server behind a proxy that ends TLS names itself so.
+            if self.pages() == 1 {
+                self.notes.push("the server names its next pages by `http`; they were asked for by `https`".to_owned());
+            }
+            url = url.secured();
+        }
         if !url.same_origin(&self.address) {
             let message = format!(
-                "the next page is at another origin, `{}`, which would get this one's login; name that one as `url`",
+                "the next page is at another origin, `{}`, which would get this one's login; if the API is there, make that the \
+                 step's (or the connection's) `url`",
                 url.shown()
             );
             return Err(Error::new(ErrorKind::Denied, message));
         }
         Ok(url)
     }
+}
+
+fn is_one_of(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| text.trim().eq_ignore_ascii_case(word))
 }
 
 /// What tells one request from the others.

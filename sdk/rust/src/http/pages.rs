@@ -97,6 +97,11 @@ impl PageGuard {
         Ok(())
     }
 
+    /// Whether that is the content of the page before.
+    pub fn is_last(&self, content: &[u8]) -> bool {
+        self.last == Some(hash(content))
+    }
+
     /// Call with the content of each page that has records.
     ///
     /// # Errors

@@ -127,6 +127,12 @@ impl Url {
         self.tls == other.tls && self.authority == other.authority
     }
 
+    /// The same address by `https`.
+    #[must_use]
+    pub fn secured(&self) -> Self {
+        Self { tls: true, ..self.clone() }
+    }
+
     fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }
     }
