@@ -99,6 +99,8 @@ pub struct Pipeline {
     pub profiles: BTreeMap<String, Profile>,
     /// Whatever the author notes of the pipeline; it has no effect.
     pub metadata: Map<String, Value>,
+    /// Whether the author wrote a `schedule`, which Python Osiris allows; nothing here starts runs by the clock.
+    pub is_scheduled: bool,
     pub steps: Vec<Step>,
 }
 
@@ -131,6 +133,7 @@ struct RawPipeline {
     profiles: BTreeMap<String, Profile>,
     #[serde(default)]
     metadata: Option<Map<String, Value>>,
+    schedule: Option<Value>,
     #[serde(default)]
     steps: Vec<RawStep>,
 }
@@ -146,6 +149,8 @@ struct RawStep {
     config: Map<String, Value>,
     needs: Option<Vec<String>>,
     inputs: Option<Map<String, Value>>,
+    #[allow(dead_code)]
+    description: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -180,7 +185,14 @@ pub fn parse(text: &str, file: &str) -> Result<Pipeline, Report> {
         .collect::<Result<_, _>>()?;
     let steps = raw.steps.into_iter().map(|step| parse_step(step, file)).collect::<Result<Vec<_>, _>>()?;
     refuse_twins(&steps, file)?;
-    Ok(Pipeline { name, params, profiles: raw.profiles, metadata: raw.metadata.unwrap_or_default(), steps })
+    Ok(Pipeline {
+        name,
+        params,
+        profiles: raw.profiles,
+        metadata: raw.metadata.unwrap_or_default(),
+        is_scheduled: raw.schedule.is_some(),
+        steps,
+    })
 }
 
 fn check_version(version: Option<&Value>, file: &str) -> Result<(), Report> {

@@ -44,6 +44,8 @@ pub struct Plan {
     pub pipeline: String,
     /// The pipeline's `metadata`, as its author wrote it.
     pub metadata: Map<String, Value>,
+    /// What of the pipeline's own keys has no effect.
+    pub notices: Vec<Warning>,
     /// In topological order; steps that could run together keep the author's order.
     pub steps: Vec<PlannedStep>,
 }
@@ -99,7 +101,9 @@ pub fn plan(pipeline: &Pipeline, around: &Surroundings<'_>) -> Result<Plan, Repo
         steps.push(plan_step(pipeline, place, &needs, &kinds, around)?);
     }
     refuse_shared_targets(&steps)?;
-    Ok(Plan { pipeline: pipeline.name.clone(), metadata: pipeline.metadata.clone(), steps })
+    let unscheduled = "`schedule` has no effect here: let cron, systemd or an orchestrator start `osiris run`";
+    let notices = pipeline.is_scheduled.then(|| Warning::new(unscheduled)).into_iter().collect();
+    Ok(Plan { pipeline: pipeline.name.clone(), metadata: pipeline.metadata.clone(), notices, steps })
 }
 
 fn driver<'a>(step: &Step, around: &Surroundings<'a>) -> Result<&'a Driver, Report> {
@@ -245,16 +249,38 @@ fn inputs(pipeline: &Pipeline, place: usize, needs: &[BTreeSet<usize>], kinds: &
         .hint("read the step that the writer reads"));
     }
     let alone = named.len() == 1;
-    let aliases: BTreeSet<&str> = named.iter().map(|(alias, ..)| alias.as_str()).collect();
+    // DuckDB tells names apart without their case.
+    let aliases: BTreeSet<String> = named.iter().map(|(alias, ..)| alias.to_lowercase()).collect();
     Ok(named
         .iter()
-        .map(|(alias, from, table)| {
-            let frame = format!("df_{}", from.as_str().replace(['-', '.'], "_"));
+        .enumerate()
+        .map(|(number, (alias, from, table))| {
             let short = ["input_df", "input"].into_iter().filter(|_| alone).map(str::to_owned);
-            let also = std::iter::once(frame).chain(short).filter(|name| !aliases.contains(name.as_str()));
+            let frame = Some(frame(from)).filter(|_| names_frame(&named, number));
+            let also = frame.into_iter().chain(short).filter(|name| !aliases.contains(&name.to_lowercase()));
             Input { alias: alias.clone(), also: also.collect(), step: from.clone(), table: table.clone() }
         })
         .collect())
+}
+
+/// Python Osiris's name for the output of a step.
+fn frame(step: &StepId) -> String {
+    format!("df_{}", step.as_str().replace(['-', '.'], "_"))
+}
+
+/// Whether the input of that number is what `df_<step>` means: of several tables of one step `main`, of one table under
+/// several aliases the first; where the names of two steps fall together, neither.
+fn names_frame(named: &[(String, StepId, String)], number: usize) -> bool {
+    let Some((_, from, table)) = named.get(number) else { return false };
+    let name = frame(from).to_lowercase();
+    let same: Vec<_> =
+        named.iter().enumerate().filter(|(_, (_, other, _))| frame(other).to_lowercase() == name).collect();
+    if same.iter().any(|(_, (_, other, _))| other != from) {
+        return false;
+    }
+    let only_one = same.iter().all(|(_, (_, _, other))| other == table);
+    let first = same.iter().find(|(_, (_, _, other))| other == table).map(|(place, _)| *place);
+    (only_one || table == "main") && first == Some(number)
 }
 
 fn writes(pipeline: &Pipeline, kinds: &[Kind], step: &StepId) -> bool {

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::secret::{MASK, Secret};
 
@@ -62,11 +62,14 @@ impl Scrubber {
         match value {
             Value::String(text) => Value::String(self.scrub_text(&text)),
             Value::Array(items) => Value::Array(items.into_iter().map(|item| self.scrub(item)).collect()),
-            Value::Object(fields) => Value::Object(
-                fields.into_iter().map(|(key, field)| (self.scrub_text(&key), self.scrub(field))).collect(),
-            ),
+            Value::Object(fields) => Value::Object(self.scrub_object(fields)),
             other => other,
         }
+    }
+
+    /// Scrubs the keys and every text in `fields`.
+    pub fn scrub_object(&self, fields: Map<String, Value>) -> Map<String, Value> {
+        fields.into_iter().map(|(key, field)| (self.scrub_text(&key), self.scrub(field))).collect()
     }
 
     fn finds(&self, text: &str) -> bool {
@@ -77,6 +80,14 @@ impl Scrubber {
 /// From this length in characters on a secret is looked for inside other text: a shorter one, such as `2024`, stands in
 /// many a text that has nothing to do with it.
 const SHORTEST_INSIDE: usize = 8;
+
+/// Whether a name that is kept as it is gives the secret away. A short one, or one of letters alone, such as `customers`,
+/// may be a table's name by chance.
+pub fn betrays(name: &str, secret: &Secret) -> bool {
+    let text = secret.reveal();
+    let is_word = text.chars().all(|letter| letter.is_alphabetic() || letter == '_');
+    text.chars().count() >= SHORTEST_INSIDE && !is_word && Scrubber::new([secret]).finds(name)
+}
 
 /// Whether a JSON text holds the secret: a long one in any spelling anywhere, a short one as a whole value.
 pub fn holds(json: &str, secret: &Secret) -> bool {
@@ -210,6 +221,18 @@ mod tests {
     fn scrubber(secrets: &[&str]) -> Scrubber {
         let secrets: Vec<Secret> = secrets.iter().map(|secret| Secret::new((*secret).to_owned())).collect();
         Scrubber::new(&secrets)
+    }
+
+    #[test]
+    fn a_name_betrays_a_secret_that_is_no_word() {
+        for (name, secret, betrayed) in [
+            ("main", "main", false),
+            ("customers", "customers", false),
+            ("t_s3cret-token", "s3cret-token", true),
+            ("t_s3cret-toke", "s3cret-token", false),
+        ] {
+            assert_eq!(betrays(name, &Secret::new(secret.to_owned())), betrayed, "{name}");
+        }
     }
 
     #[test]

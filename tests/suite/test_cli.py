@@ -238,3 +238,24 @@ def test_a_parameter_without_a_value_is_told_and_a_misspelt_one_is_refused(proje
     assert refused.returncode == 2 and "unknown key `requried`" in refused.stderr and "did you mean `required`?" in refused.stderr
     project.pipeline(steps, params={"dya": {"default": 1}})
     assert "declare it in the pipeline's `params`" in project.osiris("plan", "pipeline.yaml").stderr or "did you mean `dya`?" in project.osiris("plan", "pipeline.yaml").stderr
+
+
+def test_names_that_programs_find_things_by_are_never_masked(project):
+    """A secret may be an ordinary word: a table, a status or a step that is called so is still found."""
+    words = ["main", "success", "step_complete", "customers", "copy-it", "test"]
+    steps = [{"id": f"keep-{place}", "component": "test.keep", "needs": [], "config": {"key": word}} for place, word in enumerate(words)]
+    steps.append(project.sql("select 1 as id"))
+    steps.append({"id": "copy-it", "component": "test.passthrough_rust", "inputs": {"a": {"from_step": "source"}, "customers": {"from_step": "source"}}, "config": {}})
+    result = project.run(steps, schedule="0 6 * * *")
+    assert set(result["step"]["copy-it"]["tables"]) == {"main", "customers"}
+    done = project.osiris("query", "latest", "copy-it", "select * from customers", "--format", "csv")
+    assert (done.returncode, done.stdout.split()) == (0, ["id", "1"]), done.stderr
+    complete = [event for event in project.events(result) if event["event"] == "step_complete" and event["step_id"] == "copy-it"]
+    assert [set(event["tables"]) for event in complete] == [{"main", "customers"}]
+    shown = json.loads(project.osiris("sessions", "show", "--json").stdout)
+    assert shown["status"] == "success" and [step["id"] for step in shown["steps"]][-1] == "copy-it"
+    # The pipeline's own warning stands at every level.
+    plan, valid = (json.loads(project.osiris(verb, "pipeline.yaml", "--json").stdout) for verb in ("plan", "validate"))
+    for told in (result, shown, plan, valid):
+        assert "`schedule` has no effect here" in told["warnings"][0]["message"]
+    assert "warning: `schedule`" in result["stderr"] and "`schedule`" in project.osiris("sessions", "show").stdout

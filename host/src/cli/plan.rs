@@ -23,7 +23,7 @@ pub fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let prepared = prepare(&arguments.pipeline)?;
     if arguments.json {
         let steps: Vec<Value> = prepared.plan.steps.iter().map(as_json).collect();
-        let plan = json!({"pipeline": prepared.plan.pipeline, "base": prepared.base.path, "limits": prepared.limits, "steps": steps});
+        let plan = json!({"pipeline": prepared.plan.pipeline, "base": prepared.base.path, "limits": prepared.limits, "warnings": prepared.plan.notices, "steps": steps});
         print(&serde_json::to_string_pretty(&plan)?);
     } else {
         print(&in_words(&prepared.plan, &prepared.base.path.display().to_string(), &prepared.limits));
@@ -34,17 +34,20 @@ pub fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 pub fn validate(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let prepared = prepare(&arguments.pipeline)?;
     let steps = prepared.plan.steps.len();
-    let noticed =
-        || prepared.plan.steps.iter().flat_map(|step| step.notices.iter().map(move |notice| (&step.id, notice)));
+    let of_steps =
+        prepared.plan.steps.iter().flat_map(|step| step.notices.iter().map(|notice| (Some(&step.id), notice)));
+    let noticed: Vec<_> = prepared.plan.notices.iter().map(|notice| (None, notice)).chain(of_steps).collect();
     if arguments.json {
-        let warnings: Vec<Value> = noticed()
+        let warnings: Vec<Value> = noticed
+            .into_iter()
             .map(|(id, notice)| json!({"step": id, "message": notice.message, "fields": notice.fields}))
             .collect();
         let valid = json!({"pipeline": prepared.plan.pipeline, "valid": true, "steps": steps, "warnings": warnings});
         print(&valid.to_string());
     } else {
-        for (id, notice) in noticed() {
-            eprintln!("warning: step `{id}`: {}", super::printable(&notice.to_string()));
+        for (id, notice) in noticed {
+            let place = id.map_or_else(String::new, |id| format!("step `{id}`: "));
+            eprintln!("warning: {place}{}", super::printable(&notice.to_string()));
         }
         print(&format!(
             "pipeline `{}` is valid: {steps} step{}",
@@ -78,6 +81,9 @@ fn as_json(step: &PlannedStep) -> Value {
 
 fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
     let mut text = format!("pipeline `{}`, base folder {base}\neach step {}\n", plan.pipeline, limits.words());
+    for notice in &plan.notices {
+        let _ = writeln!(text, "warning  {notice}");
+    }
     for (number, step) in plan.steps.iter().enumerate() {
         let driver = &step.driver;
         let _ = writeln!(

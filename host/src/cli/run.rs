@@ -62,6 +62,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let plan = &prepared.plan;
     let scrubber = Scrubber::new(plan.steps.iter().flat_map(|step| step.secrets.values().chain(&step.hidden)));
     let mut progress = Progress::new(plan.steps.iter().map(|step| step.id.as_str()));
+    for notice in &plan.notices {
+        eprintln!("warning: {notice}");
+    }
     let session = Session::create(&prepared.base, scrubber)?;
     let path = arguments.pipeline.pipeline.display().to_string();
     let record = manifest(plan, &session.id, &path, &prepared.sha256, arguments.pipeline.profile.as_deref());
@@ -119,7 +122,7 @@ fn as_json(manifest: &Manifest, session_path: &str) -> Value {
             })
         })
         .collect();
-    json!({"session_id": manifest.session_id, "session_path": session_path, "status": manifest.status, "duration_ms": manifest.duration_ms, "steps": steps})
+    json!({"session_id": manifest.session_id, "session_path": session_path, "status": manifest.status, "duration_ms": manifest.duration_ms, "warnings": manifest.warnings, "steps": steps})
 }
 
 /// A run's steps, one a row.

@@ -165,6 +165,9 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
         path.display(),
         size::spell(found.bytes)
     );
+    for warning in &manifest.warnings {
+        text.push_str(&format!("\n\nwarning: {}", printable(&warning.to_string())));
+    }
     for (step, warning) in
         manifest.steps.iter().flat_map(|step| step.warnings.iter().map(move |warning| (step, warning)))
     {

@@ -121,6 +121,9 @@ pub fn run(
     session
         .journal
         .event("run_start", json!({"pipeline": plan.pipeline, "steps": plan.steps.len(), "profile": manifest.profile}));
+    for notice in &plan.notices {
+        session.journal.event("notice", json!({"message": notice.message, "fields": notice.fields}));
+    }
     let mut schedule = Schedule {
         plan,
         base,
@@ -423,7 +426,9 @@ impl Schedule<'_> {
                     running.warnings.push(line);
                 }
             }
-            Message::Metric { name, value } => journal.metric(&name, value, Some(step)),
+            Message::Metric { name, value } => {
+                journal.metric(&journal.scrubber().scrub_text(&name), value, Some(step));
+            }
             Message::Progress { done, total } => self.observer.progress(step, done, total),
             Message::Complete { tables, rows_written, files, state } => {
                 running.verdict = Some(Ok(Done { tables, rows_written, files, state }));
@@ -445,7 +450,13 @@ impl Schedule<'_> {
         let (status, stderr) = process.wait();
         let peaceful = status.as_ref().is_ok_and(std::process::ExitStatus::success);
         let outcome = match verdict {
-            Some(Ok(done)) if peaceful && !self.interrupted => self.keep(step, targets, &done.files).map(|()| done),
+            Some(Ok(done)) if peaceful && !self.interrupted => match record::secret_name(step, &done.tables) {
+                None => self.keep(step, targets, &done.files).map(|()| done),
+                Some(failure) => {
+                    targets::discard(self.base, targets);
+                    Err(failure)
+                }
+            },
             Some(Err(failure)) => {
                 targets::discard(self.base, targets);
                 Err(failure)
@@ -542,9 +553,8 @@ impl Schedule<'_> {
         let step = &self.plan.steps[place];
         let record = &mut self.manifest.steps[place];
         let journal = &self.session.journal;
-        let tables = done.tables.into_iter().map(|(name, rows)| (journal.scrubber().scrub_text(&name), rows)).collect();
         let (metric, rows) =
-            record::complete(record, step.driver.spec.kind, tables, done.rows_written, begun.elapsed());
+            record::complete(record, step.driver.spec.kind, done.tables, done.rows_written, begun.elapsed());
         let id = Some(step.id.as_str());
         journal.metric(metric, rows as f64, id);
         journal.metric("step_duration_ms", record.duration_ms.unwrap_or_default() as f64, id);

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::job::Kind;
+use crate::job::{Blame, Failure, Kind};
 use crate::plan::{Plan, PlannedStep};
+use crate::scrubber::betrays;
 use crate::session::{DriverRecord, InputRecord, Manifest, Status, StepRecord, TableRecord};
 
 /// A whole number of milliseconds.
@@ -36,6 +37,7 @@ pub fn manifest(
         duration_ms: None,
         status: Status::Running,
         metadata: plan.metadata.clone(),
+        warnings: plan.notices.clone(),
         steps: plan.steps.iter().map(pending).collect(),
     }
 }
@@ -70,6 +72,17 @@ fn pending(step: &PlannedStep) -> StepRecord {
         warnings: Vec::new(),
         error: None,
     }
+}
+
+/// Why a step's tables cannot stand: names are kept and shown as they are, so none may give a secret away.
+pub fn secret_name(step: &PlannedStep, tables: &BTreeMap<String, u64>) -> Option<Failure> {
+    let betrays = |name: &String| step.secrets.values().any(|secret| betrays(name, secret));
+    tables.keys().any(betrays).then(|| Failure {
+        blame: Blame::Driver,
+        kind: "denied".to_owned(),
+        message: "a table's name holds one of the step's secrets; names are kept and shown as they are".to_owned(),
+        hint: None,
+    })
 }
 
 /// Notes that a step is complete; gives the metric that counts its rows, and their number.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::job::{Blame, Failure};
+use crate::scrubber::Scrubber;
 use crate::warning::Warning;
 
 /// How a run or a step stands.
@@ -58,7 +59,33 @@ pub struct Manifest {
     /// The pipeline's own `metadata`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
+    /// What of the pipeline's own keys has no effect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     pub steps: Vec<StepRecord>,
+}
+
+impl Manifest {
+    /// The manifest without secrets in its texts. Names stay as they are (ids, tables, components, statuses), since
+    /// programs find things by them, and a secret may happen to be an ordinary word.
+    pub fn scrubbed(&self, scrubber: &Scrubber) -> Self {
+        let mut clean = self.clone();
+        clean.pipeline_path = scrubber.scrub_text(&clean.pipeline_path);
+        clean.metadata = scrubber.scrub_object(clean.metadata);
+        let text = |text: &mut String| *text = scrubber.scrub_text(text);
+        for step in &mut clean.steps {
+            step.grants.iter_mut().for_each(text);
+            for warning in &mut step.warnings {
+                text(&mut warning.message);
+                warning.fields.values_mut().for_each(text);
+            }
+            if let Some(error) = &mut step.error {
+                text(&mut error.message);
+                error.hint.iter_mut().for_each(text);
+            }
+        }
+        clean
+    }
 }
 
 /// One step of a run.

@@ -158,8 +158,8 @@ impl Session {
 
     /// Replaces the manifest.
     pub fn write_manifest(&self, manifest: &Manifest) -> anyhow::Result<()> {
-        let value = self.journal.scrubber().scrub(serde_json::to_value(manifest)?);
-        let text = serde_saphyr::to_string(&value).context("cannot write the manifest as YAML")?;
+        let text = serde_saphyr::to_string(&manifest.scrubbed(self.journal.scrubber()))
+            .context("cannot write the manifest as YAML")?;
         write_whole(&self.dir, MANIFEST, &text).context("cannot write the manifest")
     }
 
