@@ -125,3 +125,20 @@ def test_12_the_projects_own_examples_are_accepted(project):
     for pipeline in (ROOT / "examples").glob("*/pipeline.yaml"):
         done = project.osiris("validate", pipeline, env=passwords)
         assert done.returncode == 0, done.stderr
+
+
+def test_several_tables_of_one_step_are_inputs_together(project):
+    """`df_<step>` is the first alias of the only table, or `main`; where two steps' names fall together, neither."""
+    sources = [project.sql(f"select {value} as v", id=name) for value, name in enumerate(["zero", "one", "two"])]
+    shop = {"id": "shop-1", "component": "test.passthrough_rust", "inputs": {"zero": "zero", "orders": "one", "customers": "two"}}
+    twin = project.sql("select 9 as v", id="shop_1")
+    reads = {
+        "both": ({"o": {"from_step": "shop-1", "table": "orders"}, "c": {"from_step": "shop-1", "table": "customers"}}, "select o.v * 10 + c.v from o, c", 12),
+        "one-twice": ({"a": {"from_step": "shop-1", "table": "orders"}, "b": {"from_step": "shop-1", "table": "orders"}}, "select a.v + b.v + df_shop_1.v from a, b, df_shop_1", 3),
+        "with-main": ({"o": {"from_step": "shop-1", "table": "orders"}, "m": "shop-1"}, "select o.v + df_shop_1.v from o, df_shop_1", 1),
+        "twins": ({"x": "shop-1", "y": "shop_1"}, "select x.v + y.v from x, y", 9),
+        "upper-case": ({"DF_shop_1": {"from_step": "shop-1", "table": "orders"}}, "select v from df_shop_1", 1),
+    }  # fmt: skip
+    steps = [{"id": name, "component": "duckdb.processor", "inputs": inputs, "config": {"query": query}} for name, (inputs, query, _) in reads.items()]
+    result = project.run([*sources, shop, twin, *steps])
+    assert {name: project.rows(result, name) for name in reads} == {name: [(expected,)] for name, (_, _, expected) in reads.items()}

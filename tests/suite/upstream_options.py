@@ -74,6 +74,7 @@ NOTES = {
     ("supabase.extractor", "project_id"): "needs `url` beside it: no step may call an address that is not written down",
     ("supabase.writer", "project_id"): "needs `url` beside it: no step may call an address that is not written down",
     ("supabase.writer", "create_if_missing"): "the API cannot create tables: the error for a missing one shows the statement that does",
+    ("posthog.extractor", "region"): "needs the address beside it, `url: https://us.posthog.com` or `https://eu.posthog.com` in the connection: no step may call an address that is not written down",
     ("supabase.extractor", "order"): "as text, or as a list",
     ("supabase.writer", "primary_key"): "as text, or as a list",
     ("mysql.extractor", "schema"): "the database",
@@ -85,7 +86,10 @@ PIPELINE = """## A pipeline's own keys
 | key | here |
 |---|---|
 | `oml_version`, `name`, `steps` | the same |
+| `description` | accepted without effect |
 | `metadata` | accepted without effect, and kept |
+| `schedule` | accepted without effect: nothing here starts runs by the clock; let cron, systemd or an orchestrator start `osiris run` |
+| another key | refused with the nearest known one, where Python Osiris only warns: it may be a misspelled one |
 | `params`, `profiles` | the same |
 | a step's `id`, `component`, `mode`, `config`, `needs` | the same; a step without `needs` needs the one before it |
 | `connection: "@family.alias"` | the same, from `osiris_connections.yaml` |
@@ -110,7 +114,7 @@ def became(spec: dict, option: str) -> str:
 
 def page(specs: dict[str, dict]) -> str:
     parts = [
-        "# Options of Python Osiris\n\nA pipeline written for Python Osiris 0.5.7 runs unchanged: every option of its component specs is accepted. "
+        "# Options of Python Osiris\n\nA pipeline written for Python Osiris 0.5.7 runs unchanged, apart from a line that two kinds of connection need (their `url`; see the notes): every option of its component specs is accepted. "
         "This page shows\nwhat became of each. It is made from the specs of the drivers by the tests (`BLESS=1` writes it anew). An option without effect\n"
         "gives a warning with its reason.\n",
     ]

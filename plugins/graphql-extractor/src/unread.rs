@@ -72,7 +72,7 @@ mod tests {
             unread.0.into_iter().collect::<Vec<_>>()
         };
         let posts = ("data.users.nodes.posts.pageInfo".to_owned(), 2);
-        assert_eq!(look(Some("$.data.users.pageInfo")), [posts.clone()]);
+        assert_eq!(look(Some("$.data.users.pageInfo")), vec![posts.clone()]);
         assert_eq!(look(None), [posts, ("data.users.pageInfo".to_owned(), 1)]);
     }
 }
