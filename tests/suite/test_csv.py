@@ -401,6 +401,7 @@ def test_the_dialect_is_found_or_said(files):
     files.add("twice", "a,A,,a_1,a\n1,2,3,4,5\n")
     files.add("header-only", "a,b\n")
     files.add("blanks", 'a, b\n1, "x,y" \n2, z \n')
+    files.add("crlf-in-quotes", 'a,b\n"x\r\ny",1\n"",2\n')
     files.add("limited", "a,b\n1,x\n2,y\n3\n4,z,w\n", limit=2)
     files.add("limited-skip", "a,b\n1,x\n2\n3,z\n4,v,w\n", limit=2, on_bad_lines="skip")
     files.add("nul", "a,b\n1,x\0y\n")
@@ -415,6 +416,7 @@ def test_the_dialect_is_found_or_said(files):
     assert "column 2 `A` is `A_1`" in files.result["step"]["twice"]["warnings"][0]["message"]
     assert files.project.types(files.result, "header-only") == {"a": "VARCHAR", "b": "VARCHAR"}
     assert files.rows("blanks", 'select " b" from main') == [("x,y",), (" z ",)]
+    assert files.rows("crlf-in-quotes") == [("x\r\ny", 1), (None, 2)]
     assert files.rows("limited") == [(1, "x"), (2, "y")] and files.rows("limited-skip") == [(1, "x"), (3, "z")]
     assert "1 line of" in files.result["step"]["limited-skip"]["warnings"][0]["message"]
     assert files.rows("nul") == [(1, "x\0y")]

@@ -331,6 +331,10 @@ impl<'a> Rows<'a> {
             let nulls: Vec<String> = config.na_values.iter().map(|value| quote_text(value)).collect();
             options.push(format!("nullstr = [{}], allow_quoted_nulls = {}", nulls.join(", "), config.quoted_na));
         }
+        if self.longest.is_some() {
+            // DuckDB would take a CRLF within the first row's quotes for the end of a line.
+            options.push("new_line = '\\n'".to_owned());
+        }
         if let Some(longest) = self.longest.filter(|longest| *longest > LINE_BYTES / 2) {
             options.push(format!(
                 "max_line_size = {}, buffer_size = {}",
