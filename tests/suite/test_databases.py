@@ -114,7 +114,9 @@ def test_rows_without_a_cursor_are_as_the_config_says(shop):
     shop.sql("create table log (id int, at int)", "insert into log values (1, 5), (2, null), (3, 4)")
     refused = Increments(shop).run(expect=1)
     assert refused.startswith("data") and "`at`" in refused and "null_cursor" in refused
-    assert Increments(shop, null_cursor="skip", initial=5).run() == [(1, 5)]
+    skipped = Increments(shop, null_cursor="skip", initial=5)
+    assert skipped.run() == [(1, 5)]
+    assert "rows without a cursor are not read" in json.dumps(skipped.result["step"]["extract"]["warnings"])
     included = Increments(shop, null_cursor="include")
     assert included.run() == [(2, None)]
     shop.sql("insert into log values (4, 5)")
@@ -174,6 +176,24 @@ def test_another_cursor_than_the_last_runs_is_refused(shop):
     Increments(shop).run()
     error = Increments(shop, cursor="id").run(expect=1)
     assert "`at`" in error and "osiris state reset" in error
+
+
+def test_a_cursor_or_key_of_another_order_than_the_last_runs_is_refused(shop):
+    change = "alter column at type" if shop.family == "postgres" else "modify at"
+    shop.sql("create table log (id int primary key, at int)", "insert into log values (1, 9)")
+    increments = Increments(shop)
+    assert increments.ids() == [1]
+    # As texts, 10 is less than 9.
+    shop.sql(f"alter table log {change} bigint", "insert into log values (2, 10)")
+    assert increments.ids() == [2]
+    shop.sql(f"alter table log {change} varchar(9)", "insert into log values (3, '2')")
+    error = increments.run(expect=1)
+    assert error.startswith("config") and "numbers" in error and "osiris state reset" in error, error
+    shop.sql("drop table log", "create table log (id int primary key, at int)", "insert into log values (2, 10)")
+    keyless = Increments(shop)
+    assert keyless.ids() == []
+    shop.sql("alter table log " + ("drop constraint log_pkey" if shop.family == "postgres" else "drop primary key"))
+    assert "told rows" in keyless.run(expect=1)
 
 
 # ---- Writing

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from shops import postgres, postgres_shop as shop  # noqa: F401: fixtures
+from shops import Increments, postgres, postgres_shop as shop  # noqa: F401: fixtures
 
 SETUP = """
 create extension citext; create type mood as enum ('calm', 'loud');
@@ -250,6 +250,28 @@ def test_a_table_can_be_created_again_with_new_types(shop):
     for wrong in ({"mode": "append"}, {"mode": "replace", "schema_contract": "freeze"}):
         assert shop.load("select 1 as a", expect=1, replace_by="recreate", **wrong).startswith("config")
     shop.sql("drop view seen", "drop table target", "drop user reader2")
+
+
+def test_rows_that_a_trigger_leaves_out_are_counted_and_texts_are_cut_when_asked(shop):
+    shop.sql("create table target (id int, t varchar(3))", "create function skip() returns trigger language plpgsql as $$ begin return case when new.id <> 2 then new end; end $$")
+    shop.sql("create trigger skip before insert on target for each row execute function skip()")
+    result = shop.run([shop.project.sql("select unnest([1, 2, 3]) as id, 'ü🦆é!' as t"), shop.write(on_loss="round")])
+    assert shop.sql("select * from target") == [(1, "ü🦆é"), (3, "ü🦆é")]
+    warned = [(warning["message"].split(",")[0].split(";")[0], warning["fields"]["count"]) for warning in result["step"]["write"]["warnings"]]
+    assert warned == [("values were rounded", "3"), ("the table did not take all rows", "1")]
+    shop.sql("create table other (n smallint)")
+    error = shop.load("select 70000 as n", expect=1, table="other")
+    assert "beyond" in error and "on_loss: round" not in error, error
+
+
+def test_a_uuid_can_be_the_cursor(shop):
+    first, second = (f"00000000-0000-0000-0000-00000000000{digit}" for digit in "12")
+    shop.sql("create table log (id int, at uuid)", f"insert into log values (1, '{first}')")
+    increments = Increments(shop)
+    assert increments.ids() == [1]
+    shop.sql(f"insert into log values (2, '{first}'), (3, '{second}')")
+    assert increments.ids() == [2, 3]
+    assert increments.ids() == []
 
 
 # ---- The wire

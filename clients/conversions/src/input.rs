@@ -178,7 +178,10 @@ fn first_bad(
 fn lost(input: &Input, column: &Column, check: &Check, survives: &str, count: u64) -> Result<Error> {
     let (number, value, lost) = first_bad(input, column, check, survives)?.unwrap_or_default();
     let others = if count > 1 { format!(" ({count} rows have such values)") } else { String::new() };
-    let round = if check.rounded(VALUE).is_some() { "`on_loss: round` writes the nearest value, " } else { "" };
+    // Offered where it helps: every value has a nearest one that the target holds.
+    let can_round =
+        check.rounded(VALUE).is_some() && first_bad(input, column, check, &check.survives_rounded(VALUE))?.is_none();
+    let round = if can_round { "`on_loss: round` writes the nearest value, " } else { "" };
     Ok(Error::data(format!(
         "column `{}`, row {number}: `{}` is {} and the table's column is {}, which would lose {lost}{others}; \
          {round}`on_loss: null` writes null, or cast it in SQL",

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use osiris_sdk::DuckdbType;
 use osiris_sdk::sql::{quote_name, quote_text};
 
 /// A type of DuckDB.
@@ -56,11 +57,8 @@ pub enum SourceType {
 impl SourceType {
     /// Parses a type as DuckDB prints it. Text that is no type becomes [`SourceType::Other`].
     pub fn parse(text: &str) -> Self {
-        let mut parser = Parser { rest: text.trim() };
-        match parser.whole() {
-            Some(found) if parser.rest.is_empty() => found,
-            _ => Self::Other(text.trim().to_owned()),
-        }
+        let parsed = DuckdbType::parse(text).ok().and_then(|kind| of(&kind));
+        parsed.unwrap_or_else(|| Self::Other(text.trim().to_owned()))
     }
 
     /// The smallest and the largest value of an integer type.
@@ -114,9 +112,13 @@ impl SourceType {
 
 impl fmt::Display for SourceType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let member = |name: &str, kind: &SourceType| match name {
+            // The members of a row have no names.
+            "" => kind.to_string(),
+            name => format!("{} {kind}", quote_name(name)),
+        };
         let fields = |f: &mut fmt::Formatter<'_>, name: &str, fields: &[(String, SourceType)]| {
-            let fields: Vec<String> =
-                fields.iter().map(|(name, kind)| format!("{} {kind}", quote_name(name))).collect();
+            let fields: Vec<String> = fields.iter().map(|(name, kind)| member(name, kind)).collect();
             write!(f, "{name}({})", fields.join(", "))
         };
         f.write_str(match self {
@@ -171,125 +173,58 @@ const SIMPLE: &[(&str, SourceType)] = &[
     ("INTERVAL", SourceType::Interval),
 ];
 
-struct Parser<'a> {
-    rest: &'a str,
+/// The type that was taken apart; none for one of which the parts are not what they are in DuckDB.
+fn of(kind: &DuckdbType) -> Option<SourceType> {
+    let members = |members: &[(String, DuckdbType)]| {
+        members.iter().map(|(name, kind)| Some((name.clone(), of(kind)?))).collect::<Option<Vec<_>>>()
+    };
+    Some(match kind {
+        DuckdbType::List { item, length: None } => SourceType::List(Box::new(of(item)?)),
+        DuckdbType::List { item, length: Some(length) } => {
+            SourceType::Array(Box::new(of(item)?), usize::try_from(*length).ok()?)
+        }
+        DuckdbType::Struct(all) => SourceType::Struct(members(all)?),
+        DuckdbType::Union(all) => SourceType::Union(members(all)?),
+        DuckdbType::Map(key, value) => SourceType::Map(Box::new(of(key)?), Box::new(of(value)?)),
+        DuckdbType::Scalar { name, arguments } => match name.as_str() {
+            "DECIMAL" if !arguments.is_empty() => {
+                let (precision, scale) = arguments.split_once(',').unwrap_or((arguments, "0"));
+                SourceType::Decimal { precision: precision.trim().parse().ok()?, scale: scale.trim().parse().ok()? }
+            }
+            "ENUM" if !arguments.is_empty() => SourceType::Enum(labels(arguments)?),
+            _ => match SIMPLE.iter().find(|(simple, _)| simple == name) {
+                Some((_, simple)) if arguments.is_empty() => simple.clone(),
+                _ => SourceType::Other(name.clone()),
+            },
+        },
+    })
 }
 
-impl Parser<'_> {
-    fn skip(&mut self, token: &str) -> bool {
-        match self.rest.trim_start().strip_prefix(token) {
-            Some(rest) => {
-                self.rest = rest;
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// A type with the brackets behind it.
-    fn whole(&mut self) -> Option<SourceType> {
-        let mut found = self.simple()?;
-        while self.skip("[") {
-            let length = self.number();
-            found = match length {
-                Some(length) => SourceType::Array(Box::new(found), length),
-                None => SourceType::List(Box::new(found)),
-            };
-            self.skip("]").then_some(())?;
-        }
-        Some(found)
-    }
-
-    fn simple(&mut self) -> Option<SourceType> {
-        if self.skip("DECIMAL(") {
-            let precision = self.number()?.try_into().ok()?;
-            let scale = if self.skip(",") { self.number()?.try_into().ok()? } else { 0 };
-            return self.skip(")").then_some(SourceType::Decimal { precision, scale });
-        }
-        if self.skip("ENUM(") {
-            let mut labels = vec![self.quoted('\'')?];
-            while self.skip(",") {
-                labels.push(self.quoted('\'')?);
-            }
-            return self.skip(")").then_some(SourceType::Enum(labels));
-        }
-        if self.skip("STRUCT(") {
-            return self.members().map(SourceType::Struct);
-        }
-        if self.skip("UNION(") {
-            return self.members().map(SourceType::Union);
-        }
-        if self.skip("MAP(") {
-            let key = self.whole()?;
-            let value = self.skip(",").then(|| self.whole())??;
-            return self.skip(")").then(|| SourceType::Map(Box::new(key), Box::new(value)));
-        }
-        if let Some((_, kind)) = SIMPLE.iter().find(|(name, _)| self.is_word(name) && self.skip(name)) {
-            return Some(kind.clone());
-        }
-        // The name of a type that is not known here.
-        let text = self.rest.trim_start();
-        let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len());
-        let (name, rest) = text.split_at(end);
-        self.rest = rest;
-        (!name.is_empty()).then(|| SourceType::Other(name.to_owned()))
-    }
-
-    /// Whether the next word is `name`, and not a longer one.
-    fn is_word(&self, name: &str) -> bool {
-        let rest = self.rest.trim_start().strip_prefix(name);
-        rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
-    }
-
-    fn number(&mut self) -> Option<usize> {
-        let text = self.rest.trim_start();
-        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (digits, rest) = text.split_at(end);
-        self.rest = rest;
-        digits.parse().ok()
-    }
-
-    /// A text in quotes, which are doubled inside.
-    fn quoted(&mut self, quote: char) -> Option<String> {
-        let mut characters = self.rest.trim_start().strip_prefix(quote)?.chars();
-        let mut text = String::new();
+/// The labels of an ENUM, which are in quotes that are doubled inside.
+fn labels(mut text: &str) -> Option<Vec<String>> {
+    let mut labels = Vec::new();
+    loop {
+        let mut label = String::new();
+        text = text.trim_start().strip_prefix('\'')?;
         loop {
-            match characters.next()? {
-                c if c == quote => {
-                    let after = characters.as_str();
-                    match after.strip_prefix(quote) {
-                        Some(rest) => characters = rest.chars(),
-                        None => {
-                            self.rest = after;
-                            return Some(text);
-                        }
-                    }
-                    text.push(quote);
+            let (part, rest) = text.split_once('\'')?;
+            label.push_str(part);
+            match rest.strip_prefix('\'') {
+                Some(after) => {
+                    label.push('\'');
+                    text = after;
                 }
-                c => text.push(c),
-            }
-        }
-    }
-
-    /// The members of a STRUCT or UNION, and the bracket behind them.
-    fn members(&mut self) -> Option<Vec<(String, SourceType)>> {
-        let mut members = Vec::new();
-        loop {
-            let name = match self.quoted('"') {
-                Some(name) => name,
                 None => {
-                    let text = self.rest.trim_start();
-                    let (name, rest) = text.split_at(text.find(' ')?);
-                    self.rest = rest;
-                    // The members of a row have no names, only types.
-                    name.chars().all(|c| c.is_alphanumeric() || c == '_').then(|| name.to_owned())?
+                    text = rest.trim_start();
+                    break;
                 }
-            };
-            members.push((name, self.whole()?));
-            if !self.skip(",") {
-                return self.skip(")").then_some(members);
             }
         }
+        labels.push(label);
+        if text.is_empty() {
+            return Some(labels);
+        }
+        text = text.strip_prefix(',')?;
     }
 }
 
@@ -318,6 +253,18 @@ mod tests {
                 ]),
             ),
             ("MAP(VARCHAR, INTEGER)", SourceType::Map(Box::new(SourceType::Varchar), Box::new(SourceType::Integer))),
+            (
+                "ENUM('a, (b', '\"]', ' ''''c')",
+                SourceType::Enum(vec!["a, (b".to_owned(), "\"]".to_owned(), " ''c".to_owned()]),
+            ),
+            (
+                "STRUCT(\"x, y)\" TIME WITH TIME ZONE, e ENUM('q)'))",
+                SourceType::Struct(vec![
+                    ("x, y)".to_owned(), SourceType::TimeTz),
+                    ("e".to_owned(), SourceType::Enum(vec!["q)".to_owned()])),
+                ]),
+            ),
+            ("STRUCT(INTEGER)", SourceType::Struct(vec![(String::new(), SourceType::Integer)])),
             ("UNION(num INTEGER)", SourceType::Union(vec![("num".to_owned(), SourceType::Integer)])),
             ("VARIANT", SourceType::Other("VARIANT".to_owned())),
             ("GEOMETRY[]", SourceType::List(Box::new(SourceType::Other("GEOMETRY".to_owned())))),

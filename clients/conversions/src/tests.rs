@@ -140,6 +140,19 @@ fn cases() -> Vec<(&'static str, TargetType, &'static str, bool, &'static str, &
             "blanks",
             "a",
         ),
+        (
+            "VARCHAR",
+            TargetType::Text(Text {
+                max_chars: Some(2),
+                characters: Characters::WithoutNul,
+                blanks: Blanks::Stripped,
+                ..Text::default()
+            }),
+            "chr(0) || 'ü' || ' ' || 'b'",
+            false,
+            "NUL",
+            "ü",
+        ),
         ("VARCHAR", characters(Characters::WithoutNul), "'a' || chr(0) || 'b'", false, "NUL", "ab"),
         ("VARCHAR", characters(Characters::BasicPlane), "'🦆'", false, "plane", ""),
         ("VARCHAR", characters(Characters::BasicPlane), "'€' || chr(10)", true, "", ""),

@@ -23,12 +23,30 @@ pub(crate) fn boolean(source: &SourceType) -> Verdict {
 /// The checks of a text of limited length; `text` prints the value.
 fn limits(limits: &Text, text: &str) -> Vec<Option<Check>> {
     let cut = |name: &str, max: u64| Check::new(format!("{name}({text}) <= {max}"), lost_beyond(name, max));
-    let chars = limits.max_chars.map(|max| cut("length", max).rounded_by(format!("left({X}, {max})")));
-    let bytes = limits.max_bytes.map(|max| cut("strlen", max));
-    let stripped = (limits.blanks == Blanks::Stripped).then(|| {
-        Check::new(format!("not ends_with({text}, ' ')"), "blanks at the end").rounded_by(format!("rtrim({X}, ' ')"))
-    });
-    vec![characters(limits.characters, text), chars, bytes, stripped]
+    let without_nul = limits.characters == Characters::WithoutNul;
+    let stripped = limits.blanks == Blanks::Stripped;
+    // The nearest text keeps to all limits at once; the first check has it for all of them.
+    let mut nearest = X.to_string();
+    if without_nul {
+        nearest = format!("replace({nearest}, chr(0), '')");
+    }
+    if let Some(max) = limits.max_chars {
+        nearest = format!("left({nearest}, {max})");
+    }
+    if stripped {
+        nearest = format!("rtrim({nearest}, ' ')");
+    }
+    let has_nearest = without_nul || limits.max_chars.is_some() || stripped;
+    let mut checks = vec![
+        characters(limits.characters, text),
+        limits.max_chars.map(|max| cut("length", max)),
+        limits.max_bytes.map(|max| cut("strlen", max)),
+        stripped.then(|| Check::new(format!("not ends_with({text}, ' ')"), "blanks at the end")),
+    ];
+    if let Some(first) = checks.iter_mut().flatten().next().filter(|_| has_nearest) {
+        *first = first.clone().rounded_by(nearest);
+    }
+    checks
 }
 
 fn lost_beyond(name: &str, max: u64) -> String {
@@ -40,10 +58,7 @@ fn characters(characters: Characters, text: &str) -> Option<Check> {
         |set: &str, lost: &str| Some(Check::new(format!("regexp_full_match({text}, '[{set}]*', 's')"), lost));
     match characters {
         Characters::Unicode => None,
-        Characters::WithoutNul => Some(
-            Check::new(format!("not contains({text}, chr(0))"), "NUL characters")
-                .rounded_by(format!("replace({X}, chr(0), '')")),
-        ),
+        Characters::WithoutNul => Some(Check::new(format!("not contains({text}, chr(0))"), "NUL characters")),
         Characters::BasicPlane => matching("\\x{0}-\\x{ffff}", "characters outside the basic plane"),
         Characters::Latin1 => matching("\\x{0}-\\x{ff}", "characters that latin1 does not have"),
         Characters::Windows1252 => {

@@ -123,6 +123,17 @@ pub fn literal(kind: Kind, value: &str, name: &str) -> Result<String> {
     }
 }
 
+/// What orders the values of a cursor, in words: the same for types that hold the same values in the same order.
+pub fn order_in_words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Date | Kind::DateTime => "dates and times without a zone",
+        Kind::Timestamp => "times in UTC",
+        Kind::Text => "texts",
+        Kind::Uuid => "UUIDs",
+        _ => "numbers",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

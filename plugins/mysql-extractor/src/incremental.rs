@@ -14,7 +14,7 @@ use osiris_sdk::{Error, Result, context};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::cursor::{Cursor, before, first_value, literal, sentinel};
+use crate::cursor::{Cursor, before, first_value, literal, order_in_words, sentinel};
 use crate::options::Config;
 use crate::value;
 
@@ -25,6 +25,9 @@ const MOST_TIES: usize = 20_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub cursor: String,
+    /// What orders the cursor's values, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
     /// The greatest value that was read.
     pub value: String,
     /// The columns that tell rows apart.
@@ -102,6 +105,14 @@ impl Increment {
                     osiris_sdk::state::reset_command()
                 )));
             }
+            let order = order_in_words(kind);
+            if let Some(before) = last.order.as_ref().filter(|before| **before != order) {
+                return Err(Error::config(format!(
+                    "cursor `{name}` had {before} when it was last read, and has {order} now, which may have another order, \
+                     so that rows could be left out; `{}` starts over",
+                    osiris_sdk::state::reset_command()
+                )));
+            }
             if last.key != key_names {
                 return Err(Error::config(format!(
                     "the last run told rows apart by {}, this one can by {}; `{}` starts over",
@@ -109,6 +120,13 @@ impl Increment {
                     key_names.join(", "),
                     osiris_sdk::state::reset_command()
                 )));
+            }
+        }
+        if config.selection.null_cursor == NullCursor::Skip {
+            let without = config.select(Some("1"), Some(&format!("{cursor} is null")))?;
+            let count = client.value(&format!("select count(*) from ({without}) as without"))?.unwrap_or_default();
+            if count != "0" {
+                context::warn("rows without a cursor are not read", &[("cursor", &name), ("count", &count)]);
             }
         }
         if config.selection.null_cursor == NullCursor::Error {
@@ -130,6 +148,9 @@ impl Increment {
         let cursor = Cursor { name, sql: cursor, kind, sentinel: sentinel(kind) };
         increment.plan(client, config, &cursor, last, key_names.clone())?;
         increment.add_sentinels(client, config, &cursor, key_names)?;
+        if let Some(state) = &mut increment.state {
+            state.order = Some(order_in_words(kind).to_owned());
+        }
         if config.selection.null_cursor == NullCursor::Include {
             increment.parts.push(part(&[&Some(format!("{} is null", cursor.sql))], None, None));
         }
@@ -222,7 +243,7 @@ impl Increment {
             Some(last) if !grown => (last.value, BTreeMap::new()),
             _ => (end, BTreeMap::new()),
         };
-        self.state = Some(State { cursor: name.to_owned(), value, key, ties, sentinels: BTreeMap::new() });
+        self.state = Some(State { cursor: name.to_owned(), order: None, value, key, ties, sentinels: BTreeMap::new() });
         Ok(())
     }
 
@@ -261,6 +282,7 @@ impl Increment {
             let first = config.selection.initial.as_ref().map(ToString::to_string);
             self.state = Some(State {
                 cursor: cursor.name.to_owned(),
+                order: None,
                 value: first.unwrap_or_else(|| first_value(cursor.kind).to_owned()),
                 key,
                 ties: BTreeMap::new(),
@@ -385,6 +407,7 @@ mod tests {
             seen_sentinels: BTreeMap::new(),
             state: Some(State {
                 cursor: "c".to_owned(),
+                order: None,
                 value: "1".to_owned(),
                 key: vec!["a".to_owned()],
                 ties,

@@ -15,6 +15,8 @@ pub struct Cursor<'a> {
     /// What it is called inside of the source's SELECT.
     pub sql: String,
     order: Order,
+    /// The type as the server calls it.
+    source: &'a str,
 }
 
 /// What orders a cursor's values.
@@ -32,7 +34,7 @@ enum Order {
 }
 
 impl<'a> Cursor<'a> {
-    pub fn new(name: &'a str, sql: String, column: &SourceColumn) -> Self {
+    pub fn new(name: &'a str, sql: String, column: &'a SourceColumn) -> Self {
         let order = match &column.mapping.kind {
             // A money is cast; its own text has a currency.
             _ if column.mapping.cast.is_some() => Order::Other,
@@ -47,7 +49,17 @@ impl<'a> Cursor<'a> {
             Kind::NumericText | Kind::NumericDouble => Order::Numeric { bounded: false },
             _ => Order::Other,
         };
-        Self { name, sql, order }
+        Self { name, sql, order, source: &column.mapping.source }
+    }
+
+    /// What orders the values, in words: the same for types that hold the same values in the same order.
+    pub fn order_in_words(&self) -> String {
+        match self.order {
+            Order::Time("timestamptz") => "times with a zone".to_owned(),
+            Order::Time(_) => "dates and times without a zone".to_owned(),
+            Order::Whole(_) | Order::Float | Order::Numeric { .. } => "numbers".to_owned(),
+            Order::Other => format!("values of type {}", self.source),
+        }
     }
 
     /// A condition on values that say that there is no end, and so have no place in the order: infinity, NaN, the year

@@ -27,6 +27,12 @@ type Seen = BTreeMap<String, u64>;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub cursor: String,
+    /// What orders the cursor's values, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+    /// The columns that tell rows of one cursor value apart; none for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Vec<String>>,
     /// The largest cursor with a place in the order that was read, as PostgreSQL writes it; none where no row has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
@@ -79,7 +85,12 @@ pub fn bound<S: Stream>(
         refuse_state(client, &cursor, last)?;
     }
     refuse_nulls(client, source, config, place, &name)?;
-    let statement = Statement { source, config, cursor: &cursor, digest: digest(client, source, config)? };
+    let key = key(client, source, config)?;
+    let key_names: Vec<String> = key.iter().map(|place| source.columns[*place].name.clone()).collect();
+    if let Some(last) = &last {
+        refuse_other_key(last, &key_names)?;
+    }
+    let statement = Statement { source, config, cursor: &cursor, digest: digest(&key) };
     let (ordered, mut state) = ordered(client, &statement, last.as_ref())?;
     let mut select = statement.select(&ordered, last.as_ref());
     if let Some(open) = cursor.is_open(&cursor.sql) {
@@ -94,6 +105,8 @@ pub fn bound<S: Stream>(
     }
     if let Some(state) = &mut state {
         state.cursor.clone_from(&name);
+        state.order = Some(cursor.order_in_words());
+        state.key = Some(key_names);
     }
     Ok(Increment { select, state })
 }
@@ -104,6 +117,15 @@ fn refuse_state<S: Stream>(client: &mut Client<S>, cursor: &Cursor<'_>, last: &S
         return Err(Error::config(format!(
             "the last run read by cursor `{}`, this one would by `{}`; `{}` starts over",
             last.cursor,
+            cursor.name,
+            osiris_sdk::state::reset_command()
+        )));
+    }
+    let order = cursor.order_in_words();
+    if let Some(before) = last.order.as_ref().filter(|before| **before != order) {
+        return Err(Error::config(format!(
+            "cursor `{}` had {before} when it was last read, and has {order} now, which may have another order, so that rows \
+             could be left out; `{}` starts over",
             cursor.name,
             osiris_sdk::state::reset_command()
         )));
@@ -121,6 +143,19 @@ fn refuse_state<S: Stream>(client: &mut Client<S>, cursor: &Cursor<'_>, last: &S
         )));
     }
     Ok(())
+}
+
+/// Refuses a key other than that by which the remembered rows were told apart: they would be read again.
+fn refuse_other_key(last: &State, key: &[String]) -> Result<()> {
+    match &last.key {
+        Some(before) if before != key => Err(Error::config(format!(
+            "the last run told rows of one cursor value apart by {}, this one can by {}; `{}` starts over",
+            before.join(", "),
+            key.join(", "),
+            osiris_sdk::state::reset_command()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// What a run reads of the rows that have a place in the order: a condition, and whether rows at the last value that are
@@ -148,7 +183,10 @@ fn ordered<S: Stream>(
         (Some(value), Some(lookback)) => Some(cursor.from(value, lookback)?),
         _ => None,
     };
-    let end = client.value(&format!("select max({sql})::text from {rows} where {from}{within}"))?;
+    // Not every type that has an order has a max(). The text is called otherwise than what it is ordered by.
+    let greatest =
+        format!("select {sql}::text as greatest from {rows} where {from}{within} order by {sql} desc limit 1");
+    let end = client.value(&greatest)?;
     let Some(end) = end else {
         // Nothing at or beyond the last value; what was remembered stays as it was.
         let range = lookback.map_or("false".to_owned(), |begin| format!("{begin}{within}"));
@@ -247,14 +285,17 @@ fn refuse_nulls<S: Stream>(
     Ok(())
 }
 
-/// An expression that tells rows of one cursor value apart: by the table's primary key, or else by all they hold.
-fn digest<S: Stream>(client: &mut Client<S>, source: &Source, config: &Config) -> Result<String> {
+/// The columns that tell rows of one cursor value apart: the table's primary key, or else all. The rows of tables that
+/// inherit from it need not keep to its key.
+fn key<S: Stream>(client: &mut Client<S>, source: &Source, config: &Config) -> Result<Vec<usize>> {
     let mut places: Vec<usize> = Vec::new();
     if config.selection.table.is_some() {
         let table = source.columns.first().map_or(0, |column| column.described.table);
         let key = client.query(&format!(
             "select a.attname from pg_catalog.pg_index i join pg_catalog.pg_attribute a \
-             on a.attrelid = i.indrelid and a.attnum = any (i.indkey) where i.indisprimary and i.indrelid = {table}"
+             on a.attrelid = i.indrelid and a.attnum = any (i.indkey) join pg_catalog.pg_class c on c.oid = i.indrelid \
+             where i.indisprimary and i.indrelid = {table} and (c.relkind = 'p' or not exists (select from \
+             pg_catalog.pg_inherits where inhparent = c.oid)) order by a.attnum"
         ))?;
         let key = key.iter().map(|row| row.first().and_then(Option::as_deref).and_then(|name| source.place(name)));
         places = key.collect::<Option<Vec<_>>>().unwrap_or_default();
@@ -262,8 +303,12 @@ fn digest<S: Stream>(client: &mut Client<S>, source: &Source, config: &Config) -
     if places.is_empty() {
         places = (0..source.columns.len()).collect();
     }
-    let columns: Vec<String> = places.iter().map(|place| format!("c{place}")).collect();
-    Ok(format!("md5(row({})::text)", columns.join(", ")))
+    Ok(places)
+}
+
+fn digest(key: &[usize]) -> String {
+    let columns: Vec<String> = key.iter().map(|place| format!("c{place}")).collect();
+    format!("md5(row({})::text)", columns.join(", "))
 }
 
 struct Statement<'a> {

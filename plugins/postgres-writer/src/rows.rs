@@ -1,7 +1,9 @@
 //! The rows on the server: where they lie before they are moved, and the statements that move them.
 
 use database_client::DuplicateKey;
+use osiris_sdk::{Error, Result};
 use postgres_client::sql::{quote_name, quote_names};
+use postgres_client::{Client, Stream};
 
 use crate::plan::Planned;
 use crate::target::Target;
@@ -79,6 +81,15 @@ impl<'a> Rows<'a> {
         }
         let key = self.key().collect::<Vec<_>>().join(", ");
         format!("(select distinct on ({key}) * from {table} order by {key}, ctid desc) as staged")
+    }
+
+    /// How many rows there are to write.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn count<S: Stream>(&self, client: &mut Client<S>) -> Result<u64> {
+        let count = client.value(&format!("select count(*) from {}", self.source()))?;
+        count.and_then(|text| text.parse().ok()).ok_or_else(|| Error::internal("a count that is no number"))
     }
 
     fn names(&self) -> String {

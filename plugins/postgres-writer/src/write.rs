@@ -97,7 +97,15 @@ fn move_rows<S: Stream>(
         }
         _ => {}
     }
-    client.execute(&rows.insert(target)).map(drop)
+    let taken = client.execute(&rows.insert(target))?;
+    let expected = rows.count(client)?;
+    if taken < expected {
+        context::warn(
+            "the table did not take all rows; a trigger or rule of it left them out or put them elsewhere",
+            &[("table", &target.quoted()), ("count", &(expected - taken)), ("rows", &expected)],
+        );
+    }
+    Ok(())
 }
 
 /// Sends the rows into the staging table.
