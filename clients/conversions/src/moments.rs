@@ -110,6 +110,10 @@ fn no_days() -> String {
     format!("datepart('year', {X}) = 0 and datepart('month', {X}) = 0 and datepart('day', {X}) = 0")
 }
 
+/// Up to here a moment can be rounded to a second without leaving 64 bits of nanoseconds, or DuckDB's range in microseconds.
+const ROUNDED_NS: i64 = 9_223_372_035_000_000_000;
+const ROUNDED_US: i64 = 9_223_372_020_000_000_000;
+
 /// Columns hand intervals on in nanoseconds, of which 64 bits hold 292 years.
 fn interval_range() -> Check {
     Check::new(
@@ -162,10 +166,10 @@ pub(crate) fn into_timestamp(
         S::TimestampNs if digits < 9 => {
             let unit = step(digits.min(6)) * 1000;
             let survives = format!("not isfinite({X}) or epoch_ns({X}) % {unit} = 0");
-            // Up or down by less than the last digit that is kept.
+            // Up or down by less than the last digit that is kept; the last seconds of the range stay as they are.
             let rest = format!("((epoch_ns({X}) % {unit} + {unit}) % {unit})");
             let rounded = format!(
-                "case when isfinite({X}) then make_timestamp_ns(epoch_ns({X}) - {rest} + if({rest} * 2 >= {unit}, {unit}, 0)) \
+                "case when epoch_ns({X}) between -{ROUNDED_NS} and {ROUNDED_NS} then make_timestamp_ns(epoch_ns({X}) - {rest} + if({rest} * 2 >= {unit}, {unit}, 0)) \
                  else {X} end"
             );
             let cut = Check::new(survives, digits_lost(digits)).rounded_by(rounded);
@@ -202,7 +206,7 @@ fn cut_microseconds(source: &SourceType, digits: u8) -> Option<Check> {
     (unit > finest).then(|| {
         let rest = format!("((epoch_us({X}) % {unit} + {unit}) % {unit})");
         Check::new(format!("not isfinite({X}) or epoch_us({X}) % {unit} = 0"), digits_lost(digits)).rounded_by(format!(
-            "case when isfinite({X}) then {X} - to_microseconds({rest}) + to_microseconds(if({rest} * 2 >= {unit}, {unit}, 0)) \
+            "case when isfinite({X}) and epoch_us({X}) between -{ROUNDED_US} and {ROUNDED_US} then {X} - to_microseconds({rest}) + to_microseconds(if({rest} * 2 >= {unit}, {unit}, 0)) \
              else {X} end"
         ))
     })
