@@ -242,7 +242,9 @@ impl Column<'_> {
             }
             Rule::Nested => {
                 let bare = |text: &str| format!("regexp_replace(lower({text}), {}, '', 'g')", quote_text("[ \"']"));
-                Some(format!("{} <> {}", bare(&format!("{t}::varchar")), bare(&c)))
+                // DuckDB joins adjacent quoted texts, so that a doubled quote inside of one would vanish.
+                let doubled = quote_text(r#"([^\[\s,:{(=\\]'')|([^\[\s,:{(=\\]"")"#);
+                Some(format!("({} <> {} or regexp_matches({c}, {doubled}))", bare(&format!("{t}::varchar")), bare(&c)))
             }
         }
     }
