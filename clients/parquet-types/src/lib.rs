@@ -71,6 +71,11 @@ struct Outcome {
 
 fn convert(from: &SourceType, as_text: bool, outcome: &mut Outcome) -> SourceType {
     let target = match from {
+        // Parquet's groups tell their members apart by name.
+        SourceType::Struct(members) if members.iter().any(|(name, _)| name.is_empty()) => {
+            outcome.refused = Some(from.to_string());
+            return from.clone();
+        }
         SourceType::Struct(members) => {
             let member = |(name, member): &(String, SourceType)| (name.clone(), convert(member, as_text, outcome));
             return SourceType::Struct(members.iter().map(member).collect());
