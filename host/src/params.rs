@@ -50,7 +50,7 @@ pub fn resolve(
                 return Err(Report::input(format!("parameter `{name}` has no value"))
                     .hint(format!("give one with `--param {name}=VALUE`, or set {}", variable(name))));
             }
-            // Whoever refers to it is told so.
+            // Every reference to it is reported.
             params.insert(name.clone(), Value::Null);
             continue;
         };

@@ -199,7 +199,7 @@ pub(crate) fn shortened(value: &str) -> String {
     if value.chars().nth(MOST).is_some() { format!("{shown}…") } else { shown }
 }
 
-/// The texts of the first row of a SELECT; nulls where there is none.
+/// The texts of the first row of a SELECT; nulls if it has no rows.
 fn first_row(select: &str, width: usize) -> Result<Vec<Option<String>>> {
     let batch = query(select)?.next_batch()?.filter(|batch| batch.rows() > 0);
     let Some(batch) = batch else { return Ok(vec![None; width]) };

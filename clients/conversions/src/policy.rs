@@ -12,7 +12,7 @@ pub enum OnLoss {
     /// Nothing is written.
     #[default]
     Error,
-    /// The nearest value that the target holds is written; where there is none, nothing is.
+    /// The nearest value that the target holds is written; if there is no such value, nothing is written.
     Round,
     /// Null is written in its place.
     Null,

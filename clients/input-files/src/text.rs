@@ -1,4 +1,4 @@
-//! Text of any supported encoding as UTF-8, chunk by chunk, with a place for every byte that is none.
+//! Text of any supported encoding as UTF-8, chunk by chunk, with the position of every byte that is not text in that encoding.
 
 use std::rc::Rc;
 

@@ -33,7 +33,7 @@ pub fn judge(answer: Answer) -> Result<Answer> {
 /// An error with PostgreSQL's or PostgREST's own code for it.
 #[derive(Debug)]
 pub struct Fault {
-    /// Empty where there is none.
+    /// Empty if it has none.
     pub code: String,
     pub error: Error,
 }

@@ -26,7 +26,7 @@ pub fn quoted(value: &str) -> String {
 /// Names of query parameters that mean something else than a column of that name.
 const RESERVED: [&str; 8] = ["select", "order", "limit", "offset", "columns", "on_conflict", "and", "or"];
 
-/// The query parameter that puts a condition (`eq.5`) on a column. A name that is none of a parameter stands inside of
+/// The query parameter that puts a condition (`eq.5`) on a column. A name that collides with a parameter stands inside of
 /// `and`, where every name can be quoted.
 pub fn condition(column: &str, condition: &str) -> (String, String) {
     if name(column) == column && !RESERVED.contains(&column) && column != "not" {

@@ -44,7 +44,7 @@ pub struct Found {
     pub kept: Result<Kept, Report>,
 }
 
-/// The state of `step` of `pipeline`; `None` where there is none.
+/// The state of `step` of `pipeline`; `None` if it has no state.
 ///
 /// # Errors
 /// When the file is there but no state.

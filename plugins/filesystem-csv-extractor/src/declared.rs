@@ -58,7 +58,7 @@ impl Declared {
     /// Asks DuckDB whether there is such a type.
     ///
     /// # Errors
-    /// `config` where there is none.
+    /// `config`, if there is no such type.
     pub fn check(&self, column: &str) -> Result<()> {
         match sql::query(&format!("select cast(null as {}) as t", self.sql)) {
             Ok(_) => Ok(()),
