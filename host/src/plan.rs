@@ -5,22 +5,19 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::config;
-use crate::connect::{connect, hide_defaults};
-use crate::connections::Connections;
-use crate::drivers::Driver;
+use crate::driver::catalog::Driver;
+use crate::driver::connect::{connect, hide_defaults};
+use crate::driver::identity::{self, Identity};
+use crate::driver::spec::{Kind, Spec};
+use crate::driver::{config, options, typed};
 use crate::error::{Report, listed, nearest};
-use crate::grant::{self, Asking, Grants};
-use crate::identity::{self, Identity};
-use crate::job::Kind;
-use crate::options;
-use crate::params::{Environment, Params, substitute};
+use crate::grants::grant::{self, Asking, Grants};
+use crate::grants::policy::Policy;
+use crate::pipeline::connections::Connections;
+use crate::pipeline::params::{Environment, Params, substitute};
 use crate::pipeline::{Pipeline, Step, StepId};
-use crate::policy::Policy;
-use crate::scrubber::mask_inside;
-use crate::secret::{Secret, Secrets};
-use crate::spec::Spec;
-use crate::typed;
+use crate::secrets::scrubber::mask_inside;
+use crate::secrets::{Secret, Secrets};
 use crate::warning::Warning;
 
 /// What a plan is made from besides the pipeline.

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::{connections, pipeline, spec};
+use crate::driver::spec;
+use crate::pipeline::{self, connections};
 
 fn spec_of(name: &str, kind: &str, rest: &str) -> Driver {
     let text = format!(
@@ -26,7 +27,7 @@ fn planned(steps: &str) -> Result<Plan, Report> {
         environment: &Environment::new(),
         drivers: &drivers,
         base: Path::new("/base"),
-        policy: &crate::policy::Policy::default_with(crate::policy::ConnectionHosts::default()),
+        policy: &crate::grants::policy::Policy::default_with(crate::grants::policy::ConnectionHosts::default()),
         profile: None,
     };
     plan(&pipeline::parse(&text, "p.yaml").unwrap(), &around)

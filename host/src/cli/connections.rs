@@ -7,14 +7,15 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::config::{self, Divided};
-use crate::connections::{self, Connections};
-use crate::drivers::{Catalog, Driver};
-use crate::error::{Report, listed};
-use crate::grant::{self, Asking};
-use crate::job::{Call, Failure, FoundTable, Message};
-use crate::params::Environment;
-use crate::policy::Policy;
+use crate::driver::catalog::{Catalog, Driver};
+use crate::driver::config::{self, Divided};
+use crate::driver::discovery::FoundTable;
+use crate::error::{Failure, Report, listed};
+use crate::grants::grant::{self, Asking};
+use crate::grants::policy::Policy;
+use crate::pipeline::connections::{self, Connections};
+use crate::pipeline::params::Environment;
+use crate::protocol::{Call, Message};
 use crate::run::probe::{Probe, Told, probe};
 use crate::session::Base;
 
@@ -261,7 +262,7 @@ fn attempt(around: &Around, reference: &str, trying: &Trying, policy: &Policy) -
     let told = told.or_else(|error| {
         let report = error.downcast::<Report>()?;
         let failure = Failure {
-            blame: crate::job::Blame::User,
+            blame: crate::error::Blame::User,
             kind: "config".to_owned(),
             message: report.message,
             hint: report.hint,

@@ -4,10 +4,9 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::compiler;
-use crate::drivers::{Catalog, Driver, pack, read};
+use crate::driver::catalog::{Catalog, Driver, pack, read};
+use crate::driver::{compiler, runtime};
 use crate::error::Report;
-use crate::runtime;
 use anyhow::Context;
 use serde_json::{Value, json};
 
@@ -158,7 +157,7 @@ fn in_words(driver: &Driver) -> String {
         let _ = writeln!(text, "  {option} is accepted without effect: {reason}");
     }
     for example in &spec.examples {
-        let yaml = crate::spec::to_yaml(&example.config);
+        let yaml = crate::driver::spec::to_yaml(&example.config);
         let _ = writeln!(
             text,
             "\n{}\n{}",
@@ -261,7 +260,7 @@ fn pack_driver(arguments: &Pack) -> anyhow::Result<()> {
             .hint("name the driver's spec with `--spec FILE`")
     })?;
     let output = if arguments.output.is_dir() {
-        let name = crate::spec::parse(&spec, &arguments.spec.display().to_string())?.name;
+        let name = crate::driver::spec::parse(&spec, &arguments.spec.display().to_string())?.name;
         arguments.output.join(format!("{name}.wasm"))
     } else {
         arguments.output.clone()

@@ -1,6 +1,6 @@
 //! The limits of a run's steps as the command line says them.
 
-use crate::job::Limits;
+use crate::grants::limits::Limits;
 use crate::size;
 
 const DEFAULT: Limits = Limits::DEFAULT;

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::driver::lock::{self, Lock, Pin};
 use crate::error::Report;
-use crate::lock::{self, Lock, Pin};
 use crate::plan::Plan;
 use crate::session::Base;
 

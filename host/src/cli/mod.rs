@@ -15,7 +15,7 @@ mod state;
 
 use std::process::ExitCode;
 
-use crate::compiler::{self, Allowance};
+use crate::driver::compiler::{self, Allowance};
 use crate::error::{Fault, Report};
 use clap::{Parser, Subcommand};
 

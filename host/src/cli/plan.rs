@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use crate::job::Limits;
+use crate::grants::limits::Limits;
 use crate::plan::{Plan, PlannedStep};
 use serde_json::{Map, Value, json};
 

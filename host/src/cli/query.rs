@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::error::{Report, listed, nearest};
-use crate::job::JobInput;
+use crate::protocol::JobInput;
 use crate::session::{self, Base, StepRecord};
 use crate::step::look::{Format, Look};
 

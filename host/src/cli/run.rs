@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use crate::job::{Blame, Layers, Limits};
-use crate::run::process::{BACKLOG, Heard};
+use crate::error::Blame;
+use crate::executor::process::{BACKLOG, Heard};
+use crate::grants::limits::Limits;
+use crate::protocol::Layers;
 use crate::run::states::States;
 use crate::run::{self, Settings, Work, manifest};
-use crate::scrubber::Scrubber;
+use crate::secrets::scrubber::Scrubber;
 use crate::session::{Manifest, Session, Status, StepRecord};
 use anyhow::Context;
 use serde_json::{Value, json};

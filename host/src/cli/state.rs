@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde_json::value::RawValue;
 
+use crate::driver::identity::Identity;
 use crate::error::{Report, listed};
-use crate::identity::Identity;
-use crate::job::MAX_STATE_BYTES;
+use crate::grants::limits::MAX_STATE_BYTES;
 use crate::pipeline::StepId;
 use crate::session::{Base, state};
 

@@ -2,7 +2,7 @@
 
 use super::State;
 use super::bindings::osiris::driver::context::{Host, Level, Part};
-use crate::job::Message;
+use crate::protocol::Message;
 
 /// The metrics that the host counts itself.
 const OWN_METRICS: [&str; 4] = ["rows_read", "rows_processed", "rows_written", "step_duration_ms"];

@@ -10,7 +10,7 @@ use wasmtime::component::Resource;
 use super::bindings::osiris::driver::files::{Format, Host, HostSource, HostTarget, HostTemporary};
 use super::{Answer, Error, ErrorKind, State, error};
 use crate::engine::{TemporaryFile, WriteError, quote_text};
-use crate::job::FileGrant;
+use crate::protocol::FileGrant;
 
 /// What one `read` gives at most.
 const MAX_READ: u32 = 8 << 20;

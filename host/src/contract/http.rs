@@ -24,9 +24,9 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpC
 
 use super::pool::{Pool, Pooled, Upload, silence};
 use super::{State, tls};
-use crate::endpoint::{Endpoint, HttpScope};
 use crate::error::listed;
-use crate::job::AskAnswer;
+use crate::grants::endpoint::{Endpoint, HttpScope};
+use crate::protocol::AskAnswer;
 use crate::step::network::{Meter, Network};
 use crate::step::reporter::Reporter;
 

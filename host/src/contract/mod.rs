@@ -23,8 +23,8 @@ use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::engine::{Cause, Engine, EngineError, Query};
-use crate::job::{FileGrant, Job, Kept, Message, Network as NetworkGrant};
-use crate::secret::Secrets;
+use crate::protocol::{FileGrant, Job, Kept, Message, Network as NetworkGrant};
+use crate::secrets::Secrets;
 use crate::step::network::Network;
 use crate::step::reporter::Reporter;
 pub use bindings::osiris::driver::catalog::{Column as CatalogColumn, Table as CatalogTable};
@@ -42,7 +42,7 @@ pub mod bindings {
         imports: { default: trappable },
         with: {
             "osiris:driver/tables": super::tables,
-            "osiris:driver/secrets.secret": crate::secret::Secret,
+            "osiris:driver/secrets.secret": crate::secrets::Secret,
             "osiris:driver/files.source": super::files::Source,
             "osiris:driver/files.target": super::files::Target,
             "osiris:driver/files.temporary": crate::engine::TemporaryFile,

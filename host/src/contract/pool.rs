@@ -11,7 +11,7 @@ use hyper::client::conn::http1::SendRequest;
 use wasmtime_wasi::runtime::AbortOnDropJoinHandle;
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use crate::endpoint::Endpoint;
+use crate::grants::endpoint::Endpoint;
 
 /// How long a connection may lie idle before it is closed.
 const MAX_IDLE: Duration = Duration::from_secs(30);

@@ -5,7 +5,7 @@ use wasmtime::component::Resource;
 use super::bindings::osiris::driver::secrets::{Host, HostSecret};
 use super::{Answer, ErrorKind, State, error};
 use crate::error::listed;
-use crate::secret::Secret;
+use crate::secrets::Secret;
 
 impl Host for State {
     fn get(&mut self, name: String) -> Answer<Resource<Secret>> {

@@ -2,8 +2,8 @@
 
 use super::bindings::osiris::driver::state::Host;
 use super::{Answer, ErrorKind, State, error};
-use crate::job::MAX_STATE_BYTES;
-use crate::scrubber::holds;
+use crate::grants::limits::MAX_STATE_BYTES;
+use crate::secrets::scrubber::holds;
 
 impl Host for State {
     fn get(&mut self) -> wasmtime::Result<Option<String>> {

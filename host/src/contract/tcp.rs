@@ -9,9 +9,9 @@ use wasmtime::component::Resource;
 
 use super::bindings::osiris::driver::tcp::{Host, HostConnection, TlsOptions, Verify};
 use super::{Answer, Error, ErrorKind, State, error, tls};
-use crate::endpoint::Endpoint;
 use crate::error::listed;
-use crate::job::AskAnswer;
+use crate::grants::endpoint::Endpoint;
+use crate::protocol::AskAnswer;
 use crate::step::network::Waiting;
 
 /// What one `read` gives at most.

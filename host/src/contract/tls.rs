@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
-use crate::job::Network;
+use crate::protocol::Network;
 
 /// What this step trusts, made before the process is confined.
 #[derive(Debug, Clone)]

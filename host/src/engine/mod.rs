@@ -18,7 +18,8 @@ use duckdb::arrow::array::make_array;
 use duckdb::arrow::datatypes::DataType;
 
 use crate::columns::{self, DUCKDB_TYPE, Field};
-use crate::job::{JobInput, Limits};
+use crate::grants::limits::Limits;
+use crate::protocol::JobInput;
 use buffers::Buffers;
 use ffi::{Appender, Connection, ConvertedSchema, Database, Rows, Statement};
 pub use table_writer::TableWriter;

@@ -1,9 +1,7 @@
 //! Runs a plan: each step in a process of its own as soon as what it needs is there.
 
-mod broker;
 pub mod look;
 pub mod probe;
-pub mod process;
 mod record;
 pub mod states;
 pub mod targets;
@@ -17,16 +15,17 @@ use anyhow::Context;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::compiler;
-use crate::error::Report;
-use crate::grant::Grants;
-use crate::job::{Blame, Call, Failure, Job, JobInput, Kept, Kind, Layers, Limits, Message, Network};
+use crate::driver::spec::Kind;
+use crate::driver::{compiler, runtime};
+use crate::error::{Blame, Failure, Report};
+use crate::executor::broker::Reachable;
+use crate::executor::process::{Heard, StepProcess, ending};
+use crate::grants::grant::Grants;
+use crate::grants::limits::Limits;
 use crate::plan::{Plan, PlannedStep};
-use crate::runtime;
+use crate::protocol::{Call, Job, JobInput, Kept, Layers, Message, Network};
 use crate::session::{Base, ErrorRecord, Manifest, Session, Status, state};
 use crate::warning::{Warning, Warnings};
-use broker::Reachable;
-use process::{Heard, StepProcess, ending};
 use states::States;
 use targets::Target;
 

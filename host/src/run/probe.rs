@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::process::{Heard, StepProcess, ending};
 use super::{network, reachable};
-use crate::compiler;
-use crate::drivers::Driver;
-use crate::grant::Grants;
-use crate::job::{Blame, Call, Failure, Job, Kept, Layers, Limits, Message};
-use crate::runtime;
-use crate::scrubber::Scrubber;
-use crate::secret::Secrets;
+use crate::driver::catalog::Driver;
+use crate::driver::{compiler, runtime};
+use crate::error::{Blame, Failure};
+use crate::executor::process::{Heard, StepProcess, ending};
+use crate::grants::grant::Grants;
+use crate::grants::limits::Limits;
+use crate::protocol::{Call, Job, Kept, Layers, Message};
+use crate::secrets::Secrets;
+use crate::secrets::scrubber::Scrubber;
 use crate::warning::Warning;
 
 /// Scratch of the process; it holds nothing that outlives the call.

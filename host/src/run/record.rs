@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::job::{Blame, Failure, Kind};
+use crate::driver::spec::Kind;
+use crate::error::{Blame, Failure};
 use crate::plan::{Plan, PlannedStep};
-use crate::scrubber::betrays;
+use crate::secrets::scrubber::betrays;
 use crate::session::{DriverRecord, InputRecord, Manifest, Status, StepRecord, TableRecord};
 
 /// A whole number of milliseconds.

@@ -10,9 +10,9 @@ use anyhow::{Context, bail};
 use cap_std::fs::{Metadata, MetadataExt, OpenOptions};
 
 use crate::error::Report;
-use crate::grant::{self, Access, FileWish};
-use crate::job::FileGrant;
+use crate::grants::grant::{self, Access, FileWish};
 use crate::plan::PlannedStep;
+use crate::protocol::FileGrant;
 use crate::session::{Base, Session};
 
 /// A file being written beside its target; both relative to the base folder.

@@ -8,7 +8,7 @@ use anyhow::Context;
 use rustix::process::{Resource, Rlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::job::Limits;
+use crate::grants::limits::Limits;
 
 /// Files a step process may have open.
 const OPEN_FILES: u64 = 1024;

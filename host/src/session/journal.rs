@@ -7,7 +7,7 @@ use anyhow::Context;
 use cap_std::fs::{Dir, File};
 use serde_json::{Map, Value, json};
 
-use crate::scrubber::Scrubber;
+use crate::secrets::scrubber::Scrubber;
 
 /// The two logs, open for appending.
 #[derive(Debug)]

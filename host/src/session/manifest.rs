@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use serde_json::{Map, Value};
 
-use crate::job::{Blame, Failure};
-use crate::scrubber::Scrubber;
+use crate::error::{Blame, Failure};
+use crate::secrets::scrubber::Scrubber;
 use crate::warning::Warning;
 
 /// How a run or a step stands.

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Report;
 use crate::pipeline::StepId;
-use crate::scrubber::Scrubber;
+use crate::secrets::scrubber::Scrubber;
 pub use history::{Summary, collect, find, list};
 pub use journal::Journal;
 pub use manifest::{DriverRecord, ErrorRecord, InputRecord, Manifest, Status, StepRecord, TableRecord};

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Base, sync, write_whole};
+use crate::driver::identity::Identity;
 use crate::error::Report;
-use crate::identity::Identity;
 
 /// Osiris's own folder in the base folder.
 pub const OWN_FOLDER: &str = ".osiris";

@@ -14,8 +14,11 @@ use crate::contract::tables::{Input, Output};
 use crate::contract::{
     Captured, CatalogTable, Error, ErrorKind, Http, State, Tally, Trust, kind_name, linker, ungranted, wasi_context,
 };
+use crate::driver::discovery::{FoundColumn, FoundTable};
+use crate::driver::spec::Kind;
 use crate::engine::Engine;
-use crate::job::{Blame, Call, Failure, FoundColumn, FoundTable, Job, Kind, Message};
+use crate::error::{Blame, Failure};
+use crate::protocol::{Call, Job, Message};
 
 /// What one call may move from guest to host, in bytes: a batch of 64 MiB with room to spare.
 const HOSTCALL_BYTES: usize = 160 << 20;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use rustix::fs::OFlags;
 
-use crate::job::{FileGrant, Job, JobInput};
+use crate::protocol::{FileGrant, Job, JobInput};
 
 /// Open files; they stay open for as long as this lives.
 #[derive(Debug)]

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::held::Held;
 use crate::engine::{Engine, EngineError, Furnishing, Warm};
-use crate::job::{JobInput, Limits};
+use crate::grants::limits::Limits;
+use crate::protocol::JobInput;
 use crate::sandbox::{Reach, confine, limit, narrow, shed};
 
 /// What to look at; written to the process's stdin as one JSON object.

@@ -21,9 +21,10 @@ use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
 use crate::contract::{Tally, Trust};
+use crate::driver::runtime;
 use crate::engine::{Engine, Furnishing, TemporaryFolder, Warm};
-use crate::job::{Blame, Failure, Job, Message};
-use crate::runtime;
+use crate::error::{Blame, Failure};
+use crate::protocol::{Job, Message};
 use crate::sandbox::{self, Reach};
 use held::Held;
 use reporter::Reporter;

@@ -12,8 +12,9 @@ use anyhow::{Context, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-use crate::endpoint::Endpoint;
-use crate::job::{Ask, AskAnswer, Limits};
+use crate::grants::endpoint::Endpoint;
+use crate::grants::limits::Limits;
+use crate::protocol::{Ask, AskAnswer};
 
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 16 << 10;

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::job::Message;
-use crate::scrubber::Scrubber;
-use crate::secret::Secrets;
+use crate::protocol::Message;
+use crate::secrets::Secrets;
+use crate::secrets::scrubber::Scrubber;
 
 /// Log lines and metrics a step may send; the rest are dropped.
 const MAX_LINES: u64 = 10_000;
@@ -125,7 +125,7 @@ fn cut(text: String) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::secret::Secret;
+    use crate::secrets::Secret;
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);

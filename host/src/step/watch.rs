@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::reporter::Reporter;
 use crate::engine::Interrupter;
-use crate::job::{Blame, Failure, Job, Limits};
+use crate::error::{Blame, Failure};
+use crate::grants::limits::Limits;
+use crate::protocol::Job;
 use crate::sandbox::CpuClock;
 
 /// How often the watch looks.

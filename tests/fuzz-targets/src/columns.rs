@@ -5,7 +5,7 @@ use std::mem::ManuallyDrop;
 
 use osiris::columns::{Field, InNode};
 use osiris::engine::{Engine, Furnishing, Warm};
-use osiris::job::Limits;
+use osiris::grants::limits::Limits;
 
 const FORMATS: [&str; 40] = [
     "n", "b", "c", "C", "s", "S", "i", "I", "l", "L", "e", "f", "g", "z", "Z", "u", "U", "tdD", "tdm", "tts", "ttm",

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use osiris::grant::{Asking, effective};
-use osiris::job::{Job, Message};
-use osiris::policy::{ConnectionHosts, Policy};
-use osiris::secret::Secret;
-use osiris::spec::WantedGrants;
-use osiris::{connections, lock};
+use osiris::driver::lock;
+use osiris::driver::spec::WantedGrants;
+use osiris::grants::grant::{Asking, effective};
+use osiris::grants::policy::{ConnectionHosts, Policy};
+use osiris::pipeline::connections;
+use osiris::protocol::{Job, Message};
+use osiris::secrets::Secret;
 use serde_json::json;
 
 fn text(data: &[u8]) -> Option<&str> {
@@ -24,18 +25,18 @@ pub fn pipeline(data: &[u8]) {
 
 pub fn spec(data: &[u8]) {
     if let Some(text) = text(data)
-        && let Ok(spec) = osiris::spec::parse(text, "spec.yaml")
+        && let Ok(spec) = osiris::driver::spec::parse(text, "spec.yaml")
     {
         let config = spec.examples.first().map(|example| example.config.clone()).unwrap_or_default();
-        let _ = osiris::config::check(&spec, "step", &config);
-        let divided = osiris::config::divide(&spec, &config);
+        let _ = osiris::driver::config::check(&spec, "step", &config);
+        let divided = osiris::driver::config::divide(&spec, &config);
         assert_eq!(divided.masked.len(), config.len(), "a masked config keeps its keys");
     }
 }
 
 pub fn policy(data: &[u8]) {
     if let Some(text) = text(data) {
-        let _ = osiris::policy::parse(text, "policy.yaml", ConnectionHosts::default());
+        let _ = osiris::grants::policy::parse(text, "policy.yaml", ConnectionHosts::default());
         if let Ok(parsed) = lock::parse(text, "osiris.lock") {
             assert_eq!(lock::parse(&parsed.text(), "osiris.lock").ok(), Some(parsed), "a lock reads what it wrote");
         }

@@ -8,8 +8,8 @@ use std::process::Command;
 use std::ptr;
 use std::time::Duration;
 
-use osiris::endpoint::Endpoint;
-use osiris::job::Limits;
+use osiris::grants::endpoint::Endpoint;
+use osiris::grants::limits::Limits;
 use osiris::step::network::Network;
 
 /// Makes the call named `name`, with `target` where it takes one; says what it got.

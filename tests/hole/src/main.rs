@@ -9,10 +9,12 @@ mod calls;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use osiris::compiler::Allowance;
 use osiris::contract::{Tally, Trust};
+use osiris::driver::compiler::Allowance;
+use osiris::driver::spec::Kind;
 use osiris::engine::Engine;
-use osiris::job::{Blame, Failure, Job, Kind};
+use osiris::error::{Blame, Failure};
+use osiris::protocol::Job;
 use osiris::step::reporter::Reporter;
 
 fn main() -> ExitCode {
@@ -22,14 +24,14 @@ fn main() -> ExitCode {
         ["compile", cpu_seconds, memory_bytes] => {
             let number = |text: &str| text.parse().unwrap_or_default();
             let allowance = Allowance { cpu_seconds: number(cpu_seconds), memory_bytes: number(memory_bytes) };
-            osiris::compiler::main_with(allowance, compiler_hole)
+            osiris::driver::compiler::main_with(allowance, compiler_hole)
         }
         _ => osiris::cli::main(),
     }
 }
 
 /// Makes the call that stands where a component should; compiles what is none.
-fn compiler_hole(engine: &osiris::runtime::Engine, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+fn compiler_hole(engine: &osiris::driver::runtime::Engine, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     let Some(call) = std::str::from_utf8(bytes).ok().and_then(|text| text.strip_prefix("call ")) else {
         return Ok(engine.precompile_component(bytes)?);
     };
@@ -40,7 +42,7 @@ fn compiler_hole(engine: &osiris::runtime::Engine, bytes: &[u8]) -> anyhow::Resu
 
 fn hole(
     job: &Job,
-    _component: &osiris::runtime::Component,
+    _component: &osiris::driver::runtime::Component,
     engine: &Arc<Engine>,
     reporter: &Reporter,
     _trust: Trust,

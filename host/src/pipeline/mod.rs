@@ -1,5 +1,9 @@
 //! The pipeline as its author wrote it: OML 0.1.0, parsed and checked for shape. No I/O.
 
+pub mod connections;
+pub mod params;
+pub(crate) mod yaml;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -8,7 +12,6 @@ use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
 use crate::error::{Report, listed, nearest};
-use crate::yaml;
 
 /// The OML versions that are understood.
 const VERSIONS: [&str; 1] = ["0.1.0"];

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::{Map, Value};
 
-use crate::secret::{MASK, Secret};
+use super::{MASK, Secret};
 
 /// Secrets shorter than this are left in logs: they would take ordinary words with them.
 const SHORTEST_SECRET: usize = 4;

@@ -5,12 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::driver::{identity, options};
 use crate::error::Report;
-use crate::identity;
-use crate::job::Kind;
-use crate::options;
-use crate::pipeline::Mode;
-use crate::yaml;
+use crate::pipeline::{Mode, yaml};
 
 /// The custom section of a component that holds its spec, as YAML.
 pub const SECTION: &str = "osiris:spec";
@@ -132,6 +129,15 @@ pub fn is_component_name(name: &str) -> bool {
         !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
     };
     name.contains('.') && name.split('.').all(word)
+}
+
+/// The three kinds of driver, after the worlds of `osiris:driver`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Extractor,
+    Processor,
+    Writer,
 }
 
 impl Kind {

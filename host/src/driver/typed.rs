@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::spec::Spec;
+use crate::driver::spec::Spec;
 
 /// Gives each option of `resolved` whose author `wrote` a reference the type that the configSchema wants: a port out of an
 /// environment variable is a number.
@@ -84,7 +84,7 @@ mod tests {
     fn what_the_author_wrote_as_text_stays_text() {
         let text = "name: a.b\nversion: 1.0.0\nkind: extractor\ncontract: 0.1.0\ntitle: t\naliases: {p: port}\n\
                     configSchema: {type: object, properties: {port: {type: integer}}}\n";
-        let spec = crate::spec::parse(text, "spec.yaml").unwrap();
+        let spec = crate::driver::spec::parse(text, "spec.yaml").unwrap();
         for (name, wrote, expected) in
             [("port", "${PORT}", json!(5)), ("p", "${PORT}", json!(5)), ("port", "5", json!("5"))]
         {

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::endpoint::{Endpoint, HttpScope};
 use crate::error::Report;
-use crate::job::Limits;
+use crate::grants::endpoint::{Endpoint, HttpScope};
+use crate::grants::limits::Limits;
+use crate::pipeline::yaml;
 use crate::size;
-use crate::yaml;
 
 /// What steps may be granted at most.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use wasm_encoder::ComponentSection;
 use wasmparser::{BinaryReader, Parser};
 
 use crate::contract;
+use crate::driver::runtime::sha256_of;
+use crate::driver::spec::{self, Spec, Version};
 use crate::error::{Report, listed, nearest};
-use crate::runtime::sha256_of;
-use crate::spec::{self, Spec, Version};
 
 /// The largest component that is read, in bytes.
 pub const MAX_BYTES: u64 = 256 << 20;

@@ -6,10 +6,10 @@ use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::{Map, Value};
 
+use crate::driver::spec::Spec;
 use crate::error::{Report, listed, nearest};
-use crate::params::Environment;
-use crate::secret::{MASK, Secret, Secrets};
-use crate::spec::Spec;
+use crate::pipeline::params::Environment;
+use crate::secrets::{MASK, Secret, Secrets};
 
 /// Checks `config` of `step` and fills in the schema's defaults.
 ///
@@ -310,7 +310,7 @@ mod tests {
     use serde_json::json;
 
     fn spec() -> Spec {
-        crate::spec::parse(
+        crate::driver::spec::parse(
             "name: a.b\nversion: 1.0.0\nkind: processor\ncontract: 0.1.0\ntitle: t\nsecrets: [/key]\n\
              configSchema:\n  type: object\n  required: [path]\n  additionalProperties: false\n  properties:\n    \
              path: {type: string}\n    header: {type: boolean, default: true}\n    key: {type: string}\n    \

@@ -14,7 +14,7 @@ use anyhow::Context;
 use zeroize::Zeroizing;
 
 use super::broker::{self, Reachable};
-use crate::job::{Job, Message};
+use crate::protocol::{Job, Message};
 
 /// The longest line that is heard; what a driver says beyond it is dropped.
 const MAX_LINE: u64 = 4 << 20;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::driver::spec::Spec;
 use crate::error::{Report, listed};
-use crate::spec::Spec;
 use crate::warning::Warning;
 
 /// A config in the driver's own names.
@@ -86,7 +86,7 @@ mod tests {
     use serde_json::json;
 
     fn spec(more: &str) -> Result<Spec, Report> {
-        crate::spec::parse(
+        crate::driver::spec::parse(
             &format!(
                 "name: a.b\nversion: 1.0.0\nkind: writer\ncontract: 0.1.0\ntitle: t\nconfigSchema:\n  type: object\n  \
                  additionalProperties: false\n  properties: {{mode: {{type: string}}, primary_key: {{type: array}}}}\n{more}"

@@ -6,10 +6,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::driver::spec::Spec;
 use crate::error::{Report, listed};
-use crate::scrubber::Scrubber;
-use crate::secret::Secrets;
-use crate::spec::Spec;
+use crate::secrets::Secrets;
+use crate::secrets::scrubber::Scrubber;
 
 /// The fields of a config that say what a step reads, as they were when it read; never a secret.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -142,12 +142,12 @@ pub fn check(spec: &Spec, file: &str) -> Result<(), Report> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::secret::Secret;
+    use crate::secrets::Secret;
     use serde_json::json;
 
     fn spec(more: &str) -> Result<Spec, Report> {
         let head = "name: a.b\nversion: 1.0.0\nkind: extractor\ncontract: 0.1.0\ntitle: t\n";
-        crate::spec::parse(&format!("{head}{more}"), "spec.yaml")
+        crate::driver::spec::parse(&format!("{head}{more}"), "spec.yaml")
     }
 
     const LISTED: &str = "stateIdentity: [connection.host, table, filter]\nconfigSchema: {type: object, properties: \

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::endpoint::{Endpoint, HttpScope};
 use crate::error::{Report, listed, nearest};
-use crate::params::{Environment, Params, substitute_text};
-use crate::policy::ConnectionHosts;
-use crate::yaml;
+use crate::grants::endpoint::{Endpoint, HttpScope};
+use crate::grants::policy::ConnectionHosts;
+use crate::pipeline::params::{Environment, Params, substitute_text};
+use crate::pipeline::yaml;
 
 /// The file's name, looked for in the pipeline's base folder.
 pub const FILE: &str = "osiris_connections.yaml";

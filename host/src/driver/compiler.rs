@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
-use crate::drivers;
+use crate::driver::catalog;
+use crate::driver::runtime::{self, Engine, sha256_of};
 use crate::error::Report;
-use crate::runtime::{self, Engine, sha256_of};
 use crate::sandbox::{self, Reach};
 
 /// What compiling one driver may use up. A component of 18 MB takes 8 s of CPU time and 0.4 GB.
@@ -202,7 +202,7 @@ fn prepare(allowance: Allowance) -> anyhow::Result<(Engine, Vec<u8>)> {
     sandbox::limit_compiler(allowance.cpu_seconds, allowance.memory_bytes, MAX_CODE)?;
     sandbox::confine(&Reach::default()).context("cannot confine the compile process")?;
     let mut bytes = Vec::new();
-    std::io::stdin().lock().take(drivers::MAX_BYTES).read_to_end(&mut bytes).context("cannot read the component")?;
+    std::io::stdin().lock().take(catalog::MAX_BYTES).read_to_end(&mut bytes).context("cannot read the component")?;
     Ok((engine, bytes))
 }
 

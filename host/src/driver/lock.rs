@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::drivers::Driver;
+use crate::driver::catalog::Driver;
+use crate::driver::spec::WantedGrants;
 use crate::error::Report;
-use crate::spec::WantedGrants;
-use crate::yaml;
+use crate::pipeline::yaml;
 
 /// The file's name, in the base folder.
 pub const FILE: &str = "osiris.lock";
@@ -115,7 +115,7 @@ mod tests {
     fn driver(sha256: &str, read: &[&str]) -> Driver {
         let spec =
             "name: a.b\nversion: 1.0.0\nkind: processor\ncontract: 0.1.0\ntitle: t\nconfigSchema: {type: object}\n";
-        let mut spec = crate::spec::parse(spec, "spec.yaml").unwrap();
+        let mut spec = crate::driver::spec::parse(spec, "spec.yaml").unwrap();
         spec.grants.read = read.iter().map(|read| (*read).to_owned()).collect();
         Driver { spec, path: "a.b.wasm".into(), sha256: sha256.to_owned(), imports: Vec::new(), offers: Vec::new() }
     }

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::connections::{Connections, FILE};
-use crate::endpoint::HttpScope;
+use crate::driver::spec::Spec;
+use crate::driver::typed;
 use crate::error::Report;
-use crate::params::Environment;
-use crate::spec::Spec;
-use crate::typed;
+use crate::grants::endpoint::HttpScope;
+use crate::pipeline::connections::{Connections, FILE};
+use crate::pipeline::params::Environment;
 use crate::warning::Warning;
 
 /// The family whose connections are folders.
@@ -165,7 +165,8 @@ fn joined(folder: &str, path: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{connections, spec};
+    use crate::driver::spec;
+    use crate::pipeline::connections;
     use serde_json::json;
 
     fn spec(rest: &str) -> Spec {

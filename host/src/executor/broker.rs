@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-use crate::address;
-use crate::endpoint::Endpoint;
-use crate::job::{Ask, AskAnswer};
+use crate::grants::address;
+use crate::grants::endpoint::Endpoint;
+use crate::protocol::{Ask, AskAnswer};
 
 /// The longest line that is read; a host name has 253 characters at most.
 const MAX_LINE: u64 = 1024;

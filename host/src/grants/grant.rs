@@ -6,12 +6,13 @@ use std::path::{Component, Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::endpoint::{Endpoint, HttpScope};
+use crate::driver::lock;
+use crate::driver::spec::WantedGrants;
 use crate::error::{Report, listed};
-use crate::policy::{Hosts, Policy};
+use crate::grants::endpoint::{Endpoint, HttpScope};
+use crate::grants::policy::{Hosts, Policy};
+use crate::pipeline::connections;
 use crate::session::{FOLDER, state};
-use crate::spec::WantedGrants;
-use crate::{connections, lock};
 
 /// What one step may touch outside its session. Nothing else is linked, opened or reachable.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -404,7 +405,7 @@ impl Grants {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::policy::ConnectionHosts;
+    use crate::grants::policy::ConnectionHosts;
     use serde_json::json;
 
     fn grant(read: &str, config: Value) -> Result<Vec<PathBuf>, Report> {
@@ -523,9 +524,12 @@ mod tests {
 
     #[test]
     fn a_policy_narrows_files_and_opens_folders_outside_for_reading() {
-        let policy =
-            crate::policy::parse("read: [in, /data/shared]\nwrite: [out, /data/out]", "p", ConnectionHosts::default())
-                .unwrap();
+        let policy = crate::grants::policy::parse(
+            "read: [in, /data/shared]\nwrite: [out, /data/out]",
+            "p",
+            ConnectionHosts::default(),
+        )
+        .unwrap();
         let wanted = WantedGrants {
             read: vec!["{config.from}".to_owned()],
             write: vec!["{config.to}".to_owned()],
@@ -562,9 +566,12 @@ mod tests {
         let all = BTreeSet::from(["db".to_owned(), "api".to_owned()]);
         let private = BTreeSet::from(["db".to_owned()]);
         let by_connections = Policy::default_with(ConnectionHosts { all, private });
-        let by_policy =
-            crate::policy::parse("connect: ['db:1']\nhttp: ['GET https://api/v1']", "p", ConnectionHosts::default())
-                .unwrap();
+        let by_policy = crate::grants::policy::parse(
+            "connect: ['db:1']\nhttp: ['GET https://api/v1']",
+            "p",
+            ConnectionHosts::default(),
+        )
+        .unwrap();
         let table = [
             (json!({"connection": {"host": "DB", "port": 1}}), true, true),
             (json!({"connection": {"host": "db", "port": 2}}), true, false),
