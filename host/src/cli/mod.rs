@@ -1,6 +1,8 @@
 //! The command line: one file a verb. Results go to stdout, everything else to stderr.
 
+mod ask;
 mod connections;
+mod discover;
 mod doctor;
 mod drivers;
 mod limits;
@@ -56,7 +58,7 @@ enum Verb {
     #[command(subcommand)]
     Connections(connections::Verb),
     /// Show what a connection leads to: tables, columns, types, keys
-    Discover(connections::Discover),
+    Discover(discover::Discover),
     /// List, inspect and pack drivers
     #[command(subcommand)]
     Drivers(drivers::Verb),
@@ -103,7 +105,7 @@ pub fn main() -> ExitCode {
         Verb::Lock(arguments) => logged(|| lock::lock(&arguments)),
         Verb::Doctor(arguments) => logged(|| doctor::doctor(&arguments)),
         Verb::Connections(verb) => logged(|| connections::connections(&verb)),
-        Verb::Discover(arguments) => logged(|| connections::discover(&arguments)),
+        Verb::Discover(arguments) => logged(|| discover::discover(&arguments)),
         Verb::State(verb) => logged(|| state::state(&verb)),
         Verb::Drivers(verb) => logged(|| drivers::drivers(&verb)),
         Verb::Query(arguments) => logged(|| query::query(&arguments)),

@@ -4,6 +4,9 @@ use duckdb::arrow::compute::concat_batches;
 use duckdb::arrow::record_batch::RecordBatch;
 
 use super::*;
+use crate::grants::limits::Limits;
+use crate::protocol::JobInput;
+use duckdb::arrow::array::ArrayData;
 
 fn engine(folder: &Path) -> Engine {
     let furnishing = Furnishing {

@@ -77,7 +77,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
     process.give(&job, reachable(&probe.grants))?;
     let (mut said, mut logged) = (None, Vec::new());
     let (mut found, mut bytes) = (Vec::new(), 0);
-    let until = begun + probe.timeout + super::GRACE;
+    let until = begun + probe.timeout + super::attempt::GRACE;
     loop {
         match heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(Heard::Message(_, Message::Log { level, message, fields }, _))

@@ -1,11 +1,17 @@
-//! What the steps of a run go on from, held for as long as the run lasts.
+//! What steps carry from one run to the next: locked while a run lasts, committed at its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
+use anyhow::Context;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::outcome::host_fault;
+use super::schedule::Schedule;
 use crate::error::Report;
 use crate::plan::Plan;
-use crate::session::{Base, state};
+use crate::session::{Base, Status, state};
 use crate::warning::Warning;
 
 /// The states of a plan's steps, which no other run and no command can change meanwhile.
@@ -69,4 +75,61 @@ fn command(base: &Base, verb: &str, pipeline: &str, step: &str) -> String {
     let here = std::env::current_dir().and_then(|here| here.canonicalize()).is_ok_and(|here| here == base.path);
     let place = if here { String::new() } else { format!(" --base {}", state::quoted(&base.path.to_string_lossy())) };
     format!("osiris state {verb} {step} --pipeline {}{place}", state::quoted(pipeline))
+}
+
+impl Schedule<'_> {
+    /// Writes what steps want to keep, each once all that depends on it has succeeded: what a failed
+    /// step did not deliver is read again. One that cannot be written makes its step fail.
+    pub(super) fn keep_states(&mut self) {
+        let mut states = std::mem::take(&mut self.states);
+        // A state that does not say what it was read from is told so once.
+        for (place, kept) in
+            self.earlier.iter().filter(|(place, kept)| kept.identity.is_none() && self.delivered(**place))
+        {
+            states.entry(*place).or_insert_with(|| kept.state.get().to_owned());
+        }
+        for (place, json) in states {
+            let step = &self.plan.steps[place];
+            let dropped = match (&step.state, self.delivered(place)) {
+                (None, _) => "its driver's spec says that it keeps none with this config",
+                (_, false) => "a step that needs it did not succeed",
+                (Some(_), true) => {
+                    self.keep_state(place, &json);
+                    continue;
+                }
+            };
+            self.session.journal.event("state_dropped", json!({"step_id": step.id, "reason": dropped}));
+        }
+    }
+
+    fn keep_state(&mut self, place: usize, json: &str) {
+        let step = &self.plan.steps[place];
+        let written = RawValue::from_string(json.to_owned()).context("the state is not JSON").and_then(|state| {
+            let kept = state::Kept {
+                pipeline: self.plan.pipeline.clone(),
+                step: step.id.to_string(),
+                driver: step.driver.label(),
+                session: self.session.id.clone(),
+                updated_at: state::now(),
+                identity: step.state.clone(),
+                state,
+            };
+            state::write(self.base, &kept)
+        });
+        match written {
+            Ok(()) => self.session.journal.event("state_kept", json!({"step_id": step.id, "bytes": json.len()})),
+            Err(error) => self.fail(place, None, host_fault(error)),
+        }
+    }
+
+    /// Whether a step and every step that needs it, however far behind, has succeeded.
+    fn delivered(&self, place: usize) -> bool {
+        let mut behind = BTreeSet::from([&self.plan.steps[place].id]);
+        for step in &self.plan.steps {
+            if step.needs.iter().any(|need| behind.contains(need)) {
+                behind.insert(&step.id);
+            }
+        }
+        behind.into_iter().all(|id| self.status(id) == Status::Success)
+    }
 }

@@ -1,0 +1,101 @@
+//! Asks a driver about a connection, for `osiris connections` and `osiris discover`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::prepare::{PlaceArguments, environment, read_connections};
+use crate::driver::catalog::{Catalog, Driver};
+use crate::driver::config::{self, Divided};
+use crate::error::{Report, listed};
+use crate::grants::grant::{self, Asking};
+use crate::grants::policy::Policy;
+use crate::pipeline::connections::Connections;
+use crate::pipeline::params::Environment;
+use crate::protocol::Call;
+use crate::run::probe::{Probe, Told, probe};
+use crate::session::Base;
+
+#[derive(Debug, clap::Args)]
+pub struct AskArguments {
+    /// The driver to ask [default: the family's extractor, or its writer]
+    #[arg(long, value_name = "NAME")]
+    pub driver: Option<String>,
+    #[command(flatten)]
+    pub place: PlaceArguments,
+    /// The operator's ceiling [default: the hosts of connections]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Give up on one after so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub timeout: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What connections are resolved against.
+pub struct ConnectionContext {
+    pub base: Base,
+    pub connections: Connections,
+    pub environment: Environment,
+    pub catalog: Catalog,
+}
+
+impl ConnectionContext {
+    pub fn new(place: &PlaceArguments) -> anyhow::Result<Self> {
+        let base = Base::open(place.base.as_deref().unwrap_or(Path::new(".")))?;
+        let connections = read_connections(&base)?;
+        let catalog = Catalog::new(&place.drivers, &base.path);
+        Ok(Self { base, connections, environment: environment(), catalog })
+    }
+
+    /// The driver to ask about a connection of `family`.
+    pub fn driver(&self, family: &str, named: Option<&str>) -> anyhow::Result<Driver> {
+        if let Some(named) = named {
+            return self.catalog.find(named);
+        }
+        let known = self.catalog.list();
+        let candidates = [format!("{family}.extractor"), format!("{family}.writer")];
+        match candidates.iter().find(|name| known.contains_key(*name)) {
+            Some(name) => self.catalog.find(name),
+            None => Err(Report::input(format!(
+                "no driver serves connections of the family `{family}`; looked for {}",
+                listed(candidates.iter().map(String::as_str))
+            ))
+            .hint("name one with `--driver NAME`; see `osiris drivers list`")
+            .into()),
+        }
+    }
+
+    /// Asks `driver` about the connection that `reference` names.
+    pub fn ask(
+        &self,
+        reference: &str,
+        driver: &Driver,
+        policy: &Policy,
+        call: Call,
+        timeout: u64,
+    ) -> anyhow::Result<Told> {
+        let export = match call {
+            Call::Check => "check",
+            Call::Run | Call::Discover => "discover",
+        };
+        if !driver.offers.iter().any(|offer| offer == export) {
+            return Err(Report::input(format!("driver `{}` does not offer `{export}`", driver.label()))
+                .hint("name another with `--driver NAME`")
+                .into());
+        }
+        let mut fields = self.connections.resolve(reference, &self.environment)?;
+        if !driver.spec.connection_fields.is_empty() {
+            fields.retain(|name, _| driver.spec.connection_fields.contains(name));
+        }
+        let written = Map::from_iter([("connection".to_owned(), Value::Object(fields))]);
+        let whole = config::fill(&driver.spec, written.clone());
+        let Divided { open, secrets, .. } = config::divide(&driver.spec, &whole);
+        let asking = Asking { step: reference, config: &open, written: &written, base: &self.base.path, policy };
+        let grants = grant::effective(&driver.spec.grants, &asking)?;
+        probe(&Probe { driver, config: open, secrets, grants, call, timeout: Duration::from_secs(timeout) })
+    }
+}

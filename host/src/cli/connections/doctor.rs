@@ -1,0 +1,102 @@
+//! `osiris connections doctor`: whether connections work.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::cli::ask::{AskArguments, ConnectionContext};
+use crate::cli::prepare::read_policy;
+use crate::cli::{print, spell_duration, table};
+use crate::error::{Blame, Failure, Report};
+use crate::grants::policy::Policy;
+use crate::pipeline::connections;
+use crate::protocol::{Call, Message};
+use crate::run::probe::Told;
+
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Connections to try, such as `@postgres.main` [default: all]
+    connections: Vec<String>,
+    #[command(flatten)]
+    ask: AskArguments,
+}
+
+/// How a check went, in the words of upstream's doctor.
+fn category(told: &Told) -> &str {
+    let kind = match &told.outcome {
+        Ok(_) => return "ok",
+        Err(failure) => failure.kind.as_str(),
+    };
+    match kind {
+        "auth" => "auth",
+        "denied" => "permission",
+        "transient" | "rate-limited" => "network",
+        "timeout" => "timeout",
+        _ => "unknown",
+    }
+}
+
+pub fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let ask = &arguments.ask;
+    let context = ConnectionContext::new(&ask.place)?;
+    let policy = read_policy(ask.policy.as_deref(), context.connections.hosts(&context.environment))?;
+    let mut wanted = arguments.connections.clone();
+    if wanted.is_empty() {
+        wanted = context.connections.list().into_iter().map(|(name, _)| format!("@{name}")).collect();
+    }
+    if wanted.is_empty() {
+        return Err(Report::input(format!("`{}` names no connection", connections::FILE))
+            .hint("write one as `connections: {family: {alias: {host: …}}}` in the base folder")
+            .into());
+    }
+    let mut shown = table(&["connection", "ok", "category", "latency", "what it says"]);
+    let (mut all, mut healthy) = (Vec::new(), true);
+    for reference in &wanted {
+        let (driver, told) = attempt(&context, reference, ask, &policy)?;
+        let ok = told.outcome.is_ok();
+        healthy &= ok;
+        let message = match &told.outcome {
+            Ok(Message::Checked { message }) => message.clone(),
+            Ok(_) => String::new(),
+            Err(failure) => failure.message.clone(),
+        };
+        let latency = u64::try_from(told.took.as_millis()).unwrap_or(u64::MAX);
+        all.push(json!({"connection": reference, "driver": driver, "ok": ok, "category": category(&told), "latency_ms": latency, "message": message}));
+        shown.add_row([
+            reference.clone(),
+            if ok { "yes" } else { "NO" }.to_owned(),
+            category(&told).to_owned(),
+            spell_duration(latency),
+            message,
+        ]);
+    }
+    if ask.json {
+        print(&serde_json::to_string_pretty(&all)?);
+    } else {
+        print(&shown.to_string());
+    }
+    Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Checks one connection. What is wrong with it is told, not raised, so that the others are tried too.
+fn attempt(
+    context: &ConnectionContext,
+    reference: &str,
+    ask: &AskArguments,
+    policy: &Policy,
+) -> anyhow::Result<(String, Told)> {
+    let family = reference.trim_start_matches('@').split('.').next().unwrap_or_default();
+    let mut label = String::new();
+    let told = context.driver(family, ask.driver.as_deref()).and_then(|driver| {
+        label = driver.label();
+        context.ask(reference, &driver, policy, Call::Check, ask.timeout)
+    });
+    let told = told.or_else(|error| {
+        let report = error.downcast::<Report>()?;
+        let failure =
+            Failure { blame: Blame::User, kind: "config".to_owned(), message: report.message, hint: report.hint };
+        anyhow::Ok(Told { outcome: Err(failure), took: Duration::ZERO, logged: Vec::new() })
+    })?;
+    Ok((label, told))
+}

@@ -1,0 +1,21 @@
+//! `osiris connections`: which connections there are, and whether they work.
+
+mod doctor;
+mod list;
+
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Verb {
+    /// List the connections that `osiris_connections.yaml` names
+    List(list::Arguments),
+    /// Try connections: connect, log in, change nothing
+    Doctor(doctor::Arguments),
+}
+
+pub fn connections(verb: &Verb) -> anyhow::Result<ExitCode> {
+    match verb {
+        Verb::List(arguments) => list::list(arguments),
+        Verb::Doctor(arguments) => doctor::doctor(arguments),
+    }
+}

@@ -1,0 +1,86 @@
+//! `osiris discover`: the tables that a connection leads to.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::ask::{AskArguments, ConnectionContext};
+use super::prepare::read_policy;
+use super::{grouped, print, table};
+use crate::driver::discovery::FoundTable;
+use crate::error::Report;
+use crate::protocol::{Call, Message};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  osiris discover @postgres.main\n  osiris discover @http.api --driver graphql.extractor --json"
+)]
+pub struct Discover {
+    /// The connection, such as `@postgres.main`
+    connection: String,
+    #[command(flatten)]
+    ask: AskArguments,
+}
+
+pub fn discover(arguments: &Discover) -> anyhow::Result<ExitCode> {
+    let ask = &arguments.ask;
+    let context = ConnectionContext::new(&ask.place)?;
+    let policy = read_policy(ask.policy.as_deref(), context.connections.hosts(&context.environment))?;
+    let family = arguments.connection.trim_start_matches('@').split('.').next().unwrap_or_default();
+    let driver = context.driver(family, ask.driver.as_deref())?;
+    let told = context.ask(&arguments.connection, &driver, &policy, Call::Discover, ask.timeout)?;
+    for line in &told.logged {
+        eprintln!("warn: {}", super::printable(line));
+    }
+    let tables = match told.outcome {
+        Ok(Message::Discovered { tables }) => tables,
+        Ok(_) => Vec::new(),
+        Err(failure) => {
+            let report = Report::step(format!("cannot discover `{}`: {}", arguments.connection, failure.message));
+            return Err(match failure.hint {
+                Some(hint) => report.hint(hint),
+                None => report.hint(format!("try it with `osiris connections doctor {}`", arguments.connection)),
+            }
+            .into());
+        }
+    };
+    if ask.json {
+        let whole = json!({"connection": arguments.connection, "driver": driver.label(), "fingerprint": fingerprint(&tables)?, "tables": tables});
+        print(&serde_json::to_string_pretty(&whole)?);
+    } else {
+        print(&in_words(&tables, &fingerprint(&tables)?));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A digest of what was found that changes with its shape alone: not with the time, nor with the rows.
+fn fingerprint(tables: &[FoundTable]) -> anyhow::Result<String> {
+    let shapes: Vec<FoundTable> =
+        tables.iter().map(|table| FoundTable { estimated_rows: None, ..table.clone() }).collect();
+    Ok(Sha256::digest(serde_json::to_vec(&shapes)?).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn in_words(tables: &[FoundTable], fingerprint: &str) -> String {
+    if tables.is_empty() {
+        return "it shows no tables".to_owned();
+    }
+    let mut shown = table(&["table", "column", "type", "in duckdb", "null", "key", "rows"]);
+    for found in tables {
+        let name =
+            found.schema.as_ref().map_or_else(|| found.name.clone(), |schema| format!("{schema}.{}", found.name));
+        for (place, column) in found.columns.iter().enumerate() {
+            let first = place == 0;
+            shown.add_row([
+                if first { name.clone() } else { String::new() },
+                column.name.clone(),
+                column.source_type.clone(),
+                column.duckdb_type.clone(),
+                if column.nullable { "yes" } else { "" }.to_owned(),
+                if found.primary_key.contains(&column.name) { "yes" } else { "" }.to_owned(),
+                found.estimated_rows.filter(|_| first).map_or_else(String::new, |rows| format!("~{}", grouped(rows))),
+            ]);
+        }
+    }
+    format!("{shown}\n\n{} tables, fingerprint {fingerprint}", tables.len())
+}

@@ -1,0 +1,58 @@
+//! Writes granted files by DuckDB's own COPY.
+
+use std::path::Path;
+
+use super::{Engine, EngineError, Result, quote_name, quote_path, quote_text};
+
+impl Engine {
+    /// Writes the rows of one SELECT to a granted file by DuckDB's own writer.
+    pub fn copy(&self, select: &str, path: &Path, format: &str, options: &[(String, String)]) -> Result<u64> {
+        let connection = &self.control;
+        drop(self.prepare(connection, select)?);
+        let view = "osiris_copy";
+        connection.execute(&format!("CREATE OR REPLACE TEMP VIEW {view} AS {select}"))?;
+        let mut settings = vec![format!("FORMAT {format}"), "USE_TMP_FILE false".to_owned()];
+        for (name, value) in options {
+            settings.push(copy_option(name, value)?);
+        }
+        connection.execute(&format!("COPY (FROM {view}) TO {} ({})", quote_path(path)?, settings.join(", ")))
+    }
+}
+
+/// One option of COPY. Its name is a word and its value a literal, whatever the guest wrote.
+fn copy_option(name: &str, value: &str) -> Result<String> {
+    const KNOWN: [&str; 15] = [
+        "delimiter",
+        "header",
+        "quote",
+        "escape",
+        "nullstr",
+        "force_quote",
+        "dateformat",
+        "timestampformat",
+        "compression",
+        "compression_level",
+        "row_group_size",
+        "row_group_size_bytes",
+        "array",
+        "parquet_version",
+        "kv_metadata",
+    ];
+    let name = name.to_lowercase();
+    if !KNOWN.contains(&name.as_str()) {
+        return Err(EngineError::refused(format!("unknown COPY option `{name}`; known: {}", KNOWN.join(", "))));
+    }
+    let value = match value {
+        "*" if name == "force_quote" => "*".to_owned(),
+        _ if name == "force_quote" => format!("({})", quote_name(value)),
+        // One entry of a Parquet file's metadata, as `key=text`.
+        _ if name == "kv_metadata" => {
+            let (key, text) = value
+                .split_once('=')
+                .ok_or_else(|| EngineError::refused(format!("the COPY option `{name}` takes `key=text`")))?;
+            format!("{{{}: {}}}", quote_name(key), quote_text(text))
+        }
+        _ => quote_text(value),
+    };
+    Ok(format!("{name} {value}"))
+}

@@ -1,0 +1,108 @@
+//! Creates the tables of a step's output.
+
+use std::sync::{Arc, PoisonError};
+
+use duckdb::arrow::array::ArrayData;
+use duckdb::arrow::datatypes::DataType;
+
+use super::ffi::{Appender, ConvertedSchema};
+use super::{Engine, EngineError, OUTPUT, Result, TableWriter, cannot_cross, quote_name};
+use crate::columns::{self, DUCKDB_TYPE, Field};
+
+impl Engine {
+    /// Creates a table of the output from one SELECT; says how many rows it has.
+    pub fn create_table_as(&self, name: &str, select: &str) -> Result<u64> {
+        self.check_table_name(name)?;
+        let connection = &self.control;
+        for (column, kind) in self.prepare(connection, select)?.columns() {
+            kind.crossing_sql().map_err(|refused| cannot_cross(&column, &refused.0))?;
+        }
+        let table = format!("{OUTPUT}.main.{}", quote_name(name));
+        connection.execute(&format!("CREATE TABLE {table} AS {select}"))?;
+        self.count(&table)
+    }
+
+    /// Creates a table of the output with the columns that a guest describes, and opens it.
+    ///
+    /// With `joins`, a table that is there already is opened instead, if it has the same columns.
+    pub fn create_table(&self, name: &str, fields: &[Field], joins: bool) -> Result<TableWriter> {
+        self.check_table_name(name)?;
+        let data = |refused: columns::Refused| EngineError::data(format!("table `{name}`: {refused}"));
+        let connection = self.connect()?;
+        let mut schema = columns::build_schema(fields).map_err(data)?;
+        let data_type = DataType::try_from(&schema).map_err(EngineError::arrow)?;
+        let positions = columns::column_positions(fields).map_err(data)?;
+        if positions.is_empty() {
+            return Err(EngineError::data(format!("table `{name}` has no columns")));
+        }
+        let converted = ConvertedSchema::new(&connection, &mut schema)?;
+        let empty = converted.chunk(&ArrayData::new_empty(&data_type))?;
+        let mut definitions = Vec::new();
+        for (position, kind) in positions.into_iter().zip(empty.types()) {
+            let field = &fields[position];
+            let crossing = kind.sql().map_err(|refused| cannot_cross(&field.name, &refused.0))?;
+            let own = self.declared_type(field, &crossing)?;
+            definitions.push(format!("{} {own}", quote_name(&field.name)));
+        }
+        let table = quote_name(name);
+        let mut created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
+        match created.get(name) {
+            Some(there) if joins && *there == definitions => {}
+            Some(_) if joins => {
+                return Err(EngineError::data(format!(
+                    "table `{name}` was created with other columns by another instance"
+                )));
+            }
+            _ => {
+                connection.execute(&format!("CREATE TABLE {OUTPUT}.main.{table} ({})", definitions.join(", ")))?;
+            }
+        }
+        created.insert(name.to_owned(), definitions);
+        drop(created);
+        // One transaction, so that rows go to the file as they come and not through the log first.
+        connection.execute("BEGIN TRANSACTION")?;
+        let appender = Appender::new(&connection, OUTPUT, name)?;
+        Ok(TableWriter {
+            name: name.to_owned(),
+            connection,
+            appender,
+            converted,
+            data_type,
+            buffers: Arc::clone(&self.buffers),
+            interrupted: Arc::clone(&self.interrupted),
+            fields: fields.to_vec(),
+            rows: 0,
+        })
+    }
+
+    /// The DuckDB type of a guest's column. Metadata may name one only if the host named it to the
+    /// guest before, so that no text of a guest's becomes part of a statement.
+    fn declared_type(&self, field: &Field, crossing: &str) -> Result<String> {
+        let Some((_, own)) = field.metadata.iter().find(|(name, _)| name == DUCKDB_TYPE) else {
+            return Ok(crossing.to_owned());
+        };
+        match self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).get(own) {
+            Some(expected) if expected == crossing => Ok(own.clone()),
+            Some(expected) => Err(EngineError::data(format!(
+                "column `{}` says it is DuckDB's {own}, whose values cross as {expected}, but has values of {crossing}",
+                field.name
+            ))),
+            None => Err(EngineError::data(format!(
+                "column `{}` names a `{DUCKDB_TYPE}` that none of the step's columns has",
+                field.name
+            ))),
+        }
+    }
+
+    fn check_table_name(&self, name: &str) -> Result<()> {
+        if !self.has_output {
+            return Err(EngineError::refused("a writer has no output to create tables in"));
+        }
+        if name.is_empty() || name.len() > 255 || name.chars().any(char::is_control) {
+            return Err(EngineError::data(format!(
+                "table name {name:?} is not usable: give 1 to 255 characters, none of them a control character"
+            )));
+        }
+        Ok(())
+    }
+}

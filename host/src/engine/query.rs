@@ -1,0 +1,85 @@
+//! Runs a driver's SELECT, and gives its rows as columns in types that can cross.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use duckdb::arrow::array::ArrayData;
+
+use super::buffers::Buffers;
+use super::ffi::Rows;
+use super::{Engine, EngineError, Result, cannot_cross};
+use crate::columns::{self, DUCKDB_TYPE, Field};
+
+impl Engine {
+    /// Runs one SELECT, giving its rows as columns.
+    pub fn query(&self, select: &str) -> Result<Query> {
+        let connection = self.connect()?;
+        if !self.locked && connection.prepare_select(select).is_err() {
+            connection.execute(select)?;
+            return self.start(connection.prepare_select("SELECT true AS done")?.stream()?, None);
+        }
+        let statement = self.prepare(&connection, select)?;
+        let mut casts = Vec::new();
+        let mut named = BTreeMap::new();
+        for (position, (name, kind)) in statement.columns().into_iter().enumerate() {
+            let crossing = kind.crossing_sql().map_err(|refused| cannot_cross(&name, &refused.0))?;
+            let own = kind.sql().map_err(|refused| cannot_cross(&name, &refused.0))?;
+            if own == crossing {
+                casts.push(format!("c{position}"));
+            } else {
+                casts.push(format!("CAST(c{position} AS {crossing}) AS c{position}"));
+                named.insert(position, (name.clone(), own.clone()));
+                self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).insert(own, crossing);
+            }
+        }
+        if named.is_empty() {
+            return self.start(statement.stream()?, None);
+        }
+        // Names inside the view are positions, so that no hostile or doubled name can matter.
+        let names: Vec<String> = statement.columns().into_iter().map(|(name, _)| name).collect();
+        drop(statement);
+        let view = format!("osiris_query_{:p}", Arc::as_ptr(&connection));
+        let columns: Vec<String> = (0..names.len()).map(|position| format!("c{position}")).collect();
+        connection.execute(&format!("CREATE TEMP VIEW {view} ({}) AS {select}", columns.join(", ")))?;
+        let crossing = connection.prepare_select(&format!("SELECT {} FROM {view}", casts.join(", ")))?;
+        self.start(crossing.stream()?, Some((names, named)))
+    }
+
+    fn start(&self, mut rows: Rows, renaming: Option<Renaming>) -> Result<Query> {
+        let refused = |refused: columns::Refused| EngineError::data(refused.0);
+        let mut fields = columns::flatten_schema(&rows.schema()?).map_err(refused)?;
+        if let Some((names, named)) = renaming {
+            for (column, position) in columns::column_positions(&fields).map_err(refused)?.into_iter().enumerate() {
+                fields[position].name.clone_from(&names[column]);
+                if let Some((_, own)) = named.get(&column) {
+                    fields[position].metadata.push((DUCKDB_TYPE.to_owned(), own.clone()));
+                }
+            }
+        }
+        Ok(Query { fields, rows: Some(rows), buffers: Arc::clone(&self.buffers) })
+    }
+}
+
+/// A running SELECT.
+pub struct Query {
+    pub fields: Vec<Field>,
+    /// `None` after the last row: DuckDB must not be asked again.
+    rows: Option<Rows>,
+    buffers: Arc<Buffers>,
+}
+
+/// The real names of a query's columns, and the own types of those that cross in another.
+type Renaming = (Vec<String>, BTreeMap<usize, (String, String)>);
+
+impl Query {
+    /// The next rows, as a struct array with a child a column.
+    pub fn next_batch(&mut self) -> Result<Option<ArrayData>> {
+        let Some(rows) = &mut self.rows else { return Ok(None) };
+        let batch = rows.next()?;
+        match &batch {
+            Some(batch) => self.buffers.pass(batch)?,
+            None => self.rows = None,
+        }
+        Ok(batch)
+    }
+}

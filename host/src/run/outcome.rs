@@ -1,0 +1,121 @@
+//! What happens after a step has ended: its output and files are put in place, or why it failed is recorded.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::attempt::{Attempt, Done};
+use super::schedule::Schedule;
+use super::targets::{self, Target};
+use super::{OUTPUT, record};
+use crate::driver::spec::Kind;
+use crate::error::{Blame, Failure};
+use crate::executor::process::ending;
+use crate::plan::PlannedStep;
+use crate::session::{ErrorRecord, Status};
+
+pub(super) fn host_fault(error: anyhow::Error) -> Failure {
+    Failure { blame: Blame::Host, kind: "internal".to_owned(), message: format!("{error:#}"), hint: None }
+}
+
+fn interrupted() -> Failure {
+    let message = "the run was interrupted".to_owned();
+    Failure { blame: Blame::User, kind: "interrupted".to_owned(), message, hint: None }
+}
+
+impl Schedule<'_> {
+    /// A process has ended: its step is complete if it said so and left in peace.
+    pub(super) fn end(&mut self, number: u64) -> anyhow::Result<()> {
+        let Some(running) = self.running.remove(&number) else {
+            self.warm.retain(|process| process.number != number);
+            return Ok(());
+        };
+        let Attempt { place, process, targets, begun, warnings, verdict, .. } = running;
+        self.manifest.steps[place].warnings = warnings.list();
+        let step = &self.plan.steps[place];
+        let (status, stderr) = process.wait();
+        let peaceful = status.as_ref().is_ok_and(std::process::ExitStatus::success);
+        let outcome = match verdict {
+            Some(Ok(done)) if peaceful && !self.interrupted => match record::secret_name(step, &done.tables) {
+                None => self.keep(step, targets, &done.files).map(|()| done),
+                Some(failure) => {
+                    targets::discard(self.base, targets);
+                    Err(failure)
+                }
+            },
+            Some(Err(failure)) => {
+                targets::discard(self.base, targets);
+                Err(failure)
+            }
+            _ => {
+                targets::discard(self.base, targets);
+                Err(if self.interrupted { interrupted() } else { self.died(&ending(&status), &stderr) })
+            }
+        };
+        self.session.remove_scratch(&step.id);
+        match outcome {
+            Ok(done) => self.complete(place, begun, done),
+            Err(failure) => self.fail(place, Some(begun), failure),
+        }
+        self.session.write_manifest(self.manifest)
+    }
+
+    /// Puts what the step made into place.
+    fn keep(&self, step: &PlannedStep, targets: Vec<Target>, created: &[String]) -> Result<(), Failure> {
+        targets::keep(self.base, targets, created).map_err(host_fault)?;
+        if step.driver.spec.kind == Kind::Writer {
+            return Ok(());
+        }
+        self.session.keep_output(&step.id, OUTPUT).map_err(host_fault)
+    }
+
+    fn died(&self, ending: &str, stderr: &str) -> Failure {
+        let said = if stderr.is_empty() { String::new() } else { format!("; it said: {stderr}") };
+        Failure {
+            blame: Blame::Host,
+            kind: "killed".to_owned(),
+            message: format!("the step process {ending}{said}"),
+            hint: None,
+        }
+    }
+
+    fn complete(&mut self, place: usize, begun: Instant, done: Done) {
+        self.states.extend(done.state.map(|state| (place, state)));
+        let step = &self.plan.steps[place];
+        let record = &mut self.manifest.steps[place];
+        let journal = &self.session.journal;
+        let (metric, rows) =
+            record::complete(record, step.driver.spec.kind, done.tables, done.rows_written, begun.elapsed());
+        let id = Some(step.id.as_str());
+        journal.metric(metric, rows as f64, id);
+        journal.metric("step_duration_ms", record.duration_ms.unwrap_or_default() as f64, id);
+        journal.event(
+            "step_complete",
+            json!({"step_id": step.id, "rows": record.rows, "tables": record.tables, "duckdb_path": record.duckdb_path, "duration_ms": record.duration_ms}),
+        );
+        self.observer.ended(record);
+    }
+
+    /// Records that a step failed, and how long it took if it `begun` just now.
+    pub(super) fn fail(&mut self, place: usize, begun: Option<Instant>, failure: Failure) {
+        let scrub = |text: String| self.session.journal.scrubber().scrub_text(&text);
+        let failure = Failure {
+            blame: failure.blame,
+            kind: scrub(failure.kind),
+            message: scrub(failure.message),
+            hint: failure.hint.map(scrub),
+        };
+        let record = &mut self.manifest.steps[place];
+        record.status = if self.interrupted { Status::Interrupted } else { Status::Failed };
+        record.duration_ms = begun.map(|begun| record::milliseconds(begun.elapsed())).or(record.duration_ms);
+        let error = ErrorRecord::from(failure);
+        let journal = &self.session.journal;
+        journal.metric("step_duration_ms", record.duration_ms.unwrap_or_default() as f64, Some(&record.id));
+        journal.event(
+            "step_error",
+            json!({"step_id": record.id, "status": record.status, "error": error, "duration_ms": record.duration_ms}),
+        );
+        record.error = Some(error);
+        self.observer.ended(record);
+    }
+}

@@ -1,0 +1,123 @@
+//! Decides which step runs next, and listens to those that run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::attempt::Attempt;
+use super::{Observer, Settings};
+use crate::executor::process::{Heard, StepProcess};
+use crate::pipeline::StepId;
+use crate::plan::Plan;
+use crate::session::{Base, Manifest, Session, Status, state};
+
+/// How often the host looks at what step processes use.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+pub(super) struct Schedule<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) base: &'a Base,
+    pub(super) session: &'a Session,
+    pub(super) settings: &'a Settings,
+    pub(super) compiled: BTreeMap<String, PathBuf>,
+    pub(super) manifest: &'a mut Manifest,
+    pub(super) observer: &'a mut dyn Observer,
+    /// Places in the plan of steps that have not begun.
+    pub(super) waiting: BTreeSet<usize>,
+    /// Steps that run, by the number of their process.
+    pub(super) running: BTreeMap<u64, Attempt>,
+    /// Processes that have no job yet.
+    pub(super) warm: Vec<StepProcess>,
+    pub(super) started: u64,
+    pub(super) say: SyncSender<Heard>,
+    pub(super) interrupted: bool,
+    /// What steps go on from, by their place in the plan.
+    pub(super) earlier: &'a BTreeMap<usize, state::Kept>,
+    /// What steps that succeeded want to keep, by their place in the plan.
+    pub(super) states: BTreeMap<usize, String>,
+}
+
+impl Schedule<'_> {
+    pub(super) fn run_to_end(&mut self, heard: &Receiver<Heard>) -> anyhow::Result<()> {
+        let mut looked = Instant::now();
+        loop {
+            self.warm_up()?;
+            self.begin_ready()?;
+            if self.running.is_empty() {
+                return Ok(());
+            }
+            match heard.recv_timeout(LOOK_EVERY) {
+                Ok(Heard::Message(number, message, size)) => self.hear(number, message, size),
+                Ok(Heard::Closed(number)) => self.end(number)?,
+                Ok(Heard::Signal) => self.interrupt(),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            if looked.elapsed() >= LOOK_EVERY {
+                self.end_overdue();
+                looked = Instant::now();
+            }
+        }
+    }
+
+    /// Keeps as many processes warm as could be needed next.
+    fn warm_up(&mut self) -> anyhow::Result<()> {
+        let wanted = self.waiting.len().min(self.settings.jobs);
+        while !self.interrupted && self.warm.len() < wanted {
+            self.started += 1;
+            self.warm.push(StepProcess::start(self.started, &self.say)?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn status(&self, step: &StepId) -> Status {
+        self.manifest
+            .steps
+            .iter()
+            .find(|record| record.id == step.as_str())
+            .map_or(Status::Pending, |record| record.status)
+    }
+
+    /// Begins every step whose needs are met, and skips those whose needs have failed.
+    fn begin_ready(&mut self) -> anyhow::Result<()> {
+        let plan = self.plan;
+        for place in self.waiting.clone() {
+            let step = &plan.steps[place];
+            let broken = step
+                .needs
+                .iter()
+                .find(|need| matches!(self.status(need), Status::Failed | Status::Skipped | Status::Interrupted));
+            if let Some(need) = broken {
+                self.waiting.remove(&place);
+                self.skip(place, &format!("step `{need}` {}", self.status(need)));
+            } else if self.interrupted {
+                self.waiting.remove(&place);
+                self.skip(place, "the run was interrupted");
+            } else if self.running.len() < self.settings.jobs
+                && step.needs.iter().all(|need| self.status(need) == Status::Success)
+            {
+                self.waiting.remove(&place);
+                self.begin(place)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, place: usize, reason: &str) {
+        let record = &mut self.manifest.steps[place];
+        record.status = Status::Skipped;
+        self.session.journal.event("step_skipped", json!({"step_id": record.id, "reason": reason}));
+        self.observer.ended(record);
+    }
+
+    fn interrupt(&mut self) {
+        self.interrupted = true;
+        self.warm.clear();
+        for running in self.running.values_mut() {
+            running.process.kill();
+        }
+    }
+}
