@@ -11,7 +11,7 @@ use crate::grants::policy::{self, ConnectionHosts, Policy};
 use crate::pipeline::connections::{self, Connections};
 use crate::pipeline::params::{self, Environment};
 use crate::pipeline::{self, Pipeline};
-use crate::plan::{Plan, Surroundings, plan};
+use crate::plan::{Plan, PlanContext, plan};
 use crate::run::targets;
 use crate::session::Base;
 use sha2::{Digest, Sha256};
@@ -95,7 +95,7 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<Prepared> 
     let policy = read_policy(arguments.policy.as_deref(), connections.hosts(&environment))?;
     let plan = plan(
         &pipeline,
-        &Surroundings {
+        &PlanContext {
             params: &params,
             connections: &connections,
             environment: &environment,

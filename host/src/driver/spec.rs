@@ -150,6 +150,31 @@ impl Kind {
         }
     }
 
+    /// Whether a step of this kind reads tables of other steps.
+    pub fn has_inputs(self) -> bool {
+        match self {
+            Kind::Extractor => false,
+            Kind::Processor | Kind::Writer => true,
+        }
+    }
+
+    /// Whether a step of this kind has tables that others can read. One that has none delivers rows instead.
+    pub fn makes_tables(self) -> bool {
+        match self {
+            Kind::Extractor | Kind::Processor => true,
+            Kind::Writer => false,
+        }
+    }
+
+    /// The metric that counts the rows of a step of this kind.
+    pub fn rows_metric(self) -> &'static str {
+        match self {
+            Kind::Extractor => "rows_read",
+            Kind::Processor => "rows_processed",
+            Kind::Writer => "rows_written",
+        }
+    }
+
     /// The function that a driver of this kind exports.
     pub fn export(self) -> &'static str {
         match self {

@@ -9,7 +9,6 @@ use serde_json::json;
 use super::schedule::Schedule;
 use super::targets::{self, Target};
 use super::{OUTPUT, network, reachable};
-use crate::driver::spec::Kind;
 use crate::error::{Blame, Failure, Report};
 use crate::executor::process::StepProcess;
 use crate::plan::{Input, PlannedStep};
@@ -101,7 +100,7 @@ impl Schedule<'_> {
             config: step.config.clone(),
             secrets: step.secrets.clone(),
             inputs: self.job_inputs(step),
-            output: (step.driver.spec.kind != Kind::Writer).then(|| scratch.join(OUTPUT)),
+            output: step.driver.spec.kind.makes_tables().then(|| scratch.join(OUTPUT)),
             scratch,
             read_files,
             write_files,

@@ -8,7 +8,6 @@ use super::attempt::{Attempt, Done};
 use super::schedule::Schedule;
 use super::targets::{self, Target};
 use super::{OUTPUT, record};
-use crate::driver::spec::Kind;
 use crate::error::{Blame, Failure};
 use crate::executor::process::ending;
 use crate::plan::PlannedStep;
@@ -63,7 +62,7 @@ impl Schedule<'_> {
     /// Puts what the step made into place.
     fn keep(&self, step: &PlannedStep, targets: Vec<Target>, created: &[String]) -> Result<(), Failure> {
         targets::keep(self.base, targets, created).map_err(host_fault)?;
-        if step.driver.spec.kind == Kind::Writer {
+        if !step.driver.spec.kind.makes_tables() {
             return Ok(());
         }
         self.session.keep_output(&step.id, OUTPUT).map_err(host_fault)

@@ -94,20 +94,16 @@ pub fn complete(
     rows_written: u64,
     took: Duration,
 ) -> (&'static str, u64) {
-    let (metric, rows) = match kind {
-        Kind::Extractor => ("rows_read", tables.values().sum()),
-        Kind::Processor => ("rows_processed", tables.values().sum()),
-        Kind::Writer => ("rows_written", rows_written),
-    };
+    let rows = if kind.makes_tables() { tables.values().sum() } else { rows_written };
     record.status = Status::Success;
     record.duration_ms = Some(milliseconds(took));
     record.rows = Some(rows);
-    if kind != Kind::Writer {
+    if kind.makes_tables() {
         record.duckdb_path = Some(format!("data/{}.duckdb", record.id));
         record.table = tables.keys().next().filter(|_| tables.len() == 1).cloned();
     }
     record.tables = tables.into_iter().map(|(name, rows)| (name, TableRecord { rows })).collect();
-    (metric, rows)
+    (kind.rows_metric(), rows)
 }
 
 /// Notes that the run has ended.

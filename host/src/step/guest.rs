@@ -245,20 +245,14 @@ fn catalog(tables: Vec<CatalogTable>, reporter: &Reporter) -> Vec<FoundTable> {
 }
 
 fn run(kind: Kind, instance: &Instance, store: &mut Store<State>) -> wasmtime::Result<Result<(), Error>> {
-    match kind {
-        Kind::Extractor => {
-            let output: Resource<Output> = store.data_mut().output_handle()?;
-            invoke(instance, store, "extract", (output,))
-        }
-        Kind::Processor => {
-            let inputs: Vec<Resource<Input>> = store.data_mut().input_handles()?;
-            let output = store.data_mut().output_handle()?;
-            invoke(instance, store, "transform", (inputs, output))
-        }
-        Kind::Writer => {
-            let inputs = store.data_mut().input_handles()?;
-            invoke(instance, store, "load", (inputs,))
-        }
+    let inputs: Vec<Resource<Input>> = if kind.has_inputs() { store.data_mut().input_handles()? } else { Vec::new() };
+    let output: Option<Resource<Output>> =
+        if kind.makes_tables() { Some(store.data_mut().output_handle()?) } else { None };
+    match (kind.has_inputs(), output) {
+        (true, Some(output)) => invoke(instance, store, kind.export(), (inputs, output)),
+        (true, None) => invoke(instance, store, kind.export(), (inputs,)),
+        (false, Some(output)) => invoke(instance, store, kind.export(), (output,)),
+        (false, None) => invoke(instance, store, kind.export(), ()),
     }
 }
 

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use osiris::contract::{Tally, Trust};
 use osiris::driver::compiler::Allowance;
-use osiris::driver::spec::Kind;
 use osiris::engine::Engine;
 use osiris::error::{Blame, Failure};
 use osiris::protocol::Job;
@@ -67,7 +66,7 @@ fn hole(
     reporter.log("info", said.clone(), [].into());
     match outcome {
         Ok(_) => {
-            if job.kind != Kind::Writer {
+            if job.kind.makes_tables() {
                 engine
                     .create_table_as("main", "select true as breached")
                     .map_err(|error| failure(error.to_string()))?;

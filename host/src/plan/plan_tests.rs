@@ -21,7 +21,7 @@ fn planned(steps: &str) -> Result<Plan, Report> {
     let drivers = drivers.into_iter().map(|driver| (driver.spec.name.clone(), driver)).collect();
     let connections =
         connections::parse("connections: {db: {main: {host: h, password: pw, extra: e}}}", "c.yaml").unwrap();
-    let around = Surroundings {
+    let context = PlanContext {
         params: &Params::new(),
         connections: &connections,
         environment: &Environment::new(),
@@ -30,7 +30,7 @@ fn planned(steps: &str) -> Result<Plan, Report> {
         policy: &crate::grants::policy::Policy::default_with(crate::grants::policy::ConnectionHosts::default()),
         profile: None,
     };
-    plan(&pipeline::parse(&text, "p.yaml").unwrap(), &around)
+    plan(&pipeline::parse(&text, "p.yaml").unwrap(), &context)
 }
 
 fn names(plan: &Plan) -> Vec<&str> {
@@ -47,6 +47,22 @@ fn without_needs_a_step_reads_the_step_before() {
     // A step behind a writer reads what the writer read, and waits for the writer.
     assert_eq!(plan.steps[3].inputs[0].step.as_str(), "b");
     assert!(plan.steps[3].needs.contains(&StepId::new("c").unwrap()));
+}
+
+#[test]
+fn a_step_after_a_writer_reads_what_that_writer_reads() {
+    let plan = planned(
+        "- {id: a, component: t.read}\n- {id: b, component: t.read, needs: []}\n- {id: w, component: t.write, needs: [a]}\n\
+         - {id: v, component: t.write}\n- {id: d, component: t.work}\n\
+         - {id: x, component: t.write, inputs: {o: {from_step: d, table: t2}}}\n- {id: e, component: t.work}",
+    )
+    .unwrap();
+    let reads = |id: &str| {
+        let step = plan.steps.iter().find(|step| step.id.as_str() == id).unwrap();
+        let input = &step.inputs[0];
+        format!("{} as {}.{}", input.alias, input.step, input.table)
+    };
+    assert_eq!([reads("v"), reads("d"), reads("e")], ["a as a.main", "a as a.main", "o as d.t2"]);
 }
 
 #[test]

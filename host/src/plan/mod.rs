@@ -1,0 +1,202 @@
+//! Turns a pipeline into steps in the order they can run, each with its inputs, config and grants. No I/O.
+
+mod inputs;
+mod order;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::driver::catalog::Driver;
+use crate::driver::connect::{connect, hide_defaults};
+use crate::driver::identity::{self, Identity};
+use crate::driver::spec::{Kind, Spec};
+use crate::driver::{config, options, typed};
+use crate::error::{Report, listed};
+use crate::grants::grant::{self, Asking, Grants};
+use crate::grants::policy::Policy;
+use crate::pipeline::connections::Connections;
+use crate::pipeline::params::{Environment, Params, substitute};
+use crate::pipeline::{Pipeline, Step, StepId};
+use crate::secrets::scrubber::mask_inside;
+use crate::secrets::{Secret, Secrets};
+use crate::warning::Warning;
+use order::{Places, needs, order, places, waits_in_a_circle};
+
+pub use inputs::Input;
+
+/// What a plan is made from besides the pipeline.
+#[derive(Debug)]
+pub struct PlanContext<'a> {
+    pub params: &'a Params,
+    pub connections: &'a Connections,
+    pub environment: &'a Environment,
+    /// The driver of each component that the pipeline names.
+    pub drivers: &'a BTreeMap<String, Driver>,
+    /// The base folder, absolute and without symlinks.
+    pub base: &'a Path,
+    pub policy: &'a Policy,
+    /// The pipeline's profile that is used.
+    pub profile: Option<&'a str>,
+}
+
+/// A pipeline that can run: every reference resolved, every config checked.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub pipeline: String,
+    /// The pipeline's `metadata`, as its author wrote it.
+    pub metadata: Map<String, Value>,
+    /// What of the pipeline's own keys has no effect.
+    pub notices: Vec<Warning>,
+    /// In topological order; steps that could run together keep the author's order.
+    pub steps: Vec<PlannedStep>,
+}
+
+#[derive(Debug, Clone)]
+pub struct PlannedStep {
+    pub id: StepId,
+    /// As the pipeline calls it.
+    pub component: String,
+    pub driver: Driver,
+    /// The config as the driver sees it, without secrets.
+    pub config: Map<String, Value>,
+    /// The config as it may be shown.
+    pub masked_config: Map<String, Value>,
+    pub secrets: Secrets,
+    /// Values of environment variables in the config whose names say that they are secrets.
+    pub hidden: Vec<Secret>,
+    pub needs: BTreeSet<StepId>,
+    pub inputs: Vec<Input>,
+    pub grants: Grants,
+    /// How many instances of the driver share the step's work.
+    pub instances: u32,
+    /// What the step's state belongs to; `None` where it keeps none.
+    pub state: Option<Identity>,
+    /// What of the author's config has no effect.
+    pub notices: Vec<Warning>,
+}
+
+/// Plans `pipeline`.
+///
+/// # Errors
+/// For unknown steps, cycles, modes that a driver does not serve, and everything that
+/// [`config::check`], [`substitute`] and [`grant::effective`] refuse.
+pub fn plan(pipeline: &Pipeline, context: &PlanContext<'_>) -> Result<Plan, Report> {
+    let places = places(pipeline);
+    let needs = needs(pipeline, &places)?;
+    let kinds: Vec<Kind> = pipeline
+        .steps
+        .iter()
+        .map(|step| driver(step, context).map(|driver| driver.spec.kind))
+        .collect::<Result<_, _>>()?;
+    let mut steps = Vec::new();
+    let order = order(&needs).map_err(|circle| waits_in_a_circle(pipeline, &circle))?;
+    for place in order {
+        steps.push(plan_step(pipeline, &places, place, &needs, &kinds, context)?);
+    }
+    refuse_shared_targets(&steps)?;
+    let unscheduled = "`schedule` has no effect here: let cron, systemd or an orchestrator start `osiris run`";
+    let notices = pipeline.is_scheduled.then(|| Warning::new(unscheduled)).into_iter().collect();
+    Ok(Plan { pipeline: pipeline.name.clone(), metadata: pipeline.metadata.clone(), notices, steps })
+}
+
+fn driver<'a>(step: &Step, context: &PlanContext<'a>) -> Result<&'a Driver, Report> {
+    context
+        .drivers
+        .get(&step.component)
+        .ok_or_else(|| Report::input(format!("no driver is called `{}`", step.component)))
+}
+
+fn plan_step(
+    pipeline: &Pipeline,
+    places: &Places<'_>,
+    place: usize,
+    needs: &[BTreeSet<usize>],
+    kinds: &[Kind],
+    context: &PlanContext<'_>,
+) -> Result<PlannedStep, Report> {
+    let step = &pipeline.steps[place];
+    let driver = driver(step, context)?;
+    check_mode(step, &driver.spec)?;
+    let config = substitute(step.id.as_str(), &step.config, context.params, context.environment)?;
+    let config = typed::texts(&driver.spec, &step.config, config);
+    let options::Renamed { config, notices, written_as } = options::rename(&driver.spec, step.id.as_str(), &config)?;
+    let (written, more) = connect(config, &driver.spec, context.connections, context.environment)?;
+    let config = config::check_written(&driver.spec, step.id.as_str(), &written, &written_as)?;
+    let config::Divided { open: config, masked: mut masked_config, secrets } = config::divide(&driver.spec, &config);
+    let hidden = config::secret_variables(&step.config, context.environment);
+    hide_defaults(&mut masked_config, &driver.spec, &written);
+    let mask = |(name, value)| (name, mask_inside(value, secrets.values().chain(&hidden)));
+    let masked_config = masked_config.into_iter().map(mask).collect();
+    let inputs = inputs::of_step(pipeline, places, place, kinds)?;
+    inputs::check(step, driver.spec.kind, &inputs)?;
+    let state = state(&driver.spec, &config, &secrets, context)?;
+    let asking = Asking {
+        step: step.id.as_str(),
+        config: &config,
+        written: &written,
+        base: context.base,
+        policy: context.policy,
+    };
+    Ok(PlannedStep {
+        id: step.id.clone(),
+        component: step.component.clone(),
+        driver: driver.clone(),
+        grants: grant::effective(&driver.spec.grants, &asking)?,
+        instances: grant::instances(driver.spec.instances.as_deref(), &asking)?,
+        state,
+        notices: [notices, more].concat(),
+        config,
+        masked_config,
+        secrets,
+        hidden,
+        needs: needs[place].iter().map(|need| pipeline.steps[*need].id.clone()).collect(),
+        inputs,
+    })
+}
+
+/// What the step's state belongs to, where it keeps one.
+fn state(
+    spec: &Spec,
+    config: &Map<String, Value>,
+    secrets: &Secrets,
+    context: &PlanContext<'_>,
+) -> Result<Option<Identity>, Report> {
+    let keeps = spec.grants.state
+        && spec.state_when.as_deref().map_or(Ok(true), |when| grant::stands_for_something(when, config))?;
+    Ok(keeps.then(|| identity::of(spec, config, secrets, context.profile)))
+}
+
+fn check_mode(step: &Step, spec: &Spec) -> Result<(), Report> {
+    match step.mode {
+        Some(mode) if !spec.modes.contains(&mode) => {
+            let known: Vec<String> = spec.modes.iter().map(ToString::to_string).collect();
+            let known = listed(known.iter().map(String::as_str));
+            Err(Report::input(format!("step `{}` has mode `{mode}`, but `{}` serves: {known}", step.id, spec.name))
+                .hint(format!("change `mode` of the step in line {}, or take another driver", step.line)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Two steps that write one file would leave whichever came last.
+fn refuse_shared_targets(steps: &[PlannedStep]) -> Result<(), Report> {
+    let mut seen: BTreeMap<&Path, &PlannedStep> = BTreeMap::new();
+    for step in steps {
+        for file in &step.grants.write {
+            if let Some(first) = seen.insert(&file.place, step) {
+                return Err(Report::input(format!(
+                    "steps `{}` and `{}` both write `{}`",
+                    first.id, step.id, file.name
+                ))
+                .hint("give each its own file"));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

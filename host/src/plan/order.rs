@@ -1,0 +1,113 @@
+//! The order in which steps can run.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use crate::error::{Report, listed, nearest};
+use crate::pipeline::{Pipeline, Step, StepId};
+
+/// Each step's place in the pipeline, by its id.
+pub(super) type Places<'a> = BTreeMap<&'a StepId, usize>;
+
+pub(super) fn places(pipeline: &Pipeline) -> Places<'_> {
+    pipeline.steps.iter().enumerate().map(|(place, step)| (&step.id, place)).collect()
+}
+
+/// Places of the steps that each step waits for: the steps that it names, or the step before it.
+///
+/// # Errors
+/// When a step names an unknown step.
+pub(super) fn needs(pipeline: &Pipeline, places: &Places<'_>) -> Result<Vec<BTreeSet<usize>>, Report> {
+    let place = |step: &Step, wanted: &StepId, key: &str| {
+        places.get(wanted).copied().ok_or_else(|| unknown(pipeline, step, wanted, key))
+    };
+    pipeline
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(number, step)| {
+            let named = step.needs.iter().flatten().map(|need| place(step, need, "needs"));
+            let read = step.inputs.iter().flatten().map(|(_, from, _)| place(step, from, "inputs"));
+            let mut places = named.chain(read).collect::<Result<BTreeSet<_>, _>>()?;
+            if step.needs.is_none() && step.inputs.is_none() && number > 0 {
+                places.insert(number - 1);
+            }
+            Ok(places)
+        })
+        .collect()
+}
+
+fn unknown(pipeline: &Pipeline, step: &Step, wanted: &StepId, key: &str) -> Report {
+    let known = || pipeline.steps.iter().map(|step| step.id.as_str());
+    let near = nearest(wanted.as_str(), known()).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+    Report::input(format!("step `{}` names the unknown step `{wanted}`; known steps: {}", step.id, listed(known())))
+        .hint(format!("{near}change `{key}` of the step in line {}", step.line))
+}
+
+/// The places in topological order, the author's order where there is a choice.
+///
+/// # Errors
+/// A circle, as the places of steps that each need the next; its last is its first.
+pub(super) fn order(needs: &[BTreeSet<usize>]) -> Result<Vec<usize>, Vec<usize>> {
+    let mut dependents = vec![Vec::new(); needs.len()];
+    for (place, needs) in needs.iter().enumerate() {
+        needs.iter().for_each(|need| dependents[*need].push(place));
+    }
+    let mut unmet: Vec<usize> = needs.iter().map(BTreeSet::len).collect();
+    let mut ready: BinaryHeap<Reverse<usize>> =
+        (0..needs.len()).filter(|place| unmet[*place] == 0).map(Reverse).collect();
+    let mut order = Vec::with_capacity(needs.len());
+    while let Some(Reverse(place)) = ready.pop() {
+        order.push(place);
+        for dependent in &dependents[place] {
+            unmet[*dependent] -= 1;
+            if unmet[*dependent] == 0 {
+                ready.push(Reverse(*dependent));
+            }
+        }
+    }
+    if order.len() == needs.len() { Ok(order) } else { Err(circle(needs, &unmet)) }
+}
+
+/// Walks from a stuck step along its needs until one comes twice.
+fn circle(needs: &[BTreeSet<usize>], unmet: &[usize]) -> Vec<usize> {
+    let is_stuck = |place: &usize| unmet[*place] > 0;
+    let mut path: Vec<usize> = (0..needs.len()).find(|place| is_stuck(place)).into_iter().collect();
+    let mut position = vec![None; needs.len()];
+    while let Some(&last) = path.last() {
+        position[last] = Some(path.len() - 1);
+        let Some(next) = needs[last].iter().copied().find(|need| is_stuck(need)) else { break };
+        path.push(next);
+        if let Some(start) = position[next] {
+            path.drain(..start);
+            break;
+        }
+    }
+    path
+}
+
+pub(super) fn waits_in_a_circle(pipeline: &Pipeline, circle: &[usize]) -> Report {
+    let names: Vec<String> = circle.iter().map(|place| format!("`{}`", pipeline.steps[*place].id)).collect();
+    Report::input(format!("the steps wait for each other in a circle: {}", names.join(" needs ")))
+        .hint("take one of them out of another's `needs` or `inputs`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_circle_is_found_behind_steps_that_are_not_part_of_it() {
+        let needs = [[].into(), [0, 2].into(), [3].into(), [2].into()];
+        assert_eq!(order(&needs), Err(vec![2, 3, 2]));
+        assert_eq!(order(&[[0].into()]), Err(vec![0, 0]));
+    }
+
+    #[test]
+    fn a_long_chain_in_reverse_is_ordered_at_once() {
+        let count = 50_000;
+        let needs: Vec<BTreeSet<usize>> =
+            (0..count).map(|place| (place + 1 < count).then_some(place + 1).into_iter().collect()).collect();
+        assert_eq!(order(&needs), Ok((0..count).rev().collect()));
+    }
+}
