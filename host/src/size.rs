@@ -27,6 +27,15 @@ pub fn parse(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
+/// A size as [`parse`] reads it back, in the largest decimal unit that needs no fraction.
+pub fn exact(bytes: u64) -> String {
+    let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "KB")];
+    match units.iter().find(|(factor, _)| bytes >= *factor && bytes.is_multiple_of(*factor)) {
+        Some((factor, unit)) => format!("{}{unit}", bytes / factor),
+        None => format!("{bytes}B"),
+    }
+}
+
 /// A size as a person reads it.
 pub fn spell(bytes: u64) -> String {
     let mut size = bytes as f64;

@@ -1,57 +1,51 @@
-//! The limits of a run's steps as the command line says them.
+//! The limits of a run's steps on the command line: a flag for each limit that has one.
 
-use crate::grants::limits::Limits;
-use crate::size;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgMatches, Command};
 
-const DEFAULT: Limits = Limits::DEFAULT;
+use crate::grants::limits::{Limit, Limits};
 
 /// What each step may use up.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Limits of each step")]
-pub struct LimitArguments {
-    /// Stop a step that runs longer
-    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT.wall_seconds, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
-    step_timeout: u64,
-    /// Stop a step that uses more CPU time
-    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT.cpu_seconds, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
-    step_cpu: u64,
-    /// Memory of a step's DuckDB; beyond it DuckDB spills to disk
-    #[arg(long, value_name = "SIZE", default_value = "2GB", value_parser = size::parse)]
-    engine_memory: u64,
-    /// Memory of a step's driver
-    #[arg(long, value_name = "SIZE", default_value = "512MB", value_parser = size::parse)]
-    guest_memory: u64,
-    /// Disk space that a step may spill to
-    #[arg(long, value_name = "SIZE", default_value = "100GB", value_parser = size::parse)]
-    spill: u64,
-    /// Size of a step's output, and of each file that it writes
-    #[arg(long, value_name = "SIZE", default_value = "100GB", value_parser = size::parse)]
-    output_size: u64,
-    /// What may go over a step's connections, both ways together
-    #[arg(long, value_name = "SIZE", default_value = "100GB", value_parser = size::parse)]
-    network_size: u64,
-    /// What a step's driver may log
-    #[arg(long, value_name = "SIZE", default_value = "16MB", value_parser = size::parse)]
-    log_size: u64,
-    /// Readers that a step's driver may have open at once
-    #[arg(long, value_name = "N", default_value_t = DEFAULT.readers, value_parser = clap::value_parser!(u32).range(1..=500))]
-    readers: u32,
+#[derive(Debug)]
+pub struct LimitArguments(pub Limits);
+
+fn flags() -> impl Iterator<Item = (&'static Limit, &'static str)> {
+    Limits::ALL.iter().filter_map(|limit| Some((limit, limit.flag?)))
 }
 
-impl LimitArguments {
-    pub fn limits(&self) -> Limits {
+impl clap::Args for LimitArguments {
+    fn augment_args(command: Command) -> Command {
+        flags().fold(command, |command, (limit, flag)| {
+            command.arg(
+                Arg::new(flag)
+                    .long(flag)
+                    .help_heading("Limits of each step")
+                    .help(limit.help)
+                    .value_name(limit.unit.placeholder())
+                    .default_value(limit.unit.write(limit.default))
+                    .value_parser(|text: &str| limit.parse(text)),
+            )
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for LimitArguments {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        Limits {
-            wall_seconds: self.step_timeout,
-            cpu_seconds: self.step_cpu,
-            guest_memory_bytes: self.guest_memory,
-            engine_memory_bytes: self.engine_memory,
-            output_bytes: self.output_size,
-            spill_bytes: self.spill,
-            network_bytes: self.network_size,
-            log_bytes: self.log_size,
-            readers: self.readers,
-            threads: u32::try_from(cpus).unwrap_or(1),
+        let mut arguments = Self(Limits { threads: u64::try_from(cpus).unwrap_or(1), ..Limits::DEFAULT });
+        arguments.update_from_arg_matches(matches)?;
+        Ok(arguments)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for (limit, flag) in flags() {
+            let value = matches.try_get_one::<u64>(flag).map_err(|_| clap::Error::new(ErrorKind::InvalidValue))?;
+            limit.set(&mut self.0, value.copied().unwrap_or(limit.default));
         }
+        Ok(())
     }
 }

@@ -106,7 +106,7 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<Prepared> 
         },
     )?;
     let sha256 = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Prepared { plan, base, sha256, limits: arguments.limits.limits().within(&policy.limits) })
+    Ok(Prepared { plan, base, sha256, limits: arguments.limits.0.within(&policy.limits) })
 }
 
 /// The environment's variables, but for those that are no text.

@@ -75,7 +75,7 @@ pub struct State {
     pub secrets: Secrets,
     pub inputs: Vec<(String, u64)>,
     /// Readers that may be open at once.
-    pub max_readers: u32,
+    pub max_readers: u64,
     pub read_files: Vec<FileGrant>,
     pub write_files: Vec<FileGrant>,
     pub network: Arc<Network>,
@@ -98,7 +98,7 @@ pub struct Tally {
     /// Files that were written.
     pub files_written: Vec<PathBuf>,
     /// Readers that are open.
-    pub readers: u32,
+    pub readers: u64,
     /// Connections that are open.
     pub connections: u32,
     /// Tables that were created.

@@ -1,80 +1,185 @@
-//! What one step may use up: every limit, its default, and the lower of two.
+//! What one step may use up. Each limit is declared once, in [`limits!`]; flags, the policy's keys and words follow from it.
 
 use serde::{Deserialize, Serialize};
+
+use crate::size;
 
 /// The largest state that a step may keep, in bytes.
 pub const MAX_STATE_BYTES: usize = 1 << 20;
 
-/// What one step may use up. Every limit is a number: there is no unlimited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    pub wall_seconds: u64,
-    pub cpu_seconds: u64,
-    pub guest_memory_bytes: u64,
-    pub engine_memory_bytes: u64,
-    /// The size of the step's output, and of each file that it writes.
-    pub output_bytes: u64,
-    /// What DuckDB may spill to the step's scratch folder.
-    pub spill_bytes: u64,
-    /// What may go over the step's connections, both ways together.
-    pub network_bytes: u64,
-    /// What the driver may log, in bytes.
-    pub log_bytes: u64,
-    /// Readers that the driver may have open at once.
-    pub readers: u32,
-    pub threads: u32,
+/// What a limit is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    Seconds,
+    Bytes,
+    Count,
+}
+
+impl Unit {
+    /// What stands for a value in help texts.
+    pub const fn placeholder(self) -> &'static str {
+        match self {
+            Unit::Seconds => "SECONDS",
+            Unit::Bytes => "SIZE",
+            Unit::Count => "N",
+        }
+    }
+
+    fn parse(self, text: &str) -> Result<u64, String> {
+        match self {
+            Unit::Bytes => size::parse(text),
+            Unit::Seconds | Unit::Count => text.parse().map_err(|_| format!("`{text}` is not a whole number")),
+        }
+    }
+
+    /// A value as people write it.
+    pub fn write(self, value: u64) -> String {
+        match self {
+            Unit::Bytes => size::exact(value),
+            Unit::Seconds | Unit::Count => value.to_string(),
+        }
+    }
+
+    fn spell(self, value: u64) -> String {
+        match self {
+            Unit::Seconds => format!("{value} s"),
+            Unit::Bytes => size::spell(value),
+            Unit::Count => value.to_string(),
+        }
+    }
+}
+
+/// One limit of a step.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// Its key under `limits` of a policy.
+    pub policy_key: &'static str,
+    /// Its flag on the command line; none where the machine decides.
+    pub flag: Option<&'static str>,
+    pub unit: Unit,
+    /// What a step may use up if nobody asks for more or less.
+    pub default: u64,
+    /// What nobody may ask for more of.
+    pub ceiling: u64,
+    /// The flag's help.
+    pub help: &'static str,
+    /// What there is so much of, such as `of spill`.
+    pub words: &'static str,
+    get: fn(&Limits) -> u64,
+    set: fn(&mut Limits, u64),
+}
+
+impl Limit {
+    /// Parses a value of the command line.
+    ///
+    /// # Errors
+    /// When it is not between 1 and the ceiling.
+    pub fn parse(&self, text: &str) -> Result<u64, String> {
+        let value = self.unit.parse(text)?;
+        if (1..=self.ceiling).contains(&value) {
+            return Ok(value);
+        }
+        Err(format!("`{text}` is not between 1 and {}", self.unit.write(self.ceiling)))
+    }
+
+    pub fn of(&self, limits: &Limits) -> u64 {
+        (self.get)(limits)
+    }
+
+    pub fn set(&self, limits: &mut Limits, value: u64) {
+        (self.set)(limits, value);
+    }
+
+    /// The flag with its placeholder, as hints name it.
+    pub fn usage(&self) -> String {
+        self.flag.map_or_else(
+            || format!("{} of a policy", self.policy_key),
+            |flag| format!("--{flag} {}", self.unit.placeholder()),
+        )
+    }
+}
+
+/// Declares the limits: a field of [`Limits`] and a row of [`Limits::ALL`] for each.
+macro_rules! limits {
+    ($($row:ident $field:ident: $policy_key:literal, $flag:expr, $unit:ident, default $default:expr, ceiling $ceiling:expr,
+        $help:literal, $words:literal;)*) => {
+        /// What one step may use up. Every limit is a number: there is no unlimited.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct Limits {
+            $(#[doc = $help] pub $field: u64,)*
+        }
+
+        impl Limits {
+            /// What a step may use up if nobody asks for more or less.
+            pub const DEFAULT: Self = Self { $($field: $default,)* };
+
+            /// What nobody may ask for more of.
+            pub const CEILING: Self = Self { $($field: $ceiling,)* };
+
+            $(#[doc = $help] pub const $row: Limit = Limit {
+                policy_key: $policy_key,
+                flag: $flag,
+                unit: Unit::$unit,
+                default: $default,
+                ceiling: $ceiling,
+                help: $help,
+                words: $words,
+                get: |limits| limits.$field,
+                set: |limits, value| limits.$field = value,
+            };)*
+
+            /// Every limit.
+            pub const ALL: &[Limit] = &[$(Self::$row,)*];
+
+            /// The keys under `limits` of a policy.
+            pub const POLICY_KEYS: &[&str] = &[$($policy_key,)*];
+        }
+    };
+}
+
+const YEAR: u64 = 31_536_000;
+const PEBIBYTE: u64 = 1 << 50;
+
+limits! {
+    WALL wall_seconds: "wall_seconds", Some("step-timeout"), Seconds, default 3600, ceiling YEAR,
+        "Stop a step that runs longer", "";
+    CPU cpu_seconds: "cpu_seconds", Some("step-cpu"), Seconds, default 14_400, ceiling YEAR,
+        "Stop a step that uses more CPU time", "of CPU time";
+    THREADS threads: "threads", None, Count, default 1, ceiling 1024,
+        "Threads of a step's DuckDB", "threads";
+    GUEST_MEMORY guest_memory_bytes: "guest_memory", Some("guest-memory"), Bytes, default 512_000_000, ceiling 1 << 32,
+        "Memory of a step's driver", "of memory for its driver";
+    ENGINE_MEMORY engine_memory_bytes: "engine_memory", Some("engine-memory"), Bytes, default 2_000_000_000, ceiling PEBIBYTE,
+        "Memory of a step's DuckDB; beyond it DuckDB spills to disk", "of memory for DuckDB";
+    OUTPUT output_bytes: "output", Some("output-size"), Bytes, default 100_000_000_000, ceiling PEBIBYTE,
+        "Size of a step's output, and of each file that it writes", "of output";
+    SPILL spill_bytes: "spill", Some("spill"), Bytes, default 100_000_000_000, ceiling PEBIBYTE,
+        "Disk space that a step's DuckDB may spill to", "of spill";
+    NETWORK network_bytes: "network", Some("network-size"), Bytes, default 100_000_000_000, ceiling PEBIBYTE,
+        "Bytes that may pass over a step's connections, both ways together", "over the network";
+    LOG log_bytes: "log", Some("log-size"), Bytes, default 16_000_000, ceiling 1 << 30,
+        "What a step's driver may log", "of logs";
+    READERS readers: "readers", Some("readers"), Count, default 64, ceiling 500,
+        "Readers that a step's driver may have open at once", "readers";
 }
 
 impl Limits {
-    /// What a step may use up unless someone says otherwise.
-    pub const DEFAULT: Self = Self {
-        wall_seconds: 3600,
-        cpu_seconds: 14_400,
-        guest_memory_bytes: 512_000_000,
-        engine_memory_bytes: 2_000_000_000,
-        output_bytes: 100_000_000_000,
-        spill_bytes: 100_000_000_000,
-        network_bytes: 100_000_000_000,
-        log_bytes: 16_000_000,
-        readers: 64,
-        threads: 1,
-    };
-
     /// The lower of each two limits.
     #[must_use]
-    pub fn within(self, ceiling: &Self) -> Self {
-        Self {
-            wall_seconds: self.wall_seconds.min(ceiling.wall_seconds),
-            cpu_seconds: self.cpu_seconds.min(ceiling.cpu_seconds),
-            guest_memory_bytes: self.guest_memory_bytes.min(ceiling.guest_memory_bytes),
-            engine_memory_bytes: self.engine_memory_bytes.min(ceiling.engine_memory_bytes),
-            output_bytes: self.output_bytes.min(ceiling.output_bytes),
-            spill_bytes: self.spill_bytes.min(ceiling.spill_bytes),
-            network_bytes: self.network_bytes.min(ceiling.network_bytes),
-            log_bytes: self.log_bytes.min(ceiling.log_bytes),
-            readers: self.readers.min(ceiling.readers),
-            threads: self.threads.min(ceiling.threads),
+    pub fn within(mut self, ceiling: &Self) -> Self {
+        for limit in Self::ALL {
+            let lower = limit.of(&self).min(limit.of(ceiling));
+            limit.set(&mut self, lower);
         }
+        self
     }
 
     /// The limits in plain words.
     pub fn words(&self) -> String {
-        let size = crate::size::spell;
-        format!(
-            "has at most {} s, {} s of CPU time on {} threads, {} of memory for its driver and {} for DuckDB, {} of output, \
-             {} of spill, {} over the network, {} of logs, {} readers",
-            self.wall_seconds,
-            self.cpu_seconds,
-            self.threads,
-            size(self.guest_memory_bytes),
-            size(self.engine_memory_bytes),
-            size(self.output_bytes),
-            size(self.spill_bytes),
-            size(self.network_bytes),
-            size(self.log_bytes),
-            self.readers
-        )
+        let each =
+            |limit: &Limit| format!("{} {}", limit.unit.spell(limit.of(self)), limit.words).trim_end().to_owned();
+        format!("has at most {}", Self::ALL.iter().map(each).collect::<Vec<_>>().join(", "))
     }
 
     /// What the step's scratch folder may take up: output and spill, and room for what DuckDB writes
@@ -86,5 +191,83 @@ impl Limits {
     /// What the whole process may hold in memory: guest and engine, and room for the program itself.
     pub fn resident_bytes(&self) -> u64 {
         self.guest_memory_bytes.saturating_add(self.engine_memory_bytes).saturating_add(1 << 30)
+    }
+}
+
+/// The limits that a policy names, by their keys.
+#[derive(Debug, Clone, Copy)]
+pub struct PolicyLimits(pub Limits);
+
+impl Default for PolicyLimits {
+    fn default() -> Self {
+        Self(Limits::CEILING)
+    }
+}
+
+impl<'de> Deserialize<'de> for PolicyLimits {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> serde::de::Visitor<'de> for Keys {
+            type Value = PolicyLimits;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("limits by name, such as `wall_seconds: 600`")
+            }
+
+            fn visit_map<M: serde::de::MapAccess<'de>>(self, mut map: M) -> Result<PolicyLimits, M::Error> {
+                use serde::de::Error;
+                let mut limits = Limits::CEILING;
+                while let Some(key) = map.next_key::<String>()? {
+                    let limit = Limits::ALL
+                        .iter()
+                        .find(|limit| limit.policy_key == key)
+                        .ok_or_else(|| M::Error::unknown_field(&key, Limits::POLICY_KEYS))?;
+                    let value = match limit.unit {
+                        Unit::Bytes => size::parse(&map.next_value::<String>()?).map_err(M::Error::custom)?,
+                        Unit::Seconds | Unit::Count => map.next_value()?,
+                    };
+                    limit.set(&mut limits, value);
+                }
+                Ok(PolicyLimits(limits.within(&Limits::CEILING)))
+            }
+        }
+        deserializer.deserialize_map(Keys)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_default_lies_within_its_ceiling_and_can_be_written() {
+        for limit in Limits::ALL {
+            assert!(limit.default <= limit.ceiling, "{}", limit.policy_key);
+            assert_eq!(limit.parse(&limit.unit.write(limit.default)), Ok(limit.default), "{}", limit.policy_key);
+            assert!(limit.parse("0").is_err(), "{}", limit.policy_key);
+        }
+        assert_eq!(Limits::DEFAULT.within(&Limits::CEILING), Limits::DEFAULT);
+    }
+
+    #[test]
+    fn the_lower_limit_counts() {
+        let (low, high) =
+            (Limits { readers: 1, log_bytes: 9, ..Limits::DEFAULT }, Limits { log_bytes: 3, ..Limits::CEILING });
+        let both = low.within(&high);
+        assert_eq!((both.readers, both.log_bytes, both.wall_seconds), (1, 3, Limits::DEFAULT.wall_seconds));
+    }
+
+    #[test]
+    fn the_documentation_shows_every_limit_with_its_flag() {
+        let docs = include_str!("../../../docs/security.md");
+        let policy = docs.split("\nlimits:\n").nth(1).unwrap().split("```").next().unwrap();
+        let keys: Vec<&str> = policy.lines().filter_map(|line| Some(line.trim().split_once(':')?.0)).collect();
+        assert_eq!(keys, Limits::POLICY_KEYS);
+        for limit in Limits::ALL {
+            let line = policy.lines().find(|line| line.trim().starts_with(&format!("{}:", limit.policy_key))).unwrap();
+            assert_eq!(line.contains("--"), limit.flag.is_some(), "{line}");
+            assert!(limit.flag.is_none_or(|flag| line.contains(&format!("--{flag}"))), "{line}");
+        }
     }
 }

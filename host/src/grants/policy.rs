@@ -7,9 +7,8 @@ use serde::Deserialize;
 
 use crate::error::Report;
 use crate::grants::endpoint::{Endpoint, HttpScope};
-use crate::grants::limits::Limits;
+use crate::grants::limits::{Limits, PolicyLimits};
 use crate::pipeline::yaml;
-use crate::size;
 
 /// What steps may be granted at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,24 +52,10 @@ impl Policy {
             hosts: Hosts::Connections(connections.all),
             private_hosts: connections.private,
             http: None,
-            limits: CEILING,
+            limits: Limits::CEILING,
         }
     }
 }
-
-/// Limits that nobody can ask to be raised above without a policy: a year, and a pebibyte.
-const CEILING: Limits = Limits {
-    wall_seconds: 31_536_000,
-    cpu_seconds: 31_536_000,
-    guest_memory_bytes: 1 << 32,
-    engine_memory_bytes: 1 << 50,
-    output_bytes: 1 << 50,
-    spill_bytes: 1 << 50,
-    network_bytes: 1 << 50,
-    log_bytes: 1 << 30,
-    readers: 500,
-    threads: 1024,
-};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,22 +66,7 @@ struct File {
     private_hosts: Option<BTreeSet<String>>,
     http: Option<Vec<String>>,
     #[serde(default)]
-    limits: FileLimits,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileLimits {
-    wall_seconds: Option<u64>,
-    cpu_seconds: Option<u64>,
-    guest_memory: Option<String>,
-    engine_memory: Option<String>,
-    output: Option<String>,
-    spill: Option<String>,
-    network: Option<String>,
-    log: Option<String>,
-    readers: Option<u32>,
-    threads: Option<u32>,
+    limits: PolicyLimits,
 }
 
 /// Parses a policy; what it leaves out is as without a policy. `file` names it in errors.
@@ -116,30 +86,13 @@ pub fn parse(text: &str, file: &str, connections: ConnectionHosts) -> Result<Pol
         }
     };
     let http = written.http.map(|scopes| scopes.iter().map(|scope| HttpScope::parse(scope)).collect()).transpose();
-    let bytes = |written: Option<String>, default: u64| match written {
-        None => Ok(default),
-        Some(text) => size::parse(&text).map_err(wrong),
-    };
-    let limits = written.limits;
     Ok(Policy {
         read: written.read.unwrap_or(default.read),
         write: written.write.unwrap_or(default.write),
         hosts,
         private_hosts: written.private_hosts.unwrap_or(default.private_hosts),
         http: http.map_err(wrong)?,
-        limits: Limits {
-            wall_seconds: limits.wall_seconds.unwrap_or(CEILING.wall_seconds),
-            cpu_seconds: limits.cpu_seconds.unwrap_or(CEILING.cpu_seconds),
-            guest_memory_bytes: bytes(limits.guest_memory, CEILING.guest_memory_bytes)?,
-            engine_memory_bytes: bytes(limits.engine_memory, CEILING.engine_memory_bytes)?,
-            output_bytes: bytes(limits.output, CEILING.output_bytes)?,
-            spill_bytes: bytes(limits.spill, CEILING.spill_bytes)?,
-            network_bytes: bytes(limits.network, CEILING.network_bytes)?,
-            log_bytes: bytes(limits.log, CEILING.log_bytes)?,
-            readers: limits.readers.unwrap_or(CEILING.readers),
-            threads: limits.threads.unwrap_or(CEILING.threads),
-        }
-        .within(&CEILING),
+        limits: written.limits.0,
     })
 }
 
@@ -160,14 +113,19 @@ mod tests {
         assert_eq!(policy.hosts, Hosts::Listed(vec![Endpoint::parse("db:5432").unwrap()]));
         assert_eq!(policy.limits.guest_memory_bytes, 64_000_000);
         assert_eq!(policy.limits.wall_seconds, 5);
-        assert_eq!(policy.limits.spill_bytes, CEILING.spill_bytes);
+        assert_eq!(policy.limits.spill_bytes, Limits::CEILING.spill_bytes);
     }
 
     #[test]
     fn wrong_policies_are_refused() {
-        for text in
-            ["reed: [x]", "limits: {output: much}", "connect: [db]", "http: ['https://x']", "limits: {readers: -1}"]
-        {
+        for text in [
+            "reed: [x]",
+            "limits: {output: much}",
+            "limits: {outputs: 1GB}",
+            "connect: [db]",
+            "http: ['https://x']",
+            "limits: {readers: -1}",
+        ] {
             assert!(parse(text, "p.yaml", ConnectionHosts::default()).is_err(), "{text}");
         }
     }

@@ -11,6 +11,7 @@ use super::targets::{self, Target};
 use super::{OUTPUT, network, reachable};
 use crate::error::{Blame, Failure, Report};
 use crate::executor::process::StepProcess;
+use crate::grants::limits::Limits;
 use crate::plan::{Input, PlannedStep};
 use crate::protocol::{Call, Job, JobInput, Kept, Message};
 use crate::session::Status;
@@ -198,16 +199,16 @@ impl Schedule<'_> {
         let cpu = Duration::from_secs(limits.cpu_seconds) + GRACE;
         for running in self.running.values_mut() {
             let used = running.process.usage().unwrap_or_default();
-            let (kind, limit, flag) = if running.begun.elapsed() > time {
-                ("timeout", format!("after {} s, its time limit", limits.wall_seconds), "--step-timeout SECONDS")
+            let (kind, reason, limit) = if running.begun.elapsed() > time {
+                ("timeout", format!("after {} s, its time limit", limits.wall_seconds), Limits::WALL)
             } else if used.cpu > cpu {
-                ("cpu", format!("after {} s of CPU time, its limit", limits.cpu_seconds), "--step-cpu SECONDS")
+                ("cpu", format!("after {} s of CPU time, its limit", limits.cpu_seconds), Limits::CPU)
             } else if used.resident_bytes > limits.resident_bytes() {
                 let size = crate::size::spell(used.resident_bytes);
-                ("memory", format!("when its process held {size} of memory"), "--engine-memory SIZE")
+                ("memory", format!("when its process held {size} of memory"), Limits::ENGINE_MEMORY)
             } else if self.session.scratch_bytes(&self.plan.steps[running.place].id) > limits.scratch_bytes() {
                 let size = crate::size::spell(limits.scratch_bytes());
-                ("disk", format!("when its scratch folder took more than {size}"), "--spill SIZE")
+                ("disk", format!("when its scratch folder took more than {size}"), Limits::SPILL)
             } else {
                 continue;
             };
@@ -215,8 +216,8 @@ impl Schedule<'_> {
             running.verdict = Some(Err(Failure {
                 blame: Blame::Driver,
                 kind: kind.to_owned(),
-                message: format!("driver `{driver}` was ended {limit}"),
-                hint: Some(format!("give the step more with `{flag}`")),
+                message: format!("driver `{driver}` was ended {reason}"),
+                hint: Some(format!("give the step more with `{}`", limit.usage())),
             }));
             running.process.kill();
         }

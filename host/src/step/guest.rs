@@ -18,6 +18,7 @@ use crate::driver::discovery::{FoundColumn, FoundTable};
 use crate::driver::spec::Kind;
 use crate::engine::Engine;
 use crate::error::{Blame, Failure};
+use crate::grants::limits::Limits;
 use crate::protocol::{Call, Job, Message};
 
 /// What one call may move from guest to host, in bytes: a batch of 64 MiB with room to spare.
@@ -277,9 +278,11 @@ fn returned(error: Error, reporter: &Reporter) -> Failure {
     };
     let hint = match &error.kind {
         ErrorKind::Other(other) if other == "memory" => {
-            Some("give the step's database more memory with `--engine-memory SIZE`".to_owned())
+            Some(format!("give the step's database more memory with `{}`", Limits::ENGINE_MEMORY.usage()))
         }
-        ErrorKind::Other(other) if other == "disk" => Some("give the step more with `--spill SIZE`".to_owned()),
+        ErrorKind::Other(other) if other == "disk" => {
+            Some(format!("give the step more with `{}`", Limits::SPILL.usage()))
+        }
         ErrorKind::Denied => Some("see what the step was granted with `osiris plan`".to_owned()),
         _ => None,
     };

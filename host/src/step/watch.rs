@@ -29,16 +29,16 @@ impl Overrun {
 
     pub fn failure(self, job: &Job) -> Failure {
         let Limits { wall_seconds, cpu_seconds, output_bytes, .. } = job.limits;
-        let (kind, limit, flag) = match self {
-            Self::Time => ("timeout", format!("after {wall_seconds} s, its time limit"), "--step-timeout SECONDS"),
-            Self::Cpu => ("cpu", format!("after {cpu_seconds} s of CPU time, its limit"), "--step-cpu SECONDS"),
-            Self::Output => ("output", format!("at {output_bytes} bytes of output, its limit"), "--output-size SIZE"),
+        let (kind, reason, limit) = match self {
+            Self::Time => ("timeout", format!("after {wall_seconds} s, its time limit"), Limits::WALL),
+            Self::Cpu => ("cpu", format!("after {cpu_seconds} s of CPU time, its limit"), Limits::CPU),
+            Self::Output => ("output", format!("at {output_bytes} bytes of output, its limit"), Limits::OUTPUT),
         };
         Failure {
             blame: Blame::Driver,
             kind: kind.to_owned(),
-            message: format!("driver `{}` was stopped {limit}", job.driver),
-            hint: Some(format!("give the step more with `{flag}`")),
+            message: format!("driver `{}` was stopped {reason}", job.driver),
+            hint: Some(format!("give the step more with `{}`", limit.usage())),
         }
     }
 }
