@@ -40,9 +40,7 @@ impl Content {
             Compression::None | Compression::Infer => Reader::Plain(raw),
             Compression::Xz => Reader::Xz(Box::new(XzReader::new_mem_limit(raw, true, DICTIONARY_KIB))),
             Compression::Zip => Reader::Zip(Box::new(zip::open(name, bytes)?)),
-            Compression::Gzip | Compression::Zstd | Compression::Bz2 => {
-                Reader::Members(Members { compression, rest: Some(raw), current: None, any: false })
-            }
+            Compression::Gzip | Compression::Zstd | Compression::Bz2 => Reader::Members(Members::new(compression, raw)),
         };
         Ok(Self { name: name.to_owned(), compression, reader, exhausted })
     }
@@ -92,7 +90,15 @@ struct Members {
     current: Option<Member>,
     /// Whether a member was found.
     any: bool,
+    /// What the first member begins with, as far as a byte-order mark goes, and the last byte that was read.
+    start: Vec<u8>,
+    last: u8,
+    /// Bytes of the current member that were looked at already.
+    ahead: Vec<u8>,
 }
+
+/// The byte-order marks of UTF-8 and UTF-16.
+const MARKS: [&[u8]; 3] = [&[0xef, 0xbb, 0xbf], &[0xff, 0xfe], &[0xfe, 0xff]];
 
 enum Member {
     Gzip(Box<GzDecoder<Raw>>),
@@ -103,17 +109,25 @@ enum Member {
 impl Read for Members {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         loop {
-            let Some(member) = &mut self.current else {
-                if self.open_next()? {
-                    continue;
+            if self.current.is_none() && self.ahead.is_empty() {
+                let first = !self.any;
+                if !self.open_next()? {
+                    return Ok(0);
                 }
-                return Ok(0);
+                self.look(first)?;
+                continue;
+            }
+            let count = if self.ahead.is_empty() {
+                self.current.as_mut().map_or(Ok(0), |member| member.read(target))?
+            } else {
+                let count = self.ahead.len().min(target.len());
+                target[..count].copy_from_slice(&self.ahead[..count]);
+                self.ahead.drain(..count);
+                count
             };
-            let count = match member {
-                Member::Gzip(member) => member.read(target),
-                Member::Bz2(member) => member.read(target),
-                Member::Zstd(member) => member.read(target),
-            }?;
+            if count > 0 {
+                self.last = target[count - 1];
+            }
             if count > 0 || target.is_empty() {
                 return Ok(count);
             }
@@ -123,6 +137,35 @@ impl Read for Members {
 }
 
 impl Members {
+    fn new(compression: Compression, raw: Raw) -> Self {
+        let (start, ahead) = (Vec::new(), Vec::new());
+        Self { compression, rest: Some(raw), current: None, any: false, start, last: 0, ahead }
+    }
+
+    /// Looks at what a member begins with. Files that are compressed one by one and joined each bring their byte-order
+    /// mark; behind a line's end it is not a part of the text, as it is not where the first one begins.
+    fn look(&mut self, first: bool) -> io::Result<()> {
+        let Some(member) = &mut self.current else { return Ok(()) };
+        let mut head = [0; 3];
+        let mut length = 0;
+        while length < head.len() {
+            match member.read(&mut head[length..])? {
+                0 => break,
+                count => length += count,
+            }
+        }
+        let head = &head[..length];
+        self.ahead = head.to_vec();
+        if first {
+            self.start = head.to_vec();
+        } else if matches!(self.last, b'\n' | b'\r' | 0)
+            && let Some(mark) = MARKS.iter().find(|mark| self.start.starts_with(mark) && head.starts_with(mark))
+        {
+            self.ahead.drain(..mark.len());
+        }
+        Ok(())
+    }
+
     /// Opens the next member; false at the end.
     fn open_next(&mut self) -> io::Result<bool> {
         let Some(mut raw) = self.rest.take() else { return Ok(false) };
@@ -170,6 +213,16 @@ fn skip_frame(mut raw: Raw) -> io::Result<Raw> {
         left -= count;
     }
     Ok(raw)
+}
+
+impl Read for Member {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Gzip(member) => member.read(target),
+            Self::Bz2(member) => member.read(target),
+            Self::Zstd(member) => member.read(target),
+        }
+    }
 }
 
 impl Member {

@@ -117,6 +117,22 @@ fn every_compression_is_recognised_and_read_to_its_end() {
 }
 
 #[test]
+fn byte_order_marks_of_joined_files_are_no_part_of_the_text() {
+    let mark = b"\xef\xbb\xbf";
+    let marked = |text: &[u8]| [mark, text].concat();
+    for pack in [gzip, bz2, zstd] {
+        let joined = [pack(&marked(b"a\n")), pack(b""), pack(&marked(b"b\n")), pack(&marked(b"c"))].concat();
+        assert_eq!(read(&joined).unwrap(), "a\nb\nc");
+        // Within a line, or where the first file has none, the mark is a part of the text.
+        assert_eq!(read(&[pack(&marked(b"a")), pack(&marked(b"b"))].concat()).unwrap(), "a\u{feff}b");
+        assert_eq!(read(&[pack(b"a\n"), pack(&marked(b"b"))].concat()).unwrap(), "a\n\u{feff}b");
+    }
+    let utf_16: Vec<u8> = [0xfeff_u16, 0x61, 0x0a].iter().flat_map(|unit| unit.to_le_bytes()).collect();
+    let joined = [gzip(&utf_16), gzip(&utf_16)].concat();
+    assert_eq!(read_as(&joined, Compression::Infer, Encoding::Utf16).unwrap(), "a\na\n");
+}
+
+#[test]
 fn a_stream_cut_anywhere_is_an_error() {
     let text = lines(3_000);
     let one = text.as_bytes();
