@@ -1,5 +1,6 @@
 //! An answer and its body: read as it comes, decompressed, bounded, and known to be whole.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
@@ -77,7 +78,8 @@ impl Response {
     pub fn collect(mut self) -> Result<Answer> {
         let mut bytes = Vec::new();
         self.read_to_end(&mut bytes)?;
-        Ok(Answer { asked: self.asked, status: self.status, headers: self.headers, url: self.url, bytes })
+        let max_bytes = self.body.max_bytes;
+        Ok(Answer { asked: self.asked, status: self.status, headers: self.headers, url: self.url, bytes, max_bytes })
     }
 
     /// Reads the body as JSON.
@@ -108,6 +110,32 @@ impl Read for Response {
 
 pub(super) fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+}
+
+/// A text's bytes without a compression that no header names; its first bytes tell.
+///
+/// # Errors
+/// `data`, for one that is not supported, damaged, or larger than it may be.
+pub(super) fn unpacked(bytes: &[u8], max_bytes: u64) -> Result<Cow<'_, [u8]>> {
+    let packed = |name: &str| {
+        Error::data(format!("it is compressed with {name}, which is not read; ask the server for plain text or gzip"))
+    };
+    match bytes {
+        [0x1f, 0x8b, 8, ..] => {
+            let mut text = Vec::new();
+            let mut body = Bounded { inner: MultiGzDecoder::new(bytes), left: max_bytes, max_bytes };
+            body.read_to_end(&mut text).map_err(|error| match error.downcast::<Error>() {
+                Ok(error) => error,
+                Err(error) => Error::data(format!("it is compressed with gzip, and damaged: {error}")),
+            })?;
+            Ok(Cow::Owned(text))
+        }
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Err(packed("zstd")),
+        [b'P', b'K', 3, 4, ..] => Err(packed("zip")),
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => Err(packed("bzip2")),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Err(packed("xz")),
+        _ => Ok(Cow::Borrowed(bytes)),
+    }
 }
 
 enum Decoded {

@@ -19,6 +19,8 @@ pub struct Answer {
     /// Where the answer came from, after redirects.
     pub url: Url,
     pub bytes: Vec<u8>,
+    /// The most that the body may be, decompressed too.
+    pub(super) max_bytes: u64,
 }
 
 impl Answer {
@@ -57,12 +59,14 @@ impl Answer {
         })
     }
 
-    /// The body as text, by its byte-order mark, else by the `charset` of its content type, else as UTF-8.
+    /// The body as text, by its byte-order mark, else by the `charset` of its content type, else as UTF-8. A body that is
+    /// compressed with gzip without a `content-encoding`, as stored `.json.gz` files often are, is decompressed.
     ///
     /// # Errors
-    /// `data`, for a charset that is not supported, and for bytes that are none of its characters.
+    /// `data`, for a charset or a compression that is not supported, and for bytes that are none of its characters.
     pub fn text(&self) -> Result<String> {
-        charset::decode(&self.bytes, self.header("content-type"))
+        body::unpacked(&self.bytes, self.max_bytes)
+            .and_then(|bytes| charset::decode(&bytes, self.header("content-type")))
             .map_err(|error| error.context(format_args!("cannot read the answer to `{}`", self.asked)))
     }
 

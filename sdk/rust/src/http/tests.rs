@@ -343,3 +343,23 @@ fn an_answer_that_is_no_json_is_quoted() {
     assert!(matches!(error.kind, ErrorKind::Data));
     assert!(error.message.contains("it begins with: <html> Sign in</html>"), "{error}");
 }
+
+#[test]
+fn a_text_is_decompressed_where_no_header_names_its_compression() {
+    let json = |body: Vec<u8>, max_bytes: u64| {
+        let (client, _) = client(vec![answer(200, &[("content-type", "application/json")], body)]);
+        client.max_bytes(max_bytes).get("https://h/").unwrap().fetch().unwrap().json::<Vec<u64>>()
+    };
+    assert_eq!(json(gzipped(b"[1,2]"), 1 << 20).unwrap(), [1, 2]);
+    let mut cut = gzipped(b"[1,2]");
+    cut.truncate(cut.len() - 3);
+    for (body, words) in [
+        (cut, "compressed with gzip, and damaged"),
+        (gzipped(&vec![b' '; 2 << 20]), "larger than the 1 MiB"),
+        (vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0], "compressed with zstd"),
+        (b"PK\x03\x04".to_vec(), "compressed with zip"),
+    ] {
+        let error = json(body, 1 << 20).unwrap_err();
+        assert!(error.message.contains(words) && error.message.contains("https://h/"), "{error}");
+    }
+}
