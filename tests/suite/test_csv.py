@@ -110,6 +110,25 @@ def test_types_are_guessed_only_where_that_is_asked_for(files):
         assert words in files.result["step"][name]["error"]["message"], (name, files.result["step"][name]["error"])
 
 
+def test_instants_in_utc_are_exactly_those_of_iso_8601(files):
+    """A cheap check lets most of them pass. It must not let more pass than the pattern does."""
+    plain = "2024-01-31T10:00:00Z"
+    right = ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2024-02-29T20:59:59Z", "2024-01-31 10:00:00.5+02:00"]
+    wrong = [
+        "2024-01-31T24:00:00Z", "0000-01-31T10:00:00Z", "2024-01-31T 1:00:00Z", "2024-01-31T\t1:00:00Z", "2024-1-31T10:00:00Z",
+        "2024-01-1 T10:00:00Z", " 024-01-31T10:00:00Z", "-024-01-31T10:00:00Z", "2024-01-31T10:00:5.Z", "2024-01-31T10:00:60Z",
+        "2024-01-32T10:00:00Z", "٢٠٢٤-01-31T10:00:00Z", "2024-01-31T1٠:00:00Z", "2024-01-31T10:00:00Z ", "2024-01-31T10:00:00Ｚ",
+        "2024-01-31t10:00:00z", "2024-01-31T10:00Z", "2024-01-31T10:00:00ZZ", "2024-01-31T30:00:00Z", "2024-01-31T2:00:000Z",
+    ]  # fmt: skip
+    texts = right + wrong
+    columns = [f"c{number}" for number in range(len(texts))]
+    lines = [columns, [plain] * len(texts), texts, [plain] * len(texts)]
+    files.add("instants", "".join(",".join(line) + "\n" for line in lines), infer_rows=1)
+    files.read()
+    assert files.types("instants") == ["TIMESTAMP WITH TIME ZONE"] * len(right) + ["VARCHAR"] * len(wrong)
+    assert list(files.rows("instants", f"select {', '.join(columns[len(right):])} from main limit 1 offset 1")[0]) == wrong
+
+
 def test_wide_files_are_read_again_in_little_memory(files):
     def line(*values: str) -> str:
         return ",".join(values * 500) + "\n"
@@ -178,12 +197,23 @@ DECLARED = {
     "decimal-of-zeros": ("1.500", "DECIMAL(10,2)", {}, "1.50"),
     "decimal-exact": ("12345678901234567.89", "DECIMAL(38,2)", {}, "12345678901234567.89"),
     "double-overflow": ("12E345", "DOUBLE", {}, None),
+    "double-underflow": ("1e-400", "DOUBLE", {}, None),
+    "double-of-many-digits": ("12345678901234567.89", "DOUBLE", {}, None),
+    "double-of-its-own-digits": (" +012345678901234568e0 ", "DOUBLE", {}, "1.2345678901234568e+16"),
+    "double-of-zeros": ("-0.50000000000000000000", "DOUBLE", {}, "-0.5"),
+    "double-infinite": ("Infinity", "DOUBLE", {}, "inf"),
+    "float": ("16777217", "FLOAT", {}, None),
+    "float-of-its-own-digits": ("1.6777216E7", "FLOAT", {}, "16777216.0"),
+    "float-fraction": ("0.1", "FLOAT", {}, "0.1"),
     "nested": ("[2.75]", "INTEGER[]", {}, None),
     "nested-doubled-quote": ("['it''s']", "VARCHAR[]", {}, None),
     "nested-escaped-quote": (r"['it\'s']", "VARCHAR[]", {}, r"['it\'s']"),
     "nested-empty": ("['']", "VARCHAR[]", {}, "['']"),
     "nested-exact": ('"[1, 2, NULL]"', "INTEGER[]", {}, "[1, 2, NULL]"),
-    "boolean": ("maybe", "BOOLEAN", {}, None),
+    "boolean": ("yes", "BOOLEAN", {}, None),
+    "boolean-of-a-letter": ("t", "BOOLEAN", {}, None),
+    "boolean-of-a-number": (" 1 ", "BOOLEAN", {}, "true"),
+    "boolean-in-capitals": ("FALSE", "BOOLEAN", {}, "false"),
     "boolean-of-words": ("ja", "BOOLEAN", {"true_values": ["ja"], "false_values": ["nein"]}, "true"),
     "uuid": ("00000000-0000-0000-0000-00000000000", "UUID", {}, None),
     "text": ("007", "VARCHAR", {}, "007"),
@@ -397,6 +427,7 @@ def test_the_dialect_is_found_or_said(files):
         ("header-0", "a,b\n1,x\n2,y\n", {"header": 0}), ("header-2", "junk\n\nmore,junk\na,b\n1,x\n2,y\n", {"header": 2}), ("no-header", "1,x\n2,y\n", {"header": None}),
         ("skipped", 'junk "\na,b\n1,x\n2,y\n', {"skip_rows": 1}), ("comment", "# a,b,c\na,b\n# x\n1,x#y\n2,y\n", {"comment": "#"}), ("blank-first", "\n\na,b\n1,x\n\n2,y\n", {}),
         ("trailing", "a,b\n1,x,\n2,y,\n", {}), ("chunked", "a,b\n1,x\n2,y\n", {"chunk_size": 100}),
+        ("sep", "sep=^\r\na^b\r\n1^x\r\n2^y\r\n", {}), ("sep-quoted", '"SEP=|"\na|b\n1|x\n2|y\n', {"delimiter": "|"}),
     ]:
         files.add(name, text, **config)
     files.add("escape", 'a,b\n1,"x\\"y"\n', escape="\\")

@@ -147,6 +147,9 @@ impl Column<'_> {
             Target::Declared(declared) => match (&declared.rule, &declared.format) {
                 (Rule::Text, _) => None,
                 (Rule::Boolean, _) if self.has_own_booleans() => Some(self.boolean()),
+                (Rule::Boolean, _) => Some(format!(
+                    "case lower(trim({c})) when 'true' then true when '1' then true when 'false' then false when '0' then false end"
+                )),
                 (Rule::Date | Rule::Timestamp { .. } | Rule::TimestampTz | Rule::Time, Some(format)) => {
                     parse(format, &declared.sql)
                 }
@@ -186,7 +189,10 @@ impl Column<'_> {
                     "(({t}::varchar <> {c} or strlen({c}) <> 19) and not ({}))",
                     moment(&c, Kind::Timestamp)
                 )),
-                Type::Of(kind @ (Kind::TimestampTz | Kind::Time)) => Some(format!("not ({})", moment(&c, *kind))),
+                Type::Of(Kind::TimestampTz) => {
+                    Some(format!("({} and not ({}))", not_plain_utc(&c), moment(&c, Kind::TimestampTz)))
+                }
+                Type::Of(Kind::Time) => Some(format!("not ({})", moment(&c, Kind::Time))),
                 Type::Of(Kind::FormattedDate) => Some(self.prints_otherwise(self.date_format.unwrap_or_default())),
                 Type::Of(Kind::FormattedTimestamp) => {
                     Some(self.prints_otherwise(self.timestamp_format.unwrap_or_default()))
@@ -210,16 +216,13 @@ impl Column<'_> {
         let midnight = "([T ]00:00(:00([.]0+)?)?)?";
         match &declared.rule {
             Rule::Text | Rule::Other => None,
-            Rule::Boolean if self.has_own_booleans() => Some(format!("({c} is not null and {t} is null)")),
-            Rule::Boolean => None,
+            Rule::Boolean => Some(format!("({c} is not null and {t} is null)")),
             Rule::Integer => Some(format!("({t}::varchar <> {n} and not {})", matches(&n, " *[+-]?[0-9]+([.]0*)? *"))),
             Rule::Decimal { scale } => Some(format!(
                 "({t}::varchar <> {n} and not {})",
                 matches(&n, &format!(" *[+-]?[0-9]*([.][0-9]{{0,{scale}}}0*)? *"))
             )),
-            Rule::Double => {
-                Some(format!("(isinf({t}) and not {})", matches(&format!("lower({n})"), " *[+-]?inf(inity)? *")))
-            }
+            Rule::Double => Some(changed_float(&n, &t)),
             Rule::Date => Some(format!("({t}::varchar <> {c} and not {})", matches(&c, &format!("{DAY}{midnight}")))),
             Rule::Timestamp { digits } => {
                 let pattern = format!("{DAY}([T ]{CLOCK}(:[0-5][0-9]([.][0-9]{{0,{digits}}}0*)?)?)?");
@@ -305,6 +308,23 @@ fn sql_name(kind: Kind) -> &'static str {
 fn short_number(n: &str) -> String {
     let digits = format!("strlen(replace(replace({n}, '-', ''), '.', ''))");
     format!("{digits} <= {DOUBLE_DIGITS} and {}", matches(n, NUMBER))
+}
+
+/// True for a text that is not of the form `2024-01-31T10:00:00Z`. What it leaves out is a subset of what [`moment`]
+/// accepts; a glob takes a third of a pattern's time.
+fn not_plain_utc(c: &str) -> String {
+    const D: &str = "[0-9]";
+    let glob = |hour: &str| quote_text(&format!("{D}{D}{D}{D}-{D}{D}-{D}{D}T{hour}:{D}{D}:{D}{D}Z"));
+    let (most, late) = (glob("[01][0-9]"), glob("2[0-3]"));
+    format!("((not ({c} glob {most}) and not ({c} glob {late})) or {c} < '0001')")
+}
+
+/// True for a number of which the FLOAT or DOUBLE `t` is not the same number. `t` is the nearest that the type has, so
+/// it is the same number where it is printed with the same digits.
+fn changed_float(n: &str, t: &str) -> String {
+    let digits = |text: &str| format!("trim(regexp_replace({text}, '(?i)e.*|[\\s.+-]', '', 'g'), '0')");
+    let word = matches(n, "(?i)\\s*[+-]?(inf(inity)?|nan)\\s*");
+    format!("({t}::varchar <> {n} and {} <> {} and not {word})", digits(&format!("{t}::varchar")), digits(n))
 }
 
 /// A moment in ISO 8601, as it is spelled; whether there is such a day is left to the cast.

@@ -80,6 +80,7 @@ impl Declared {
             }
             Rule::TimestampTz | Rule::Time => "give the `timestamp_format` that it is written in",
             Rule::Boolean => "list its words in `true_values` and `false_values`",
+            Rule::Double => "declare a DECIMAL for more digits, or VARCHAR to round it in SQL",
             _ => "declare another type",
         };
         format!("{wider}, or omit `{column}` from `dtype`, or list the text in `na_values`")

@@ -27,14 +27,21 @@ impl Layout {
     /// # Errors
     /// `data` for a text without a header, or whose header does not end.
     pub fn of(config: &Config, head: &[u8], ended: bool) -> Result<Self> {
-        let (start, mut line) = skip_lines(head, config.skip_rows);
+        let (mut start, mut line) = skip_lines(head, config.skip_rows);
+        let hint = delimiter_hint(config, &head[start..]);
+        if let Some((_, length)) = hint {
+            (start, line) = (start + length, line + 1);
+        }
         let mut dialect = Dialect {
             delimiter: Vec::new(),
             quote: config.quote.bytes().next(),
             escape: config.escape.as_deref().map_or(config.quote.bytes().next(), |escape| escape.bytes().next()),
             comment: config.comment.as_ref().and_then(|comment| comment.bytes().next()),
         };
-        dialect.delimiter = delimiter(config, &dialect, head, start, ended).into_bytes();
+        dialect.delimiter = match hint {
+            Some((delimiter, _)) => vec![delimiter],
+            None => delimiter(config, &dialect, head, start, ended).into_bytes(),
+        };
         let mut values = Vec::new();
         let mut at = start;
         let mut left = match config.header {
@@ -140,6 +147,21 @@ fn skip_lines(head: &[u8], count: u64) -> (usize, u64) {
         lines += 1;
     }
     (at, lines)
+}
+
+/// The delimiter that a first line such as `sep=;` names, as Excel reads and writes it, and that line's length; none where
+/// the config wants another delimiter.
+fn delimiter_hint(config: &Config, head: &[u8]) -> Option<(u8, usize)> {
+    let end = head.iter().position(|byte| matches!(byte, b'\n' | b'\r'))?;
+    let line = &head[..end];
+    let bare = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).unwrap_or(line);
+    let (name, [delimiter]) = bare.split_at_checked(4)? else { return None };
+    let wanted = config.wanted_delimiter();
+    if !name.eq_ignore_ascii_case(b"sep=") || wanted.is_some_and(|wanted| wanted.as_bytes() != [*delimiter]) {
+        return None;
+    }
+    let crlf = head[end] == b'\r' && head.get(end + 1) == Some(&b'\n');
+    Some((*delimiter, end + 1 + usize::from(crlf)))
 }
 
 /// The delimiter: the config's, or the one of the first line that is not blank and no comment.
