@@ -28,6 +28,7 @@ pub mod columns;
 pub mod engine;
 pub mod sandbox;
 
+pub mod digest;
 pub mod error;
 pub mod secrets;
 pub mod size;

@@ -27,9 +27,11 @@ pub fn parse(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
-/// A size as [`parse`] reads it back, in the largest decimal unit that needs no fraction.
+/// A size as [`parse`] reads it back, in a unit that needs no fraction.
 pub fn exact(bytes: u64) -> String {
-    let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "KB")];
+    let decimal = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "KB")];
+    let binary = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let units = [decimal, binary].concat();
     match units.iter().find(|(factor, _)| bytes >= *factor && bytes.is_multiple_of(*factor)) {
         Some((factor, unit)) => format!("{}{unit}", bytes / factor),
         None => format!("{bytes}B"),
@@ -51,6 +53,15 @@ pub fn spell(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_exact_size_is_read_back() {
+        for (bytes, text) in
+            [(7, "7B"), (2_000_000_000, "2GB"), (1500, "1500B"), (1 << 32, "4GiB"), (1 << 50, "1024TiB")]
+        {
+            assert_eq!((exact(bytes).as_str(), parse(text)), (text, Ok(bytes)));
+        }
+    }
 
     #[test]
     fn sizes_are_understood_and_nonsense_is_not() {

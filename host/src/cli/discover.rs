@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::ask::{AskArguments, ConnectionContext};
 use super::prepare::read_policy;
 use super::{grouped, print, table};
+use crate::digest::sha256_of;
 use crate::driver::discovery::FoundTable;
 use crate::error::Report;
+use crate::grants::policy::ConnectionHosts;
 use crate::protocol::{Call, Message};
 
 #[derive(Debug, clap::Args)]
@@ -26,7 +27,7 @@ pub struct Discover {
 pub fn discover(arguments: &Discover) -> anyhow::Result<ExitCode> {
     let ask = &arguments.ask;
     let context = ConnectionContext::new(&ask.place)?;
-    let policy = read_policy(ask.policy.as_deref(), context.connections.hosts(&context.environment))?;
+    let policy = read_policy(ask.policy.as_deref(), ConnectionHosts::of(&context.connections, &context.environment))?;
     let family = arguments.connection.trim_start_matches('@').split('.').next().unwrap_or_default();
     let driver = context.driver(family, ask.driver.as_deref())?;
     let told = context.ask(&arguments.connection, &driver, &policy, Call::Discover, ask.timeout)?;
@@ -58,7 +59,7 @@ pub fn discover(arguments: &Discover) -> anyhow::Result<ExitCode> {
 fn fingerprint(tables: &[FoundTable]) -> anyhow::Result<String> {
     let shapes: Vec<FoundTable> =
         tables.iter().map(|table| FoundTable { estimated_rows: None, ..table.clone() }).collect();
-    Ok(Sha256::digest(serde_json::to_vec(&shapes)?).iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(sha256_of(&serde_json::to_vec(&shapes)?))
 }
 
 fn in_words(tables: &[FoundTable], fingerprint: &str) -> String {

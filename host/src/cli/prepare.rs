@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::digest::sha256_of;
 use crate::driver::catalog::{Catalog, Driver};
 use crate::error::Report;
 use crate::grants::limits::Limits;
@@ -14,7 +15,6 @@ use crate::pipeline::{self, Pipeline};
 use crate::plan::{Plan, PlanContext, plan};
 use crate::run::targets;
 use crate::session::Base;
-use sha2::{Digest, Sha256};
 
 use super::limits::LimitArguments;
 use super::lock;
@@ -92,7 +92,7 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<Prepared> 
     let environment = environment();
     let params = params::resolve(&pipeline, &arguments.params, arguments.profile.as_deref(), &environment)?;
     let connections = read_connections(&base)?;
-    let policy = read_policy(arguments.policy.as_deref(), connections.hosts(&environment))?;
+    let policy = read_policy(arguments.policy.as_deref(), ConnectionHosts::of(&connections, &environment))?;
     let plan = plan(
         &pipeline,
         &PlanContext {
@@ -105,7 +105,7 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<Prepared> 
             profile: arguments.profile.as_deref(),
         },
     )?;
-    let sha256 = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = sha256_of(text.as_bytes());
     Ok(Prepared { plan, base, sha256, limits: arguments.limits.0.within(&policy.limits) })
 }
 

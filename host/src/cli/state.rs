@@ -11,7 +11,7 @@ use crate::driver::identity::Identity;
 use crate::error::{Report, listed};
 use crate::grants::limits::MAX_STATE_BYTES;
 use crate::pipeline::StepId;
-use crate::session::{Base, state};
+use crate::session::{Base, now, state};
 
 use super::{print, printable, table};
 
@@ -220,7 +220,7 @@ fn set(arguments: &Set) -> anyhow::Result<()> {
         let kept = state::Kept {
             step: step.to_string(),
             session: String::new(),
-            updated_at: state::now(),
+            updated_at: now(),
             state: value.clone(),
             pipeline: pipeline.clone(),
             driver,

@@ -9,7 +9,7 @@ use wasm_encoder::ComponentSection;
 use wasmparser::{BinaryReader, Parser};
 
 use crate::contract;
-use crate::driver::runtime::sha256_of;
+use crate::digest::sha256_of;
 use crate::driver::spec::{self, Spec, Version};
 use crate::error::{Report, listed, nearest};
 

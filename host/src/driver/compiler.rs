@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
+use crate::digest::sha256_of;
 use crate::driver::catalog;
-use crate::driver::runtime::{self, Engine, sha256_of};
+use crate::driver::runtime::{self, Engine};
 use crate::error::Report;
 use crate::sandbox::{self, Reach};
 

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::driver::catalog::Driver;
 use crate::driver::spec::WantedGrants;
 use crate::error::Report;
+use crate::grants::reserved;
 use crate::pipeline::yaml;
 
 /// The file's name, in the base folder.
-pub const FILE: &str = "osiris.lock";
+pub const FILE: &str = reserved::LOCK;
 
 const HEAD: &str = "# Which drivers this folder's pipelines run, and what each wants. Commit it.\n\
                     # `osiris lock --update PIPELINE` accepts what has changed.\n";

@@ -5,7 +5,6 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use sha2::{Digest, Sha256};
 use wasmtime::Config;
 pub use wasmtime::Engine;
 pub use wasmtime::component::Component;
@@ -16,11 +15,6 @@ pub fn engine() -> anyhow::Result<Engine> {
     config.epoch_interruption(true);
     config.max_wasm_stack(1 << 20);
     Engine::new(&config).map_err(anyhow::Error::from).context("cannot start the WebAssembly runtime")
-}
-
-/// The digest of a component, in hexadecimal.
-pub fn sha256_of(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Loads what the compiler made.

@@ -88,15 +88,11 @@ impl LogicalType {
                 return Ok(if self.alias().as_deref() == Some("JSON") { "JSON" } else { "VARCHAR" }.to_owned());
             }
             ffi::DUCKDB_TYPE_DUCKDB_TYPE_ENUM if crossing => "VARCHAR",
-            ffi::DUCKDB_TYPE_DUCKDB_TYPE_GEOMETRY => return self.geometry(),
+            ffi::DUCKDB_TYPE_DUCKDB_TYPE_GEOMETRY => "GEOMETRY",
             ffi::DUCKDB_TYPE_DUCKDB_TYPE_VARIANT => return Err(CannotCross("VARIANT".to_owned())),
             _ => return self.composite(crossing),
         };
         Ok(simple.to_owned())
-    }
-
-    fn geometry(&self) -> Result<String, CannotCross> {
-        Ok("GEOMETRY".to_owned())
     }
 
     fn composite(&self, crossing: bool) -> Result<String, CannotCross> {

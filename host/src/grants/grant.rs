@@ -6,13 +6,11 @@ use std::path::{Component, Path, PathBuf};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::driver::lock;
 use crate::driver::spec::WantedGrants;
 use crate::error::{Report, listed};
 use crate::grants::endpoint::{Endpoint, HttpScope};
 use crate::grants::policy::{Hosts, Policy};
-use crate::pipeline::connections;
-use crate::session::{FOLDER, state};
+use crate::grants::reserved;
 
 /// What one step may touch outside its session. Nothing else is linked, opened or reachable.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -132,11 +130,10 @@ impl Access {
     /// runs made, and what says which drivers run and with which credentials. No step gets these,
     /// whoever names them.
     pub fn is_reserved(self, place: &Path) -> bool {
-        place.components().any(|part| part.as_os_str() == FOLDER)
-            || place.components().any(|part| part.as_os_str() == state::OWN_FOLDER)
-            || place.file_name().is_some_and(|name| name == connections::FILE)
-            || self == Self::Write
-                && (place.file_name().is_some_and(|name| name == lock::FILE) || place.starts_with("drivers"))
+        match self {
+            Self::Read => reserved::from_reading(place),
+            Self::Write => reserved::from_writing(place),
+        }
     }
 
     fn verb(self) -> &'static str {
@@ -246,7 +243,7 @@ fn file(asking: &Asking<'_>, access: Access, name: String) -> Result<FileWish, R
         return Err(outside(asking, verb, allowed, &name));
     }
     if access.is_reserved(&place) {
-        return Err(reserved(step, verb, &name));
+        return Err(own_file(step, verb, &name));
     }
     if place.as_os_str().is_empty() {
         return Err(Report::input(format!(
@@ -291,7 +288,7 @@ fn outside(asking: &Asking<'_>, verb: &str, allowed: &[PathBuf], name: &str) -> 
 }
 
 /// The refusal of a file that is Osiris's own.
-pub fn reserved(step: &str, verb: &str, name: &str) -> Report {
+pub fn own_file(step: &str, verb: &str, name: &str) -> Report {
     Report::input(format!("step `{step}` may not {verb} `{name}`: it is one of Osiris's own files"))
         .hint("sessions, connections, the lock and drivers are out of every step's reach: name another file")
 }

@@ -5,3 +5,4 @@ pub mod endpoint;
 pub mod grant;
 pub mod limits;
 pub mod policy;
+pub mod reserved;

@@ -8,6 +8,8 @@ use serde::Deserialize;
 use crate::error::Report;
 use crate::grants::endpoint::{Endpoint, HttpScope};
 use crate::grants::limits::{Limits, PolicyLimits};
+use crate::pipeline::connections::Connections;
+use crate::pipeline::params::Environment;
 use crate::pipeline::yaml;
 
 /// What steps may be granted at most.
@@ -40,6 +42,29 @@ pub struct ConnectionHosts {
     pub all: BTreeSet<String>,
     /// Those whose connection says `private_network: true`.
     pub private: BTreeSet<String>,
+}
+
+impl ConnectionHosts {
+    /// The hosts that any connection names, in its field `host` or in an address such as `url`.
+    pub fn of(connections: &Connections, environment: &Environment) -> Self {
+        let mut hosts = Self::default();
+        for (private, fields) in connections.resolved(environment) {
+            let named: BTreeSet<String> = fields.iter().filter_map(|(key, value)| host(key, value.as_str()?)).collect();
+            if private {
+                hosts.private.extend(named.iter().cloned());
+            }
+            hosts.all.extend(named);
+        }
+        hosts
+    }
+}
+
+/// The host in a connection's field.
+fn host(key: &str, value: &str) -> Option<String> {
+    if key == "host" {
+        return Endpoint::parse(&format!("{value}:1")).ok().map(|endpoint| endpoint.host);
+    }
+    HttpScope::parse(&format!("GET {value}")).ok().map(|scope| scope.endpoint.host)
 }
 
 impl Policy {
@@ -100,6 +125,22 @@ pub fn parse(text: &str, file: &str, connections: ConnectionHosts) -> Result<Pol
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::pipeline::connections;
+
+    fn hosts_of(text: &str) -> ConnectionHosts {
+        ConnectionHosts::of(&connections::parse(text, "c.yaml").unwrap(), &Environment::new())
+    }
+
+    #[test]
+    fn the_hosts_of_all_connections_are_known() {
+        let text = "connections: {pg: {a: {host: Db.example.com}, b: {host: \"${UNSET}\"}}, http: {c: {url: 'https://api.example.com/v1', note: 'a b'}}}";
+        let hosts = hosts_of(text);
+        assert_eq!(hosts.all.into_iter().collect::<Vec<_>>(), ["api.example.com", "db.example.com"]);
+        assert!(hosts.private.is_empty());
+        let text =
+            "connections: {pg: {a: {host: inside, private_network: true}, b: {host: outside, private_network: false}}}";
+        assert_eq!(hosts_of(text).private.into_iter().collect::<Vec<_>>(), ["inside"]);
+    }
 
     #[test]
     fn a_policy_overrides_what_it_names_and_nothing_else() {

@@ -1,13 +1,11 @@
 //! Connections: what `@family.alias` stands for, out of `osiris_connections.yaml`. No I/O.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::{Report, listed, nearest};
-use crate::grants::endpoint::{Endpoint, HttpScope};
-use crate::grants::policy::ConnectionHosts;
 use crate::pipeline::params::{Environment, Params, substitute_text};
 use crate::pipeline::yaml;
 
@@ -22,7 +20,6 @@ const PRIVATE: &str = "private_network";
 #[serde(deny_unknown_fields)]
 pub struct Connections {
     #[serde(default)]
-    #[allow(dead_code)]
     version: Option<Value>,
     #[serde(default)]
     connections: BTreeMap<String, BTreeMap<String, Map<String, Value>>>,
@@ -66,23 +63,14 @@ impl Connections {
         self.connections.contains_key(family)
     }
 
-    /// The hosts that any connection names, in its field `host` or in an address such as `url`.
-    /// Those that stand on an environment variable which is not set are left out.
-    pub fn hosts(&self, environment: &Environment) -> ConnectionHosts {
+    /// The fields of every connection, and whether its hosts may be in a private network. A connection whose environment
+    /// variables are not set is left out.
+    pub fn resolved(&self, environment: &Environment) -> impl Iterator<Item = (bool, Map<String, Value>)> {
         let all = self.connections.iter().flat_map(|(family, aliases)| aliases.iter().map(move |one| (family, one)));
-        let resolved = all.filter_map(|(family, (alias, fields))| {
+        all.filter_map(|(family, (alias, fields))| {
             let private = fields.get(PRIVATE) == Some(&Value::Bool(true));
             Some((private, self.fields(family, alias, fields, environment).ok()?))
-        });
-        let mut hosts = ConnectionHosts::default();
-        for (private, fields) in resolved {
-            let named: BTreeSet<String> = fields.iter().filter_map(|(key, value)| host(key, value.as_str()?)).collect();
-            if private {
-                hosts.private.extend(named.iter().cloned());
-            }
-            hosts.all.extend(named);
-        }
-        hosts
+        })
     }
 
     /// Every connection as `family.alias`, and whether it is its family's default.
@@ -114,14 +102,6 @@ impl Connections {
         }
         Ok(resolved)
     }
-}
-
-/// The host in a connection's field.
-fn host(key: &str, value: &str) -> Option<String> {
-    if key == "host" {
-        return Endpoint::parse(&format!("{value}:1")).ok().map(|endpoint| endpoint.host);
-    }
-    HttpScope::parse(&format!("GET {value}")).ok().map(|scope| scope.endpoint.host)
 }
 
 fn default_alias(family: &str, aliases: &BTreeMap<String, Map<String, Value>>) -> Result<String, Report> {
@@ -166,15 +146,12 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_of_all_connections_are_known() {
-        let text = "connections: {pg: {a: {host: Db.example.com}, b: {host: \"${UNSET}\"}}, http: {c: {url: 'https://api.example.com/v1', note: 'a b'}}}";
-        let hosts = parse(text, "c.yaml").unwrap().hosts(&Environment::new());
-        assert_eq!(hosts.all.into_iter().collect::<Vec<_>>(), ["api.example.com", "db.example.com"]);
-        assert!(hosts.private.is_empty());
+    fn private_network_is_the_operators_word_and_no_field() {
         let text =
             "connections: {pg: {a: {host: inside, private_network: true}, b: {host: outside, private_network: false}}}";
         let connections = parse(text, "c.yaml").unwrap();
-        assert_eq!(connections.hosts(&Environment::new()).private.into_iter().collect::<Vec<_>>(), ["inside"]);
+        let private: Vec<bool> = connections.resolved(&Environment::new()).map(|(private, _)| private).collect();
+        assert_eq!(private, [true, false]);
         assert!(!connections.resolve("@pg.a", &Environment::new()).unwrap().contains_key(PRIVATE));
     }
 

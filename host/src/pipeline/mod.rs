@@ -138,7 +138,7 @@ struct RawPipeline {
     oml_version: Option<Value>,
     name: Option<String>,
     #[serde(default)]
-    #[allow(dead_code)]
+    #[expect(dead_code, reason = "known, so that it is no unknown key")]
     description: Option<String>,
     #[serde(default)]
     params: BTreeMap<String, Value>,
@@ -162,7 +162,7 @@ struct RawStep {
     config: Map<String, Value>,
     needs: Option<Vec<String>>,
     inputs: Option<Map<String, Value>>,
-    #[allow(dead_code)]
+    #[expect(dead_code, reason = "known, so that it is no unknown key")]
     description: Option<String>,
 }
 

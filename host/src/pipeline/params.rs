@@ -1,6 +1,7 @@
 //! Parameters: which value wins, and where `${params.x}` and `${ENV}` go. No I/O.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::{Map, Value};
 
@@ -125,22 +126,38 @@ pub fn substitute(
 ) -> Result<Map<String, Value>, Report> {
     let mut config = config.clone();
     for (key, value) in &mut config {
-        let place = format!("config.{key} of step `{step}`");
-        *value = substitute_value(value, &place, params, environment)?;
+        *value = substitute_value(value, &Place { step, field: format!("config.{key}") }, params, environment)?;
     }
     Ok(config)
 }
 
-fn substitute_value(value: &Value, place: &str, params: &Params, environment: &Environment) -> Result<Value, Report> {
+/// A field of a step's config, for messages.
+struct Place<'a> {
+    step: &'a str,
+    field: String,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of step `{}`", self.field, self.step)
+    }
+}
+
+fn substitute_value(
+    value: &Value,
+    place: &Place<'_>,
+    params: &Params,
+    environment: &Environment,
+) -> Result<Value, Report> {
     Ok(match value {
-        Value::String(text) => substitute_text(text, place, params, environment)?,
+        Value::String(text) => substitute_text(text, &place.to_string(), params, environment)?,
         Value::Array(items) => Value::Array(
             items.iter().map(|item| substitute_value(item, place, params, environment)).collect::<Result<_, _>>()?,
         ),
         Value::Object(fields) => {
             let mut result = Map::new();
             for (key, field) in fields {
-                let place = place.replacen(" of ", &format!(".{key} of "), 1);
+                let place = Place { step: place.step, field: format!("{}.{key}", place.field) };
                 result.insert(key.clone(), substitute_value(field, &place, params, environment)?);
             }
             Value::Object(result)

@@ -55,7 +55,7 @@ mod tests {
     #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Shape {
-        #[allow(dead_code)]
+        #[expect(dead_code, reason = "known, so that it is no unknown key")]
         name: String,
     }
 

@@ -7,15 +7,11 @@ use crate::driver::spec::Kind;
 use crate::error::{Blame, Failure};
 use crate::plan::{Plan, PlannedStep};
 use crate::secrets::scrubber::betrays;
-use crate::session::{DriverRecord, InputRecord, Manifest, Status, StepRecord, TableRecord};
+use crate::session::{DriverRecord, InputRecord, Manifest, Status, StepRecord, TableRecord, now};
 
 /// A whole number of milliseconds.
 pub fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn now() -> String {
-    format!("{:.3}", jiff::Timestamp::now())
 }
 
 /// The manifest of a run that begins.

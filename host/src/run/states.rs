@@ -11,7 +11,7 @@ use super::outcome::host_fault;
 use super::schedule::Schedule;
 use crate::error::Report;
 use crate::plan::Plan;
-use crate::session::{Base, Status, state};
+use crate::session::{Base, Status, now, state};
 use crate::warning::Warning;
 
 /// The states of a plan's steps, which no other run and no command can change meanwhile.
@@ -110,7 +110,7 @@ impl Schedule<'_> {
                 step: step.id.to_string(),
                 driver: step.driver.label(),
                 session: self.session.id.clone(),
-                updated_at: state::now(),
+                updated_at: now(),
                 identity: step.state.clone(),
                 state,
             };

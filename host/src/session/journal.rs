@@ -75,6 +75,6 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 /// The time in UTC, in milliseconds, as ISO 8601 writes it.
-pub(super) fn now() -> String {
+pub fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }

@@ -18,14 +18,15 @@ use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, MetadataExt, OpenOptions};
 use serde_json::{Map, Value};
 
 use crate::error::Report;
+use crate::grants::reserved;
 use crate::pipeline::StepId;
 use crate::secrets::scrubber::Scrubber;
 pub use history::{Summary, collect, find, list};
-pub use journal::Journal;
+pub use journal::{Journal, now};
 pub use manifest::{DriverRecord, ErrorRecord, InputRecord, Manifest, Status, StepRecord, TableRecord};
 
-/// Where sessions lie in the base folder.
-pub const FOLDER: &str = ".osiris_sessions";
+/// The folder of sessions in the base folder.
+pub const FOLDER: &str = reserved::SESSIONS;
 
 const LOCK: &str = "lock";
 const SCRATCH: &str = "scratch";

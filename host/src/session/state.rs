@@ -12,12 +12,10 @@ use serde_json::value::RawValue;
 use super::{Base, sync, write_whole};
 use crate::driver::identity::Identity;
 use crate::error::Report;
-
-/// Osiris's own folder in the base folder.
-pub const OWN_FOLDER: &str = ".osiris";
+use crate::grants::reserved;
 
 /// The folder of all states in the base folder.
-const FOLDER: &str = ".osiris/state";
+const FOLDER: &str = reserved::STATES;
 
 /// A step's state with where it came from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -116,11 +114,6 @@ pub fn write(base: &Base, kept: &Kept) -> anyhow::Result<()> {
     let dir = base.dir.open_dir(folder(&kept.pipeline)).with_context(doing)?;
     let text = serde_json::to_string_pretty(kept)? + "\n";
     write_whole(&dir, &format!("{}.json", kept.step), &text).and_then(|()| sync(&dir)).with_context(doing)
-}
-
-/// The time for [`Kept::updated_at`].
-pub fn now() -> String {
-    super::journal::now()
 }
 
 /// Removes the state of `step`; says whether there was one.

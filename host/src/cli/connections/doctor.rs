@@ -9,7 +9,7 @@ use crate::cli::ask::{AskArguments, ConnectionContext};
 use crate::cli::prepare::read_policy;
 use crate::cli::{print, spell_duration, table};
 use crate::error::{Blame, Failure, Report};
-use crate::grants::policy::Policy;
+use crate::grants::policy::{ConnectionHosts, Policy};
 use crate::pipeline::connections;
 use crate::protocol::{Call, Message};
 use crate::run::probe::Told;
@@ -40,7 +40,7 @@ fn category(told: &Told) -> &str {
 pub fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let ask = &arguments.ask;
     let context = ConnectionContext::new(&ask.place)?;
-    let policy = read_policy(ask.policy.as_deref(), context.connections.hosts(&context.environment))?;
+    let policy = read_policy(ask.policy.as_deref(), ConnectionHosts::of(&context.connections, &context.environment))?;
     let mut wanted = arguments.connections.clone();
     if wanted.is_empty() {
         wanted = context.connections.list().into_iter().map(|(name, _)| format!("@{name}")).collect();
