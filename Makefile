@@ -56,8 +56,9 @@ lint: setup
 	cargo fmt --all --check
 	cargo clippy --release --all-targets --workspace -- -D warnings
 	@if cargo deny --version > /dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
-	else echo "lint: licences and sources are not checked: cargo install --locked cargo-deny"; fi
+	else tools/advisories && echo "lint: licences and sources are not checked: cargo install --locked cargo-deny"; fi
 
-# Licences and sources of everything that Osiris is built from.
+# Advisories, licences and sources of everything that Osiris is built from; the advisories from a committed snapshot, offline.
 deny:
+	@tools/advisories
 	cargo deny check bans licenses sources
