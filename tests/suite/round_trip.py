@@ -39,8 +39,14 @@ class Outcome:
 
     def warned_of(self, column: str, warned: str) -> "Outcome":
         """The same; a difference of which a warning told, by the column's name, is not silent."""
-        told = self.verdict is Verdict.DIFFERENT and re.search(rf"\b{column}\b", warned)
+        told = self.verdict is Verdict.DIFFERENT and names(column, warned)
         return Outcome(Verdict.WARNED, self.detail, self.notes) if told else self
+
+
+def names(column: str, message: str) -> bool:
+    """Whether a message names a column, as it is or as one quotes it."""
+    spellings = {column, column.replace('"', '""'), column.replace("`", "``"), json.dumps(column)[1:-1], json.dumps(column, ensure_ascii=False)[1:-1]}
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", message) for name in spellings)
 
 
 @dataclass(frozen=True)
@@ -204,9 +210,10 @@ class Matrix:
         with duckdb.connect() as connection:
             connection.execute("set timezone = 'UTC'")
             connection.execute(f"attach '{source}' as source (read_only); attach '{copy}' as copy (read_only)")
+            pair = Pair(connection, Read(connection, "source.main"), Read(connection, "copy.main"))
             for case, column in table.columns:
                 nulls = frozenset() if run.declared else run.format.nulls
-                outcome = compare(connection, "source.main", "copy.main", self.kinds[case], column, nulls)
+                outcome = pair.compare(self.kinds[case], column, nulls)
                 self.outcomes[run, case] = outcome.warned_of(column, warned)
 
 
@@ -214,60 +221,110 @@ def warnings(step: dict) -> str:
     return json.dumps(step.get("warnings") or [])
 
 
-def compare(connection: duckdb.DuckDBPyConnection, source: str, copy: str, kind: str, column: str = COLUMN, nulls: frozenset[str] = frozenset()) -> Outcome:
-    """Judges a column's copy, which may have come back in another type; texts among `nulls` may have become null."""
-    columns = {row[0]: row[1] for row in connection.execute(f"describe {copy}").fetchall()}
-    found = columns.get(column)
-    if found is None:
-        return Outcome(Verdict.DIFFERENT, f"columns {', '.join(columns)}")
-    counts = [connection.execute(f"select count(*) from {table}").fetchone()[0] for table in (source, copy)]
-    if counts[0] != counts[1]:
-        return Outcome(Verdict.DIFFERENT, f"{counts[1]} rows for {counts[0]}")
-    one, other = type_compare.parse(kind), type_compare.parse(found)
-    before, after = trees(connection, source, one, column), trees(connection, copy, other, column)
-    if one.name == "GEOMETRY" and other.name != "GEOMETRY" and before != after:
-        # Databases and files hold well-known binary.
-        one = Kind("BLOB")
-        before = trees(connection, f"(select {ROW}, st_aswkb({column}) as {column} from {source})", one, column)
-    if one.parts and other.name == "VARCHAR":
-        printed = [row[0] for row in connection.execute(f"select {column}::varchar from {source} order by {ROW}::integer").fetchall()]
-        after, other = nested(connection, copy, one, kind, column, after) if after != printed or "UNION" in kind else (before, one)
-    notes = type_compare.Notes()
-    for was, became in zip(before, after):
-        if became is None and isinstance(was, str) and was in nulls:
-            notes.add(type_compare.WORD)
-        elif not type_compare.same(was, became, one, other, notes):
-            return Outcome(Verdict.DIFFERENT, f"{shorten(was)} became {shorten(became)} ({found})")
-    if found == kind and "JSON" not in kind and type_compare.WORD not in notes:
-        # Whatever texts do not show.
-        sql = f"select count(*) from {source} s left join {copy} c on s.{ROW} = c.{ROW}::integer where s.{column} is distinct from c.{column}"
-        if connection.execute(sql).fetchone()[0]:
+class Read:
+    """A table as it is compared: its columns' types and their values as trees, read all at once."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, table: str):
+        self.connection, self.table = connection, table
+        self.kinds: dict[str, str] = {row[0]: row[1] for row in connection.execute(f"describe {table}").fetchall()}
+        self.parsed = {name: type_compare.parse(kind) for name, kind in self.kinds.items()}
+        self.values: dict[str, list] | None = None
+
+    def trees(self, column: str) -> list:
+        if self.values is None:
+            texts = ", ".join(textual(quoted(name), kind) for name, kind in self.parsed.items())
+            rows = self.connection.execute(f"select {texts} from {self.table} order by {ROW}::integer").fetchall()
+            self.values = {name: [grown(row[place], kind) for row in rows] for place, (name, kind) in enumerate(self.parsed.items())}
+        return self.values[column]
+
+    @property
+    def rows(self) -> int:
+        return len(self.trees(next(iter(self.kinds))))
+
+
+class Pair:
+    """A table and its copy."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, source: Read, copy: Read):
+        self.connection, self.source, self.copy = connection, source, copy
+        self.distinct: dict[str, int] | None = None
+
+    def compare(self, kind: str, column: str = COLUMN, nulls: frozenset[str] = frozenset()) -> Outcome:
+        """Judges a column's copy, which may have come back in another type; texts among `nulls` may have become null."""
+        source, copy = self.source, self.copy
+        found = copy.kinds.get(column)
+        if found is None:
+            return Outcome(Verdict.DIFFERENT, f"columns {', '.join(copy.kinds)}")
+        if source.rows != copy.rows:
+            return Outcome(Verdict.DIFFERENT, f"{copy.rows} rows for {source.rows}")
+        one, other = type_compare.parse(kind), copy.parsed[column]
+        before, after = source.trees(column), copy.trees(column)
+        if one.name == "GEOMETRY" and other.name != "GEOMETRY" and before != after:
+            # Databases and files hold well-known binary.
+            one = Kind("BLOB")
+            before = trees(self.connection, f"(select {ROW}, st_aswkb({quoted(column)}) as value from {source.table})", one)
+        if one.parts and other.name == "VARCHAR":
+            sql = f"select {quoted(column)}::varchar from {source.table} order by {ROW}::integer"
+            printed = [row[0] for row in self.connection.execute(sql).fetchall()]
+            after, other = self.nested(one, kind, column, after) if after != printed or "UNION" in kind else (before, one)
+        notes = type_compare.Notes()
+        for was, became in zip(before, after):
+            if became is None and isinstance(was, str) and was in nulls:
+                notes.add(type_compare.WORD)
+            elif not type_compare.same(was, became, one, other, notes):
+                return Outcome(Verdict.DIFFERENT, f"{shorten(was)} became {shorten(became)} ({found})")
+        if found == kind and "JSON" not in kind and type_compare.WORD not in notes and self.differing(column):
+            # Whatever texts do not show.
             return Outcome(Verdict.DIFFERENT, f"values of {found} differ that look the same")
-    return Outcome(Verdict.EQUAL if found == kind else Verdict.OTHER_TYPE, found, frozenset(notes))
+        return Outcome(Verdict.EQUAL if found == kind else Verdict.OTHER_TYPE, found, frozenset(notes))
 
+    def differing(self, column: str) -> int:
+        """In how many rows the two tables, whose types are the same here, have distinct values."""
+        if self.distinct is None:
+            same = [name for name, kind in self.source.kinds.items() if self.copy.kinds.get(name) == kind]
+            counts = ", ".join(f"count(*) filter (where s.{quoted(name)} is distinct from c.{quoted(name)})" for name in same)
+            sql = f"select {counts} from {self.source.table} s left join {self.copy.table} c on s.{ROW} = c.{ROW}::integer"
+            self.distinct = dict(zip(same, self.connection.execute(sql).fetchone()))
+        return self.distinct[column]
 
-def nested(connection: duckdb.DuckDBPyConnection, copy: str, one: Kind, kind: str, column: str, texts: list) -> tuple[list, Kind]:
-    """Nested values that came back as texts: as DuckDB writes them, or as JSON."""
-    if all(text is None or text[:1] in '[{"' for text in texts):
+    def nested(self, one: Kind, kind: str, column: str, texts: list) -> tuple[list, Kind]:
+        """Nested values that came back as texts: as DuckDB writes them, or as JSON."""
+        if all(text is None or text[:1] in '[{"' for text in texts):
+            try:
+                return [None if text is None else type_compare.document(text) for text in texts], Kind("JSON")
+            except ValueError:
+                pass
         try:
-            return [None if text is None else type_compare.document(text) for text in texts], Kind("JSON")
-        except ValueError:
-            pass
-    try:
-        return trees(connection, f"(select {ROW}, {column}::{kind} as {column} from {copy})", one, column), one
-    except duckdb.Error:
-        return texts, Kind("VARCHAR")
+            return trees(self.connection, f"(select {ROW}, {quoted(column)}::{kind} as value from {self.copy.table})", one), one
+        except duckdb.Error:
+            return texts, Kind("VARCHAR")
 
 
-def trees(connection: duckdb.DuckDBPyConnection, table: str, kind: Kind, column: str) -> list:
+def trees(connection: duckdb.DuckDBPyConnection, table: str, kind: Kind) -> list:
+    """The column `value` of a table as trees."""
+    rows = connection.execute(f"select {textual('value', kind)} from {table} order by {ROW}::integer").fetchall()
+    return [grown(row[0], kind) for row in rows]
+
+
+def textual(column: str, kind: Kind) -> str:
+    """SQL for the text from which `grown` makes a tree."""
     if kind.name == "TIMESTAMP WITH TIME ZONE":
         # DuckDB prints the last instants a millisecond late.
-        text = f"case when isfinite({column}) then make_timestamp(epoch_us({column}))::varchar || '+00' else {column}::varchar end"
-        return [row[0] for row in connection.execute(f"select {text} from {table} order by {ROW}::integer").fetchall()]
+        return f"case when isfinite({column}) then make_timestamp(epoch_us({column}))::varchar || '+00' else {column}::varchar end"
+    if not kind.parts and kind.name != "JSON":
+        return f"{column}::varchar"
     # SQL has no way to write a STRUCT with a nameless field, which JSON may hold.
-    cast = "" if kind.nameless else f"::{kind.textual}"
-    rows = connection.execute(f"select to_json({column}{cast})::varchar from {table} order by {ROW}::integer").fetchall()
-    return [type_compare.document(row[0]) if kind.nameless and row[0] else type_compare.tree(row[0], kind) for row in rows]
+    return f"to_json({column}{'' if kind.nameless else '::' + kind.textual})::varchar"
+
+
+def grown(text: str | None, kind: Kind):
+    if not kind.parts and kind.name != "JSON":
+        return text
+    return type_compare.document(text) if kind.nameless and text else type_compare.tree(text, kind)
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def shorten(value) -> str:

@@ -1,0 +1,186 @@
+"""Random CSV files in random dialects through the extractor, against Python's `csv`."""
+
+import csv
+import io
+import json
+import random
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import differential_values as values
+import type_compare
+from differential_runs import SMALLEST, Findings, Steps, message, refused, sql_name
+from differential_types import shape
+
+
+# The number of a file's first row: no text that means null.
+FIRST = 1000
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    dialect: values.Dialect
+    names: list[str]
+    columns: list[list[str]]
+    config: dict
+    # Texts that mean null, and whether they do in quotes.
+    nulls: list[str]
+    quoted_nulls: bool = True
+
+    def rows(self, order: list[int]) -> list[list[str]]:
+        return [["id", *self.names], *([str(FIRST + row), *(column[row] for column in self.columns)] for row in order)]
+
+    def alone(self, place: int) -> "CsvFile":
+        return replace(self, names=[self.names[place]], columns=[self.columns[place]])
+
+    def without(self, row: int) -> "CsvFile":
+        return replace(self, columns=[column[:row] + column[row + 1 :] for column in self.columns])
+
+
+class Csv:
+    """Random CSV files through the extractor."""
+
+    def __init__(self, steps: Steps, rng: random.Random):
+        self.steps, self.rng, self.findings = steps, rng, Findings()
+        self.seen: set[str] = set()
+        inspected = steps.project.osiris("drivers", "inspect", "filesystem.csv_extractor", "--json")
+        self.nulls = json.loads(inspected.stdout)["spec"]["configSchema"]["properties"]["na_values"]["default"]
+
+    def file(self) -> CsvFile:
+        rng = self.rng
+        width, rows = rng.choice([(1, 1), (1, 12), (2, 6), (3, 3), (4, 8), (6, 4), (8, 20), (12, 10), (100, 2), (2, 300)] + [(1, 4), (2, 4), (3, 6), (4, 3)] * 6)
+        dialect = values.dialect(rng)
+        config = rng.choice([{}, {}, {}, {"infer_rows": 1}, {"infer_rows": -1}, {"infer_rows": 3}])
+        nulls = self.nulls
+        if rng.random() < 0.15:
+            nulls = rng.choice([[], [""], ["-"], ["", "x"], ["0"]])
+            config |= {"na_values": nulls}
+        quoted_nulls = rng.random() > 0.15
+        config |= {} if quoted_nulls else {"quoted_na": False}
+        if rng.random() < 0.06:
+            config |= {"dtype": "VARCHAR"}
+        if rng.random() < 0.06:
+            config |= {"parse_dates": False}
+        if rng.random() < 0.06:
+            config |= {"true_values": ["yes", "on"], "false_values": ["no"]}
+        if rng.random() < 0.08:
+            config |= {"decimal": ","}
+        elif rng.random() < 0.05:
+            config |= {"thousands": ","}
+        columns = [values.texts(rng, rows, nulls or ["NULL"]) for _ in range(width)]
+        columns = [[value if values.writable(value, dialect.encoding) else "x" for value in column] for column in columns]
+        # A comment character is none within quotes, and may stand anywhere outside.
+        names = values.header(rng, width, dialect)
+        return CsvFile(dialect, names, columns, config, nulls, quoted_nulls)
+
+    def batch(self, files: int) -> None:
+        made = [self.file() for _ in range(files)]
+        self.findings.counts["CSV files"] += files
+        self.findings.counts["CSV columns"] += sum(len(file.columns) for file in made)
+        for file, differing in self.differing(made, shuffled=0.25):
+            for place, why in differing.items():
+                self.findings.counts["differences"] += 1
+                if shape(why) not in self.seen:
+                    self.seen.add(shape(why))
+                    self.findings.differences.append(self.smallest(file, place, why) if len(self.seen) <= SMALLEST else f"CSV: {why}")
+
+    def differing(self, files: list[CsvFile], shuffled: float = 1) -> list[tuple[CsvFile, dict[int, str]]]:
+        """The files whose columns differ from their texts or, for a share of them, get another type when their rows are shuffled."""
+        steps, quoted = [], []
+        for number, file in enumerate(files):
+            order = list(range(len(file.columns[0])))
+            ways = [("", order)]
+            if self.rng.random() < shuffled:
+                ways.append(("-shuffled", self.rng.sample(order, len(order))))
+            for name, rows in ways:
+                content, in_quotes = file.dialect.file(self.rng, file.rows(rows))
+                if not name:
+                    quoted.append(in_quotes)
+                check_reference(content, file.dialect, file.rows(rows))
+                self.steps.project.write(f"fuzz/{number}{name}.csv", values.compressed(content, file.dialect.compression))
+                config = {"path": f"fuzz/{number}{name}.csv"} | file.dialect.config() | file.config
+                steps.append({"id": f"read-{number}{name}", "needs": [], "component": "filesystem.csv_extractor", "config": config})
+        done = self.steps.run(steps)
+        found = []
+        for number, file in enumerate(files):
+            both = [done[id] for id in (f"read-{number}", f"read-{number}-shuffled") if id in done]
+            if failed := [step for step in both if refused(step)]:
+                found.append((file, dict.fromkeys(range(len(file.columns)), f"refused: {message(failed[0])[:250]}")))
+            elif differing := self.judge(file, quoted[number], [step["path"] for step in both]):
+                found.append((file, differing))
+        return found
+
+    def judge(self, file: CsvFile, quoted: list[list[bool]], paths: list[Path]) -> dict[int, str]:
+        catalogs = [self.steps.open(path) for path in paths]
+        kinds, *others = ({row[0]: row[1] for row in self.steps.connection.execute(f"describe {catalog}.main").fetchall()} for catalog in catalogs)
+        rows = []
+        if len(kinds) == len(file.names) + 1:
+            # SQL renders bits as they are: a DOUBLE by the digits that make it again.
+            texts = ", ".join(f"{sql_name(name)}::varchar" for name in kinds)
+            rows = self.steps.connection.execute(f"select {texts} from {catalogs[0]}.main order by id::integer").fetchall()
+        for catalog in catalogs:
+            self.steps.close(catalog)
+        everything = range(len(file.columns))
+        if list(kinds) != ["id", *file.names]:
+            return dict.fromkeys(everything, f"columns {list(kinds)} for {file.names}")
+        if len(rows) != len(file.columns[0]):
+            return dict.fromkeys(everything, f"{len(rows)} rows for {len(file.columns[0])}")
+        differing = {}
+        for place, (name, column) in enumerate(zip(file.names, file.columns)):
+            for other in others:
+                if other[name] != kinds[name]:
+                    differing[place] = f"{kinds[name]}, and {other[name]} with its rows in another order"
+            for number, (value, row) in enumerate(zip(column, rows)):
+                in_quotes = quoted[number + 1][place + 1]
+                if not same_text(value, row[place + 1], kinds[name], file, in_quotes):
+                    differing[place] = f"{value!r}{' in quotes' if in_quotes else ''} became {row[place + 1]!r} ({kinds[name]})"
+        return differing
+
+    def smallest(self, file: CsvFile, place: int, why: str) -> str:
+        """The difference in one column, with as few rows as still show it."""
+        one, said = file.alone(place), why
+        while len(one.columns[0]) > 1:
+            failing = self.differing([one.without(row) for row in range(min(len(one.columns[0]), 40))])
+            if not failing:
+                break
+            one, said = failing[0][0], next(iter(failing[0][1].values()))
+        if one.columns[0] == file.columns[place]:
+            failing = self.differing([one])
+            one, said = (one, next(iter(failing[0][1].values()))) if failing else (file, why)
+        return f"CSV: {said}\n    column {one.names[0]!r}: {one.columns[0][:12]}, options {one.config}, {one.dialect}"
+
+
+def same_text(was: str, became: str | None, kind: str, file: CsvFile, quoted: bool) -> bool:
+    """Whether a cell is what its text says, in the spellings that the README of the extractor gives up."""
+    null = was in file.nulls and (file.quoted_nulls or not quoted)
+    if became is None or null:
+        return became is None and null
+    if kind in ("VARCHAR", "JSON"):
+        return was == became
+    if file.config.get("dtype") == "VARCHAR":
+        return False
+    leaf = type_compare.parse(kind).name
+    if leaf == "BOOLEAN":
+        true = file.config.get("true_values", ["true", "True", "TRUE"])
+        false = file.config.get("false_values", ["false", "False", "FALSE"])
+        return was in (true if became == "true" else false)
+    if leaf in type_compare.STAMPS | type_compare.CLOCKS:
+        return file.config.get("parse_dates", True) and (was == became or type_compare.same_spelling(was, became, leaf))
+    if file.config.get("decimal") == ",":
+        if "." in was:
+            return False
+        was = was.replace(",", ".")
+    if file.config.get("thousands") and re.fullmatch(r"-?[1-9]\d{0,2}(,\d{3})+(\.\d+)?", was):
+        was = was.replace(",", "")
+    return was == became or type_compare.same_spelling(was, became, leaf)
+
+
+def check_reference(content: bytes, dialect: values.Dialect, rows: list[list[str]]) -> None:
+    """Asserts that Python's own reader finds the rows in the file, where it knows the dialect."""
+    if dialect.comment or len(dialect.delimiter) > 1:
+        return
+    text = io.StringIO(content.decode(dialect.encoding).removeprefix("\ufeff"), newline="")
+    escape = {"escapechar": dialect.escape, "doublequote": False} if dialect.escape else {}
+    read = list(csv.reader(text, delimiter=dialect.delimiter, quotechar=dialect.quote, **escape))
+    assert read[dialect.skipped :] == rows, (read, rows)
