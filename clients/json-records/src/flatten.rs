@@ -79,6 +79,11 @@ pub fn shown(key: &str, separator: &str) -> String {
     if key.contains(BETWEEN) { parts(key).join(separator) } else { key.to_owned() }
 }
 
+/// Where the field of a key is, for messages: `user.id`.
+pub fn path(key: &str) -> String {
+    parts(key).join(".")
+}
+
 /// What decides between keys of one name: how deep the field is, then the names on the way to it.
 pub fn rank(key: &str) -> (usize, Vec<String>) {
     let parts = parts(key);

@@ -127,7 +127,7 @@ impl<S: Sink> Records<S> {
     fn start(&mut self) -> Result<()> {
         let Stage::Held(hold) = &mut self.stage else { return Ok(()) };
         let hold = std::mem::take(hold.as_mut());
-        let members = self.members();
+        let members = self.members()?;
         let mut rows = Box::new(Rows::create(members, &mut self.sink)?);
         let mut number = 0;
         hold.release(|line| {
@@ -139,7 +139,10 @@ impl<S: Sink> Records<S> {
     }
 
     /// The columns: of the fields that were seen, and of those that were declared alone.
-    fn members(&self) -> Members {
+    ///
+    /// # Errors
+    /// `config`, for a declared column whose name differs from a field's by case alone.
+    fn members(&mut self) -> Result<Members> {
         let separator = self.flatten.as_ref().map(|flatten| flatten.separator.as_str());
         let is_there = |(key, kind): &&(String, Kind)| {
             let flatten = self.flatten.as_ref();
@@ -147,28 +150,42 @@ impl<S: Sink> Records<S> {
         };
         let fields: Vec<&(String, Kind)> = self.fields.iter().filter(is_there).collect();
         let names = column_names(fields.iter().map(|(key, _)| key.as_str()), separator);
-        let mut members: Vec<Member> = fields
+        let mut members: Vec<Member> = Vec::new();
+        for ((key, kind), name) in fields.into_iter().zip(names) {
+            if name != shown(key, separator) {
+                self.sink.warn(
+                    "a key has a column of another name, since it is empty or another key's column has that name",
+                    &[("key", &flatten::path(key)), ("column", &name)],
+                );
+            }
+            let declared = self.dtype.get(&name);
+            let kind = declared.cloned().unwrap_or_else(|| kind.settle(Style::Answers));
+            members.push(Member { key: key.clone(), column: Some((name, kind, declared.is_some())) });
+        }
+        let known: HashMap<String, String> = members
             .iter()
-            .zip(names)
-            .map(|((key, kind), name)| {
-                let declared = self.dtype.get(&name);
-                let kind = declared.cloned().unwrap_or_else(|| kind.settle(Style::Answers));
-                Member { key: key.clone(), column: Some((name, kind, declared.is_some())) }
-            })
+            .filter_map(|member| member.column.as_ref().map(|(name, ..)| (name.to_lowercase(), name.clone())))
             .collect();
-        let known: HashSet<String> =
-            members.iter().filter_map(|member| member.column.as_ref().map(|(name, ..)| name.clone())).collect();
-        let spare = self.dtype.iter().filter(|(name, _)| !known.contains(*name));
-        let spare: Vec<Member> = spare
-            .map(|(name, kind)| Member { key: name.clone(), column: Some((name.clone(), kind.clone(), true)) })
-            .collect();
-        let spare_names: HashSet<String> = spare.iter().map(|member| member.key.clone()).collect();
-        members.extend(spare);
+        let mut spare_names: HashSet<String> = HashSet::new();
+        for (name, kind) in &self.dtype {
+            match known.get(&name.to_lowercase()) {
+                Some(column) if column == name => {}
+                Some(column) => {
+                    return Err(Error::config(format!(
+                        "`dtype` names the column `{name}`, but the column is `{column}`, which differs in case; write it in the same way"
+                    )));
+                }
+                None => {
+                    spare_names.insert(name.clone());
+                    members.push(Member { key: name.clone(), column: Some((name.clone(), kind.clone(), true)) });
+                }
+            }
+        }
         if members.is_empty() {
             let column = Some(("record".to_owned(), Type::Json, false));
             members.push(Member { key: "record".to_owned(), column });
         }
-        Members::new(members).with_spare(&spare_names, separator)
+        Ok(Members::new(members).with_spare(&spare_names, separator))
     }
 
     /// Ends the table; says how many rows it has, and the types for the next run.
@@ -195,31 +212,38 @@ fn grow(sink: &mut impl Sink, rows: &mut Rows, line: &str, number: u64) -> Resul
     rows.push(line, sink)?.map_err(|fault| explain(&fault, &format!("record {number}")))
 }
 
+/// A key's own name for its column.
+fn shown(key: &str, separator: Option<&str>) -> String {
+    separator.map_or_else(|| key.to_owned(), |separator| flatten::shown(key, separator))
+}
+
 /// The names of the columns of `keys`, in their order, which DuckDB tells apart, as it does not by case.
 ///
 /// Where several keys have one name, it belongs to the one that is nested least, and of those to the first by its names;
 /// the others get numbers that no other column has. So names depend on the keys that there are, not on their order.
 fn column_names<'a>(keys: impl Iterator<Item = &'a str>, separator: Option<&str>) -> Vec<String> {
     let keys: Vec<&str> = keys.collect();
-    let shown = |key: &str| separator.map_or_else(|| key.to_owned(), |separator| flatten::shown(key, separator));
     let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
-    keys.iter().enumerate().for_each(|(place, key)| groups.entry(shown(key)).or_default().push(place));
+    for (place, key) in keys.iter().enumerate() {
+        groups.entry(shown(key, separator).to_lowercase()).or_default().push(place);
+    }
     let mut names = Names::new(2);
     let mut found = vec![String::new(); keys.len()];
     let mut late: Vec<(usize, Vec<String>, usize)> = Vec::new();
     for (place, key) in keys.iter().enumerate() {
-        let group = &groups[&shown(key)];
-        let ranked = |place: &usize| flatten::rank(keys[*place]);
-        if group.len() == 1 || group.iter().min_by_key(|place| ranked(place)) == Some(&place) {
-            found[place] = names.free(&shown(key), "_");
+        let group = &groups[&shown(key, separator).to_lowercase()];
+        let (depth, parts) = flatten::rank(key);
+        let is_first =
+            group.len() == 1 || group.iter().min_by_key(|place| flatten::rank(keys[**place])) == Some(&place);
+        if is_first && !shown(key, separator).is_empty() {
+            found[place] = names.free(&shown(key, separator), "_");
         } else {
-            let (depth, parts) = flatten::rank(key);
             late.push((depth, parts, place));
         }
     }
     late.sort();
     for (_, _, place) in late {
-        found[place] = names.free(&shown(keys[place]), "_");
+        found[place] = names.free(&shown(keys[place], separator), "_");
     }
     found
 }

@@ -131,9 +131,41 @@ fn beyond_the_hold_what_does_not_fit_says_how_to_declare_it() {
 
 #[test]
 fn names_that_duckdb_takes_for_one_are_told_apart() {
-    let (keep, ..) =
-        run(&options(1 << 20), None, [json!({"Id": 1, "ID": 2, "id_2": 3, "": 4, "o": {"x": 1, "X": 2}})]).unwrap();
-    assert_eq!(columns(&keep), pairs(&[("Id", "l"), ("ID_2", "l"), ("id_2_2", "l"), ("_", "l"), ("o", "u")]));
+    let record = r#"{"Id": 1, "ID": 2, "id_2": 3, "": 4, "o": {"x": 1, "X": 2}}"#;
+    let backwards = r#"{"o": {"X": 2, "x": 1}, "": 4, "id_2": 3, "ID": 2, "Id": 1}"#;
+    for record in [record, backwards] {
+        let (keep, ..) = run(&options(1 << 20), None, [serde_json::from_str(record).unwrap()]).unwrap();
+        let kept = keep.0.borrow();
+        let batch = &kept.batches[0];
+        for (name, value) in [("ID", 2), ("Id_3", 1), ("id_2", 3), ("_", 4)] {
+            assert_eq!(batch.column(name).unwrap().values::<i64>().unwrap().to_vec(), [value], "{name}");
+        }
+        let mut warned: Vec<&str> =
+            kept.warnings.iter().filter_map(|told| told.split_once("key=").map(|(_, fields)| fields)).collect();
+        warned.sort_unstable();
+        assert_eq!(warned, [" column=_", "Id column=Id_3"]);
+    }
+    let flatten = Options { flatten: Some("_".to_owned()), ..options(1 << 20) };
+    let (keep, ..) = run(&flatten, None, [json!({"user_id": 7, "user": {"id": 90}})]).unwrap();
+    assert!(keep.0.borrow().warnings[0].ends_with("key=user.id column=user_id_2"), "{:?}", keep.0.borrow().warnings);
+}
+
+#[test]
+fn a_declared_name_that_matches_only_in_another_case_is_an_error() {
+    let declared = |name: &str, record: Value| {
+        let dtype = [(name.to_owned(), "DATE".to_owned())].into();
+        run(&Options { dtype, ..options(1 << 20) }, None, [record]).map(|_| ())
+    };
+    for (name, record, column) in [
+        ("AT", json!({"at": "2024-02-29"}), "`at`"),
+        ("at", json!({"At": null}), "`At`"),
+        ("id", json!({"Id": 1, "ID": 2}), "`ID`"),
+    ] {
+        let error = declared(name, record).unwrap_err();
+        assert!(matches!(error.kind, osiris_sdk::ErrorKind::Config) && error.message.contains(column), "{error}");
+    }
+    declared("at", json!({"at": "2024-02-29", "b": 1})).unwrap();
+    declared("at", json!({"b": 1})).unwrap();
 }
 
 #[test]
