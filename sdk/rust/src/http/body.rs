@@ -1,6 +1,5 @@
 //! An answer and its body: read as it comes, decompressed, bounded, and known to be whole.
 
-use std::borrow::Cow;
 use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
@@ -17,6 +16,8 @@ pub struct Response {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
     pub(super) url: Url,
+    /// The charset that the driver declared.
+    pub(super) charset: Option<String>,
     body: Bounded<Decoded>,
 }
 
@@ -33,21 +34,21 @@ impl Response {
         let expected: Option<u64> =
             header(&headers, "content-length").and_then(|value| value.trim().parse().ok()).filter(|_| !bodiless);
         let whole = Bounded { inner: Whole { body, expected, received: 0 }, left: max_bytes, max_bytes };
-        let decoded =
-            match header(&headers, "content-encoding").unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-                "" | "identity" => Decoded::Plain(whole),
-                // Nothing was compressed to nothing.
-                _ if bodiless || expected == Some(0) => Decoded::Plain(whole),
-                "gzip" | "x-gzip" => Decoded::Gzip(Box::new(MultiGzDecoder::new(whole))),
-                "deflate" => Decoded::Deflate(Box::new(Inflated::new(whole))),
-                other => {
-                    return Err(Error::data(format!(
-                        "`{asked}` answered in the encoding `{}`, which nobody asked for",
-                        other.escape_debug()
-                    )));
-                }
-            };
-        Ok(Self { asked, status, headers, url, body: Bounded { inner: decoded, left: max_bytes, max_bytes } })
+        // Nothing was compressed to nothing.
+        let encoding = if bodiless || expected == Some(0) { None } else { encoding(&headers) };
+        let decoded = match encoding.as_deref() {
+            None => Decoded::Plain(whole),
+            Some("gzip" | "x-gzip") => Decoded::Gzip(Box::new(MultiGzDecoder::new(whole))),
+            Some("deflate") => Decoded::Deflate(Box::new(Inflated::new(whole))),
+            Some(other) => {
+                return Err(Error::data(format!(
+                    "`{asked}` answered in the encoding `{}`, which nobody asked for",
+                    other.escape_debug()
+                )));
+            }
+        };
+        let charset = None;
+        Ok(Self { asked, status, headers, url, charset, body: Bounded { inner: decoded, left: max_bytes, max_bytes } })
     }
 
     pub fn status(&self) -> u16 {
@@ -79,7 +80,8 @@ impl Response {
         let mut bytes = Vec::new();
         self.read_to_end(&mut bytes)?;
         let max_bytes = self.body.max_bytes;
-        Ok(Answer { asked: self.asked, status: self.status, headers: self.headers, url: self.url, bytes, max_bytes })
+        let Self { asked, status, headers, url, charset, .. } = self;
+        Ok(Answer { asked, status, headers, url, max_bytes, charset, bytes })
     }
 
     /// Reads the body as JSON.
@@ -108,34 +110,18 @@ impl Read for Response {
     }
 }
 
-pub(super) fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+/// What the body is compressed by, however many headers say so.
+fn encoding(headers: &[(String, String)]) -> Option<String> {
+    let values = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-encoding"));
+    let names = values.flat_map(|(_, value)| value.split(',')).map(|name| name.trim().to_ascii_lowercase());
+    let mut names: Vec<String> = names.filter(|name| !matches!(name.as_str(), "" | "identity" | "utf-8")).collect();
+    // A proxy that repeats a header does not compress again.
+    names.dedup();
+    if names.is_empty() { None } else { Some(names.join(", ")) }
 }
 
-/// A text's bytes without a compression that no header names; its first bytes tell.
-///
-/// # Errors
-/// `data`, for one that is not supported, damaged, or larger than it may be.
-pub(super) fn unpacked(bytes: &[u8], max_bytes: u64) -> Result<Cow<'_, [u8]>> {
-    let packed = |name: &str| {
-        Error::data(format!("it is compressed with {name}, which is not read; ask the server for plain text or gzip"))
-    };
-    match bytes {
-        [0x1f, 0x8b, 8, ..] => {
-            let mut text = Vec::new();
-            let mut body = Bounded { inner: MultiGzDecoder::new(bytes), left: max_bytes, max_bytes };
-            body.read_to_end(&mut text).map_err(|error| match error.downcast::<Error>() {
-                Ok(error) => error,
-                Err(error) => Error::data(format!("it is compressed with gzip, and damaged: {error}")),
-            })?;
-            Ok(Cow::Owned(text))
-        }
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Err(packed("zstd")),
-        [b'P', b'K', 3, 4, ..] => Err(packed("zip")),
-        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, ..] => Err(packed("bzip2")),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Err(packed("xz")),
-        _ => Ok(Cow::Borrowed(bytes)),
-    }
+pub(super) fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
 enum Decoded {
@@ -154,10 +140,12 @@ impl Read for Decoded {
     }
 }
 
-/// A zlib stream (RFC 1950) that fails where it ends before its own end, which flate2's reader takes for the end.
+/// A zlib stream (RFC 1950), or the bare one (RFC 1951) that some servers mean by `deflate`. It fails where it ends before
+/// its own end, which flate2's reader takes for the end.
 struct Inflated<R> {
     inner: R,
-    inflate: Decompress,
+    /// Chosen by the first two bytes.
+    inflate: Option<Decompress>,
     input: Vec<u8>,
     taken: usize,
     ended: bool,
@@ -165,7 +153,7 @@ struct Inflated<R> {
 
 impl<R: Read> Inflated<R> {
     fn new(inner: R) -> Self {
-        Self { inner, inflate: Decompress::new(true), input: Vec::new(), taken: 0, ended: false }
+        Self { inner, inflate: None, input: Vec::new(), taken: 0, ended: false }
     }
 
     /// Reads more input; says whether there was some.
@@ -176,16 +164,40 @@ impl<R: Read> Inflated<R> {
         self.taken = 0;
         Ok(count > 0)
     }
+
+    /// Reads the first two bytes, which say whether there is a header (RFC 1950, 2.2).
+    fn begin(&mut self) -> io::Result<Decompress> {
+        self.input.resize(2, 0);
+        self.inner.read_exact(&mut self.input)?;
+        let [method, flags] = [self.input[0], self.input[1]];
+        let has_header = method & 0x0f == 8 && u16::from_be_bytes([method, flags]) % 31 == 0;
+        Ok(Decompress::new(has_header))
+    }
 }
 
 impl<R: Read> Read for Inflated<R> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        while !self.ended && !bytes.is_empty() {
-            let (read, written) = (self.inflate.total_in(), self.inflate.total_out());
-            let status = self.inflate.decompress(&self.input[self.taken..], bytes, FlushDecompress::None)?;
-            self.taken += (self.inflate.total_in() - read) as usize;
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        let mut inflate = match self.inflate.take() {
+            Some(inflate) => inflate,
+            None => self.begin()?,
+        };
+        let count = self.inflate(&mut inflate, bytes);
+        self.inflate = Some(inflate);
+        count
+    }
+}
+
+impl<R: Read> Inflated<R> {
+    fn inflate(&mut self, inflate: &mut Decompress, bytes: &mut [u8]) -> io::Result<usize> {
+        while !self.ended {
+            let (read, written) = (inflate.total_in(), inflate.total_out());
+            let status = inflate.decompress(&self.input[self.taken..], bytes, FlushDecompress::None)?;
+            self.taken += (inflate.total_in() - read) as usize;
             self.ended = status == Status::StreamEnd;
-            let count = (self.inflate.total_out() - written) as usize;
+            let count = (inflate.total_out() - written) as usize;
             if count > 0 {
                 return Ok(count);
             }
@@ -195,7 +207,7 @@ impl<R: Read> Read for Inflated<R> {
             }
         }
         // What is behind the end is read, so that a body cut off there is noticed.
-        while self.ended && !bytes.is_empty() && self.fill()? {}
+        while self.fill()? {}
         Ok(0)
     }
 }

@@ -1,4 +1,4 @@
-//! The characters of a body: what its byte-order mark says, else the `charset` of its content type, else UTF-8.
+//! The characters of a body: what its byte-order mark says, else the charset that is declared, else UTF-8.
 
 use crate::{Error, Result};
 
@@ -21,19 +21,19 @@ enum Charset {
 ///
 /// # Errors
 /// `data`, for a charset that is not supported, and for bytes that are none of its characters.
-pub(super) fn decode(bytes: &[u8], content_type: Option<&str>) -> Result<String> {
+pub(super) fn decode(bytes: &[u8], declared_name: Option<&str>) -> Result<String> {
     let (charset, bytes) = match bytes {
         [0xef, 0xbb, 0xbf, rest @ ..] => (Charset::Utf8, rest),
         [0xff, 0xfe, rest @ ..] => (Charset::Utf16Le, rest),
         [0xfe, 0xff, rest @ ..] => (Charset::Utf16Be, rest),
-        _ => (declared(bytes, content_type)?, bytes),
+        _ => (declared(bytes, declared_name)?, bytes),
     };
     match charset {
         Charset::Utf8 => std::str::from_utf8(bytes).map(str::to_owned).map_err(|error| {
             let place = error.valid_up_to();
             Error::data(format!(
                 "it is not UTF-8: byte {} is {:#04x}; a server that sends another encoding must name it by `charset` in \
-                 `content-type`",
+                 `content-type`, and a compression by `content-encoding`",
                 place + 1,
                 bytes[place]
             ))
@@ -44,12 +44,12 @@ pub(super) fn decode(bytes: &[u8], content_type: Option<&str>) -> Result<String>
     }
 }
 
-/// What the content type says, else what the zeros of the first character say (JSON begins with an ASCII one).
-fn declared(bytes: &[u8], content_type: Option<&str>) -> Result<Charset> {
-    let Some(name) = content_type.and_then(charset_parameter) else {
+/// What is declared, else what the zeros of the first character say (JSON begins with an ASCII one).
+fn declared(bytes: &[u8], name: Option<&str>) -> Result<Charset> {
+    let Some(name) = name else {
         return Ok(match bytes {
-            [0, first, ..] if *first != 0 => Charset::Utf16Be,
-            [first, 0, ..] if *first != 0 => Charset::Utf16Le,
+            [0, first, ..] if first.is_ascii() && *first != 0 => Charset::Utf16Be,
+            [first, 0, ..] if first.is_ascii() && *first != 0 => Charset::Utf16Le,
             _ => Charset::Utf8,
         });
     };
@@ -71,8 +71,16 @@ fn declared(bytes: &[u8], content_type: Option<&str>) -> Result<Charset> {
     }
 }
 
+/// Whether the bytes, which are declared in another charset, are more likely UTF-8: what is not ASCII among them is whole
+/// characters of it, which texts of another charset hardly ever are.
+pub(super) fn looks_like_utf8(bytes: &[u8], name: Option<&str>) -> bool {
+    !bytes.is_ascii()
+        && matches!(declared(bytes, name), Ok(Charset::Windows1252))
+        && std::str::from_utf8(bytes).is_ok_and(|text| !text.starts_with('\u{feff}'))
+}
+
 /// The value of `charset` in a content type such as `application/json; charset="utf-8"`.
-fn charset_parameter(content_type: &str) -> Option<&str> {
+pub(super) fn parameter(content_type: &str) -> Option<&str> {
     let mut parameters = content_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
     let (_, value) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
     Some(value.trim().trim_matches(['"', '\''])).filter(|value| !value.is_empty())
@@ -131,11 +139,14 @@ mod tests {
             (be.clone(), Some("text/json; charset=utf-16")),
             (be, None),
         ] {
-            assert_eq!(decode(&bytes, content_type).unwrap(), text, "{content_type:?}");
+            assert_eq!(decode(&bytes, content_type.and_then(parameter)).unwrap(), text, "{content_type:?}");
         }
         for charset in ["ISO-8859-1", "latin1", "windows-1252", "us-ascii"] {
             let content_type = format!("application/json; charset={charset}");
-            assert_eq!(decode(b"\"\xe9 \x80\"", Some(&content_type)).unwrap(), "\"é €\"");
+            let name = parameter(&content_type);
+            assert_eq!(decode(b"\"\xe9 \x80\"", name).unwrap(), "\"é €\"");
+            assert!(!looks_like_utf8(b"\"\xe9 \x80\"", name) && !looks_like_utf8(b"[]", name));
+            assert_eq!(looks_like_utf8("é".as_bytes(), name), charset != "us-ascii");
         }
     }
 
@@ -148,7 +159,7 @@ mod tests {
             (b"\xff\xfe[", None, "not UTF-16"),
             (b"\xff\xfe\x00\xd8", None, "not UTF-16"),
         ] {
-            let error = decode(bytes, content_type).unwrap_err();
+            let error = decode(bytes, content_type.and_then(parameter)).unwrap_err();
             assert!(error.message.contains(words), "{error}");
         }
     }

@@ -24,6 +24,7 @@ pub struct Client {
     pub(super) max_bytes: u64,
     pub(super) redirects: u32,
     pub(super) retry: Retry,
+    pub(super) charset: Option<String>,
     interval: Duration,
     /// When the next request may go out.
     next: Rc<Cell<Option<Instant>>>,
@@ -59,6 +60,7 @@ impl Client {
             max_bytes: 64 << 20,
             redirects: 5,
             retry: Retry::default(),
+            charset: None,
             interval: Duration::ZERO,
             next: Rc::default(),
             sent: Rc::default(),
@@ -120,6 +122,13 @@ impl Client {
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// The charset of all answers without a byte-order mark, whatever their content type says.
+    #[must_use]
+    pub fn charset(mut self, name: &str) -> Self {
+        self.charset = Some(name.to_owned());
         self
     }
 

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::client::Header;
 use super::transport::Outgoing;
-use super::{Request, Response, Url, body, charset, status, twice};
+use super::{Request, Response, Url, body, charset, compressed, status, twice};
 use crate::{Error, ErrorKind, Result, context};
 
 /// An answer that was read as a whole.
@@ -18,9 +18,11 @@ pub struct Answer {
     pub(super) headers: Vec<(String, String)>,
     /// Where the answer came from, after redirects.
     pub url: Url,
-    pub bytes: Vec<u8>,
-    /// The most that the body may be, decompressed too.
+    /// How large the body may be, decompressed.
     pub(super) max_bytes: u64,
+    /// The charset that the driver declared.
+    pub(super) charset: Option<String>,
+    pub bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -46,27 +48,54 @@ impl Answer {
     /// `data`, quoting the body's beginning, for what is no JSON of that shape.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         let text = self.text()?;
-        if let Some(name) = twice::name(&text) {
+        self.warn_of_names(&text);
+        serde_json::from_str(&text).map_err(|error| self.not_json(&text, &error))
+    }
+
+    /// The values of the body, one after the other: one for JSON, any number for lines of JSON (NDJSON) and for
+    /// JSON text sequences (RFC 7464).
+    ///
+    /// # Errors
+    /// As [`json`](Self::json).
+    pub fn json_values<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
+        // No JSON text holds the character that begins an item of a sequence.
+        let text = self.text()?.replace('\u{1e}', " ");
+        self.warn_of_names(&text);
+        let values = serde_json::Deserializer::from_str(&text).into_iter();
+        values.collect::<Result<_, _>>().map_err(|error| self.not_json(&text, &error))
+    }
+
+    fn warn_of_names(&self, text: &str) {
+        if let Some(name) = twice::name(text) {
             context::warn(
                 "an answer has a name twice in one object, of which only the last value was taken",
                 &[("name", &name), ("request", &self.asked)],
             );
         }
-        serde_json::from_str(&text).map_err(|error| {
-            let begins = status::excerpt(text.as_bytes());
-            let begins = if begins.is_empty() { "it is empty".to_owned() } else { format!("it begins with: {begins}") };
-            Error::data(format!("the answer to `{}` is not the JSON that was expected ({error}); {begins}", self.asked))
-        })
+    }
+
+    fn not_json(&self, text: &str, error: &serde_json::Error) -> Error {
+        let begins = status::excerpt(text.as_bytes());
+        let begins = if begins.is_empty() { "it is empty".to_owned() } else { format!("it begins with: {begins}") };
+        Error::data(format!("the answer to `{}` is not the JSON that was expected ({error}); {begins}", self.asked))
     }
 
     /// The body as text, by its byte-order mark, else by the `charset` of its content type, else as UTF-8. A body that is
-    /// compressed with gzip without a `content-encoding`, as stored `.json.gz` files often are, is decompressed.
+    /// gzip by its first bytes, which no header says, is unpacked.
     ///
     /// # Errors
-    /// `data`, for a charset or a compression that is not supported, and for bytes that are none of its characters.
+    /// `data`, for a charset or a compression that is not supported, and for bytes that are not characters of the charset.
     pub fn text(&self) -> Result<String> {
-        body::unpacked(&self.bytes, self.max_bytes)
-            .and_then(|bytes| charset::decode(&bytes, self.header("content-type")))
+        let named = self.header("content-type").and_then(charset::parameter);
+        let decoded = |bytes: &[u8]| charset::decode(bytes, self.charset.as_deref().or(named));
+        if self.charset.is_none() && charset::looks_like_utf8(&self.bytes, named) {
+            context::warn(
+                "an answer was read in the charset that its content type names, but its bytes look like UTF-8",
+                &[("charset", &named.unwrap_or_default()), ("request", &self.asked)],
+            );
+        }
+        compressed::unpacked(&self.bytes, self.max_bytes)
+            .and_then(|bytes| decoded(&bytes))
             .map_err(|error| error.context(format_args!("cannot read the answer to `{}`", self.asked)))
     }
 
@@ -224,5 +253,8 @@ fn once(request: &Request, deadline: Instant) -> Result<Response, Failure> {
     let asked = asked(request);
     let incoming =
         client.transport.send(&outgoing).map_err(|error| error.context(format_args!("cannot call `{asked}`")))?;
-    Ok(Response::new(asked, request.url.clone(), incoming.status, incoming.headers, incoming.body, client.max_bytes)?)
+    let mut response =
+        Response::new(asked, request.url.clone(), incoming.status, incoming.headers, incoming.body, client.max_bytes)?;
+    response.charset.clone_from(&client.charset);
+    Ok(response)
 }

@@ -12,6 +12,7 @@
 mod body;
 mod charset;
 mod client;
+mod compressed;
 mod exchange;
 mod pages;
 mod retry;

@@ -5,34 +5,45 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::{Error, Result};
 
-/// The address that a `Link` header (RFC 8288) gives for `relation`, such as `next`.
+/// The address that a `Link` header (RFC 8288) gives for `relation`, such as `next`. A link with an `anchor` is about
+/// another document, so it is passed over.
 pub fn link<'a>(header: &'a str, relation: &str) -> Option<&'a str> {
     let mut rest = header;
     while let Some(start) = rest.find('<') {
         let end = rest[start..].find('>')? + start;
-        let target = &rest[start + 1..end];
-        let parameters = &rest[end + 1..];
-        let length = unquoted_comma(parameters);
-        let is_relation = parameters[..length].split(';').any(|parameter| {
-            let (name, value) = parameter.split_once('=').unwrap_or_default();
-            let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
-            name.trim().eq_ignore_ascii_case("rel") && relations.any(|one| one.eq_ignore_ascii_case(relation))
-        });
-        if is_relation {
+        let (target, behind) = (rest[start + 1..end].trim(), &rest[end + 1..]);
+        let length = unquoted(behind, ',');
+        let (mut relations, mut is_anchored) = (None, false);
+        let mut parameters = &behind[..length];
+        while !parameters.is_empty() {
+            let (parameter, others) = parameters.split_at(unquoted(parameters, ';'));
+            parameters = others.strip_prefix(';').unwrap_or_default();
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let name = name.trim();
+            is_anchored |= name.eq_ignore_ascii_case("anchor");
+            if name.eq_ignore_ascii_case("rel") {
+                // The first one counts (RFC 8288, 3.3).
+                relations.get_or_insert_with(|| value.trim().trim_matches(['"', '\'']));
+            }
+        }
+        let mut relations = relations.unwrap_or_default().split_ascii_whitespace();
+        if !is_anchored && relations.any(|one| one.eq_ignore_ascii_case(relation)) {
             return Some(target);
         }
-        rest = &parameters[length..];
+        rest = &behind[length..];
     }
     None
 }
 
-/// Where the first comma outside quotes stands, or the end.
-fn unquoted_comma(text: &str) -> usize {
-    let mut quoted = false;
-    for (place, letter) in text.char_indices() {
-        match letter {
+/// Where the first `letter` outside quotes stands, or the end.
+fn unquoted(text: &str, letter: char) -> usize {
+    let (mut quoted, mut escaped) = (false, false);
+    for (place, found) in text.char_indices() {
+        match found {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
             '"' => quoted = !quoted,
-            ',' if !quoted => return place,
+            found if found == letter && !quoted => return place,
             _ => {}
         }
     }
@@ -59,6 +70,11 @@ impl PageGuard {
     pub fn may_repeat(mut self, may_repeat: bool) -> Self {
         self.may_repeat = may_repeat;
         self
+    }
+
+    /// Whether a page may be equal to the one before.
+    pub fn repeats(&self) -> bool {
+        self.may_repeat
     }
 
     /// How many pages there were.
@@ -137,6 +153,10 @@ mod tests {
             (r#"<https://x/?page=1>; rel="prev", </b?c=1,2>; title="a, b"; rel=next"#, Some("/b?c=1,2")),
             (r#"<https://x/>; REL="prev next""#, Some("https://x/")),
             (r#"<https://x/>; rel="last""#, None),
+            (r#"<https://x/?page=9>; title="a; rel=next"; rel=last, </2>; rel = "next""#, Some("/2")),
+            (r#"</9>; title="\"; rel=next, "; rel=last , < /2 >;rel='Next'"#, Some("/2")),
+            (r#"</9>; rel="last"; rel="next", </7>; rel="next"; anchor="/other""#, None),
+            (r#"</2>; crossorigin; rel=next"#, Some("/2")),
             (r#"<https://x/; rel="next""#, None),
             ("", None),
         ] {

@@ -48,8 +48,9 @@ impl Retry {
         }
         match error.retry_after {
             Some(asked) if asked > self.max_wait => None,
-            Some(asked) => Some(asked),
-            None => {
+            // "At once" (0, or a time that has passed) is no reason to ask as fast as the server answers.
+            Some(asked) if !asked.is_zero() => Some(asked),
+            _ => {
                 let most = self.base.saturating_mul(1 << (tried - 1).min(16)).min(self.max_wait);
                 // Half of it certain, half of it drawn, so that many clients do not come back together.
                 Some(most / 2 + (most / 2).mul_f64(random()))
@@ -85,9 +86,11 @@ const RESETS: [(&str, bool); 5] = [
 const EPOCH: f64 = 1e9;
 
 /// How long the server asks to wait: `Retry-After`, else when its limit of requests is lifted, if that is
-/// what it is about: 429, 503, or 403 with nothing left of the limit.
+/// what it is about: 429, 503, or 403 with nothing left of the limit. A point in time counts from the answer's `Date`,
+/// since the server's clock and this machine's may differ; `now` is for an answer without one.
 pub(super) fn asked_wait(status: u16, headers: &[(String, String)], now: SystemTime) -> Option<Duration> {
     let header = |name: &str| super::body::header(headers, name);
+    let now = header("date").and_then(|date| httpdate::parse_http_date(date.trim()).ok()).unwrap_or(now);
     if let Some(wait) = header("retry-after").and_then(|value| retry_after(value, now)) {
         return Some(wait);
     }
@@ -149,6 +152,7 @@ mod tests {
         };
         assert_eq!(retry.wait(1, Some(429), &asked(7)), Some(Duration::from_secs(7)));
         assert_eq!(retry.wait(1, Some(429), &asked(3600)), None);
+        assert!(retry.wait(1, Some(429), &asked(0)).is_some_and(|wait| wait >= retry.base / 2));
         for status in [202, 401, 403, 404, 409, 420, 423, 425, 520, 529] {
             assert_eq!(retry.wait(1, Some(status), &asked(1)), Some(Duration::from_secs(1)), "{status}");
         }
@@ -172,6 +176,12 @@ mod tests {
             (429, vec![("x-ratelimit-reset", "Tue, 14 Nov 2023 22:13:25 GMT")], Some(5)),
             (429, vec![("retry-after", "1"), ("x-ratelimit-reset", "1700000007")], Some(1)),
             (429, vec![("x-ratelimit-reset", "soon")], None),
+            (
+                429,
+                vec![("date", "Tue, 14 Nov 2023 23:13:20 GMT"), ("retry-after", "Tue, 14 Nov 2023 23:13:24 GMT")],
+                Some(4),
+            ),
+            (429, vec![("date", "Tue, 14 Nov 2023 22:03:20 GMT"), ("x-ratelimit-reset", "1699999403")], Some(3)),
             (403, vec![("x-ratelimit-reset", "1700000007"), ("x-ratelimit-remaining", "0")], Some(7)),
             (403, vec![("x-ratelimit-reset", "1700000007"), ("x-ratelimit-remaining", "12")], None),
             (403, vec![("x-ratelimit-reset", "1700000007")], None),

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// The first such name in a JSON text. None in what is not JSON.
+/// The first such name in a JSON text, or in several one after the other. None in what is not JSON.
 pub(super) fn name(json: &str) -> Option<String> {
     let found = RefCell::new(None);
     let mut text = serde_json::Deserializer::from_str(json);
-    let _ = Names(&found).deserialize(&mut text);
+    while text.end().is_err() && Names(&found).deserialize(&mut text).is_ok() {}
     found.into_inner()
 }
 
@@ -84,6 +84,7 @@ mod tests {
             (r#"{"a": 1, "b": {"a": 2.50}, "c": [{"a": null}, {"a": "a"}, 1e400, true]}"#, None),
             (r#"[{"b": 1}, {"x": {"a": 1, "b": 2, "\u0061": 3}}]"#, Some("a")),
             (r#"{"a": 1, "#, None),
+            ("{\"a\": 1}\n{\"b\": 1, \"b\": 2}", Some("b")),
             ("12345678901234567890.5", None),
         ] {
             assert_eq!(name(json).as_deref(), expected, "{json}");
