@@ -1,5 +1,7 @@
 //! The records of one answer, and how many of them the server sent, whatever a filter of the path leaves.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use osiris_sdk::{Error, Result};
 use serde_json::Value;
 use serde_json_path::JsonPath;
@@ -25,6 +27,15 @@ pub struct Page {
     pub records: Vec<Value>,
     /// How many records the server sent; more than there are, where the path has a filter.
     pub sent: usize,
+}
+
+impl Page {
+    /// What tells the records from those of another page, whatever surrounds them; `None` where a filter left some out.
+    pub fn digest(&self) -> Option<[u8; 8]> {
+        let mut hasher = DefaultHasher::new();
+        self.records.hash(&mut hasher);
+        (self.records.len() == self.sent).then(|| hasher.finish().to_le_bytes())
+    }
 }
 
 impl RecordsPath {

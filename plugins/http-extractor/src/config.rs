@@ -75,6 +75,7 @@ pub struct Manner {
     pub max_redirects: u32,
     pub max_page_mb: u64,
     pub hold_mb: u64,
+    pub encoding: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -149,6 +150,10 @@ pub struct Pagination {
     pub size: Option<u64>,
     pub path: Option<String>,
     pub has_more_path: Option<String>,
+    /// The value at `path` that says that there is no more.
+    pub end_value: Option<Value>,
+    #[serde(default)]
+    pub step: Step,
     #[serde(default)]
     pub last_page: LastPage,
     /// `query` by default, which `header` stands for here.
@@ -166,6 +171,17 @@ pub enum Paging {
     Cursor,
     Link,
     NextUrl,
+}
+
+/// By what an offset grows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// The records received: right for a server that gives fewer at a time than it is asked for.
+    #[default]
+    Received,
+    /// The records asked for: right for a server that filters a page after it was cut.
+    Size,
 }
 
 /// By what the last page is known.

@@ -8,6 +8,7 @@ mod lookback;
 mod moment;
 mod number;
 mod order;
+mod overlap;
 mod pages;
 mod signs;
 mod source;
@@ -21,7 +22,7 @@ use serde_json::Value;
 
 use config::{Config, Connection, Manner, Missing, NullRecords, Paging};
 use cursor::{Cursor, State};
-use pages::Pager;
+use pages::{Ask, Pager};
 use source::Source;
 
 struct Http;
@@ -51,22 +52,25 @@ impl Extractor for Http {
         )?;
         let records = Records::into_table(output, "main", &options, before.and_then(|state| state.columns))?;
         let records_path = RecordsPath::parse(&config.records_path)?;
-        let mut reading =
-            Reading { config: &config, source, pager, cursor, records, records_path, nulls: 0, notes: Vec::new() };
+        let mut reading = Reading {
+            config: &config,
+            source,
+            pager,
+            cursor,
+            records,
+            records_path,
+            sent: 0,
+            total: None,
+            nulls: 0,
+            notes: Vec::new(),
+        };
         reading.run()?;
         reading.finish()
     }
 }
 
-/// The answer, with JSON values on lines of their own (NDJSON) made one list.
-fn as_list(mut answer: Answer) -> Answer {
-    let kind = answer.header("content-type").unwrap_or_default().to_ascii_lowercase();
-    if ["ndjson", "jsonl", "jsonlines", "json-lines"].iter().any(|name| kind.contains(name)) {
-        let lines = answer.bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-        answer.bytes = [b"[".to_vec(), lines.collect::<Vec<_>>().join(&b","[..]), b"]".to_vec()].concat();
-    }
-    answer
-}
+/// Content types of JSON values one after the other.
+const LINES: [&str; 7] = ["ndjson", "jsonl", "jsonlines", "json-lines", "json-seq", "stream+json", "json-stream"];
 
 fn cursor(config: &Config, before: Option<&State>) -> Result<Option<Cursor>> {
     let manner = cursor::Manner {
@@ -81,6 +85,12 @@ fn cursor(config: &Config, before: Option<&State>) -> Result<Option<Cursor>> {
     config.cursor.clone().map(|options| Cursor::new(options, &manner, before)).transpose()
 }
 
+/// An answer, and its JSON if it has a body.
+struct Received {
+    answer: Answer,
+    json: Option<Value>,
+}
+
 /// All pages on their way into the table.
 struct Reading<'a, S: Sink> {
     config: &'a Config,
@@ -89,6 +99,9 @@ struct Reading<'a, S: Sink> {
     cursor: Option<Cursor>,
     records: Records<S>,
     records_path: RecordsPath,
+    /// How many records the server sent, and how many it says that there are, and where it does.
+    sent: u64,
+    total: Option<(String, u64)>,
     /// Nulls in place of records that were left out.
     nulls: u64,
     /// What the user should know of the answers.
@@ -100,36 +113,134 @@ impl<S: Sink> Reading<'_, S> {
         let limit = self.config.limit.unwrap_or(u64::MAX);
         let mut next = Some(self.pager.first()?);
         while let Some(ask) = next.take() {
-            let answer = match self.source.fetch(&ask, self.pager.in_body()) {
-                Err(error) if matches!(error.kind, ErrorKind::NotFound) && self.pager.may_end_by_not_found() => break,
-                answer => as_list(answer?),
-            };
-            let json: Option<Value> = if answer.is_empty() { None } else { Some(answer.json()?) };
+            let Some(Received { answer, json }) = self.ask(&ask)? else { break };
             let link = answer.headers("link");
             let hint = self.pager.look(json.as_ref(), &link)?;
-            if self.config.pagination.kind == Paging::None {
-                self.notes.extend(signs::of_more(json.as_ref(), &link));
-            }
-            let error = json.as_ref().and_then(signs::of_failure);
-            let is_single = json.as_ref().is_some_and(Value::is_object) && self.records_path.is_whole();
-            let page = self.page(json, &answer)?;
-            if is_single {
-                self.look_for_error(&page)?;
-            } else if page.sent == 0 {
-                self.look_for_error_beside(error.as_deref())?;
-            }
+            let sign_of_more = signs::of_more(json.as_ref(), &link);
+            let total = signs::of_total(json.as_ref(), &answer);
+            let page = self.checked_page(json, &answer)?;
             let sent = page.sent;
-            let content = self.pager.content(&page, &answer.bytes);
+            let content = Pager::content(&page, &answer.bytes);
             if sent > 0 && self.pager.ends_with(&content) {
                 break;
             }
+            self.pager.look_for_overlap(&page)?;
+            self.sent += sent as u64;
+            self.total = total.or(self.total.take());
             self.take(page, limit)?;
             context::progress(self.records.records(), self.config.limit);
             if self.records.records() < limit {
                 next = self.pager.next(&hint, sent, &content, &answer.url)?;
+                if next.is_none() {
+                    self.note_more(sign_of_more);
+                }
             }
         }
+        if self.records.records() < limit {
+            self.note_total();
+        }
         Ok(())
+    }
+
+    /// Asks for a page, again while the server says that it is not done yet. `None` where it is known by a 404 that the
+    /// page before was the last.
+    fn ask(&mut self, ask: &Ask) -> Result<Option<Received>> {
+        for tried in 1.. {
+            let answer = match self.source.fetch(ask, self.pager.in_body()) {
+                Err(error) if matches!(error.kind, ErrorKind::NotFound) && self.pager.may_end_by_not_found() => {
+                    return Ok(None);
+                }
+                answer => answer?,
+            };
+            let range = answer.header("content-range").unwrap_or_default();
+            if answer.status == 206 && range.trim_start().starts_with("bytes") {
+                return Err(Error::data(format!(
+                    "`{}` answered 206 with a part of its body alone: {}",
+                    answer.asked(),
+                    range.escape_debug()
+                )));
+            }
+            let json = self.json(&answer)?;
+            if answer.status != 202 || self.has_records(json.as_ref()) {
+                return Ok(Some(Received { answer, json }));
+            }
+            self.source.wait(tried, &answer)?;
+        }
+        Err(Error::internal("the tries of a page have no end"))
+    }
+
+    /// Whether an answer of 202 is a list all the same, and not the word that there is none yet.
+    fn has_records(&self, json: Option<&Value>) -> bool {
+        let Some(json) = json else { return false };
+        let is_single = json.is_object() && self.records_path.is_whole();
+        !is_single && self.records_path.page(json).is_some_and(|page| page.sent > 0)
+    }
+
+    /// The answer's JSON, `None` where it has no body. Values on lines of their own (NDJSON) become one list.
+    fn json(&mut self, answer: &Answer) -> Result<Option<Value>> {
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        let mut values: Vec<Value> = answer.json_values()?;
+        let kind = answer.header("content-type").unwrap_or_default().to_ascii_lowercase();
+        if LINES.iter().any(|name| kind.contains(name)) {
+            return Ok(Some(Value::Array(values)));
+        }
+        if values.len() < 2 {
+            return Ok(values.pop());
+        }
+        if !values.iter().all(Value::is_object) {
+            return Err(Error::data(format!(
+                "the answer to `{}` is not the JSON that was expected: it has {} values one after the other, not all of them \
+                 objects",
+                answer.asked(),
+                values.len()
+            )));
+        }
+        let note = "an answer has several JSON objects one after the other, which were read as lines of JSON (NDJSON)";
+        if !self.notes.iter().any(|known| known == note) {
+            self.notes.push(note.to_owned());
+        }
+        Ok(Some(Value::Array(values)))
+    }
+
+    /// The records of an answer that is not an error in disguise.
+    fn checked_page(&mut self, json: Option<Value>, answer: &Answer) -> Result<Page> {
+        let error = json.as_ref().and_then(signs::of_failure);
+        let is_single = json.as_ref().is_some_and(Value::is_object) && self.records_path.is_whole();
+        let page = self.page(json, answer)?;
+        if is_single {
+            self.look_for_error(&page)?;
+        } else if page.sent == 0 {
+            self.look_for_error_beside(error.as_deref())?;
+        }
+        Ok(page)
+    }
+
+    /// Notes that the last page that was read says that there are more.
+    fn note_more(&mut self, sign: Option<String>) {
+        let Some(sign) = sign.filter(|_| !self.pager.has_sign()) else { return };
+        self.notes.push(match self.config.pagination.kind {
+            Paging::None => format!(
+                "the answer says that there are more records ({sign}), but only this one page was read; name how pages follow \
+                 by `pagination`"
+            ),
+            _ => format!(
+                "page {} was taken for the last, but it says that there are more records ({sign}); if there are, correct \
+                 `pagination`, or name the server's own sign by `pagination.has_more_path`",
+                self.pager.pages()
+            ),
+        });
+    }
+
+    /// Notes that the server counts more records than it sent.
+    fn note_total(&mut self) {
+        let Some((place, total)) = self.total.take().filter(|(_, total)| *total > self.sent) else { return };
+        self.notes.push(format!(
+            "the server says that there are {total} records ({place}), but sent {}; if that count is right, see how pages follow \
+             and end by `pagination`",
+            self.sent
+        ));
     }
 
     /// The records of an answer. One without a body is an empty page.

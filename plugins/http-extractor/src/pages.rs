@@ -1,18 +1,20 @@
 //! One page after another: what to ask for next, and when to stop.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use json_records::path::outline;
 use json_records::{Page, Path};
 use osiris_sdk::http::{PageGuard, Url, link};
 use osiris_sdk::{Error, ErrorKind, Result};
 use serde_json::Value;
 
-use crate::config::{LastPage, Pagination, Paging, Place};
+use crate::config::{LastPage, Pagination, Paging, Place, Step, spelt};
+use crate::overlap::Overlap;
 
 /// What may have happened where counted pages repeat.
 const CLAMPED: &str = "if the server answers a number beyond the last page with the last page, write `pagination.last_page: repeated`; \
                        if pages may be equal, `allow_repeated_pages: true`";
+
+/// What may have happened where other pages repeat.
+const EQUAL: &str = "if pages may have equal records, write `allow_repeated_pages: true`";
 
 /// What tells one page from the others.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -54,6 +56,10 @@ pub struct Pager {
     first_count: Option<u64>,
     /// Whether the page that is asked for next may lie beyond the last.
     is_probing: bool,
+    overlap: Overlap,
+    /// How many records at the beginning of pages were the last of the page before.
+    overlapping: u64,
+    last_count: u64,
     notes: Vec<String>,
 }
 
@@ -64,6 +70,12 @@ impl Pager {
         if options.path.is_none() && matches!(options.kind, Paging::Cursor | Paging::NextUrl) {
             return Err(Error::config(
                 "`pagination.path` is missing: where an answer says what comes next, such as `$.meta.next`",
+            ));
+        }
+        if options.step == Step::Size && (options.size.is_none() || options.kind != Paging::Offset) {
+            return Err(Error::config(
+                "`pagination.step: size` lets an offset grow by `pagination.size`, which is missing, or this is no \
+                 `type: offset`",
             ));
         }
         let parse = |text: &Option<String>| text.as_deref().map(Path::parse).transpose();
@@ -80,6 +92,9 @@ impl Pager {
             number: start,
             first_count: None,
             is_probing: false,
+            overlap: Overlap::default(),
+            overlapping: 0,
+            last_count: 0,
             notes: Vec::new(),
         })
     }
@@ -90,7 +105,48 @@ impl Pager {
 
     /// What the user should hear about how the pages ended.
     pub fn take_notes(&mut self) -> Vec<String> {
+        let count = std::mem::take(&mut self.overlapping);
+        if count > 0 {
+            self.notes.push(format!(
+                "{count} records came twice: pages began with the last records of the page before, as they do where records \
+                 are added while they are read{}",
+                match self.options.kind {
+                    Paging::Offset =>
+                        ", or where the server filters its pages (then write `pagination.size` and `pagination.step: size`)",
+                    _ => "",
+                }
+            ));
+        }
         std::mem::take(&mut self.notes)
+    }
+
+    /// Notices records that the page before had as its last.
+    ///
+    /// # Errors
+    /// `data`, where an offset grew by fewer records than were asked for, which explains it.
+    pub fn look_for_overlap(&mut self, page: &Page) -> Result<()> {
+        let count = self.overlap.look(page) as u64;
+        let before = std::mem::replace(&mut self.last_count, page.sent as u64);
+        let is_whole = count == before && count == page.sent as u64;
+        if count == 0 || is_whole || self.guard.repeats() {
+            return Ok(());
+        }
+        match self.options.size {
+            Some(size)
+                if before < size && self.options.kind == Paging::Offset && self.options.step == Step::Received =>
+            {
+                Err(Error::data(format!(
+                    "page {} begins with the last {count} of the {before} records of the page before, for which {size} were \
+                     asked: the server filters a page after it was cut, so the offset must grow by what is asked for; write \
+                     `pagination.step: size`, or `allow_repeated_pages: true` if records may be equal",
+                    self.pages()
+                )))
+            }
+            _ => {
+                self.overlapping += count;
+                Ok(())
+            }
+        }
     }
 
     /// Whether parameters go into the body.
@@ -184,16 +240,15 @@ impl Pager {
         })
     }
 
-    /// What tells a page's records from those of the page before: what changes around them, such as the number of the page
-    /// or the time, does not where pages are counted.
-    pub fn content(&self, page: &Page, bytes: &[u8]) -> Vec<u8> {
-        let whole = page.records.len() == page.sent;
-        if whole && matches!(self.options.kind, Paging::Page | Paging::Offset) {
-            let mut hasher = DefaultHasher::new();
-            page.records.hash(&mut hasher);
-            return hasher.finish().to_le_bytes().to_vec();
-        }
-        bytes.to_vec()
+    /// Whether the server's own sign says whether there is more.
+    pub fn has_sign(&self) -> bool {
+        self.has_more.is_some() || self.options.end_value.is_some()
+    }
+
+    /// What tells a page's records from those of the page before. What surrounds them does not: the number of the page, the
+    /// time, another cursor.
+    pub fn content(page: &Page, bytes: &[u8]) -> Vec<u8> {
+        page.digest().map_or_else(|| bytes.to_vec(), |digest| digest.to_vec())
     }
 
     /// Whether a page that repeats the one before is the end.
@@ -217,7 +272,7 @@ impl Pager {
             let counted = matches!(self.options.kind, Paging::Page | Paging::Offset);
             self.guard.got(bytes).map_err(|error| match counted {
                 true => Error { message: format!("{}; {CLAMPED}", error.message), ..error },
-                false => error,
+                false => Error { message: format!("{}; {EQUAL}", error.message), ..error },
             })?;
         }
         if self.pages() == 1 {
@@ -264,6 +319,11 @@ impl Pager {
     }
 
     fn names_next(&self, hint: &Hint) -> bool {
+        if let (Some(end), Some(next)) = (&self.options.end_value, &hint.next)
+            && spelt(end) == spelt(next)
+        {
+            return false;
+        }
         match &hint.next {
             None | Some(Value::Null | Value::Bool(false)) => false,
             Some(Value::String(text)) => !text.is_empty(),
@@ -293,6 +353,7 @@ impl Pager {
         }
         let step = match (self.options.kind, count) {
             (Paging::Page, _) => 1,
+            _ if self.options.step == Step::Size => self.options.size.unwrap_or(1),
             (_, 0) => self.options.size.ok_or_else(|| {
                 Error::data(format!(
                     "page {} is empty and says that there is more, but not how many records to go on by; name their number by \

@@ -1,6 +1,6 @@
 //! What an answer says beside its records: that there are more pages, or that something went wrong.
 
-use osiris_sdk::http::link;
+use osiris_sdk::http::{Answer, link};
 use serde_json::{Map, Value};
 
 /// Objects in which servers say how pages follow.
@@ -23,16 +23,58 @@ const NEXT: [&str; 9] = [
 /// Members that say whether there is one.
 const MORE: [&str; 5] = ["has_more", "hasMore", "has_next", "hasNext", "has_next_page"];
 
-/// That an answer which was taken for the only page names another.
+/// Members that say how many records there are on all pages.
+const TOTAL: [&str; 12] = [
+    "total_count",
+    "totalCount",
+    "total_results",
+    "totalResults",
+    "total_records",
+    "totalRecords",
+    "total_items",
+    "totalItems",
+    "total_elements",
+    "totalElements",
+    "totalSize",
+    "@odata.count",
+];
+
+/// Headers that say so.
+const TOTAL_HEADERS: [&str; 5] = ["x-total-count", "x-total", "total-count", "x-wp-total", "x-pagination-total-count"];
+
+/// By what an answer says that another page follows.
 pub fn of_more(json: Option<&Value>, link_header: &str) -> Option<String> {
-    let sign = match link(link_header, "next") {
-        Some(_) => "its `Link` header has a `rel=\"next\"`".to_owned(),
-        None => in_body(json?.as_object()?)?,
+    match link(link_header, "next") {
+        Some(_) => Some("its `Link` header has a `rel=\"next\"`".to_owned()),
+        None => in_body(json?.as_object()?),
+    }
+}
+
+/// How many records there are on all pages, and where the answer says so.
+pub fn of_total(json: Option<&Value>, answer: &Answer) -> Option<(String, u64)> {
+    let from_header = TOTAL_HEADERS.iter().find_map(|name| {
+        let total = answer.header(name)?.trim().parse().ok()?;
+        Some((format!("`{name}`"), total))
+    });
+    // `items 0-24/319`, as PostgREST counts rows.
+    let from_range = || {
+        let total = answer.header("content-range")?.split_once('/')?.1.trim().parse().ok()?;
+        Some(("`content-range`".to_owned(), total))
     };
-    Some(format!(
-        "the answer says that there are more records ({sign}), but only this one page was read; name how pages follow by \
-         `pagination`"
-    ))
+    from_header.or_else(from_range).or_else(|| total_in_body(json?.as_object()?))
+}
+
+fn total_in_body(answer: &Map<String, Value>) -> Option<(String, u64)> {
+    let number = |members: &Map<String, Value>, name: &str| members.get(name).and_then(Value::as_u64);
+    let around = AROUND.iter().filter_map(|name| Some((*name, answer.get(*name)?.as_object()?)));
+    let own = TOTAL.iter().find_map(|name| Some((format!("`{name}`"), number(answer, name)?)));
+    own.or_else(|| {
+        around.into_iter().find_map(|(place, members)| {
+            // In an object about pages, `total` alone is no amount.
+            let names = TOTAL.iter().chain(&["total"]);
+            names.into_iter().find_map(|name| Some((format!("`{place}.{name}`"), number(members, name)?)))
+        })
+    })
 }
 
 fn in_body(answer: &Map<String, Value>) -> Option<String> {
@@ -102,6 +144,7 @@ pub fn of_failure(answer: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::json;
 
@@ -118,6 +161,20 @@ mod tests {
             (json!([{"next": "x"}]), "", false),
         ] {
             assert_eq!(of_more(Some(&answer), header).is_some(), seen, "{answer}");
+        }
+    }
+
+    #[test]
+    fn totals_are_found_where_they_are_about_pages() {
+        for (answer, total) in [
+            (json!({"totalCount": 7}), Some(7)),
+            (json!({"meta": {"total": 7, "page": 1}}), Some(7)),
+            (json!({"paging": {"total_results": 7}}), Some(7)),
+            (json!({"total": 7, "items": []}), None),
+            (json!({"meta": {"total": "7"}}), None),
+            (json!({"meta": {"total": 7.5}}), None),
+        ] {
+            assert_eq!(total_in_body(answer.as_object().unwrap()).map(|(_, total)| total), total, "{answer}");
         }
     }
 

@@ -20,6 +20,7 @@ pub struct Source {
     body: Option<Value>,
     login: Login,
     retry_post: bool,
+    retry: Retry,
 }
 
 impl Source {
@@ -55,6 +56,7 @@ impl Source {
             body,
             login: auth::login(config.auth.as_ref(), &config.connection)?,
             retry_post: config.manner.retry_post,
+            retry: retry(&config.manner),
         })
     }
 
@@ -78,6 +80,22 @@ impl Source {
             }
             answer => answer,
         }
+    }
+
+    /// Waits until a page may be asked for again whose answer says that it is accepted and not done yet; `tried` counts
+    /// the answers so far.
+    ///
+    /// # Errors
+    /// The answer as an error, where it was asked for often enough.
+    pub fn wait(&self, tried: u32, answer: &Answer) -> Result<()> {
+        let error = answer.as_error(answer.status);
+        let may_repeat = self.method != "POST" || self.retry_post;
+        let Some(wait) = self.retry.wait(tried, None, &error).filter(|_| may_repeat) else {
+            return Err(Error { message: format!("{} (tried {tried} times)", error.message), ..error });
+        };
+        context::info("a page is not done yet and is asked for again", &[("wait_ms", &wait.as_millis())]);
+        std::thread::sleep(wait);
+        Ok(())
     }
 
     fn request(&mut self, ask: &Ask, in_body: bool) -> Result<Request> {
@@ -122,7 +140,6 @@ fn member(body: &mut Option<Value>, name: String, value: Value) -> Result<()> {
 }
 
 fn client(manner: &Manner) -> Client {
-    let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(30));
     let client = Client::new()
         .header("accept", "application/json")
         .header("user-agent", concat!("osiris-http-extractor/", env!("CARGO_PKG_VERSION")))
@@ -130,15 +147,27 @@ fn client(manner: &Manner) -> Client {
         .connect_timeout(seconds(manner.connect_timeout))
         .redirects(manner.max_redirects)
         .max_bytes(manner.max_page_mb << 20)
-        .retry(Retry {
-            retries: manner.max_retries,
-            base: seconds(manner.retry_delay),
-            max_wait: seconds(manner.max_retry_wait),
-            ..Retry::default()
-        });
+        .retry(retry(manner));
+    let client = match &manner.encoding {
+        Some(encoding) => client.charset(encoding),
+        None => client,
+    };
     match manner.requests_per_second {
         Some(requests) => client.requests_per_second(requests),
         None => client,
+    }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(30))
+}
+
+fn retry(manner: &Manner) -> Retry {
+    Retry {
+        retries: manner.max_retries,
+        base: seconds(manner.retry_delay),
+        max_wait: seconds(manner.max_retry_wait),
+        ..Retry::default()
     }
 }
 
