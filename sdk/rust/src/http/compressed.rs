@@ -12,7 +12,7 @@ use crate::{Error, ErrorKind, Result};
 const SIGNS: [(&[u8], &str); 8] = [
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"PK\x03\x04", "ZIP"),
-    (b"BZh9", "bzip2"),
+    (b"BZh91A", "bzip2"),
     (b"\xfd7zXZ\0", "xz"),
     (b"\x04\x22\x4d\x18", "LZ4"),
     (b"x\x01", "deflate"),
@@ -27,8 +27,8 @@ const SIGNS: [(&[u8], &str); 8] = [
 pub(super) fn unpacked(bytes: &[u8], max_bytes: u64) -> Result<Cow<'_, [u8]>> {
     if let Some((_, name)) = SIGNS.iter().find(|(sign, _)| bytes.starts_with(sign)) {
         return Err(Error::data(format!(
-            "it is {name} by its first bytes, which no `content-encoding` says and which cannot be read here; only text and \
-             gzip can"
+            "it is {name} by its first bytes, which no `content-encoding` says and which is not read here; ask the server for \
+             plain text or gzip"
         )));
     }
     if !bytes.starts_with(&[0x1f, 0x8b, 0x08]) {
