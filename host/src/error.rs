@@ -42,6 +42,11 @@ impl Report {
         Self { fault: Fault::Step, message: message.into(), hint: None }
     }
 
+    /// The report that an error holds; one without a report is a fault of the host.
+    pub fn from_error(error: anyhow::Error) -> Self {
+        error.downcast().unwrap_or_else(|error| Self { fault: Fault::Host, message: format!("{error:#}"), hint: None })
+    }
+
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

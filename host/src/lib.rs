@@ -32,4 +32,5 @@ pub mod digest;
 pub mod error;
 pub mod secrets;
 pub mod size;
+pub mod untrusted;
 pub mod warning;

@@ -112,7 +112,7 @@ def test_the_compile_cache_is_private_and_may_be_raced_for(project):
         done = list(pool.map(lambda _: project.osiris("run", "pipeline.yaml", env=environment), range(4)))
     assert [run.returncode for run in done] == [0] * 4, done[0].stderr
     assert cache.stat().st_mode & 0o777 == 0o700
-    entries = [path.name for path in cache.iterdir()]
+    entries = [path.name for path in cache.glob("*.cwasm")]
     assert len(entries) == 1 and entries[0].endswith(".cwasm")
     cache.chmod(0o777)
     refused = project.osiris("run", "pipeline.yaml", env=environment)
@@ -124,7 +124,7 @@ def test_a_corrupt_cache_entry_does_not_run(project):
     project.pipeline([{"id": "hello", "component": "hello.extractor", "config": {"names": ["Ada"]}}])
     environment = {"OSIRIS_CACHE_DIR": str(cache)}
     project.osiris("run", "pipeline.yaml", env=environment)
-    (entry,) = cache.iterdir()
+    (entry,) = cache.glob("*.cwasm")
     entry.write_bytes(b"not native code")
     run = project.osiris("run", "pipeline.yaml", env=environment)
     assert run.returncode == 1 and "cannot load the compiled driver" in run.stderr

@@ -56,10 +56,9 @@ impl ConnectionContext {
         if let Some(named) = named {
             return self.catalog.find(named);
         }
-        let known = self.catalog.list();
         let candidates = [format!("{family}.extractor"), format!("{family}.writer")];
-        match candidates.iter().find(|name| known.contains_key(*name)) {
-            Some(name) => self.catalog.find(name),
+        match self.catalog.first(&candidates)? {
+            Some(driver) => Ok(driver),
             None => Err(Report::input(format!(
                 "no driver serves connections of the family `{family}`; looked for {}",
                 listed(candidates.iter().map(String::as_str))

@@ -6,12 +6,13 @@ use serde_json::json;
 
 use super::ask::{AskArguments, ConnectionContext};
 use super::prepare::read_policy;
-use super::{grouped, print, table};
+use super::{grouped, print, print_json, table};
 use crate::digest::sha256_of;
 use crate::driver::discovery::FoundTable;
 use crate::error::Report;
 use crate::grants::policy::ConnectionHosts;
 use crate::protocol::{Call, Message};
+use crate::untrusted;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -32,7 +33,7 @@ pub fn discover(arguments: &Discover) -> anyhow::Result<ExitCode> {
     let driver = context.driver(family, ask.driver.as_deref())?;
     let told = context.ask(&arguments.connection, &driver, &policy, Call::Discover, ask.timeout)?;
     for line in &told.logged {
-        eprintln!("warn: {}", super::printable(line));
+        eprintln!("warn: {}", untrusted::paragraph(line));
     }
     let tables = match told.outcome {
         Ok(Message::Discovered { tables }) => tables,
@@ -48,7 +49,7 @@ pub fn discover(arguments: &Discover) -> anyhow::Result<ExitCode> {
     };
     if ask.json {
         let whole = json!({"connection": arguments.connection, "driver": driver.label(), "fingerprint": fingerprint(&tables)?, "tables": tables});
-        print(&serde_json::to_string_pretty(&whole)?);
+        print_json(&whole)?;
     } else {
         print(&in_words(&tables, &fingerprint(&tables)?));
     }

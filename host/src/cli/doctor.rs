@@ -6,7 +6,7 @@ use crate::error::Fault;
 use crate::sandbox::protections;
 use serde_json::json;
 
-use super::{print, table};
+use super::{print, print_json, table};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -22,7 +22,7 @@ pub fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let protections = protections();
     let whole = protections.iter().all(|protection| protection.given);
     if arguments.json {
-        print(&serde_json::to_string_pretty(&json!({"whole": whole, "protections": protections}))?);
+        print_json(&json!({"whole": whole, "protections": protections}))?;
     } else {
         let mut shown = table(&["protection", "here", "what it means"]);
         for protection in &protections {

@@ -4,14 +4,17 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::driver::catalog::{Catalog, Driver, pack, read};
+use crate::driver::catalog::{Catalog, Driver, Listing, pack};
+use crate::driver::inspector::Inspector;
 use crate::driver::{compiler, runtime};
 use crate::error::Report;
+use crate::grants::template::Template;
 use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::prepare::PlaceArguments;
-use super::{print, table};
+use super::{print, print_json, table};
+use crate::untrusted::{self, line};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
@@ -77,22 +80,19 @@ fn catalog(place: &PlaceArguments) -> Catalog {
 
 fn list(arguments: &List) -> anyhow::Result<()> {
     let catalog = catalog(&arguments.place);
-    let mut drivers: Vec<Driver> = Vec::new();
-    for file in catalog.list().values() {
-        match read(file) {
-            Ok(driver) => drivers.push(driver),
-            Err(error) => eprintln!("warning: {error:#}"),
-        }
+    let Listing { drivers, problems } = catalog.list();
+    for problem in problems {
+        eprintln!("warning: {}", untrusted::paragraph(problem));
     }
     if arguments.json {
         let all: Vec<Value> = drivers
-            .iter()
+            .values()
             .map(|driver| {
                 json!({"name": driver.spec.name, "version": driver.spec.version, "kind": driver.spec.kind, "title": driver.spec.title,
                        "path": driver.path, "sha256": driver.sha256})
             })
             .collect();
-        print(&serde_json::to_string_pretty(&all)?);
+        print_json(&all)?;
         return Ok(());
     }
     if drivers.is_empty() {
@@ -101,12 +101,12 @@ fn list(arguments: &List) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut shown = table(&["driver", "version", "kind", "what it does"]);
-    for driver in &drivers {
+    for driver in drivers.values() {
         shown.add_row([
             driver.spec.name.clone(),
             driver.spec.version.clone(),
             driver.spec.kind.to_string(),
-            driver.spec.title.clone(),
+            driver.spec.title.to_string(),
         ]);
     }
     print(&format!("{shown}\n\nsee one's options with `osiris drivers inspect NAME`"));
@@ -114,16 +114,17 @@ fn list(arguments: &List) -> anyhow::Result<()> {
 }
 
 fn inspect(arguments: &Inspect) -> anyhow::Result<()> {
+    let catalog = catalog(&arguments.place);
     // A path on the command line is relative to where the user is, as everywhere.
     let driver = if arguments.driver.ends_with(".wasm") {
-        read(&PathBuf::from(&arguments.driver))?
+        catalog.inspector.read(&PathBuf::from(&arguments.driver))?
     } else {
-        catalog(&arguments.place).find(&arguments.driver)?
+        catalog.find(&arguments.driver)?
     };
     if arguments.json {
         let described =
             json!({"spec": driver.spec, "path": driver.path, "sha256": driver.sha256, "imports": driver.imports});
-        print(&serde_json::to_string_pretty(&described)?);
+        print_json(&described)?;
     } else {
         print(&in_words(&driver));
     }
@@ -133,8 +134,8 @@ fn inspect(arguments: &Inspect) -> anyhow::Result<()> {
 fn in_words(driver: &Driver) -> String {
     let spec = &driver.spec;
     let mut text = format!("{} {}: {}\n", spec.name, spec.version, spec.title);
-    if !spec.description.trim().is_empty() {
-        let _ = writeln!(text, "\n{}", spec.description.trim());
+    if !spec.description.raw().trim().is_empty() {
+        let _ = writeln!(text, "\n    {}", spec.description.paragraph());
     }
     let _ = writeln!(
         text,
@@ -151,9 +152,10 @@ fn in_words(driver: &Driver) -> String {
     );
     let _ = writeln!(text, "\nOptions\n{}", options(&spec.config_schema));
     for (alias, option) in &spec.aliases {
-        let _ = writeln!(text, "  {alias} is another name of {option}");
+        let _ = writeln!(text, "  {} is another name of {}", line(alias), line(option));
     }
     for (option, reason) in &spec.ignored {
+        let (option, reason) = (line(option), line(reason));
         let _ = writeln!(text, "  {option} is accepted without effect: {reason}");
     }
     for example in &spec.examples {
@@ -162,7 +164,7 @@ fn in_words(driver: &Driver) -> String {
             text,
             "\n{}\n{}",
             example.title,
-            yaml.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+            yaml.lines().map(|text| format!("  {}", line(text))).collect::<Vec<_>>().join("\n")
         );
     }
     text
@@ -180,12 +182,12 @@ fn abilities(driver: &Driver) -> Vec<String> {
         words.push("read its inputs' and write its output's columns".to_owned());
     }
     let grants = &driver.spec.grants;
-    let files = |verb: &str, templates: &[String]| {
+    let files = |verb: &str, templates: &[Template]| {
         templates.iter().map(|template| format!("{verb} the file `{template}`")).collect::<Vec<_>>()
     };
     words.extend(files("read", &grants.read));
     words.extend(files("write", &grants.write));
-    let each = |verb: &str, templates: &[String]| {
+    let each = |verb: &str, templates: &[Template]| {
         templates.iter().map(|template| format!("{verb} `{template}`")).collect::<Vec<_>>()
     };
     words.extend(each("connect to", &grants.connect));
@@ -214,7 +216,7 @@ fn abilities(driver: &Driver) -> Vec<String> {
         .filter(|name| name.contains(':') && !name.starts_with("osiris:driver/") && !name.starts_with("wasi:"))
         .collect();
     if !strangers.is_empty() {
-        words.push(format!("not run here: it imports {}", strangers.join(", ")));
+        words.push(format!("not run here: it imports {}", line(&strangers.join(", "))));
     }
     if words.is_empty() {
         words.push("do nothing but log".to_owned());
@@ -245,7 +247,7 @@ fn options(schema: &Value) -> String {
             None => String::new(),
         };
         let words = property.get("description").and_then(Value::as_str).unwrap_or_default();
-        shown.add_row([format!("  {name}"), kind, default, words.to_owned()]);
+        shown.add_row([format!("  {name}"), kind, default, words.to_owned()].map(|text| line(&text).into_owned()));
     }
     shown.to_string()
 }
@@ -259,17 +261,11 @@ fn pack_driver(arguments: &Pack) -> anyhow::Result<()> {
         Report::input(format!("cannot read spec `{}`: {error}", arguments.spec.display()))
             .hint("name the driver's spec with `--spec FILE`")
     })?;
-    let output = if arguments.output.is_dir() {
-        let name = crate::driver::spec::parse(&spec, &arguments.spec.display().to_string())?.name;
-        arguments.output.join(format!("{name}.wasm"))
-    } else {
-        arguments.output.clone()
-    };
-    let driver = pack(&arguments.wasm, &spec, &arguments.spec, &output)?;
+    let driver = pack(&Inspector::default(), &arguments.wasm, &spec, &arguments.spec, &arguments.output)?;
     if arguments.compile {
         compiler::compiled(&runtime::engine()?, &driver.path, &driver.sha256, || (), &|| false)
             .context("cannot compile the driver")?;
     }
-    print(&format!("packed {} into {}", driver.label(), output.display()));
+    print(&format!("packed {} into {}", driver.label(), driver.path.display()));
     Ok(())
 }

@@ -18,7 +18,9 @@ mod state;
 use std::process::ExitCode;
 
 use crate::driver::compiler::{self, Allowance};
+use crate::driver::inspect;
 use crate::error::{Fault, Report};
+use crate::untrusted;
 use clap::{Parser, Subcommand};
 
 /// What a run that the user ended exits with, as shells expect of SIGINT.
@@ -79,6 +81,14 @@ enum Verb {
     /// The process that compiles a driver (internal)
     #[command(hide = true)]
     Compile { cpu_seconds: u64, memory_bytes: u64 },
+    /// The process that reads drivers and judges configs (internal)
+    #[command(hide = true)]
+    Inspect {
+        cpu_seconds: u64,
+        memory_bytes: u64,
+        #[arg(long)]
+        require_sandbox: bool,
+    },
 }
 
 pub fn main() -> ExitCode {
@@ -98,6 +108,9 @@ pub fn main() -> ExitCode {
         Verb::Look => return crate::step::look::main(),
         Verb::Compile { cpu_seconds, memory_bytes } => {
             return compiler::main(Allowance { cpu_seconds, memory_bytes });
+        }
+        Verb::Inspect { cpu_seconds, memory_bytes, require_sandbox } => {
+            return inspect::main(Allowance { cpu_seconds, memory_bytes }, require_sandbox);
         }
         Verb::Run(arguments) => logged(|| run::run(&arguments)),
         Verb::Plan(arguments) => logged(|| plan::plan(&arguments)),
@@ -130,16 +143,22 @@ fn logged(verb: impl FnOnce() -> anyhow::Result<ExitCode>) -> anyhow::Result<Exi
 /// Says an error and its cure; the exit code tells whose fault it is.
 fn fail(error: &anyhow::Error) -> ExitCode {
     let report = error.downcast_ref::<Report>();
-    eprintln!("error: {}", harmless(&format!("{error:#}")));
+    eprintln!("error: {}", untrusted::paragraph(&format!("{error:#}")));
     if let Some(hint) = report.and_then(|report| report.hint.as_ref()) {
-        eprintln!("hint: {}", harmless(hint));
+        eprintln!("hint: {}", untrusted::paragraph(hint));
     }
     ExitCode::from(report.map_or(Fault::Host, |report| report.fault).exit_code())
 }
 
 /// Prints a result, parts of which may be a driver's words.
 fn print(text: &str) {
-    print_data(&harmless(text));
+    print_data(&untrusted::lines(text));
+}
+
+/// Prints a result as JSON that steers no terminal either.
+fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print_data(&untrusted::json(&serde_json::to_string_pretty(value)?));
+    Ok(())
 }
 
 /// Prints data as it is. A reader that closed the pipe has seen enough.
@@ -152,24 +171,34 @@ fn print_data(text: &str) {
     }
 }
 
-/// A driver's text on the user's terminal: nothing in it steers the terminal or passes for a line of
-/// Osiris's own.
-fn printable(text: &str) -> String {
-    harmless(text.trim_end()).replace('\n', "\n    ")
-}
+/// A table as results are shown: a head, no lines between, and nothing in a cell that passes for another row.
+struct Table(comfy_table::Table);
 
-/// Text without what steers a terminal; lines stay lines.
-fn harmless(text: &str) -> String {
-    // Marks that reverse the order of what follows are no control characters to Rust.
-    let steers = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if steers(c) && c != '\n' { ' ' } else { c }).collect()
-}
-
-/// A table as results are shown: a head, and no lines between.
-fn table(head: &[&str]) -> comfy_table::Table {
+fn table(head: &[&str]) -> Table {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING).set_header(head.iter().map(|name| name.to_uppercase()));
-    table
+    Table(table)
+}
+
+impl Table {
+    fn add_row<T: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = T>) {
+        self.0.add_row(cells.into_iter().map(|cell| untrusted::line(cell.as_ref()).into_owned()));
+    }
+
+    /// Sets columns of numbers to the right.
+    fn align_right(&mut self, columns: impl IntoIterator<Item = usize>) {
+        for column in columns {
+            if let Some(column) = self.0.column_mut(column) {
+                column.set_cell_alignment(comfy_table::CellAlignment::Right);
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// `1234567` as `1,234,567`.
@@ -205,15 +234,11 @@ mod tests {
     }
 
     #[test]
-    fn a_drivers_text_steers_no_terminal_and_passes_for_no_other_line() {
-        for (text, shown) in [
-            ("\u{1b}[2Jx\r\u{9b}1m", " [2Jx  1m"),
-            ("failed\nerror: all is lost\n", "failed\n    error: all is lost"),
-            ("a\u{202e}b", "a b"),
-            ("größer\tals", "größer als"),
-        ] {
-            assert_eq!(printable(text), shown);
-        }
+    fn no_cell_passes_for_another_row() {
+        let mut shown = table(&["a", "b"]);
+        shown.add_row(["x\nerror: y", "\u{1b}[2J"]);
+        let text = shown.to_string();
+        assert!(text.lines().count() == 2 && text.contains(r"x\nerror: y") && text.contains(r"\u{1b}[2J"), "{text}");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use crate::plan::{Plan, PlannedStep};
 use serde_json::{Map, Value, json};
 
 use super::prepare::{PipelineArguments, prepare};
-use super::print;
+use super::{print, print_data, print_json};
+use crate::untrusted::{self, line};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -24,7 +25,7 @@ pub fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.json {
         let steps: Vec<Value> = prepared.plan.steps.iter().map(as_json).collect();
         let plan = json!({"pipeline": prepared.plan.pipeline, "base": prepared.base.path, "limits": prepared.limits, "warnings": prepared.plan.notices, "steps": steps});
-        print(&serde_json::to_string_pretty(&plan)?);
+        print_json(&plan)?;
     } else {
         print(&in_words(&prepared.plan, &prepared.base.path.display().to_string(), &prepared.limits));
     }
@@ -43,11 +44,11 @@ pub fn validate(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .map(|(id, notice)| json!({"step": id, "message": notice.message, "fields": notice.fields}))
             .collect();
         let valid = json!({"pipeline": prepared.plan.pipeline, "valid": true, "steps": steps, "warnings": warnings});
-        print(&valid.to_string());
+        print_data(&untrusted::json(&valid.to_string()));
     } else {
         for (id, notice) in noticed {
             let place = id.map_or_else(String::new, |id| format!("step `{id}`: "));
-            eprintln!("warning: {place}{}", super::printable(&notice.to_string()));
+            eprintln!("warning: {place}{}", untrusted::paragraph(&notice.to_string()));
         }
         print(&format!(
             "pipeline `{}` is valid: {steps} step{}",
@@ -80,9 +81,10 @@ fn as_json(step: &PlannedStep) -> Value {
 }
 
 fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
-    let mut text = format!("pipeline `{}`, base folder {base}\neach step {}\n", plan.pipeline, limits.words());
+    let mut text =
+        format!("pipeline `{}`, base folder {}\neach step {}\n", line(&plan.pipeline), line(base), limits.words());
     for notice in &plan.notices {
-        let _ = writeln!(text, "warning  {notice}");
+        let _ = writeln!(text, "warning  {}", line(&notice.to_string()));
     }
     for (number, step) in plan.steps.iter().enumerate() {
         let driver = &step.driver;
@@ -96,10 +98,13 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
             &driver.sha256[..12]
         );
         for input in &step.inputs {
-            let table = if input.table == "main" { String::new() } else { format!(", table `{}`", input.table) };
-            let also =
-                if input.also.is_empty() { String::new() } else { format!(" (in SQL also {})", input.also.join(", ")) };
-            let _ = writeln!(text, "   input    {} from step `{}`{table}{also}", input.alias, input.step);
+            let table = if input.table == "main" { String::new() } else { format!(", table `{}`", line(&input.table)) };
+            let also = if input.also.is_empty() {
+                String::new()
+            } else {
+                format!(" (in SQL also {})", line(&input.also.join(", ")))
+            };
+            let _ = writeln!(text, "   input    {} from step `{}`{table}{also}", line(&input.alias), input.step);
         }
         for need in step.needs.iter().filter(|need| step.inputs.iter().all(|input| input.step != **need)) {
             let _ = writeln!(text, "   after    {need}");
@@ -109,11 +114,15 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
         }
         let grants = step.grants.words();
         let may = if grants.is_empty() { "nothing outside the session".to_owned() } else { grants.join("; ") };
-        let _ = writeln!(text, "   may      {may}");
+        let _ = writeln!(text, "   may      {}", line(&may));
         for notice in &step.notices {
-            let _ = writeln!(text, "   warning  {notice}");
+            let _ = writeln!(text, "   warning  {}", line(&notice.to_string()));
         }
-        let _ = writeln!(text, "   config   {}", serde_json::to_string(&chosen(step)).unwrap_or_default());
+        let _ = writeln!(
+            text,
+            "   config   {}",
+            untrusted::json(&serde_json::to_string(&chosen(step)).unwrap_or_default())
+        );
     }
     text
 }

@@ -93,15 +93,18 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<Prepared> 
     let params = params::resolve(&pipeline, &arguments.params, arguments.profile.as_deref(), &environment)?;
     let connections = read_connections(&base)?;
     let policy = read_policy(arguments.policy.as_deref(), ConnectionHosts::of(&connections, &environment))?;
+    let catalog = Catalog::new(&arguments.place.drivers, &base.path);
+    catalog.inspector.warm();
     let plan = plan(
         &pipeline,
         &PlanContext {
             params: &params,
             connections: &connections,
             environment: &environment,
-            drivers: &find_drivers(&pipeline, &Catalog::new(&arguments.place.drivers, &base.path))?,
+            drivers: &find_drivers(&pipeline, &catalog)?,
             base: &base.path,
             policy: &policy,
+            judge: &catalog.inspector,
             profile: arguments.profile.as_deref(),
         },
     )?;

@@ -9,7 +9,8 @@ use crate::session::{Status, StepRecord};
 use crate::warning::Warning;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-use super::{grouped, printable, spell_duration};
+use super::{grouped, spell_duration};
+use crate::untrusted;
 
 /// Shows a run on stderr.
 pub struct Progress {
@@ -50,7 +51,7 @@ fn style(template: &str) -> ProgressStyle {
 
 impl Observer for Progress {
     fn compiling(&mut self, driver: &str) {
-        self.say(&format!("compiling {driver} for this machine (once)"));
+        self.say(&format!("compiling {} for this machine (once)", untrusted::line(driver)));
     }
 
     fn started(&mut self, step: &str) {
@@ -76,7 +77,11 @@ impl Observer for Progress {
 
     fn log(&mut self, step: &str, level: &str, line: &Warning) {
         if matches!(level, "warn" | "error") {
-            self.say(&format!("{step:width$}  {level}: {}", printable(&line.to_string()), width = self.width));
+            self.say(&format!(
+                "{step:width$}  {level}: {}",
+                untrusted::paragraph(&line.to_string()),
+                width = self.width
+            ));
         }
     }
 
@@ -92,7 +97,7 @@ impl Observer for Progress {
                 let tables: Vec<String> = step
                     .tables
                     .iter()
-                    .map(|(name, table)| format!("{} {}", printable(name), grouped(table.rows)))
+                    .map(|(name, table)| format!("{} {}", untrusted::line(name), grouped(table.rows)))
                     .collect();
                 self.say(&format!("{id}  {rows} rows in {} tables ({})  {time}", step.tables.len(), tables.join(", ")));
             }

@@ -18,7 +18,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::lock;
 use super::prepare::{PipelineArguments, prepare};
 use super::progress::Progress;
-use super::{INTERRUPTED, grouped, print, printable, spell_duration, table};
+use super::{INTERRUPTED, Table, grouped, print, print_json, spell_duration, table};
+use crate::untrusted;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -65,7 +66,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let scrubber = Scrubber::new(plan.steps.iter().flat_map(|step| step.secrets.values().chain(&step.hidden)));
     let mut progress = Progress::new(plan.steps.iter().map(|step| step.id.as_str()));
     for notice in &plan.notices {
-        eprintln!("warning: {notice}");
+        eprintln!("warning: {}", untrusted::paragraph(&notice.to_string()));
     }
     let session = Session::create(&prepared.base, scrubber)?;
     let path = arguments.pipeline.pipeline.display().to_string();
@@ -84,7 +85,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     session.close();
     let manifest = outcome?;
     if arguments.json {
-        print(&serde_json::to_string_pretty(&as_json(&manifest, &session_path))?);
+        print_json(&as_json(&manifest, &session_path))?;
     } else {
         print(&in_words(&manifest, &session_path));
     }
@@ -128,7 +129,7 @@ fn as_json(manifest: &Manifest, session_path: &str) -> Value {
 }
 
 /// A run's steps, one a row.
-pub fn steps_table(manifest: &Manifest) -> comfy_table::Table {
+pub fn steps_table(manifest: &Manifest) -> Table {
     let mut steps = table(&["step", "driver", "status", "rows", "time", "output"]);
     for step in &manifest.steps {
         steps.add_row([
@@ -140,11 +141,7 @@ pub fn steps_table(manifest: &Manifest) -> comfy_table::Table {
             step.duckdb_path.clone().unwrap_or_default(),
         ]);
     }
-    for column in [3, 4] {
-        if let Some(column) = steps.column_mut(column) {
-            column.set_cell_alignment(comfy_table::CellAlignment::Right);
-        }
-    }
+    steps.align_right([3, 4]);
     steps
 }
 
@@ -168,10 +165,10 @@ fn explain(step: &StepRecord) {
         step.id,
         step.driver.name,
         step.driver.version,
-        printable(&error.message)
+        untrusted::paragraph(&error.message)
     );
     if let Some(hint) = &error.hint {
-        eprintln!("hint: {}", printable(hint));
+        eprintln!("hint: {}", untrusted::paragraph(hint));
     }
-    eprintln!("note: {whose} ({})", printable(&error.kind));
+    eprintln!("note: {whose} ({})", untrusted::line(&error.kind));
 }

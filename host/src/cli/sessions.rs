@@ -7,11 +7,12 @@ use std::time::Duration;
 use crate::error::Report;
 use crate::session::{self, Base, Manifest, Summary};
 use crate::size;
-use anyhow::Context;
+
 use serde_json::{Value, json};
 
 use super::run::steps_table;
-use super::{grouped, print, printable, spell_duration, table};
+use super::{grouped, print, print_json, spell_duration, table};
+use crate::untrusted::{self, line, paragraph};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
@@ -117,7 +118,7 @@ fn listing(sessions: &[Summary], json: bool) -> anyhow::Result<String> {
                 })
             })
             .collect();
-        return Ok(serde_json::to_string_pretty(&all)?);
+        return Ok(untrusted::json(&serde_json::to_string_pretty(&all)?).into_owned());
     }
     if sessions.is_empty() {
         return Ok("no sessions yet".to_owned());
@@ -149,7 +150,7 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
             .hint("it ended before its first step; `osiris sessions gc` removes it")
     })?;
     if arguments.place.json {
-        print(&serde_json::to_string_pretty(manifest).context("cannot write the manifest as JSON")?);
+        print_json(manifest)?;
         return Ok(());
     }
     let steps = steps_table(manifest);
@@ -157,24 +158,24 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
     let path = base.path.join(session::FOLDER).join(&found.id);
     let mut text = format!(
         "session   {}\npipeline  {} ({})\nstatus    {}{took}\nstarted   {}\nfolder    {}, {}\n\n{steps}",
-        found.id,
-        manifest.pipeline,
-        manifest.pipeline_path,
+        line(&found.id),
+        line(&manifest.pipeline),
+        line(&manifest.pipeline_path),
         manifest.status,
-        manifest.started_at,
-        path.display(),
+        line(&manifest.started_at),
+        line(&path.to_string_lossy()),
         size::spell(found.bytes)
     );
     for warning in &manifest.warnings {
-        text.push_str(&format!("\n\nwarning: {}", printable(&warning.to_string())));
+        text.push_str(&format!("\n\nwarning: {}", paragraph(&warning.to_string())));
     }
     for (step, warning) in
         manifest.steps.iter().flat_map(|step| step.warnings.iter().map(move |warning| (step, warning)))
     {
-        text.push_str(&format!("\n\nstep `{}` warned: {}", step.id, printable(&warning.to_string())));
+        text.push_str(&format!("\n\nstep `{}` warned: {}", line(&step.id), paragraph(&warning.to_string())));
     }
     for (step, error) in manifest.steps.iter().filter_map(|step| Some((step, step.error.as_ref()?))) {
-        text.push_str(&format!("\n\nstep `{}`: {}", step.id, printable(&error.message)));
+        text.push_str(&format!("\n\nstep `{}`: {}", line(&step.id), paragraph(&error.message)));
     }
     print(&text);
     Ok(())

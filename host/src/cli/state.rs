@@ -13,7 +13,7 @@ use crate::grants::limits::MAX_STATE_BYTES;
 use crate::pipeline::StepId;
 use crate::session::{Base, now, state};
 
-use super::{print, printable, table};
+use super::{print, print_json, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
@@ -164,7 +164,7 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
     };
     let kept = found.into_iter().map(|found| found.kept).collect::<Result<Vec<_>, _>>()?;
     if arguments.json {
-        print(&serde_json::to_string_pretty(&kept)?);
+        print_json(&kept)?;
         return Ok(());
     }
     if kept.is_empty() {
@@ -174,9 +174,7 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
     let mut shown = table(&["pipeline", "step", "driver", "updated", "read from", "state"]);
     for kept in &kept {
         let source = kept.identity.as_ref().map_or_else(|| "not known".to_owned(), source);
-        shown.add_row(
-            [&kept.pipeline, &kept.step, &kept.driver, &kept.updated_at, &source, kept.state.get()].map(printable),
-        );
+        shown.add_row([&kept.pipeline, &kept.step, &kept.driver, &kept.updated_at, &source, kept.state.get()]);
     }
     print(&shown.to_string());
     Ok(())

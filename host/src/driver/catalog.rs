@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::Context;
 use wasm_encoder::ComponentSection;
-use wasmparser::{BinaryReader, Parser};
+use wasmparser::BinaryReader;
 
 use crate::contract;
-use crate::digest::sha256_of;
+use crate::driver::component::{self, CUSTOM, HEADER};
+use crate::driver::inspect::Described;
+use crate::driver::inspector::{Found, Inspector, no_driver};
 use crate::driver::spec::{self, Spec, Version};
 use crate::error::{Report, listed, nearest};
 
@@ -37,11 +40,14 @@ impl Driver {
 }
 
 /// The folders that are searched for drivers, the first match winning.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Catalog {
     pub folders: Vec<PathBuf>,
     /// What a path to a `.wasm` file is relative to.
     pub base: PathBuf,
+    /// What reads drivers and judges configs.
+    pub inspector: Inspector,
+    listing: OnceLock<Listing>,
 }
 
 impl Catalog {
@@ -60,6 +66,8 @@ impl Catalog {
         Self {
             folders: folders.iter().map(|folder| fs::canonicalize(folder).unwrap_or_else(|_| folder.clone())).collect(),
             base: base.to_owned(),
+            inspector: Inspector::default(),
+            listing: OnceLock::new(),
         }
     }
 
@@ -69,27 +77,51 @@ impl Catalog {
     /// When there is none, with the nearest name; when the file is no driver for this host.
     pub fn find(&self, component: &str) -> anyhow::Result<Driver> {
         if component.ends_with(".wasm") {
-            return read(&self.base.join(component));
+            return self.inspector.read(&self.base.join(component));
         }
-        for folder in &self.folders {
-            let file = folder.join(format!("{component}.wasm"));
-            if spec::is_component_name(component) && file.is_file() {
-                let driver = read(&file)?;
-                if driver.spec.name == component {
-                    return Ok(driver);
-                }
-            }
+        if let Some(driver) = self.named(component)? {
+            return Ok(driver);
         }
-        let mut all = self.list();
-        match all.remove(component) {
-            Some(path) => read(&path),
-            None => Err(self.unknown(component, all.keys().map(String::as_str)).into()),
+        match self.list().drivers.get(component) {
+            Some(driver) => Ok(driver.clone()),
+            None => Err(self.unknown(component).into()),
         }
     }
 
-    fn unknown<'a>(&self, component: &str, known: impl Iterator<Item = &'a str> + Clone) -> Report {
-        let report = Report::input(format!("no driver is called `{component}`; known: {}", listed(known.clone())));
-        match nearest(component, known) {
+    /// The first of `components` for which there is a driver.
+    ///
+    /// # Errors
+    /// When its file is no driver for this host.
+    pub fn first(&self, components: &[String]) -> anyhow::Result<Option<Driver>> {
+        for component in components {
+            if let Some(driver) = self.named(component)? {
+                return Ok(Some(driver));
+            }
+        }
+        Ok(components.iter().find_map(|component| self.list().drivers.get(component).cloned()))
+    }
+
+    /// The driver of that name in a file of that name.
+    fn named(&self, component: &str) -> anyhow::Result<Option<Driver>> {
+        if !spec::is_component_name(component) {
+            return Ok(None);
+        }
+        for folder in &self.folders {
+            let file = folder.join(format!("{component}.wasm"));
+            if file.is_file() {
+                let driver = self.inspector.read(&file)?;
+                if driver.spec.name == component {
+                    return Ok(Some(driver));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn unknown(&self, component: &str) -> Report {
+        let known = || self.list().drivers.keys().map(String::as_str);
+        let report = Report::input(format!("no driver is called `{component}`; known: {}", listed(known())));
+        match nearest(component, known()) {
             Some(near) => report.hint(format!("did you mean `{near}`?")),
             None => {
                 let searched: Vec<String> = self.folders.iter().map(|folder| folder.display().to_string()).collect();
@@ -101,70 +133,77 @@ impl Catalog {
         }
     }
 
-    /// Every driver's file by component name. Files that are no drivers are passed over.
-    pub fn list(&self) -> BTreeMap<String, PathBuf> {
-        let mut found = BTreeMap::new();
-        for folder in &self.folders {
-            let mut files: Vec<PathBuf> =
-                fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-            files.sort();
-            for file in files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "wasm")) {
-                if let Ok(Some(spec)) = bytes(&file).and_then(|bytes| Ok(surface(&bytes)?.spec(&file)?)) {
-                    found.entry(spec.name).or_insert(file);
+    /// Every driver of the folders; they are read once.
+    pub fn list(&self) -> &Listing {
+        self.listing.get_or_init(|| {
+            let mut listing = Listing::default();
+            for folder in &self.folders {
+                self.list_folder(folder, &mut listing);
+            }
+            listing
+        })
+    }
+
+    fn list_folder(&self, folder: &Path, listing: &mut Listing) {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_wasm = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "wasm");
+        let mut files: Vec<PathBuf> = entries.filter(is_wasm).take(MAX_FILES + 1).collect();
+        if files.len() > MAX_FILES {
+            let folder = folder.display();
+            listing
+                .problems
+                .push(format!("`{folder}` has more than {MAX_FILES} drivers: name the one you mean by its path"));
+            return;
+        }
+        files.sort();
+        for file in files {
+            let name = file.display().to_string();
+            match self.inspector.look(&file, &name, &name) {
+                Ok(Found::Driver(driver)) => {
+                    listing.drivers.entry(driver.spec.name.clone()).or_insert(*driver);
                 }
+                // Other files may be there; a driver that cannot be used is a problem.
+                Ok(Found::Other(_)) => {}
+                Err(error) => listing.problems.push(format!("{error:#}")),
             }
         }
-        found
     }
 }
 
-/// Reads the driver in `path` and checks that this host can run it.
-///
-/// # Errors
-/// A [`Report`] when the file is missing, is no component, has no spec, was built for another
-/// contract, or lacks the export of its kind.
-pub fn read(path: &Path) -> anyhow::Result<Driver> {
-    let bytes = bytes(path)?;
-    let surface = surface(&bytes).map_err(|_| no_driver(path, "it is no WebAssembly component"))?;
-    check_imports(path, &surface.imports)?;
-    let Some(spec) = surface.spec(path)? else {
-        return Err(no_driver(path, "it has no spec")
-            .hint(format!("add one with `osiris drivers pack {} --spec spec.yaml -o OUT.wasm`", path.display()))
-            .into());
-    };
-    check_contract(path, &spec.contract)?;
-    let export = spec.kind.export();
-    if !surface.exports.iter().any(|name| name == export) {
-        let message = format!("it calls itself a {}, but does not export `{export}`", spec.kind);
-        return Err(no_driver(path, &message).hint("build it for the world of its kind; see wit/driver.wit").into());
-    }
-    let mut offers = surface.exports;
-    offers.retain(|export| matches!(export.as_str(), "discover" | "check"));
-    Ok(Driver { spec, path: path.to_owned(), sha256: sha256_of(&bytes), imports: surface.imports, offers })
+/// The most files of one folder that are read.
+const MAX_FILES: usize = 1000;
+
+/// What drivers there are.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// By component name; of several, the one in the first folder.
+    pub drivers: BTreeMap<String, Driver>,
+    /// Why others are left out.
+    pub problems: Vec<String>,
 }
 
-fn no_driver(path: &Path, why: &str) -> Report {
-    Report::input(format!("`{}` is no driver: {why}", path.display()))
-        .hint("a driver is a WebAssembly component of one of the worlds in wit/driver.wit, with a packed spec")
+impl Driver {
+    /// The driver in a component that was read, if this host can run it; errors call it `name`.
+    ///
+    /// # Errors
+    /// A [`Report`] when it was built for another contract, or lacks the export of its kind.
+    pub fn new(described: Described, path: &Path, name: &str, sha256: String) -> anyhow::Result<Self> {
+        let Described { spec, imports, exports: mut offers } = described;
+        check_imports(name, &imports)?;
+        check_contract(name, &spec.contract)?;
+        let export = spec.kind.export();
+        if !offers.iter().any(|name| name == export) {
+            let message = format!("it calls itself a {}, but does not export `{export}`", spec.kind);
+            return Err(no_driver(name, &message)
+                .hint("build it for the world of its kind; see wit/driver.wit")
+                .into());
+        }
+        offers.retain(|export| matches!(export.as_str(), "discover" | "check"));
+        Ok(Self { spec, path: path.to_owned(), sha256, imports, offers })
+    }
 }
 
-fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let missing = |error: std::io::Error| {
-        Report::input(format!("cannot read driver `{}`: {error}", path.display()))
-            .hint("check the path; it is relative to the base folder")
-    };
-    let found = fs::metadata(path).map_err(missing)?;
-    // A pipe or a device would be read for ever.
-    if !found.is_file() {
-        return Err(no_driver(path, "it is no plain file").into());
-    }
-    if found.len() > MAX_BYTES {
-        return Err(no_driver(path, "it is larger than 256 MiB").into());
-    }
-    Ok(fs::read(path).map_err(missing)?)
-}
-
-fn check_contract(path: &Path, built_for: &str) -> Result<(), Report> {
+fn check_contract(name: &str, built_for: &str) -> Result<(), Report> {
     let host = Version::parse(contract::VERSION);
     let driver = Version::parse(built_for);
     if host.zip(driver).is_some_and(|(host, driver)| host.runs(driver)) {
@@ -176,68 +215,20 @@ fn check_contract(path: &Path, built_for: &str) -> Result<(), Report> {
         "rebuild the driver for this version"
     };
     Err(Report::input(format!(
-        "driver `{}` was built for contract osiris:driver@{built_for}; this Osiris speaks {}",
-        path.display(),
+        "driver `{name}` was built for contract osiris:driver@{built_for}; this Osiris speaks {}",
         contract::VERSION
     ))
     .hint(cure))
 }
 
-fn check_imports(path: &Path, imports: &[String]) -> Result<(), Report> {
+/// Whether this host has the version of the contract that a component imports.
+///
+/// # Errors
+/// A [`Report`] when it has not.
+pub fn check_imports(name: &str, imports: &[String]) -> Result<(), Report> {
     let versions = imports.iter().filter_map(|name| name.strip_prefix("osiris:driver/")?.split_once('@'));
-    versions.map(|(_, version)| version).try_for_each(|version| check_contract(path, version))
+    versions.map(|(_, version)| version).try_for_each(|version| check_contract(name, version))
 }
-
-/// What is visible of a component without compiling it.
-#[derive(Default)]
-struct Surface<'a> {
-    specs: Vec<&'a [u8]>,
-    imports: Vec<String>,
-    exports: Vec<String>,
-}
-
-impl Surface<'_> {
-    fn spec(&self, path: &Path) -> Result<Option<Spec>, Report> {
-        let [bytes] = self.specs[..] else {
-            return if self.specs.is_empty() { Ok(None) } else { Err(no_driver(path, "it has several specs")) };
-        };
-        let text = std::str::from_utf8(bytes).map_err(|_| no_driver(path, "its spec is not UTF-8"))?;
-        spec::parse(text, &path.display().to_string()).map(Some)
-    }
-}
-
-/// Reads the top level of a component; nested modules and components are passed over unread.
-fn surface(bytes: &[u8]) -> anyhow::Result<Surface<'_>> {
-    let mut surface = Surface::default();
-    for section in sections(bytes)? {
-        let reader = BinaryReader::new(section.body, 0);
-        match section.id {
-            CUSTOM => {
-                let custom = wasmparser::CustomSectionReader::new(reader)?;
-                if custom.name() == spec::SECTION {
-                    surface.specs.push(custom.data());
-                }
-            }
-            IMPORTS => {
-                for import in wasmparser::ComponentImportSectionReader::new(reader)? {
-                    surface.imports.push(import?.name.name.to_owned());
-                }
-            }
-            EXPORTS => {
-                for export in wasmparser::ComponentExportSectionReader::new(reader)? {
-                    surface.exports.push(export?.name.name.to_owned());
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(surface)
-}
-
-// Section ids of the component model's binary format.
-const CUSTOM: u8 = 0;
-const IMPORTS: u8 = 10;
-const EXPORTS: u8 = 11;
 
 struct Section<'a> {
     id: u8,
@@ -248,7 +239,7 @@ struct Section<'a> {
 
 /// The top-level sections of a component, without a look inside.
 fn sections(bytes: &[u8]) -> anyhow::Result<Vec<Section<'_>>> {
-    anyhow::ensure!(Parser::is_component(bytes), "not a component");
+    anyhow::ensure!(component::is_component(bytes), "not a component");
     let mut reader = BinaryReader::new(bytes, 0);
     reader.read_bytes(HEADER)?;
     let mut sections = Vec::new();
@@ -261,9 +252,6 @@ fn sections(bytes: &[u8]) -> anyhow::Result<Vec<Section<'_>>> {
     }
     Ok(sections)
 }
-
-/// Bytes before a component's first section.
-const HEADER: usize = 8;
 
 /// The component without its specs.
 fn without_specs(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
@@ -279,33 +267,37 @@ fn without_specs(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     Ok(kept)
 }
 
-/// Writes the component in `wasm` with `spec_text` as its spec to `out`, replacing an earlier spec.
+/// Writes the component in `wasm` with `spec_text` as its spec to `out`, replacing an earlier spec: to a file, or into a
+/// folder, where it is named after its spec.
 ///
 /// # Errors
 /// When the spec is wrong, the file is no component, or the result is no driver for this host.
-pub fn pack(wasm: &Path, spec_text: &str, spec_file: &Path, out: &Path) -> anyhow::Result<Driver> {
-    spec::parse(spec_text, &spec_file.display().to_string())?;
-    let bytes = bytes(wasm)?;
-    let mut packed = without_specs(&bytes).map_err(|_| no_driver(wasm, "it is no WebAssembly component"))?;
+pub fn pack(
+    inspector: &Inspector,
+    wasm: &Path,
+    spec_text: &str,
+    spec_file: &Path,
+    out: &Path,
+) -> anyhow::Result<Driver> {
+    let name = wasm.display().to_string();
+    let bytes = fs::read(wasm).map_err(|error| {
+        Report::input(format!("cannot read driver `{name}`: {error}")).hint("check the path of the component")
+    })?;
+    let mut packed = without_specs(&bytes).map_err(|_| no_driver(&name, "it is no WebAssembly component"))?;
     let section = wasm_encoder::CustomSection { name: spec::SECTION.into(), data: spec_text.as_bytes().into() };
     section.append_to_component(&mut packed);
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = || out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = if out.is_dir() { out } else { parent() };
     fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
     let mut file = tempfile::Builder::new()
         .suffix(".wasm")
         .tempfile_in(folder)
         .with_context(|| format!("cannot write to `{}`", folder.display()))?;
     std::io::Write::write_all(&mut file, &packed).context("cannot write the driver")?;
-    let driver = read(file.path()).map_err(|error| match error.downcast::<Report>() {
-        Ok(report) => Report {
-            message: report.message.replace(&*file.path().to_string_lossy(), &wasm.to_string_lossy()),
-            ..report
-        }
-        .into(),
-        Err(error) => error,
-    })?;
+    let driver = inspector.read_as(file.path(), &name, &spec_file.display().to_string())?;
     fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .context("cannot write the driver")?;
-    file.persist(out).with_context(|| format!("cannot write `{}`", out.display()))?;
-    Ok(Driver { path: out.to_owned(), ..driver })
+    let path = if out.is_dir() { out.join(format!("{}.wasm", driver.spec.name)) } else { out.to_owned() };
+    file.persist(&path).with_context(|| format!("cannot write `{}`", path.display()))?;
+    Ok(Driver { path, ..driver })
 }

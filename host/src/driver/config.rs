@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::driver::spec::Spec;
@@ -11,40 +12,81 @@ use crate::error::{Report, listed, nearest};
 use crate::pipeline::params::Environment;
 use crate::secrets::{MASK, Secret, Secrets};
 
-/// Checks `config` of `step` and fills in the schema's defaults.
+/// Judges configs by their driver's configSchema. A schema is a stranger's program: the host has it run in a process that
+/// reaches nothing.
+pub trait Judge: std::fmt::Debug {
+    /// What is wrong with a config whose defaults are filled in; `written_as` has the other names of options.
+    ///
+    /// # Errors
+    /// When the schema cannot be applied.
+    fn wrong(
+        &self,
+        spec: &Spec,
+        config: &Map<String, Value>,
+        written_as: &BTreeMap<String, String>,
+    ) -> Result<Vec<Wrong>, Report>;
+}
+
+/// Judges where it is: in the process that reaches nothing, in tests, and for specs of one's own.
+#[derive(Debug)]
+pub struct InPlace;
+
+impl Judge for InPlace {
+    fn wrong(
+        &self,
+        spec: &Spec,
+        config: &Map<String, Value>,
+        written_as: &BTreeMap<String, String>,
+    ) -> Result<Vec<Wrong>, Report> {
+        Ok(Schema::new(spec)?.wrong(spec, config, written_as))
+    }
+}
+
+/// A driver's configSchema, ready to be applied.
+#[derive(Debug)]
+pub struct Schema(jsonschema::Validator);
+
+impl Schema {
+    /// # Errors
+    /// A [`Report`] when it is not a JSON Schema.
+    pub fn new(spec: &Spec) -> Result<Self, Report> {
+        jsonschema::validator_for(&spec.config_schema).map(Self).map_err(|error| {
+            Report::input(format!("the configSchema of `{}` is not a JSON Schema: {error}", spec.name))
+        })
+    }
+
+    /// What is wrong with `config`.
+    pub fn wrong(&self, spec: &Spec, config: &Map<String, Value>, written_as: &BTreeMap<String, String>) -> Vec<Wrong> {
+        let value = Value::Object(config.clone());
+        self.0.iter_errors(&value).take(MAX_WRONG).map(|error| describe(&error, spec, written_as)).collect()
+    }
+}
+
+/// The most mistakes in one config that are told.
+const MAX_WRONG: usize = 20;
+
+/// Checks `config` of `step` and fills in the schema's defaults; errors call an option as its author did, by the other name
+/// in `written_as`.
 ///
 /// # Errors
 /// A [`Report`] naming each wrong key, what is expected there and, for an unknown key, the nearest.
-pub fn check(spec: &Spec, step: &str, config: &Map<String, Value>) -> Result<Map<String, Value>, Report> {
-    check_written(spec, step, config, &BTreeMap::new())
-}
-
-/// As [`check`]; errors call an option as its author did, by the other name in `written_as`.
-///
-/// # Errors
-/// As [`check`].
-pub fn check_written(
+pub fn check(
+    judge: &dyn Judge,
     spec: &Spec,
     step: &str,
     config: &Map<String, Value>,
     written_as: &BTreeMap<String, String>,
 ) -> Result<Map<String, Value>, Report> {
-    let mut value = Value::Object(config.clone());
-    fill_defaults(&spec.config_schema, &mut value);
-    let validator = jsonschema::validator_for(&spec.config_schema)
-        .map_err(|error| Report::input(format!("the configSchema of `{}` is no JSON Schema: {error}", spec.name)))?;
-    let wrong: Vec<Wrong> = validator.iter_errors(&value).map(|error| describe(&error, spec, written_as)).collect();
-    if !wrong.is_empty() {
-        let said: Vec<&str> = wrong.iter().map(|wrong| wrong.message.as_str()).collect();
-        let report = Report::input(format!("config of step `{step}` (`{}`): {}", spec.name, said.join("; ")));
-        let hint = wrong.iter().find_map(|wrong| wrong.hint.clone());
-        let general = || format!("see its options with `osiris drivers inspect {}`", spec.name);
-        return Err(report.hint(hint.unwrap_or_else(general)));
+    let filled = fill(spec, config.clone());
+    let wrong = judge.wrong(spec, &filled, written_as)?;
+    if wrong.is_empty() {
+        return Ok(filled);
     }
-    match value {
-        Value::Object(filled) => Ok(filled),
-        _ => Ok(config.clone()),
-    }
+    let messages: Vec<&str> = wrong.iter().map(|wrong| wrong.message.as_str()).collect();
+    let report = Report::input(format!("config of step `{step}` (`{}`): {}", spec.name, messages.join("; ")));
+    let hint = wrong.iter().find_map(|wrong| wrong.hint.clone());
+    let general = || format!("see its options with `osiris drivers inspect {}`", spec.name);
+    Err(report.hint(hint.unwrap_or_else(general)))
 }
 
 /// The config with the schema's defaults, unchecked: for calls that need the connection alone.
@@ -57,9 +99,11 @@ pub fn fill(spec: &Spec, config: Map<String, Value>) -> Map<String, Value> {
     }
 }
 
-struct Wrong {
-    message: String,
-    hint: Option<String>,
+/// One mistake in a config, and the cure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wrong {
+    pub message: String,
+    pub hint: Option<String>,
 }
 
 fn describe(error: &ValidationError<'_>, spec: &Spec, written_as: &BTreeMap<String, String>) -> Wrong {
@@ -324,9 +368,13 @@ mod tests {
         value.as_object().unwrap().clone()
     }
 
+    fn checked(config: Value) -> Result<Map<String, Value>, Report> {
+        check(&InPlace, &spec(), "s", &object(config), &BTreeMap::new())
+    }
+
     #[test]
     fn defaults_are_filled_in_at_every_depth() {
-        let filled = check(&spec(), "s", &object(json!({"path": "x", "http": {}}))).unwrap();
+        let filled = checked(json!({"path": "x", "http": {}})).unwrap();
         assert_eq!(
             Value::Object(filled),
             json!({"path": "x", "http": {"retries": 3}, "header": true, "quoting": "minimal"})
@@ -343,7 +391,7 @@ mod tests {
             (json!({"path": "x", "http": {"retries": "x"}}), "`http.retries` must be an integer", "inspect"),
         ];
         for (config, message, hint) in table {
-            let report = check(&spec(), "s", &object(config)).unwrap_err();
+            let report = checked(config).unwrap_err();
             assert!(report.message.contains(message), "{}", report.message);
             assert!(report.hint.as_deref().unwrap_or_default().contains(hint), "{:?}", report.hint);
         }
@@ -353,7 +401,7 @@ mod tests {
     fn errors_call_an_option_as_its_author_did() {
         let written_as = BTreeMap::from([("quoting".to_owned(), "quote_style".to_owned())]);
         let config = object(json!({"path": "x", "quoting": 5}));
-        let report = check_written(&spec(), "s", &config, &written_as).unwrap_err();
+        let report = check(&InPlace, &spec(), "s", &config, &written_as).unwrap_err();
         assert!(report.message.contains("`quote_style` is 5; allowed"), "{}", report.message);
     }
 
@@ -364,7 +412,7 @@ mod tests {
             json!({"path": "x", "key": ["4711"]}),
             json!({"path": "x", "http": {"api_token": 4711}}),
         ] {
-            let report = check(&spec(), "s", &object(config)).unwrap_err();
+            let report = checked(config).unwrap_err();
             assert!(report.message.contains("must be a string, but is something else"), "{}", report.message);
             assert!(!format!("{report:?}").contains("4711"));
         }

@@ -8,6 +8,7 @@ use crate::driver::spec::Spec;
 use crate::driver::typed;
 use crate::error::Report;
 use crate::grants::endpoint::HttpScope;
+use crate::grants::template::Template;
 use crate::pipeline::connections::{Connections, FILE};
 use crate::pipeline::params::Environment;
 use crate::warning::Warning;
@@ -97,8 +98,7 @@ fn take_place(
 /// Whether a connection's field is part of what its driver asks to reach or to trust.
 fn leads(spec: &Spec, name: &str) -> bool {
     let grants = &spec.grants;
-    let template = format!("{{connection.{name}}}");
-    grants.connect.iter().chain(&grants.http).chain(&grants.roots).any(|wanted| wanted.contains(&template))
+    grants.connect.iter().chain(&grants.http).chain(&grants.roots).any(|wanted| wanted.names(&["connection", name]))
 }
 
 /// Whether both are addresses on one server: another path there is not another place.
@@ -140,7 +140,7 @@ fn below_folder(
     let fields = connections.resolve(reference, environment)?;
     if let Some(folder) = fields.get(FOLDER).and_then(Value::as_str) {
         let templates = spec.grants.read.iter().chain(&spec.grants.write);
-        for option in templates.filter_map(|template| template.strip_prefix("{config.")?.strip_suffix('}')) {
+        for option in templates.filter_map(Template::option) {
             match config.get_mut(option) {
                 Some(Value::String(path)) => *path = joined(folder, path),
                 Some(Value::Array(paths)) => {

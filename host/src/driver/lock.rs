@@ -8,6 +8,7 @@ use crate::driver::catalog::Driver;
 use crate::driver::spec::WantedGrants;
 use crate::error::Report;
 use crate::grants::reserved;
+use crate::grants::template::Template;
 use crate::pipeline::yaml;
 
 /// The file's name, in the base folder.
@@ -56,7 +57,7 @@ impl Pin {
 
 /// What a driver wants, in words.
 pub fn words(wanted: &WantedGrants) -> Vec<String> {
-    let each = |verb: &str, templates: &[String]| {
+    let each = |verb: &str, templates: &[Template]| {
         templates.iter().map(|template| format!("{verb} `{template}`")).collect::<Vec<_>>()
     };
     let folders = wanted.create_folders.iter().map(|when| format!("create folders where `{when}` is true")).collect();
@@ -117,7 +118,7 @@ mod tests {
         let spec =
             "name: a.b\nversion: 1.0.0\nkind: processor\ncontract: 0.1.0\ntitle: t\nconfigSchema: {type: object}\n";
         let mut spec = crate::driver::spec::parse(spec, "spec.yaml").unwrap();
-        spec.grants.read = read.iter().map(|read| (*read).to_owned()).collect();
+        spec.grants.read = read.iter().map(|read| read.parse().unwrap()).collect();
         Driver { spec, path: "a.b.wasm".into(), sha256: sha256.to_owned(), imports: Vec::new(), offers: Vec::new() }
     }
 

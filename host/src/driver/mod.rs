@@ -2,12 +2,16 @@
 
 pub mod catalog;
 pub mod compiler;
+pub mod component;
 pub mod config;
 pub mod connect;
 pub mod discovery;
 pub mod identity;
+pub mod inspect;
+pub mod inspector;
 pub mod lock;
 pub mod options;
 pub mod runtime;
 pub mod spec;
+mod spec_cache;
 pub mod typed;

@@ -26,6 +26,18 @@ pub fn load(engine: &Engine, compiled: &Path) -> anyhow::Result<Component> {
         .with_context(|| format!("cannot load the compiled driver `{}`", compiled.display()))
 }
 
+/// Notes that an entry of the cache was used, for those who collect what is not.
+pub fn mark_used(entry: &fs::File) {
+    let fresh = entry
+        .metadata()
+        .and_then(|found| found.modified())
+        .is_ok_and(|used| used.elapsed().is_ok_and(|age| age < std::time::Duration::from_secs(24 * 60 * 60)));
+    if !fresh {
+        // An entry whose use is not noted is made again, at worst.
+        let _ = entry.set_modified(std::time::SystemTime::now());
+    }
+}
+
 /// `$OSIRIS_CACHE_DIR`, or `osiris/compiled` in the user's cache folder. Made with mode 0700, and
 /// refused when another user owns it or may write to it, since its files are run as native code.
 pub fn cache_folder() -> anyhow::Result<PathBuf> {

@@ -5,12 +5,30 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::driver::{identity, options};
+use crate::driver::{config, identity, options};
 use crate::error::Report;
+use crate::grants::template::Template;
 use crate::pipeline::{Mode, yaml};
+use crate::untrusted::{self, Untrusted};
 
 /// The custom section of a component that holds its spec, as YAML.
 pub const SECTION: &str = "osiris:spec";
+
+/// The longest spec, in bytes.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// The longest title, a line, and the longest description, in characters.
+const MAX_TITLE: usize = 200;
+const MAX_DESCRIPTION: usize = 20_000;
+
+/// The longest name of a driver, in bytes.
+const MAX_NAME: usize = 128;
+
+/// The most templates of one kind of grant.
+const MAX_TEMPLATES: usize = 100;
+
+/// The deepest nesting of a configSchema.
+const MAX_DEPTH: usize = 64;
 
 /// A driver's spec: `spec.yaml`, packed into its component.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,9 +40,9 @@ pub struct Spec {
     pub kind: Kind,
     /// The version of `osiris:driver` that the driver was built for.
     pub contract: String,
-    pub title: String,
+    pub title: Untrusted,
     #[serde(default)]
-    pub description: String,
+    pub description: Untrusted,
     /// The pipeline modes that the driver serves; by default the one of its kind.
     #[serde(default)]
     pub modes: Vec<Mode>,
@@ -51,11 +69,11 @@ pub struct Spec {
     pub state_identity: Vec<String>,
     /// A template over the config, such as `{config.cursor}`: the step keeps a state only where it stands for something.
     #[serde(default, rename = "stateWhen", skip_serializing_if = "Option::is_none")]
-    pub state_when: Option<String>,
+    pub state_when: Option<Template>,
     /// A template over the config, such as `{config.partitions}`: how many instances of the driver
     /// share a step's work. One, where it stands for nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub instances: Option<String>,
+    pub instances: Option<Template>,
     #[serde(default)]
     pub examples: Vec<Example>,
 }
@@ -66,22 +84,22 @@ pub struct Spec {
 pub struct WantedGrants {
     /// Files to read.
     #[serde(default)]
-    pub read: Vec<String>,
+    pub read: Vec<Template>,
     /// Files to write.
     #[serde(default)]
-    pub write: Vec<String>,
+    pub write: Vec<Template>,
     /// A template that says `true` where the folders of written files are to be created.
     #[serde(default, rename = "createFolders")]
-    pub create_folders: Option<String>,
+    pub create_folders: Option<Template>,
     /// Hosts to connect to, such as `{connection.host}:{connection.port}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub connect: Vec<String>,
+    pub connect: Vec<Template>,
     /// Methods and addresses to call by HTTP, such as `GET,POST {config.url}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub http: Vec<String>,
+    pub http: Vec<Template>,
     /// PEM texts whose roots HTTP trusts in place of the machine's, such as `{connection.ca}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub roots: Vec<String>,
+    pub roots: Vec<Template>,
     /// Whether the driver keeps something from one run to the next.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub state: bool,
@@ -91,36 +109,111 @@ pub struct WantedGrants {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Example {
-    pub title: String,
+    pub title: Untrusted,
     pub config: Map<String, Value>,
 }
 
-/// Parses and checks a spec; `file` names it in errors.
+/// Parses and checks a spec; `file` names it in errors. A spec is a stranger's: where it is not the user's own, this is
+/// done in a process that reaches nothing (`driver/inspect.rs`).
 ///
 /// # Errors
-/// When a key is missing, unknown or malformed, or the configSchema is no JSON Schema.
+/// When a key is missing, unknown or malformed, or the configSchema is not a JSON Schema.
 pub fn parse(text: &str, file: &str) -> Result<Spec, Report> {
     let mut spec: Spec = yaml::parse(text, "spec", file)?;
-    if !is_component_name(&spec.name) {
-        return Err(Report::input(format!("spec `{file}` has the name `{}`", spec.name))
-            .hint("name it `family.name`, in lower-case letters, digits, `_` and `-`"));
-    }
-    if Version::parse(&spec.contract).is_none() {
-        return Err(Report::input(format!("spec `{file}` has the contract `{}`", spec.contract))
-            .hint("write the version of osiris:driver that the driver was built for, such as `contract: 0.1.0`"));
+    if depth(&spec.config_schema) > MAX_DEPTH {
+        return Err(Report::input(format!(
+            "the configSchema of spec `{file}` is nested deeper than {MAX_DEPTH} levels"
+        )));
     }
     if spec.config_schema.get("type").and_then(Value::as_str) != Some("object") {
         return Err(Report::input(format!("the configSchema of spec `{file}` does not describe an object"))
             .hint("start it with `type: object` and `properties:`"));
     }
-    jsonschema::validator_for(&spec.config_schema)
-        .map_err(|error| Report::input(format!("the configSchema of spec `{file}` is no JSON Schema: {error}")))?;
-    options::check(&spec, file)?;
-    identity::check(&spec, file)?;
+    config::Schema::new(&spec)
+        .map_err(|report| Report { message: format!("spec `{file}`: {}", report.message), ..report })?;
     if spec.modes.is_empty() {
         spec.modes = vec![spec.kind.mode()];
     }
+    spec.check_bounds(file)?;
     Ok(spec)
+}
+
+impl Spec {
+    /// Checks everything of a spec but its schema, without running anything of it: what a process that read it says is
+    /// believed no more than the stranger who wrote it.
+    ///
+    /// # Errors
+    /// A [`Report`] that names what is too long, too many or malformed.
+    pub fn check_bounds(&self, file: &str) -> Result<(), Report> {
+        let wrong = |message: String, hint: &str| Err(Report::input(format!("spec `{file}` {message}")).hint(hint));
+        if !is_component_name(&self.name) || self.name.len() > MAX_NAME {
+            return wrong(
+                format!("has the name `{}`", shortened(&self.name)),
+                "name it `family.name`, in at most 128 lower-case letters, digits, `_` and `-`",
+            );
+        }
+        if !is_version(&self.version) {
+            return wrong(
+                format!("has the version `{}`", shortened(&self.version)),
+                "write at most 64 letters, digits, `.`, `+`, `-` and `_`, such as `version: 1.0.0`",
+            );
+        }
+        if Version::parse(&self.contract).is_none() {
+            return wrong(
+                format!("has the contract `{}`", shortened(&self.contract)),
+                "write the version of osiris:driver that the driver was built for, such as `contract: 0.1.0`",
+            );
+        }
+        let titles = std::iter::once(&self.title).chain(self.examples.iter().map(|example| &example.title));
+        for title in titles {
+            if title.raw().chars().count() > MAX_TITLE || title.raw().contains(['\n', '\r']) {
+                return wrong(
+                    "has a title that is not a line of at most 200 characters".to_owned(),
+                    "shorten its `title`",
+                );
+            }
+        }
+        if self.description.raw().chars().count() > MAX_DESCRIPTION {
+            return wrong("has a description of more than 20,000 characters".to_owned(), "shorten its `description`");
+        }
+        let grants = &self.grants;
+        for (name, templates) in [
+            ("read", &grants.read),
+            ("write", &grants.write),
+            ("connect", &grants.connect),
+            ("http", &grants.http),
+            ("roots", &grants.roots),
+        ] {
+            if templates.len() > MAX_TEMPLATES {
+                return wrong(
+                    format!("has more than {MAX_TEMPLATES} templates in `grants.{name}`"),
+                    "name the fields once",
+                );
+            }
+        }
+        options::check(self, file)?;
+        identity::check(self, file)
+    }
+}
+
+fn shortened(text: &str) -> String {
+    let start: String = text.chars().take(80).collect();
+    untrusted::line(&start).into_owned()
+}
+
+/// How deep a value is nested.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Whether a driver's version is one that cannot be taken for anything else where it is shown.
+fn is_version(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-' | '_');
+    (1..=64).contains(&text.len()) && text.chars().all(plain)
 }
 
 /// Whether `name` is of the form `family.name`.
@@ -235,7 +328,7 @@ mod tests {
 
     #[test]
     fn wrong_specs_are_refused() {
-        for (from, to) in [
+        let cases: [(&str, &str); 19] = [
             ("a.b", "ab"),
             ("a.b", "A.b"),
             ("a.b", "a..b"),
@@ -243,8 +336,20 @@ mod tests {
             ("0.1.0", "new"),
             ("type: object", "type: string"),
             ("type: object", "type: object, required: 3"),
+            ("type: object", &format!("type: object, default: {}1{}", "[".repeat(80), "]".repeat(80))),
+            ("1.0.0", "'1.0 (x)'"),
+            ("1.0.0", r#""1\n2""#),
+            ("1.0.0", "''"),
+            ("1.0.0", &"1".repeat(65)),
+            ("a.b", &format!("a.{}", "b".repeat(127))),
+            ("title: t", &format!("title: {}", "t".repeat(201))),
+            ("title: t", r#"title: "a\nb""#),
+            ("title: t", &format!("title: t\ndescription: {}", "d".repeat(20_001))),
+            ("title: t", "title: t\ngrants: {read: ['{config.a']}"),
+            ("title: t", &format!("title: t\ngrants: {{write: [{}]}}", "'{config.a}', ".repeat(101))),
             ("title: t", "title: t\nextra: 1"),
-        ] {
+        ];
+        for (from, to) in cases {
             assert!(parse(&SPEC.replacen(from, to, 1), "spec.yaml").is_err(), "{to}");
         }
     }

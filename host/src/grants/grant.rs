@@ -11,6 +11,8 @@ use crate::error::{Report, listed};
 use crate::grants::endpoint::{Endpoint, HttpScope};
 use crate::grants::policy::{Hosts, Policy};
 use crate::grants::reserved;
+use crate::grants::template::Template;
+use crate::untrusted::line;
 
 /// What one step may touch outside its session. Nothing else is linked, opened or reachable.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -65,12 +67,8 @@ pub struct Asking<'a> {
 /// When a template is malformed, or stands for something that the author did not name or the policy
 /// does not allow.
 pub fn effective(wanted: &WantedGrants, asking: &Asking<'_>) -> Result<Grants, Report> {
-    let expanded = |templates: &[String]| -> Result<Vec<String>, Report> {
-        let lists = templates.iter().map(|template| expand(template, asking.config)).collect::<Result<Vec<_>, _>>()?;
-        Ok(lists.concat())
-    };
     let create_folders = match &wanted.create_folders {
-        Some(template) => expand(template, asking.config)?.iter().any(|value| value == "true"),
+        Some(template) => template.expand(asking.config)?.iter().any(|value| value == "true"),
         None => false,
     };
     let connect = endpoints(asking, &wanted.connect)?;
@@ -78,7 +76,7 @@ pub fn effective(wanted: &WantedGrants, asking: &Asking<'_>) -> Result<Grants, R
     let hosts = connect.iter().chain(http.iter().map(|scope| &scope.endpoint)).map(|endpoint| endpoint.host.clone());
     Ok(Grants {
         private_hosts: hosts.filter(|host| asking.policy.private_hosts.contains(host)).collect(),
-        roots: expanded(&wanted.roots)?,
+        roots: roots(asking, &wanted.roots)?,
         state: wanted.state,
         read: files(asking, Access::Read, &wanted.read)?,
         write: files(asking, Access::Write, &wanted.write)?,
@@ -91,13 +89,13 @@ pub fn effective(wanted: &WantedGrants, asking: &Asking<'_>) -> Result<Grants, R
 /// The most instances of a driver that may share a step's work.
 pub const MAX_INSTANCES: u32 = 64;
 
-/// How many instances of its driver share a step's work, by the spec's template.
+/// How many instances of its driver share a step's work, by the spec's template: a number that the author wrote.
 ///
 /// # Errors
-/// When the template is malformed or stands for no number from 1 to [`MAX_INSTANCES`].
-pub fn instances(template: Option<&str>, asking: &Asking<'_>) -> Result<u32, Report> {
+/// When the template stands for no number from 1 to [`MAX_INSTANCES`].
+pub fn instances(template: Option<&Template>, asking: &Asking<'_>) -> Result<u32, Report> {
     let Some(template) = template else { return Ok(1) };
-    match expand(template, asking.config)?.as_slice() {
+    match template.expand(asking.written)?.as_slice() {
         [] => Ok(1),
         [one] => one.parse().ok().filter(|count| (1..=MAX_INSTANCES).contains(count)).ok_or_else(|| {
             Report::input(format!("step `{}` cannot be shared among `{one}` instances", asking.step))
@@ -113,9 +111,9 @@ pub fn instances(template: Option<&str>, asking: &Asking<'_>) -> Result<u32, Rep
 /// Whether `template` stands for anything in `config`.
 ///
 /// # Errors
-/// When the template is malformed.
-pub fn stands_for_something(template: &str, config: &Map<String, Value>) -> Result<bool, Report> {
-    Ok(expand(template, config)?.iter().any(|value| !value.is_empty()))
+/// When it stands for more than a template may.
+pub fn stands_for_something(template: &Template, config: &Map<String, Value>) -> Result<bool, Report> {
+    Ok(template.expand(config)?.iter().any(|value| !value.is_empty()))
 }
 
 /// What a step may do with a file.
@@ -153,15 +151,15 @@ impl Access {
 
 /// The files that `templates` stand for. Each is one that the author named: a driver chooses the key
 /// of the config, never the path.
-fn files(asking: &Asking<'_>, access: Access, templates: &[String]) -> Result<Vec<FileWish>, Report> {
+fn files(asking: &Asking<'_>, access: Access, templates: &[Template]) -> Result<Vec<FileWish>, Report> {
     let mut files = Vec::new();
     for template in templates {
-        if literals(template).any(|text| !text.chars().all(|c| c == '/')) || !template.starts_with('{') {
+        if template.literals().any(|text| !text.chars().all(|c| c == '/')) || !template.begins_with_field() {
             return Err(Report::input(format!("the driver's grant `{template}` names a file by itself"))
                 .hint("a driver may ask for files that its config names: `{config.key}`, several with `/` between"));
         }
-        let written = expand(template, asking.written)?;
-        for name in expand(template, asking.config)? {
+        let written: BTreeSet<String> = template.expand(asking.written)?.into_iter().collect();
+        for name in template.expand(asking.config)? {
             if !written.contains(&name) {
                 let (step, verb) = (asking.step, access.verb());
                 return Err(Report::input(format!(
@@ -175,51 +173,31 @@ fn files(asking: &Asking<'_>, access: Access, templates: &[String]) -> Result<Ve
     Ok(files)
 }
 
-/// The parts of a template that stand outside its placeholders.
-fn literals(template: &str) -> impl Iterator<Item = &str> {
-    template.split('{').enumerate().map(|(place, part)| match (place, part.split_once('}')) {
-        (0, _) | (_, None) => part,
-        (_, Some((_, text))) => text,
-    })
-}
-
-/// The values that a template such as `{config.path}` stands for: one for each item of a list,
-/// none where the config has no such key.
-fn expand(template: &str, config: &Map<String, Value>) -> Result<Vec<String>, Report> {
-    let mut expanded = vec![String::new()];
-    let mut rest = template;
-    while let Some(start) = rest.find('{') {
-        let malformed = || {
-            Report::input(format!("the driver's grant `{template}` is malformed"))
-                .hint("write `{config.key}` or `{connection.field}`")
-        };
-        let end = rest[start..].find('}').ok_or_else(malformed)? + start;
-        let name = &rest[start + 1..end];
-        let key = match name.strip_prefix("config.") {
-            Some(key) => key,
-            None if name.starts_with("connection.") => name,
-            None => return Err(malformed()),
-        };
-        let values = values(config, key);
-        expanded = expanded
-            .iter()
-            .flat_map(|head| values.iter().map(move |value| format!("{head}{}{value}", &rest[..start])))
-            .collect();
-        rest = &rest[end + 1..];
+/// The PEM texts that `templates` stand for. Whom a step trusts is the author's to say: each is a field that the author
+/// wrote, never a driver's own text or default.
+fn roots(asking: &Asking<'_>, templates: &[Template]) -> Result<Vec<String>, Report> {
+    let mut roots = Vec::new();
+    for template in templates {
+        if template.literals().next().is_some() {
+            return Err(Report::input("the driver brings roots for HTTPS of its own").hint(
+                "a driver may trust roots that its config names, such as `{connection.ca}`; ask whoever made it",
+            ));
+        }
+        let written = template.expand(asking.written)?;
+        for root in template.expand(asking.config)? {
+            if !written.contains(&root) {
+                return Err(Report::input(format!(
+                    "step `{}` may not trust the roots of `{template}`: only its driver's defaults name them",
+                    asking.step
+                ))
+                .hint(format!(
+                    "if it is meant, write the value of `{template}` into the step's config or connection"
+                )));
+            }
+            roots.push(root);
+        }
     }
-    Ok(expanded.into_iter().map(|head| head + rest).collect())
-}
-
-fn values(config: &Map<String, Value>, key: &str) -> Vec<String> {
-    let mut keys = key.split('.');
-    let first = keys.next().and_then(|first| config.get(first));
-    match keys.try_fold(first, |value, key| Some(value?.get(key))).flatten() {
-        Some(Value::String(text)) => vec![text.clone()],
-        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        Some(Value::Bool(flag)) => vec![flag.to_string()],
-        Some(Value::Number(number)) => vec![number.to_string()],
-        _ => Vec::new(),
-    }
+    Ok(roots)
 }
 
 /// Where the file `name` is, if it lies in one of the folders that the policy allows.
@@ -295,12 +273,12 @@ pub fn own_file(step: &str, verb: &str, name: &str) -> Report {
 
 /// The hosts and ports that `templates` stand for. Each host is one that the author named, or the
 /// operator: a driver's own text or default names a port at most.
-fn endpoints(asking: &Asking<'_>, templates: &[String]) -> Result<Vec<Endpoint>, Report> {
+fn endpoints(asking: &Asking<'_>, templates: &[Template]) -> Result<Vec<Endpoint>, Report> {
     let mut endpoints = Vec::new();
     for template in templates {
-        let hosts = template.rsplit_once(':').map_or(template.as_str(), |(host, _)| host);
-        let written = if hosts.contains('{') { expand(hosts, asking.written)? } else { Vec::new() };
-        for text in expand(template, asking.config)? {
+        let hosts = template.before_colon();
+        let written = if hosts.has_fields() { hosts.expand(asking.written)? } else { Vec::new() };
+        for text in template.expand(asking.config)? {
             let host = text.rsplit_once(':').map_or(text.as_str(), |(host, _)| host);
             if !written.iter().any(|written| written == host) && !matches!(asking.policy.hosts, Hosts::Listed(_)) {
                 return Err(unnamed(asking, "connect to", &text, template));
@@ -312,14 +290,14 @@ fn endpoints(asking: &Asking<'_>, templates: &[String]) -> Result<Vec<Endpoint>,
 }
 
 /// What may be called by HTTP, after the same rule.
-fn scopes(asking: &Asking<'_>, templates: &[String]) -> Result<Vec<HttpScope>, Report> {
+fn scopes(asking: &Asking<'_>, templates: &[Template]) -> Result<Vec<HttpScope>, Report> {
     let mut scopes = Vec::new();
     for template in templates {
         // Where a call goes is in the value that the address begins with.
-        let begins = template.split_once(" {").and_then(|(_, rest)| rest.split_once('}'));
-        let written = begins.map_or(Ok(Vec::new()), |(name, _)| expand(&format!("GET {{{name}}}"), asking.written))?;
-        let written: Vec<HttpScope> = written.iter().filter_map(|text| HttpScope::parse(text).ok()).collect();
-        for text in expand(template, asking.config)? {
+        let written = template.address().map_or(Ok(Vec::new()), |address| address.expand(asking.written))?;
+        let written: Vec<HttpScope> =
+            written.iter().filter_map(|address| HttpScope::parse(&format!("GET {address}")).ok()).collect();
+        for text in template.expand(asking.config)? {
             let scope = http(asking, &text)?;
             let named = |written: &HttpScope| written.tls == scope.tls && written.endpoint == scope.endpoint;
             let listed = asking.policy.http.is_some() || matches!(asking.policy.hosts, Hosts::Listed(_));
@@ -332,7 +310,7 @@ fn scopes(asking: &Asking<'_>, templates: &[String]) -> Result<Vec<HttpScope>, R
     Ok(scopes)
 }
 
-fn unnamed(asking: &Asking<'_>, verb: &str, text: &str, template: &str) -> Report {
+fn unnamed(asking: &Asking<'_>, verb: &str, text: &str, template: &Template) -> Report {
     Report::input(format!("step `{}` may not {verb} `{text}`: only its driver names it", asking.step)).hint(format!(
         "write the value of `{template}` into the step's config or connection, or allow it by a policy (`--policy FILE`)"
     ))
@@ -385,16 +363,25 @@ impl Grants {
     /// The grants in plain words, one a line.
     pub fn words(&self) -> Vec<String> {
         let files = |verb: &str, files: &[FileWish]| {
-            files.iter().map(|file| format!("{verb} `{}`", file.place.display())).collect::<Vec<_>>()
+            files.iter().map(|file| format!("{verb} `{}`", line(&file.place.to_string_lossy()))).collect::<Vec<_>>()
         };
+        let folders = self
+            .create_folders
+            .then(|| "create the folders of the files that it writes".to_owned())
+            .into_iter()
+            .collect();
         let private = |host: &str| {
             if self.private_hosts.contains(host) { " (which may lie in a private network)" } else { "" }
         };
         let connect =
             self.connect.iter().map(|endpoint| format!("connect to `{endpoint}`{}", private(&endpoint.host))).collect();
         let http = self.http.iter().map(|scope| format!("call `{scope}`{}", private(&scope.endpoint.host))).collect();
+        let roots = (!self.roots.is_empty())
+            .then(|| "trust for HTTPS only the roots in its config, not the machine's".to_owned())
+            .into_iter()
+            .collect();
         let state = self.state.then(|| "keep a state between runs".to_owned()).into_iter().collect();
-        [files("read", &self.read), files("write", &self.write), connect, http, state].concat()
+        [files("read", &self.read), files("write", &self.write), folders, connect, http, roots, state].concat()
     }
 }
 
@@ -406,9 +393,13 @@ mod tests {
     use serde_json::json;
 
     fn grant(read: &str, config: Value) -> Result<Vec<PathBuf>, Report> {
-        let wanted = WantedGrants { read: vec![read.to_owned()], ..WantedGrants::default() };
+        let wanted = WantedGrants { read: vec![read.parse()?], ..WantedGrants::default() };
         decide(&wanted, &config, &Policy::default_with(ConnectionHosts::default()))
             .map(|grants| grants.read.into_iter().map(|file| file.place).collect())
+    }
+
+    fn template(text: &str) -> Template {
+        text.parse().unwrap()
     }
 
     fn decide(wanted: &WantedGrants, config: &Value, policy: &Policy) -> Result<Grants, Report> {
@@ -457,14 +448,40 @@ mod tests {
                 base,
                 policy: &policy,
             };
-            assert_eq!(instances(Some("{config.partitions}"), &asking).ok(), expected, "{config}");
+            assert_eq!(instances(Some(&template("{config.partitions}")), &asking).ok(), expected, "{config}");
         }
     }
 
     #[test]
-    fn malformed_templates_are_refused() {
-        for template in ["{config.path", "{env.HOME}", "{}", "{config.path}}"] {
-            assert!(grant(template, json!({"path": "a"})).is_err(), "{template}");
+    fn a_drivers_default_is_no_number_of_instances() {
+        let config = json!({"partitions": 16});
+        let (base, policy) = (Path::new("/base"), Policy::default_with(ConnectionHosts::default()));
+        let empty = Map::new();
+        let asking = Asking { step: "s", config: config.as_object().unwrap(), written: &empty, base, policy: &policy };
+        assert_eq!(instances(Some(&template("{config.partitions}")), &asking).unwrap(), 1);
+    }
+
+    #[test]
+    fn the_author_says_whom_https_trusts() {
+        let policy = Policy::default_with(ConnectionHosts::default());
+        let decide = |root: &str, config: Value, written: Value| {
+            let wanted = WantedGrants { roots: vec![template(root)], ..WantedGrants::default() };
+            let (config, written) = (config.as_object().unwrap(), written.as_object().unwrap());
+            effective(&wanted, &Asking { step: "s", config, written, base: Path::new("/base"), policy: &policy })
+        };
+        let pem = json!({"connection": {"ca": "-----BEGIN"}});
+        let granted = decide("{connection.ca}", pem.clone(), pem.clone()).unwrap();
+        assert_eq!(granted.roots, ["-----BEGIN"]);
+        assert_eq!(granted.words(), ["trust for HTTPS only the roots in its config, not the machine's"]);
+        assert!(decide("{connection.ca}", json!({}), json!({})).unwrap().roots.is_empty());
+        // A default, a default beside what was written, a text of the driver's own, alone or around a field.
+        for (root, written) in [
+            ("{connection.ca}", json!({})),
+            ("{connection.ca}", json!({"connection": {"ca": "other"}})),
+            ("-----BEGIN", pem.clone()),
+            ("-----BEGIN\n{connection.ca}", pem.clone()),
+        ] {
+            assert!(decide(root, pem.clone(), written).is_err(), "{root}");
         }
     }
 
@@ -485,7 +502,7 @@ mod tests {
 
     #[test]
     fn a_default_of_the_driver_names_no_file() {
-        let wanted = WantedGrants { read: vec!["{config.path}".to_owned()], ..WantedGrants::default() };
+        let wanted = WantedGrants { read: vec![template("{config.path}")], ..WantedGrants::default() };
         let policy = Policy::default_with(ConnectionHosts::default());
         let decide = |written: Value| {
             let filled = json!({"path": "a.csv"});
@@ -511,7 +528,7 @@ mod tests {
         ];
         let policy = Policy::default_with(ConnectionHosts::default());
         for (path, read, write) in table {
-            let template = vec!["{config.path}".to_owned()];
+            let template = vec![template("{config.path}")];
             let reading = WantedGrants { read: template.clone(), ..WantedGrants::default() };
             let writing = WantedGrants { write: template, ..WantedGrants::default() };
             assert_eq!(decide(&reading, &json!({"path": path}), &policy).is_ok(), read, "{path}");
@@ -528,8 +545,8 @@ mod tests {
         )
         .unwrap();
         let wanted = WantedGrants {
-            read: vec!["{config.from}".to_owned()],
-            write: vec!["{config.to}".to_owned()],
+            read: vec![template("{config.from}")],
+            write: vec![template("{config.to}")],
             ..WantedGrants::default()
         };
         let table = [
@@ -556,8 +573,8 @@ mod tests {
     #[test]
     fn a_driver_connects_where_connections_or_policy_name_the_host() {
         let wanted = WantedGrants {
-            connect: vec!["{connection.host}:{connection.port}".to_owned()],
-            http: vec!["GET {config.url}".to_owned()],
+            connect: vec![template("{connection.host}:{connection.port}")],
+            http: vec![template("GET {config.url}")],
             ..WantedGrants::default()
         };
         let all = BTreeSet::from(["db".to_owned(), "api".to_owned()]);
@@ -588,8 +605,8 @@ mod tests {
         let config = json!({"connection": {"host": "db", "port": 1}, "url": "https://api/v1"});
         for (connect, http) in [("db:1", "GET {config.url}"), ("{connection.host}:1", "GET https://api/v1")] {
             let wanted = WantedGrants {
-                connect: vec![connect.to_owned()],
-                http: vec![http.to_owned()],
+                connect: vec![template(connect)],
+                http: vec![template(http)],
                 ..WantedGrants::default()
             };
             assert!(

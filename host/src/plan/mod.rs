@@ -9,6 +9,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::driver::catalog::Driver;
+use crate::driver::config::Judge;
 use crate::driver::connect::{connect, hide_defaults};
 use crate::driver::identity::{self, Identity};
 use crate::driver::spec::{Kind, Spec};
@@ -37,6 +38,8 @@ pub struct PlanContext<'a> {
     /// The base folder, absolute and without symlinks.
     pub base: &'a Path,
     pub policy: &'a Policy,
+    /// What judges configs by their drivers' schemas.
+    pub judge: &'a dyn Judge,
     /// The pipeline's profile that is used.
     pub profile: Option<&'a str>,
 }
@@ -123,7 +126,7 @@ fn plan_step(
     let config = typed::texts(&driver.spec, &step.config, config);
     let options::Renamed { config, notices, written_as } = options::rename(&driver.spec, step.id.as_str(), &config)?;
     let (written, more) = connect(config, &driver.spec, context.connections, context.environment)?;
-    let config = config::check_written(&driver.spec, step.id.as_str(), &written, &written_as)?;
+    let config = config::check(context.judge, &driver.spec, step.id.as_str(), &written, &written_as)?;
     let config::Divided { open: config, masked: mut masked_config, secrets } = config::divide(&driver.spec, &config);
     let hidden = config::secret_variables(&step.config, context.environment);
     hide_defaults(&mut masked_config, &driver.spec, &written);
@@ -144,7 +147,7 @@ fn plan_step(
         component: step.component.clone(),
         driver: driver.clone(),
         grants: grant::effective(&driver.spec.grants, &asking)?,
-        instances: grant::instances(driver.spec.instances.as_deref(), &asking)?,
+        instances: grant::instances(driver.spec.instances.as_ref(), &asking)?,
         state,
         notices: [notices, more].concat(),
         config,
@@ -164,7 +167,7 @@ fn state(
     context: &PlanContext<'_>,
 ) -> Result<Option<Identity>, Report> {
     let keeps = spec.grants.state
-        && spec.state_when.as_deref().map_or(Ok(true), |when| grant::stands_for_something(when, config))?;
+        && spec.state_when.as_ref().map_or(Ok(true), |when| grant::stands_for_something(when, config))?;
     Ok(keeps.then(|| identity::of(spec, config, secrets, context.profile)))
 }
 

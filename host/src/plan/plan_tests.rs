@@ -28,6 +28,7 @@ fn planned(steps: &str) -> Result<Plan, Report> {
         drivers: &drivers,
         base: Path::new("/base"),
         policy: &crate::grants::policy::Policy::default_with(crate::grants::policy::ConnectionHosts::default()),
+        judge: &config::InPlace,
         profile: None,
     };
     plan(&pipeline::parse(&text, "p.yaml").unwrap(), &context)

@@ -8,6 +8,7 @@ use cap_std::fs::{Dir, File};
 use serde_json::{Map, Value, json};
 
 use crate::secrets::scrubber::Scrubber;
+use crate::untrusted;
 
 /// The two logs, open for appending.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl Journal {
             let value = if NAMES.contains(&key.as_str()) { value } else { self.scrubber.scrub(value) };
             line.insert(key, value);
         }
-        let text = format!("{}\n", Value::Object(line));
+        let text = untrusted::json(&Value::Object(line).to_string()).into_owned() + "\n";
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
         // A full disk must not end a run that could still finish; the run itself will say so.
         if let Err(error) = file.write_all(text.as_bytes()) {

@@ -16,6 +16,7 @@ use crate::engine::{Engine, EngineError, Furnishing, Warm};
 use crate::grants::limits::Limits;
 use crate::protocol::JobInput;
 use crate::sandbox::{Reach, confine, limit, narrow, shed};
+use crate::untrusted;
 
 /// What to look at; written to the process's stdin as one JSON object.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -91,12 +92,12 @@ fn print_rows(engine: &Engine, look: &Look) -> anyhow::Result<()> {
             let mut table = comfy_table::Table::new();
             table
                 .load_style(comfy_table::presets::UTF8_BORDERS_ONLY)
-                .set_header(names.iter().map(|name| printable(name)));
+                .set_header(names.iter().map(|name| untrusted::line(name).into_owned()));
             let mut rows = 0_usize;
             each_row(engine, &wrapped, |row| {
                 rows += 1;
                 if rows <= MAX_TABLE_ROWS {
-                    table.add_row(row.iter().map(|value| printable(value.unwrap_or("NULL"))));
+                    table.add_row(row.iter().map(|value| untrusted::line(value.unwrap_or("NULL")).into_owned()));
                 }
                 Ok(())
             })?;
@@ -127,11 +128,6 @@ fn each_row(
         }
     }
     Ok(())
-}
-
-/// Data is anyone's: what could steer a terminal is shown, not sent.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 fn csv_line(values: &[Option<&str>]) -> String {

@@ -1,12 +1,14 @@
 //! Text that people and drivers write: pipelines, specs, policies, jobs, messages, paths in configs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use osiris::driver::config;
 use osiris::driver::lock;
 use osiris::driver::spec::WantedGrants;
 use osiris::grants::grant::{Asking, effective};
 use osiris::grants::policy::{ConnectionHosts, Policy};
+use osiris::grants::template::Template;
 use osiris::pipeline::connections;
 use osiris::protocol::{Job, Message};
 use osiris::secrets::Secret;
@@ -28,8 +30,8 @@ pub fn spec(data: &[u8]) {
         && let Ok(spec) = osiris::driver::spec::parse(text, "spec.yaml")
     {
         let config = spec.examples.first().map(|example| example.config.clone()).unwrap_or_default();
-        let _ = osiris::driver::config::check(&spec, "step", &config);
-        let divided = osiris::driver::config::divide(&spec, &config);
+        let _ = config::check(&config::InPlace, &spec, "step", &config, &BTreeMap::new());
+        let divided = config::divide(&spec, &config);
         assert_eq!(divided.masked.len(), config.len(), "a masked config keeps its keys");
     }
 }
@@ -62,11 +64,12 @@ pub fn message(data: &[u8]) {
 /// The first line is a path, the rest a template: whatever they are, no grant leads out of the base folder.
 pub fn grant(data: &[u8]) {
     let Some((path, template)) = text(data).and_then(|text| text.split_once('\n')) else { return };
+    let Ok(template) = Template::parse(template) else { return };
     let wanted = WantedGrants {
-        read: vec![template.to_owned()],
-        write: vec![template.to_owned()],
-        connect: vec![template.to_owned()],
-        http: vec![template.to_owned()],
+        read: vec![template.clone()],
+        write: vec![template.clone()],
+        connect: vec![template.clone()],
+        http: vec![template.clone()],
         ..WantedGrants::default()
     };
     let config = json!({"path": path, "paths": [path, {"deep": path}], "connection": {"host": path}});

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::ask::{AskArguments, ConnectionContext};
 use crate::cli::prepare::read_policy;
-use crate::cli::{print, spell_duration, table};
+use crate::cli::{print, print_json, spell_duration, table};
 use crate::error::{Blame, Failure, Report};
 use crate::grants::policy::{ConnectionHosts, Policy};
 use crate::pipeline::connections;
@@ -72,7 +72,7 @@ pub fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         ]);
     }
     if ask.json {
-        print(&serde_json::to_string_pretty(&all)?);
+        print_json(&all)?;
     } else {
         print(&shown.to_string());
     }

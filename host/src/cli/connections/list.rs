@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::ask::ConnectionContext;
 use crate::cli::prepare::PlaceArguments;
-use crate::cli::{print, table};
+use crate::cli::{print, print_json, table};
 use crate::pipeline::connections;
 
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ pub fn list(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 json!({"connection": name, "default": default, "driver": driver, "leads_to": place, "problem": problem})
             })
             .collect();
-        print(&serde_json::to_string_pretty(&all)?);
+        print_json(&all)?;
         return Ok(ExitCode::SUCCESS);
     }
     if all.is_empty() {

@@ -1,0 +1,49 @@
+//! What was read of drivers, kept beside their compiled forms: a driver is read once, not at each start of a pipeline.
+//!
+//! An entry is keyed by the digest of the component's bytes and by the code that read them. What it holds is checked as if a
+//! stranger had written it, and anything wrong with it or with its folder means that the driver is read anew.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use crate::driver::inspect::{self, Described};
+use crate::driver::runtime;
+
+/// The longest entry, in bytes.
+const MAX_ENTRY: u64 = 4 << 20;
+
+fn entry(sha256: &str) -> anyhow::Result<PathBuf> {
+    Ok(runtime::cache_folder()?.join(format!("{sha256}-{}.spec", inspect::version())))
+}
+
+/// What was read of the component with that digest.
+pub fn read(sha256: &str) -> Option<Described> {
+    let path = entry(sha256).ok()?;
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(&path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = Vec::new();
+    (&file).take(MAX_ENTRY).read_to_end(&mut text).ok()?;
+    let described: Described = serde_json::from_slice(&text).ok()?;
+    described.spec.check_bounds(sha256).ok()?;
+    runtime::mark_used(&file);
+    Some(described)
+}
+
+/// Keeps what was read. Where that cannot be, the driver is read again next time.
+pub fn write(sha256: &str, described: &Described) {
+    let kept = || -> anyhow::Result<()> {
+        let path = entry(sha256)?;
+        let folder = runtime::cache_folder()?;
+        let mut file = tempfile::NamedTempFile::new_in(&folder)?;
+        file.write_all(&serde_json::to_vec(described)?)?;
+        file.persist(path)?;
+        Ok(())
+    };
+    if let Err(error) = kept() {
+        tracing::debug!(%error, "cannot keep what was read of a driver");
+    }
+}

@@ -1,0 +1,284 @@
+//! What a driver asks for in terms of the step's config, such as `{connection.host}:{connection.port}`: parsed once, when
+//! its spec is read, and bounded when it is expanded. No I/O.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::Report;
+
+/// The longest template, in bytes.
+pub const MAX_LENGTH: usize = 1000;
+
+/// The most values that one template may stand for. Templates multiply lists, and lists may be a driver's own defaults.
+pub const MAX_VALUES: usize = 1000;
+
+/// The most text that a template of several fields may stand for, in bytes.
+pub const MAX_BYTES: usize = 64_000;
+
+/// Text with placeholders `{config.key}` and `{connection.field}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Template {
+    text: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    /// A field's place in the config: `{connection.host}` is `["connection", "host"]`, as `{config.connection.host}` is.
+    Field(Vec<String>),
+}
+
+impl Template {
+    /// # Errors
+    /// A [`Report`] when a placeholder is malformed, or the template is longer than [`MAX_LENGTH`].
+    pub fn parse(text: &str) -> Result<Self, Report> {
+        if text.len() > MAX_LENGTH {
+            return Err(Report::input(format!("a template of the driver is longer than {MAX_LENGTH} bytes"))
+                .hint("write `{config.key}` or `{connection.field}`"));
+        }
+        let malformed = || {
+            Report::input(format!("the driver's grant `{text}` is malformed"))
+                .hint("write `{config.key}` or `{connection.field}`")
+        };
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some(start) = rest.find('{') {
+            if start > 0 {
+                parts.push(Part::Literal(rest[..start].to_owned()));
+            }
+            let (name, after) = rest[start + 1..].split_once('}').ok_or_else(malformed)?;
+            parts.push(Part::Field(place(name).ok_or_else(malformed)?));
+            rest = after;
+        }
+        if !rest.is_empty() || parts.is_empty() {
+            parts.push(Part::Literal(rest.to_owned()));
+        }
+        Ok(Self { text: text.to_owned(), parts })
+    }
+
+    /// As the spec has it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text outside its placeholders.
+    pub fn literals(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Literal(text) => Some(text.as_str()),
+            Part::Field(_) => None,
+        })
+    }
+
+    pub fn has_fields(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Field(_)))
+    }
+
+    /// Whether it begins with a placeholder.
+    pub fn begins_with_field(&self) -> bool {
+        matches!(self.parts.first(), Some(Part::Field(_)))
+    }
+
+    /// Whether it names the field at `place`, such as `["connection", "host"]`.
+    pub fn names(&self, place: &[&str]) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Field(field) if field == place))
+    }
+
+    /// The option of the config that the template consists of.
+    pub fn option(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [Part::Field(field)] if field.len() == 1 => Some(&field[0]),
+            _ => None,
+        }
+    }
+
+    /// What stands before the last `:` outside a placeholder: of `{connection.host}:{connection.port}` the host.
+    #[must_use]
+    pub fn before_colon(&self) -> Self {
+        // No field's name has a colon.
+        let text = self.text.rsplit_once(':').map_or(self.text.as_str(), |(before, _)| before);
+        Self::parse(text).unwrap_or_else(|_| self.clone())
+    }
+
+    /// The field that an address begins with: of `GET {config.url}/v1` the template `{config.url}`.
+    pub fn address(&self) -> Option<Self> {
+        match self.parts.as_slice() {
+            [Part::Literal(method), field @ Part::Field(_), ..] if method.ends_with(' ') => {
+                Some(Self { text: self.text.clone(), parts: vec![field.clone()] })
+            }
+            _ => None,
+        }
+    }
+
+    /// The values that the template stands for in `config`: one for each item of a list, none where the config has no such
+    /// field.
+    ///
+    /// # Errors
+    /// A [`Report`] when these are more than [`MAX_VALUES`], or, multiplied out, more text than [`MAX_BYTES`]. That is known
+    /// before any of it is made.
+    pub fn expand(&self, config: &Map<String, Value>) -> Result<Vec<String>, Report> {
+        let parts: Vec<Vec<String>> = self
+            .parts
+            .iter()
+            .map(|part| match part {
+                Part::Literal(text) => vec![text.clone()],
+                Part::Field(field) => values(config, field),
+            })
+            .collect();
+        let count = parts.iter().fold(1_usize, |count, values| count.saturating_mul(values.len()));
+        let beyond = |what: String| {
+            Report::input(format!("the driver's grant `{}` stands for more than {what}", self.text))
+                .hint("shorten the lists that the step's config gives it, or ask the driver's author")
+        };
+        if count > MAX_VALUES {
+            return Err(beyond("1,000 values".to_owned()));
+        }
+        let length = |values: &Vec<String>| values.iter().map(String::len).fold(0, usize::saturating_add);
+        let each = |values: &Vec<String>| length(values).saturating_mul(count / values.len().max(1));
+        let bytes = parts.iter().map(each).fold(0, usize::saturating_add);
+        // One field alone stands for what the config holds anyway.
+        if parts.len() > 1 && bytes > MAX_BYTES {
+            return Err(beyond("64 kB of text".to_owned()));
+        }
+        let mut expanded = vec![String::new()];
+        for values in &parts {
+            expanded =
+                expanded.iter().flat_map(|head| values.iter().map(move |value| format!("{head}{value}"))).collect();
+        }
+        Ok(expanded)
+    }
+}
+
+/// The place that a placeholder's name stands for.
+fn place(name: &str) -> Option<Vec<String>> {
+    let key = name.strip_prefix("config.").or_else(|| Some(name).filter(|name| name.starts_with("connection.")))?;
+    let word = |word: &str| {
+        !word.is_empty() && word.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-'))
+    };
+    key.split('.').all(word).then(|| key.split('.').map(str::to_owned).collect())
+}
+
+fn values(config: &Map<String, Value>, field: &[String]) -> Vec<String> {
+    let mut names = field.iter();
+    let first = names.next().and_then(|first| config.get(first));
+    match names.try_fold(first, |value, name| Some(value?.get(name))).flatten() {
+        Some(Value::String(text)) => vec![text.clone()],
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Some(Value::Bool(flag)) => vec![flag.to_string()],
+        Some(Value::Number(number)) => vec![number.to_string()],
+        _ => Vec::new(),
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl TryFrom<String> for Template {
+    type Error = Report;
+
+    fn try_from(text: String) -> Result<Self, Report> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Template> for String {
+    fn from(template: Template) -> Self {
+        template.text
+    }
+}
+
+impl std::str::FromStr for Template {
+    type Err = Report;
+
+    fn from_str(text: &str) -> Result<Self, Report> {
+        Self::parse(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    fn template(text: &str) -> Template {
+        Template::parse(text).unwrap()
+    }
+
+    fn expand(text: &str, config: &Value) -> Result<Vec<String>, Report> {
+        template(text).expand(config.as_object().unwrap())
+    }
+
+    #[test]
+    fn a_template_stands_for_one_value_an_item() {
+        let config = json!({"a": ["x", "y", 1], "n": 5, "on": true, "connection": {"host": "h"}, "none": null});
+        for (text, expected) in [
+            ("{config.a}/{config.n}", vec!["x/5", "y/5"]),
+            ("{connection.host}:{config.n}", vec!["h:5"]),
+            ("{config.connection.host}", vec!["h"]),
+            ("{config.on}", vec!["true"]),
+            ("{config.none}", vec![]),
+            ("{config.absent}{config.a}", vec![]),
+            ("GET https://a/{config.n}", vec!["GET https://a/5"]),
+            ("", vec![""]),
+        ] {
+            assert_eq!(expand(text, &config).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn malformed_templates_are_refused() {
+        let long = "x".repeat(MAX_LENGTH + 1);
+        for text in ["{config.path", "{env.HOME}", "{}", "{config.}", "{config.a..b}", "{config.a:b}", long.as_str()] {
+            assert!(Template::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn more_values_or_text_than_the_bounds_are_refused_before_they_are_made() {
+        let of = |items: usize, length: usize| json!({"l": vec!["x".repeat(length); items]});
+        for (text, config, refused) in [
+            ("{config.l}", of(1000, 1000), None),
+            ("{config.l}", of(1001, 1), Some("1,000 values")),
+            ("{config.l}{config.l}", of(31, 1), None),
+            ("{config.l}{config.l}", of(32, 1), Some("1,000 values")),
+            (
+                "{config.l}{config.l}{config.l}{config.l}{config.l}{config.l}{config.l}",
+                of(1000, 1),
+                Some("1,000 values"),
+            ),
+            ("{config.l}{config.l}", of(1, 32_000), None),
+            ("{config.l}{config.l}", of(1, 32_001), Some("64 kB")),
+            ("{config.l}{config.l}{config.none}", of(1000, 1), None),
+        ] {
+            let report = expand(text, &config).err().map(|report| report.message);
+            assert_eq!(report.is_some(), refused.is_some(), "{text}: {report:?}");
+            assert!(report.unwrap_or_default().contains(refused.unwrap_or_default()), "{text}");
+        }
+    }
+
+    #[test]
+    fn parts_of_a_template_are_found() {
+        assert_eq!(template("{connection.host}:{connection.port}").before_colon(), template("{connection.host}"));
+        assert_eq!(template("db:5432").before_colon(), template("db"));
+        assert!(template("GET {config.url}/v1").address().is_some_and(|address| address.names(&["url"])));
+        assert!(template("GET https://x/{config.url}").address().is_none());
+        assert_eq!(template("{config.path}").option(), Some("path"));
+        assert_eq!(template("{config.path}/x").option(), None);
+        assert_eq!(template("{connection.path}").option(), None);
+        assert!(template("GET {connection.url}").names(&["connection", "url"]));
+    }
+
+    #[test]
+    fn a_template_is_text_in_a_spec() {
+        let parsed: Template = serde_json::from_str(r#""{config.a}""#).unwrap();
+        assert_eq!(serde_json::to_string(&parsed).unwrap(), r#""{config.a}""#);
+        assert!(serde_json::from_str::<Template>(r#""{config.a""#).is_err());
+    }
+}
