@@ -32,7 +32,7 @@ LOST = {
     "case_enum": ("enum('a','B')", "'b'"), "index_enum": ("enum('a','B')", "'1'"), "blank_enum": ("enum('a','B')", "'a '"),
     "order_set": ("set('a','b')", "'b,a'"), "twice_set": ("set('a','b')", "'a,a'"), "case_set": ("set('a','b')", "'A'"), "number_set": ("set('a','b')", "'3'"),
     "flag": ("bit(1)", "2"), "geometry": ("point", "7"), "ident": ("uuid", "'not a uuid'"), "address": ("inet6", "'not an address'"),
-    "special": ("json", "[1.5, 'nan'::double]"), "not_json": ("json", "'{'::varchar"),
+    "special": ("json", "[1.5, 'nan'::double]"), "not_json": ("json", "'{'::varchar"), "nan_json": ("json", "'nan'::double"), "comma_json": ("json", "'[1,]'"), "bytes_json": ("json", "'a'::blob"),
 }  # fmt: skip
 
 
@@ -69,6 +69,7 @@ KEPT = {
     "bytes": ("varbinary(9)", "'x'::varchar", "x"), "fixed": ("binary(2)", "'ab'::blob", "ab"), "year": ("year", "1901", "1901"), "year0": ("year", "0", "0000"), "year_text": ("year", "'2155'", "2155"),
     "flag": ("bit(1)", "true", "\x01"), "number_bits": ("bit(8)", "65", "A"), "text_bits": ("bit(8)", "'01000001'", "A"), "bits": ("bit(8)", "'01000001'::bit", "A"),
     "enum": ("enum('a','B','it''s')", "'it''s'", "it's"), "set": ("set('a','b','c')", "'a,c'", "a,c"), "no_set": ("set('a','b')", "''", ""), "enum_enum": ("enum('a','B')", "'B'::enum('B', 'a')", "B"),
+    "day_json": ("json", "date '2024-05-01'", '"2024-05-01"'), "number_json": ("json", "1.50::decimal(9,2)", "1.50"), "flag_json": ("json", "true", "true"), "ident_json": ("json", "'12345678-9abc-4ef0-8234-56789abcdef0'::uuid", '"12345678-9abc-4ef0-8234-56789abcdef0"'),
     "struct": ("json", "{'a': '{\"n\":12345678901234567890.123456789}'::json}", '{"a":{"n":12345678901234567890.123456789}}'), "huge": ("decimal(39,0)", "(-170141183460469231731687303715884105727)::hugeint", "-170141183460469231731687303715884105727"),
     "ident": ("uuid", "'12345678-9abc-4ef0-8234-56789abcdef0'", "12345678-9abc-4ef0-8234-56789abcdef0"), "address": ("inet6", "'2001:db8::1'", "2001:db8::1"), "none": ("int not null default 5", "1", "1"),
 }  # fmt: skip

@@ -13,6 +13,7 @@ default options; *declared* is the same file or table read with the column's typ
 and `quoted_na: false`, which tell null from text). The tests make these round
 trips on the real servers and files and fail where this page is wrong: `BLESS=1` writes it anew. The values of each row are in
 `tests/suite/type_cases.py`; a null is among them.
+[writing-types.md](writing-types.md) says what becomes of each type in a table that exists.
 
 | word | meaning |
 |---|---|

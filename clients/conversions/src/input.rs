@@ -107,15 +107,15 @@ pub fn check_input(input: &Input, columns: &[Column], policy: &LossPolicy) -> Re
 fn convert(input: &Input, column: &Column, check: &Check, count: u64, on_loss: OnLoss) -> Result<Conversion> {
     let value = quote_name(&column.name);
     let expression = match (on_loss, check.rounded(&value)) {
-        (OnLoss::Error, _) => return Err(lost(input, column, check, &check.survives(VALUE), count)?),
+        (OnLoss::Error, _) => return Err(lost(input, column, check, count)?),
         (OnLoss::Round, None) => {
-            let error = lost(input, column, check, &check.survives(VALUE), count)?;
+            let error = lost(input, column, check, count)?;
             return Err(error.context("`on_loss: round` finds no nearest value"));
         }
         (OnLoss::Round, Some(rounded)) => {
             let survives = check.survives_rounded(VALUE);
             if first_bad(input, column, check, &survives)?.is_some() {
-                let error = lost(input, column, check, &survives, count)?;
+                let error = lost_of(input, column, check, &survives, count)?;
                 return Err(error.context("`on_loss: round` finds no nearest value"));
             }
             warn("values were rounded, since the target cannot hold them", input, column, check, count)?;
@@ -131,7 +131,7 @@ fn convert(input: &Input, column: &Column, check: &Check, count: u64, on_loss: O
 }
 
 /// Reports what an option changed: how many values, and what the first of them lost.
-fn warn(sentence: &str, input: &Input, column: &Column, check: &Check, count: u64) -> Result<()> {
+pub(crate) fn warn(sentence: &str, input: &Input, column: &Column, check: &Check, count: u64) -> Result<()> {
     let (row, _, lost) = first_bad(input, column, check, &check.survives(VALUE))?.unwrap_or_default();
     context::warn(
         sentence,
@@ -175,7 +175,18 @@ fn first_bad(
     Ok(number.map(|number| (number, value.unwrap_or_default(), lost.unwrap_or_else(|| check.lost()))))
 }
 
-fn lost(input: &Input, column: &Column, check: &Check, survives: &str, count: u64) -> Result<Error> {
+/// How many rows do not fulfil a condition.
+pub(crate) fn count_rows(input: &Input, survives: &str) -> Result<u64> {
+    let select = format!("select (count(*) filter (where not {survives}))::varchar from {}", input.sql_name());
+    Ok(first_row(&select, 1)?.remove(0).and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// The refusal of the first value that does not survive; `count` have the same fault.
+pub(crate) fn lost(input: &Input, column: &Column, check: &Check, count: u64) -> Result<Error> {
+    lost_of(input, column, check, &check.survives(VALUE), count)
+}
+
+fn lost_of(input: &Input, column: &Column, check: &Check, survives: &str, count: u64) -> Result<Error> {
     let (number, value, lost) = first_bad(input, column, check, survives)?.unwrap_or_default();
     let others = if count > 1 { format!(" ({count} rows have such values)") } else { String::new() };
     // Offered where it helps: every value has a nearest one that the target holds.

@@ -33,7 +33,10 @@ mod input;
 mod jsonb;
 mod moments;
 mod numbers;
+#[cfg(test)]
+mod page;
 mod policy;
+mod repertoire;
 mod source;
 mod table;
 mod target;
@@ -46,6 +49,7 @@ pub use check::Check;
 pub use input::{Column, Conversion, check_input, input_columns, key_of_rows};
 pub use jsonb::loss as jsonb_loss;
 pub use policy::{LossPolicy, OnLoss};
+pub use repertoire::{characters, check_characters};
 pub use source::SourceType;
 pub use table::{Row, sources, table, targets};
 pub use target::{Blanks, Characters, IntervalPart, Range, TargetType, Text};

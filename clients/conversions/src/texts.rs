@@ -1,6 +1,6 @@
 //! Into text, bytes, bits, booleans, UUIDs and enums.
 
-use osiris_sdk::sql::{not_finite, quote_text};
+use osiris_sdk::sql::{not_finite, not_json, quote_text};
 
 use crate::check::X;
 use crate::verdict::unlike;
@@ -83,19 +83,31 @@ pub(crate) fn into_text(source: &SourceType, text: &Text) -> Verdict {
     }
 }
 
-/// Lists and records as JSON or text.
+/// A text as JSON. DuckDB's JSON type admits more than the standard does.
+pub(crate) fn json() -> Verdict {
+    Verdict::all([standard_json("JSON")])
+}
+
+/// A check that all JSON in a value of this type is JSON by the standard.
+fn standard_json(kind: &str) -> Option<Check> {
+    let condition = not_json(&X.to_string(), kind).ok().flatten();
+    condition.map(|condition| Check::new(format!("not {condition}"), "the value itself, which is not JSON"))
+}
+
+/// Values other than text as JSON, lists and records also as text.
 pub(crate) fn printed(source: &SourceType, target: &TargetType) -> Verdict {
     // JSON has neither NaN nor the infinities.
     let finite = not_finite(&X.to_string(), &source.to_string()).ok().flatten();
     let finite = finite
         .map(|condition| Check::new(format!("not {condition}"), "NaN and the infinities, which JSON does not have"));
+    let json = (*target == TargetType::Json).then(|| standard_json(&source.to_string())).flatten();
     let short = match target {
         TargetType::Text(Text { max_chars: Some(max), .. }) => {
             Some(Check::new(format!("length({X}::varchar) <= {max}"), lost_beyond("length", *max)))
         }
         _ => None,
     };
-    Verdict::all([finite, short])
+    Verdict::all([finite, json, short])
 }
 
 pub(crate) fn into_bytes(source: &SourceType, max: Option<u64>, fixed: bool) -> Verdict {

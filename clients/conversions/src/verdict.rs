@@ -72,7 +72,7 @@ fn scalar(source: &SourceType, target: &TargetType) -> Verdict {
     match target {
         T::Opaque => Verdict::Lossless,
         T::List(inner) if source.is_text() => list_text(inner),
-        T::List(_) => Verdict::refused("nothing, but a single value is not a list"),
+        T::List(_) => Verdict::refused("its meaning: a single value is not a list"),
         T::Boolean => texts::boolean(source),
         T::Integer { min, max } => numbers::into_integer(source, *min, *max),
         T::Float { double, special } => numbers::into_float(source, *double, *special),
@@ -84,7 +84,9 @@ fn scalar(source: &SourceType, target: &TargetType) -> Verdict {
         T::Uuid => texts::into_uuid(source),
         T::Json => match source {
             S::Other(name) => Verdict::refused(format!("its values: nothing is known of the type {name}")),
-            _ => Verdict::Lossless,
+            S::Blob => Verdict::refused("its meaning: bytes are not JSON; encode them in SQL, as by base64()"),
+            text if text.is_text() => texts::json(),
+            _ => texts::printed(source, target),
         },
         T::Enum(labels) => texts::into_enum(source, labels),
         T::Date { range, infinity } => moments::into_date(source, range.as_ref(), *infinity),

@@ -95,6 +95,11 @@ impl Column {
     fn spelling(&self) -> Result<Spelling> {
         use SourceType as S;
         let (value, kind) = (&self.expression, self.kind());
+        if self.target.json && !self.source.is_text() && self.source != S::Null {
+            let sql = json_text(value, &self.source.to_string())
+                .map_err(|error| error.context(format!("column `{}`", self.name)))?;
+            return Ok(Spelling { sql, escape: true });
+        }
         let varchar = || format!("cast({value} as varchar)");
         match kind.base.as_str() {
             // What can be cut off is zero by now, or was asked to be cut.

@@ -109,6 +109,8 @@ pub fn target_type(column: &TableColumn, source: &SourceType, last_timestamp: &s
         return integer;
     }
     match kind.base.as_str() {
+        // MariaDB's JSON is a text with a check.
+        _ if column.json => TargetType::Json,
         "bit" if *source == SourceType::Boolean && kind.number(0) == Some(1) => TargetType::Boolean,
         "bit" => TargetType::Bits { length: Some(kind.number(0).unwrap_or(1)), varying: false },
         "decimal" => decimal(kind.number(0).unwrap_or(10), kind.number(1).unwrap_or(0)),
