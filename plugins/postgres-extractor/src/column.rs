@@ -57,6 +57,8 @@ pub struct Column {
     rows: usize,
     nulls: usize,
     nulled: u64,
+    /// Arrays whose first item has another number than 1.
+    renumbered: u64,
     /// Kept only once a value is missing.
     validity: Vec<u8>,
     /// 32-bit ends of texts and lists, after a first 0; unused for other types.
@@ -78,6 +80,7 @@ impl Column {
             rows: 0,
             nulls: 0,
             nulled: 0,
+            renumbered: 0,
             validity: Vec::new(),
             offsets: Vec::new(),
             values: Vec::new(),
@@ -109,6 +112,11 @@ impl Column {
         }];
         fields.extend(self.item.iter().flat_map(|item| item.fields("item")));
         fields
+    }
+
+    /// How many arrays have a first item with another number than 1, which a list does not have.
+    pub fn renumbered(&self) -> u64 {
+        self.renumbered
     }
 
     /// How many values have become null since the type does not have them, items of lists included.
@@ -194,7 +202,8 @@ impl Column {
     }
 
     fn push_array(&mut self, field: &[u8]) -> Result<(), Wrong> {
-        let (dimensions, values) = value::array(field)?;
+        let value::ArrayParts { sizes: dimensions, values, counts_from_one } = value::array(field)?;
+        self.renumbered += u64::from(!counts_from_one);
         let expected = self.depth();
         if !dimensions.is_empty() && dimensions.len() != expected {
             return Err(Wrong::Depth { found: dimensions.len(), expected });

@@ -30,8 +30,13 @@ enum Order {
     Numeric {
         bounded: bool,
     },
+    /// Texts, by their collation.
+    Text,
     Other,
 }
+
+/// `text`, `char(n)` and `varchar(n)`.
+const TEXTS: [u32; 3] = [25, 1042, 1043];
 
 impl<'a> Cursor<'a> {
     pub fn new(name: &'a str, sql: String, column: &'a SourceColumn) -> Self {
@@ -47,6 +52,7 @@ impl<'a> Cursor<'a> {
             Kind::Float4 | Kind::Float8 => Order::Float,
             Kind::Decimal { .. } => Order::Numeric { bounded: true },
             Kind::NumericText | Kind::NumericDouble => Order::Numeric { bounded: false },
+            Kind::Text if TEXTS.contains(&column.described.type_oid) => Order::Text,
             _ => Order::Other,
         };
         Self { name, sql, order, source: &column.mapping.source }
@@ -58,7 +64,7 @@ impl<'a> Cursor<'a> {
             Order::Time("timestamptz") => "times with a zone".to_owned(),
             Order::Time(_) => "dates and times without a zone".to_owned(),
             Order::Whole(_) | Order::Float | Order::Numeric { .. } => "numbers".to_owned(),
-            Order::Other => format!("values of type {}", self.source),
+            Order::Text | Order::Other => format!("values of type {}", self.source),
         }
     }
 
@@ -73,7 +79,7 @@ impl<'a> Cursor<'a> {
             Order::Numeric { bounded: true } => format!("{value} = 'NaN'"),
             // As a text, since servers before version 14 have no infinity of this type.
             Order::Numeric { bounded: false } => format!("({value} = 'NaN' or {value}::text = 'Infinity')"),
-            Order::Other => return None,
+            Order::Text | Order::Other => return None,
         })
     }
 
@@ -84,7 +90,7 @@ impl<'a> Cursor<'a> {
             Order::Whole(_) => "int8",
             Order::Float => "float8",
             Order::Numeric { .. } => "numeric",
-            Order::Other => "text",
+            Order::Text | Order::Other => "text",
         };
         format!("{}::{kind}", quote_text(value))
     }
@@ -104,7 +110,7 @@ impl<'a> Cursor<'a> {
                 format!("{sql} >= greatest(ceil({typed}::numeric - {number}), {})::int8", i64::MIN)
             }
             (Order::Float | Order::Numeric { .. }, Lookback::Number(number)) => format!("{sql} >= {typed} - {number}"),
-            (Order::Other, _) => {
+            (Order::Text | Order::Other, _) => {
                 return Err(Error::config(format!(
                     "`lookback` needs a cursor of dates, times or numbers; `{}` is none of them",
                     self.name
@@ -133,19 +139,25 @@ impl<'a> Cursor<'a> {
         lookback.map_or(Ok(()), |lookback| self.from("0", lookback).map(drop))
     }
 
-    /// Reports a greatest value in the future: later rows below it are never read.
+    /// Reports a greatest value that looks like a mistake: every later row below it is never read.
     ///
     /// # Errors
     /// What the server says.
-    pub fn warn_of_the_future<S: Stream>(&self, client: &mut Client<S>, end: &str) -> Result<()> {
-        let Order::Time(_) = self.order else { return Ok(()) };
-        let future = format!("select {} > pg_catalog.now() + interval '1 day'", self.typed(end));
-        if client.value(&future)?.as_deref() == Some("t") {
-            context::warn(
-                "the greatest cursor value lies in the future; rows that appear later with smaller ones are not read",
-                &[("cursor", &self.name), ("value", &end)],
-            );
-        }
+    pub fn warn<S: Stream>(&self, client: &mut Client<S>, end: &str) -> Result<()> {
+        let sentence = match self.order {
+            Order::Time(_) => {
+                let future = format!("select {} > pg_catalog.now() + interval '1 day'", self.typed(end));
+                if client.value(&future)?.as_deref() != Some("t") {
+                    return Ok(());
+                }
+                "the greatest cursor value lies in the future; rows that appear later with smaller ones are not read"
+            }
+            Order::Text if !end.starts_with(|c: char| c.is_ascii_digit()) => {
+                "the cursor is a text, ordered as its collation says; rows that appear later with smaller values are not read"
+            }
+            _ => return Ok(()),
+        };
+        context::warn(sentence, &[("cursor", &self.name), ("value", &end)]);
         Ok(())
     }
 }

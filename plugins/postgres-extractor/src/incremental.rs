@@ -192,7 +192,7 @@ fn ordered<S: Stream>(
         let range = lookback.map_or("false".to_owned(), |begin| format!("{begin}{within}"));
         return Ok((Ordered { range, ties: false }, last.cloned()));
     };
-    cursor.warn_of_the_future(client, &end)?;
+    cursor.warn(client, &end)?;
     let read_again = lookback.is_some();
     let begin = lookback.unwrap_or_else(|| value.map_or(from, |value| format!("{sql} > {}", quote_text(value))));
     let at_end = format!("{sql} = {}", quote_text(&end));

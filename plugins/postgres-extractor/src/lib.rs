@@ -2,6 +2,7 @@
 
 mod column;
 mod cursor;
+mod encoding;
 mod incremental;
 mod numeric;
 mod options;
@@ -67,7 +68,12 @@ fn copy<S: Stream>(
     let mut table = output.create_table("main", &schema)?;
     let mut rows = client.copy_out(&format!("copy ({select}) to stdout (format binary)"))?;
     let (mut pending, mut done) = (0, 0_u64);
-    while let Some(row) = rows.next_row(columns.len())? {
+    let refused = loop {
+        let row = match rows.next_row(columns.len()) {
+            Ok(Some(row)) => row,
+            Ok(None) => break None,
+            Err(error) => break Some(error),
+        };
         let mut rest = row;
         for (place, column) in columns.iter_mut().enumerate() {
             let taken = column.take(rest).map_err(|wrong| {
@@ -89,11 +95,21 @@ fn copy<S: Stream>(
             pending = 0;
             context::progress(done, None);
         }
+    };
+    drop(rows);
+    if let Some(error) = refused {
+        return Err(encoding::explained(client, source, error));
     }
     if pending > 0 {
         send(&schema, &mut columns, pending, &mut table)?;
     }
     table.finish()?;
+    for (values, column) in columns.iter().zip(&source.columns).filter(|(values, _)| values.renumbered() > 0) {
+        context::warn(
+            "arrays do not begin at 1, as lists do; their items are read in order, and their first number is not kept",
+            &[("column", &column.name), ("count", &values.renumbered())],
+        );
+    }
     for (values, column) in columns.iter().zip(&source.columns).filter(|(values, _)| values.nulled() > 0) {
         context::warn(
             "values became null, since their DuckDB type does not have them",

@@ -229,8 +229,17 @@ fn inet(field: &[u8]) -> Option<String> {
     Some(if *is_cidr != 0 || *bits != whole { format!("{text}/{bits}") } else { text })
 }
 
-/// The sizes of an array's dimensions, and its values. Where each dimension begins to count is not kept.
-pub fn array(field: &[u8]) -> Result<(Vec<usize>, &[u8]), Wrong> {
+/// An array's parts.
+pub struct ArrayParts<'a> {
+    /// The sizes of its dimensions.
+    pub sizes: Vec<usize>,
+    pub values: &'a [u8],
+    /// Whether each dimension counts from 1, as lists do.
+    pub counts_from_one: bool,
+}
+
+/// Takes an array apart.
+pub fn array(field: &[u8]) -> Result<ArrayParts<'_>, Wrong> {
     let word = |place: usize| {
         let bytes = field.get(place * 4..place * 4 + 4).ok_or(Wrong::Malformed)?;
         Ok(i32::from_be_bytes(exactly(bytes)?))
@@ -241,7 +250,9 @@ pub fn array(field: &[u8]) -> Result<(Vec<usize>, &[u8]), Wrong> {
         usize::try_from(word(3 + dimension * 2)?).ok().filter(|size| *size > 0).ok_or(Wrong::Malformed)
     });
     let sizes = sizes.collect::<Result<Vec<_>, _>>()?;
-    Ok((sizes, field.get(12 + count * 8..).ok_or(Wrong::Malformed)?))
+    let first = |dimension: usize| word(4 + dimension * 2);
+    let counts_from_one = (0..count).map(first).all(|first| first == Ok(1));
+    Ok(ArrayParts { sizes, values: field.get(12 + count * 8..).ok_or(Wrong::Malformed)?, counts_from_one })
 }
 
 #[cfg(test)]
