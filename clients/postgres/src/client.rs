@@ -72,6 +72,15 @@ impl<S: Stream> Client<S> {
         self.run(sql).map(|(_, count)| count)
     }
 
+    /// As [`execute`](Self::execute), with the server's refusal as it is, to be told by its code.
+    ///
+    /// # Errors
+    /// What goes wrong with the connection.
+    pub fn try_execute(&mut self, sql: &str) -> Result<Result<u64, ServerError>> {
+        self.ask(sql)?;
+        Ok(self.answer()?.map(|(_, count)| count))
+    }
+
     /// Runs one statement and gives its rows as text: for catalogs and other small things.
     ///
     /// # Errors
@@ -89,11 +98,15 @@ impl<S: Stream> Client<S> {
     }
 
     fn run(&mut self, sql: &str) -> Result<(Rows, u64)> {
+        self.ask(sql)?;
+        self.rows()
+    }
+
+    fn ask(&mut self, sql: &str) -> Result<()> {
         refuse_nul(sql)?;
         let mut bytes = Vec::with_capacity(sql.len() + 8);
         frame(&mut bytes, b'Q', |body| text(body, sql));
-        self.wire.send(&bytes)?;
-        self.rows()
+        self.wire.send(&bytes)
     }
 
     /// Runs one statement with parameters, given as text for the server to read by their types.
@@ -184,10 +197,7 @@ impl<S: Stream> Client<S> {
     }
 
     fn start_copy(&mut self, sql: &str, wanted: u8) -> Result<()> {
-        refuse_nul(sql)?;
-        let mut bytes = Vec::with_capacity(sql.len() + 8);
-        frame(&mut bytes, b'Q', |body| text(body, sql));
-        self.wire.send(&bytes)?;
+        self.ask(sql)?;
         let message = self.wire.message()?;
         match message.tag {
             tag if tag == wanted => Ok(()),
@@ -207,6 +217,10 @@ impl<S: Stream> Client<S> {
 
     /// The rest of a statement's answer: rows, if any, and the count of the last one.
     pub(crate) fn rows(&mut self) -> Result<(Rows, u64)> {
+        self.answer()?.map_err(Into::into)
+    }
+
+    fn answer(&mut self) -> Result<Result<(Rows, u64), ServerError>> {
         let (mut rows, mut count) = (Vec::new(), 0);
         loop {
             let message = self.wire.message()?;
@@ -216,9 +230,9 @@ impl<S: Stream> Client<S> {
                 b'E' => {
                     let error = ServerError::parse(message.body);
                     self.settle();
-                    return Err(error.into());
+                    return Ok(Err(error));
                 }
-                b'Z' => return Ok((rows, count)),
+                b'Z' => return Ok(Ok((rows, count))),
                 _ => {}
             }
         }

@@ -1,6 +1,8 @@
 //! `postgres.writer`: brings a table to PostgreSQL by binary COPY, in one transaction.
 
+mod culprit;
 mod encode;
+mod encoding;
 mod keys;
 mod numeric;
 mod plan;

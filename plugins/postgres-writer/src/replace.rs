@@ -11,6 +11,7 @@ use crate::keys;
 use crate::plan::Planned;
 use crate::rows::Rows;
 use crate::target::Target;
+use crate::write;
 
 /// A foreign key of another table that refers to the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,10 +144,12 @@ pub fn merge<S: Stream>(
         .map(|own| own.name.as_str())
         .collect();
     let delete = format!("delete from {alone} as old where {gone}");
-    let upsert = rows.upsert(target, unique, &cleared);
     // A row that refers to one of its own table must first refer to what stays.
-    let (first, last) = if refers_to_itself { (upsert, vec![delete]) } else { (vec![delete], upsert) };
-    first.iter().chain(&last).try_for_each(|statement| client.execute(statement).map(drop))
+    if refers_to_itself {
+        write::upsert(client, target, rows, unique, &cleared)?;
+    }
+    client.execute(&delete)?;
+    if refers_to_itself { Ok(()) } else { write::upsert(client, target, rows, unique, &cleared) }
 }
 
 fn key_names(rows: &Rows<'_>, columns: &[Planned]) -> Vec<String> {
@@ -154,11 +157,12 @@ fn key_names(rows: &Rows<'_>, columns: &[Planned]) -> Vec<String> {
     columns.iter().filter(|column| quoted.contains(&column.quoted())).map(|column| column.input.name.clone()).collect()
 }
 
-/// Empties the table within the transaction: by TRUNCATE where no trigger sees rows go and the user may.
+/// Empties the table within the transaction: by TRUNCATE where no trigger sees rows go, the user may, and no policy
+/// hides rows from the user, which TRUNCATE would delete, too.
 fn empty<S: Stream>(client: &mut Client<S>, target: &Target) -> Result<String> {
     let oid = target.oid;
     let may = client.value(&format!(
-        "select pg_catalog.has_table_privilege({oid}, 'truncate') and not exists (select from pg_catalog.pg_trigger \
+        "select pg_catalog.has_table_privilege({oid}, 'truncate') and not pg_catalog.row_security_active({oid}) and not exists (select from pg_catalog.pg_trigger \
          where tgrelid = {oid} and not tgisinternal)"
     ))?;
     let verb = if may.as_deref() == Some("t") { "truncate table" } else { "delete from" };
@@ -223,6 +227,24 @@ pub fn recreate<S: Stream>(client: &mut Client<S>, target: &Target) -> Result<(S
     );
     let rights = rights.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
     Ok((format!("drop table {}", target.quoted()), rights))
+}
+
+/// Drops the table that is to be created again.
+///
+/// # Errors
+/// `config`, naming what depends on the table; what the server says.
+pub fn drop_table<S: Stream>(client: &mut Client<S>, target: &Target, statement: &str) -> Result<()> {
+    const DEPENDENT_OBJECTS: &str = "2BP01";
+    match client.try_execute(statement)? {
+        Ok(_) => Ok(()),
+        Err(refused) if refused.code == DEPENDENT_OBJECTS => Err(Error::config(format!(
+            "table {} cannot be created again, since other objects depend on it: {}; drop those first and create them \
+             again afterwards, or leave out `replace_by: recreate`, which keeps the table and replaces its rows",
+            target.quoted(),
+            refused.detail.as_deref().unwrap_or(&refused.message).lines().collect::<Vec<_>>().join("; ")
+        ))),
+        Err(refused) => Err(refused.into()),
+    }
 }
 
 /// Whether the config asks for a table that exists to be created again.

@@ -56,6 +56,11 @@ impl<'a> Rows<'a> {
         ]
     }
 
+    /// The columns of which values are assigned to another type than they were staged in.
+    pub fn assigned(&self) -> impl Iterator<Item = &'a Planned> {
+        self.columns.iter().filter(|column| !column.staged.is_exact)
+    }
+
     /// The table that they lie in.
     pub fn table(&self) -> &'static str {
         if self.is_typed { TYPED } else { STAGING }
@@ -90,6 +95,34 @@ impl<'a> Rows<'a> {
     pub fn count<S: Stream>(&self, client: &mut Client<S>) -> Result<u64> {
         let count = client.value(&format!("select count(*) from {}", self.source()))?;
         count.and_then(|text| text.parse().ok()).ok_or_else(|| Error::internal("a count that is no number"))
+    }
+
+    /// How many rows the statements of [`upsert`](Self::upsert) insert and update, if nothing leaves any out.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn upserted<S: Stream>(&self, client: &mut Client<S>, target: &Target, unique: bool) -> Result<u64> {
+        let (alone, same) = (target.alone(), self.same_key());
+        let new = format!("(select {} from {}) as new", self.typed(), self.source());
+        let is_old = format!("exists (select from {alone} as old where {same})");
+        let changes_nothing = self.columns.iter().all(|column| column.is_in(&self.key));
+        // With an index a row is inserted or updated; without one, it can have several rows of its key to update.
+        let select = match (unique, changes_nothing) {
+            (true, false) => return self.count(client),
+            (_, true) => format!("select count(*) from {new} where not {is_old}"),
+            (false, false) => format!(
+                "select (select count(*) from {new} where not {is_old}) + (select count(*) from {alone} as old where \
+                 exists (select from {new} where {same}))"
+            ),
+        };
+        let count = client.value(&select)?;
+        count.and_then(|text| text.parse().ok()).ok_or_else(|| Error::internal("a count that is no number"))
+    }
+
+    /// The values in the target's types, by their names.
+    fn typed(&self) -> String {
+        let typed = self.columns.iter().map(|column| format!("{} as {}", self.value(column), column.quoted()));
+        typed.collect::<Vec<_>>().join(", ")
     }
 
     fn names(&self) -> String {
@@ -127,9 +160,7 @@ impl<'a> Rows<'a> {
             return vec![format!("{} on conflict ({key}) {action}", self.insert(target))];
         }
         let (alone, same, names) = (target.alone(), self.same_key(), self.names());
-        let typed: Vec<String> =
-            self.columns.iter().map(|column| format!("{} as {}", self.value(column), column.quoted())).collect();
-        let new = format!("(select {} from {}) as new", typed.join(", "), self.source());
+        let new = format!("(select {} from {}) as new", self.typed(), self.source());
         let mut statements = Vec::new();
         let set = set("new");
         if !set.is_empty() {
@@ -144,6 +175,12 @@ impl<'a> Rows<'a> {
 }
 
 impl Planned {
+    /// The staged value in the target's type.
+    pub fn assigned(&self) -> String {
+        let kind = self.declaration.split(" collate ").next().unwrap_or_default();
+        format!("({})::{kind}", self.staged.value(&self.quoted()))
+    }
+
     fn is_in(&self, key: &[&Planned]) -> bool {
         key.iter().any(|column| column.input.name == self.input.name)
     }

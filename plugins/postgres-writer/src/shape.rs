@@ -13,6 +13,8 @@ pub struct InputColumn {
     pub name: String,
     /// Its DuckDB type.
     pub source: SourceType,
+    /// Whether it is sent as JSON text.
+    pub is_json: bool,
     pub encode: Encode,
     /// Its PostgreSQL type while staged.
     pub staged: String,
@@ -30,16 +32,21 @@ pub fn columns(schema: &Schema, sources: Vec<SourceType>) -> Result<Vec<InputCol
 }
 
 impl InputColumn {
+    /// The same column, sent as JSON text.
+    pub fn as_json(self) -> Self {
+        Self { is_json: true, encode: Encode::Text, staged: "text".to_owned(), ..self }
+    }
+
     /// Selects the DuckDB expression `value` of this column, so that it crosses in a form that can be sent.
     ///
     /// # Errors
     /// `data` for a type that JSON cannot hold.
     pub fn select(&self, value: &str) -> Result<String> {
         match self.source {
+            _ if self.is_json => json_text(value, &self.source.to_string())
+                .map_err(|error| error.context(format!("column `{}`", self.name))),
             // BIGNUM crosses as its bytes, but as digits in text.
             SourceType::BigNum => Ok(format!("{value}::varchar")),
-            _ if self.source.is_nested() => json_text(value, &self.source.to_string())
-                .map_err(|error| error.context(format!("column `{}`", self.name))),
             _ => Ok(value.to_owned()),
         }
     }
@@ -50,7 +57,7 @@ fn column(fields: &[Field], source: SourceType) -> Result<InputColumn> {
     check_name("column", &name)?;
     if source.is_nested() {
         let (staged, created) = ("text".to_owned(), "jsonb".to_owned());
-        return Ok(InputColumn { name, source, encode: Encode::Text, staged, created });
+        return Ok(InputColumn { name, source, is_json: true, encode: Encode::Text, staged, created });
     }
     let Some((encode, staged, created)) = kind(fields) else {
         return Err(Error::data(format!(
@@ -58,7 +65,7 @@ fn column(fields: &[Field], source: SourceType) -> Result<InputColumn> {
         )));
     };
     let encode = if encode == Encode::BigNumber { Encode::Text } else { encode };
-    Ok(InputColumn { name, source, encode, staged, created })
+    Ok(InputColumn { name, source, is_json: false, encode, staged, created })
 }
 
 /// How a column's values are sent, and its types while staged and where created.

@@ -37,7 +37,8 @@ pub fn for_existing(target: &Target, column: &InputColumn, own: &TargetColumn) -
     }
     let element = types.element(base).map_or(base, |element| types.base(element, -1).0);
     let cast = match sent {
-        // A single text for an array, or texts for a single value, are the server's to refuse.
+        "text" if is_array && !is_list => Some(name.to_owned()),
+        // Other single values for an array, or lists for a single value, are the server's to refuse.
         _ if is_list != is_array => None,
         // A cast to `bit` would cut it to one.
         "text" if name.trim_end_matches("[]") == "bit" => Some(format!("bit varying{brackets}")),

@@ -13,6 +13,8 @@ pub struct Target {
     /// 0 where it does not exist.
     pub oid: u32,
     pub is_partitioned: bool,
+    /// Whether it has triggers or rules, which can leave rows out.
+    pub has_triggers: bool,
     pub columns: Vec<TargetColumn>,
     pub types: TargetTypes,
 }
@@ -27,6 +29,8 @@ pub struct TargetColumn {
     pub full_type: String,
     /// The collation, quoted; none for types that have none.
     pub collation: Option<String>,
+    /// Whether the server makes its values and takes none: a generated column, an identity that is always generated.
+    pub is_generated: bool,
     /// Whether a row that stays keeps its value where the input has none: an identity, a part of the primary key.
     pub stays: bool,
 }
@@ -47,11 +51,13 @@ impl Target {
     pub fn find<S: Stream>(client: &mut Client<S>, name: &TableName) -> Result<Self> {
         let quoted = name.quoted();
         let found = client.query_with(
-            "select n.nspname, c.relname, c.oid, c.relkind from pg_catalog.pg_class c \
+            "select n.nspname, c.relname, c.oid, c.relkind, c.relhastriggers or c.relhasrules from pg_catalog.pg_class c \
              join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = pg_catalog.to_regclass($1)",
             &[Some(&quoted)],
         )?;
-        let Some([Some(schema), Some(table), Some(oid), Some(kind)]) = found.first().map(Vec::as_slice) else {
+        let Some([Some(schema), Some(table), Some(oid), Some(kind), Some(has_triggers)]) =
+            found.first().map(Vec::as_slice)
+        else {
             let schema = match &name.schema {
                 Some(schema) => schema.clone(),
                 None => client.value("select pg_catalog.current_schema()")?.ok_or_else(|| {
@@ -71,6 +77,7 @@ impl Target {
             table: table.clone(),
             oid: oid.parse().unwrap_or(0),
             is_partitioned: kind == "p",
+            has_triggers: has_triggers == "t",
             columns,
             types,
         })
@@ -78,7 +85,15 @@ impl Target {
 
     /// A table that is to be created.
     pub fn missing(schema: String, table: String) -> Self {
-        Self { schema, table, oid: 0, is_partitioned: false, columns: Vec::new(), types: TargetTypes::default() }
+        Self {
+            schema,
+            table,
+            oid: 0,
+            is_partitioned: false,
+            has_triggers: false,
+            columns: Vec::new(),
+            types: TargetTypes::default(),
+        }
     }
 
     pub fn exists(&self) -> bool {
@@ -138,13 +153,13 @@ fn columns<S: Stream>(client: &mut Client<S>, oid: &str) -> Result<Vec<TargetCol
         "select a.attname, a.attnum, a.atttypid, a.atttypmod, pg_catalog.format_type(a.atttypid, a.atttypmod), \
          case when c.oid is not null then pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.collname) \
          end, a.attgenerated <> '' or a.attidentity <> '' or exists (select from pg_catalog.pg_index i where i.indrelid = \
-         a.attrelid and i.indisprimary and a.attnum = any (i.indkey)) from pg_catalog.pg_attribute a \
+         a.attrelid and i.indisprimary and a.attnum = any (i.indkey)), a.attgenerated <> '' or a.attidentity = 'a' from pg_catalog.pg_attribute a \
          left join pg_catalog.pg_collation c on c.oid = a.attcollation \
          left join pg_catalog.pg_namespace n on n.oid = c.collnamespace \
          where a.attrelid = {oid} and a.attnum > 0 and not a.attisdropped order by a.attnum"
     ))?;
     let columns = rows.into_iter().filter_map(|row| match row.as_slice() {
-        [Some(name), Some(number), Some(type_oid), Some(modifier), Some(full_type), collation, stays] => {
+        [Some(name), Some(number), Some(type_oid), Some(modifier), Some(full_type), collation, stays, generated] => {
             Some(TargetColumn {
                 name: name.clone(),
                 number: number.parse().ok()?,
@@ -152,6 +167,7 @@ fn columns<S: Stream>(client: &mut Client<S>, oid: &str) -> Result<Vec<TargetCol
                 modifier: modifier.parse().ok()?,
                 full_type: full_type.clone(),
                 collation: collation.clone(),
+                is_generated: generated.as_deref() == Some("t"),
                 stays: stays.as_deref() == Some("t"),
             })
         }

@@ -8,7 +8,9 @@ use osiris_sdk::{Error, ErrorKind, Input, Result, context, sql};
 use postgres_client::sql::{TableName, quote_names};
 use postgres_client::{Client, Stream};
 
+use crate::culprit;
 use crate::encode::View;
+use crate::encoding;
 use crate::keys;
 use crate::plan::{self, Plan, Planned};
 use crate::replace::{self, Replacement};
@@ -28,11 +30,14 @@ pub fn write<S: Stream>(
     columns: &[InputColumn],
 ) -> Result<u64> {
     client.execute("begin isolation level read committed")?;
+    let encoding = encoding::of_database(client)?;
     let found = Target::find(client, name)?;
     let recreated = if replace::is_recreated(&found, config) { Some(replace::recreate(client, &found)?) } else { None };
     let target = if recreated.is_some() { Target::missing(found.schema, found.table) } else { found };
     let plan = plan::plan(&target, config, columns)?;
-    let conversions = check_input(input, &plan::checked_columns(&target, &plan.columns), &config.on_loss)?;
+    let checked = plan::checked_columns(&target, &plan.columns, &encoding);
+    let mut conversions = check_input(input, &checked, &config.on_loss)?;
+    encoding::check(client, &encoding, input, &checked, &config.on_loss, &mut conversions)?;
     let replacement = match config.mode {
         Mode::Replace if target.exists() => Some(replace::decide(client, &target, config, &plan.columns)?),
         _ => None,
@@ -44,7 +49,10 @@ pub fn write<S: Stream>(
     let rows = Rows::new(&plan.columns, key, config.on_duplicate_key);
     client.execute(&rows.stage())?;
     let count = stage(client, input, &plan.columns, &conversions)?;
-    rows.assign().iter().try_for_each(|statement| client.execute(statement).map(drop))?;
+    let assign = rows.assign();
+    if !assign.is_empty() {
+        culprit::run(client, &rows, &assign)?;
+    }
     keys::check(client, input, &rows, key, config.on_duplicate_key).map_err(|error| match &replacement {
         Some(Replacement::Merge { .. }) => error.context(format!(
             "other tables refer to this one by {}, so its rows are replaced one by one by these columns",
@@ -53,7 +61,7 @@ pub fn write<S: Stream>(
         _ => error,
     })?;
     if let Some((drop_table, _)) = &recreated {
-        client.execute(drop_table)?;
+        replace::drop_table(client, &target, drop_table)?;
     }
     move_rows(client, config, &target, &plan, &rows, replacement.as_ref())?;
     for right in recreated.iter().flat_map(|(_, rights)| rights) {
@@ -92,20 +100,42 @@ fn move_rows<S: Stream>(
                 // Without an index, nothing but a lock keeps two writers from inserting the same key.
                 client.execute(&format!("lock table {} in share row exclusive mode", target.quoted()))?;
             }
-            let statements = rows.upsert(target, unique, &[]);
-            return statements.iter().try_for_each(|statement| client.execute(statement).map(drop));
+            return upsert(client, target, rows, unique, &[]);
         }
         _ => {}
     }
-    let taken = client.execute(&rows.insert(target))?;
+    let taken = culprit::run(client, rows, &[rows.insert(target)])?;
     let expected = rows.count(client)?;
-    if taken < expected {
-        context::warn(
-            "the table did not take all rows; a trigger or rule of it left them out or put them elsewhere",
-            &[("table", &target.quoted()), ("count", &(expected - taken)), ("rows", &expected)],
-        );
+    warn_of_lost(target, expected.saturating_sub(taken), expected);
+    Ok(())
+}
+
+/// Puts the rows in place of those with their keys. A trigger or rule that left rows out is reported.
+///
+/// # Errors
+/// What the server says.
+pub fn upsert<S: Stream>(
+    client: &mut Client<S>,
+    target: &Target,
+    rows: &Rows<'_>,
+    unique: bool,
+    cleared: &[&str],
+) -> Result<()> {
+    let expected = if target.has_triggers { Some(rows.upserted(client, target, unique)?) } else { None };
+    let taken = culprit::run(client, rows, &rows.upsert(target, unique, cleared))?;
+    if let Some(expected) = expected {
+        warn_of_lost(target, expected.saturating_sub(taken), expected);
     }
     Ok(())
+}
+
+fn warn_of_lost(target: &Target, lost: u64, expected: u64) {
+    if lost > 0 {
+        context::warn(
+            "the table did not take all rows; a trigger or rule of it left them out or put them elsewhere",
+            &[("table", &target.quoted()), ("count", &lost), ("rows", &expected)],
+        );
+    }
 }
 
 /// Sends the rows into the staging table.
