@@ -106,6 +106,26 @@ def test_what_postgresql_has_no_room_for_is_named_before_anything_is_sent(projec
         assert execute(database, "select count(*)::int from orders") == [(0,)], sql
 
 
+# What only the server can refuse: the type, a value that it takes, one that it does not, and whether a filter finds the row.
+REFUSED = [
+    ("inet", "'10.0.0.1'", "'300.1.1.1'", True), ("int4range", "'[1,3)'", "'1'", True), ("interval", "'1 day'", "'1 dya'", True), ("macaddr", "'08:00:2b:01:02:03'", "'x'", True),
+    ("numeric(5,2)", "1", "12345", True), ("numeric(5,2)[]", "[1]", "[12345]", False), ("xml", "'<a/>'", "'<a'", False), ("point", "'(1,2)'", "'x'", False), ("integer[]", "'{1}'", "'{1'", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_a_value_that_only_the_server_can_refuse_is_named(project, supabase, database, mode):
+    for kind, good, bad, is_found in REFUSED:
+        execute(database, f"drop table if exists orders; create table orders (id integer primary key, v {kind}, row text)")
+        rows = f"select n as id, if(n = 777, {bad}, {good}) as v, 'x' as row from range(1, 1001) r(n)"
+        told = message(write(project, supabase, rows, expect=1, mode=mode, primary_key=["id"]), "write")
+        assert ("column `v`, row 777: `" in told if is_found else "column `v`" in told) and kind.split("(")[0].split("[")[0] in told, told
+        assert execute(database, "select count(*)::int from orders") == [(0,)], kind
+    execute(database, "drop table orders; create table orders (id integer primary key, a xml, b xml, g integer generated always as (3) stored)")
+    assert "columns `a`, `b`" in message(write(project, supabase, "select 1 as id, '<a/>' as a, '<a' as b", expect=1, mode=mode, primary_key=["id"]), "write")
+    assert "select * exclude" in message(write(project, supabase, "select 1 as id, 5 as g", expect=1, mode=mode, primary_key=["id"]), "write")
+
+
 TWINS = [
     ("char(5)", "'AB'", "'AB '", ["`AB` and `AB `", "character(5)"]),
     ("citext", "'a'", "'A'", ["`a` and `A`"]),

@@ -1,5 +1,6 @@
 //! `supabase.writer`: writes one input over PostgREST's HTTP API, in batches that are transactions.
 
+mod culprit;
 mod ddl;
 mod keys;
 mod replace;

@@ -171,7 +171,7 @@ fn missing_of(input: &Input, key: &[Key], page: &[Vec<String>]) -> Result<Vec<Ve
 }
 
 /// Keys in groups whose filters are short enough for an address.
-fn chunks(keys: &[Vec<String>]) -> impl Iterator<Item = &[Vec<String>]> {
+pub fn chunks(keys: &[Vec<String>]) -> impl Iterator<Item = &[Vec<String>]> {
     let mut rest = keys;
     std::iter::from_fn(move || {
         let mut bytes = 0;

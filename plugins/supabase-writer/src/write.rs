@@ -8,6 +8,7 @@ use osiris_sdk::{Error, ErrorKind, Input, Result, context};
 use postgrest::{Api, Fault, content_range, fetch_coded, filter};
 use serde_json::Value;
 
+use crate::culprit;
 use crate::keys::{self, Key};
 use crate::rows::{self, Batch, Batches, Column, Selection};
 use crate::{Config, Mode, verify};
@@ -119,6 +120,17 @@ impl Step<'_> {
 
     /// The error of a request, with the rows that it is about where the server does not tell them.
     fn translated(&self, fault: Fault) -> Error {
+        // PostgreSQL's data exceptions, and what it generates itself.
+        if fault.code.starts_with("22") {
+            return culprit::named(self, fault);
+        }
+        if fault.code == "428C9" {
+            let error = fault.error;
+            return Error::data(format!(
+                "{}; the server generates its values, so leave it out in a step before: `select * exclude (…) from …`",
+                error.message
+            ));
+        }
         // PostgreSQL's cardinality violation: an upsert met one row of the table twice.
         if fault.code != "21000" || self.key.is_empty() {
             return fault.error;
