@@ -183,32 +183,42 @@ pub(crate) fn into_decimal(source: &SourceType, bounds: Option<(u32, i32)>, nan:
             Verdict::all([cut, coarse(scale, &decimals()), range])
         }
         SourceType::Float | SourceType::Double => {
-            let kept = scale.clamp(0, 38);
-            let exact = format!("try_cast({X}::varchar as decimal(38,{kept}))");
-            // Doubles that are too large for DuckDB's widest decimal have no fractions.
-            let survives = format!(
-                "not isfinite({X}) or coalesce({exact}::varchar::{source} = {X}, abs({X}) >= 1e{} and {X} = trunc({X}))",
-                38 - kept
-            );
-            let cut = Check::new(survives, decimals()).rounded_by(format!("round({X}, {scale})"));
-            let range = Check::new(format!("not isfinite({X}) or abs({X}) < 1e{whole}"), beyond());
-            Verdict::all([special, Some(cut), coarse(scale, &decimals()), Some(range)])
+            Verdict::all([special]).and(Some(float_digits(source, scale, whole, &decimals(), beyond())))
         }
-        text if text.is_text() => {
-            let places = scale.max(0).to_string();
-            let (zeros, whole) = match whole {
-                whole @ 1.. => (String::new(), format!("{{0,{}}}", (whole - 1).min(999))),
-                whole => (format!("0{{{}}}", -whole), String::new()),
-            };
-            let places = if zeros.is_empty() {
-                format!("{{0,{}}}", places.parse::<u32>().unwrap_or(0).min(999))
-            } else {
-                format!("{{0,{precision}}}")
-            };
-            Verdict::Checked(decimal_text(&zeros, &whole, &places, nan, infinity))
-        }
+        text if text.is_text() => Verdict::Checked(bounded_text(precision, scale, nan, infinity)),
         other => unlike(other, "a decimal"),
     }
+}
+
+/// A check of a float's digits after the point, and of its range: `whole` digits before the point.
+fn float_digits(source: &SourceType, scale: i32, whole: i32, lost: &str, beyond: String) -> Check {
+    let kept = scale.clamp(0, 38);
+    let exact = format!("try_cast({X}::varchar as decimal(38,{kept}))");
+    // Doubles that are too large for DuckDB's widest decimal have no fractions.
+    let survives = format!(
+        "not isfinite({X}) or coalesce({exact}::varchar::{source} = {X}, abs({X}) >= 1e{} and {X} = trunc({X}))",
+        38 - kept
+    );
+    let cut = Check::new(survives, lost).rounded_by(format!("round({X}, {scale})"));
+    let range = Check::new(format!("not isfinite({X}) or abs({X}) < 1e{whole}"), beyond);
+    let checks = [Some(cut), coarse(scale, lost), Some(range)].into_iter().flatten();
+    checks.reduce(Check::and).unwrap_or_else(|| Check::new("true", lost))
+}
+
+/// A check that a text is a decimal of at most so many digits.
+fn bounded_text(precision: u32, scale: i32, nan: bool, infinity: bool) -> Check {
+    let whole = precision as i32 - scale;
+    let places = scale.max(0).to_string();
+    let (zeros, whole) = match whole {
+        whole @ 1.. => (String::new(), format!("{{0,{}}}", (whole - 1).min(999))),
+        whole => (format!("0{{{}}}", -whole), String::new()),
+    };
+    let places = if zeros.is_empty() {
+        format!("{{0,{}}}", places.parse::<u32>().unwrap_or(0).min(999))
+    } else {
+        format!("{{0,{precision}}}")
+    };
+    decimal_text(&zeros, &whole, &places, nan, infinity)
 }
 
 /// A check for a scale below zero: the last digits before the point must be zeros.

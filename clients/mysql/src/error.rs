@@ -4,6 +4,7 @@ use std::fmt;
 
 use osiris_sdk::{Error, ErrorKind};
 
+use crate::error_numbers as numbers;
 use crate::wire::Fields;
 
 /// An ERR packet.
@@ -28,91 +29,17 @@ impl ServerError {
 
     /// Whose it is to cure, by the numbers of MySQL's and MariaDB's error references.
     pub fn kind(&self) -> ErrorKind {
-        match self.number {
-            // Access denied to a user; no such authentication; account locked or expired.
-            1045 | 1698 | 1251 | 1524 | 1820 | 1862 | 3118 | 4151 => ErrorKind::Auth,
-            // Access denied to a database, command, column or routine; read-only server; hosts not let in.
-            1044 | 1095 | 1130 | 1142 | 1143 | 1227 | 1290 | 1370 | 1419 | 1792 | 1836 => ErrorKind::Denied,
-            1049 | 1051 | 1054 | 1109 | 1146 | 1305 => ErrorKind::NotFound,
-            // Too many connections.
-            1040 | 1203 | 1226 => ErrorKind::RateLimited,
-            // Deadlocks, lock waits, shutdown, broken connections, full disks, killed queries.
-            1021
-            | 1041
-            | 1053
-            | 1077
-            | 1080
-            | 1114
-            | 1129
-            | 1152
-            | 1154..=1161
-            | 1184
-            | 1205
-            | 1213
-            | 1317
-            | 1927
-            | 2006
-            | 2013
-            | 4031 => ErrorKind::Transient,
-            // Statements past a time limit.
-            1969 | 3024 => ErrorKind::Other("timeout".to_owned()),
-            // Duplicate keys, wrong and missing values, truncation, foreign keys, checks, text that is no UTF-8.
-            1022
-            | 1048
-            | 1062
-            | 1136
-            | 1169
-            | 1216
-            | 1217
-            | 1263..=1265
-            | 1292
-            | 1300
-            | 1364
-            | 1365
-            | 1366
-            | 1406
-            | 1411
-            | 1416
-            | 1441
-            | 1451
-            | 1452
-            | 1525
-            | 1526
-            | 1557
-            | 1586
-            | 1690
-            | 3140
-            | 3819
-            | 4025
-            | 4038 => ErrorKind::Data,
-            // What is wrong with a statement or a definition.
-            1046..=1075
-            | 1099..=1128
-            | 1148
-            | 1149
-            // A packet of more than `max_allowed_packet`, which a retry does not shrink.
-            | 1153
-            | 1166..=1168
-            | 1170..=1174
-            | 1191
-            | 1193
-            | 1231..=1243
-            | 1247
-            | 1248
-            | 1267
-            | 1270
-            | 1271
-            | 1286
-            | 1347
-            | 1348
-            | 1470
-            | 1471
-            | 1582
-            | 1583
-            | 1630
-            | 3948 => ErrorKind::Config,
-            _ => ErrorKind::Internal,
-        }
+        let kinds = [
+            (numbers::LOGIN, ErrorKind::Auth),
+            (numbers::RIGHTS, ErrorKind::Denied),
+            (numbers::MISSING, ErrorKind::NotFound),
+            (numbers::LIMITS, ErrorKind::RateLimited),
+            (numbers::PASSING, ErrorKind::Transient),
+            (numbers::DEADLINES, ErrorKind::Other("timeout".to_owned())),
+            (numbers::DATA, ErrorKind::Data),
+            (numbers::STATEMENTS, ErrorKind::Config),
+        ];
+        kinds.into_iter().find(|(known, _)| known.contains(&self.number)).map_or(ErrorKind::Internal, |(_, kind)| kind)
     }
 }
 

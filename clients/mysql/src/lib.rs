@@ -10,6 +10,7 @@ mod auth;
 pub mod catalog;
 mod client;
 mod error;
+mod error_numbers;
 mod login;
 pub mod sql;
 pub mod types;

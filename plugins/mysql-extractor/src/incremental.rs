@@ -69,6 +69,17 @@ pub struct Increment {
     state: Option<State>,
 }
 
+impl Cursor<'_> {
+    /// Whether there are rows above `value` that have a place in the order.
+    fn has_above<S: Stream>(&self, client: &mut Client<S>, config: &Config, value: &str) -> Result<bool> {
+        let above = format!("{} > {value}", self.sql);
+        let below = self.sentinel.as_ref().map(|sentinel| format!("{} < {sentinel}", self.sql));
+        let both = [Some(above), below].into_iter().flatten().collect::<Vec<_>>().join(" and ");
+        let above = config.select(Some("1"), Some(&both))?;
+        Ok(client.value(&format!("select exists ({above})"))?.as_deref() == Some("1"))
+    }
+}
+
 impl Increment {
     /// Decides what the run reads.
     ///
@@ -98,46 +109,9 @@ impl Increment {
         let key = key(client, config, columns)?;
         let key_names: Vec<String> = key.iter().map(|place| columns[*place].name.clone()).collect();
         if let Some(last) = &last {
-            if last.cursor != name {
-                return Err(Error::config(format!(
-                    "the last run read by cursor `{}`, this one would by `{name}`; `{}` starts over",
-                    last.cursor,
-                    osiris_sdk::state::reset_command()
-                )));
-            }
-            let order = order_in_words(kind);
-            if let Some(before) = last.order.as_ref().filter(|before| **before != order) {
-                return Err(Error::config(format!(
-                    "cursor `{name}` had {before} when it was last read, and has {order} now, which may have another order, \
-                     so that rows could be left out; `{}` starts over",
-                    osiris_sdk::state::reset_command()
-                )));
-            }
-            if last.key != key_names {
-                return Err(Error::config(format!(
-                    "the last run told rows apart by {}, this one can by {}; `{}` starts over",
-                    last.key.join(", "),
-                    key_names.join(", "),
-                    osiris_sdk::state::reset_command()
-                )));
-            }
+            refuse_state(last, name, kind, &key_names)?;
         }
-        if config.selection.null_cursor == NullCursor::Skip {
-            let without = config.select(Some("1"), Some(&format!("{cursor} is null")))?;
-            let count = client.value(&format!("select count(*) from ({without}) as without"))?.unwrap_or_default();
-            if count != "0" {
-                context::warn("rows without a cursor are not read", &[("cursor", &name), ("count", &count)]);
-            }
-        }
-        if config.selection.null_cursor == NullCursor::Error {
-            let exists = format!("select exists ({})", config.select(Some("1"), Some(&format!("{cursor} is null")))?);
-            if client.value(&exists)?.as_deref() == Some("1") {
-                return Err(Error::data(format!(
-                    "there are rows whose cursor `{name}` is null, which have no place in its order; `null_cursor: skip` \
-                     never reads them, `null_cursor: include` reads them in every run"
-                )));
-            }
-        }
+        check_nulls(client, config, name, &cursor)?;
         let mut increment = Self {
             parts: Vec::new(),
             key,
@@ -170,17 +144,8 @@ impl Increment {
         let below = cursor.sentinel.as_ref().map(|sentinel| format!("{column} < {sentinel}"));
         let end = client.value(&config.select(Some(&format!("cast(max({column}) as char)")), below.as_deref())?)?;
         let lookback = config.selection.lookback.as_ref();
-        if let (Some(last), Some(sentinel)) = (&last, &cursor.sentinel) {
-            let stuck = format!("select {} >= {sentinel}", literal(kind, &last.value, name)?);
-            if client.value(&stuck)?.as_deref() == Some("1") {
-                return Err(Error::config(format!(
-                    "the last run's greatest `{name}` is `{}`, which stands for no place in its order, so that nothing \
-                     would ever be read again; `{}` or `{}` begins elsewhere",
-                    last.value,
-                    osiris_sdk::state::set_command(),
-                    osiris_sdk::state::reset_command()
-                )));
-            }
+        if let Some(last) = &last {
+            refuse_stuck(client, cursor, last)?;
         }
         let initial = match (&last, &config.selection.initial) {
             (None, Some(initial)) => Some(format!("{column} >= {}", literal(kind, &initial.to_string(), name)?)),
@@ -200,18 +165,8 @@ impl Increment {
             (Some(last), Some(lookback)) => Some(format!("{column} >= {}", before(kind, &last.value, lookback, name)?)),
             _ => at_last.as_ref().map(|value| format!("{column} > {value}")),
         };
-        let grown = match &at_last {
-            Some(value) => {
-                let above = format!("{column} > {value}");
-                let above = [Some(above), below.clone()].into_iter().flatten().collect::<Vec<_>>().join(" and ");
-                let above = config.select(Some("1"), Some(&above))?;
-                client.value(&format!("select exists ({above})"))?.as_deref() == Some("1")
-            }
-            None => true,
-        };
-        let some = config.select(Some("1"), at_end.as_deref())?;
-        let ties = client.value(&format!("select count(*) from ({some} limit {}) as ties", MOST_TIES + 1))?;
-        let many = ties.and_then(|text| text.parse().ok()).unwrap_or(0_usize) > MOST_TIES;
+        let grown = at_last.as_ref().map_or(Ok(true), |value| cursor.has_above(client, config, value))?;
+        let many = are_many(client, config, at_end.as_deref())?;
         // What is read again anyway need not be remembered.
         let waits = many && lookback.is_none();
         if waits {
@@ -329,6 +284,79 @@ impl Increment {
     pub fn into_state(self) -> Option<State> {
         self.state
     }
+}
+
+/// Refuses what another cursor, another order or another key left.
+fn refuse_state(last: &State, name: &str, kind: Kind, key_names: &[String]) -> Result<()> {
+    if last.cursor != name {
+        return Err(Error::config(format!(
+            "the last run read by cursor `{}`, this one would by `{name}`; `{}` starts over",
+            last.cursor,
+            osiris_sdk::state::reset_command()
+        )));
+    }
+    let order = order_in_words(kind);
+    if let Some(before) = last.order.as_ref().filter(|before| **before != order) {
+        return Err(Error::config(format!(
+            "cursor `{name}` had {before} when it was last read, and has {order} now, which may have another order, \
+             so that rows could be left out; `{}` starts over",
+            osiris_sdk::state::reset_command()
+        )));
+    }
+    if last.key != key_names {
+        return Err(Error::config(format!(
+            "the last run told rows apart by {}, this one can by {}; `{}` starts over",
+            last.key.join(", "),
+            key_names.join(", "),
+            osiris_sdk::state::reset_command()
+        )));
+    }
+    Ok(())
+}
+
+/// Reports or refuses rows without a cursor, as the config says.
+fn check_nulls<S: Stream>(client: &mut Client<S>, config: &Config, name: &str, cursor: &str) -> Result<()> {
+    if config.selection.null_cursor == NullCursor::Skip {
+        let without = config.select(Some("1"), Some(&format!("{cursor} is null")))?;
+        let count = client.value(&format!("select count(*) from ({without}) as without"))?.unwrap_or_default();
+        if count != "0" {
+            context::warn("rows without a cursor are not read", &[("cursor", &name), ("count", &count)]);
+        }
+    }
+    if config.selection.null_cursor == NullCursor::Error {
+        let exists = format!("select exists ({})", config.select(Some("1"), Some(&format!("{cursor} is null")))?);
+        if client.value(&exists)?.as_deref() == Some("1") {
+            return Err(Error::data(format!(
+                "there are rows whose cursor `{name}` is null, which have no place in its order; `null_cursor: skip` \
+                 never reads them, `null_cursor: include` reads them in every run"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a value beyond which nothing can come.
+fn refuse_stuck<S: Stream>(client: &mut Client<S>, cursor: &Cursor<'_>, last: &State) -> Result<()> {
+    let Some(sentinel) = &cursor.sentinel else { return Ok(()) };
+    let stuck = format!("select {} >= {sentinel}", literal(cursor.kind, &last.value, cursor.name)?);
+    if client.value(&stuck)?.as_deref() != Some("1") {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "the last run's greatest `{}` is `{}`, which stands for no place in its order, so that nothing would ever be read \
+         again; `{}` or `{}` begins elsewhere",
+        cursor.name,
+        last.value,
+        osiris_sdk::state::set_command(),
+        osiris_sdk::state::reset_command()
+    )))
+}
+
+/// Whether more rows than can be remembered fulfil a condition.
+fn are_many<S: Stream>(client: &mut Client<S>, config: &Config, condition: Option<&str>) -> Result<bool> {
+    let some = config.select(Some("1"), condition)?;
+    let ties = client.value(&format!("select count(*) from ({some} limit {}) as ties", MOST_TIES + 1))?;
+    Ok(ties.and_then(|text| text.parse().ok()).unwrap_or(0_usize) > MOST_TIES)
 }
 
 /// A part whose rows fulfil all of `conditions`.

@@ -1,11 +1,10 @@
 //! A column being filled from the fields of a binary COPY, as Arrow lays it out.
 
-use std::fmt;
-
 use osiris_sdk::{Field, Node};
 use postgres_client::types::Kind;
 use serde::Deserialize;
 
+use crate::refusal::Wrong;
 use crate::value;
 
 /// What becomes of a value that its DuckDB type does not have, such as NaN in a DECIMAL.
@@ -15,38 +14,6 @@ pub enum Unrepresentable {
     #[default]
     Error,
     Null,
-}
-
-/// Why a value cannot be taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wrong {
-    /// Not what the type's binary form is.
-    Malformed,
-    /// A value that the DuckDB type does not have.
-    Unrepresentable(&'static str),
-    /// An array of another depth than the column's.
-    Depth {
-        found: usize,
-        expected: usize,
-    },
-    TooLarge,
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Wrong::Malformed => f.write_str("the server sent a value that is malformed"),
-            Wrong::Unrepresentable(what) => {
-                write!(f, "{what}; `unrepresentable: null` reads it as null, and a cast to text in a `query` keeps it")
-            }
-            Wrong::Depth { found, expected } => write!(
-                f,
-                "an array of {found} dimensions, where the column has {expected}; say so under `array_dimensions`, or \
-                 use to_json in a `query` where rows differ"
-            ),
-            Wrong::TooLarge => f.write_str("more than a batch can hold"),
-        }
-    }
 }
 
 /// Values of one type, growing.

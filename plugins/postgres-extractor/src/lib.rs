@@ -6,6 +6,7 @@ mod encoding;
 mod incremental;
 mod numeric;
 mod options;
+mod refusal;
 mod source;
 mod value;
 
@@ -104,6 +105,12 @@ fn copy<S: Stream>(
         send(&schema, &mut columns, pending, &mut table)?;
     }
     table.finish()?;
+    warn(&columns, source);
+    Ok(())
+}
+
+/// Reports values that are not what they were.
+fn warn(columns: &[Column], source: &Source) {
     for (values, column) in columns.iter().zip(&source.columns).filter(|(values, _)| values.renumbered() > 0) {
         context::warn(
             "arrays do not begin at 1, as lists do; their items are read in order, and their first number is not kept",
@@ -116,7 +123,6 @@ fn copy<S: Stream>(
             &[("column", &column.name), ("count", &values.nulled()), ("type", &column.mapping.source)],
         );
     }
-    Ok(())
 }
 
 fn bytes(columns: &[Column]) -> usize {

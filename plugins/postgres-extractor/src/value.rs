@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use postgres_client::types::Kind;
 
-use crate::column::Wrong;
 use crate::numeric::Numeric;
+use crate::refusal::Wrong;
 
 /// From 1970-01-01, DuckDB's epoch, to 2000-01-01, PostgreSQL's.
 const EPOCH_DAYS: i32 = 10_957;

@@ -1,5 +1,6 @@
 //! `postgres.writer`: brings a table to PostgreSQL by binary COPY, in one transaction.
 
+mod arrival;
 mod culprit;
 mod encode;
 mod encoding;

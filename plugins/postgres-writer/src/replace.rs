@@ -7,11 +7,11 @@ use database_client::{ReplaceBy, WriterConfig};
 use osiris_sdk::{Error, Result, context};
 use postgres_client::{Client, Stream};
 
+use crate::arrival;
 use crate::keys;
 use crate::plan::Planned;
 use crate::rows::Rows;
 use crate::target::Target;
-use crate::write;
 
 /// A foreign key of another table that refers to the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,10 +146,10 @@ pub fn merge<S: Stream>(
     let delete = format!("delete from {alone} as old where {gone}");
     // A row that refers to one of its own table must first refer to what stays.
     if refers_to_itself {
-        write::upsert(client, target, rows, unique, &cleared)?;
+        arrival::upsert(client, target, rows, unique, &cleared)?;
     }
     client.execute(&delete)?;
-    if refers_to_itself { Ok(()) } else { write::upsert(client, target, rows, unique, &cleared) }
+    if refers_to_itself { Ok(()) } else { arrival::upsert(client, target, rows, unique, &cleared) }
 }
 
 fn key_names(rows: &Rows<'_>, columns: &[Planned]) -> Vec<String> {

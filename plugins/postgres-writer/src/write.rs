@@ -8,6 +8,7 @@ use osiris_sdk::{Error, ErrorKind, Input, Result, context, sql};
 use postgres_client::sql::{TableName, quote_names};
 use postgres_client::{Client, Stream};
 
+use crate::arrival;
 use crate::culprit;
 use crate::encode::View;
 use crate::encoding;
@@ -100,42 +101,14 @@ fn move_rows<S: Stream>(
                 // Without an index, nothing but a lock keeps two writers from inserting the same key.
                 client.execute(&format!("lock table {} in share row exclusive mode", target.quoted()))?;
             }
-            return upsert(client, target, rows, unique, &[]);
+            return arrival::upsert(client, target, rows, unique, &[]);
         }
         _ => {}
     }
     let taken = culprit::run(client, rows, &[rows.insert(target)])?;
     let expected = rows.count(client)?;
-    warn_of_lost(target, expected.saturating_sub(taken), expected);
+    arrival::warn_of_lost(target, expected.saturating_sub(taken), expected);
     Ok(())
-}
-
-/// Puts the rows in place of those with their keys. A trigger or rule that left rows out is reported.
-///
-/// # Errors
-/// What the server says.
-pub fn upsert<S: Stream>(
-    client: &mut Client<S>,
-    target: &Target,
-    rows: &Rows<'_>,
-    unique: bool,
-    cleared: &[&str],
-) -> Result<()> {
-    let expected = if target.has_triggers { Some(rows.upserted(client, target, unique)?) } else { None };
-    let taken = culprit::run(client, rows, &rows.upsert(target, unique, cleared))?;
-    if let Some(expected) = expected {
-        warn_of_lost(target, expected.saturating_sub(taken), expected);
-    }
-    Ok(())
-}
-
-fn warn_of_lost(target: &Target, lost: u64, expected: u64) {
-    if lost > 0 {
-        context::warn(
-            "the table did not take all rows; a trigger or rule of it left them out or put them elsewhere",
-            &[("table", &target.quoted()), ("count", &lost), ("rows", &expected)],
-        );
-    }
 }
 
 /// Sends the rows into the staging table.

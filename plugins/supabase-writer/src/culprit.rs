@@ -10,7 +10,7 @@ use postgrest::{Fault, fetch_coded, filter};
 
 use crate::replace::chunks;
 use crate::rows::Column;
-use crate::write::Step;
+use crate::step::Step;
 
 /// How many requests may be spent on one refusal.
 const MOST_REQUESTS: usize = 100;

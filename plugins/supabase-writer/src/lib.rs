@@ -5,6 +5,7 @@ mod ddl;
 mod keys;
 mod replace;
 mod rows;
+mod step;
 mod target;
 mod verify;
 mod write;
@@ -14,7 +15,7 @@ use osiris_sdk::{Check, Error, Inputs, Result, Writer, context};
 use postgrest::{Access, Api};
 use serde::Deserialize;
 
-use write::Step;
+use step::Step;
 
 #[derive(Debug, Deserialize)]
 pub struct Config {

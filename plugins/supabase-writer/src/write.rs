@@ -4,23 +4,15 @@ use std::time::Duration;
 
 use conversions::OnLoss;
 use osiris_sdk::http::{Answer, Request};
-use osiris_sdk::{Error, ErrorKind, Input, Result, context};
-use postgrest::{Api, Fault, content_range, fetch_coded, filter};
+use osiris_sdk::{Error, ErrorKind, Result, context};
+use postgrest::{Fault, content_range, fetch_coded, filter};
 use serde_json::Value;
 
 use crate::culprit;
-use crate::keys::{self, Key};
-use crate::rows::{self, Batch, Batches, Column, Selection};
+use crate::keys;
+use crate::rows::{self, Batch, Batches, Selection};
+use crate::step::Step;
 use crate::{Config, Mode, verify};
-
-/// Everything that the writing of rows needs.
-pub struct Step<'a> {
-    pub config: &'a Config,
-    pub api: &'a Api,
-    pub input: &'a Input,
-    pub columns: &'a [Column],
-    pub key: &'a [Key],
-}
 
 /// How far the writing is, and what it came across.
 #[derive(Default)]

@@ -1,0 +1,17 @@
+//! What a step writes, and where to.
+
+use osiris_sdk::Input;
+use postgrest::Api;
+
+use crate::Config;
+use crate::keys::Key;
+use crate::rows::Column;
+
+/// Everything that the writing of rows needs.
+pub struct Step<'a> {
+    pub config: &'a Config,
+    pub api: &'a Api,
+    pub input: &'a Input,
+    pub columns: &'a [Column],
+    pub key: &'a [Key],
+}
