@@ -35,7 +35,7 @@ impl<'a> Api<'a> {
     /// # Errors
     /// `config`, when address or login are not as they must be.
     pub fn new(access: &'a Access) -> Result<Self> {
-        Ok(Self { client: access.client()?, address: access.address()?, retry: access.retry(), access })
+        Ok(Self { client: access.client()?, address: access.address()?, retry: access.patience.retry(), access })
     }
 
     pub fn address(&self) -> &Url {

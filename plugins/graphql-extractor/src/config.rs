@@ -1,9 +1,9 @@
 //! The driver's options, as `spec.yaml` has them: upstream's, and a few more.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use osiris_sdk::http::{Client, Request, Retry, Url};
+use json_records::NullRecords;
+use osiris_sdk::http::{Client, Patience, Request, Url};
 use osiris_sdk::{Error, Result, context};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -32,15 +32,6 @@ pub struct Config {
     pub hold_mb: u64,
 }
 
-/// What a null in a list of records is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NullRecords {
-    #[default]
-    Error,
-    Skip,
-}
-
 /// Where the API is, who asks and how patiently: also what `check` and `discover` are given.
 #[derive(Debug, Deserialize)]
 pub struct Access {
@@ -52,13 +43,9 @@ pub struct Access {
     auth_type: Option<AuthType>,
     auth_username: Option<String>,
     auth_header_name: Option<String>,
-    max_retries: u32,
-    retry_delay: f64,
-    max_retry_wait: f64,
-    timeout: f64,
-    connect_timeout: f64,
+    #[serde(flatten)]
+    pub patience: Patience,
     validate_ssl: bool,
-    max_page_mb: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -97,15 +84,6 @@ impl Access {
         )
     }
 
-    pub fn retry(&self) -> Retry {
-        Retry {
-            retries: self.max_retries,
-            base: seconds(self.retry_delay),
-            max_wait: seconds(self.max_retry_wait),
-            ..Retry::default()
-        }
-    }
-
     /// A client that says who asks.
     ///
     /// # Errors
@@ -118,24 +96,11 @@ impl Access {
                 &[],
             );
         }
-        let mut client = Client::new()
+        self.patience
+            .client(concat!("osiris-graphql-extractor/", env!("CARGO_PKG_VERSION")))
             .header("accept", "application/json, application/graphql-response+json")
-            .header("user-agent", concat!("osiris-graphql-extractor/", env!("CARGO_PKG_VERSION")))
-            .timeout(seconds(self.timeout))
-            .connect_timeout(seconds(self.connect_timeout))
-            .max_bytes(self.max_page_mb << 20)
-            .retry(self.retry());
-        for (headers, place) in [(&self.connection.headers, "connection.headers"), (&self.headers, "headers")] {
-            for (name, value) in headers {
-                if let Some(value) = value {
-                    client = client.header(name, value);
-                }
-            }
-            for (name, value) in context::secrets_below(place)? {
-                client = client.secret_header(&name, &value);
-            }
-        }
-        Ok(client)
+            .configured_headers("connection.headers", &self.connection.headers)?
+            .configured_headers("headers", &self.headers)
     }
 
     /// The request with the login.
@@ -169,8 +134,4 @@ impl Access {
             }
         })
     }
-}
-
-fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(30))
 }

@@ -6,13 +6,13 @@ mod config;
 mod unread;
 
 use json_records::path::outline;
-use json_records::{Options, Page, Path, Records, RecordsPath};
+use json_records::{Nulls, Options, Page, Path, Records, RecordsPath, Sink};
 use osiris_sdk::http::PageGuard;
 use osiris_sdk::{CatalogTable, Check, Discovery, Error, Extractor, Output, Result, context};
 use serde_json::{Map, Value};
 
 use ask::{Api, Told};
-use config::{Access, Config, NullRecords};
+use config::{Access, Config};
 use unread::Unread;
 
 struct GraphQl;
@@ -30,64 +30,88 @@ impl Extractor for GraphQl {
         };
         let mut variables = Value::Object(config.variables.clone());
         context::restore_secrets("variables", &mut variables)?;
-        let mut variables = variables.as_object().cloned().unwrap_or_default();
-        let mut records = Records::into_table(output, "main", &options, None)?;
-        let api = Api::new(&config.access)?;
-        let mut guard = PageGuard::new(u64::MAX);
-        let mut nulls: u64 = 0;
-        let mut unread = Unread::default();
+        let variables = variables.as_object().cloned().unwrap_or_default();
+        let mut reading = Reading {
+            api: Api::new(&config.access)?,
+            records: Records::into_table(output, "main", &options, None)?,
+            guard: PageGuard::new(u64::MAX),
+            nulls: Nulls::new(config.null_records),
+            unread: Unread::default(),
+            config: &config,
+            pages,
+            data_path,
+        };
+        reading.run(variables)?;
+        reading.finish()
+    }
+}
+
+/// All pages on their way into the table.
+struct Reading<'a, S: Sink> {
+    config: &'a Config,
+    api: Api<'a>,
+    pages: Option<Pages>,
+    data_path: RecordsPath,
+    records: Records<S>,
+    guard: PageGuard,
+    nulls: Nulls,
+    unread: Unread,
+}
+
+impl<S: Sink> Reading<'_, S> {
+    fn run(&mut self, mut variables: Map<String, Value>) -> Result<()> {
         loop {
-            guard.ask(&asked(&variables))?;
-            let told = api.ask(&config.query, config.operation_name.as_deref(), &variables)?;
-            let page = page(&data_path, &told)?;
+            self.guard.ask(&asked(&variables))?;
+            let told = self.api.ask(&self.config.query, self.config.operation_name.as_deref(), &variables)?;
+            let page = page(&self.data_path, &told)?;
             if let Some(json) = &told.json {
-                unread.look(&json["data"], &mut vec!["data".to_owned()], pages.as_ref().map(|pages| &pages.info));
+                let info = self.pages.as_ref().map(|pages| &pages.info);
+                self.unread.look(&json["data"], &mut vec!["data".to_owned()], info);
             }
-            let next = pages.as_ref().map_or(Ok(None), |pages| pages.next(&told, page.sent))?;
-            if page.sent > 0 {
-                guard.got(&told.answer.bytes)?;
-            }
+            let next = self.pages.as_ref().map_or(Ok(None), |pages| pages.next(&told, page.sent))?;
             let is_empty = page.sent == 0;
-            for (place, record) in page.records.into_iter().enumerate() {
-                if !record.is_null() {
-                    records.push(record)?;
-                } else if config.null_records == NullRecords::Skip {
-                    nulls += 1;
-                } else {
-                    return Err(Error::data(format!(
-                        "record {} of page {} is null, where a record was expected; `null_records: skip` leaves such out and \
-                         counts them",
-                        place + 1,
-                        guard.pages()
-                    )));
-                }
-            }
-            context::progress(records.records(), None);
-            let (Some(pages), Some(cursor)) = (&pages, next) else { break };
-            if config.max_pages > 0 && guard.pages() >= config.max_pages {
+            self.take(page, &told)?;
+            context::progress(self.records.records(), None);
+            let (Some(pages), Some(cursor)) = (&self.pages, next) else { return Ok(()) };
+            let max_pages = self.config.max_pages;
+            if max_pages > 0 && self.guard.pages() >= max_pages {
                 context::warn(
                     "there are more pages than `max_pages`; the rest was not read",
-                    &[("max_pages", &config.max_pages)],
+                    &[("max_pages", &max_pages)],
                 );
-                break;
+                return Ok(());
             }
             variables.insert(pages.variable.clone(), cursor);
-            if is_empty && guard.was_asked(&asked(&variables)) {
+            if is_empty && self.guard.was_asked(&asked(&variables)) {
                 // Asking again would give the same.
                 context::warn(
                     "a page is empty, says that there is more and names a page that was read already, so it was taken for the last",
-                    &[("page", &guard.pages())],
+                    &[("page", &self.guard.pages())],
                 );
-                break;
+                return Ok(());
             }
         }
-        unread.tell();
-        if nulls > 0 {
-            context::warn("nulls in place of records were left out", &[("count", &nulls)]);
+    }
+
+    fn take(&mut self, page: Page, told: &Told) -> Result<()> {
+        if page.sent > 0 {
+            self.guard.got(&told.answer.bytes)?;
         }
-        context::metric("pages_read", guard.pages() as f64);
-        context::metric("requests_sent", api.requests() as f64);
-        records.finish()?;
+        for (place, record) in page.records.into_iter().enumerate() {
+            let number = self.guard.pages();
+            if !self.nulls.leave_out(&record, || format!("record {} of page {number}", place + 1))? {
+                self.records.push(record)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<()> {
+        self.unread.tell();
+        self.nulls.warn();
+        context::metric("pages_read", self.guard.pages() as f64);
+        context::metric("requests_sent", self.api.requests() as f64);
+        self.records.finish()?;
         Ok(())
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use osiris_sdk::http::Url;
+use json_records::NullRecords;
+use osiris_sdk::http::{Patience, Url};
 use osiris_sdk::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -65,15 +66,11 @@ pub struct Connection {
 /// How patiently, how often and how fast requests are made.
 #[derive(Debug, Deserialize)]
 pub struct Manner {
-    pub timeout: f64,
-    pub connect_timeout: f64,
-    pub max_retries: u32,
-    pub retry_delay: f64,
-    pub max_retry_wait: f64,
+    #[serde(flatten)]
+    pub patience: Patience,
     pub retry_post: bool,
     pub requests_per_second: Option<f64>,
     pub max_redirects: u32,
-    pub max_page_mb: u64,
     pub hold_mb: u64,
     pub encoding: Option<String>,
 }
@@ -83,15 +80,6 @@ pub struct Manner {
 pub enum Missing {
     Error,
     Empty,
-}
-
-/// What a null in a list of records is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NullRecords {
-    #[default]
-    Error,
-    Skip,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

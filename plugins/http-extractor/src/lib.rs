@@ -14,13 +14,13 @@ mod signs;
 mod source;
 
 use json_records::path::outline;
-use json_records::{Options, Page, Records, RecordsPath, Sink};
+use json_records::{Nulls, Options, Page, Records, RecordsPath, Sink};
 use osiris_sdk::http::Answer;
 use osiris_sdk::{Check, Error, ErrorKind, Extractor, Output, Result, context, state};
 use serde::Deserialize;
 use serde_json::Value;
 
-use config::{Config, Connection, Manner, Missing, NullRecords, Paging};
+use config::{Config, Connection, Manner, Missing, Paging};
 use cursor::{Cursor, State};
 use pages::{Ask, Pager};
 use source::Source;
@@ -61,7 +61,7 @@ impl Extractor for Http {
             records_path,
             sent: 0,
             total: None,
-            nulls: 0,
+            nulls: Nulls::new(config.null_records),
             notes: Vec::new(),
         };
         reading.run()?;
@@ -102,8 +102,7 @@ struct Reading<'a, S: Sink> {
     /// How many records the server sent, and how many it says that there are, and where it does.
     sent: u64,
     total: Option<(String, u64)>,
-    /// Nulls in place of records that were left out.
-    nulls: u64,
+    nulls: Nulls,
     /// What the user should know of the answers.
     notes: Vec<String>,
 }
@@ -286,14 +285,7 @@ impl<S: Sink> Reading<'_, S> {
         let number = self.pager.pages();
         for (place, record) in page.records.into_iter().enumerate() {
             let place = || format!("record {} of page {number}", place + 1);
-            if record.is_null() {
-                if self.config.null_records == NullRecords::Error {
-                    return Err(Error::data(format!(
-                        "{} is null, where a record was expected; `null_records: skip` leaves such out and counts them",
-                        place()
-                    )));
-                }
-                self.nulls += 1;
+            if self.nulls.leave_out(&record, place)? {
                 continue;
             }
             let is_new = self.cursor.as_mut().map_or(Ok(true), |cursor| cursor.take(&record, place))?;
@@ -310,9 +302,7 @@ impl<S: Sink> Reading<'_, S> {
         for note in self.pager.take_notes().into_iter().chain(std::mem::take(&mut self.notes)) {
             context::warn(&note, &[]);
         }
-        if self.nulls > 0 {
-            context::warn("nulls in place of records were left out", &[("count", &self.nulls)]);
-        }
+        self.nulls.warn();
         let (_, columns) = self.records.finish()?;
         if let Some(cursor) = self.cursor {
             tell(&cursor);

@@ -1,7 +1,5 @@
 //! The requests: what all pages have in common, and what tells them apart.
 
-use std::time::Duration;
-
 use osiris_sdk::http::{Answer, Client, Request, Retry, Url};
 use osiris_sdk::{Error, ErrorKind, Result, context};
 use serde_json::{Map, Value};
@@ -45,9 +43,9 @@ impl Source {
                 params.extend(spelt(&value).map(|value| (name, value)));
             }
         }
-        let mut client = client(&config.manner);
-        client = with_headers(client, &config.connection.headers, "connection.headers")?;
-        client = with_headers(client, &config.headers, "headers")?;
+        let client = client(&config.manner)
+            .configured_headers("connection.headers", &config.connection.headers)?
+            .configured_headers("headers", &config.headers)?;
         Ok(Self {
             client,
             method: config.method.clone(),
@@ -56,7 +54,7 @@ impl Source {
             body,
             login: auth::login(config.auth.as_ref(), &config.connection)?,
             retry_post: config.manner.retry_post,
-            retry: retry(&config.manner),
+            retry: config.manner.patience.retry(),
         })
     }
 
@@ -140,51 +138,18 @@ fn member(body: &mut Option<Value>, name: String, value: Value) -> Result<()> {
 }
 
 fn client(manner: &Manner) -> Client {
-    let client = Client::new()
+    let mut client = manner
+        .patience
+        .client(concat!("osiris-http-extractor/", env!("CARGO_PKG_VERSION")))
         .header("accept", "application/json")
-        .header("user-agent", concat!("osiris-http-extractor/", env!("CARGO_PKG_VERSION")))
-        .timeout(seconds(manner.timeout))
-        .connect_timeout(seconds(manner.connect_timeout))
-        .redirects(manner.max_redirects)
-        .max_bytes(manner.max_page_mb << 20)
-        .retry(retry(manner));
-    let client = match &manner.encoding {
-        Some(encoding) => client.charset(encoding),
-        None => client,
-    };
+        .redirects(manner.max_redirects);
+    if let Some(encoding) = &manner.encoding {
+        client = client.charset(encoding);
+    }
     match manner.requests_per_second {
         Some(requests) => client.requests_per_second(requests),
         None => client,
     }
-}
-
-fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(30))
-}
-
-fn retry(manner: &Manner) -> Retry {
-    Retry {
-        retries: manner.max_retries,
-        base: seconds(manner.retry_delay),
-        max_wait: seconds(manner.max_retry_wait),
-        ..Retry::default()
-    }
-}
-
-fn with_headers<'a>(
-    mut client: Client,
-    headers: impl IntoIterator<Item = (&'a String, &'a Option<String>)>,
-    place: &str,
-) -> Result<Client> {
-    for (name, value) in headers {
-        if let Some(value) = value {
-            client = client.header(name, value);
-        }
-    }
-    for (name, value) in context::secrets_below(place)? {
-        client = client.secret_header(&name, &value);
-    }
-    Ok(client)
 }
 
 /// Asks for the connection's address and says what answered.
@@ -194,7 +159,7 @@ fn with_headers<'a>(
 pub fn check(connection: &Connection, manner: &Manner) -> Result<String> {
     let base = connection.url.as_deref().ok_or_else(|| Error::config("the connection has no `url`"))?;
     let url = Url::parse(base)?.below(connection.check_path.as_deref().unwrap_or_default())?;
-    let client = with_headers(client(manner), &connection.headers, "connection.headers")?;
+    let client = client(manner).configured_headers("connection.headers", &connection.headers)?;
     let mut login = auth::login(None, connection)?;
     let mut request = client.request_to("GET", url.clone());
     if connection.check_path.is_none() {

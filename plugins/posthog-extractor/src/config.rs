@@ -1,9 +1,8 @@
 //! The driver's options, as `spec.yaml` has them: upstream's, and a few more.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use osiris_sdk::http::{Client, Retry, Url};
+use osiris_sdk::http::{Client, Patience, Url};
 use osiris_sdk::{Error, Result, context};
 use serde::Deserialize;
 
@@ -30,12 +29,8 @@ pub struct Access {
     custom_base_url: Option<String>,
     project_id: Option<Project>,
     region: Option<Region>,
-    max_retries: u32,
-    retry_delay: f64,
-    max_retry_wait: f64,
-    timeout: f64,
-    connect_timeout: f64,
-    max_page_mb: u64,
+    #[serde(flatten)]
+    patience: Patience,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -131,22 +126,7 @@ impl Access {
             own => own,
         };
         let key = key.ok_or_else(|| Error::config("`api_key` is missing: a personal API key that may query"))?;
-        Ok(Client::new()
-            .secret_header("authorization", &format!("Bearer {key}"))
-            .header("accept", "application/json")
-            .header("user-agent", concat!("osiris-posthog-extractor/", env!("CARGO_PKG_VERSION")))
-            .timeout(seconds(self.timeout))
-            .connect_timeout(seconds(self.connect_timeout))
-            .max_bytes(self.max_page_mb << 20)
-            .retry(Retry {
-                retries: self.max_retries,
-                base: seconds(self.retry_delay),
-                max_wait: seconds(self.max_retry_wait),
-                ..Retry::default()
-            }))
+        let client = self.patience.client(concat!("osiris-posthog-extractor/", env!("CARGO_PKG_VERSION")));
+        Ok(client.secret_header("authorization", &format!("Bearer {key}")).header("accept", "application/json"))
     }
-}
-
-fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(30))
 }

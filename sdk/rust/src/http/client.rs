@@ -1,6 +1,7 @@
 //! A client, which holds what all its requests have in common, and a request being put together.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use super::exchange::{self, Answer};
 use super::transport::{self, Transport};
 use super::url::{component, is_secret_name};
 use super::{Response, Retry, Url};
-use crate::{Error, Result};
+use crate::{Error, Result, context};
 
 /// Settings that requests share, and the pace at which they go out. Cloning gives another handle to the same.
 #[derive(Clone)]
@@ -81,6 +82,22 @@ impl Client {
     pub fn secret_header(mut self, name: &str, value: &str) -> Self {
         set(&mut self.headers, name, value, true);
         self
+    }
+
+    /// The headers that a config has at `place`, such as `connection.headers`: `plain` ones, and those that are secrets.
+    ///
+    /// # Errors
+    /// As [`context::secrets_below`].
+    pub fn configured_headers(mut self, place: &str, plain: &BTreeMap<String, Option<String>>) -> Result<Self> {
+        for (name, value) in plain {
+            if let Some(value) = value {
+                self = self.header(name, value);
+            }
+        }
+        for (name, value) in context::secrets_below(place)? {
+            self = self.secret_header(&name, &value);
+        }
+        Ok(self)
     }
 
     /// How long the server may take for its first byte, and from one to the next; at first 30 seconds.

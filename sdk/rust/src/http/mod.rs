@@ -15,6 +15,7 @@ mod client;
 mod compressed;
 mod exchange;
 mod pages;
+mod patience;
 mod retry;
 mod status;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use body::Response;
 pub use client::{Client, Request};
 pub use exchange::Answer;
 pub use pages::{PageGuard, link};
+pub use patience::Patience;
 pub use retry::Retry;
 pub use url::Url;
 
