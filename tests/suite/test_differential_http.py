@@ -1,0 +1,31 @@
+"""A short run of the differential fuzz of http.extractor: once from a fixed seed, once from a new one, which pytest prints where it fails."""
+
+import random
+
+import pytest
+from differential_http import Apis
+
+SEEDS = [20240229, random.randrange(2**32)]
+
+
+@pytest.mark.parametrize("seed", SEEDS, ids=["fixed", "new"])
+def test_random_apis_are_read_whole(project, seed):
+    fuzz = Apis(project, random.Random(seed))
+    fuzz.batch(reads=30, width=5, rows=25)
+    assert fuzz.findings.differences == [], f"seed {seed}\n{fuzz.findings}"
+
+
+def test_a_difference_is_noticed(project):
+    """The control: of each API the records that are expected are others than those that it sends."""
+    fuzz = Apis(project, random.Random(SEEDS[0]))
+    judge, alike = fuzz.judge, []
+
+    def changed(read, runs):
+        alike.append(judge(read, runs))
+        for column in read.columns:
+            column[:] = [None if value is None else '"other"' for value in column]
+        return judge(read, runs)
+
+    fuzz.judge = changed
+    fuzz.batch(reads=12, width=5, rows=25)
+    assert alike == [None] * 12 and len(fuzz.findings.differences) >= 6, fuzz.findings
