@@ -1,7 +1,6 @@
 //! Dates and times out of their texts, exactly or not at all.
 
-/// Days from 0000-03-01 to 1970-01-01.
-const EPOCH_DAYS: i64 = 719_468;
+use osiris_sdk::calendar;
 
 /// A point in time, or a date and a clock without a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,22 +74,7 @@ pub fn date(text: &str) -> Option<i64> {
     let (year, month, day) = (number(year, 4..=7)?, number(month, 2..=2)?, number(day, 2..=2)?);
     // The year before 1 is 1 (BC).
     let year = if before { 1 - year } else { year };
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = match month {
-        2 => 28 + i64::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return None,
-    };
-    if !(1..=days).contains(&day) {
-        return None;
-    }
-    // Years begin in March here, so that the leap day is a year's last.
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, month) = (year.div_euclid(400), (month + 9) % 12);
-    let year = year.rem_euclid(400);
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    Some(era * 146_097 + year * 365 + year / 4 - year / 100 + day_of_year - EPOCH_DAYS)
+    calendar::days(year, month, day)
 }
 
 /// A date, or a date and a clock behind `T` or a blank, with or without a zone.

@@ -1,5 +1,7 @@
 //! Values as the file's bytes hold them: decimals of any length, timestamps of 96 bits, nanoseconds.
 
+use osiris_sdk::calendar;
+
 /// Nanoseconds of a day.
 const DAY: i64 = 86_400_000_000_000;
 /// The Julian day number of 1970-01-01, from which INT96 counts.
@@ -72,14 +74,7 @@ pub fn nanoseconds(days: i64, nanoseconds: i64) -> Option<i64> {
 /// A timestamp as a person reads it, from days since 1970 and nanoseconds of the day.
 pub fn timestamp_text(days: i64, nanoseconds: i64) -> String {
     let (days, nanoseconds) = (days + nanoseconds.div_euclid(DAY), nanoseconds.rem_euclid(DAY));
-    // The proleptic Gregorian calendar, in eras of 400 years that begin on 1 March.
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
-    let year = year + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = calendar::date(days);
     format!("{year:04}-{month:02}-{day:02} {}", time_text(nanoseconds))
 }
 

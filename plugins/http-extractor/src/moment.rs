@@ -2,12 +2,11 @@
 
 use std::cmp::Ordering;
 
+use osiris_sdk::calendar;
+
 use crate::format::Format;
 
 const DAY: i64 = 86_400;
-
-/// Days from 0000-03-01 to 1970-01-01.
-const EPOCH_DAYS: i64 = 719_468;
 
 pub const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 pub const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
@@ -122,38 +121,16 @@ impl Clock {
     /// Seconds since 1970-01-01; `None` for a day or time that does not exist. A leap second is the next one.
     pub fn seconds(self) -> Option<i64> {
         let Self { year, month, day, hour, minute, second } = self;
-        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-        let days = match month {
-            2 => 28 + i64::from(leap),
-            4 | 6 | 9 | 11 => 30,
-            1..=12 => 31,
-            _ => return None,
-        };
-        if !(1..=days).contains(&day)
-            || !(0..24).contains(&hour)
-            || !(0..60).contains(&minute)
-            || !(0..=60).contains(&second)
-        {
+        if !(0..24).contains(&hour) || !(0..60).contains(&minute) || !(0..=60).contains(&second) {
             return None;
         }
-        // Years begin in March here, so that the leap day is a year's last.
-        let year = if month <= 2 { year - 1 } else { year };
-        let (era, month) = (year.div_euclid(400), (month + 9) % 12);
-        let year = year.rem_euclid(400);
-        let day_of_year = (153 * month + 2) / 5 + day - 1;
-        let days = era * 146_097 + year * 365 + year / 4 - year / 100 + day_of_year - EPOCH_DAYS;
+        let days = calendar::days(year, month, day)?;
         Some(days * DAY + (hour * 60 + minute) * 60 + second)
     }
 
     pub fn of(seconds: i64) -> Self {
-        let (days, rest) = (seconds.div_euclid(DAY) + EPOCH_DAYS, seconds.rem_euclid(DAY));
-        let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-        let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-        let of_year = of_era - (365 * year + year / 4 - year / 100);
-        let month = (5 * of_year + 2) / 153;
-        let day = of_year - (153 * month + 2) / 5 + 1;
-        let month = if month < 10 { month + 3 } else { month - 9 };
-        let year = year + era * 400 + i64::from(month <= 2);
+        let (days, rest) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
+        let (year, month, day) = calendar::date(days);
         Self { year, month, day, hour: rest / 3600, minute: rest / 60 % 60, second: rest % 60 }
     }
 }

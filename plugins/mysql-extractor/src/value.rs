@@ -222,22 +222,8 @@ fn date(bytes: &[u8]) -> Result<i32, Wrong> {
         [a, b, month, day, ..] => (i32::from(u16::from_le_bytes([*a, *b])), i32::from(*month), i32::from(*day)),
         _ => return Err(malformed("a date that is none")),
     };
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let length = match month {
-        2 => 28 + i32::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => 0,
-    };
-    if !(1..=length).contains(&day) {
-        return Err(Wrong::ZeroDate(year, month, day));
-    }
-    // Years begin in March, so that a leap day ends one; 719,468 days lie between 0000-03-01 and 1970-01-01.
-    let year = year - i32::from(month <= 2);
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    Ok(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
+    let days = osiris_sdk::calendar::days(year.into(), month.into(), day.into());
+    days.and_then(|days| i32::try_from(days).ok()).ok_or(Wrong::ZeroDate(year, month, day))
 }
 
 /// A span as MySQL writes it: `-838:59:59.5`.

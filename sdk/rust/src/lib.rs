@@ -28,6 +28,7 @@ mod array;
 mod arrow;
 mod batch;
 pub mod bindings;
+pub mod calendar;
 pub mod context;
 mod driver;
 mod duckdb_type;
