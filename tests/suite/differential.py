@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -27,7 +28,7 @@ from round_trip import FORMATS
 from type_cases import ROW
 
 # How many tables or files a batch has.
-BATCH = {"tables": 15, "csv": 250, "json": 250}
+BATCH = {"tables": 10, "csv": 150, "json": 150}
 
 
 class Databases:
@@ -101,6 +102,8 @@ def main() -> int:
     arguments.add_argument("kinds", nargs="*", default=["tables", "csv", "json"])
     given = arguments.parse_args()
     print(f"seed {given.seed}", flush=True)
+    # Ended from outside, it stops its servers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     rng = random.Random(given.seed)
     formats = [format for format in FORMATS if format.name in given.formats.split(",")]
     with tempfile.TemporaryDirectory(prefix="osiris-differential-") as folder, contextlib.ExitStack() as stack:

@@ -226,8 +226,9 @@ def json_value(rng: random.Random, depth: int = 2) -> str:
 
 def json_text(rng: random.Random, value: str) -> str:
     """A JSON text; some letters as escapes that they would not need."""
-    written = json.dumps(value, ensure_ascii=rng.random() < 0.3)
-    return written.replace("/", "\\/").replace("a", "\\u0061") if rng.random() < 0.05 else written
+    if rng.random() < 0.05:
+        return json.dumps(value, ensure_ascii=False).replace("/", "\\/").replace("a", "\\u0061")
+    return json.dumps(value, ensure_ascii=rng.random() < 0.3)
 
 
 def json_leaf(rng: random.Random, theme) -> str:

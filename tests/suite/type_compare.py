@@ -197,7 +197,7 @@ def same_leaf(was: str, became: str | bool, kind: str, found: str, notes: Notes)
         became = str(became).lower()
     if was == became:
         return True
-    if kind == found and kind not in ("FLOAT", "DOUBLE"):
+    if kind == found and kind not in ("FLOAT", "DOUBLE", "DECIMAL"):
         return False
     if kind in ("FLOAT", "DOUBLE"):
         return _same_float(was, became, kind)
