@@ -93,10 +93,10 @@ class Csv:
             ways = [("", order)]
             if self.rng.random() < shuffled:
                 ways.append(("-shuffled", self.rng.sample(order, len(order))))
+            head, *body = file.dialect.quoting(self.rng, file.rows(order))
+            quoted.append([head, *body])
             for name, rows in ways:
-                content, in_quotes = file.dialect.file(self.rng, file.rows(rows))
-                if not name:
-                    quoted.append(in_quotes)
+                content = file.dialect.file(self.rng, file.rows(rows), [head, *(body[row] for row in rows)])
                 check_reference(content, file.dialect, file.rows(rows))
                 self.steps.project.write(f"fuzz/{number}{name}.csv", values.compressed(content, file.dialect.compression))
                 config = {"path": f"fuzz/{number}{name}.csv"} | file.dialect.config() | file.config

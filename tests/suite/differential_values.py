@@ -138,15 +138,17 @@ class Dialect:
         config |= {"skip_rows": self.skipped} if self.skipped else {}
         return config | ({"comment": self.comment} if self.comment else {})
 
-    def file(self, rng: random.Random, rows: list[list[str]]) -> tuple[bytes, list[list[bool]]]:
-        """The file, and which of its cells are in quotes."""
-        quoted = [[self.quotes(rng, value) for value in row] for row in rows]
+    def file(self, rng: random.Random, rows: list[list[str]], quoted: list[list[bool]]) -> bytes:
         lines = [self.delimiter.join(self.cell(*each) for each in zip(*row)) for row in zip(rows, quoted)]
         if self.comment:
             lines = [line for each in lines for line in ([f"{self.comment} {self.quote}{self.delimiter}x", each] if rng.random() < 0.1 else [each])]
         lines = ["made by hand"] * self.skipped + lines
         whole = self.newline.join(lines) + (self.newline if self.final else "")
-        return (("\ufeff" if self.mark else "") + whole).encode(self.encoding), quoted
+        return (("\ufeff" if self.mark else "") + whole).encode(self.encoding)
+
+    def quoting(self, rng: random.Random, rows: list[list[str]]) -> list[list[bool]]:
+        """Which cells are in quotes."""
+        return [[self.quotes(rng, value) for value in row] for row in rows]
 
     def quotes(self, rng: random.Random, value: str) -> bool:
         special = (self.delimiter, self.quote, "\r", "\n", self.comment, self.escape)

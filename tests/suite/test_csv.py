@@ -399,6 +399,8 @@ def test_bad_lines_are_named_or_counted(files):
         ("few", "a,b\n1,x\n\n2\n", "line 4 of `few.csv` has 1 value, where the first line has 2"),
         ("many", "a,b\n1,x\n3,y,z\n", "line 3 of `many.csv` has 3 values"),
         ("quote", 'a,b\n1,"p"q\n', "line 2 of `quote.csv` has something behind the quote"),
+        ("open-name", 'a,"b\n1,x\n2,y\n', "line 1 of `open-name.csv` has a quoted name that never ends"),
+        ("quoted-name", '\na,"b"c\n1,x\n', "line 2 of `quoted-name.csv` has something behind the quote that ends a name"),
         ("open", 'a,b\n1,"\nx\n2,y\n', "line 2 of `open.csv` has a quoted value that never ends"),
         ("lines", 'a,b\n1,"x\ny"\n2\n', "line 4 of"),
         ("long", "a,b\n1\n".replace("1", "1" * 5_000), "1…`"),
@@ -441,6 +443,7 @@ def test_the_dialect_is_found_or_said(files):
     files.add("nul", "a,b\n1,x\0y\n")
     files.add("one-blank", "a\n1\n\n2\n")
     files.add("one-blank-skipped", "a\n1\n\n2\n", skip_blank_lines=True)
+    files.add("semicolons-within", 'a,"b;;"\n1,x\n2,y\n', decimal=",")
     files.add("names", "".join(f"{n}," for n in range(11)) + "\n" + "x," * 12 + "\n", header=False)
     files.read()
     for step in files.steps[:15]:
@@ -453,7 +456,7 @@ def test_the_dialect_is_found_or_said(files):
     assert files.rows("crlf-in-quotes") == [("x\r\ny", 1), (None, 2)]
     assert files.rows("limited") == [(1, "x"), (2, "y")] and files.rows("limited-skip") == [(1, "x"), (3, "z")]
     assert "1 line of" in files.result["step"]["limited-skip"]["warnings"][0]["message"]
-    assert files.rows("nul") == [(1, "x\0y")]
+    assert files.rows("nul") == [(1, "x\0y")] and files.rows("semicolons-within") == rows
     assert files.rows("one-blank") == [(1,), (None,), (2,)] and files.rows("one-blank-skipped") == [(1,), (2,)]
     assert list(files.project.types(files.result, "names"))[:2] == ["column00", "column01"]
 

@@ -4,7 +4,7 @@ use osiris_sdk::{Error, Result, context};
 
 use crate::kinds::Evidence;
 use crate::options::{Config, Header, OnBadLines};
-use crate::records::{Dialect, End, Record, Value};
+use crate::records::{Dialect, End, Fault, Record, Value};
 
 /// A file's layout.
 #[derive(Debug)]
@@ -70,6 +70,9 @@ impl Layout {
             line += record.lines;
             at = record.next;
         };
+        if let (true, Some(fault)) = (has_header, first.fault) {
+            return Err(broken_header(config, line + 1, fault));
+        }
         let header: Vec<String> = values.iter().map(|value| dialect.text(head, value).into_owned()).collect();
         let names = if has_header {
             unique(config, &header)
@@ -133,6 +136,14 @@ fn is_null(config: &Config, value: &Value, text: &str) -> bool {
     (config.quoted_na || !value.quoted) && config.na_values.iter().any(|null| null == text)
 }
 
+fn broken_header(config: &Config, line: u64, fault: Fault) -> Error {
+    let what = match fault {
+        Fault::Unterminated => "has a quoted name that never ends",
+        Fault::AfterQuote => "has something behind the quote that ends a name",
+    };
+    Error::data(format!("line {line} of `{}` {what}; see `delimiter`, `quote` and `escape`", config.path))
+}
+
 /// Where the text goes on behind so many lines.
 fn skip_lines(head: &[u8], count: u64) -> (usize, u64) {
     let (mut at, mut lines) = (0, 0);
@@ -176,7 +187,8 @@ fn delimiter(config: &Config, dialect: &Dialect, head: &[u8], start: usize, ende
         loop {
             let Some(record) = dialect.record(head, at, ended, &mut values) else { return 0 };
             if !record.is_blank() || record.next >= head.len() {
-                return values.len() - 1;
+                // A quote that does not fit is a sign that it stands within a value: the delimiter is another one.
+                return if record.fault.is_some() { 0 } else { values.len() - 1 };
             }
             at = record.next;
         }
