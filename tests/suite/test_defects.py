@@ -1,4 +1,4 @@
-"""The twelve defects that upstream's attempt at DuckDB exchange had (see design notes in ARCHITECTURE.md), each a test."""
+"""What can go wrong where steps exchange DuckDB tables: inputs, schemas, settings and streams, each a test."""
 
 import json
 
@@ -8,13 +8,12 @@ from http_server import Reply, web  # noqa: F401
 CSV = {"component": "filesystem.csv_extractor"}
 
 
-def test_01_a_driver_gets_the_handles_that_it_calls(project):
-    """Upstream's context lacked the database handle."""
+def test_a_driver_gets_the_handles_that_it_calls(project):
     result = project.run([project.sql("select 1 as a"), {"id": "copy", "component": "test.passthrough_rust"}])
     assert project.rows(result, "copy") == [(1,)]
 
 
-def test_02_several_inputs_do_not_overwrite_one_another(project):
+def test_several_inputs_do_not_overwrite_one_another(project):
     steps = [project.sql(f"select {n} as v", id=f"s{n}") for n in range(5)]
     union = " union all ".join(f"select v from s{n}" for n in range(5))
     steps.append({"id": "all", "component": "duckdb.processor", "needs": [f"s{n}" for n in range(5)], "config": {"query": f"{union} order by v"}})
@@ -22,7 +21,7 @@ def test_02_several_inputs_do_not_overwrite_one_another(project):
     assert project.rows(result, "all") == [(n,) for n in range(5)]
 
 
-def test_03_every_input_is_wired_not_the_first_alone(project):
+def test_every_input_is_wired_not_the_first_alone(project):
     steps = [project.sql("select 1 as v", id="a"), project.sql("select 2 as v", id="b")]
     steps.append({"id": "both", "component": "test.passthrough_rust", "inputs": {"x": {"from_step": "a"}, "y": {"from_step": "b"}}})
     result = project.run(steps)
@@ -30,7 +29,7 @@ def test_03_every_input_is_wired_not_the_first_alone(project):
     assert project.rows(result, "both", "from y") == [(2,)]
 
 
-def test_04_step_ids_may_be_kebab_case(project):
+def test_step_ids_may_be_kebab_case(project):
     project.write("movies.csv", "id,title\n1,Alien\n")
     steps = [{"id": "extract-movies", **CSV, "config": {"path": "movies.csv"}}]
     steps.append({"id": "select-all", "component": "duckdb.processor", "config": {"query": 'select * from "extract-movies" union all select * from df_extract_movies'}})
@@ -38,7 +37,7 @@ def test_04_step_ids_may_be_kebab_case(project):
     assert project.rows(result, "select-all") == [(1, "Alien"), (1, "Alien")]
 
 
-def test_05_the_first_rows_do_not_fix_the_schema(project):
+def test_the_first_rows_do_not_fix_the_schema(project):
     many = 60_000
     text = "whole,late,empty\n" + "".join(f"{n},{n},\n" for n in range(many)) + "1.5,word,7\n"
     project.write("wide.csv", text)
@@ -49,7 +48,7 @@ def test_05_the_first_rows_do_not_fix_the_schema(project):
     assert project.rows(result, "read", "select whole, late, empty::int from main where empty is not null") == [(1.5, "word", 7)]
 
 
-def test_06_columns_are_matched_by_name_not_position(project):
+def test_columns_are_matched_by_name_not_position(project):
     project.write("swapped.csv", "b,a\n2,1\n")
     result = project.run([
         {"id": "read", **CSV, "config": {"path": "swapped.csv", "columns": ["a", "b"]}},
@@ -60,7 +59,7 @@ def test_06_columns_are_matched_by_name_not_position(project):
     assert (project.folder / "out.csv").read_text() == "a,b\n1,2\n"
 
 
-def test_07_an_empty_input_keeps_its_columns(project):
+def test_an_empty_input_keeps_its_columns(project):
     project.write("empty.csv", "id,name\n")
     result = project.run([
         {"id": "read", **CSV, "config": {"path": "empty.csv"}},
@@ -71,13 +70,13 @@ def test_07_an_empty_input_keeps_its_columns(project):
     assert (project.folder / "out.csv").read_text() == "id,name\n"
 
 
-def test_08_a_failed_step_leaves_no_partial_table(project):
+def test_a_failed_step_leaves_no_partial_table(project):
     result = project.run([{"id": "half", "component": "test.misbehave", "config": {"how": "half-table"}}], expect=1)
     assert list((project.folder / ".osiris_sessions" / result["session_id"] / "data").iterdir()) == []
     assert result["step"]["half"]["error"]["blame"] == "driver"
 
 
-def test_09_a_driver_reads_its_connection_settings(project):
+def test_a_driver_reads_its_connection_settings(project):
     project.write("osiris_connections.yaml", "connections: {api: {main: {host: example.org, password: \"${PW}\", unasked: 1}}}")
     steps = [{"id": "echo", "component": "test.config_echo", "config": {"connection": "@api.main"}}]
     result = project.run(steps, env={"PW": "s3cret-canary"})
@@ -88,7 +87,7 @@ def test_09_a_driver_reads_its_connection_settings(project):
     assert "s3cret-canary" not in kept and "example.org" in kept
 
 
-def test_10_graphql_may_ask_who_calls(project, web):
+def test_graphql_may_ask_who_calls(project, web):
     """The login stands in the connection, and reaches the server with every page."""
 
     def handler(request):
@@ -106,7 +105,7 @@ def test_10_graphql_may_ask_who_calls(project, web):
     assert not any("t0ken-canary" in path.read_text() for path in project.folder.rglob("*.*") if path.suffix in (".jsonl", ".yaml", ".json"))
 
 
-def test_11_a_writer_streams(project):
+def test_a_writer_streams(project):
     """A table several times the memory limit is written within it."""
     rows = 3_000_000
     result = project.run(
@@ -119,7 +118,7 @@ def test_11_a_writer_streams(project):
     assert (project.folder / "big.csv").stat().st_size > 200_000_000
 
 
-def test_12_the_projects_own_examples_are_accepted(project):
+def test_the_projects_own_examples_are_accepted(project):
     # What the examples' READMEs say to export first.
     passwords = {"SHOP_PASSWORD": "shop", "WAREHOUSE_PASSWORD": "warehouse"}
     for pipeline in (ROOT / "examples").glob("*/pipeline.yaml"):

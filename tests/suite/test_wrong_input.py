@@ -40,7 +40,3 @@ def test_wrong_input_is_told_with_a_cure(project, case: Path):
     assert told == expected.read_text()
     assert done.returncode == 2 and "error: " in told and "hint: " in told
     assert not (project.folder / ".osiris_sessions").exists(), "something ran"
-
-
-def test_there_are_ten_kinds_and_more():
-    assert len(CASES) >= 10
