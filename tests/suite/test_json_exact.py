@@ -122,6 +122,10 @@ def test_a_byte_order_mark_before_any_shape(project):
         marked = b"\xef\xbb\xbf" + text.encode()
         assert read(project, marked, **config) == CITIES, text
         assert read(project, gzip.compress(marked), **config) == CITIES, text
+    joined = "".join(f"\ufeff{line}\n" for line in ndjson.splitlines())
+    sequence = "".join(f"\x1e{line}\n" for line in ndjson.splitlines())
+    for text in (joined, sequence):
+        assert read(project, text) == read(project, text, on_bad_lines="skip") == CITIES, text
     assert described(project, b"\xef\xbb\xbf[]", dtype={"id": "BIGINT"}) == ({"id": "BIGINT"}, [])
     for content in (bz2.compress(ARRAY.encode()), lzma.compress(ARRAY.encode()), zipped(ARRAY.encode())):
         assert read(project, content) == CITIES

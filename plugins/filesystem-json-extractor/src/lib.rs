@@ -151,7 +151,7 @@ fn each(config: &Config, file: &InputFile, mut take: impl FnMut(Record<'_>) -> R
         let mut number = 0;
         loop {
             let line = lines.line;
-            let Some(bytes) = lines.line()? else { break };
+            let Some(bytes) = lines.line()?.map(stream::without_separators) else { break };
             if bytes.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }

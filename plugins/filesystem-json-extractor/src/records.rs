@@ -76,6 +76,7 @@ impl<C: Chunks> Records<C> {
             return Ok(self.array);
         }
         self.begun = true;
+        self.stream.skip_separators()?;
         self.array = match (self.format, self.stream.peek()?) {
             (_, None) | (Format::NewlineDelimited, _) => false,
             (Format::Array, Some(b'[')) => true,
@@ -102,6 +103,9 @@ impl<C: Chunks> Records<C> {
     /// Steps to the next value of the file: whether it is a record, none at the end.
     fn document(&mut self) -> Result<Option<bool>> {
         self.begin()?;
+        if !self.array {
+            self.stream.skip_separators()?;
+        }
         let mut next = self.stream.peek()?;
         if self.array {
             match next {
@@ -304,6 +308,8 @@ mod tests {
         use Format::{Array, Auto, NewlineDelimited};
         for (text, format, path, expected) in [
             ("{\"a\": 1}\n\n{\"a\":\n 2}", Auto, &[] as &[&str], &["1 {\"a\": 1}", "3 {\"a\":\n 2}"] as &[&str]),
+            ("\u{1e}{\"a\": 1}\n\u{1e}\u{feff}{\"a\": 2}\n\u{feff}", Auto, &[], &["1 {\"a\": 1}", "2 {\"a\": 2}"]),
+            ("\u{feff}[1,2]", Auto, &[], &["1 1", "1 2"]),
             ("1 \"x ]\\\"\" null\ntrue", Auto, &[], &["1 1", "1 \"x ]\\\"\"", "1 null", "2 true"]),
             (" [1, {\"a\": [2]}\n, null ] ", Auto, &[], &["1 1", "1 {\"a\": [2]}", "2 null"]),
             ("[]", Auto, &[], &[]),

@@ -28,6 +28,17 @@ impl Chunks for Box<dyn Chunks> {
     }
 }
 
+/// The byte-order mark of UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A line without what may stand before its record.
+pub fn without_separators(mut line: &[u8]) -> &[u8] {
+    while let Some(rest) = line.strip_prefix(b"\x1e").or_else(|| line.strip_prefix(MARK)) {
+        line = rest;
+    }
+    line
+}
+
 /// The text from the place on that was not read yet.
 pub struct Stream<C> {
     chunks: C,
@@ -71,6 +82,24 @@ impl<C: Chunks> Stream<C> {
             }
             if !self.fill()? {
                 return Ok(None);
+            }
+        }
+    }
+
+    /// Passes what may stand before a record without being a part of it: the record separator of JSON text sequences
+    /// (RFC 7464), and the byte-order mark of a file that was joined to another.
+    pub fn skip_separators(&mut self) -> Result<()> {
+        loop {
+            match self.peek()? {
+                Some(0x1e) => self.skip_byte(),
+                Some(0xef) => {
+                    while self.buffer.len() - self.at < MARK.len() && self.fill()? {}
+                    if !self.buffer[self.at..].starts_with(MARK) {
+                        return Ok(());
+                    }
+                    self.at += MARK.len();
+                }
+                _ => return Ok(()),
             }
         }
     }
