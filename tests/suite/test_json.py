@@ -267,6 +267,11 @@ def test_what_json_lacks_becomes_null_where_asked(project):
     text = written(project, table, on_loss="null").decode()
     row = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert row == {"n": None, "i": None, "l": [1.5, None], "s": {"x": None, 'y "z"': "NaN"}, "m": {"k": None}, "d": [{"x": [None]}], "o": None, "t": "NaN", "e": 1e300}
+    text = written(project, table, on_loss={"n": "text", "l": "text", "d": "text", "default": "null"}).decode()
+    assert json.loads(text) == row | {"n": "NaN", "l": [1.5, "Infinity"], "d": [{"x": ["NaN"]}]}
+    dtype = {"n": "DOUBLE", "l": "DOUBLE[]", "d": "STRUCT(x FLOAT[])[]"}
+    back = project.run([{"id": "read", "component": "filesystem.json_extractor", "config": {"path": "out.json", "dtype": dtype}}])
+    assert project.rows(back, "read", "select n::varchar, i, l::varchar, d::varchar from main") == [("nan", None, "[1.5, inf]", "[{'x': [nan]}]")]
 
 
 def test_numbers_keep_their_digits(project):

@@ -29,15 +29,8 @@ pub struct Conversion {
 /// # Errors
 /// What DuckDB says.
 pub fn input_columns(input: &Input) -> Result<Vec<(String, SourceType)>> {
-    let table = input.sql_name();
-    let names = query(&format!("select columns(*)::varchar from {table} limit 0"))?;
-    let names: Vec<String> = names.schema().columns().map(|field| field.name.clone()).collect();
-    let types = format!(
-        "select typeof(columns(t.*)) from (values (1)) one left join (select * from {table} limit 0) t on true"
-    );
-    let types = first_row(&types, names.len())?;
-    let types = types.into_iter().map(|text| SourceType::parse(text.as_deref().unwrap_or_default()));
-    Ok(names.into_iter().zip(types).collect())
+    let columns = osiris_sdk::sql::columns(&input.sql_name())?.into_iter();
+    Ok(columns.map(|column| (column.name, SourceType::parse(&column.duckdb_type))).collect())
 }
 
 /// The columns `key` of single rows of the input, counted from 1 and given in that order: `code` = AB.

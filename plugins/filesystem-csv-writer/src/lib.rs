@@ -162,7 +162,9 @@ impl Writer for CsvWriter {
         config.check()?;
         let input = inputs.only()?;
         let table = input.sql_name();
-        let mut columns = columns(&table)?;
+        let columns = sql::columns(&table)?.into_iter();
+        let mut columns: Vec<Column> =
+            columns.map(|column| Column { name: column.name, kind: column.duckdb_type }).collect();
         if let Some(column) = columns.iter().find(|column| config.loses_tag(column)) {
             return Err(Error::config(format!(
                 "column `{}` is of the type `{}`: CSV does not show which member of a UNION a value is of; `nested: json` writes it as an \
@@ -175,21 +177,6 @@ impl Writer for CsvWriter {
         }
         if config.is_plain() { copy(&config, &table, &columns) } else { stream(&config, &table, &columns) }
     }
-}
-
-/// The input's columns with their types.
-fn columns(table: &str) -> Result<Vec<Column>> {
-    let names = sql::query(&format!("select columns(*)::varchar from {table} limit 0"))?;
-    let types = sql::query(&format!(
-        "select typeof(columns(t.*)) from (values (1)) one left join (select * from {table} limit 0) t on true"
-    ))?
-    .next_batch()?
-    .ok_or_else(|| Error::internal("DuckDB names no types"))?;
-    let column = |(place, field): (usize, &osiris_sdk::Field)| -> Result<Column> {
-        let kind = types.column_at(place).strings()?.get(0).unwrap_or_default().to_owned();
-        Ok(Column { name: field.name.clone(), kind })
-    };
-    names.schema().columns().enumerate().map(column).collect()
 }
 
 /// Lets DuckDB write the file.

@@ -3,8 +3,7 @@
 mod lines;
 
 use conversions::LossPolicy;
-use lines::Column;
-use osiris_sdk::sql::quote_name;
+use osiris_sdk::sql::{NotFinite, TableColumn, quote_name};
 use osiris_sdk::{Error, Inputs, Result, Writer, context, files, sql};
 use serde::Deserialize;
 
@@ -52,6 +51,8 @@ enum OnLoss {
     Error,
     /// Null is written in their place.
     Null,
+    /// `"NaN"`, `"Infinity"` and `"-Infinity"` are written in their place.
+    Text,
 }
 
 impl Config {
@@ -87,11 +88,20 @@ impl Writer for JsonWriter {
 
     fn load(config: Config, inputs: Inputs) -> Result<()> {
         let table = inputs.only()?.sql_name();
-        let mut columns = columns(&table)?;
+        let mut columns = sql::columns(&table)?;
         if config.column_order == ColumnOrder::Sorted {
             columns.sort();
         }
-        let line = lines::line(&columns, config.date_format.as_deref(), config.timestamp_format.as_deref())?;
+        let line =
+            lines::line(
+                &columns,
+                config.date_format.as_deref(),
+                config.timestamp_format.as_deref(),
+                |name| match config.on_loss.of(name) {
+                    OnLoss::Text => NotFinite::Text,
+                    OnLoss::Error | OnLoss::Null => NotFinite::Null,
+                },
+            )?;
         check(&table, &columns, &config.on_loss)?;
         let select = match config.format {
             Format::NewlineDelimited => format!("select {line} as line from {table}"),
@@ -107,28 +117,12 @@ impl Writer for JsonWriter {
     }
 }
 
-/// The input's columns with their types.
-fn columns(table: &str) -> Result<Vec<Column>> {
-    let names = sql::query(&format!("select columns(*)::varchar from {table} limit 0"))?;
-    let types = sql::query(&format!(
-        "select typeof(columns(t.*)) from (values (1)) one left join (select * from {table} limit 0) t on true"
-    ))?
-    .next_batch()?
-    .ok_or_else(|| Error::internal("DuckDB names no types"))?;
-    let names = names.schema().columns().enumerate();
-    let column = |(place, field): (usize, &osiris_sdk::Field)| -> Result<Column> {
-        let kind = types.column_at(place).strings()?.get(0).unwrap_or_default().to_owned();
-        Ok(Column { name: field.name.clone(), kind })
-    };
-    names.map(column).collect()
-}
-
 /// Refuses what JSON cannot hold, or counts what becomes of it.
-fn check(table: &str, columns: &[Column], on_loss: &LossPolicy<OnLoss>) -> Result<()> {
+fn check(table: &str, columns: &[TableColumn], on_loss: &LossPolicy<OnLoss>) -> Result<()> {
     on_loss.check(columns.iter().map(|column| column.name.as_str()))?;
     for column in columns {
         let quoted = quote_name(&column.name);
-        if let Some(condition) = sql::not_json(&quoted, &column.kind)?
+        if let Some(condition) = sql::not_json(&quoted, &column.duckdb_type)?
             && let Some((row, value)) = first(table, &quoted, &condition)?
         {
             return Err(Error::data(format!(
@@ -137,19 +131,20 @@ fn check(table: &str, columns: &[Column], on_loss: &LossPolicy<OnLoss>) -> Resul
                 column.name
             )));
         }
-        let Some(condition) = sql::not_finite(&quoted, &column.kind)? else { continue };
+        let Some(condition) = sql::not_finite(&quoted, &column.duckdb_type)? else { continue };
         let Some((row, value)) = first(table, &quoted, &condition)? else { continue };
         if on_loss.of(&column.name) == OnLoss::Error {
             return Err(Error::data(format!(
-                "column `{}` holds a number that JSON does not have in row {row}: `{value}`; `on_loss: \"null\"` writes \
-                 null in its place, or cast the column to VARCHAR in SQL",
+                "column `{}` holds a number that JSON does not have in row {row}: `{value}`; `on_loss: text` writes it as a \
+                 text, `on_loss: \"null\"` as null",
                 column.name
             )));
         }
-        context::warn(
-            "NaN and infinities, which JSON lacks, were written as null",
-            &[("column", &column.name), ("count", &count(table, &condition)?)],
-        );
+        let sentence = match on_loss.of(&column.name) {
+            OnLoss::Text => "NaN and infinities, which JSON lacks, were written as texts",
+            OnLoss::Error | OnLoss::Null => "NaN and infinities, which JSON lacks, were written as null",
+        };
+        context::warn(sentence, &[("column", &column.name), ("count", &count(table, &condition)?)]);
     }
     Ok(())
 }

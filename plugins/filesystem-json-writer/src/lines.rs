@@ -1,25 +1,23 @@
 //! One row as one line of JSON text, in SQL.
 
 use osiris_sdk::Result;
-use osiris_sdk::sql::{json_object_text, quote_name, quote_text};
-
-/// A column of the input: its name, and its type as DuckDB writes it.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Column {
-    pub name: String,
-    pub kind: String,
-}
+use osiris_sdk::sql::{JsonMember, NotFinite, TableColumn, json_object_text, quote_name, quote_text};
 
 /// The SQL of a row's line. The formats apply to columns, not to what is nested in them.
 ///
 /// # Errors
 /// `data`, naming the column, for a type that JSON cannot hold.
-pub fn line(columns: &[Column], date_format: Option<&str>, timestamp_format: Option<&str>) -> Result<String> {
-    let members: Vec<(String, &str)> = columns
+pub fn line(
+    columns: &[TableColumn],
+    date_format: Option<&str>,
+    timestamp_format: Option<&str>,
+    not_finite: impl Fn(&str) -> NotFinite,
+) -> Result<String> {
+    let values: Vec<(String, &str)> = columns
         .iter()
         .map(|column| {
             let quoted = quote_name(&column.name);
-            let (format, value) = match column.kind.as_str() {
+            let (format, value) = match column.duckdb_type.as_str() {
                 "DATE" => (date_format, quoted.clone()),
                 "TIMESTAMP WITH TIME ZONE" => (timestamp_format, format!("{quoted}::timestamp")),
                 kind if kind.starts_with("TIMESTAMP") => (timestamp_format, quoted.clone()),
@@ -27,14 +25,19 @@ pub fn line(columns: &[Column], date_format: Option<&str>, timestamp_format: Opt
             };
             match format {
                 Some(format) => (format!("strftime({value}, {})", quote_text(format)), "VARCHAR"),
-                None => (quoted, column.kind.as_str()),
+                None => (quoted, column.duckdb_type.as_str()),
             }
         })
         .collect();
-    let members: Vec<(&str, &str, &str)> = columns
+    let members: Vec<JsonMember<'_>> = columns
         .iter()
-        .zip(&members)
-        .map(|(column, (expression, kind))| (column.name.as_str(), expression.as_str(), *kind))
+        .zip(&values)
+        .map(|(column, (expression, duckdb_type))| JsonMember {
+            name: &column.name,
+            expression,
+            duckdb_type,
+            not_finite: not_finite(&column.name),
+        })
         .collect();
     json_object_text(&members)
 }
@@ -47,8 +50,8 @@ mod tests {
     #[test]
     fn formats_apply_to_columns_of_dates_and_times() {
         let columns = [("d", "DATE"), ("t", "TIMESTAMP_NS"), ("z", "TIMESTAMP WITH TIME ZONE"), ("l", "DATE[]")];
-        let columns = columns.map(|(name, kind)| Column { name: name.into(), kind: kind.into() });
-        let line = line(&columns, Some("%d'%m"), Some("%s")).unwrap();
+        let columns = columns.map(|(name, kind)| TableColumn { name: name.into(), duckdb_type: kind.into() });
+        let line = line(&columns, Some("%d'%m"), Some("%s"), |_| NotFinite::Null).unwrap();
         for part in ["strftime(\"d\", '%d''%m')", "strftime(\"t\", '%s')", "strftime(\"z\"::timestamp, '%s')"] {
             assert!(line.contains(part), "{line}");
         }

@@ -3,9 +3,9 @@
 mod json;
 
 use crate::bindings::osiris::driver::sql as raw;
-use crate::{Output, Reader, Result};
+use crate::{Error, Field, Output, Reader, Result};
 
-pub use json::{json_object_text, json_text, not_finite, not_json};
+pub use json::{JsonMember, NotFinite, json_object_text, json_text, not_finite, not_json};
 
 /// Creates the table `name` of `output` from the rows of one SELECT; says how many there are.
 ///
@@ -21,6 +21,33 @@ pub fn create_table(output: &Output, name: &str, select: &str) -> Result<u64> {
 /// As [`create_table`].
 pub fn query(select: &str) -> Result<Reader> {
     Ok(raw::query(select)?.into())
+}
+
+/// A column of a table in SQL.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TableColumn {
+    pub name: String,
+    /// Its DuckDB type as `typeof` writes it, such as `DECIMAL(18,3)[]`.
+    pub duckdb_type: String,
+}
+
+/// The columns of `table`, which is a table's name in SQL, in their order.
+///
+/// # Errors
+/// As [`create_table`].
+pub fn columns(table: &str) -> Result<Vec<TableColumn>> {
+    let names = query(&format!("select columns(*)::varchar from {table} limit 0"))?;
+    // The left join gives one row of nulls, whose types are the columns', of a table without rows too.
+    let types = query(&format!(
+        "select typeof(columns(t.*)) from (values (1)) one left join (select * from {table} limit 0) t on true"
+    ))?
+    .next_batch()?
+    .ok_or_else(|| Error::internal("DuckDB names no types"))?;
+    let column = |(place, field): (usize, &Field)| -> Result<TableColumn> {
+        let duckdb_type = types.column_at(place).strings()?.get(0).unwrap_or_default().to_owned();
+        Ok(TableColumn { name: field.name.clone(), duckdb_type })
+    };
+    names.schema().columns().enumerate().map(column).collect()
 }
 
 /// A name as SQL quotes it.

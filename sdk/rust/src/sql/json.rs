@@ -21,7 +21,7 @@ use crate::{DuckdbType, Error, Result};
 /// `data`, naming the type, for one that JSON text cannot hold: VARIANT, GEOMETRY, unnamed structs, maps whose keys are
 /// nested.
 pub fn json_text(expression: &str, duckdb_type: &str) -> Result<String> {
-    text(expression, &DuckdbType::parse(duckdb_type)?, 0)
+    NotFinite::Null.text(expression, &DuckdbType::parse(duckdb_type)?, 0)
 }
 
 /// A SQL condition that is true where a value holds NaN or an infinity, which [`json_text`] makes null. `None` for types
@@ -50,51 +50,104 @@ pub fn not_json(expression: &str, duckdb_type: &str) -> Result<Option<String>> {
     }))
 }
 
-fn text(value: &str, kind: &DuckdbType, depth: usize) -> Result<String> {
-    match kind {
-        DuckdbType::Scalar { name, arguments } => scalar(value, name, arguments),
-        DuckdbType::List { item, .. } => {
-            let name = format!("item{depth}");
-            let inner = inside(&name, item, depth + 1)?;
-            Ok(format!("('[' || array_to_string(list_transform({value}, lambda {name}: {inner}), ',') || ']')"))
-        }
-        DuckdbType::Struct(members) => {
-            let members = members.iter().map(|(name, kind)| {
-                if name.is_empty() {
-                    return Err(refused("an unnamed STRUCT"));
-                }
-                let own = format!("struct_extract({value}, {})", quote_text(name));
-                Ok((name.as_str(), inside(&own, kind, depth)?))
-            });
-            let members = members.collect::<Result<Vec<_>>>()?;
-            Ok(format!("case when {value} is not null then {} end", object(&members)))
-        }
-        DuckdbType::Map(key, item) => {
-            if !matches!(key.as_ref(), DuckdbType::Scalar { .. }) {
-                return Err(refused("a MAP with nested keys"));
-            }
-            let entry = format!("entry{depth}");
-            let inner = inside(&format!("{entry}.value"), item, depth + 1)?;
-            let key = format!("to_json({entry}.key::varchar)::varchar");
-            Ok(format!(
-                "('{{' || array_to_string(list_transform(map_entries({value}), lambda {entry}: {key} || ':' || {inner}), ',') || '}}')"
-            ))
-        }
-        DuckdbType::Union(members) => {
-            let branches = members.iter().map(|(tag, kind)| {
-                let own = format!("union_extract({value}, {})", quote_text(tag));
-                let object = object(&[(tag.as_str(), inside(&own, kind, depth)?)]);
-                Ok(format!("when {} then {object}", quote_text(tag)))
-            });
-            let branches = branches.collect::<Result<Vec<_>>>()?.join(" ");
-            Ok(format!("case union_tag({value})::varchar {branches} end"))
-        }
-    }
+/// What becomes of NaN and the infinities, which JSON lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NotFinite {
+    #[default]
+    Null,
+    /// The texts `"NaN"`, `"Infinity"` and `"-Infinity"`.
+    Text,
 }
 
-/// The text of a value inside another, where a null is `null`.
-fn inside(value: &str, kind: &DuckdbType, depth: usize) -> Result<String> {
-    Ok(format!("coalesce({}, 'null')", text(value, kind, depth)?))
+impl NotFinite {
+    fn text(self, value: &str, kind: &DuckdbType, depth: usize) -> Result<String> {
+        match kind {
+            DuckdbType::Scalar { name, arguments } => self.scalar(value, name, arguments),
+            DuckdbType::List { item, .. } => {
+                let name = format!("item{depth}");
+                let inner = self.inside(&name, item, depth + 1)?;
+                Ok(format!("('[' || array_to_string(list_transform({value}, lambda {name}: {inner}), ',') || ']')"))
+            }
+            DuckdbType::Struct(members) => {
+                let members = members.iter().map(|(name, kind)| {
+                    if name.is_empty() {
+                        return Err(refused("an unnamed STRUCT"));
+                    }
+                    let own = format!("struct_extract({value}, {})", quote_text(name));
+                    Ok((name.as_str(), self.inside(&own, kind, depth)?))
+                });
+                let members = members.collect::<Result<Vec<_>>>()?;
+                Ok(format!("case when {value} is not null then {} end", object(&members)))
+            }
+            DuckdbType::Map(key, item) => {
+                if !matches!(key.as_ref(), DuckdbType::Scalar { .. }) {
+                    return Err(refused("a MAP with nested keys"));
+                }
+                let entry = format!("entry{depth}");
+                let inner = self.inside(&format!("{entry}.value"), item, depth + 1)?;
+                let key = format!("to_json({entry}.key::varchar)::varchar");
+                Ok(format!(
+                    "('{{' || array_to_string(list_transform(map_entries({value}), lambda {entry}: {key} || ':' || {inner}), ',') || '}}')"
+                ))
+            }
+            DuckdbType::Union(members) => {
+                let branches = members.iter().map(|(tag, kind)| {
+                    let own = format!("union_extract({value}, {})", quote_text(tag));
+                    let object = object(&[(tag.as_str(), self.inside(&own, kind, depth)?)]);
+                    Ok(format!("when {} then {object}", quote_text(tag)))
+                });
+                let branches = branches.collect::<Result<Vec<_>>>()?.join(" ");
+                Ok(format!("case union_tag({value})::varchar {branches} end"))
+            }
+        }
+    }
+
+    /// The text of a value inside another, where a null is `null`.
+    fn inside(self, value: &str, kind: &DuckdbType, depth: usize) -> Result<String> {
+        Ok(format!("coalesce({}, 'null')", self.text(value, kind, depth)?))
+    }
+
+    fn scalar(self, value: &str, name: &str, arguments: &str) -> Result<String> {
+        Ok(match name {
+            "BOOLEAN" | "TINYINT" | "SMALLINT" | "INTEGER" | "BIGINT" | "HUGEINT" | "UTINYINT" | "USMALLINT"
+            | "UINTEGER" | "UBIGINT" | "UHUGEINT" | "BIGNUM" => format!("{value}::varchar"),
+            "DECIMAL" => match arguments.split_once(',') {
+                // DuckDB writes `.50` where all digits are behind the point.
+                Some((digits, scale)) if digits.trim() == scale.trim() => {
+                    format!("regexp_replace({value}::varchar, '^(-?)[.]', '\\10.')")
+                }
+                _ => format!("{value}::varchar"),
+            },
+            "DOUBLE" | "FLOAT" => {
+                let words = match self {
+                    Self::Null => "",
+                    Self::Text => {
+                        "when isnan({}) then '\"NaN\"' when {} > 0 then '\"Infinity\"' when {} < 0 then '\"-Infinity\"'"
+                    }
+                };
+                format!("case when isfinite({value}) then {value}::varchar {} end", words.replace("{}", value))
+            }
+            "JSON" => format!("translate({value}::varchar, chr(10) || chr(13), '  ')"),
+            "DATE"
+            | "TIME"
+            | "TIME_NS"
+            | "TIMESTAMP"
+            | "TIMESTAMP_S"
+            | "TIMESTAMP_MS"
+            | "TIMESTAMP_NS"
+            | "TIME WITH TIME ZONE"
+            | "UUID"
+            | "INTERVAL"
+            | "BIT" => {
+                format!("('\"' || {value}::varchar || '\"')")
+            }
+            "TIMESTAMP WITH TIME ZONE" => format!("('\"' || {} || '\"')", super::timestamptz_text(value)),
+            "VARCHAR" => format!("to_json({value})::varchar"),
+            "BLOB" | "ENUM" => format!("to_json({value}::varchar)::varchar"),
+            "\"NULL\"" | "NULL" => "null::varchar".to_owned(),
+            other => return Err(refused(other)),
+        })
+    }
 }
 
 /// An expression that makes an object of members whose texts are given.
@@ -107,40 +160,6 @@ pub(super) fn object(members: &[(&str, String)]) -> String {
     let members: Vec<String> = members.collect();
     // A chain of `||` over hundreds of columns would be too deep for DuckDB.
     if members.is_empty() { "'{}'".to_owned() } else { format!("concat('{{', {}, '}}')", members.join(", ")) }
-}
-
-fn scalar(value: &str, name: &str, arguments: &str) -> Result<String> {
-    Ok(match name {
-        "BOOLEAN" | "TINYINT" | "SMALLINT" | "INTEGER" | "BIGINT" | "HUGEINT" | "UTINYINT" | "USMALLINT"
-        | "UINTEGER" | "UBIGINT" | "UHUGEINT" | "BIGNUM" => format!("{value}::varchar"),
-        "DECIMAL" => match arguments.split_once(',') {
-            // DuckDB writes `.50` where all digits are behind the point.
-            Some((digits, scale)) if digits.trim() == scale.trim() => {
-                format!("regexp_replace({value}::varchar, '^(-?)[.]', '\\10.')")
-            }
-            _ => format!("{value}::varchar"),
-        },
-        "DOUBLE" | "FLOAT" => format!("case when isfinite({value}) then {value}::varchar end"),
-        "JSON" => format!("translate({value}::varchar, chr(10) || chr(13), '  ')"),
-        "DATE"
-        | "TIME"
-        | "TIME_NS"
-        | "TIMESTAMP"
-        | "TIMESTAMP_S"
-        | "TIMESTAMP_MS"
-        | "TIMESTAMP_NS"
-        | "TIME WITH TIME ZONE"
-        | "UUID"
-        | "INTERVAL"
-        | "BIT" => {
-            format!("('\"' || {value}::varchar || '\"')")
-        }
-        "TIMESTAMP WITH TIME ZONE" => format!("('\"' || {} || '\"')", super::timestamptz_text(value)),
-        "VARCHAR" => format!("to_json({value})::varchar"),
-        "BLOB" | "ENUM" => format!("to_json({value}::varchar)::varchar"),
-        "\"NULL\"" | "NULL" => "null::varchar".to_owned(),
-        other => return Err(refused(other)),
-    })
 }
 
 fn refused(kind: &str) -> Error {
@@ -176,14 +195,24 @@ fn any(value: &str, kind: &DuckdbType, depth: usize, leaf: &dyn Fn(&str, &str) -
     }
 }
 
-/// A SQL expression of type VARCHAR: one JSON object of named values, given as name, SQL expression and DuckDB type.
+/// A named value of an object.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonMember<'a> {
+    pub name: &'a str,
+    pub expression: &'a str,
+    pub duckdb_type: &'a str,
+    pub not_finite: NotFinite,
+}
+
+/// A SQL expression of type VARCHAR: one JSON object.
 ///
 /// # Errors
 /// As [`json_text`], naming the value.
-pub fn json_object_text(members: &[(&str, &str, &str)]) -> Result<String> {
-    let members = members.iter().map(|(name, expression, kind)| {
-        let text = DuckdbType::parse(kind).and_then(|kind| inside(expression, &kind, 0));
-        text.map(|text| (*name, text)).map_err(|error| error.context(format_args!("column `{name}`")))
+pub fn json_object_text(members: &[JsonMember<'_>]) -> Result<String> {
+    let members = members.iter().map(|member| {
+        let text = DuckdbType::parse(member.duckdb_type)
+            .and_then(|kind| member.not_finite.inside(member.expression, &kind, 0));
+        text.map(|text| (member.name, text)).map_err(|error| error.context(format_args!("column `{}`", member.name)))
     });
     Ok(object(&members.collect::<Result<Vec<_>>>()?))
 }
@@ -214,7 +243,13 @@ mod tests {
             let error = json_text("x", kind).unwrap_err();
             assert!(error.message.contains(word) && error.message.contains("cast it"), "{error}");
         }
-        let error = json_object_text(&[("v", "v", "VARIANT")]).unwrap_err();
+        let error = json_object_text(&[JsonMember {
+            name: "v",
+            expression: "v",
+            duckdb_type: "VARIANT",
+            not_finite: NotFinite::Null,
+        }])
+        .unwrap_err();
         assert!(error.message.contains("column `v`"), "{error}");
     }
 
