@@ -152,6 +152,9 @@ DECLARED = [
     ("TIMESTAMP", '"2024-05-01T10:00:00.1234567"', "which has more digits than TIMESTAMP keeps"),
     ("DATE", '"2024-05-01T10:00:00"', "whose time of day DATE would drop"),
     ("DATE", '"03/04/2024"', "which does not fit its column's type, DATE"),
+    ("FLOAT[3]", "[1, 2]", "which has more or fewer items than FLOAT[3]"),
+    ("BIGNUM", "1.5", "which has more digits than BIGNUM keeps"),
+    ("TIME_NS", '"10:00:00.1234567891"', "which does not fit its column's type, TIME_NS"),
     ("STRUCT(a BIGINT)", '{"a": 1, "b": 2}', "has `v.b`, which its column's type has no member for"),
 ]
 
@@ -168,6 +171,13 @@ def test_declared_types_never_change_a_value(project):
         ("1234567890123456.78", "12345678901234567890", "1.10", "2024-05-01 10:00:00", "2024-05-01 08:00:00", 7, None)
     ]
     assert any("became null" in json.dumps(event) and '"e"' in json.dumps(event) for event in project.events(result))
+    long = "-" + "1234567890" * 30
+    text = f'{{"b": {long}, "t": "23:59:59.123456789", "a": [1.5, null], "l": [[1, 2], [3, 4]]}}\n{{"b": "256", "a": null, "l": []}}\n'
+    result = extract(project, text, dtype={"b": "BIGNUM", "t": "TIME_NS", "a": "FLOAT[2]", "l": "INTEGER[2][]"})
+    assert project.types(result, "read") == {"b": "BIGNUM", "t": "TIME_NS", "a": "FLOAT[2]", "l": "INTEGER[2][]"}
+    assert project.rows(result, "read", "select columns(*)::varchar from main") == [
+        (long, "23:59:59.123456789", "[1.5, NULL]", "[[1, 2], [3, 4]]"), ("256", None, None, "[]")
+    ]
 
 
 def test_what_json_writer_writes_comes_back_equal(project):

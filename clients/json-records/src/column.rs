@@ -6,6 +6,7 @@ use osiris_sdk::{Field, Node};
 
 use crate::declared::Type;
 use crate::members::{Member, Members};
+use crate::number;
 use crate::text::{Broken, Reader, Token, compact};
 use crate::value::{self, Why};
 
@@ -76,6 +77,8 @@ enum Data {
     /// Texts and bytes.
     Bytes(Vec<i32>, Vec<u8>),
     List(Vec<i32>, Box<Column>),
+    /// Lists of one length.
+    Array(usize, Box<Column>),
     Map(Vec<i32>, Box<Column>, Box<Column>),
     Struct(Members),
 }
@@ -116,8 +119,9 @@ impl Column {
         let item = |name: &str, kind: &Type| Box::new(Column::new(name.to_owned(), kind.clone(), declared));
         let data = match &kind {
             Type::Boolean => Data::Boolean(Validity::default()),
-            Type::Varchar | Type::Json | Type::Blob | Type::Bit => Data::Bytes(Vec::new(), Vec::new()),
+            Type::Varchar | Type::Json | Type::Blob | Type::Bit | Type::BigNum => Data::Bytes(Vec::new(), Vec::new()),
             Type::List(items) => Data::List(Vec::new(), item("item", items)),
+            Type::Array(items, length) => Data::Array(*length as usize, item("item", items)),
             Type::Map(key, value) => Data::Map(Vec::new(), item("key", key), item("value", value)),
             Type::Struct(members) => {
                 let member = |(name, kind): &(String, Type)| Member {
@@ -152,7 +156,7 @@ impl Column {
                 let start = ends.len().checked_sub(2).map_or(0, |place| ends[place] as usize);
                 bytes[start..].to_vec()
             }
-            Data::List(..) | Data::Map(..) | Data::Struct(_) => Vec::new(),
+            Data::List(..) | Data::Array(..) | Data::Map(..) | Data::Struct(_) => Vec::new(),
         }
     }
 
@@ -168,6 +172,19 @@ impl Column {
                     count += 1;
                 }
                 ends.push(end(items.len()));
+            }
+            (Data::Array(length, items), Some(b'[')) => {
+                let before = reader.clone();
+                reader.token()?;
+                let mut count = 0;
+                while reader.item(count == 0)? {
+                    items.push(reader).map_err(|fault| Misfit::inside(fault, &count.to_string()))?;
+                    count += 1;
+                }
+                if count != *length {
+                    let raw = before.clone().raw().unwrap_or_default();
+                    return Err(Fault::Misfit(Misfit::new(raw, self.kind.name(), Why::Length)));
+                }
             }
             (Data::Struct(members), Some(b'{')) => {
                 reader.token()?;
@@ -233,6 +250,9 @@ impl Column {
                     self.push_bytes(token.as_bytes());
                     Ok(())
                 }
+                Data::Bytes(..) if self.kind == Type::BigNum => {
+                    number::bignum(token).map_err(Why::from).map(|bytes| self.push_bytes(&bytes))
+                }
                 _ => Err(Why::Kind),
             },
             Token::Boolean(truth) => match &mut self.data {
@@ -257,7 +277,7 @@ impl Column {
 
     /// Appends what a text says.
     fn push_text(&mut self, text: &str) -> Result<(), Why> {
-        use Type::{BigInt, Bit, Blob, Decimal, Double, HugeInt, Varchar};
+        use Type::{BigInt, BigNum, Bit, Blob, Decimal, Double, HugeInt, Varchar};
         match &mut self.data {
             // A column whose type was inferred has texts only where it has no numbers.
             Data::Fixed(_) if !self.declared && matches!(self.kind, BigInt | HugeInt | Decimal(..) | Double) => {
@@ -270,6 +290,7 @@ impl Column {
                     Varchar => self.push_bytes(text.as_bytes()),
                     Blob => self.push_bytes(&value::blob(text).ok_or(Why::Kind)?),
                     Bit => self.push_bytes(&value::bit(text).ok_or(Why::Kind)?),
+                    BigNum => self.push_bytes(&number::bignum(text)?),
                     _ => return Err(Why::Kind),
                 }
                 return Ok(());
@@ -296,6 +317,7 @@ impl Column {
             Data::Bytes(ends, _) | Data::List(ends, _) | Data::Map(ends, ..) => {
                 ends.push(ends.last().copied().unwrap_or(0));
             }
+            Data::Array(length, items) => (0..*length).for_each(|_| items.push_null()),
             Data::Struct(members) => members.push_null(),
         }
     }
@@ -312,6 +334,7 @@ impl Column {
             Data::Fixed(bytes) => bytes.truncate(length * value::width(&self.kind)),
             Data::Bytes(ends, bytes) => bytes.truncate(cut(ends)),
             Data::List(ends, items) => items.truncate(cut(ends)),
+            Data::Array(width, items) => items.truncate(length * *width),
             Data::Map(ends, keys, values) => {
                 let end = cut(ends);
                 keys.truncate(end);
@@ -325,7 +348,7 @@ impl Column {
         let (format, metadata) = self.kind.format();
         let length = self.validity.length as u64;
         let children = match &self.data {
-            Data::List(..) | Data::Map(..) => 1,
+            Data::List(..) | Data::Array(..) | Data::Map(..) => 1,
             Data::Struct(members) => u32::try_from(members.width()).unwrap_or(u32::MAX),
             _ => 0,
         };
@@ -343,6 +366,10 @@ impl Column {
             Data::Bytes(ends, bytes) => node(vec![offsets(&ends), bytes], nodes),
             Data::List(ends, items) => {
                 node(vec![offsets(&ends)], nodes);
+                items.finish(fields, nodes);
+            }
+            Data::Array(_, items) => {
+                node(Vec::new(), nodes);
                 items.finish(fields, nodes);
             }
             Data::Struct(members) => {

@@ -18,6 +18,8 @@ pub enum Type {
     UInteger,
     UBigInt,
     UHugeInt,
+    /// A whole number of any length.
+    BigNum,
     Float,
     Double,
     /// Digits in all, and those behind the point.
@@ -29,6 +31,7 @@ pub enum Type {
     Uuid,
     Date,
     Time,
+    TimeNs,
     TimeTz,
     TimestampS,
     TimestampMs,
@@ -37,13 +40,19 @@ pub enum Type {
     TimestampTz,
     Interval,
     List(Box<Type>),
+    /// Lists of one length.
+    Array(Box<Type>, u32),
     Struct(Vec<(String, Type)>),
     Map(Box<Type>, Box<Type>),
 }
 
-const KNOWN: &str = "BOOLEAN, TINYINT, SMALLINT, INTEGER, BIGINT, HUGEINT, UTINYINT, USMALLINT, UINTEGER, UBIGINT, UHUGEINT, FLOAT, \
-                     DOUBLE, DECIMAL(p,s), VARCHAR, JSON, BLOB, BIT, UUID, DATE, TIME, TIMETZ, TIMESTAMP, TIMESTAMP_S, \
-                     TIMESTAMP_MS, TIMESTAMP_NS, TIMESTAMPTZ, INTERVAL, lists, STRUCT and MAP of them";
+const KNOWN: &str = "BOOLEAN, TINYINT, SMALLINT, INTEGER, BIGINT, HUGEINT, UTINYINT, USMALLINT, UINTEGER, UBIGINT, UHUGEINT, BIGNUM, FLOAT, \
+                     DOUBLE, DECIMAL(p,s), VARCHAR, JSON, BLOB, BIT, UUID, DATE, TIME, TIME_NS, TIMETZ, TIMESTAMP, TIMESTAMP_S, \
+                     TIMESTAMP_MS, TIMESTAMP_NS, TIMESTAMPTZ, INTERVAL, lists, arrays, STRUCT and MAP of them; in place of an \
+                     ENUM declare VARCHAR, in place of a UNION the STRUCT of its members, and cast it in SQL";
+
+/// The longest array: each null of the column takes as much room as a value.
+const MAX_LENGTH: u32 = 10_000;
 
 impl Type {
     /// Reads a type's name as DuckDB writes it.
@@ -60,6 +69,9 @@ impl Type {
         let (name, arguments) = match kind {
             DuckdbType::Scalar { name, arguments } => (name.as_str(), arguments.as_str()),
             DuckdbType::List { item, length: None } => return Some(Self::List(Box::new(Self::of(item)?))),
+            DuckdbType::List { item, length: Some(length @ 1..=MAX_LENGTH) } => {
+                return Some(Self::Array(Box::new(Self::of(item)?), *length));
+            }
             DuckdbType::Struct(members) => {
                 let member = |(name, kind): &(String, DuckdbType)| Some((name.clone(), Self::of(kind)?));
                 let members: Vec<(String, Type)> = members.iter().map(member).collect::<Option<_>>()?;
@@ -69,7 +81,7 @@ impl Type {
             }
             DuckdbType::Map(key, value) => {
                 let key = Self::of(key)?;
-                let nested = matches!(key, Self::List(_) | Self::Struct(_) | Self::Map(..));
+                let nested = matches!(key, Self::List(_) | Self::Array(..) | Self::Struct(_) | Self::Map(..));
                 return if nested { None } else { Some(Self::Map(Box::new(key), Box::new(Self::of(value)?))) };
             }
             DuckdbType::List { .. } | DuckdbType::Union(_) => return None,
@@ -95,6 +107,7 @@ impl Type {
             "UINTEGER" => Self::UInteger,
             "UBIGINT" => Self::UBigInt,
             "UHUGEINT" | "UINT128" => Self::UHugeInt,
+            "BIGNUM" => Self::BigNum,
             "FLOAT" | "FLOAT4" | "REAL" => Self::Float,
             "DOUBLE" | "FLOAT8" => Self::Double,
             "VARCHAR" | "TEXT" | "STRING" | "CHAR" | "BPCHAR" => Self::Varchar,
@@ -104,6 +117,7 @@ impl Type {
             "UUID" => Self::Uuid,
             "DATE" => Self::Date,
             "TIME" => Self::Time,
+            "TIME_NS" => Self::TimeNs,
             "TIMETZ" | "TIME WITH TIME ZONE" => Self::TimeTz,
             "TIMESTAMP" | "DATETIME" | "TIMESTAMP_US" => Self::Timestamp,
             "TIMESTAMP_S" => Self::TimestampS,
@@ -126,6 +140,8 @@ impl Type {
                 format!("STRUCT({})", members.iter().map(member).collect::<Vec<_>>().join(", "))
             }
             Self::Map(key, value) => format!("MAP({}, {})", key.name(), value.name()),
+            Self::Array(item, length) => format!("{}[{length}]", item.name()),
+            Self::TimeNs => "TIME_NS".to_owned(),
             Self::TimestampS => "TIMESTAMP_S".to_owned(),
             Self::TimestampMs => "TIMESTAMP_MS".to_owned(),
             Self::TimestampNs => "TIMESTAMP_NS".to_owned(),
@@ -152,6 +168,7 @@ impl Type {
             Self::UBigInt => ("L", Vec::new()),
             Self::HugeInt => ("w:16", own("hugeint")),
             Self::UHugeInt => ("w:16", own("uhugeint")),
+            Self::BigNum => ("z", own("bignum")),
             Self::Float => ("f", Vec::new()),
             Self::Double => ("g", Vec::new()),
             Self::Decimal(digits, scale) => return (format!("d:{digits},{scale}"), Vec::new()),
@@ -162,6 +179,7 @@ impl Type {
             Self::Uuid => ("w:16", vec![extension("arrow.uuid")]),
             Self::Date => ("tdD", Vec::new()),
             Self::Time => ("ttu", Vec::new()),
+            Self::TimeNs => ("ttn", Vec::new()),
             Self::TimeTz => ("w:8", own("time_tz")),
             Self::TimestampS => ("tss:", Vec::new()),
             Self::TimestampMs => ("tsm:", Vec::new()),
@@ -170,6 +188,7 @@ impl Type {
             Self::TimestampTz => ("tsu:UTC", Vec::new()),
             Self::Interval => ("tin", Vec::new()),
             Self::List(_) => ("+l", Vec::new()),
+            Self::Array(_, length) => return (format!("+w:{length}"), Vec::new()),
             Self::Struct(_) => ("+s", Vec::new()),
             Self::Map(..) => ("+m", Vec::new()),
         };
@@ -192,6 +211,8 @@ mod tests {
             ("timestamp with time zone", "TIMESTAMPTZ"),
             ("STRUCT(a INT, \"b c\" MAP(DATE, JSON[]))[]", "STRUCT(\"a\" INTEGER, \"b c\" MAP(DATE, JSON[]))[]"),
             ("timestamp_ns", "TIMESTAMP_NS"),
+            ("TIME_NS[2][]", "TIME_NS[2][]"),
+            ("MAP(BIGNUM, FLOAT[3])", "MAP(BIGNUM, FLOAT[3])"),
         ] {
             assert_eq!(Type::parse(name).unwrap().name(), expected, "{name}");
         }
@@ -204,7 +225,8 @@ mod tests {
             "DECIMAL(x)",
             "ENUM('a')",
             "UNION(a INT)",
-            "INT[3]",
+            "INT[0]",
+            "INT[1000000]",
             "INT') --",
         ] {
             assert!(Type::parse(name).unwrap_err().message.contains("there are: BOOLEAN"), "{name}");

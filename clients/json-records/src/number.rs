@@ -113,6 +113,46 @@ pub fn unsigned(token: &str) -> Result<u128, Loss> {
     token.trim().parse().or_else(|_| integer(token))
 }
 
+/// The longest number that becomes a BIGNUM, in digits: making one takes time by the square of them.
+const MAX_BIGNUM_DIGITS: i64 = 20_000;
+
+/// A whole number of any length as DuckDB's BIGNUM has it: three bytes of its length, whose first bit is set where it is
+/// not negative, and then its digits in base 256; all bits are flipped for a negative number.
+pub fn bignum(token: &str) -> Result<Vec<u8>, Loss> {
+    let number = Digits::of(token).ok_or(Loss::Kind)?;
+    let (whole, fraction) = number.extent();
+    if fraction > 0 {
+        return Err(Loss::Digits);
+    }
+    if whole > MAX_BIGNUM_DIGITS {
+        return Err(Loss::Range);
+    }
+    let zeros = std::iter::repeat_n(b'0', (number.point - number.significant).max(0) as usize);
+    let decimal: Vec<u8> = number.digits().chain(zeros).collect();
+    // In base 2^32, the least significant first.
+    let mut words: Vec<u32> = Vec::new();
+    for group in decimal.chunks(9) {
+        let scale = 10_u64.pow(group.len() as u32);
+        let mut carry = group.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
+        for word in &mut words {
+            let value = u64::from(*word) * scale + carry;
+            (*word, carry) = (value as u32, value >> 32);
+        }
+        if carry > 0 {
+            words.push(carry as u32);
+        }
+    }
+    let mut bytes: Vec<u8> = words.iter().rev().flat_map(|word| word.to_be_bytes()).collect();
+    let leading = bytes.iter().take_while(|byte| **byte == 0).count().min(bytes.len().saturating_sub(1));
+    bytes.drain(..leading);
+    if bytes.is_empty() {
+        bytes.push(0);
+    }
+    let length = (bytes.len() as u32 | 0x0080_0000).to_be_bytes();
+    let flip = if number.negative && number.significant > 0 { 0xff } else { 0 };
+    Ok(length[1..].iter().chain(&bytes).map(|byte| byte ^ flip).collect())
+}
+
 /// The DOUBLE that is written so; `NaN` and the infinities as well.
 pub fn double(token: &str) -> Result<f64, Loss> {
     let value: f64 = token.trim().parse().map_err(|_| Loss::Kind)?;
@@ -317,6 +357,23 @@ mod tests {
             ("1234567890123456.78", 18, 2, Ok(123_456_789_012_345_678)),
         ] {
             assert_eq!(decimal(text, digits, scale), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_of_any_length_are_laid_out_as_duckdb_does() {
+        for (text, expected) in [
+            ("0", Ok(vec![0x80, 0, 1, 0])),
+            ("-0", Ok(vec![0x80, 0, 1, 0])),
+            ("256", Ok(vec![0x80, 0, 2, 1, 0])),
+            ("-1", Ok(vec![0x7f, 0xff, 0xfe, 0xfe])),
+            ("1e3", Ok(vec![0x80, 0, 2, 3, 0xe8])),
+            ("4294967296", Ok(vec![0x80, 0, 5, 1, 0, 0, 0, 0])),
+            ("1.5", Err(Loss::Digits)),
+            ("1e20001", Err(Loss::Range)),
+            ("NaN", Err(Loss::Kind)),
+        ] {
+            assert_eq!(bignum(text), expected, "{text}");
         }
     }
 

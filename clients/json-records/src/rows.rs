@@ -151,6 +151,10 @@ pub fn explain(fault: &Fault, record: &str) -> Error {
             "{record} has {found} in `{path}`, {value}, which does not fit its column's type, {kind}; {}",
             declare("VARCHAR")
         ),
+        Why::Length => format!(
+            "{record} has {found} in `{path}`, {value}, which has more or fewer items than {kind}; declare it under \
+             `dtype` as a list, without the number"
+        ),
         Why::Range => {
             format!("{record} has {found} in `{path}`, {value}, which is beyond {kind}; {}", declare("VARCHAR"))
         }

@@ -17,6 +17,8 @@ pub enum Why {
     Clock,
     /// It has an offset that the type does not keep.
     Offset,
+    /// It has more or fewer items than the array.
+    Length,
     /// The object has a member that the column has no place for.
     Unknown,
     /// The object has the member twice.
@@ -63,6 +65,7 @@ pub fn encode(text: &str, is_text: bool, kind: &Type, bytes: &mut Vec<u8>) -> Re
             let (time, _) = moment::clock(text).ok_or(Why::Kind)?;
             bytes.extend_from_slice(&exactly(time, 1000)?.to_le_bytes());
         }
+        Type::TimeNs => bytes.extend_from_slice(&moment::clock(text).ok_or(Why::Kind)?.0.to_le_bytes()),
         Type::TimeTz => bytes.extend_from_slice(&time_tz(text)?.to_le_bytes()),
         Type::TimestampS => bytes.extend_from_slice(&timestamp(text, 1, false)?.to_le_bytes()),
         Type::TimestampMs => bytes.extend_from_slice(&timestamp(text, 1000, false)?.to_le_bytes()),
@@ -86,7 +89,7 @@ pub fn width(kind: &Type) -> usize {
         Type::TinyInt | Type::UTinyInt => 1,
         Type::SmallInt | Type::USmallInt => 2,
         Type::Integer | Type::UInteger | Type::Float | Type::Date => 4,
-        Type::BigInt | Type::UBigInt | Type::Double | Type::Time | Type::TimeTz => 8,
+        Type::BigInt | Type::UBigInt | Type::Double | Type::Time | Type::TimeNs | Type::TimeTz => 8,
         Type::TimestampS | Type::TimestampMs | Type::Timestamp | Type::TimestampNs | Type::TimestampTz => 8,
         Type::HugeInt | Type::UHugeInt | Type::Decimal(..) | Type::Uuid | Type::Interval => 16,
         _ => 0,
