@@ -166,6 +166,23 @@ def test_what_cannot_be_read_is_refused_by_name(project):
         assert words in message(failed) and failed["step"]["read"]["error"]["blame"] == "user", (words, failed)
 
 
+def test_an_encrypted_column_is_named_as_such_where_the_footer_is_plain(project):
+    import pyarrow.parquet.encryption as encryption
+
+    class Keys(encryption.KmsClient):
+        def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> bytes:
+            return key_bytes.hex().encode()
+
+    factory, connection = encryption.CryptoFactory(lambda _: Keys()), encryption.KmsConnectionConfig()
+    for plain in (True, False):
+        options = encryption.EncryptionConfiguration(footer_key="f", column_keys={"c": ["a"]}, plaintext_footer=plain)
+        properties = factory.file_encryption_properties(connection, options)
+        table = pa.table({"a": [1, 2], "b": [3, 4]})
+        with pq.ParquetWriter(project.folder / "in.parquet", table.schema, encryption_properties=properties) as writer:
+            writer.write_table(table)
+        assert "encrypted" in message(extract(project, expect=1)), plain
+
+
 def test_names_and_folders_never_change_columns_silently(project):
     table = pa.table([pa.array([1]), pa.array([2]), pa.array([3]), pa.array([4])], names=["a", "A", "a.b", 'q"'])
     result = extract(project, table)

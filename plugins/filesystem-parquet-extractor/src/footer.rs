@@ -32,6 +32,7 @@ const FIXED: i64 = 7;
 mod field {
     pub const FILE_SCHEMA: i16 = 2;
     pub const FILE_ROW_GROUPS: i16 = 4;
+    pub const FILE_ENCRYPTION: i16 = 8;
     pub const GROUP_COLUMNS: i16 = 1;
     pub const CHUNK_METADATA: i16 = 3;
     pub const METADATA_TYPE: i16 = 1;
@@ -86,6 +87,21 @@ pub fn find(source: &Source, path: &str) -> Result<Place> {
         Some(_) => Ok(Place { start: size - TAIL - length, length }),
         None => Err(Error::data(format!("`{path}` is cut off: its footer should have {length} bytes"))),
     }
+}
+
+/// Refuses a file whose footer is plain text while some of its columns are encrypted. A footer that cannot be understood
+/// is left to DuckDB.
+///
+/// # Errors
+/// `data` for such a file.
+pub fn check_encryption(source: &Source, place: Place) -> Result<()> {
+    let footer = Value::read(&read(source, place.start, place.length)?);
+    if footer.is_ok_and(|mut footer| footer.field(field::FILE_ENCRYPTION).is_some()) {
+        return Err(Error::data(
+            "some of its columns are encrypted, which this driver does not read; decrypt the file first",
+        ));
+    }
+    Ok(())
 }
 
 fn read(source: &Source, offset: u64, length: u64) -> Result<Vec<u8>> {

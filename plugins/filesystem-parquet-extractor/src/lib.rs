@@ -58,7 +58,7 @@ fn read(config: &Config, output: &Output) -> Result<()> {
     let source = files::open(&config.path)?;
     let place = footer::find(&source, &config.path)?;
     let literal = source.sql_literal();
-    check_encryption(&literal)?;
+    footer::check_encryption(&source, place)?;
     let schema = Schema::read(&literal, &reader(&literal))?;
     let columns = schema.choose(config.columns.as_deref())?;
     report_renamed(&columns);
@@ -112,19 +112,6 @@ fn decide(
         }
     }
     Ok(decisions)
-}
-
-fn check_encryption(literal: &str) -> Result<()> {
-    let select =
-        format!("select count(encryption_algorithm)::bigint as encrypted from parquet_file_metadata({literal})");
-    for batch in sql::query(&select)? {
-        if batch?.column_at(0).values::<i64>()?.iter().any(|&count| count > 0) {
-            return Err(Error::data(
-                "some of its columns are encrypted, which this driver does not read; decrypt the file first",
-            ));
-        }
-    }
-    Ok(())
 }
 
 fn report_renamed(columns: &[&Column]) {
