@@ -329,6 +329,9 @@ def test_a_column_may_have_the_name_of_a_parameter(project, supabase, database):
         execute(database, f"""drop table if exists orders; create table orders ("{name}" integer primary key, v integer); insert into orders values (1, 10), (2, 20)""")
         assert project.rows(read(project, supabase, filters={name: "gt.1"}), "read") == [(2, 20)], name
         assert project.rows(read(project, supabase, filter={name: 1}), "read") == [(1, 10)], name
+    execute(database, """drop table orders; create table orders ("a.b" text, v integer); insert into orders values ('x,y', 1), ('x', 2), ('a)"\\', 3)""")
+    for value, found in [("x,y", 1), ("x", 2), ('a)"\\', 3)]:
+        assert project.rows(read(project, supabase, columns=["v"], filter={"a.b": value}), "read") == [(found,)], value
 
 
 def test_every_digit_is_read(project, supabase, database):

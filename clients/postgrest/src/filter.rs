@@ -32,7 +32,21 @@ pub fn condition(column: &str, condition: &str) -> (String, String) {
     if name(column) == column && !RESERVED.contains(&column) && column != "not" {
         (column.to_owned(), condition.to_owned())
     } else {
-        ("and".to_owned(), format!("({}.{condition})", quoted(column)))
+        ("and".to_owned(), format!("({}.{})", quoted(column), inside_logic(condition)))
+    }
+}
+
+/// A condition as it stands inside of `and(…)`, where a comma or parenthesis in its value would end it.
+fn inside_logic(condition: &str) -> String {
+    let (not, rest) = condition.strip_prefix("not.").map_or(("", condition), |rest| ("not.", rest));
+    match rest.split_once('.') {
+        // Lists are quoted item by item, arrays have braces, and `is` takes words.
+        Some((operator, value))
+            if !matches!(operator, "in" | "is") && !operator.contains('(') && !value.starts_with(['{', '"']) =>
+        {
+            format!("{not}{operator}.{}", quoted(value))
+        }
+        _ => condition.to_owned(),
     }
 }
 
@@ -71,6 +85,17 @@ mod tests {
         for name in ["select", "limit", "offset", "order", "on_conflict", "columns", "and", "or", "a.b", "a b"] {
             let (parameter, value) = one_of(&[name.into()], &[vec!["1".into()]]);
             assert_eq!((parameter, value), ("and".to_owned(), format!(r#"("{name}".in.("1"))"#)));
+        }
+        for (given, written) in [
+            ("eq.x,y)", r#"eq."x,y)""#),
+            ("not.like.a\"*", r#"not.like."a\"*""#),
+            ("in.(1,2)", "in.(1,2)"),
+            ("is.null", "is.null"),
+            ("not.is.true", "not.is.true"),
+            ("cs.{a,b}", "cs.{a,b}"),
+        ] {
+            assert_eq!(condition("a.b", given).1, format!(r#"("a.b".{written})"#));
+            assert_eq!(condition("a", given), ("a".to_owned(), given.to_owned()));
         }
         let (column, value) = one_of(&["a".into(), "b c".into()], &[vec!["1".into(), "x".into()]]);
         assert_eq!((column.as_str(), value.as_str()), ("or", r#"(and(a.eq."1","b c".eq."x"))"#));

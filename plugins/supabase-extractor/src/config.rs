@@ -194,7 +194,7 @@ mod tests {
                 "f=lt.9",
                 "g=is.true",
                 "or=(a.eq.1,b.eq.2)",
-                r#"and=("select".eq.1)"#,
+                r#"and=("select".eq."1")"#,
                 "order=at.desc,id"
             ]
         );
