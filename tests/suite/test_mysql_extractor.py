@@ -132,3 +132,17 @@ def test_a_lookback_of_another_kind_than_its_cursor_is_refused(shop):
     assert "incremental" in shop.read(expect=1, table="log", lookback="1d")
     huge = Increments(shop, lookback="50000w")
     assert huge.ids() == [1] and huge.ids() == [1]
+
+
+def test_defaults_of_the_servers_sessions_cut_nothing_off(shop):
+    shop.sql("create table log (id int primary key, at int, t varchar(9))", "insert into log select seq, seq, 'abcdefgh' from seq_1_to_6")
+    shop.sql("set global sql_select_limit = 2", "set global group_concat_max_len = 4", "set global sql_safe_updates = 1", "set global sql_auto_is_null = 1")
+    try:
+        increments = Increments(shop)
+        assert increments.ids() == [1, 2, 3, 4, 5, 6]
+        assert shop.read(query="select group_concat(t) as t from log") == [(",".join(["abcdefgh"] * 6),)]
+        for mode in ("upsert", "replace"):
+            shop.load("select i::int as id, 7 as at, 'x' as t from range(1, 6) r(i)", table="log", mode=mode, primary_key=["id"])
+    finally:
+        shop.sql("set global sql_select_limit = default", "set global group_concat_max_len = default", "set global sql_safe_updates = 0", "set global sql_auto_is_null = 0")
+    assert shop.sql("select count(*), sum(at) from log") == [(5, 35)]

@@ -71,14 +71,17 @@ impl<S: Stream> Client<S> {
         Ok(Self { wire, session })
     }
 
-    /// Text crosses as UTF-8, timestamps as UTC, and the server waits for a slow reader.
+    /// Text crosses as UTF-8, timestamps as UTC, the server waits for a slow reader, and no default of its sessions cuts
+    /// rows or values off.
     ///
     /// # Errors
     /// What the server says.
     pub fn prepare_session(&mut self) -> Result<()> {
         self.execute("set names utf8mb4")?;
         self.execute(
-            "set session time_zone = '+00:00', session net_write_timeout = 600, session net_read_timeout = 600",
+            "set session time_zone = '+00:00', session net_write_timeout = 600, session net_read_timeout = 600, \
+             session sql_select_limit = 18446744073709551615, session group_concat_max_len = 1073741824, \
+             session sql_auto_is_null = 0",
         )?;
         Ok(())
     }
@@ -209,7 +212,7 @@ impl<S: Stream> Client<S> {
         match self.next_message()? {
             None => Ok(None),
             Some([0, row @ ..]) => Ok(Some(row)),
-            Some(_) => Err(malformed("a row that is none")),
+            Some(_) => Err(malformed("an invalid row")),
         }
     }
 

@@ -30,7 +30,9 @@ pub fn write<S: Stream>(
     input: &Input,
     columns: Vec<Column>,
 ) -> Result<()> {
-    client.execute("set session sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO'")?;
+    client.execute(
+        "set session sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', session sql_safe_updates = 0",
+    )?;
     if !config.creates_anew() || table::columns(client, table)?.is_empty() {
         let target = target::prepare(client, config, table, input, columns)?;
         return move_rows(client, config, input, &target);
