@@ -128,7 +128,7 @@ impl ConnectionOptions {
         let (option, ssl_mode) = (system.ssl_option, self.ssl_mode.unwrap_or_default());
         if self.ca.is_some() && ssl_mode != SslMode::VerifyFull {
             return Err(Error::config(format!(
-                "`ca` says whom to trust, but `{option}: {ssl_mode}` trusts anybody; say `{option}: verify-full`"
+                "`ca` names a certificate to trust, but `{option}: {ssl_mode}` does not verify any; set `{option}: verify-full`"
             )));
         }
         let user = self.user.clone().ok_or_else(|| Error::config("the connection says no `user`"))?;

@@ -72,8 +72,8 @@ impl Selection {
     pub fn check(&self) -> Result<()> {
         let wrong = |message: &str| Err(Error::config(message));
         match (&self.query, &self.table) {
-            (None, None) => return wrong("the config says neither `query` nor `table`; set one"),
-            (Some(_), Some(_)) => return wrong("`query` and `table` both say what to read; leave one out"),
+            (None, None) => return wrong("neither `query` nor `table` is set; set one"),
+            (Some(_), Some(_)) => return wrong("`query` and `table` are both set; leave one out"),
             (Some(_), None) if self.columns.is_some() || self.filter.is_some() || self.limit.is_some() => {
                 return wrong("`columns`, `filter` and `limit` go with `table`; write them into the `query`");
             }

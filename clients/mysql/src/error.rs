@@ -27,7 +27,7 @@ impl ServerError {
         Self { number, message: text.lines().collect::<Vec<_>>().join(" ") }
     }
 
-    /// Whose it is to cure, by the numbers of MySQL's and MariaDB's error references.
+    /// Who has to fix it, by the numbers of MySQL's and MariaDB's error references.
     pub fn kind(&self) -> ErrorKind {
         let kinds = [
             (numbers::LOGIN, ErrorKind::Auth),

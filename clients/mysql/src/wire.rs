@@ -227,7 +227,7 @@ impl<'a> Fields<'a> {
                 Ok(u32::from_le_bytes([a, b, c, 0]).into())
             }
             0xfe => Ok(u64::from_le_bytes(self.array()?)),
-            _ => Err(malformed("a length that is none")),
+            _ => Err(malformed("an invalid length")),
         }
     }
 

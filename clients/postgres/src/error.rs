@@ -34,7 +34,7 @@ impl ServerError {
         error
     }
 
-    /// Whose it is to cure, by the SQLSTATE's class.
+    /// Who has to fix it, by the SQLSTATE's class.
     pub fn kind(&self) -> ErrorKind {
         let code = self.code.as_str();
         match (code.get(..2).unwrap_or_default(), code) {

@@ -27,7 +27,7 @@ pub fn quote_names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 /// `data`, naming it and what it is.
 pub fn check_name(what: &str, name: &str) -> Result<()> {
     if name.is_empty() {
-        return Err(Error::data(format!("a {what} without a name; PostgreSQL has none such")));
+        return Err(Error::data(format!("a {what} has an empty name, which PostgreSQL does not allow")));
     }
     if name.contains('\0') {
         return Err(Error::data(format!("the {what} `{}` has a NUL in its name", name.replace('\0', "\\0"))));
@@ -54,7 +54,7 @@ impl TableName {
     /// # Errors
     /// `config`, with the form that is expected.
     pub fn parse(text: &str) -> Result<Self> {
-        let wrong = || Error::config(format!("`table: {text}` is no `table` or `schema.table`"));
+        let wrong = || Error::config(format!("`table: {text}` is not of the form `table` or `schema.table`"));
         let mut parts = vec![String::new()];
         let mut characters = text.chars().peekable();
         let mut quoted = false;

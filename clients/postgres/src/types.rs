@@ -168,7 +168,7 @@ impl Types {
 
     /// What a domain is over.
     pub(crate) fn base(&self, mut oid: u32, mut modifier: i32) -> (u32, i32) {
-        // Domains over domains end; a server that says otherwise is not followed for ever.
+        // Domains over domains end; the loop is bounded in case a server claims otherwise.
         for _ in 0..32 {
             match self.0.get(&oid) {
                 Some(entry) if entry.kind == "d" => {

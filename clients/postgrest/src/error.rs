@@ -1,4 +1,4 @@
-//! What PostgREST says in an error, and whose it is to cure.
+//! What PostgREST says in an error, and who has to fix it.
 
 use osiris_sdk::http::{Answer, Request};
 use osiris_sdk::{Error, ErrorKind, Result};

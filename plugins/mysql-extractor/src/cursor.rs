@@ -94,7 +94,7 @@ pub fn before(kind: Kind, value: &str, lookback: &Lookback, name: &str) -> Resul
 /// A cursor value as SQL writes it.
 ///
 /// # Errors
-/// `config` for a type that has no order to rely on, or a value that is none of the type.
+/// `config` for a type that has no order to rely on, or a value that is not of the type.
 pub fn literal(kind: Kind, value: &str, name: &str) -> Result<String> {
     match kind {
         Kind::I8

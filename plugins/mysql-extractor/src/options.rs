@@ -109,7 +109,7 @@ impl Config {
     /// The rows to read, as `from {this}`.
     ///
     /// # Errors
-    /// `config`, for a table's name that is none.
+    /// `config`, for an invalid table name.
     pub fn rows(&self) -> Result<String> {
         if let Some(query) = self.selection.query() {
             return Ok(format!("(\n{query}\n) as source"));
@@ -120,7 +120,7 @@ impl Config {
     /// The table to read.
     ///
     /// # Errors
-    /// `config`, for a table's name that is none, or that names another database than `schema`.
+    /// `config`, for an invalid table name, or that names another database than `schema`.
     pub fn table(&self) -> Result<TableName> {
         TableName::parse(self.selection.table.as_deref().unwrap_or_default())?.in_database(self.schema.as_deref())
     }

@@ -89,14 +89,14 @@ pub fn take(kind: Kind, row: &mut Fields<'_>, values: &mut Vec<u8>) -> Result<()
         Kind::Null => return Err(malformed("a value in a column of nulls")),
         Kind::Text | Kind::Json | Kind::Bytes => values.extend_from_slice(row.run()?),
         Kind::Decimal { scale, .. } => {
-            let digits = decimal(row.run()?, scale).ok_or_else(|| malformed("a decimal that is none"))?;
+            let digits = decimal(row.run()?, scale).ok_or_else(|| malformed("an invalid decimal"))?;
             values.extend_from_slice(&digits.to_le_bytes());
         }
         Kind::Bit(count) => bits(row.run()?, count, values)?,
         Kind::Uuid => values.extend_from_slice(&uuid(row.run()?)?),
         Kind::Geometry => {
             // MySQL puts the number of the reference system before the geometry in well-known binary.
-            let (_, geometry) = row.run()?.split_at_checked(4).ok_or_else(|| malformed("a geometry that is none"))?;
+            let (_, geometry) = row.run()?.split_at_checked(4).ok_or_else(|| malformed("an invalid geometry"))?;
             values.extend_from_slice(geometry);
         }
         Kind::Date => values.extend_from_slice(&date(row.run()?)?.to_le_bytes()),
@@ -210,9 +210,9 @@ fn uuid(text: &[u8]) -> Result<[u8; 16], Wrong> {
         .filter(|byte| **byte != b'-')
         .map(|byte| (*byte as char).to_digit(16).map(|digit| digit as u8))
         .collect::<Option<_>>()
-        .ok_or_else(|| malformed("a uuid that is none"))?;
+        .ok_or_else(|| malformed("an invalid uuid"))?;
     let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair[0] << 4 | pair.get(1).copied().unwrap_or_default()).collect();
-    bytes.try_into().map_err(|_| malformed("a uuid that is none"))
+    bytes.try_into().map_err(|_| malformed("an invalid uuid"))
 }
 
 /// Days since 1970.
@@ -220,7 +220,7 @@ fn date(bytes: &[u8]) -> Result<i32, Wrong> {
     let (year, month, day) = match bytes {
         [] => return Err(Wrong::ZeroDate(0, 0, 0)),
         [a, b, month, day, ..] => (i32::from(u16::from_le_bytes([*a, *b])), i32::from(*month), i32::from(*day)),
-        _ => return Err(malformed("a date that is none")),
+        _ => return Err(malformed("an invalid date")),
     };
     let days = osiris_sdk::calendar::days(year.into(), month.into(), day.into());
     days.and_then(|days| i32::try_from(days).ok()).ok_or(Wrong::ZeroDate(year, month, day))
@@ -241,11 +241,11 @@ fn clock(bytes: &[u8]) -> Result<i64, Wrong> {
         [] => return Ok(0),
         [hours, minutes, seconds] => ([hours, minutes, seconds], 0),
         [hours, minutes, seconds, a, b, c, d] => ([hours, minutes, seconds], u32::from_le_bytes([*a, *b, *c, *d])),
-        _ => return Err(malformed("a time that is none")),
+        _ => return Err(malformed("an invalid time")),
     };
     let [hours, minutes, seconds] = clock.map(|part| i64::from(*part));
     if hours > 23 || minutes > 59 || seconds > 59 || fraction > 999_999 {
-        return Err(malformed("a time that is none"));
+        return Err(malformed("an invalid time"));
     }
     Ok(((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + i64::from(fraction))
 }
@@ -258,12 +258,12 @@ fn span(bytes: &[u8]) -> Result<i64, Wrong> {
             let days = i64::from(u32::from_le_bytes([*a, *b, *c, *d]));
             // The server's own bound is 838 hours; this one keeps the numbers small.
             if days > 10_000 {
-                return Err(malformed("a time that is none"));
+                return Err(malformed("an invalid time"));
             }
             let microseconds = days * DAY_MICROSECONDS + clock(rest)?;
             Ok(if *negative == 0 { microseconds } else { -microseconds })
         }
-        _ => Err(malformed("a time that is none")),
+        _ => Err(malformed("an invalid time")),
     }
 }
 

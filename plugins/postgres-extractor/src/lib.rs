@@ -97,7 +97,6 @@ fn copy<S: Stream>(
             context::progress(done, None);
         }
     };
-    drop(rows);
     if let Some(error) = refused {
         return Err(encoding::explained(client, source, error));
     }

@@ -29,7 +29,7 @@ impl Config {
     /// The SELECT that gives the rows, as the user means it.
     ///
     /// # Errors
-    /// `config`, for a table's name that is none.
+    /// `config`, for an invalid table name.
     pub fn select(&self) -> Result<String> {
         if let Some(query) = self.selection.query() {
             return Ok(query.to_owned());

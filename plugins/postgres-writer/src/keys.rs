@@ -58,7 +58,7 @@ pub fn check<S: Stream>(
     let numbers = [row_number(client, table, one)?, row_number(client, table, other)?];
     let texts = key_of_rows(input, key, &numbers)?;
     Err(Error::data(format!(
-        "rows {} and {} of the input have one key, as the table compares {list}: {}; keep one of them in SQL, or say \
+        "rows {} and {} of the input have one key, as the table compares {list}: {}; keep one of them in SQL, or set \
          `on_duplicate_key: last`",
         numbers[0],
         numbers[1],

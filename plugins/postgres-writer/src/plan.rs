@@ -48,7 +48,7 @@ pub fn plan(target: &Target, config: &WriterConfig, input: &[InputColumn]) -> Re
         .into_iter()
         .map(|mut input| {
             if target.column(&input.name).is_some_and(|own| takes_json(target, own, &input)) {
-                input = input.as_json();
+                input = input.into_json();
             }
             let (staged, declaration) = match target.column(&input.name) {
                 Some(own) => (staging::for_existing(target, &input, own), own.declaration()),
@@ -122,7 +122,7 @@ fn kept(target: &Target, config: &WriterConfig, input: &[InputColumn]) -> Result
     if !target.exists() {
         return match config.schema_contract {
             Contract::Freeze => Err(Error::not_found(
-                "the table does not exist, and `schema_contract: freeze` makes none; create it, or say `evolve`",
+                "the table does not exist, and `schema_contract: freeze` does not create one; create it, or set `evolve`",
             )),
             Contract::Evolve | Contract::DiscardColumns => Ok(input.to_vec()),
         };

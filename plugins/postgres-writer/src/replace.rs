@@ -93,7 +93,7 @@ pub fn decide<S: Stream>(
 fn refused(key: &ForeignKey, why: &str) -> Error {
     Error::data(format!(
         "replacing the rows would change rows of {} by its foreign key `{}` ({}), {why}; write with `mode: upsert`, or \
-         say `replace_cascade: true`, by which they change",
+         set `replace_cascade: true`, which lets them change",
         key.table, key.name, key.on_delete
     ))
 }
@@ -127,7 +127,7 @@ pub fn merge<S: Stream>(
             return Err(Error::data(format!(
                 "replacing the rows would change rows of {} by its foreign key `{}` ({}): they refer to the row with \
                  {} = {row}, which the input does not have; keep it in the input, remove the rows that refer to it \
-                 first, or say `replace_cascade: true`, by which they change",
+                 first, or set `replace_cascade: true`, which lets them change",
                 key.table,
                 key.name,
                 key.on_delete,

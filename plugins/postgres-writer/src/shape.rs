@@ -33,7 +33,7 @@ pub fn columns(schema: &Schema, sources: Vec<SourceType>) -> Result<Vec<InputCol
 
 impl InputColumn {
     /// The same column, sent as JSON text.
-    pub fn as_json(self) -> Self {
+    pub fn into_json(self) -> Self {
         Self { is_json: true, encode: Encode::Text, staged: "text".to_owned(), ..self }
     }
 
@@ -61,7 +61,7 @@ fn column(fields: &[Field], source: SourceType) -> Result<InputColumn> {
     }
     let Some((encode, staged, created)) = kind(fields) else {
         return Err(Error::data(format!(
-            "column `{name}` has the type {source}, which PostgreSQL has no like of; cast it in SQL"
+            "column `{name}` has the type {source}, which has no equivalent in PostgreSQL; cast it in SQL"
         )));
     };
     let encode = if encode == Encode::BigNumber { Encode::Text } else { encode };
