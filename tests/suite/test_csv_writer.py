@@ -34,6 +34,16 @@ def test_every_option_has_its_effect(project):
         assert (project.folder / f"{id}.csv").read_bytes().decode() == expected, id
 
 
+def test_a_decimal_without_whole_digits_has_a_zero_before_its_point(project):
+    table = "select * from (values (-0.01879::decimal(5,5)), (0.5), (0), (null)) t(d)"
+    project.run([project.sql(table), write("point", header=False), write("comma", header=False, decimal=",", delimiter=";"), write("quoted", header=False, quoting="nonnumeric")])
+    texts = {id: (project.folder / f"{id}.csv").read_text() for id in ("point", "comma", "quoted")}
+    assert texts["point"] == texts["quoted"] == "-0.01879\n0.50000\n0.00000\n\n"
+    assert texts["comma"] == texts["point"].replace(".", ",")
+    back = project.run([read("read", "point.csv"), read("german", "comma.csv", decimal=",", delimiter=";", header=False)])
+    assert project.types(back, "german") == {"column0": "DOUBLE"}
+
+
 def test_a_character_that_the_encoding_lacks_is_named(project):
     project.write("keep.csv", "old")
     steps = [project.sql("select i as n, case when i = 3000 then 'ł€' else 'é' end as word from range(1, 4001) t(i)")]

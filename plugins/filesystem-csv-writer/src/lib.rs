@@ -80,6 +80,12 @@ impl Column {
         !self.is_nested() && (matches!(self.kind.as_str(), "FLOAT" | "DOUBLE") || self.kind.starts_with("DECIMAL("))
     }
 
+    /// Whether it is a DECIMAL with all its digits behind the point.
+    fn is_all_fraction(&self) -> bool {
+        let arguments = self.kind.strip_prefix("DECIMAL(").and_then(|rest| rest.strip_suffix(')'));
+        arguments.and_then(|rest| rest.split_once(',')).is_some_and(|(digits, scale)| digits.trim() == scale.trim())
+    }
+
     fn is_nested(&self) -> bool {
         self.kind.ends_with(']') || ["STRUCT(", "MAP(", "UNION("].iter().any(|kind| self.kind.starts_with(kind))
     }
@@ -136,8 +142,13 @@ impl Config {
                 .map(Some)
                 .map_err(|error| error.context(format!("column `{}`", column.name)));
         }
-        if column.has_fraction() && self.decimal != "." {
-            return Ok(Some(format!("replace({name}::varchar, '.', {})", quote_text(&self.decimal))));
+        if column.has_fraction() && (self.decimal != "." || column.is_all_fraction()) {
+            // DuckDB prints a DECIMAL(3,3) without the zero before its point.
+            let point = quote_text(&self.decimal);
+            return Ok(Some(match column.is_all_fraction() {
+                true => format!("replace(regexp_replace({name}::varchar, '^(-?)[.]', '\\10.'), '.', {point})"),
+                false => format!("replace({name}::varchar, '.', {point})"),
+            }));
         }
         let zoned = column.kind == "TIMESTAMP WITH TIME ZONE";
         let format = match column.kind.as_str() {
