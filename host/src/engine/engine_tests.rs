@@ -234,3 +234,48 @@ fn what_was_written_and_read_is_not_kept_in_memory() {
     let limit = reading.control.first_column("SELECT current_setting('memory_limit')").unwrap().unwrap();
     assert_eq!(limit.as_string::<i32>().value(0), "1.8 GiB");
 }
+
+#[test]
+fn an_errors_cause_is_known_wherever_it_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path());
+    let fails = |select: &str| {
+        let mut query = match engine.query(select) {
+            Ok(query) => query,
+            Err(error) => return error,
+        };
+        loop {
+            match query.next_batch() {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("{select} succeeds"),
+                Err(error) => return error,
+            }
+        }
+    };
+    for (select, cause, begins) in [
+        ("select * from absent", Cause::Statement, "Catalog Error: Table with name absent does not exist!"),
+        ("select 1 frm x y", Cause::Statement, "Parser Error: syntax error"),
+        ("select x from (select 1 as a)", Cause::Statement, "Binder Error: Referenced column \"x\" not found"),
+        ("from read_csv('/etc/passwd')", Cause::Denied, "Permission Error: Cannot access file"),
+        ("select cast('a' as integer)", Cause::Data, "Conversion Error: Could not convert string 'a'"),
+        // At a row that is far from the first.
+        (
+            "select cast(if(i = 190000, 'x', '1') as integer) from range(200000) t(i)",
+            Cause::Data,
+            "Conversion Error: Could not convert string 'x'",
+        ),
+        ("select error('IO Error: {\"exception_type\":\"Permission\"}')", Cause::Data, "Invalid Input Error: IO Error"),
+    ] {
+        let error = fails(select);
+        assert_eq!(error.cause, cause, "{select}: {error}");
+        assert!(error.message.starts_with(begins), "{select}: {error}");
+        assert!(!error.message.contains("exception_message"), "{select}: {error}");
+    }
+    assert!(
+        fails("select x from (select 1 as a)")
+            .message
+            .ends_with("LINE 1: select x from (select 1 as a)\n               ^")
+    );
+    engine.create_table_as("t", "select 1 as a").unwrap();
+    assert_eq!(engine.create_table_as("t", "select 1 as a").unwrap_err().cause, Cause::Statement);
+}

@@ -1,5 +1,13 @@
 //! DuckDB's errors, by what a caller can do about them.
 
+use serde::Deserialize;
+
+/// The setting that makes DuckDB write its errors as JSON, with their type and where in the statement they are.
+pub(super) const AS_JSON: (&str, &str) = ("errors_as_json", "true");
+
+/// The characters of a statement that an error shows on either side of where it is.
+const EXCERPT: usize = 60;
+
 /// An error in DuckDB's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -8,7 +16,7 @@ pub struct EngineError {
     pub cause: Cause,
 }
 
-/// What kind of trouble DuckDB reports, as far as its message's first words tell.
+/// What kind of trouble DuckDB reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// The statement itself: syntax, names, types.
@@ -27,20 +35,63 @@ pub enum Cause {
     Internal,
 }
 
-impl EngineError {
-    pub(super) fn new(message: impl AsRef<str>) -> Self {
-        let message = message.as_ref();
-        let cause = match message.split_once(" Error").map_or("", |(first, _)| first) {
+/// An error as DuckDB writes it with [`AS_JSON`].
+#[derive(Deserialize)]
+struct Structured {
+    exception_type: String,
+    exception_message: String,
+    /// Where in the statement, in bytes.
+    position: Option<String>,
+    /// The operating system's number of what went wrong with a file.
+    errno: Option<String>,
+}
+
+impl Structured {
+    fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(&text[text.find('{')?..]).ok()
+    }
+
+    fn cause(&self) -> Cause {
+        match self.exception_type.as_str() {
             "Parser" | "Syntax" | "Binder" | "Catalog" | "Not implemented" => Cause::Statement,
             "Permission" => Cause::Denied,
-            "IO" if message.contains("No files found") || message.contains("No such file") => Cause::NotFound,
-            "IO" if message.contains(" is not a ") => Cause::Data,
+            "IO" => match self.errno.as_deref().map(str::parse) {
+                // What is in the file.
+                None => Cause::Data,
+                Some(Ok(number)) if rustix::io::Errno::from_raw_os_error(number) == rustix::io::Errno::NOENT => {
+                    Cause::NotFound
+                }
+                Some(_) => Cause::Internal,
+            },
             "Out of Memory" => Cause::Memory,
             "INTERRUPT" => Cause::Interrupted,
             "Conversion" | "Invalid Input" | "Out of Range" | "Constraint" | "Mismatch Type" => Cause::Data,
             _ => Cause::Internal,
+        }
+    }
+}
+
+impl EngineError {
+    /// The error that DuckDB's text says.
+    pub(super) fn new(text: impl AsRef<str>) -> Self {
+        Self::in_statement(text.as_ref(), None)
+    }
+
+    /// The error that DuckDB's text says about `statement`, with the place in it.
+    pub(super) fn in_statement(text: &str, statement: Option<&str>) -> Self {
+        let Some(error) = Structured::parse(text) else {
+            return Self { message: text.trim().to_owned(), cause: Cause::Internal };
         };
-        Self { message: message.trim().to_owned(), cause }
+        let mut message = format!("{} Error: {}", error.exception_type, error.exception_message.trim());
+        let position = error.position.as_deref().and_then(|position| position.parse().ok());
+        if let Some(excerpt) = statement.zip(position).and_then(|(statement, position)| excerpt(statement, position)) {
+            message = format!("{message}\n\n{excerpt}");
+        }
+        Self { message, cause: error.cause() }
+    }
+
+    pub(super) fn statement(message: impl Into<String>) -> Self {
+        Self { message: message.into(), cause: Cause::Statement }
     }
 
     pub(super) fn refused(what: impl Into<String>) -> Self {
@@ -53,5 +104,49 @@ impl EngineError {
 
     pub(super) fn arrow(error: duckdb::arrow::error::ArrowError) -> Self {
         Self { message: format!("cannot read DuckDB's columns as Arrow: {error}"), cause: Cause::Internal }
+    }
+}
+
+/// The line around a place in a statement, and a mark below it.
+fn excerpt(statement: &str, position: usize) -> Option<String> {
+    let (before, after) = statement.split_at_checked(position)?;
+    let start = before.rfind('\n').map_or(0, |end| end + 1);
+    let line = before.matches('\n').count() + 1;
+    let written: Vec<char> = before[start..].chars().collect();
+    let shown: String = written[written.len().saturating_sub(EXCERPT)..].iter().collect();
+    let rest: String = after.chars().take_while(|letter| *letter != '\n').take(EXCERPT).collect();
+    let head = format!("LINE {line}: {shown}");
+    Some(format!("{head}{rest}\n{}^", " ".repeat(head.chars().count())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_is_what_duckdb_says_and_not_what_its_words_look_like() {
+        for (json, cause) in [
+            (r#"{"exception_type":"Binder","exception_message":"IO Error: No such file"}"#, Cause::Statement),
+            (r#"{"exception_type":"Permission","exception_message":"x"}"#, Cause::Denied),
+            (r#"{"exception_type":"IO","exception_message":"x","errno":"2"}"#, Cause::NotFound),
+            (r#"{"exception_type":"IO","exception_message":"x","errno":"28"}"#, Cause::Internal),
+            (r#"{"exception_type":"IO","exception_message":"Permission Error"}"#, Cause::Data),
+            (r#"{"exception_type":"New","exception_message":"Out of Memory Error"}"#, Cause::Internal),
+            ("Out of Memory Error: without JSON", Cause::Internal),
+        ] {
+            assert_eq!(EngineError::new(format!("Any Error: {json}")).cause, cause, "{json}");
+        }
+    }
+
+    #[test]
+    fn an_error_shows_where_in_the_statement_it_is() {
+        let text = r#"{"exception_type":"Binder","exception_message":"no x","position":"9"}"#;
+        let message = |statement| EngineError::in_statement(text, Some(statement)).message;
+        assert_eq!(message("select\n  x from t\nwhere"), "Binder Error: no x\n\nLINE 2:   x from t\n          ^");
+        // A place that the statement does not have, or that is inside a character.
+        assert_eq!(message("select"), "Binder Error: no x");
+        assert_eq!(message("selectüü"), "Binder Error: no x");
+        let long = EngineError::in_statement(&text.replace("\"9\"", "\"500\""), Some(&"x".repeat(1000)));
+        assert_eq!(long.message.lines().nth(2).map(str::len), Some("LINE 1: ".len() + 2 * EXCERPT));
     }
 }

@@ -15,13 +15,13 @@ use duckdb::arrow::datatypes::{DataType, Int64Type};
 use duckdb::arrow::ffi::{FFI_ArrowSchema, from_ffi_and_data_type};
 use duckdb::ffi;
 
-use super::EngineError;
 use super::logical_type::LogicalType;
+use super::{Cause, EngineError};
 
 type Result<T> = std::result::Result<T, EngineError>;
 
 fn text(value: &str) -> Result<CString> {
-    CString::new(value).map_err(|_| EngineError::new("Invalid Input Error: text holds a NUL character"))
+    CString::new(value).map_err(|_| EngineError::data("Invalid Input Error: text holds a NUL character"))
 }
 
 /// Copies DuckDB's message; DuckDB keeps owning the text.
@@ -31,6 +31,44 @@ fn message(text: *const c_char) -> EngineError {
     }
     // SAFETY: not null, and DuckDB's error texts are NUL-terminated and outlive this call.
     EngineError::new(unsafe { CStr::from_ptr(text) }.to_string_lossy())
+}
+
+/// Copies DuckDB's message about `statement`; DuckDB keeps owning the text.
+fn message_in(text: *const c_char, statement: &str) -> EngineError {
+    if text.is_null() {
+        return message(text);
+    }
+    // SAFETY: not null, and DuckDB's error texts are NUL-terminated and outlive this call.
+    EngineError::in_statement(&unsafe { CStr::from_ptr(text) }.to_string_lossy(), Some(statement))
+}
+
+/// The error of a failed result; it is live.
+fn result_error(result: &mut ffi::duckdb_result) -> EngineError {
+    // SAFETY: the result is live; DuckDB keeps owning the text.
+    let (error, kind) = unsafe { (message(ffi::duckdb_result_error(result)), ffi::duckdb_result_error_type(result)) };
+    // An error of the file system says more in its text.
+    if kind == ffi::duckdb_error_type_DUCKDB_ERROR_IO { error } else { EngineError { cause: cause(kind), ..error } }
+}
+
+/// What a type of DuckDB's errors means to a step.
+fn cause(kind: ffi::duckdb_error_type) -> Cause {
+    match kind {
+        ffi::duckdb_error_type_DUCKDB_ERROR_PARSER
+        | ffi::duckdb_error_type_DUCKDB_ERROR_SYNTAX
+        | ffi::duckdb_error_type_DUCKDB_ERROR_BINDER
+        | ffi::duckdb_error_type_DUCKDB_ERROR_CATALOG
+        | ffi::duckdb_error_type_DUCKDB_ERROR_NOT_IMPLEMENTED => Cause::Statement,
+        ffi::duckdb_error_type_DUCKDB_ERROR_PERMISSION => Cause::Denied,
+        ffi::duckdb_error_type_DUCKDB_ERROR_OUT_OF_MEMORY => Cause::Memory,
+        ffi::duckdb_error_type_DUCKDB_ERROR_INTERRUPT => Cause::Interrupted,
+        ffi::duckdb_error_type_DUCKDB_ERROR_IO
+        | ffi::duckdb_error_type_DUCKDB_ERROR_CONVERSION
+        | ffi::duckdb_error_type_DUCKDB_ERROR_INVALID_INPUT
+        | ffi::duckdb_error_type_DUCKDB_ERROR_OUT_OF_RANGE
+        | ffi::duckdb_error_type_DUCKDB_ERROR_CONSTRAINT
+        | ffi::duckdb_error_type_DUCKDB_ERROR_MISMATCH_TYPE => Cause::Data,
+        _ => Cause::Internal,
+    }
 }
 
 /// Takes over a string that DuckDB allocated.
@@ -53,7 +91,8 @@ fn check(mut error: ffi::duckdb_error_data) -> Result<()> {
     // SAFETY: a non-null handle that the caller just received; destroyed once, after its text is copied.
     unsafe {
         let result = if ffi::duckdb_error_data_has_error(error) {
-            Err(message(ffi::duckdb_error_data_message(error)))
+            let cause = cause(ffi::duckdb_error_data_error_type(error));
+            Err(EngineError { cause, ..message(ffi::duckdb_error_data_message(error)) })
         } else {
             Ok(())
         };
@@ -132,7 +171,7 @@ impl Connection {
             let outcome = if state == ffi::DuckDBSuccess {
                 Ok(ffi::duckdb_rows_changed(&mut result))
             } else {
-                Err(message(ffi::duckdb_result_error(&mut result)))
+                Err(result_error(&mut result))
             };
             ffi::duckdb_destroy_result(&mut result);
             outcome
@@ -140,8 +179,8 @@ impl Connection {
     }
 
     /// Prepares exactly one SELECT; anything else is refused by DuckDB's own word for what it is.
-    pub fn prepare_select(self: &Arc<Self>, sql: &str) -> Result<Statement> {
-        let sql = text(sql)?;
+    pub fn prepare_select(self: &Arc<Self>, select: &str) -> Result<Statement> {
+        let sql = text(select)?;
         let mut extracted = ptr::null_mut();
         let mut raw = ptr::null_mut();
         // SAFETY: the connection is open; `extracted` and `raw` are destroyed once each, `raw` by
@@ -153,9 +192,9 @@ impl Connection {
                     0 => {
                         let reason = ffi::duckdb_extract_statements_error(extracted);
                         if reason.is_null() {
-                            EngineError::new("Parser Error: the text holds no statement")
+                            EngineError::statement("Parser Error: the text holds no statement")
                         } else {
-                            message(reason)
+                            message_in(reason, select)
                         }
                     }
                     _ => EngineError::refused(format!("{count} statements where one SELECT is allowed")),
@@ -167,7 +206,7 @@ impl Connection {
             ffi::duckdb_destroy_extracted(&mut extracted);
             let statement = Statement { raw, connection: Arc::clone(self) };
             if state != ffi::DuckDBSuccess {
-                return Err(message(ffi::duckdb_prepare_error(raw)));
+                return Err(message_in(ffi::duckdb_prepare_error(raw), select));
             }
             let kind = ffi::duckdb_prepared_statement_type(raw);
             if kind != ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_SELECT {
@@ -266,8 +305,7 @@ unsafe impl Send for Rows {}
 
 impl Rows {
     fn error(&mut self) -> EngineError {
-        // SAFETY: the result is live; DuckDB keeps owning the text.
-        message(unsafe { ffi::duckdb_result_error(&mut self.result) })
+        result_error(&mut self.result)
     }
 
     /// The Arrow schema: a struct with a child a column.
@@ -309,7 +347,7 @@ impl Rows {
             let mut chunk = ffi::duckdb_fetch_chunk(self.result);
             if chunk.is_null() {
                 let reason = ffi::duckdb_result_error(&mut self.result);
-                return if reason.is_null() { Ok(None) } else { Err(message(reason)) };
+                return if reason.is_null() { Ok(None) } else { Err(result_error(&mut self.result)) };
             }
             if ffi::duckdb_data_chunk_get_size(chunk) == 0 {
                 ffi::duckdb_destroy_data_chunk(&mut chunk);

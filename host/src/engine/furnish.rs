@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::buffers::{self, Buffers};
+use super::error;
 use super::ffi::Database;
 use super::{Cause, Engine, EngineError, OUTPUT, Result, TemporaryFolder, quote_name, quote_path};
 use crate::grants::limits::Limits;
@@ -35,6 +36,7 @@ impl Warm {
     pub fn open() -> Result<Self> {
         let database = Database::open_in_memory(&[
             ("threads", "1"),
+            error::AS_JSON,
             ("autoinstall_known_extensions", "false"),
             ("autoload_known_extensions", "false"),
             ("allow_community_extensions", "false"),
