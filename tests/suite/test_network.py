@@ -227,7 +227,7 @@ def test_a_driver_that_imports_what_it_was_not_granted_does_not_run(project):
     component = TARGET / "wasm32-wasip2" / "driver" / "network_attacks.wasm"
     packed = project.osiris("drivers", "pack", component, "--spec", bare, "--output", "bare.wasm")
     assert packed.returncode == 0, packed.stderr
-    assert "WARNING: it imports connections" in project.osiris("drivers", "inspect", "bare.wasm").stdout
+    assert "WARNING: its imports need a connection to any host" in project.osiris("drivers", "inspect", "bare.wasm").stdout
     config = {"attack": "raw_socket", "host": "127.0.0.1", "port": 1, "url": "http://127.0.0.1:1/v1"}
     result = project.run([{"id": "bare", "component": "bare.wasm", "config": config}], expect=1)
     error = result["step"]["bare"]["error"]

@@ -9,7 +9,7 @@ use super::prepare::{PlaceArguments, environment, read_connections};
 use crate::driver::catalog::{Catalog, Driver};
 use crate::driver::config::{self, Divided};
 use crate::error::{Report, listed};
-use crate::grants::grant::{self, Asking};
+use crate::grants::grant::GrantRequest;
 use crate::grants::policy::Policy;
 use crate::pipeline::connections::Connections;
 use crate::pipeline::params::Environment;
@@ -93,8 +93,8 @@ impl ConnectionContext {
         let written = Map::from_iter([("connection".to_owned(), Value::Object(fields))]);
         let whole = config::fill(&driver.spec, written.clone());
         let Divided { open, secrets, .. } = config::divide(&driver.spec, &whole);
-        let asking = Asking { step: reference, config: &open, written: &written, base: &self.base.path, policy };
-        let grants = grant::effective(&driver.spec.grants, &asking)?;
+        let request = GrantRequest { step: reference, config: &open, written: &written, base: &self.base.path, policy };
+        let grants = driver.spec.grants.grant(&request)?;
         probe(&Probe { driver, config: open, secrets, grants, call, timeout: Duration::from_secs(timeout) })
     }
 }

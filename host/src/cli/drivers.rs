@@ -8,7 +8,6 @@ use crate::driver::catalog::{Catalog, Driver, Listing, pack};
 use crate::driver::inspector::Inspector;
 use crate::driver::{compiler, runtime};
 use crate::error::Report;
-use crate::grants::template::Template;
 use anyhow::Context;
 use serde_json::{Value, json};
 
@@ -181,32 +180,14 @@ fn abilities(driver: &Driver) -> Vec<String> {
     if imports("tables") {
         words.push("read its inputs' and write its output's columns".to_owned());
     }
-    let grants = &driver.spec.grants;
-    let files = |verb: &str, templates: &[Template]| {
-        templates.iter().map(|template| format!("{verb} the file `{template}`")).collect::<Vec<_>>()
-    };
-    words.extend(files("read", &grants.read));
-    words.extend(files("write", &grants.write));
-    let each = |verb: &str, templates: &[Template]| {
-        templates.iter().map(|template| format!("{verb} `{template}`")).collect::<Vec<_>>()
-    };
-    words.extend(each("connect to", &grants.connect));
-    words.extend(each("call by HTTP", &grants.http));
-    if grants.state {
-        words.push("keep a state between runs".to_owned());
-    }
+    words.extend(driver.spec.grants.words());
     words.extend(driver.offers.iter().map(|offer| match offer.as_str() {
         "check" => "try its connection (`osiris connections doctor`)".to_owned(),
         _ => "tell what its connection leads to (`osiris discover`)".to_owned(),
     }));
-    for (interface, wanted, what) in [
-        ("osiris:driver/tcp@", !grants.connect.is_empty(), "connections"),
-        ("wasi:http/outgoing-handler@", !grants.http.is_empty(), "HTTP"),
-        ("osiris:driver/state@", grants.state, "a state"),
-    ] {
-        if !wanted && driver.imports.iter().any(|name| name.starts_with(interface)) {
-            words.push(format!("WARNING: it imports {what}, which its spec does not want; it will not run"));
-        }
+    for reaches_for in driver.spec.grants.unasked(&driver.imports) {
+        words
+            .push(format!("WARNING: its imports need {reaches_for}, which its spec does not ask for; it will not run"));
     }
     let strangers: Vec<&str> = driver
         .imports

@@ -76,7 +76,7 @@ fn as_json(step: &PlannedStep) -> Value {
         "config": step.masked_config,
         "instances": step.instances,
         "warnings": step.notices,
-        "grants": {"words": step.grants.words(), "read": step.grants.read, "write": step.grants.write, "connect": step.grants.connect, "http": step.grants.http, "private_hosts": step.grants.private_hosts, "state": step.grants.state},
+        "grants": step.grants.json(),
     })
 }
 

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::driver::catalog::Driver;
-use crate::driver::spec::WantedGrants;
 use crate::error::Report;
-use crate::grants::reserved;
-use crate::grants::template::Template;
+use crate::grants::{WantedGrants, reserved};
 use crate::pipeline::yaml;
 
 /// The file's name, in the base folder.
@@ -48,29 +46,11 @@ impl Pin {
                 lines.extend([format!("- {what}: {was}"), format!("+ {what}: {is}")]);
             }
         }
-        let (was, is) = (words(&self.grants), words(&now.grants));
+        let (was, is) = (self.grants.words(), now.grants.words());
         lines.extend(was.iter().filter(|word| !is.contains(word)).map(|word| format!("- wants to {word}")));
         lines.extend(is.iter().filter(|word| !was.contains(word)).map(|word| format!("+ wants to {word}")));
         lines
     }
-}
-
-/// What a driver wants, in words.
-pub fn words(wanted: &WantedGrants) -> Vec<String> {
-    let each = |verb: &str, templates: &[Template]| {
-        templates.iter().map(|template| format!("{verb} `{template}`")).collect::<Vec<_>>()
-    };
-    let folders = wanted.create_folders.iter().map(|when| format!("create folders where `{when}` is true")).collect();
-    [
-        each("read the file", &wanted.read),
-        each("write the file", &wanted.write),
-        folders,
-        each("connect to", &wanted.connect),
-        each("call by HTTP", &wanted.http),
-        each("trust for HTTP the roots in", &wanted.roots),
-        wanted.state.then(|| "keep a state between runs".to_owned()).into_iter().collect(),
-    ]
-    .concat()
 }
 
 /// Parses a lock; `file` names it in errors.

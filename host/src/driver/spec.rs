@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::driver::{config, identity, options};
 use crate::error::Report;
+use crate::grants::WantedGrants;
 use crate::grants::template::Template;
 use crate::pipeline::{Mode, yaml};
 use crate::untrusted::{self, Untrusted};
@@ -76,33 +77,6 @@ pub struct Spec {
     pub instances: Option<Template>,
     #[serde(default)]
     pub examples: Vec<Example>,
-}
-
-/// What a driver asks to touch, as templates over its config such as `{config.path}`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WantedGrants {
-    /// Files to read.
-    #[serde(default)]
-    pub read: Vec<Template>,
-    /// Files to write.
-    #[serde(default)]
-    pub write: Vec<Template>,
-    /// A template that says `true` where the folders of written files are to be created.
-    #[serde(default, rename = "createFolders")]
-    pub create_folders: Option<Template>,
-    /// Hosts to connect to, such as `{connection.host}:{connection.port}`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub connect: Vec<Template>,
-    /// Methods and addresses to call by HTTP, such as `GET,POST {config.url}`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub http: Vec<Template>,
-    /// PEM texts whose roots HTTP trusts in place of the machine's, such as `{connection.ca}`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub roots: Vec<Template>,
-    /// Whether the driver keeps something from one run to the next.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub state: bool,
 }
 
 /// A config that works, for the driver's documentation.
@@ -176,14 +150,7 @@ impl Spec {
         if self.description.raw().chars().count() > MAX_DESCRIPTION {
             return wrong("has a description of more than 20,000 characters".to_owned(), "shorten its `description`");
         }
-        let grants = &self.grants;
-        for (name, templates) in [
-            ("read", &grants.read),
-            ("write", &grants.write),
-            ("connect", &grants.connect),
-            ("http", &grants.http),
-            ("roots", &grants.roots),
-        ] {
+        for (name, templates) in self.grants.templates() {
             if templates.len() > MAX_TEMPLATES {
                 return wrong(
                     format!("has more than {MAX_TEMPLATES} templates in `grants.{name}`"),

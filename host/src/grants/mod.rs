@@ -1,9 +1,16 @@
 //! What one step may touch and use up: what its driver wants, within what the operator allows.
 
 pub mod address;
+pub mod capability;
+pub mod connect;
 pub mod endpoint;
+pub mod files;
 pub mod grant;
+pub mod http;
 pub mod limits;
 pub mod policy;
 pub mod reserved;
+pub mod state;
 pub mod template;
+
+pub use capability::{Grants, WantedGrants};

@@ -15,7 +15,8 @@ use crate::driver::identity::{self, Identity};
 use crate::driver::spec::{Kind, Spec};
 use crate::driver::{config, options, typed};
 use crate::error::{Report, listed};
-use crate::grants::grant::{self, Asking, Grants};
+use crate::grants::Grants;
+use crate::grants::grant::{self, GrantRequest};
 use crate::grants::policy::Policy;
 use crate::pipeline::connections::Connections;
 use crate::pipeline::params::{Environment, Params, substitute};
@@ -84,7 +85,7 @@ pub struct PlannedStep {
 ///
 /// # Errors
 /// For unknown steps, cycles, modes that a driver does not serve, and everything that
-/// [`config::check`], [`substitute`] and [`grant::effective`] refuse.
+/// [`config::check`], [`substitute`] and [`WantedGrants::grant`](crate::grants::WantedGrants::grant) refuse.
 pub fn plan(pipeline: &Pipeline, context: &PlanContext<'_>) -> Result<Plan, Report> {
     let places = places(pipeline);
     let needs = needs(pipeline, &places)?;
@@ -135,7 +136,7 @@ fn plan_step(
     let inputs = inputs::of_step(pipeline, places, place, kinds)?;
     inputs::check(step, driver.spec.kind, &inputs)?;
     let state = state(&driver.spec, &config, &secrets, context)?;
-    let asking = Asking {
+    let request = GrantRequest {
         step: step.id.as_str(),
         config: &config,
         written: &written,
@@ -146,8 +147,8 @@ fn plan_step(
         id: step.id.clone(),
         component: step.component.clone(),
         driver: driver.clone(),
-        grants: grant::effective(&driver.spec.grants, &asking)?,
-        instances: grant::instances(driver.spec.instances.as_ref(), &asking)?,
+        grants: driver.spec.grants.grant(&request)?,
+        instances: grant::instances(driver.spec.instances.as_ref(), &request)?,
         state,
         notices: [notices, more].concat(),
         config,

@@ -19,7 +19,7 @@ use serde_json::json;
 use crate::driver::{compiler, runtime};
 use crate::executor::broker::Reachable;
 use crate::executor::process::Heard;
-use crate::grants::grant::Grants;
+use crate::grants::Grants;
 use crate::grants::limits::Limits;
 use crate::plan::Plan;
 use crate::protocol::{Layers, Network};
@@ -151,6 +151,6 @@ pub fn network(grants: &Grants) -> Network {
 
 /// What a step may reach by its grants, as its broker checks.
 pub fn reachable(grants: &Grants) -> Reachable {
-    let endpoints = network(grants).endpoints().cloned().collect();
+    let endpoints = grants.endpoints();
     Reachable { endpoints, private_hosts: grants.private_hosts.clone() }
 }

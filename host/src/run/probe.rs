@@ -10,7 +10,7 @@ use crate::driver::catalog::Driver;
 use crate::driver::{compiler, runtime};
 use crate::error::{Blame, Failure};
 use crate::executor::process::{Heard, StepProcess, ending};
-use crate::grants::grant::Grants;
+use crate::grants::Grants;
 use crate::grants::limits::Limits;
 use crate::protocol::{Call, Job, Kept, Layers, Message};
 use crate::secrets::Secrets;

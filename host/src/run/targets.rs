@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use cap_std::fs::{Metadata, MetadataExt, OpenOptions};
 
 use crate::error::Report;
-use crate::grants::grant::{self, Access, FileWish};
+use crate::grants::files::{self, Access, FileWish};
 use crate::plan::PlannedStep;
 use crate::protocol::FileGrant;
 use crate::session::{Base, Session};
@@ -70,7 +70,7 @@ fn existing(step: &PlannedStep, wish: &FileWish) -> anyhow::Result<(PathBuf, Met
             .hint("the file must lie inside the folder, without a symlink that leads out"),
     })?;
     if Access::Read.is_reserved(&resolved) {
-        return Err(grant::own_file(step.id.as_str(), "read", &wish.name).into());
+        return Err(files::own_file(step.id.as_str(), "read", &wish.name).into());
     }
     let found = root.dir.symlink_metadata(&resolved)?;
     if !found.is_file() {
@@ -142,7 +142,7 @@ fn make(base: &Base, session: &Session, step: &PlannedStep, wish: &FileWish) -> 
     let name = wish.below.file_name().with_context(|| doing.clone())?;
     let target = folder.join(name);
     if Access::Write.is_reserved(&target) {
-        return Err(grant::own_file(step.id.as_str(), "write", &wish.name).into());
+        return Err(files::own_file(step.id.as_str(), "write", &wish.name).into());
     }
     let before = base.dir.symlink_metadata(&target);
     match &before {

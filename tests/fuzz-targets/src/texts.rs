@@ -5,8 +5,8 @@ use std::path::Path;
 
 use osiris::driver::config;
 use osiris::driver::lock;
-use osiris::driver::spec::WantedGrants;
-use osiris::grants::grant::{Asking, effective};
+use osiris::grants::WantedGrants;
+use osiris::grants::grant::GrantRequest;
 use osiris::grants::policy::{ConnectionHosts, Policy};
 use osiris::grants::template::Template;
 use osiris::pipeline::connections;
@@ -76,13 +76,13 @@ pub fn grant(data: &[u8]) {
     let Some(config) = config.as_object() else { return };
     let hosts = ConnectionHosts { all: BTreeSet::from(["allowed".to_owned()]), ..ConnectionHosts::default() };
     let policy = Policy::default_with(hosts);
-    let asking = Asking { step: "step", config, written: config, base: Path::new("/base"), policy: &policy };
+    let request = GrantRequest { step: "step", config, written: config, base: Path::new("/base"), policy: &policy };
     for wanted in [
         WantedGrants { connect: Vec::new(), http: Vec::new(), ..wanted.clone() },
         WantedGrants { read: Vec::new(), write: Vec::new(), http: Vec::new(), ..wanted.clone() },
         WantedGrants { read: Vec::new(), write: Vec::new(), connect: Vec::new(), ..wanted },
     ] {
-        let Ok(grants) = effective(&wanted, &asking) else { continue };
+        let Ok(grants) = wanted.grant(&request) else { continue };
         for file in grants.read.iter().chain(&grants.write) {
             assert!(file.place.is_relative() && file.root == Path::new("/base"), "{file:?}");
             let normal = |part| matches!(part, std::path::Component::Normal(_));

@@ -1,0 +1,234 @@
+#![allow(clippy::unwrap_used)]
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::grants::grant::instances;
+use crate::grants::policy::ConnectionHosts;
+use crate::grants::policy::Policy;
+use serde_json::json;
+
+fn grant(read: &str, config: Value) -> Result<Vec<PathBuf>, Report> {
+    let wanted = WantedGrants { read: vec![read.parse()?], ..WantedGrants::default() };
+    decide(&wanted, &config, &Policy::default_with(ConnectionHosts::default()))
+        .map(|grants| grants.read.into_iter().map(|file| file.place).collect())
+}
+
+fn template(text: &str) -> Template {
+    text.parse().unwrap()
+}
+
+fn decide(wanted: &WantedGrants, config: &Value, policy: &Policy) -> Result<Grants, Report> {
+    let config = config.as_object().unwrap();
+    wanted.grant(&GrantRequest { step: "s", config, written: config, base: Path::new("/base"), policy })
+}
+
+#[test]
+fn templates_follow_the_config() {
+    let table = [
+        ("{config.path}", json!({"path": "a.csv"}), vec!["a.csv"]),
+        ("{config.path}", json!({"path": ["a.csv", "b.csv"]}), vec!["a.csv", "b.csv"]),
+        ("{config.path}", json!({}), vec![]),
+        ("{config.folder}/{config.file.name}", json!({"folder": "in", "file": {"name": "x"}}), vec!["in/x"]),
+        ("{config.path}", json!({"path": "/base/a/./b/../c.csv"}), vec!["a/c.csv"]),
+    ];
+    for (template, config, expected) in table {
+        let expected: Vec<PathBuf> = expected.into_iter().map(PathBuf::from).collect();
+        assert_eq!(grant(template, config).unwrap(), expected, "{template}");
+    }
+}
+
+#[test]
+fn no_path_leads_out_of_the_base_folder() {
+    for path in ["../x", "a/../../x", "/etc/passwd", "/base/../etc/passwd", "/basement/x", "", ".", "a/..", "x\0y"] {
+        assert!(grant("{config.path}", json!({"path": path})).is_err(), "{path}");
+    }
+}
+
+#[test]
+fn instances_are_a_number_within_bounds() {
+    for (config, expected) in [
+        (json!({}), Some(1)),
+        (json!({"partitions": 4}), Some(4)),
+        (json!({"partitions": 0}), None),
+        (json!({"partitions": 65}), None),
+        (json!({"partitions": "many"}), None),
+        (json!({"partitions": ["1", "2"]}), None),
+    ] {
+        let (base, policy) = (Path::new("/base"), Policy::default_with(ConnectionHosts::default()));
+        let request = GrantRequest {
+            step: "s",
+            config: config.as_object().unwrap(),
+            written: config.as_object().unwrap(),
+            base,
+            policy: &policy,
+        };
+        assert_eq!(instances(Some(&template("{config.partitions}")), &request).ok(), expected, "{config}");
+    }
+}
+
+#[test]
+fn a_drivers_default_is_no_number_of_instances() {
+    let config = json!({"partitions": 16});
+    let (base, policy) = (Path::new("/base"), Policy::default_with(ConnectionHosts::default()));
+    let empty = Map::new();
+    let request =
+        GrantRequest { step: "s", config: config.as_object().unwrap(), written: &empty, base, policy: &policy };
+    assert_eq!(instances(Some(&template("{config.partitions}")), &request).unwrap(), 1);
+}
+
+#[test]
+fn the_author_says_whom_https_trusts() {
+    let policy = Policy::default_with(ConnectionHosts::default());
+    let decide = |root: &str, config: Value, written: Value| {
+        let wanted = WantedGrants { roots: vec![template(root)], ..WantedGrants::default() };
+        let (config, written) = (config.as_object().unwrap(), written.as_object().unwrap());
+        wanted.grant(&GrantRequest { step: "s", config, written, base: Path::new("/base"), policy: &policy })
+    };
+    let pem = json!({"connection": {"ca": "-----BEGIN"}});
+    let granted = decide("{connection.ca}", pem.clone(), pem.clone()).unwrap();
+    assert_eq!(granted.roots, ["-----BEGIN"]);
+    assert_eq!(granted.words(), ["trust for HTTPS only the roots in its config, not the machine's"]);
+    assert!(decide("{connection.ca}", json!({}), json!({})).unwrap().roots.is_empty());
+    // A default, a default beside what was written, a text of the driver's own, alone or around a field.
+    for (root, written) in [
+        ("{connection.ca}", json!({})),
+        ("{connection.ca}", json!({"connection": {"ca": "other"}})),
+        ("-----BEGIN", pem.clone()),
+        ("-----BEGIN\n{connection.ca}", pem.clone()),
+    ] {
+        assert!(decide(root, pem.clone(), written).is_err(), "{root}");
+    }
+}
+
+#[test]
+fn a_driver_names_no_file_by_itself() {
+    for template in [
+        "notes.txt",
+        "./{config.path}",
+        "{config.path}/../notes.txt",
+        "{config.path}.bak",
+        "notes.txt{config.absent}",
+        "{config.path}/notes.txt",
+    ] {
+        let report = grant(template, json!({"path": "a"})).unwrap_err();
+        assert!(report.message.contains("by itself"), "{template}: {}", report.message);
+    }
+}
+
+#[test]
+fn a_default_of_the_driver_names_no_file() {
+    let wanted = WantedGrants { read: vec![template("{config.path}")], ..WantedGrants::default() };
+    let policy = Policy::default_with(ConnectionHosts::default());
+    let decide = |written: Value| {
+        let filled = json!({"path": "a.csv"});
+        let (config, written) = (filled.as_object().unwrap(), written.as_object().unwrap());
+        wanted.grant(&GrantRequest { step: "s", config, written, base: Path::new("/base"), policy: &policy })
+    };
+    assert!(decide(json!({"path": "a.csv"})).is_ok());
+    assert!(decide(json!({})).unwrap_err().message.contains("only its driver's defaults name it"));
+}
+
+#[test]
+fn files_of_osiris_itself_are_nobodys() {
+    let table = [
+        (".osiris_sessions/x/data/a.duckdb", false, false),
+        (".osiris/state/p/s.json", false, false),
+        ("other/.osiris_sessions/x/manifest.yaml", false, false),
+        ("osiris_connections.yaml", false, false),
+        ("other/../osiris_connections.yaml", false, false),
+        ("osiris.lock", true, false),
+        ("drivers/a.b.wasm", true, false),
+        ("my/drivers/a.csv", true, true),
+        ("a.csv", true, true),
+    ];
+    let policy = Policy::default_with(ConnectionHosts::default());
+    for (path, read, write) in table {
+        let template = vec![template("{config.path}")];
+        let reading = WantedGrants { read: template.clone(), ..WantedGrants::default() };
+        let writing = WantedGrants { write: template, ..WantedGrants::default() };
+        assert_eq!(decide(&reading, &json!({"path": path}), &policy).is_ok(), read, "{path}");
+        assert_eq!(decide(&writing, &json!({"path": path}), &policy).is_ok(), write, "{path}");
+    }
+}
+
+#[test]
+fn a_policy_narrows_files_and_opens_folders_outside_for_reading() {
+    let policy = crate::grants::policy::parse(
+        "read: [in, /data/shared]\nwrite: [out, /data/out]",
+        "p",
+        ConnectionHosts::default(),
+    )
+    .unwrap();
+    let wanted = WantedGrants {
+        read: vec![template("{config.from}")],
+        write: vec![template("{config.to}")],
+        ..WantedGrants::default()
+    };
+    let table = [
+        ("in/a.csv", "out/b.csv", true),
+        ("/data/shared/a.csv", "out/b.csv", true),
+        ("in/../in/a.csv", "/base/out/b.csv", true),
+        ("a.csv", "out/b.csv", false),
+        ("in/../a.csv", "out/b.csv", false),
+        ("inn/a.csv", "out/b.csv", false),
+        ("/data/shared/../secret.csv", "out/b.csv", false),
+        ("/data/other.csv", "out/b.csv", false),
+        ("in/a.csv", "b.csv", false),
+        ("in/a.csv", "/data/out/b.csv", false),
+    ];
+    for (read, write, allowed) in table {
+        let decided = decide(&wanted, &json!({"from": read, "to": write}), &policy);
+        assert_eq!(decided.is_ok(), allowed, "{read} {write}: {decided:?}");
+    }
+    let outside = decide(&wanted, &json!({"from": "/data/shared/x/a.csv", "to": "out/b"}), &policy).unwrap();
+    assert_eq!(outside.read[0].root, Path::new("/data/shared"));
+    assert_eq!(outside.words(), ["read `/data/shared/x/a.csv`", "write `out/b`"]);
+}
+
+#[test]
+fn a_driver_connects_where_connections_or_policy_name_the_host() {
+    let wanted = WantedGrants {
+        connect: vec![template("{connection.host}:{connection.port}")],
+        http: vec![template("GET {config.url}")],
+        ..WantedGrants::default()
+    };
+    let all = BTreeSet::from(["db".to_owned(), "api".to_owned()]);
+    let private = BTreeSet::from(["db".to_owned()]);
+    let by_connections = Policy::default_with(ConnectionHosts { all, private });
+    let by_policy = crate::grants::policy::parse(
+        "connect: ['db:1']\nhttp: ['GET https://api/v1']",
+        "p",
+        ConnectionHosts::default(),
+    )
+    .unwrap();
+    let table = [
+        (json!({"connection": {"host": "DB", "port": 1}}), true, true),
+        (json!({"connection": {"host": "db", "port": 2}}), true, false),
+        (json!({"connection": {"host": "other", "port": 1}}), false, false),
+        (json!({"connection": {"host": "169.254.169.254", "port": 80}}), false, false),
+        (json!({"connection": {"host": "db:1@evil", "port": 1}}), false, false),
+        (json!({"url": "https://api/v1/users"}), true, true),
+        (json!({"url": "https://api/v2"}), true, false),
+        (json!({"url": "https://evil/v1"}), false, false),
+        (json!({"url": "file:///etc/passwd"}), false, false),
+    ];
+    for (config, connections, policy) in table {
+        assert_eq!(decide(&wanted, &config, &by_connections).is_ok(), connections, "{config}");
+        assert_eq!(decide(&wanted, &config, &by_policy).is_ok(), policy, "{config}");
+    }
+    // A driver's own text or default names no host, unless the operator does.
+    let config = json!({"connection": {"host": "db", "port": 1}, "url": "https://api/v1"});
+    for (connect, http) in [("db:1", "GET {config.url}"), ("{connection.host}:1", "GET https://api/v1")] {
+        let wanted =
+            WantedGrants { connect: vec![template(connect)], http: vec![template(http)], ..WantedGrants::default() };
+        assert!(decide(&wanted, &config, &by_connections).unwrap_err().message.contains("only its driver names it"));
+        assert!(decide(&wanted, &config, &by_policy).is_ok(), "{connect} {http}");
+    }
+    let empty = Map::new();
+    let filled = config.as_object().unwrap();
+    let request =
+        GrantRequest { step: "s", config: filled, written: &empty, base: Path::new("/base"), policy: &by_connections };
+    assert!(wanted.grant(&request).is_err());
+    let words = decide(&wanted, &config, &by_connections).unwrap().words();
+    assert_eq!(words, ["connect to `db:1` (which may lie in a private network)", "call `GET https://api:443/v1`"]);
+}

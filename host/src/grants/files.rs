@@ -1,0 +1,260 @@
+//! The files that a step may read and write.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::capability::{Capability, each};
+use super::grant::GrantRequest;
+use super::policy::Policy;
+use super::reserved;
+use super::template::Template;
+use crate::error::{Report, listed};
+use crate::untrusted::line;
+
+/// Reading files.
+pub struct ReadFiles;
+
+/// Writing files.
+pub struct WriteFiles;
+
+/// Creating the folders of written files.
+pub struct CreateFolders;
+
+impl Capability for ReadFiles {
+    type Wanted = Vec<Template>;
+    type Granted = Vec<FileWish>;
+
+    fn templates(wanted: &Vec<Template>) -> &[Template] {
+        wanted
+    }
+
+    fn wanted_words(wanted: &Vec<Template>) -> Vec<String> {
+        each("read the file", wanted)
+    }
+
+    fn grant(wanted: &Vec<Template>, request: &GrantRequest<'_>) -> Result<Vec<FileWish>, Report> {
+        allowed_files(request, Access::Read, wanted)
+    }
+
+    fn is_granted(granted: &Vec<FileWish>) -> bool {
+        !granted.is_empty()
+    }
+
+    fn words(granted: &Vec<FileWish>, _note: &dyn Fn(&str) -> &'static str) -> Vec<String> {
+        places("read", granted)
+    }
+
+    fn json(granted: &Vec<FileWish>) -> Value {
+        json!(granted)
+    }
+}
+
+impl Capability for WriteFiles {
+    type Wanted = Vec<Template>;
+    type Granted = Vec<FileWish>;
+
+    fn templates(wanted: &Vec<Template>) -> &[Template] {
+        wanted
+    }
+
+    fn wanted_words(wanted: &Vec<Template>) -> Vec<String> {
+        each("write the file", wanted)
+    }
+
+    fn grant(wanted: &Vec<Template>, request: &GrantRequest<'_>) -> Result<Vec<FileWish>, Report> {
+        allowed_files(request, Access::Write, wanted)
+    }
+
+    fn is_granted(granted: &Vec<FileWish>) -> bool {
+        !granted.is_empty()
+    }
+
+    fn words(granted: &Vec<FileWish>, _note: &dyn Fn(&str) -> &'static str) -> Vec<String> {
+        places("write", granted)
+    }
+
+    fn json(granted: &Vec<FileWish>) -> Value {
+        json!(granted)
+    }
+}
+
+impl Capability for CreateFolders {
+    type Wanted = Option<Template>;
+    type Granted = bool;
+
+    fn templates(wanted: &Option<Template>) -> &[Template] {
+        wanted.as_slice()
+    }
+
+    fn wanted_words(wanted: &Option<Template>) -> Vec<String> {
+        wanted.iter().map(|when| format!("create folders where `{}` is true", line(when.text()))).collect()
+    }
+
+    fn grant(wanted: &Option<Template>, request: &GrantRequest<'_>) -> Result<bool, Report> {
+        let values = wanted.as_ref().map(|when| when.expand(request.config)).transpose()?;
+        Ok(values.into_iter().flatten().any(|value| value == "true"))
+    }
+
+    fn is_granted(granted: &bool) -> bool {
+        *granted
+    }
+
+    fn words(granted: &bool, _note: &dyn Fn(&str) -> &'static str) -> Vec<String> {
+        granted.then(|| "create the folders of the files that it writes".to_owned()).into_iter().collect()
+    }
+
+    fn json(granted: &bool) -> Value {
+        json!(granted)
+    }
+}
+
+fn places(verb: &str, files: &[FileWish]) -> Vec<String> {
+    files.iter().map(|file| format!("{verb} `{}`", line(&file.place.to_string_lossy()))).collect()
+}
+
+/// A file as the config names it, and where that is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileWish {
+    /// The path as the config has it.
+    pub name: String,
+    /// Where it is: relative to the base folder, or absolute outside it.
+    pub place: PathBuf,
+    /// The folder out of which it must not lead, absolute.
+    #[serde(skip)]
+    pub root: PathBuf,
+    /// Relative to `root`, without `.` and `..`. A symlink may still lead out: whoever opens it
+    /// resolves it inside the root.
+    #[serde(skip)]
+    pub below: PathBuf,
+}
+
+/// What a step may do with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
+
+impl Access {
+    /// Whether the file at `place`, relative to a folder of the user's, is one of Osiris's own: what
+    /// runs made, and what says which drivers run and with which credentials. No step gets these,
+    /// whoever names them.
+    pub fn is_reserved(self, place: &Path) -> bool {
+        match self {
+            Self::Read => reserved::from_reading(place),
+            Self::Write => reserved::from_writing(place),
+        }
+    }
+
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+
+    fn allowed(self, policy: &Policy) -> &[PathBuf] {
+        match self {
+            Self::Read => &policy.read,
+            Self::Write => &policy.write,
+        }
+    }
+}
+
+/// The files that `templates` stand for. Each is one that the author named: a driver chooses the key
+/// of the config, never the path.
+fn allowed_files(request: &GrantRequest<'_>, access: Access, templates: &[Template]) -> Result<Vec<FileWish>, Report> {
+    let mut files = Vec::new();
+    for template in templates {
+        if template.literals().any(|text| !text.chars().all(|c| c == '/')) || !template.begins_with_field() {
+            return Err(Report::input(format!("the driver's grant `{template}` names a file by itself"))
+                .hint("a driver may ask for files that its config names: `{config.key}`, several with `/` between"));
+        }
+        let written: BTreeSet<String> = template.expand(request.written)?.into_iter().collect();
+        for name in template.expand(request.config)? {
+            if !written.contains(&name) {
+                let (step, verb) = (request.step, access.verb());
+                return Err(Report::input(format!(
+                    "step `{step}` may not {verb} `{name}`: only its driver's defaults name it"
+                ))
+                .hint(format!("if it is meant, write the value of `{template}` into the step's config")));
+            }
+            files.push(allowed_file(request, access, name)?);
+        }
+    }
+    Ok(files)
+}
+
+/// Where the file `name` is, if it lies in one of the folders that the policy allows.
+fn allowed_file(request: &GrantRequest<'_>, access: Access, name: String) -> Result<FileWish, Report> {
+    let GrantRequest { step, base, policy, .. } = request;
+    let (verb, allowed) = (access.verb(), access.allowed(policy));
+    if name.is_empty() || name.contains('\0') {
+        return Err(Report::input(format!("step `{step}` has an empty or malformed path")));
+    }
+    let Some(path) = normal(base, Path::new(&name)) else {
+        return Err(outside(request, verb, allowed, &name));
+    };
+    let mut roots = allowed.iter().filter_map(|root| normal(base, root));
+    let Some(root) = roots.find(|root| path.starts_with(root)) else {
+        return Err(outside(request, verb, allowed, &name));
+    };
+    // A policy may name one file.
+    let root = if root == path { path.parent().map(Path::to_owned).unwrap_or_default() } else { root };
+    let place = path.strip_prefix(base).map_or_else(|_| path.clone(), Path::to_owned);
+    if access == Access::Write && place.is_absolute() {
+        return Err(outside(request, verb, allowed, &name));
+    }
+    if access.is_reserved(&place) {
+        return Err(own_file(step, verb, &name));
+    }
+    if place.as_os_str().is_empty() {
+        return Err(Report::input(format!(
+            "step `{step}` names the base folder itself, `{name}`, where a file is expected"
+        )));
+    }
+    let below = path.strip_prefix(&root).unwrap_or(&path).to_owned();
+    Ok(FileWish { name, place, root, below })
+}
+
+/// The path, absolute, without `.` and `..`; `None` where it climbs beyond the root.
+fn normal(base: &Path, path: &Path) -> Option<PathBuf> {
+    let mut normal = PathBuf::from("/");
+    // A relative path may not leave the base folder, even to come back.
+    let depth = if path.is_absolute() { 0 } else { base.components().count() };
+    for component in base.join(path).components() {
+        match component {
+            Component::Normal(part) => normal.push(part),
+            Component::ParentDir if normal.components().count() > depth.max(1) => {
+                normal.pop();
+            }
+            Component::ParentDir => return None,
+            _ => {}
+        }
+    }
+    Some(normal)
+}
+
+fn outside(request: &GrantRequest<'_>, verb: &str, allowed: &[PathBuf], name: &str) -> Report {
+    let GrantRequest { step, base, .. } = request;
+    if allowed == [PathBuf::from(".")] {
+        let base = base.display();
+        return Report::input(format!(
+            "step `{step}` may not {verb} `{name}`: it lies outside the base folder `{base}`"
+        ))
+        .hint("move the file below the base folder, or name another base with `--base DIR`");
+    }
+    let folders: Vec<String> = allowed.iter().map(|folder| folder.display().to_string()).collect();
+    let known = listed(folders.iter().map(String::as_str));
+    Report::input(format!("step `{step}` may not {verb} `{name}`: the policy allows to {verb}: {known}"))
+        .hint(format!("add its folder to `{verb}` of the policy, or take another file"))
+}
+
+/// The refusal of a file that is Osiris's own.
+pub fn own_file(step: &str, verb: &str, name: &str) -> Report {
+    Report::input(format!("step `{step}` may not {verb} `{name}`: it is one of Osiris's own files"))
+        .hint("sessions, connections, the lock and drivers are out of every step's reach: name another file")
+}
