@@ -410,7 +410,6 @@ def test_a_limit_is_kept(project, web):
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({}, "no address is given"),
         ({"url": "{url}/items", "path": "x"}, "both `url` and `path`"),
         ({"url": "{url}/items", "pagination": {"type": "cursor"}}, "`pagination.path` is missing"),
         ({"url": "{url}/items", "cursor": {"param": "since", "field": "at"}, "limit": 1}, "would never be read"),
@@ -423,13 +422,27 @@ def test_a_wrong_option_is_told(project, web, config, words):
     web.route("/items", lambda _: [])
     grant(project, web)
     filled = json.loads(json.dumps(config).replace("{url}", web.url))
-    if "url" not in filled:
-        filled["auth"] = {"type": "none"}
-    # Without any address there is no grant, which is told before the driver runs.
-    result = read(project, expect=1, **filled)
-    told = result["step"]["read"]["error"]["message"] + result["stderr"]
-    assert words in told or ("no address" in words and "call by HTTP" in told), told
+    assert words in failed(project, **filled)["message"]
     assert not web.requests
+
+
+@pytest.mark.parametrize(
+    ("component", "config", "connection", "missing"),
+    [
+        ("http.extractor", {"path": "/items"}, {"token": "t0ken-of-it"}, "url"),
+        ("graphql.extractor", {"query": "{ a }"}, {"auth_token": "t0ken-of-it"}, "endpoint"),
+        ("posthog.extractor", {"data_type": "events", "region": "us"}, {"api_key": "k3y-of-it", "project_id": 7, "region": "eu"}, "custom_base_url"),
+        ("supabase.extractor", {"table": "t", "project_id": "abc"}, None, "url"),
+        ("supabase.writer", {"table": "t", "project_id": "abc"}, None, "url"),
+    ],
+)
+def test_a_step_without_an_address_is_refused_before_anything_runs(project, component, config, connection, missing):
+    family = component.split(".")[0]
+    project.write("osiris_connections.yaml", json.dumps({"connections": {family: {"main": connection or {"url": "http://127.0.0.1:1"}}}}))
+    for more in ({}, {"connection": f"@{family}.main"} if connection else {}):
+        project.pipeline([{"id": "read", "component": component, "needs": [], "config": config | more}])
+        done = project.osiris("validate", "pipeline.yaml")
+        assert done.returncode == 2 and f"`{missing}` is missing" in done.stderr, done.stderr
 
 
 # Check

@@ -162,9 +162,3 @@ def test_no_records_leave_a_table_with_the_columns_that_are_known(project, posth
     posthog.add("events", event(1, "2024-01-02T00:00:00.5Z"))
     rows = project.rows(read(project, dtype={"timestamp": "TIMESTAMPTZ"}), "read", "select epoch_ms(timestamp) from main")
     assert rows == [(1704153600500,)]
-
-
-def test_a_region_alone_reaches_no_host(project, web):
-    """A step reaches only hosts that are named: `url` of the connection."""
-    connect(project, web, url=None, region="eu")
-    assert "not granted a call by HTTP" in failed(project)["message"]
