@@ -35,7 +35,7 @@ OPTIONS = {
         "mode": ["append", "replace", "upsert"], "upsert_keys": [["id"]], "batch_size": [1000], "create_table": [True, False], "truncate_before": [False, True],
         "pool_size": [5], "pool_recycle": [3600], "echo": [False],
     }),
-    "posthog.extractor": ({"api_key": "k", "project_id": "1", "data_type": "events"}, {
+    "posthog.extractor": ({"api_key": "k", "project_id": "1", "data_type": "events", "custom_base_url": "https://posthog.example.org"}, {
         "api_key": ["k"], "project_id": ["1"], "region": ["us", "eu", "self_hosted"], "custom_base_url": ["https://posthog.example.org"],
         "data_type": ["events", "persons", "sessions", "person_distinct_ids"], "event_types": [["$pageview"]], "lookback_window_minutes": [15],
         "initial_since": ["2024-01-01T00:00:00Z"], "page_size": [1000], "deduplication_enabled": [True],
@@ -60,8 +60,7 @@ TOGETHER = {
     },
     "mysql.writer": {"mode": {"primary_key": ["id"]}, "upsert_keys": {"mode": "upsert"}},
     "supabase.writer": {"write_mode": {"primary_key": ["id"]}, "prefer": {"primary_key": ["id"]}},
-    "supabase.extractor": {"project_id": {"url": None}, "tables": {"table": None}},
-    "posthog.extractor": {"region": {"custom_base_url": "https://posthog.example.org"}},
+    "supabase.extractor": {"tables": {"table": None}},
 }  # fmt: skip
 
 # Beside what the specs say of themselves.
