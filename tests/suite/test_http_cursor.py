@@ -4,7 +4,7 @@ import json
 
 import pytest
 from http_server import in_turn, web  # noqa: F401
-from http_steps import failed, grant, read, rows
+from http_steps import failed, grant, read, rows, step
 
 CURSOR = {"param": "since", "field": "c"}
 
@@ -35,6 +35,38 @@ def test_numbers_and_times_are_ordered_by_value(project, web, what):
     first, later = PROVEN[what]
     assert runs(project, web, [first], [later], []) == [[str(first)], [str(later)], []]
     assert [request.query.get("since") for request in web.requests] == [None, str(first), str(later)]
+
+
+SPELLINGS = [
+    ("2024-02-07T10:00:00.000+0000", "2024-02-07T10:00:00.001+0000"),
+    ("2024-02-07t10:00:00z", "2024-02-07t10:00:01z"),
+    ("2024-02-07 10:00:00 UTC", "2024-02-07 10:00:01 UTC"),
+    ("2024-10-27T02:30:00+02:00", "2024-10-27T02:10:00+01:00"),
+    ("2024-01-01T05:45:00+05:45", "2024-01-01T00:00:00.5Z"),
+    ("2024-01-01T00:00:00-00:00", "2024-01-01T14:00:01+14:00"),
+    ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.5Z"),
+    ("20240207T100000Z", "20240207T100001Z"),
+    ("20240207", "20240210"),
+    ("2024-02-07T10:00Z", "2024-02-07T10:00:30Z"),
+    (1707300000000, 1707300000001),
+    (5, 5.5),
+    (-5, -4),
+    (1e3, 1000.25),
+    ("007", "010"),
+    ("7 Feb 2024 10:00:00 +0100", "Wed, 7 Feb 2024 10:00:01 +0100"),
+]
+
+
+def test_spellings_of_numbers_and_times_are_continued_from(project, web):
+    """Several reads in each of three runs: the first value, a later one beside it, nothing new."""
+    steps = []
+    for place, (first, later) in enumerate(SPELLINGS):
+        web.route(f"/{place}", in_turn([{"id": 1, "c": first}], [{"id": 1, "c": first}, {"id": 2, "c": later}], [{"id": 2, "c": later}]))
+        steps.append(step(url=f"{web.url}/{place}", cursor=CURSOR) | {"id": f"s{place}", "needs": []})
+    grant(project, web)
+    for ids in ([1], [2], []):
+        result = project.run(steps)
+        assert {place: project.rows(result, f"s{place}", "select id from main") for place in range(len(SPELLINGS))} == {place: [(id,) for id in ids] for place in range(len(SPELLINGS))}
 
 
 UNKNOWN = ["12/30/2023", "30.12.2023", "2024-9-30", "v9", "1.9.0", "0x1f", "/Date(1700000000000)/", "999,5", "5f1c9e0b", "Mon Feb 5 2024"]
