@@ -275,7 +275,7 @@ def test_a_wrong_records_path_names_what_is_there(project, web):
     assert "`$.itmes`" in error["message"] and "an object of `data`, `meta`" in error["message"]
     result = read(project, url=url, records_path="$.itmes", missing_records="empty")
     assert result["step"]["read"]["rows"] == 0
-    assert "no JSONPath" in failed(project, url=url, records_path="$[")["message"]
+    assert "not a JSONPath" in failed(project, url=url, records_path="$[")["message"]
 
 
 def test_many_records_take_no_more_memory_than_few(project, web):

@@ -120,7 +120,7 @@ BODIES = {
     "zstd-unsaid": (raw(b"\x28\xb5\x2f\xfd\x20\x02\x11\x00\x00[]"), {}, "zstd by its first bytes"),
     "bzip2-unsaid": (raw(bz2.compress(b"[]")), {}, "bzip2 by its first bytes"),
     "deflate-bare": (raw(zlib.compress(json.dumps(ONE).encode())[2:-4], content_encoding="deflate"), {}, numbers(2)),
-    "brotli-said": (raw(b"\x8b\x00\x80[]\x03", content_encoding="br"), {}, "the encoding `br`, which nobody asked for"),
+    "brotli-said": (raw(b"\x8b\x00\x80[]\x03", content_encoding="br"), {}, "the encoding `br`, which was not requested"),
     "brotli-unsaid": (raw(b"\x8b\x00\x80[]\x03"), {}, "a compression by `content-encoding`"),
     "plain-said-gzip": (raw(json.dumps(TWO), content_encoding="gzip"), {}, "not compressed as it says"),
     "encoding-utf-8": (raw(json.dumps(ONE), content_encoding="utf-8"), {}, numbers(2)),

@@ -117,7 +117,7 @@ def test_a_wrong_key_or_project_is_told_and_the_key_is_shown_nowhere(project, po
     error = failed(project)
     assert error["kind"] == "auth" and "Invalid personal API key" in error["message"] and "phx_wrong" not in json.dumps(error)
     connect(project, web, project_id="43")
-    assert "there is no such project" in failed(project)["message"]
+    assert "the project does not exist" in failed(project)["message"]
     connect(project, web, project_id="42/../x")
     assert "`project_id` is missing or malformed" in failed(project)["message"]
     connect(project, web)

@@ -40,12 +40,12 @@ impl Page {
 
 impl RecordsPath {
     /// # Errors
-    /// `config`, for what is no JSONPath.
+    /// `config`, for what is not a JSONPath.
     pub fn parse(text: &str) -> Result<Self> {
         let whole = crate::path::whole(text);
         let parse = |path: &str| {
             JsonPath::parse(path).map_err(|error| {
-                Error::config(format!("`{text}` is no JSONPath: {error}; write it as `$.data.items[*]`"))
+                Error::config(format!("`{text}` is not a JSONPath: {error}; write it as `$.data.items[*]`"))
             })
         };
         let path = parse(&whole)?;
@@ -227,6 +227,6 @@ mod tests {
         }
         assert_eq!(RecordsPath::parse("").unwrap().page(&json!([1, 2])).unwrap().sent, 2);
         assert_eq!(RecordsPath::parse("$").unwrap().page(&json!(null)).unwrap().sent, 0);
-        assert!(RecordsPath::parse("$.[").unwrap_err().message.contains("no JSONPath"));
+        assert!(RecordsPath::parse("$.[").unwrap_err().message.contains("not a JSONPath"));
     }
 }

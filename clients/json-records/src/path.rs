@@ -13,11 +13,11 @@ pub struct Path {
 
 impl Path {
     /// # Errors
-    /// `config`, for what is no JSONPath.
+    /// `config`, for what is not a JSONPath.
     pub fn parse(text: &str) -> Result<Self> {
         let whole = whole(text);
         let path = JsonPath::parse(&whole).map_err(|error| {
-            Error::config(format!("`{text}` is no JSONPath: {error}; write it as `$.data.items[*]`"))
+            Error::config(format!("`{text}` is not a JSONPath: {error}; write it as `$.data.items[*]`"))
         })?;
         Ok(Self { path, text: text.to_owned() })
     }
@@ -89,7 +89,7 @@ mod tests {
             let path = Path::parse(path).unwrap();
             assert_eq!((path.first(&answer).cloned(), path.leads(&answer)), (first, leads), "{}", path.text());
         }
-        assert!(Path::parse("$.[").unwrap_err().message.contains("no JSONPath"));
+        assert!(Path::parse("$.[").unwrap_err().message.contains("not a JSONPath"));
     }
 
     #[test]

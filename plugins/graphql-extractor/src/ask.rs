@@ -94,7 +94,7 @@ fn told_error(json: &Value, answer: &Answer) -> Option<Error> {
     let errors = match json.get("errors") {
         None | Some(Value::Null) => {
             return (!json.is_object()).then(|| {
-                Error::data(format!("the answer to `{}` is no GraphQL answer: it is no object", answer.asked()))
+                Error::data(format!("the answer to `{}` is not a GraphQL answer: it is not an object", answer.asked()))
             });
         }
         Some(Value::Array(errors)) if errors.is_empty() => return None,

@@ -63,7 +63,7 @@ pub struct Connection {
     pub check_path: Option<String>,
 }
 
-/// How patiently, how often and how fast requests are made.
+/// How long requests wait, how often they are retried and how fast they go out.
 #[derive(Debug, Deserialize)]
 pub struct Manner {
     #[serde(flatten)]

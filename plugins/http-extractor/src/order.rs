@@ -114,7 +114,7 @@ impl Order {
             Value::Number(number) => &number.to_string(),
             _ => {
                 return Err(Error::data(format!(
-                    "`{}` is neither text nor number in {}, so it is no cursor",
+                    "`{}` is neither text nor number in {}, so it cannot be a cursor",
                     self.field,
                     place()
                 )));

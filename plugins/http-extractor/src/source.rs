@@ -133,7 +133,7 @@ fn member(body: &mut Option<Value>, name: String, value: Value) -> Result<()> {
             members.insert(name, value);
             Ok(())
         }
-        _ => Err(Error::config(format!("`body` is no object, so `{name}` cannot go into it"))),
+        _ => Err(Error::config(format!("`body` is not an object, so `{name}` cannot be set in it"))),
     }
 }
 

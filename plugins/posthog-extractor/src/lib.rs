@@ -199,7 +199,7 @@ impl Api {
         let answer = self.client.request_to("POST", self.address.clone()).json(&body)?.repeatable().fetch();
         answer
             .map_err(|error| match error.kind {
-                ErrorKind::NotFound => error.context("there is no such project"),
+                ErrorKind::NotFound => error.context("the project does not exist"),
                 _ => error,
             })?
             .json()

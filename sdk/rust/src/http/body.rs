@@ -42,7 +42,7 @@ impl Response {
             Some("deflate") => Decoded::Deflate(Box::new(Inflated::new(whole))),
             Some(other) => {
                 return Err(Error::data(format!(
-                    "`{asked}` answered in the encoding `{}`, which nobody asked for",
+                    "`{asked}` answered in the encoding `{}`, which was not requested",
                     other.escape_debug()
                 )));
             }

@@ -87,8 +87,7 @@ pub(super) fn parameter(content_type: &str) -> Option<&str> {
 }
 
 fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String> {
-    let malformed =
-        |place: usize| Error::data(format!("it is not UTF-16: what begins at byte {place} is no character"));
+    let malformed = |place: usize| Error::data(format!("it is not UTF-16: byte {place} does not begin a character"));
     let (pairs, rest) = bytes.as_chunks::<2>();
     if !rest.is_empty() {
         return Err(malformed(bytes.len()));

@@ -184,7 +184,7 @@ fn follow(request: &Request) -> Result<Response, Failure> {
         hop = redirected(&hop, status, target)?;
         if !hop.url.same_origin(&request.url) {
             hop.client.transport.tell(
-                "a server redirects to another origin, which gets no secrets",
+                "a server redirects to another origin, which is sent no secrets",
                 &Error::config(format!("to `{}`", hop.url.shown_without(&hop.hidden))),
                 std::time::Duration::ZERO,
             );

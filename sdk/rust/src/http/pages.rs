@@ -126,7 +126,7 @@ impl PageGuard {
         let content = hash(content);
         if self.last.replace(content) == Some(content) && !self.may_repeat {
             return Err(Error::data(format!(
-                "the server gave the same page twice, as page {} and page {}: it does not heed how pages are asked for",
+                "the server gave the same page twice, as page {} and page {}: it ignores which page is requested",
                 self.pages - 1,
                 self.pages
             )));

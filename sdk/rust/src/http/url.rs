@@ -24,7 +24,7 @@ impl Url {
     /// # Errors
     /// `config`, for what is none.
     pub fn parse(text: &str) -> Result<Self> {
-        let wrong = |why: &str| Error::config(format!("`{}` is no address: {why}", bare(text)));
+        let wrong = |why: &str| Error::config(format!("`{}` is not an address: {why}", bare(text)));
         let (scheme, rest) =
             text.trim().split_once("://").ok_or_else(|| wrong("it does not begin with `https://` or `http://`"))?;
         let tls = match scheme.to_ascii_lowercase().as_str() {
