@@ -3,6 +3,8 @@
 //! The modules are rooms, here from the top floor down; each imports from its own floor and those
 //! below. ARCHITECTURE.md has the map.
 
+#![deny(unsafe_code)]
+
 pub mod cli;
 pub mod run;
 
@@ -12,20 +14,18 @@ pub mod step;
 
 pub mod contract;
 
-pub mod protocol;
-
+pub mod channel;
 pub mod plan;
-
+pub mod protocol;
 pub mod session;
 
+pub mod columns;
 pub mod driver;
+pub mod engine;
 
 pub mod grants;
 
 pub mod pipeline;
-
-pub mod columns;
-pub mod engine;
 pub mod sandbox;
 
 pub mod digest;

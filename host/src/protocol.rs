@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::driver::discovery::FoundTable;
 use crate::driver::spec::Kind;
+use crate::engine::InputTable;
 use crate::error::Failure;
 use crate::grants::endpoint::{Endpoint, HttpScope};
 use crate::grants::limits::Limits;
@@ -26,7 +27,7 @@ pub struct Job {
     /// The step's config without its secrets.
     pub config: Map<String, Value>,
     pub secrets: Secrets,
-    pub inputs: Vec<JobInput>,
+    pub inputs: Vec<InputTable>,
     /// An empty folder that is the step's own: its output file and what it spills.
     pub scratch: PathBuf,
     /// The database file to create, inside `scratch`; a writer has none.
@@ -123,18 +124,6 @@ pub enum AskAnswer {
     /// Nobody answers there now.
     Unreachable(String),
     TimedOut(String),
-}
-
-/// A table of an earlier step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct JobInput {
-    pub alias: String,
-    /// Further names that the input has in SQL, such as `df_extract` and `input_df`.
-    pub also: Vec<String>,
-    /// The database file.
-    pub path: PathBuf,
-    pub table: String,
 }
 
 /// One file outside the session that the step may open.

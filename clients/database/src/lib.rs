@@ -1,5 +1,7 @@
 //! What drivers of databases share, whatever the protocol: their options, the stream below, encryption.
 
+#![forbid(unsafe_code)]
+
 mod connection;
 mod encryption;
 mod lookback;

@@ -8,6 +8,8 @@
 //! What is in a file is recognised by its first bytes, not by its name. A stream that is cut short, whose
 //! checksum is wrong, or that is followed by anything else is an error: no part of it passes for the whole.
 
+#![forbid(unsafe_code)]
+
 mod bytes;
 mod compressed;
 mod content;

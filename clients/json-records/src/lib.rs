@@ -5,6 +5,8 @@
 //! far and the rest goes through at once; from then on a record that does not fit ends the step and says how to
 //! declare its field. So memory stays flat whatever the number of records.
 
+#![forbid(unsafe_code)]
+
 mod column;
 mod declared;
 mod flatten;

@@ -4,6 +4,8 @@
 //! <https://mariadb.com/kb/en/clientserver-protocol/>. [`Client`] speaks it over a [`Stream`]: the host's connection
 //! inside a driver, a socket in tests. [`types`] is what MySQL's types are to DuckDB, [`catalog`] what a server holds.
 
+#![forbid(unsafe_code)]
+
 use database_client::System;
 
 mod auth;

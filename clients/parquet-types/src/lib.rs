@@ -3,6 +3,8 @@
 //! Parquet has no type for some of DuckDB's. Their values are stored in a type that holds them exactly, and the file's
 //! metadata records the type they came from, so that the extractor can restore it.
 
+#![forbid(unsafe_code)]
+
 use conversions::SourceType;
 
 /// The key of the file's metadata under which the types of columns are recorded: a JSON object `{column: type}`.

@@ -4,6 +4,8 @@
 //! [`Stream`]: the host's connection inside a driver, a socket in tests. [`types`] is what PostgreSQL's types are to
 //! DuckDB, [`catalog`] what a database holds.
 
+#![forbid(unsafe_code)]
+
 use database_client::System;
 
 pub mod catalog;

@@ -2,6 +2,8 @@
 //!
 //! Every request is a transaction of its own in PostgREST. That is what the drivers' guarantees rest on.
 
+#![forbid(unsafe_code)]
+
 mod catalog;
 mod error;
 pub mod filter;

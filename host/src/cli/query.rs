@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::engine::InputTable;
 use crate::error::{Report, listed, nearest};
-use crate::protocol::JobInput;
 use crate::session::{self, Base, StepRecord};
 use crate::step::look::{Format, Look};
 
@@ -75,12 +75,12 @@ pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn tables(step: &StepRecord, file: &std::path::Path) -> Vec<JobInput> {
+fn tables(step: &StepRecord, file: &std::path::Path) -> Vec<InputTable> {
     let also = |name: &str| {
         if name == "main" && !step.tables.contains_key(&step.id) { vec![step.id.clone()] } else { Vec::new() }
     };
     step.tables
         .keys()
-        .map(|name| JobInput { alias: name.clone(), also: also(name), path: file.to_owned(), table: name.clone() })
+        .map(|name| InputTable { alias: name.clone(), also: also(name), path: file.to_owned(), table: name.clone() })
         .collect()
 }

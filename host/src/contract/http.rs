@@ -24,11 +24,11 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpC
 
 use super::pool::{Pool, Pooled, Upload, silence};
 use super::{State, tls};
+use crate::channel::network::{Meter, Network};
+use crate::channel::reporter::Reporter;
 use crate::error::listed;
 use crate::grants::endpoint::{Endpoint, HttpScope};
 use crate::protocol::AskAnswer;
-use crate::step::network::{Meter, Network};
-use crate::step::reporter::Reporter;
 
 /// The longest wait for a connection, a first byte, or a next one; a guest may ask for less.
 const PATIENCE: Duration = Duration::from_secs(600);

@@ -22,11 +22,11 @@ use wasmtime::StoreLimits;
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::channel::network::Network;
+use crate::channel::reporter::Reporter;
 use crate::engine::{Cause, Engine, EngineError, Query};
 use crate::protocol::{FileGrant, Job, Kept, Message, Network as NetworkGrant};
 use crate::secrets::Secrets;
-use crate::step::network::Network;
-use crate::step::reporter::Reporter;
 pub use bindings::osiris::driver::catalog::{Column as CatalogColumn, Table as CatalogTable};
 pub use bindings::osiris::driver::errors::{Error, ErrorKind};
 pub use http::Http;
@@ -50,9 +50,6 @@ pub mod bindings {
         },
     });
 }
-
-/// The version of `osiris:driver` that this host speaks.
-pub const VERSION: &str = "0.1.0";
 
 /// Tables that a step may create.
 const MAX_TABLES: usize = 1_000;

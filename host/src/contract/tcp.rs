@@ -9,10 +9,10 @@ use wasmtime::component::Resource;
 
 use super::bindings::osiris::driver::tcp::{Host, HostConnection, TlsOptions, Verify};
 use super::{Answer, Error, ErrorKind, State, error, tls};
+use crate::channel::network::Waiting;
 use crate::error::listed;
 use crate::grants::endpoint::Endpoint;
 use crate::protocol::AskAnswer;
-use crate::step::network::Waiting;
 
 /// What one `read` gives at most.
 const MAX_READ: u32 = 1 << 20;

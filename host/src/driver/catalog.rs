@@ -9,7 +9,6 @@ use anyhow::Context;
 use wasm_encoder::ComponentSection;
 use wasmparser::BinaryReader;
 
-use crate::contract;
 use crate::driver::component::{self, CUSTOM, HEADER};
 use crate::driver::inspect::Described;
 use crate::driver::inspector::{Found, Inspector, no_driver};
@@ -204,7 +203,7 @@ impl Driver {
 }
 
 fn check_contract(name: &str, built_for: &str) -> Result<(), Report> {
-    let host = Version::parse(contract::VERSION);
+    let host = Version::parse(spec::CONTRACT);
     let driver = Version::parse(built_for);
     if host.zip(driver).is_some_and(|(host, driver)| host.runs(driver)) {
         return Ok(());
@@ -216,7 +215,7 @@ fn check_contract(name: &str, built_for: &str) -> Result<(), Report> {
     };
     Err(Report::input(format!(
         "driver `{name}` was built for contract osiris:driver@{built_for}; this Osiris speaks {}",
-        contract::VERSION
+        spec::CONTRACT
     ))
     .hint(cure))
 }

@@ -1,5 +1,7 @@
 //! Wasmtime as Osiris configures it, and where compiled components lie.
 
+#![expect(unsafe_code, reason = "loads compiled components")]
+
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};

@@ -12,6 +12,9 @@ use crate::grants::template::Template;
 use crate::pipeline::{Mode, yaml};
 use crate::untrusted::{self, Untrusted};
 
+/// The version of `osiris:driver` that this host speaks.
+pub const CONTRACT: &str = "0.1.0";
+
 /// The custom section of a component that holds its spec, as YAML.
 pub const SECTION: &str = "osiris:spec";
 

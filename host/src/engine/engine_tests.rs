@@ -5,7 +5,6 @@ use duckdb::arrow::record_batch::RecordBatch;
 
 use super::*;
 use crate::grants::limits::Limits;
-use crate::protocol::JobInput;
 use duckdb::arrow::array::ArrayData;
 
 fn engine(folder: &Path) -> Engine {
@@ -23,7 +22,7 @@ fn engine(folder: &Path) -> Engine {
 
 /// An engine whose input `back` is the table that another one wrote.
 fn reading(folder: &Path) -> Engine {
-    let input = JobInput {
+    let input = InputTable {
         alias: "back".to_owned(),
         also: Vec::new(),
         path: folder.join("out.duckdb"),

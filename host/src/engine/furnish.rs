@@ -7,14 +7,27 @@ use super::buffers::{self, Buffers};
 use super::error;
 use super::ffi::Database;
 use super::{Cause, Engine, EngineError, OUTPUT, Result, TemporaryFolder, quote_name, quote_path};
+use serde::{Deserialize, Serialize};
+
 use crate::grants::limits::Limits;
-use crate::protocol::JobInput;
+
+/// A table of an earlier step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputTable {
+    pub alias: String,
+    /// Further names that the input has in SQL, such as `df_extract` and `input_df`.
+    pub also: Vec<String>,
+    /// The database file, as the path to open it by.
+    pub path: PathBuf,
+    pub table: String,
+}
 
 /// What a step's database is furnished with before its driver runs.
 #[derive(Debug)]
 pub struct Furnishing<'a> {
     /// The inputs, each with the path to open it by.
-    pub inputs: &'a [JobInput],
+    pub inputs: &'a [InputTable],
     /// The database file to create.
     pub output: Option<&'a Path>,
     /// Where DuckDB may spill.

@@ -1,5 +1,7 @@
 //! DuckDB's column types: their SQL text, and which of them cross to a guest as what.
 
+#![expect(unsafe_code, reason = "calls DuckDB's C API")]
+
 use std::ffi::CStr;
 
 use duckdb::ffi;

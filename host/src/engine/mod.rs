@@ -26,7 +26,7 @@ use buffers::Buffers;
 use ffi::{Connection, Database, Statement};
 
 pub use error::{Cause, EngineError};
-pub use furnish::{Furnishing, Warm};
+pub use furnish::{Furnishing, InputTable, Warm};
 pub use interrupt::Interrupter;
 pub use query::Query;
 pub use table_writer::TableWriter;

@@ -9,11 +9,12 @@ use serde_json::json;
 use super::schedule::Schedule;
 use super::targets::{self, Target};
 use super::{OUTPUT, network, reachable};
+use crate::engine::InputTable;
 use crate::error::{Blame, Failure, Report};
 use crate::executor::process::StepProcess;
 use crate::grants::limits::Limits;
 use crate::plan::{Input, PlannedStep};
-use crate::protocol::{Call, Job, JobInput, Kept, Message};
+use crate::protocol::{Call, Job, Kept, Message};
 use crate::session::Status;
 use crate::warning::{Warning, Warnings};
 
@@ -130,8 +131,8 @@ impl Schedule<'_> {
         Ok((process, targets))
     }
 
-    fn job_inputs(&self, step: &PlannedStep) -> Vec<JobInput> {
-        let job_input = |input: &Input| JobInput {
+    fn job_inputs(&self, step: &PlannedStep) -> Vec<InputTable> {
+        let job_input = |input: &Input| InputTable {
             alias: input.alias.clone(),
             also: input.also.clone(),
             path: self.session.data_file(&input.step),

@@ -8,8 +8,6 @@ use anyhow::Context;
 use rustix::process::{Resource, Rlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::grants::limits::Limits;
-
 /// Files a step process may have open.
 const OPEN_FILES: u64 = 1024;
 
@@ -20,14 +18,14 @@ const GRACE_SECONDS: u64 = 10;
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn limit(limits: &Limits) -> anyhow::Result<()> {
+pub fn limit(file_bytes: u64, cpu_seconds: u64) -> anyhow::Result<()> {
     // A handler that does nothing turns SIGXFSZ into an error of the write.
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)))
         .context("cannot handle SIGXFSZ")?;
     cap(Resource::Nofile, OPEN_FILES).context("cannot limit open files")?;
-    cap(Resource::Fsize, limits.output_bytes.max(limits.spill_bytes)).context("cannot limit the size of files")?;
+    cap(Resource::Fsize, file_bytes).context("cannot limit the size of files")?;
     cap(Resource::Memlock, 0).context("cannot limit locked memory")?;
-    cap(Resource::Cpu, limits.cpu_seconds.saturating_add(GRACE_SECONDS)).context("cannot limit CPU time")
+    cap(Resource::Cpu, cpu_seconds.saturating_add(GRACE_SECONDS)).context("cannot limit CPU time")
 }
 
 /// Sets the kernel's limits on a process that compiles. Beyond its CPU time it dies of SIGXCPU.

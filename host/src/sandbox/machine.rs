@@ -1,5 +1,7 @@
 //! What this machine can protect, for `osiris doctor`; tried out, not guessed.
 
+#![expect(unsafe_code, reason = "makes a system call that has no safe wrapper")]
+
 use landlock::ABI;
 use serde::Serialize;
 

@@ -1,5 +1,7 @@
 //! What no step process ever needs: inherited files, core dumps, tracers, a life beyond its host's.
 
+#![expect(unsafe_code, reason = "closes file descriptors that nothing owns")]
+
 use anyhow::Context;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 

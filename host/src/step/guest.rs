@@ -8,8 +8,8 @@ use wasmtime::{Store, StoreLimitsBuilder, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::host_fault;
-use super::network::Network;
-use super::reporter::Reporter;
+use crate::channel::network::Network;
+use crate::channel::reporter::Reporter;
 use crate::contract::tables::{Input, Output};
 use crate::contract::{
     Captured, CatalogTable, Error, ErrorKind, Http, State, Tally, Trust, kind_name, linker, ungranted, wasi_context,

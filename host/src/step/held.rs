@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use rustix::fs::OFlags;
 
-use crate::protocol::{FileGrant, Job, JobInput};
+use crate::engine::InputTable;
+use crate::protocol::{FileGrant, Job};
 
 /// Open files; they stay open for as long as this lives.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl Held {
 
     /// # Errors
     /// When a file is gone, or is not the one that the host found.
-    pub fn open(inputs: &[JobInput], read: &[FileGrant], write: &[FileGrant]) -> anyhow::Result<Self> {
+    pub fn open(inputs: &[InputTable], read: &[FileGrant], write: &[FileGrant]) -> anyhow::Result<Self> {
         let granted = |grant: &FileGrant, writing| {
             let file = open(&grant.path, writing)?;
             let found = file.metadata()?;
@@ -67,9 +68,9 @@ impl Held {
     }
 
     /// The inputs with the paths to open them by; two tables of one file share one.
-    pub fn input_paths(&self, inputs: &[JobInput]) -> Vec<JobInput> {
-        let first = |input: &JobInput| inputs.iter().position(|other| other.path == input.path).unwrap_or_default();
-        inputs.iter().map(|input| JobInput { path: path(&self.inputs[first(input)]), ..input.clone() }).collect()
+    pub fn input_paths(&self, inputs: &[InputTable]) -> Vec<InputTable> {
+        let first = |input: &InputTable| inputs.iter().position(|other| other.path == input.path).unwrap_or_default();
+        inputs.iter().map(|input| InputTable { path: path(&self.inputs[first(input)]), ..input.clone() }).collect()
     }
 }
 

@@ -12,9 +12,9 @@ use duckdb::arrow::array::make_array;
 use serde::{Deserialize, Serialize};
 
 use super::held::Held;
+use crate::engine::InputTable;
 use crate::engine::{Engine, EngineError, Furnishing, Warm};
 use crate::grants::limits::Limits;
-use crate::protocol::JobInput;
 use crate::sandbox::{Reach, confine, limit, narrow, shed};
 use crate::untrusted;
 
@@ -22,7 +22,7 @@ use crate::untrusted;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Look {
-    pub tables: Vec<JobInput>,
+    pub tables: Vec<InputTable>,
     pub sql: String,
     pub format: Format,
 }
@@ -58,7 +58,7 @@ fn look() -> anyhow::Result<()> {
     let warm = Warm::open()?;
     let look: Look = serde_json::from_reader(std::io::stdin().lock()).context("cannot understand what to look at")?;
     let held = Held::open(&look.tables, &[], &[])?;
-    limit(&LIMITS)?;
+    limit(LIMITS.output_bytes, LIMITS.cpu_seconds)?;
     confine(&Reach { read: held.inputs(), ..Reach::default() })?;
     let furnishing = Furnishing {
         inputs: &held.input_paths(&look.tables),

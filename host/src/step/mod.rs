@@ -7,8 +7,6 @@
 mod guest;
 mod held;
 pub mod look;
-pub mod network;
-pub mod reporter;
 mod watch;
 
 use std::io::BufRead;
@@ -20,6 +18,7 @@ use anyhow::Context;
 use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
+use crate::channel::reporter::Reporter;
 use crate::contract::{Tally, Trust};
 use crate::driver::runtime;
 use crate::engine::{Engine, Furnishing, TemporaryFolder, Warm};
@@ -27,7 +26,6 @@ use crate::error::{Blame, Failure};
 use crate::protocol::{Job, Message};
 use crate::sandbox::{self, Reach};
 use held::Held;
-use reporter::Reporter;
 use watch::{Overrun, Watch};
 
 /// The longest job the process reads.
@@ -113,7 +111,7 @@ fn attempt(
         hint: Some("write the certificates in PEM form, from BEGIN to END".to_owned()),
     })?;
     let held = Held::of(&mut job).map_err(host_fault)?;
-    sandbox::limit(&job.limits).map_err(host_fault)?;
+    sandbox::limit(job.limits.output_bytes.max(job.limits.spill_bytes), job.limits.cpu_seconds).map_err(host_fault)?;
     if job.layers.system {
         confine(&job, &held, reporter)?;
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use super::reporter::Reporter;
+use crate::channel::reporter::Reporter;
 use crate::engine::Interrupter;
 use crate::error::{Blame, Failure};
 use crate::grants::limits::Limits;

@@ -8,9 +8,9 @@ use std::process::Command;
 use std::ptr;
 use std::time::Duration;
 
+use osiris::channel::network::Network;
 use osiris::grants::endpoint::Endpoint;
 use osiris::grants::limits::Limits;
-use osiris::step::network::Network;
 
 /// Makes the call named `name`, with `target` where it takes one; says what it got.
 pub fn make(name: &str, target: &str) -> Result<String> {

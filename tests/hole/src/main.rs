@@ -9,12 +9,12 @@ mod calls;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use osiris::channel::reporter::Reporter;
 use osiris::contract::{Tally, Trust};
 use osiris::driver::compiler::Allowance;
 use osiris::engine::Engine;
 use osiris::error::{Blame, Failure};
 use osiris::protocol::Job;
-use osiris::step::reporter::Reporter;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
