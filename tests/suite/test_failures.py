@@ -90,9 +90,9 @@ def test_a_failed_writer_leaves_the_target_as_it_was(project):
     assert [path.name for path in project.folder.iterdir() if "session_" in path.name] == []
 
 
-def start(project) -> subprocess.Popen:
+def start(project, *arguments: str) -> subprocess.Popen:
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CANARY": CANARY}
-    return subprocess.Popen([str(OSIRIS), "run", "pipeline.yaml"], cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([str(OSIRIS), "run", "pipeline.yaml", *arguments], cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def children(pid: int) -> list[int]:
@@ -101,6 +101,37 @@ def children(pid: int) -> list[int]:
     except FileNotFoundError:
         return []
     return [int(child) for child in text.split()]
+
+
+def peak(project, limit: str) -> int:
+    """What a step's process held at most, in bytes, whose driver takes memory until none is given."""
+    project.pipeline([{**misbehave("memory"), "needs": []}])
+    run, held = start(project, "--guest-memory", limit), 0
+    while run.poll() is None:
+        for step in children(run.pid):
+            try:
+                status = Path(f"/proc/{step}/status").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            held = max(held, *(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+        time.sleep(0.001)
+    assert run.wait() == 1
+    return held
+
+
+def test_a_driver_that_takes_all_memory_gets_what_it_may_and_no_more(project):
+    small, large = peak(project, "32MB"), peak(project, "512MB")
+    assert small < 32_000_000 + 150_000_000
+    # The watch sees what is held, and it grows with the limit and not beyond.
+    assert 200_000_000 < large - small < 512_000_000
+
+
+def runs(pid: int) -> bool:
+    """Whether a process does; one that waits for init to take note of its end does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def long_pipeline(project) -> None:
@@ -205,7 +236,7 @@ def test_kill_9_at_random_moments_leaves_nothing_half(project, victim):
                 pass
         run.communicate(timeout=60)
         deadline = time.monotonic() + 10
-        while any(Path(f"/proc/{step}").exists() for step in steps):
+        while any(runs(step) for step in steps):
             assert time.monotonic() < deadline, "a step process outlived its host"
             time.sleep(0.01)
         found.append(check_nothing_half(project, whole, text))
