@@ -1,10 +1,14 @@
 """Files that are no honest driver: refused by name before anything runs, or harmless when they do."""
 
+import ctypes
+import json
 import os
+import signal
+import subprocess
 import time
 
 import pytest
-from conftest import GUESTS, ROOT, TARGET
+from conftest import GUESTS, OSIRIS, ROOT, TARGET
 
 HELLO = (TARGET / "wasm32-wasip2" / "driver" / "hello_driver.wasm").read_bytes()
 SPEC = (ROOT / "examples" / "hello-driver" / "spec.yaml").read_text()
@@ -102,14 +106,40 @@ def test_a_hostile_file_is_refused(project, name):
     project.run([{"id": "hello", "component": "hello.extractor", "config": {"names": ["Ada"]}}])
 
 
-def test_a_spec_steers_no_terminal(project):
-    evil = SPEC.replace("title: Greet everyone", r'title: "\e[2J\e]0;owned\a\u202Eevil"').replace("description: Whom to greet", r'description: "\e[31m"').replace("hello.", "evil.")
-    assert evil.count(r"\e[") == 2
-    project.write("drivers/evil.extractor.wasm", HELLO + spec(evil))
-    for arguments in (("list",), ("inspect", "evil.extractor"), ("list", "--json"), ("inspect", "evil.extractor", "--json")):
+STEERS = r"\e[2J\e]0;owned\a\u202E\u009b31m\r"
+# Wherever a spec has a text: the field's line, with and without what would steer a terminal.
+TEXTS = {
+    "title": ("title: Greet everyone", f'title: "{STEERS}seen"'),
+    "description": ("title:", f'description: "{STEERS}seen"\ntitle:'),
+    "an option's description": ("description: Whom to greet", f'description: "{STEERS}seen"'),
+    "an option's name": ("    names:", f'    "{STEERS}seen": {{type: string}}\n    names:'),
+    "an example": ("title: Two greetings", f'title: "{STEERS}seen"'),
+    "the reason of an ignored option": ("examples:", f'ignored: {{other: "{STEERS}seen"}}\nexamples:'),
+    "a default": ("    names:", f'    seen: {{type: string, default: "{STEERS}"}}\n    names:'),
+    "an unknown key": ("title:", f'"{STEERS}seen": 1\ntitle:'),
+    "the version": ("version: 0.1.0", f'version: "0.1.0{STEERS}seen"'),
+    "the kind": ("kind: extractor", f'kind: "{STEERS}seen"'),
+}
+
+
+@pytest.mark.parametrize("place", TEXTS)
+def test_a_spec_steers_no_terminal(project, place):
+    """Neither where it is shown nor where it is wrong; what of it is text is shown."""
+    line, steering = TEXTS[place]
+    assert line in SPEC
+    driver = HELLO + spec(SPEC.replace(line, steering, 1).replace("hello.", "evil."))
+    project.write("drivers/evil.extractor.wasm", driver)
+    project.pipeline([{"id": "evil", "component": "evil.extractor", "config": {"names": ["Ada"], "seen\x1b[2J": 1}}])
+    shown = ""
+    for arguments in (["list"], ["inspect", "evil.extractor"], ["list", "--json"], ["inspect", "evil.extractor", "--json"]):
         done = project.osiris("drivers", *arguments)
-        assert "evil" in done.stdout, done.stderr
-        assert not set("\x1b\x07\u202e") & set(done.stdout + done.stderr)
+        shown += done.stdout + done.stderr
+    planned = project.osiris("plan", "pipeline.yaml")
+    assert planned.returncode == 2
+    shown += planned.stdout + planned.stderr
+    assert not set("\x1b\x07\u202e\x9b\r") & set(shown), shown
+    said = {"title": "has a title that is not a line", "an example": "evil.extractor", "the reason of an ignored option": "evil.extractor"}
+    assert said.get(place, "seen") in shown, shown
 
 
 def test_a_pipe_in_the_place_of_a_driver_is_passed_over(project):
@@ -121,12 +151,13 @@ def test_a_pipe_in_the_place_of_a_driver_is_passed_over(project):
 
 
 def test_a_compile_bomb_ends(project):
-    """A component that takes a hundred thousand functions along: compiled within bounds, or refused."""
+    """A component that takes a hundred thousand functions along: compiled within the allowance, and stopped at a smaller one."""
     bomb = HELLO + section(1, module(100_000, body=b"\x00" + b"\x41\x00\x1a" * 50 + b"\x0b")) + spec(SPEC)
-    project.write("drivers/bomb.wasm", bomb)
-    project.pipeline([{"id": "bomb", "component": "drivers/bomb.wasm", "config": {"names": ["Ada"]}}])
-    done = project.osiris("run", "pipeline.yaml", timeout=120, env={"OSIRIS_CACHE_DIR": str(project.folder / "cache")})
-    assert done.returncode in (0, 1, 2, 3) and "panicked" not in done.stderr
+    compiled = lambda seconds, size: subprocess.run([OSIRIS, "compile", str(seconds), str(size)], input=bomb, capture_output=True, timeout=300)  # noqa: E731
+    ended = {name: compiled(*allowance) for name, allowance in {"whole": (60, 2_000_000_000), "time": (1, 2_000_000_000), "memory": (60, 100_000_000)}.items()}
+    assert ended["whole"].returncode == 0 and len(ended["whole"].stdout) > 1_000_000, ended["whole"].stderr
+    assert ended["time"].returncode == -signal.SIGXCPU and ended["time"].stdout == b""
+    assert ended["memory"].returncode == -signal.SIGABRT and b"memory allocation" in ended["memory"].stderr
 
 
 def test_a_changed_driver_is_refused_until_the_lock_is_updated(project):
@@ -175,6 +206,14 @@ def test_a_hard_link_does_not_lead_out(project, tmp_path_factory):
 
 
 def test_the_machine_says_what_it_protects(project):
+    """As the kernel itself answers; and a run that demands the whole sandbox works where it is whole alone."""
+    # landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) on x86_64 and aarch64.
+    landlock = max(0, ctypes.CDLL(None).syscall(444, None, 0, 1))
+    actions = open("/proc/sys/kernel/seccomp/actions_avail").read().split()
     done = project.osiris("doctor", "--json")
-    assert done.returncode in (0, 3)
-    project.run([project.sql("select 1 as a")], "--require-sandbox", expect=0 if done.returncode == 0 else 1)
+    told = json.loads(done.stdout)
+    given = {protection["name"]: protection["given"] for protection in told["protections"]}
+    expected = {"files": landlock >= 3, "tcp": landlock >= 4, "devices": landlock >= 5, "signals": landlock >= 6, "system-calls": "errno" in actions}
+    assert {name: given[name] for name in expected} == expected
+    assert told["whole"] == all(given.values()) and done.returncode == (0 if told["whole"] else 3)
+    project.run([project.sql("select 1 as a")], "--require-sandbox", expect=0 if told["whole"] else 1)
