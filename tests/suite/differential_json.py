@@ -119,8 +119,8 @@ class JsonFiles:
                     break
             if any({"number", "text"} <= both for both in seen.values()):
                 differing[place] = f"numbers and texts became one ({kinds[name]})"
-            if any({"not zero", "zero without its sign"} <= both for both in seen.values()):
-                differing[place] = f"a zero lost its sign ({kinds[name]})"
+            if any("zero of another sign" in said and not {"0", "-0"} <= said for said in seen.values()):
+                differing[place] = f"a zero changed its sign ({kinds[name]})"
         return differing
 
     def smallest(self, file: JsonFile, place: int, why: str) -> str:
@@ -175,13 +175,14 @@ def same_document(was, became, kind: Kind, seen: dict[str, set[str]], path: str 
         numeric = kind.name in type_compare.WHOLE or kind.name in ("DECIMAL", "DOUBLE", "FLOAT")
         if not (numeric or (kind.name == "?" and isinstance(became, type_compare.Number))):
             return False
+        zero = not Decimal(was)
+        if zero:
+            seen.setdefault(path, set()).add("-0" if was.startswith("-") else "0")
         if type_compare.same_number(was, became):
-            if Decimal(was):
-                seen.setdefault(path, set()).add("not zero")
             return True
-        # DuckDB's storage takes equal doubles for one, zeros of both signs too, where there is nothing else.
-        seen.setdefault(path, set()).add("zero without its sign")
-        return kind.name == "DOUBLE" and all(type_compare.same_number("0", each.lstrip("-")) for each in (was, became))
+        # DuckDB's storage takes equal doubles for one, and so zeros of both signs where there are both.
+        seen.setdefault(path, set()).add("zero of another sign")
+        return kind.name == "DOUBLE" and zero and type_compare.same_number("0", became.lstrip("-"))
     if kind.name == "VARCHAR":
         seen.setdefault(path, set()).add("text")
     if kind.name in ("VARCHAR", "?"):

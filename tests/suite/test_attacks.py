@@ -63,6 +63,8 @@ def test_an_attack_is_stopped(victim, attack: Attack):
     step = check_harmless(victim, result, attack)
     if success:
         assert step["status"] == "success"
+        # Granted for writing, and never written: it stays as it was.
+        assert (victim.folder / "out.txt").read_text() == "before"
         return
     error = step["error"]
     assert error["blame"] == "driver", error
