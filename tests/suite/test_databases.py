@@ -210,6 +210,13 @@ def test_append_adds_and_replace_puts_in_place(shop):
     assert shop.sql("select a from target") == []
 
 
+def test_an_upsert_twice_is_an_upsert_once(shop):
+    shop.load("from (values (1, 'a'), (2, 'b')) v(id, t)", mode="upsert", primary_key=["id"])
+    for _ in range(2):
+        shop.load("from (values (2, 'B'), (3, 'c')) v(id, t)", mode="upsert", primary_key=["id"])
+        assert shop.sql("select * from target order by id") == [(1, "a"), (2, "B"), (3, "c")]
+
+
 # ---- Who is at the other end
 
 

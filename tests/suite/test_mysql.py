@@ -191,13 +191,6 @@ def test_every_duckdb_type_has_a_column_by_load_data_and_by_insert(shop, local_i
         shop.sql("set global local_infile = 1")
 
 
-def test_an_upsert_twice_is_an_upsert_once(shop):
-    shop.load("from (values (1, 'a'), (2, 'b')) v(id, t)", mode="upsert", primary_key=["id"])
-    for _ in range(2):
-        shop.load("from (values (2, 'B'), (3, 'c')) v(id, t)", mode="upsert", primary_key=["id"])
-        assert shop.sql("select * from target order by id") == [(1, "a"), (2, "B"), (3, "c")]
-
-
 def test_new_columns_are_as_the_contract_says(shop):
     shop.sql("create table target (id int)", "insert into target values (1)")
     assert "`extra`" in shop.load("select 2 as id, 'x' as extra", expect=1, schema_contract="freeze")
