@@ -17,11 +17,11 @@ pub mod contract;
 pub mod channel;
 pub mod plan;
 pub mod protocol;
-pub mod session;
 
 pub mod columns;
 pub mod driver;
 pub mod engine;
+pub mod session;
 
 pub mod grants;
 

@@ -49,3 +49,29 @@ impl clap::FromArgMatches for LimitArguments {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use clap::{Args, FromArgMatches};
+
+    fn parse(arguments: &[&str]) -> Result<Limits, clap::Error> {
+        let command = LimitArguments::augment_args(Command::new("osiris")).no_binary_name(true);
+        Ok(LimitArguments::from_arg_matches(&command.try_get_matches_from(arguments)?)?.0)
+    }
+
+    #[test]
+    fn every_flag_sets_its_own_limit_and_no_other() {
+        let default = parse(&[]).unwrap();
+        for (limit, flag) in flags() {
+            let parsed = parse(&[&format!("--{flag}"), "7"]).unwrap();
+            let changed: Vec<_> = Limits::ALL.iter().filter(|other| other.of(&parsed) != other.of(&default)).collect();
+            assert_eq!(changed.iter().map(|other| other.policy_key).collect::<Vec<_>>(), [limit.policy_key]);
+            assert_eq!(limit.of(&parsed), 7);
+            for wrong in ["0", "much", "-1", "9999999999999999999999"] {
+                assert!(parse(&[&format!("--{flag}={wrong}")]).is_err(), "{flag} {wrong}");
+            }
+        }
+    }
+}

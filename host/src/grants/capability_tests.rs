@@ -232,3 +232,44 @@ fn a_driver_connects_where_connections_or_policy_name_the_host() {
     let words = decide(&wanted, &config, &by_connections).unwrap().words();
     assert_eq!(words, ["connect to `db:1` (which may lie in a private network)", "call `GET https://api:443/v1`"]);
 }
+
+#[test]
+fn every_capability_shows_in_words_and_json() {
+    let wanted = WantedGrants {
+        read: vec![template("{config.from}")],
+        write: vec![template("{config.to}")],
+        create_folders: Some(template("{config.folders}")),
+        connect: vec![template("{connection.host}:1")],
+        http: vec![template("GET {connection.url}")],
+        roots: vec![template("{connection.ca}")],
+        state: true,
+    };
+    let config = json!({"from": "a", "to": "b", "folders": true,
+        "connection": {"host": "db", "url": "https://api/v1", "ca": "PEM"}});
+    let all = ["db", "api"].map(str::to_owned).into();
+    let policy = Policy::default_with(ConnectionHosts { all, private: ["db".to_owned()].into() });
+    let granted = decide(&wanted, &config, &policy).unwrap();
+    let json = granted.json();
+    let nothing = Grants::default().json();
+    let names: Vec<&str> = wanted.templates().into_iter().map(|(name, _)| name).collect();
+    assert_eq!((wanted.words().len(), granted.words().len()), (names.len(), names.len()), "{:?}", granted.words());
+    for name in names {
+        assert_ne!(json[name], nothing[name], "{name}");
+    }
+    assert!(!json.to_string().contains("PEM"), "{json}");
+    assert_eq!(Grants::default().words(), Vec::<String>::new());
+    assert_eq!(granted.private_hosts.iter().collect::<Vec<_>>(), ["db"]);
+}
+
+#[test]
+fn an_import_needs_its_capability() {
+    let import =
+        ["osiris:driver/tcp@0.1.0", "wasi:http/types@0.2.3", "osiris:driver/state@0.1.0", "osiris:driver/sql@0.1.0"];
+    let imports = import.map(str::to_owned);
+    let nothing = (WantedGrants::default(), Grants::default());
+    assert_eq!(nothing.0.unasked(&imports).len(), 3);
+    assert_eq!(import.map(|import| nothing.1.ungranted(import).is_some()), [true, true, true, false]);
+    let state = (WantedGrants { state: true, ..nothing.0 }, Grants { state: true, ..nothing.1 });
+    assert_eq!(state.0.unasked(&imports), ["a connection to any host", "a call by HTTP"]);
+    assert_eq!(state.1.ungranted(import[2]), None);
+}

@@ -158,6 +158,15 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_limit_is_refused_with_its_line_and_the_nearest_name() {
+        let report = parse("limits:\n  spil: 1GB\n", "p.yaml", ConnectionHosts::default()).unwrap_err();
+        assert!(report.message.contains("line 2") && report.message.contains("`spil`"), "{}", report.message);
+        assert_eq!(report.hint.as_deref(), Some("did you mean `spill`?"));
+        let ceiling = parse("limits: {readers: 100000}", "p.yaml", ConnectionHosts::default()).unwrap().limits;
+        assert_eq!(ceiling, Limits::CEILING);
+    }
+
+    #[test]
     fn wrong_policies_are_refused() {
         for text in [
             "reed: [x]",

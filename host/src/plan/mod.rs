@@ -123,16 +123,16 @@ fn plan_step(
     let step = &pipeline.steps[place];
     let driver = driver(step, context)?;
     check_mode(step, &driver.spec)?;
-    let config = substitute(step.id.as_str(), &step.config, context.params, context.environment)?;
-    let config = typed::texts(&driver.spec, &step.config, config);
-    let options::Renamed { config, notices, written_as } = options::rename(&driver.spec, step.id.as_str(), &config)?;
-    let (written, more) = connect(config, &driver.spec, context.connections, context.environment)?;
-    let config = config::check(context.judge, &driver.spec, step.id.as_str(), &written, &written_as)?;
-    let config::Divided { open: config, masked: mut masked_config, secrets } = config::divide(&driver.spec, &config);
+    let substituted = substitute(step.id.as_str(), &step.config, context.params, context.environment)?;
+    let typed = typed::texts(&driver.spec, &step.config, substituted);
+    let renamed = options::rename(&driver.spec, step.id.as_str(), &typed)?;
+    // What the author wrote, in the driver's own names, with the fields of the connection.
+    let (written, connection_notices) =
+        connect(renamed.config, &driver.spec, context.connections, context.environment)?;
+    let with_defaults = config::check(context.judge, &driver.spec, step.id.as_str(), &written, &renamed.written_as)?;
+    let config::Divided { open: config, masked, secrets } = config::divide(&driver.spec, &with_defaults);
     let hidden = config::secret_variables(&step.config, context.environment);
-    hide_defaults(&mut masked_config, &driver.spec, &written);
-    let mask = |(name, value)| (name, mask_inside(value, secrets.values().chain(&hidden)));
-    let masked_config = masked_config.into_iter().map(mask).collect();
+    let masked_config = shown(masked, &driver.spec, &written, secrets.values().chain(&hidden));
     let inputs = inputs::of_step(pipeline, places, place, kinds)?;
     inputs::check(step, driver.spec.kind, &inputs)?;
     let state = state(&driver.spec, &config, &secrets, context)?;
@@ -150,7 +150,7 @@ fn plan_step(
         grants: driver.spec.grants.grant(&request)?,
         instances: grant::instances(driver.spec.instances.as_ref(), &request)?,
         state,
-        notices: [notices, more].concat(),
+        notices: [renamed.notices, connection_notices].concat(),
         config,
         masked_config,
         secrets,
@@ -158,6 +158,17 @@ fn plan_step(
         needs: needs[place].iter().map(|need| pipeline.steps[*need].id.clone()).collect(),
         inputs,
     })
+}
+
+/// A masked config as people see it: without defaults that the connection stands for, and without secrets inside texts.
+fn shown<'a>(
+    mut masked: Map<String, Value>,
+    spec: &Spec,
+    written: &Map<String, Value>,
+    secrets: impl Iterator<Item = &'a Secret> + Clone,
+) -> Map<String, Value> {
+    hide_defaults(&mut masked, spec, written);
+    masked.into_iter().map(|(name, value)| (name, mask_inside(value, secrets.clone()))).collect()
 }
 
 /// What the step's state belongs to, where it keeps one.
