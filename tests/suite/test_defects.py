@@ -120,7 +120,7 @@ def test_a_writer_streams(project):
 
 def test_the_projects_own_examples_are_accepted(project):
     # What the examples' READMEs say to export first.
-    passwords = {"SHOP_PASSWORD": "shop", "WAREHOUSE_PASSWORD": "warehouse"}
+    passwords = {"SHOP_PASSWORD": "tin-kettle-42", "WAREHOUSE_PASSWORD": "blue-ladder-17"}
     for pipeline in (ROOT / "examples").glob("*/pipeline.yaml"):
         done = project.osiris("validate", pipeline, env=passwords)
         assert done.returncode == 0, done.stderr

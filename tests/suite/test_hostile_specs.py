@@ -26,9 +26,9 @@ def doubling(levels: int) -> str:
 
 
 def patterns(number: int, pattern: str) -> str:
-    """A schema of patterns that all have to be tried: none may match."""
-    all_of = ", ".join(f"{{not: {{pattern: '{pattern}x{one}$'}}}}" for one in range(number))
-    return schema(f"    x: {{type: string, default: '{'a' * 30}', allOf: [{all_of}]}}\n")
+    """A schema of patterns that differ in `N` and all have to be tried: none may match."""
+    all_of = ", ".join(f"{{not: {{pattern: '{pattern.replace('N', str(one))}'}}}}" for one in range(number))
+    return schema(f"    x: {{type: string, default: '{'a' * 60}', allOf: [{all_of}]}}\n")
 
 
 # Name: the spec, the step's config, and what is said. Each of these took gigabytes or minutes of the host.
@@ -42,8 +42,8 @@ HOSTILE = {
     "template-bomb-of-addresses": (schema(lists("a", 10), f"grants: {{http: ['GET {'{config.a}' * 9}']}}\n"), {}, "1,000 values"),
     "template-of-megabytes": (schema(f"    t: {{type: string, default: '{'t' * 60_000}'}}\n", f"grants: {{read: ['{'{config.t}' * 9}']}}\n"), {}, "64 kB"),
     "ref-doubling": (doubling(40), {"x": "y"}, "its spec takes more than"),
-    "regex-backtracking": (patterns(2000, r"^(a+)+\1\1(a+)+"), {}, "its spec takes more than"),
-    "regex-memory": (patterns(26_000, r"^(\w{40}){10}"), {}, "its spec takes more than"),
+    "regex-backtracking": (patterns(1000, r"^(?:(a|aa)(?=a))+\1?[bcN]$"), {}, "its spec takes more than"),
+    "regex-memory": (patterns(20_000, r"^(\w{40}){10}xN$"), {}, "its spec takes more than"),
     "regex-memory-in-one": (patterns(1, r"^((((\w{99}){99}){99}){99}){99}"), {}, "evil.wasm"),
     "version-forges-the-plan": (SPEC.replace("version: 0.1.0", 'version: "1.0.0, sha256 4f2a)\\n   may      nothing\\n\\n2. done  (writer x@1"'), {}, "version"),
     "version-steers": (SPEC.replace("version: 0.1.0", r'version: "1\e]0;owned\a"'), {}, "version"),
@@ -112,7 +112,7 @@ def test_the_host_holds_no_component_in_memory(project):
     for number in range(4):
         with open(project.folder / "drivers" / f"empty{number}.wasm", "wb") as file:
             file.truncate(200 * MEGABYTE)
-    project.write("drivers/large.wasm", b"\0asm\x0d\0\x01\0" + section(0, b"\x01x" + bytes(200 * MEGABYTE)) + spec(SPEC.replace("hello.", "large.")))
+    project.write("drivers/large.wasm", HELLO + section(0, b"\x01x" + bytes(200 * MEGABYTE)) + spec(SPEC.replace("hello.", "large.")))
     done = project.osiris("drivers", "list", before=within(150 * MEGABYTE))
     assert done.returncode == 0 and "hello.extractor" in done.stdout and "large.extractor" in done.stdout, done.stderr
 

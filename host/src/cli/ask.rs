@@ -47,7 +47,7 @@ impl ConnectionContext {
     pub fn new(place: &PlaceArguments) -> anyhow::Result<Self> {
         let base = Base::open(place.base.as_deref().unwrap_or(Path::new(".")))?;
         let connections = read_connections(&base)?;
-        let catalog = Catalog::new(&place.drivers, &base.path);
+        let catalog = place.catalog(&base.path)?;
         Ok(Self { base, connections, environment: environment(), catalog })
     }
 

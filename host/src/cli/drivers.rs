@@ -72,13 +72,13 @@ pub fn drivers(verb: &Verb) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn catalog(place: &PlaceArguments) -> Catalog {
+fn catalog(place: &PlaceArguments) -> Result<Catalog, Report> {
     let base = place.base.clone().unwrap_or_else(|| PathBuf::from("."));
-    Catalog::new(&place.drivers, &base)
+    place.catalog(&base)
 }
 
 fn list(arguments: &List) -> anyhow::Result<()> {
-    let catalog = catalog(&arguments.place);
+    let catalog = catalog(&arguments.place)?;
     let Listing { drivers, problems } = catalog.list();
     for problem in problems {
         eprintln!("warning: {}", untrusted::paragraph(problem));
@@ -113,7 +113,7 @@ fn list(arguments: &List) -> anyhow::Result<()> {
 }
 
 fn inspect(arguments: &Inspect) -> anyhow::Result<()> {
-    let catalog = catalog(&arguments.place);
+    let catalog = catalog(&arguments.place)?;
     // A path on the command line is relative to where the user is, as everywhere.
     let driver = if arguments.driver.ends_with(".wasm") {
         catalog.inspector.read(&PathBuf::from(&arguments.driver))?

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use crate::driver::lock::{self, Lock, Pin};
+use crate::driver::lock::{self, Lock};
 use crate::error::Report;
 use crate::plan::Plan;
-use crate::session::Base;
+use crate::session::{Base, plain};
 
 use super::prepare::{PipelineArguments, plan_pipeline};
 use super::print;
@@ -26,9 +26,10 @@ pub struct Arguments {
 pub fn lock(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let prepared = plan_pipeline(&arguments.pipeline)?;
     if arguments.update {
+        let _held = prepared.base.hold()?;
         let mut lock = read(&prepared.base)?;
         for step in &prepared.plan.steps {
-            lock.drivers.insert(step.component.clone(), Pin::of(&step.driver));
+            lock.pin(&prepared.base.path, &step.component, &step.driver);
         }
         write(&prepared.base, &lock)?;
     } else {
@@ -43,25 +44,34 @@ pub fn lock(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// Checks the plan's drivers against the base folder's lock, and pins those that are new to it.
 pub fn enforce(base: &Base, plan: &Plan) -> anyhow::Result<()> {
-    let mut lock = read(base)?;
-    let mut pinned = false;
-    for step in &plan.steps {
-        pinned |= lock.check(&step.component, &step.driver)?;
+    let pin = |lock: &mut Lock| -> anyhow::Result<bool> {
+        let mut pinned = false;
+        for step in &plan.steps {
+            pinned |= lock.check(&base.path, &step.component, &step.driver)?;
+        }
+        Ok(pinned)
+    };
+    if !pin(&mut read(base)?)? {
+        return Ok(());
     }
-    if pinned { write(base, &lock) } else { Ok(()) }
+    // Runs may begin at once: what another has pinned meanwhile is read again, and kept.
+    let _held = base.hold()?;
+    let mut lock = read(base)?;
+    pin(&mut lock)?;
+    write(base, &lock)
 }
 
 /// Checks the plan's drivers against the base folder's lock, and writes nothing.
 pub fn check(base: &Base, plan: &Plan) -> anyhow::Result<()> {
     let mut lock = read(base)?;
     for step in &plan.steps {
-        lock.check(&step.component, &step.driver)?;
+        lock.check(&base.path, &step.component, &step.driver)?;
     }
     Ok(())
 }
 
 fn read(base: &Base) -> anyhow::Result<Lock> {
-    match base.dir.read_to_string(lock::FILE) {
+    match plain::read(&base.dir, lock::FILE) {
         Ok(text) => Ok(lock::parse(&text, lock::FILE)?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lock::default()),
         Err(error) => Err(Report::input(format!("cannot read `{}`: {error}", lock::FILE))

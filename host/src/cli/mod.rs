@@ -96,7 +96,8 @@ pub fn main() -> ExitCode {
     let _ = crate::sandbox::no_core_files();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
+        Err(mut error) => {
+            suggest_no_internal_command(&mut error);
             // A closed pipe is no reason to fail.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { Fault::Input.exit_code() } else { 0 });
@@ -127,6 +128,20 @@ pub fn main() -> ExitCode {
     outcome.unwrap_or_else(|error| fail(&error))
 }
 
+/// Takes commands that are not for people out of what is suggested for a misspelt one.
+fn suggest_no_internal_command(error: &mut clap::Error) {
+    use clap::CommandFactory;
+    use clap::error::{ContextKind, ContextValue};
+    let is_hidden = |name: &String| Arguments::command().find_subcommand(name).is_some_and(clap::Command::is_hide_set);
+    if let Some(ContextValue::Strings(names)) = error.get(ContextKind::SuggestedSubcommand) {
+        let shown: Vec<String> = names.iter().filter(|name| !is_hidden(name)).cloned().collect();
+        error.remove(ContextKind::SuggestedSubcommand);
+        if !shown.is_empty() {
+            error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(shown));
+        }
+    }
+}
+
 /// Runs a verb with the host's own log on stderr, as `OSIRIS_LOG` asks (default: warnings).
 fn logged(verb: impl FnOnce() -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
     use tracing_subscriber::EnvFilter;
@@ -147,7 +162,31 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     if let Some(hint) = report.and_then(|report| report.hint.as_ref()) {
         eprintln!("hint: {}", untrusted::paragraph(hint));
     }
+    print_failure(error);
     ExitCode::from(report.map_or(Fault::Host, |report| report.fault).exit_code())
+}
+
+/// Where the result was to be JSON, a failure is an object, too.
+fn print_failure(error: &anyhow::Error) {
+    let mut arguments = std::env::args_os().skip(1);
+    let verb = arguments.next();
+    if !arguments.any(|argument| argument == "--json") {
+        return;
+    }
+    let report = error.downcast_ref::<Report>();
+    let fault = match report.map_or(Fault::Host, |report| report.fault) {
+        Fault::Input => "input",
+        Fault::Step => "step",
+        Fault::Host => "host",
+    };
+    let hint = report.and_then(|report| report.hint.as_ref());
+    let error = serde_json::json!({"message": format!("{error:#}"), "hint": hint, "fault": fault});
+    let mut failure = serde_json::json!({"status": "failed", "error": error});
+    if verb.is_some_and(|verb| verb == "run") {
+        failure["steps"] = serde_json::json!([]);
+    }
+    // What cannot be printed has been said on stderr.
+    let _ = print_json(&failure);
 }
 
 /// Prints a result, parts of which may be a driver's words.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use crate::grants::limits::Limits;
+use crate::pipeline::StepId;
 use crate::plan::{Plan, PlannedStep};
 use serde_json::{Map, Value, json};
 
@@ -23,7 +24,9 @@ pub struct Arguments {
 pub fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let prepared = prepare(&arguments.pipeline)?;
     if arguments.json {
-        let steps: Vec<Value> = prepared.plan.steps.iter().map(as_json).collect();
+        let beside = prepared.plan.side_by_side();
+        let steps: Vec<Value> =
+            prepared.plan.steps.iter().zip(&beside).map(|(step, beside)| as_json(step, beside)).collect();
         let plan = json!({"pipeline": prepared.plan.pipeline, "base": prepared.base.path, "limits": prepared.limits, "warnings": prepared.plan.notices, "steps": steps});
         print_json(&plan)?;
     } else {
@@ -59,7 +62,7 @@ pub fn validate(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn as_json(step: &PlannedStep) -> Value {
+fn as_json(step: &PlannedStep, beside: &[&StepId]) -> Value {
     let driver = &step.driver;
     let inputs: Vec<Value> = step
         .inputs
@@ -72,6 +75,7 @@ fn as_json(step: &PlannedStep) -> Value {
         "driver": {"name": driver.spec.name, "version": driver.spec.version, "sha256": driver.sha256, "path": driver.path},
         "kind": driver.spec.kind,
         "needs": step.needs,
+        "beside": beside,
         "inputs": inputs,
         "config": step.masked_config,
         "instances": step.instances,
@@ -80,13 +84,17 @@ fn as_json(step: &PlannedStep) -> Value {
     })
 }
 
+/// The most steps that a step is said to run beside.
+const MAX_BESIDE: usize = 8;
+
 fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
     let mut text =
         format!("pipeline `{}`, base folder {}\neach step {}\n", line(&plan.pipeline), line(base), limits.words());
     for notice in &plan.notices {
         let _ = writeln!(text, "warning  {}", line(&notice.to_string()));
     }
-    for (number, step) in plan.steps.iter().enumerate() {
+    let beside = plan.side_by_side();
+    for (number, (step, beside)) in plan.steps.iter().zip(beside).enumerate() {
         let driver = &step.driver;
         let _ = writeln!(
             text,
@@ -97,6 +105,8 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
             driver.label(),
             &driver.sha256[..12]
         );
+        let path = driver.path.strip_prefix(base).unwrap_or(&driver.path);
+        let _ = writeln!(text, "   driver   {}", line(&path.to_string_lossy()));
         for input in &step.inputs {
             let table = if input.table == "main" { String::new() } else { format!(", table `{}`", line(&input.table)) };
             let also = if input.also.is_empty() {
@@ -108,6 +118,15 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
         }
         for need in step.needs.iter().filter(|need| step.inputs.iter().all(|input| input.step != **need)) {
             let _ = writeln!(text, "   after    {need}");
+        }
+        if !beside.is_empty() {
+            let names: Vec<&str> = beside.iter().take(MAX_BESIDE).map(|id| id.as_str()).collect();
+            let more = if beside.len() > MAX_BESIDE {
+                format!(" and {} more", beside.len() - MAX_BESIDE)
+            } else {
+                String::new()
+            };
+            let _ = writeln!(text, "   beside   {}{more}", names.join(", "));
         }
         if step.instances > 1 {
             let _ = writeln!(text, "   shared   among {} instances of its driver", step.instances);

@@ -1,20 +1,21 @@
 //! What `run`, `plan` and `validate` share: from a pipeline file on disk to a checked plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::digest::sha256_of;
 use crate::driver::catalog::{Catalog, Driver};
-use crate::error::Report;
+use crate::error::{Report, listed};
 use crate::grants::limits::Limits;
 use crate::grants::policy::{self, ConnectionHosts, Policy};
 use crate::pipeline::connections::{self, Connections};
 use crate::pipeline::params::{self, Environment};
 use crate::pipeline::{self, Pipeline};
-use crate::plan::{Plan, PlanContext, plan};
+use crate::plan::{Plan, PlanContext, PlannedStep, plan};
 use crate::run::targets;
-use crate::session::Base;
+use crate::session::{Base, plain};
+use crate::untrusted;
 
 use super::limits::LimitArguments;
 use super::lock;
@@ -42,12 +43,26 @@ pub struct PipelineArguments {
 /// Where paths begin and drivers lie.
 #[derive(Debug, clap::Args)]
 pub struct PlaceArguments {
-    /// The folder that paths are relative to and that no step leaves [default: the pipeline's folder]
+    /// The folder that paths are relative to and that no step leaves [default: the pipeline's folder; without a pipeline the current one]
     #[arg(long, value_name = "DIR")]
     pub base: Option<PathBuf>,
     /// Look for drivers here too, before $OSIRIS_DRIVERS and `drivers` in the base folder
     #[arg(long, value_name = "DIR")]
     pub drivers: Vec<PathBuf>,
+}
+
+impl PlaceArguments {
+    /// Where drivers are looked for.
+    ///
+    /// # Errors
+    /// A [`Report`] when a folder that was named does not exist.
+    pub fn catalog(&self, base: &Path) -> Result<Catalog, Report> {
+        match self.drivers.iter().find(|folder| !folder.is_dir()) {
+            Some(missing) => Err(Report::input(format!("there is no folder of drivers `{}`", missing.display()))
+                .hint("name an existing folder with `--drivers DIR`")),
+            None => Ok(Catalog::new(&self.drivers, base)),
+        }
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -71,9 +86,22 @@ pub struct Prepared {
 /// For everything that is wrong with the user's input, before anything runs.
 pub fn prepare(arguments: &PipelineArguments) -> anyhow::Result<Prepared> {
     let prepared = plan_pipeline(arguments)?;
+    warn_of_short_secrets(&prepared.plan);
     lock::check(&prepared.base, &prepared.plan)?;
-    targets::check(&prepared.plan.steps)?;
+    targets::check(&prepared.base, &prepared.plan.steps)?;
     Ok(prepared)
+}
+
+/// Says once which secrets are not redacted everywhere.
+fn warn_of_short_secrets(plan: &Plan) {
+    let short: BTreeSet<&str> = plan.steps.iter().flat_map(PlannedStep::short_secrets).collect();
+    if !short.is_empty() {
+        let places = listed(short);
+        eprintln!(
+            "warning: {} too short to be redacted from all output, since ordinary words would go with them; use longer ones",
+            untrusted::line(&format!("the secrets at {places} are"))
+        );
+    }
 }
 
 /// As [`prepare`], whatever the lock says, and whether or not the files are there.
@@ -93,21 +121,25 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<Prepared> 
     let params = params::resolve(&pipeline, &arguments.params, arguments.profile.as_deref(), &environment)?;
     let connections = read_connections(&base)?;
     let policy = read_policy(arguments.policy.as_deref(), ConnectionHosts::of(&connections, &environment))?;
-    let catalog = Catalog::new(&arguments.place.drivers, &base.path);
+    let catalog = arguments.place.catalog(&base.path)?;
     catalog.inspector.warm();
-    let plan = plan(
+    let drivers = find_drivers(&pipeline, &catalog)?;
+    let mut plan = plan(
         &pipeline,
         &PlanContext {
             params: &params,
             connections: &connections,
             environment: &environment,
-            drivers: &find_drivers(&pipeline, &catalog)?,
+            drivers: &drivers,
             base: &base.path,
             policy: &policy,
             judge: &catalog.inspector,
             profile: arguments.profile.as_deref(),
         },
     )?;
+    for step in &mut plan.steps {
+        step.notices.extend(catalog.shadowed(&step.component, &step.driver));
+    }
     let sha256 = sha256_of(text.as_bytes());
     Ok(Prepared { plan, base, sha256, limits: arguments.limits.0.within(&policy.limits) })
 }
@@ -128,7 +160,7 @@ pub fn read_policy(file: Option<&Path>, hosts: ConnectionHosts) -> anyhow::Resul
 }
 
 pub fn read_connections(base: &Base) -> anyhow::Result<Connections> {
-    match base.dir.read_to_string(connections::FILE) {
+    match plain::read(&base.dir, connections::FILE) {
         Ok(text) => Ok(connections::parse(&text, connections::FILE)?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Connections::default()),
         Err(error) => Err(Report::input(format!("cannot read `{}`: {error}", connections::FILE)).into()),

@@ -61,7 +61,7 @@ pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .hint("query a step that succeeded and is no writer")
             .into());
     };
-    let file = base.path.join(session::FOLDER).join(&found.id).join(file);
+    let file = session::tables_file(&base, &found.id, file)?;
     let look = Look {
         tables: tables(step, &file),
         sql: arguments.sql.clone(),
@@ -77,7 +77,12 @@ pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn tables(step: &StepRecord, file: &std::path::Path) -> Vec<InputTable> {
     let also = |name: &str| {
-        if name == "main" && !step.tables.contains_key(&step.id) { vec![step.id.clone()] } else { Vec::new() }
+        // Names in SQL are not case-sensitive.
+        if name == "main" && !step.tables.keys().any(|table| table.eq_ignore_ascii_case(&step.id)) {
+            vec![step.id.clone()]
+        } else {
+            Vec::new()
+        }
     };
     step.tables
         .keys()

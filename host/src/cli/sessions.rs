@@ -94,7 +94,8 @@ pub fn sessions(verb: &Verb) -> anyhow::Result<ExitCode> {
             } else {
                 let bytes = size::spell(removed.iter().map(|session| session.bytes).sum());
                 let verb = if gc.dry_run { "would remove" } else { "removed" };
-                print(&format!("{verb} {} sessions, {bytes}", removed.len()));
+                let plural = if removed.len() == 1 { "" } else { "s" };
+                print(&format!("{verb} {} session{plural}, {bytes}", removed.len()));
             }
         }
     }

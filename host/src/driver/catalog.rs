@@ -11,9 +11,10 @@ use wasmparser::BinaryReader;
 
 use crate::driver::component::{self, CUSTOM, HEADER};
 use crate::driver::inspect::Described;
-use crate::driver::inspector::{Found, Inspector, no_driver};
+use crate::driver::inspector::{Found, Inspector, digest_of, no_driver};
 use crate::driver::spec::{self, Spec, Version};
 use crate::error::{Report, listed, nearest};
+use crate::warning::Warning;
 
 /// The largest component that is read, in bytes.
 pub const MAX_BYTES: u64 = 256 << 20;
@@ -46,6 +47,8 @@ pub struct Catalog {
     pub base: PathBuf,
     /// What reads drivers and judges configs.
     pub inspector: Inspector,
+    /// How many of the folders, at their end, came with this program.
+    built_in: usize,
     listing: OnceLock<Listing>,
 }
 
@@ -66,6 +69,7 @@ impl Catalog {
             folders: folders.iter().map(|folder| fs::canonicalize(folder).unwrap_or_else(|_| folder.clone())).collect(),
             base: base.to_owned(),
             inspector: Inspector::default(),
+            built_in: if program.is_some() { 2 } else { 0 },
             listing: OnceLock::new(),
         }
     }
@@ -115,6 +119,20 @@ impl Catalog {
             }
         }
         Ok(None)
+    }
+
+    /// A notice where `driver`, found by its name, takes the place of another one of the same name that came with this
+    /// program.
+    pub fn shadowed(&self, component: &str, driver: &Driver) -> Option<Warning> {
+        let own = self.folders.iter().skip(self.folders.len().saturating_sub(self.built_in));
+        let file = own.map(|folder| folder.join(format!("{component}.wasm"))).find(|file| file.is_file())?;
+        let differs = !component.ends_with(".wasm") && file != driver.path && digest_of(&file).ok()? != driver.sha256;
+        differs.then(|| {
+            Warning::new(format!(
+                "driver `{component}` of `{}` takes the place of the one that came with this program",
+                driver.path.parent().unwrap_or(&driver.path).display()
+            ))
+        })
     }
 
     fn unknown(&self, component: &str) -> Report {

@@ -69,9 +69,13 @@ fn compiled_in(
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let entry = folder.join(format!("{sha256}-{:016x}.cwasm", hasher.finish()));
-    if entry.is_file() {
+    if let Ok(found) = File::open(&entry)
+        && found.metadata().is_ok_and(|found| found.is_file())
+    {
+        runtime::mark_used(&found);
         return Ok(entry);
     }
+    runtime::remove_unused(folder);
     let bytes = fs::read(wasm).with_context(|| format!("cannot read `{}`", wasm.display()))?;
     // What was planned, shown and checked against the lock must be what is kept under its digest.
     if sha256_of(&bytes) != sha256 {

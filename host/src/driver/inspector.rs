@@ -195,6 +195,14 @@ pub fn no_driver(name: &str, why: &str) -> Report {
         .hint("a driver is a WebAssembly component of one of the worlds in wit/driver.wit, with a packed spec")
 }
 
+/// The digest of a driver's file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn digest_of(path: &Path) -> anyhow::Result<String> {
+    digest(&mut open(path)?, &mut |_| Ok(()))
+}
+
 /// Opens a plain file of a bounded size: a pipe or a device would be read for ever.
 fn open(path: &Path) -> anyhow::Result<File> {
     let missing = |error: std::io::Error| {

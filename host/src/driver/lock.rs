@@ -1,6 +1,7 @@
 //! `osiris.lock`: pins what each driver is and wants, so that no change goes unseen. No I/O.
 
 use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -67,26 +68,53 @@ impl Lock {
         format!("{HEAD}{}", serde_saphyr::to_string(self).unwrap_or_default())
     }
 
-    /// Checks the driver called `component` against its pin; one without a pin is pinned, and `true`
-    /// says so.
+    /// Checks the driver that a pipeline in the folder `base` calls `component` against its pin; one without a pin is
+    /// pinned, and `true` says so. A driver that is called by its path, however spelt, must be the one that is pinned by its
+    /// name.
     ///
     /// # Errors
     /// A [`Report`] with a diff when the driver is not what it was.
-    pub fn check(&mut self, component: &str, driver: &Driver) -> Result<bool, Report> {
+    pub fn check(&mut self, base: &Path, component: &str, driver: &Driver) -> Result<bool, Report> {
         let now = Pin::of(driver);
-        match self.drivers.get(component) {
-            None => {
-                self.drivers.insert(component.to_owned(), now);
-                Ok(true)
+        let key = key(base, component);
+        for name in [&key, &driver.spec.name] {
+            if let Some(pin) = self.drivers.get(name).filter(|pin| **pin != now) {
+                return Err(Report::input(format!(
+                    "driver `{component}` is not the one that `{FILE}` pins as `{name}`:\n  {}",
+                    pin.diff(&now).join("\n  ")
+                ))
+                .hint("if the change is meant, accept it with `osiris lock --update PIPELINE`"));
             }
-            Some(pin) if *pin == now => Ok(false),
-            Some(pin) => Err(Report::input(format!(
-                "driver `{component}` is not the one that `{FILE}` pins:\n  {}",
-                pin.diff(&now).join("\n  ")
-            ))
-            .hint("if the change is meant, accept it with `osiris lock --update PIPELINE`")),
+        }
+        Ok(self.drivers.insert(key, now).is_none())
+    }
+
+    /// Pins the driver that a pipeline in the folder `base` calls `component`, whatever was pinned.
+    pub fn pin(&mut self, base: &Path, component: &str, driver: &Driver) {
+        let pin = Pin::of(driver);
+        if let Some(by_name) = self.drivers.get_mut(&driver.spec.name) {
+            *by_name = pin.clone();
+        }
+        self.drivers.insert(key(base, component), pin);
+    }
+}
+
+/// What a component is pinned as: its name, or its path in one spelling, relative to the base folder if it is in there.
+fn key(base: &Path, component: &str) -> String {
+    if !component.ends_with(".wasm") {
+        return component.to_owned();
+    }
+    let mut path = PathBuf::new();
+    for part in base.join(component).components() {
+        match part {
+            Component::ParentDir => {
+                path.pop();
+            }
+            Component::CurDir => {}
+            other => path.push(other),
         }
     }
+    path.strip_prefix(base).unwrap_or(&path).to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -105,19 +133,39 @@ mod tests {
     #[test]
     fn a_new_driver_is_pinned_and_a_changed_one_refused() {
         let mut lock = Lock::default();
-        assert!(lock.check("a.b", &driver("aa", &["{config.path}"])).unwrap());
-        assert!(!lock.check("a.b", &driver("aa", &["{config.path}"])).unwrap());
-        let report = lock.check("a.b", &driver("bb", &["{config.path}", "{config.key}"])).unwrap_err();
+        assert!(lock.check(Path::new("/base"), "a.b", &driver("aa", &["{config.path}"])).unwrap());
+        assert!(!lock.check(Path::new("/base"), "a.b", &driver("aa", &["{config.path}"])).unwrap());
+        let report =
+            lock.check(Path::new("/base"), "a.b", &driver("bb", &["{config.path}", "{config.key}"])).unwrap_err();
         for line in ["- sha256: aa", "+ sha256: bb", "+ wants to read the file `{config.key}`"] {
             assert!(report.message.contains(line), "{}", report.message);
         }
-        assert!(lock.check("a.b", &driver("aa", &[])).unwrap_err().message.contains("- wants to read"));
+        assert!(
+            lock.check(Path::new("/base"), "a.b", &driver("aa", &[])).unwrap_err().message.contains("- wants to read")
+        );
+    }
+
+    #[test]
+    fn no_spelling_of_a_path_is_another_driver() {
+        let base = Path::new("/base");
+        let mut lock = Lock::default();
+        assert!(lock.check(base, "drivers/x.wasm", &driver("aa", &[])).unwrap());
+        for spelling in ["./drivers/x.wasm", "drivers/../drivers/x.wasm", "/base/drivers/x.wasm", "drivers//x.wasm"] {
+            assert!(!lock.check(base, spelling, &driver("aa", &[])).unwrap(), "{spelling}");
+            assert!(lock.check(base, spelling, &driver("bb", &[])).is_err(), "{spelling}");
+        }
+        assert!(lock.check(base, "other/x.wasm", &driver("bb", &[])).unwrap());
+        // A driver that is pinned by its name is refused by any path, and accepted by both.
+        lock.check(base, "a.b", &driver("aa", &[])).unwrap();
+        assert!(lock.check(base, "third/x.wasm", &driver("cc", &[])).unwrap_err().message.contains("pins as `a.b`"));
+        lock.pin(base, "third/x.wasm", &driver("cc", &[]));
+        assert!(!lock.check(base, "a.b", &driver("cc", &[])).unwrap());
     }
 
     #[test]
     fn a_lock_reads_what_it_wrote() {
         let mut lock = Lock::default();
-        lock.check("a.b", &driver("aa", &["{config.path}"])).unwrap();
+        lock.check(Path::new("/base"), "a.b", &driver("aa", &["{config.path}"])).unwrap();
         assert_eq!(parse(&lock.text(), FILE).unwrap(), lock);
     }
 }

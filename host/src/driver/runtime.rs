@@ -28,6 +28,23 @@ pub fn load(engine: &Engine, compiled: &Path) -> anyhow::Result<Component> {
         .with_context(|| format!("cannot load the compiled driver `{}`", compiled.display()))
 }
 
+/// How long an entry of the cache stays that nobody uses.
+const UNUSED_AFTER: std::time::Duration = std::time::Duration::from_secs(90 * 24 * 60 * 60);
+
+/// Removes what nobody has used for long from the cache: drivers that have changed since, and what an interrupted compile
+/// process left. What cannot be removed stays for another time.
+pub fn remove_unused(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_own = [".cwasm", ".spec"].iter().any(|ending| name.to_string_lossy().ends_with(ending))
+            || name.to_string_lossy().starts_with(".tmp");
+        let used = entry.metadata().ok().filter(fs::Metadata::is_file).and_then(|found| found.modified().ok());
+        if is_own && used.and_then(|used| used.elapsed().ok()).is_some_and(|age| age > UNUSED_AFTER) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Notes that an entry of the cache was used, for those who collect what is not.
 pub fn mark_used(entry: &fs::File) {
     let fresh = entry

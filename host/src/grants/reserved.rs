@@ -19,6 +19,12 @@ pub const LOCK: &str = "osiris.lock";
 /// The folder of the drivers that come with the pipelines.
 pub const DRIVERS: &str = "drivers";
 
+/// The names of everything that must not be read, or not be written.
+pub fn all(writing: bool) -> impl Iterator<Item = &'static str> {
+    let written = [LOCK, DRIVERS].into_iter().filter(move |_| writing);
+    [SESSIONS, OWN, connections::FILE].into_iter().chain(written)
+}
+
 /// Whether `place`, relative to the base folder, must not be read.
 pub fn from_reading(place: &Path) -> bool {
     place.components().any(|part| part.as_os_str() == SESSIONS || part.as_os_str() == OWN)

@@ -30,7 +30,13 @@ pub struct Connections {
 /// # Errors
 /// A [`Report`] with file and line.
 pub fn parse(text: &str, file: &str) -> Result<Connections, Report> {
-    yaml::parse(text, "connections file", file)
+    let connections: Connections = yaml::parse(text, "connections file", file)?;
+    let known = |version: &Value| matches!(version.to_string().trim_matches('"'), "1" | "1.0");
+    match connections.version.as_ref().filter(|version| !known(version)) {
+        Some(other) => Err(Report::input(format!("connections file `{file}` has the version {other}; known: 1"))
+            .hint("write `version: 1`, or use a newer Osiris")),
+        None => Ok(connections),
+    }
 }
 
 impl Connections {
@@ -40,7 +46,10 @@ impl Connections {
     /// # Errors
     /// When family or alias is unknown, no default can be told, or a variable is not set.
     pub fn resolve(&self, reference: &str, environment: &Environment) -> Result<Map<String, Value>, Report> {
-        let name = reference.trim_start_matches('@');
+        let Some(name) = reference.strip_prefix('@') else {
+            return Err(Report::input(format!("`{reference}` is not a reference to a connection"))
+                .hint(format!("did you mean `@{reference}`?")));
+        };
         let (family, alias) = match name.split_once('.') {
             Some((family, alias)) => (family, Some(alias)),
             None => (name, None),
@@ -57,6 +66,15 @@ impl Connections {
             .get(&alias)
             .ok_or_else(|| unknown(reference, "alias", &alias, aliases.keys().map(String::as_str)))?;
         self.fields(family, &alias, fields, environment)
+    }
+
+    /// The fields of a connection as its author wrote them.
+    pub fn written(&self, reference: &str) -> Option<&Map<String, Value>> {
+        let name = reference.trim_start_matches('@');
+        let (family, alias) = name.split_once('.').map_or((name, None), |(family, alias)| (family, Some(alias)));
+        let aliases = self.connections.get(family)?;
+        let alias = alias.map_or_else(|| default_alias(family, aliases).ok(), |alias| Some(alias.to_owned()))?;
+        aliases.get(&alias)
     }
 
     pub fn has_family(&self, family: &str) -> bool {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Report, listed, nearest};
 use crate::pipeline::{ParamKind, Pipeline};
+use crate::secrets::MASK;
 
 /// The resolved value of every parameter.
 pub type Params = BTreeMap<String, Value>;
@@ -196,6 +197,42 @@ pub fn substitute_text(text: &str, place: &str, params: &Params, environment: &E
     }
     result.push_str(rest);
     Ok(Value::String(result))
+}
+
+/// Shows a value as it was written where it stands for variables of the environment: each is masked. Nobody can tell which
+/// of them are secrets.
+pub fn mask_environment(shown: &mut Value, written: &Value, params: &Params, environment: &Environment) {
+    match (shown, written) {
+        (shown, Value::String(text)) if names_variable(text) => {
+            let masked = environment.keys().map(|name| (name.clone(), MASK.to_owned())).collect();
+            *shown = substitute_text(text, "a value", params, &masked).unwrap_or_else(|_| MASK.into());
+        }
+        (Value::Array(shown), Value::Array(written)) => {
+            shown.iter_mut().zip(written).for_each(|(shown, written)| {
+                mask_environment(shown, written, params, environment);
+            });
+        }
+        (Value::Object(shown), Value::Object(written)) => {
+            for (name, written) in written {
+                if let Some(shown) = shown.get_mut(name) {
+                    mask_environment(shown, written, params, environment);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether a text refers to a variable of the environment.
+fn names_variable(text: &str) -> bool {
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        if !before.ends_with('$') && !after.trim_start().starts_with("params.") {
+            return true;
+        }
+        rest = after;
+    }
+    false
 }
 
 fn lookup(name: &str, place: &str, params: &Params, environment: &Environment) -> Result<Value, Report> {

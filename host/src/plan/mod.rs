@@ -19,9 +19,9 @@ use crate::grants::Grants;
 use crate::grants::grant::{self, GrantRequest};
 use crate::grants::policy::Policy;
 use crate::pipeline::connections::Connections;
-use crate::pipeline::params::{Environment, Params, substitute};
+use crate::pipeline::params::{self, Environment, Params, substitute};
 use crate::pipeline::{Pipeline, Step, StepId};
-use crate::secrets::scrubber::mask_inside;
+use crate::secrets::scrubber::{is_distinctive, mask_inside};
 use crate::secrets::{Secret, Secrets};
 use crate::warning::Warning;
 use order::{Places, needs, order, places, waits_in_a_circle};
@@ -105,6 +105,28 @@ pub fn plan(pipeline: &Pipeline, context: &PlanContext<'_>) -> Result<Plan, Repo
     Ok(Plan { pipeline: pipeline.name.clone(), metadata: pipeline.metadata.clone(), notices, steps })
 }
 
+impl PlannedStep {
+    /// The places of secrets that are too short to be redacted wherever they stand.
+    pub fn short_secrets(&self) -> impl Iterator<Item = &str> {
+        self.secrets.iter().filter(|(_, secret)| !is_distinctive(secret.reveal())).map(|(place, _)| place.as_str())
+    }
+}
+
+impl Plan {
+    /// For each step, the others that may run at the same time.
+    pub fn side_by_side(&self) -> Vec<Vec<&StepId>> {
+        let places: BTreeMap<&StepId, usize> =
+            self.steps.iter().enumerate().map(|(place, step)| (&step.id, place)).collect();
+        let needs: Vec<BTreeSet<usize>> = self
+            .steps
+            .iter()
+            .map(|step| step.needs.iter().filter_map(|need| places.get(need).copied()).collect())
+            .collect();
+        let ids = |places: Vec<usize>| places.into_iter().map(|place| &self.steps[place].id).collect();
+        order::beside(&needs).into_iter().map(ids).collect()
+    }
+}
+
 fn driver<'a>(step: &Step, context: &PlanContext<'a>) -> Result<&'a Driver, Report> {
     context
         .drivers
@@ -126,13 +148,15 @@ fn plan_step(
     let substituted = substitute(step.id.as_str(), &step.config, context.params, context.environment)?;
     let typed = typed::texts(&driver.spec, &step.config, substituted);
     let renamed = options::rename(&driver.spec, step.id.as_str(), &typed)?;
+    let reference = renamed.config.get("connection").and_then(Value::as_str).map(str::to_owned);
     // What the author wrote, in the driver's own names, with the fields of the connection.
     let (written, connection_notices) =
         connect(renamed.config, &driver.spec, context.connections, context.environment)?;
     let with_defaults = config::check(context.judge, &driver.spec, step.id.as_str(), &written, &renamed.written_as)?;
     let config::Divided { open: config, masked, secrets } = config::divide(&driver.spec, &with_defaults);
     let hidden = config::secret_variables(&step.config, context.environment);
-    let masked_config = shown(masked, &driver.spec, &written, secrets.values().chain(&hidden));
+    let mut masked_config = shown(masked, &driver.spec, &written, secrets.values().chain(&hidden));
+    mask_environment(&mut masked_config, step, reference.as_deref(), &driver.spec, context);
     let inputs = inputs::of_step(pipeline, places, place, kinds)?;
     inputs::check(step, driver.spec.kind, &inputs)?;
     let state = state(&driver.spec, &config, &secrets, context)?;
@@ -169,6 +193,36 @@ fn shown<'a>(
 ) -> Map<String, Value> {
     hide_defaults(&mut masked, spec, written);
     masked.into_iter().map(|(name, value)| (name, mask_inside(value, secrets.clone()))).collect()
+}
+
+/// Masks what came from the environment in a config that is shown, in the step's options and in its connection's fields.
+fn mask_environment(
+    shown: &mut Map<String, Value>,
+    step: &Step,
+    reference: Option<&str>,
+    spec: &Spec,
+    context: &PlanContext<'_>,
+) {
+    let mask = |shown: Option<&mut Value>, written: &Value| {
+        shown
+            .into_iter()
+            .for_each(|shown| params::mask_environment(shown, written, context.params, context.environment));
+    };
+    for (field, written) in reference.and_then(|reference| context.connections.written(reference)).into_iter().flatten()
+    {
+        // An option beside the connection has taken the field's place.
+        if !step.config.contains_key(field) {
+            mask(shown.get_mut("connection").and_then(|fields| fields.get_mut(field)), written);
+        }
+    }
+    for (name, written) in &step.config {
+        let own = spec.aliases.get(name).unwrap_or(name);
+        if shown.contains_key(own) {
+            mask(shown.get_mut(own), written);
+        } else {
+            mask(shown.get_mut("connection").and_then(|fields| fields.get_mut(own)), written);
+        }
+    }
 }
 
 /// What the step's state belongs to, where it keeps one.

@@ -13,7 +13,8 @@ pub(super) fn places(pipeline: &Pipeline) -> Places<'_> {
     pipeline.steps.iter().enumerate().map(|(place, step)| (&step.id, place)).collect()
 }
 
-/// Places of the steps that each step waits for: the steps that it names, or the step before it.
+/// Places of the steps that each step waits for: those that it reads, and those that it names under `needs` or, without
+/// `needs`, the step before it.
 ///
 /// # Errors
 /// When a step names an unknown step.
@@ -21,20 +22,60 @@ pub(super) fn needs(pipeline: &Pipeline, places: &Places<'_>) -> Result<Vec<BTre
     let place = |step: &Step, wanted: &StepId, key: &str| {
         places.get(wanted).copied().ok_or_else(|| unknown(pipeline, step, wanted, key))
     };
-    pipeline
+    let mut needs = pipeline
         .steps
         .iter()
-        .enumerate()
-        .map(|(number, step)| {
+        .map(|step| {
             let named = step.needs.iter().flatten().map(|need| place(step, need, "needs"));
             let read = step.inputs.iter().flatten().map(|(_, from, _)| place(step, from, "inputs"));
-            let mut places = named.chain(read).collect::<Result<BTreeSet<_>, _>>()?;
-            if step.needs.is_none() && step.inputs.is_none() && number > 0 {
-                places.insert(number - 1);
-            }
-            Ok(places)
+            named.chain(read).collect::<Result<BTreeSet<_>, _>>()
         })
-        .collect()
+        .collect::<Result<Vec<_>, _>>()?;
+    let in_order = needs.iter().enumerate().all(|(number, needs)| needs.iter().all(|need| *need < number));
+    for (number, step) in pipeline.steps.iter().enumerate().skip(1) {
+        // A step that is written before one that it reads does not wait for that one to be done, too.
+        let waits_already = || !in_order && step.inputs.is_some() && leads(&needs, number - 1, number);
+        if step.needs.is_none() && !waits_already() {
+            needs[number].insert(number - 1);
+        }
+    }
+    Ok(needs)
+}
+
+/// Whether the step at `from` needs the one at `to`, however many steps are between them.
+fn leads(needs: &[BTreeSet<usize>], from: usize, to: usize) -> bool {
+    let (mut seen, mut left) = (BTreeSet::new(), vec![from]);
+    while let Some(place) = left.pop() {
+        if place == to {
+            return true;
+        }
+        if seen.insert(place) {
+            left.extend(&needs[place]);
+        }
+    }
+    false
+}
+
+/// The most steps for which [`beside`] is worked out.
+const MAX_BESIDE: usize = 1000;
+
+/// For each place, the places that neither need it nor are needed by it: these may run at the same time. `needs` are
+/// earlier places.
+pub(super) fn beside(needs: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
+    if needs.len() > MAX_BESIDE {
+        return vec![Vec::new(); needs.len()];
+    }
+    let mut behind: Vec<Vec<bool>> = Vec::with_capacity(needs.len());
+    for direct in needs {
+        let mut all = vec![false; needs.len()];
+        for need in direct.iter().filter(|need| **need < behind.len()) {
+            all[*need] = true;
+            all.iter_mut().zip(&behind[*need]).for_each(|(all, before)| *all |= before);
+        }
+        behind.push(all);
+    }
+    let apart = |one: usize, other: usize| one != other && !behind[one][other] && !behind[other][one];
+    (0..needs.len()).map(|one| (0..needs.len()).filter(|other| apart(one, *other)).collect()).collect()
 }
 
 fn unknown(pipeline: &Pipeline, step: &Step, wanted: &StepId, key: &str) -> Report {
@@ -101,6 +142,12 @@ mod tests {
         let needs = [[].into(), [0, 2].into(), [3].into(), [2].into()];
         assert_eq!(order(&needs), Err(vec![2, 3, 2]));
         assert_eq!(order(&[[0].into()]), Err(vec![0, 0]));
+    }
+
+    #[test]
+    fn steps_that_do_not_need_each_other_run_side_by_side() {
+        let needs = [[].into(), [].into(), [0].into(), [1, 2].into(), [3].into()];
+        assert_eq!(beside(&needs), [vec![1], vec![0, 2], vec![1], vec![], vec![]]);
     }
 
     #[test]

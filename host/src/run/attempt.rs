@@ -91,14 +91,15 @@ impl Schedule<'_> {
     /// Makes the step's scratch folder and granted files, and gives its job to a warm process.
     fn hand_over(&mut self, place: usize) -> anyhow::Result<(StepProcess, Vec<Target>)> {
         let step = &self.plan.steps[place];
-        let read_files = targets::readable(step)?;
+        let compiled = self.compiled.get(&step.driver.sha256).cloned().context("a driver was not compiled")?;
+        let read_files = targets::readable(self.base, step)?;
         let scratch = self.session.create_scratch(&step.id)?;
         let (write_files, targets) = targets::writable(self.base, self.session, step)?;
         let job = Job {
             step: step.id.to_string(),
             driver: step.driver.label(),
             kind: step.driver.spec.kind,
-            compiled: self.compiled.get(&step.driver.sha256).cloned().context("a driver was not compiled")?,
+            compiled,
             config: step.config.clone(),
             secrets: step.secrets.clone(),
             inputs: self.job_inputs(step),
@@ -120,7 +121,13 @@ impl Schedule<'_> {
         self.note_inputs(step);
         let mut process = if self.warm.is_empty() {
             self.started += 1;
-            StepProcess::start(self.started, &self.say)?
+            match StepProcess::start(self.started, &self.say) {
+                Ok(process) => process,
+                Err(error) => {
+                    targets::discard(self.base, targets);
+                    return Err(error);
+                }
+            }
         } else {
             self.warm.remove(0)
         };

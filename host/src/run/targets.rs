@@ -3,6 +3,7 @@
 //! A written file is an empty one beside its target until the step has succeeded; the step process
 //! may touch that one alone, and the host puts it in the target's place.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use cap_std::fs::{Metadata, MetadataExt, OpenOptions};
 
 use crate::error::Report;
 use crate::grants::files::{self, Access, FileWish};
+use crate::grants::reserved;
 use crate::plan::PlannedStep;
 use crate::protocol::FileGrant;
 use crate::session::{Base, Session};
@@ -28,12 +30,13 @@ pub struct Target {
 ///
 /// # Errors
 /// A [`Report`] when one does not exist, is no plain file, or leads out of the base folder.
-pub fn readable(step: &PlannedStep) -> anyhow::Result<Vec<FileGrant>> {
+pub fn readable(base: &Base, step: &PlannedStep) -> anyhow::Result<Vec<FileGrant>> {
+    let own = OwnFiles::of(base, Access::Read);
     step.grants
         .read
         .iter()
         .map(|wish| {
-            let (path, found) = existing(step, wish)?;
+            let (path, found) = existing(&own, step, wish)?;
             Ok(FileGrant { name: wish.name.clone(), path, identity: identity(&found) })
         })
         .collect()
@@ -44,20 +47,41 @@ fn identity(found: &Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
 }
 
+/// Osiris's own files and folders by what they are: a link or a mount gives one another name, and no other identity.
+struct OwnFiles(Vec<(u64, u64)>);
+
+impl OwnFiles {
+    fn of(base: &Base, access: Access) -> Self {
+        // Symlinks are followed: what a name of Osiris's own leads to is its own.
+        Self(
+            reserved::all(access == Access::Write)
+                .filter_map(|name| Some(identity(&base.dir.metadata(name).ok()?)))
+                .collect(),
+        )
+    }
+
+    /// Whether `place`, without symlinks, is one of them or is inside one.
+    fn hold(&self, root: &Base, place: &Path) -> bool {
+        let parts = place.ancestors().filter(|part| !part.as_os_str().is_empty());
+        parts.filter_map(|part| root.dir.symlink_metadata(part).ok()).any(|found| self.0.contains(&identity(&found)))
+    }
+}
+
 /// Checks, before anything runs, that the files exist which no step of the plan writes.
-pub fn check(steps: &[PlannedStep]) -> anyhow::Result<()> {
+pub fn check(base: &Base, steps: &[PlannedStep]) -> anyhow::Result<()> {
+    let own = OwnFiles::of(base, Access::Read);
     let made =
         |wish: &FileWish| steps.iter().any(|step| step.grants.write.iter().any(|written| written.place == wish.place));
     for step in steps {
         for wish in step.grants.read.iter().filter(|wish| !made(wish)) {
-            existing(step, wish)?;
+            existing(&own, step, wish)?;
         }
     }
     Ok(())
 }
 
 /// The file, resolved inside the folder out of which it must not lead; its path is absolute.
-fn existing(step: &PlannedStep, wish: &FileWish) -> anyhow::Result<(PathBuf, Metadata)> {
+fn existing(own: &OwnFiles, step: &PlannedStep, wish: &FileWish) -> anyhow::Result<(PathBuf, Metadata)> {
     let doing = format!("step `{}` cannot read `{}`", step.id, wish.name);
     let root = Base::open(&wish.root)?;
     let resolved = root.dir.canonicalize(&wish.below).map_err(|error| match error.kind() {
@@ -69,7 +93,7 @@ fn existing(step: &PlannedStep, wish: &FileWish) -> anyhow::Result<(PathBuf, Met
         _ => Report::input(format!("{doing}: {error}"))
             .hint("the file must lie inside the folder, without a symlink that leads out"),
     })?;
-    if Access::Read.is_reserved(&resolved) {
+    if Access::Read.is_reserved(&resolved) || own.hold(&root, &resolved) {
         return Err(files::own_file(step.id.as_str(), "read", &wish.name).into());
     }
     let found = root.dir.symlink_metadata(&resolved)?;
@@ -141,7 +165,7 @@ fn make(base: &Base, session: &Session, step: &PlannedStep, wish: &FileWish) -> 
     let folder = root.path.strip_prefix(&base.path).map(|root| root.join(folder)).with_context(|| doing.clone())?;
     let name = wish.below.file_name().with_context(|| doing.clone())?;
     let target = folder.join(name);
-    if Access::Write.is_reserved(&target) {
+    if Access::Write.is_reserved(&target) || OwnFiles::of(base, Access::Write).hold(base, &target) {
         return Err(files::own_file(step.id.as_str(), "write", &wish.name).into());
     }
     let before = base.dir.symlink_metadata(&target);
@@ -175,12 +199,21 @@ pub fn keep(base: &Base, targets: Vec<Target>, created: &[String]) -> anyhow::Re
     let (written, untouched): (Vec<_>, Vec<_>) = targets.into_iter().partition(|target| created.contains(&target.name));
     discard(base, untouched);
     let mut targets = written.into_iter();
+    let mut folders = BTreeSet::new();
     while let Some(target) = targets.next() {
         if let Err(error) = base.dir.rename(&target.beside, &base.dir, &target.target) {
             let failed = target.target.clone();
             discard(base, std::iter::once(target).chain(targets));
             return Err(error).with_context(|| format!("cannot put `{}` into place", failed.display()));
         }
+        folders.insert(target.target.parent().unwrap_or(Path::new("")).to_owned());
+    }
+    // A state that says what was delivered must not outlive it.
+    for folder in folders {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+        let doing = || format!("cannot flush the folder `{}` to disk", folder.display());
+        let dir = base.dir.open_dir(folder).with_context(doing)?;
+        rustix::fs::fsync(dir.open(".").with_context(doing)?).with_context(doing)?;
     }
     Ok(())
 }

@@ -10,8 +10,11 @@ use serde_json::{Map, Value};
 
 use super::{MASK, Secret};
 
-/// Secrets shorter than this are left in logs: they would take ordinary words with them.
-const SHORTEST_SECRET: usize = 4;
+/// A secret shorter than this, in characters, is left in text: it would take ordinary words and numbers with it.
+const SHORTEST_SECRET: usize = 6;
+
+/// A secret of letters alone, which may be an ordinary word, counts from this length on.
+const SHORTEST_WORD: usize = 8;
 
 /// A line of a secret shorter than this is left, such as the last of a key.
 const SHORTEST_LINE: usize = 8;
@@ -19,31 +22,53 @@ const SHORTEST_LINE: usize = 8;
 /// A spelling of a secret shorter than this is too likely to be chance.
 const SHORTEST_SPELLING: usize = 6;
 
+/// How long a line of base64 is where lines are cut (RFC 2045).
+const BASE64_LINE: usize = 76;
+
+/// Whether a secret is long enough to be redacted wherever it stands. A shorter one is redacted as a value in an address
+/// alone: a password `shop` would take every table of that name along.
+pub fn is_distinctive(secret: &str) -> bool {
+    let length = secret.chars().count();
+    length >= SHORTEST_WORD || (length >= SHORTEST_SECRET && !secret.chars().all(char::is_alphabetic))
+}
+
 /// Takes known secrets out of text.
 #[derive(Debug, Clone, Default)]
-pub struct Scrubber(Option<AhoCorasick>);
+pub struct Scrubber {
+    finder: Finder,
+    /// Secrets that are redacted in addresses alone.
+    short: Vec<Secret>,
+}
+
+#[derive(Debug, Clone, Default)]
+enum Finder {
+    #[default]
+    Nothing,
+    Automaton(AhoCorasick),
+    /// Where there are too many spellings for an automaton: slow, and as thorough.
+    OneByOne(Vec<String>),
+}
 
 impl Scrubber {
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
-        let spellings: BTreeSet<String> = secrets
-            .into_iter()
-            .map(Secret::reveal)
-            .flat_map(with_lines)
-            .filter(|secret| secret.len() >= SHORTEST_SECRET)
-            .flat_map(spellings)
-            .collect();
+        let (distinctive, short): (Vec<&Secret>, Vec<&Secret>) =
+            secrets.into_iter().partition(|secret| is_distinctive(secret.reveal()));
+        let spellings: BTreeSet<String> =
+            distinctive.into_iter().map(Secret::reveal).flat_map(with_lines).flat_map(spellings).collect();
+        let short = short.into_iter().filter(|secret| !secret.reveal().is_empty()).cloned().collect();
         if spellings.is_empty() {
-            return Self(None);
+            return Self { finder: Finder::Nothing, short };
         }
         // Of two secrets that begin alike the longer one is taken, so that no part of it stays.
-        let found = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(spellings);
-        Self(found.ok())
+        let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&spellings);
+        let finder = automaton.map_or_else(|_| Finder::one_by_one(spellings), Finder::Automaton);
+        Self { finder, short }
     }
 
     pub fn scrub_text(&self, text: &str) -> String {
-        match &self.0 {
-            None => text.to_owned(),
-            Some(secrets) => {
+        let scrubbed = match &self.finder {
+            Finder::Nothing => text.to_owned(),
+            Finder::Automaton(secrets) => {
                 let mut scrubbed = String::with_capacity(text.len());
                 secrets.replace_all_with(text, &mut scrubbed, |_, _, out| {
                     out.push_str(MASK);
@@ -51,12 +76,16 @@ impl Scrubber {
                 });
                 scrubbed
             }
-        }
+            Finder::OneByOne(secrets) => {
+                secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK))
+            }
+        };
+        self.short.iter().fold(scrubbed, |text, secret| mask_values(&text, secret.reveal()))
     }
 
     /// Scrubs every text in `value`, keys included.
     pub fn scrub(&self, value: Value) -> Value {
-        if self.0.is_none() {
+        if matches!(self.finder, Finder::Nothing) && self.short.is_empty() {
             return value;
         }
         match value {
@@ -73,9 +102,24 @@ impl Scrubber {
     }
 
     fn finds(&self, text: &str) -> bool {
-        self.0.as_ref().is_some_and(|secrets| secrets.is_match(text))
+        match &self.finder {
+            Finder::Nothing => false,
+            Finder::Automaton(secrets) => secrets.is_match(text),
+            Finder::OneByOne(secrets) => secrets.iter().any(|secret| text.contains(secret.as_str())),
+        }
     }
 }
+
+impl Finder {
+    fn one_by_one(spellings: BTreeSet<String>) -> Self {
+        let mut longest_first: Vec<String> = spellings.into_iter().collect();
+        longest_first.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
+        Self::OneByOne(longest_first)
+    }
+}
+
+/// A secret shorter than this is not looked for even as a whole value.
+const SHORTEST_VALUE: usize = 4;
 
 /// From this length in characters on a secret is looked for inside other text: a shorter one, such as `2024`, stands in
 /// many a text that has nothing to do with it.
@@ -95,7 +139,7 @@ pub fn holds(json: &str, secret: &Secret) -> bool {
     if text.chars().count() >= SHORTEST_INSIDE {
         return Scrubber::new([secret]).finds(json);
     }
-    text.len() >= SHORTEST_SECRET && serde_json::from_str(json).is_ok_and(|value| is_or_has(&value, text))
+    text.len() >= SHORTEST_VALUE && serde_json::from_str(json).is_ok_and(|value| is_or_has(&value, text))
 }
 
 /// Masks secrets inside text of the user's own: a long one anywhere, a short one, which may be an ordinary word, only as a
@@ -153,7 +197,7 @@ fn with_lines(secret: &str) -> impl Iterator<Item = &str> {
     std::iter::once(secret).chain(lines)
 }
 
-/// The secret and how it looks in JSON, Rust's debug output, URLs, hexadecimal and base64.
+/// The secret and how it looks in JSON, Rust's debug output, URLs, hexadecimal, base64, lists of bytes, SQL and HTML.
 fn spellings(secret: &str) -> Vec<String> {
     let quoted = |text: String| text.get(1..text.len().saturating_sub(1)).unwrap_or_default().to_owned();
     let json = quoted(Value::from(secret).to_string());
@@ -165,12 +209,30 @@ fn spellings(secret: &str) -> Vec<String> {
             let _ = if upper { write!(hex, "{byte:02X}") } else { write!(hex, "{byte:02x}") };
             hex
         }));
+        found.push(secret.bytes().fold(String::new(), |mut text, byte| {
+            let _ = if upper { write!(text, "%{byte:02X}") } else { write!(text, "%{byte:02x}") };
+            text
+        }));
     }
+    for between in [", ", ","] {
+        found.push(secret.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(between));
+    }
+    found.push(secret.replace('\'', "''"));
+    found.extend(["&#39;", "&#x27;", "&apos;"].map(|apostrophe| html(secret, apostrophe)));
+    found.push(secret.chars().fold(String::new(), |text, letter| text + &format!("&#{};", u32::from(letter))));
+    let lines = STANDARD.encode(secret);
+    found.extend(lines.as_bytes().chunks(BASE64_LINE).map(|line| String::from_utf8_lossy(line).into_owned()));
     found.extend([false, true].map(|upper| json_ascii(secret, upper)));
     found.extend((0..3).flat_map(|before| [base64(&STANDARD, secret, before), base64(&URL_SAFE, secret, before)]));
     found.retain(|spelling| spelling.len() >= SHORTEST_SPELLING);
     found.push(secret.to_owned());
     found
+}
+
+/// The secret in HTML or XML.
+fn html(secret: &str, apostrophe: &str) -> String {
+    let escaped = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    escaped.replace('\'', apostrophe)
 }
 
 /// The secret in a JSON text that holds ASCII alone: `\u` and four digits for each UTF-16 unit beyond it.
@@ -275,6 +337,28 @@ mod tests {
     }
 
     #[test]
+    fn a_short_or_common_word_is_not_masked_all_over() {
+        let scrubber = scrubber(&["shop", "2024", "abcdefg", "hunter2", "it's-secret", "abcdefgh"]);
+        for (text, expected) in [
+            ("the shop of 2024: abcdefg", "the shop of 2024: abcdefg"),
+            ("mysql://shop:shop@h/shop?key=2024", "mysql://shop:***MASKED***@h/shop?key=***MASKED***"),
+            ("hunter2, abcdefgh and 'it''s-secret'", "***MASKED***, ***MASKED*** and '***MASKED***'"),
+            ("it&#39;s-secret", "***MASKED***"),
+        ] {
+            assert_eq!(scrubber.scrub_text(text), expected);
+        }
+        assert!(!is_distinctive("shop") && !is_distinctive("abcdefg") && is_distinctive("abc123"));
+    }
+
+    #[test]
+    fn more_spellings_than_an_automaton_holds_are_found_one_by_one() {
+        let finder = Finder::one_by_one(BTreeSet::from(["hunter2".to_owned(), "hunter2-long".to_owned()]));
+        let scrubber = Scrubber { finder, short: Vec::new() };
+        assert_eq!(scrubber.scrub_text("x hunter2-long hunter2"), format!("x {MASK} {MASK}"));
+        assert!(scrubber.finds("hunter2") && !scrubber.finds("hunter"));
+    }
+
+    #[test]
     fn the_lines_of_a_secret_are_scrubbed_one_by_one() {
         let key = "-----BEGIN KEY-----\nbm90IGEga2V5\r\n  c2VlPw==x\n-----END KEY-----\n";
         let scrubber = scrubber(&[key]);
@@ -298,6 +382,10 @@ mod tests {
             "702273732077".to_owned() + "5c72642fc3bc2b31",
             r#"p\"ss w\\rd/\u00fc+1"#.to_owned(),
             r#"p\"ss w\\rd/\u00FC+1"#.to_owned(),
+            secret.bytes().map(|byte| format!("%{byte:02X}")).collect(),
+            format!("{:?}", secret.as_bytes()),
+            Value::from(secret.as_bytes()).to_string(),
+            "p&quot;ss w\\rd/ü+1".to_owned(),
         ];
         for before in ["", "u", "us", "user"] {
             for after in ["", "x", "xy"] {

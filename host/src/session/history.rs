@@ -1,10 +1,12 @@
 //! Past and running sessions: listed, shown, and collected when old.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context;
 use cap_std::fs::Dir;
 
 use super::manifest::{Manifest, Status};
-use super::{Base, FOLDER, MANIFEST, sweep};
+use super::{Base, FOLDER, MANIFEST, PREFIX, plain, sweep};
 use crate::error::{Report, listed, nearest};
 
 /// A session as it lies on disk.
@@ -35,7 +37,8 @@ pub fn list(base: &Base) -> anyhow::Result<Vec<Summary>> {
     let mut found = Vec::new();
     for entry in sessions.entries().with_context(|| format!("cannot read `{FOLDER}`"))? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
+        // Whatever else is there was not made by a run.
+        if entry.file_type()?.is_dir() && entry.file_name().to_string_lossy().starts_with(PREFIX) {
             found.push(read(&entry.open_dir()?, entry.file_name().to_string_lossy().into_owned()));
         }
     }
@@ -44,8 +47,7 @@ pub fn list(base: &Base) -> anyhow::Result<Vec<Summary>> {
 }
 
 fn read(session: &Dir, id: String) -> Summary {
-    let manifest =
-        session.read_to_string(MANIFEST).ok().and_then(|text| serde_saphyr::from_str::<Manifest>(&text).ok());
+    let manifest = plain::read(session, MANIFEST).ok().and_then(|text| serde_saphyr::from_str::<Manifest>(&text).ok());
     let running = sweep::is_running(session);
     let manifest = manifest.map(|mut manifest| {
         if manifest.status == Status::Running && !running {
@@ -68,6 +70,23 @@ fn size(dir: &Dir) -> u64 {
             Err(_) => 0,
         })
         .sum()
+}
+
+/// The file of tables that a session's manifest names, absolute and without symlinks.
+///
+/// # Errors
+/// When it is not a plain file in the session's folder: a manifest may have been written by anyone.
+pub fn tables_file(base: &Base, session: &str, named: &str) -> anyhow::Result<PathBuf> {
+    let below = Path::new(FOLDER).join(session);
+    let found = base.dir.open_dir(&below).and_then(|dir| {
+        plain::open(&dir, named)?;
+        dir.canonicalize(named)
+    });
+    let below_session = found.map_err(|error| {
+        Report::input(format!("cannot open `{named}` of session `{session}`: {error}"))
+            .hint("run the pipeline again; the session's folder was changed")
+    })?;
+    Ok(base.path.join(below).join(below_session))
 }
 
 /// The session called `name`: its id, the end of it, or `latest`.

@@ -6,6 +6,7 @@
 mod history;
 mod journal;
 mod manifest;
+pub mod plain;
 pub mod state;
 mod sweep;
 
@@ -14,14 +15,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, MetadataExt, OpenOptions};
+use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, MetadataExt, OpenOptions, OpenOptionsExt};
 use serde_json::{Map, Value};
 
 use crate::error::Report;
 use crate::grants::reserved;
 use crate::pipeline::StepId;
 use crate::secrets::scrubber::Scrubber;
-pub use history::{Summary, collect, find, list};
+pub use history::{Summary, collect, find, list, tables_file};
 pub use journal::{Journal, now};
 pub use manifest::{DriverRecord, ErrorRecord, InputRecord, Manifest, Status, StepRecord, TableRecord};
 
@@ -60,6 +61,16 @@ impl Base {
 }
 
 impl Base {
+    /// Holds the base folder's own files against other commands, for as long as the file is open.
+    ///
+    /// # Errors
+    /// When they cannot be held.
+    pub fn hold(&self) -> anyhow::Result<std::fs::File> {
+        let folder = sessions_dir(self)?.open(".").context("cannot open the folder of sessions")?.into_std();
+        rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive).context("cannot hold the base folder")?;
+        Ok(folder)
+    }
+
     /// Writes a file of the base folder so that a reader sees the old text or the new, never a part.
     ///
     /// # Errors
@@ -94,8 +105,7 @@ impl Session {
     pub fn create(base: &Base, scrubber: Scrubber) -> anyhow::Result<Self> {
         let sessions = sessions_dir(base)?;
         sweep::dead_sessions(base, &sessions);
-        let id = new_id();
-        sessions.create_dir(&id).with_context(|| format!("cannot create session `{id}`"))?;
+        let id = create_next(&sessions)?;
         let dir = sessions.open_dir(&id)?;
         let lock = dir.create(LOCK).context("cannot create the session's lock")?.into_std();
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).context("cannot lock the session")?;
@@ -218,10 +228,23 @@ fn sessions_dir(base: &Base) -> anyhow::Result<Dir> {
     base.dir.open_dir(FOLDER).with_context(doing)
 }
 
-/// `session_YYYYMMDD_HHMMSS_xxxxxx`: sorts by start, and the last part keeps runs of one second apart.
-fn new_id() -> String {
-    let now = jiff::Timestamp::now();
-    format!("session_{}_{:06x}", now.strftime("%Y%m%d_%H%M%S"), noise() & 0x00ff_ffff)
+/// What the name of every session's folder begins with.
+pub const PREFIX: &str = "session_";
+
+/// Creates the folder of a new session, `session_YYYYMMDD_HHMMSS_uuuuuu`. The last part is the microsecond of its start, or
+/// the next one that is free: names are in the order in which sessions were made.
+fn create_next(sessions: &Dir) -> anyhow::Result<String> {
+    let mut start = jiff::Timestamp::now();
+    loop {
+        let id = format!("{PREFIX}{}_{:06}", start.strftime("%Y%m%d_%H%M%S"), start.subsec_microsecond());
+        match sessions.create_dir(&id) {
+            Ok(()) => return Ok(id),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                start = start.checked_add(jiff::SignedDuration::from_micros(1)).context("the clock has run out")?;
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot create session `{id}`")),
+        }
+    }
 }
 
 /// A number that differs from call to call and process to process.
@@ -232,8 +255,19 @@ fn noise() -> u64 {
 
 /// Writes a file so that a reader sees the old text or the new, never a part.
 fn write_whole(dir: &Dir, name: &str, text: &str) -> anyhow::Result<()> {
+    write_beside(dir, name, text, 0o666)
+}
+
+/// As [`write_whole`], for the user alone.
+fn write_private(dir: &Dir, name: &str, text: &str) -> anyhow::Result<()> {
+    write_beside(dir, name, text, 0o600)
+}
+
+fn write_beside(dir: &Dir, name: &str, text: &str, mode: u32) -> anyhow::Result<()> {
     let beside = format!(".{name}.new");
-    let mut file = dir.open_with(&beside, OpenOptions::new().write(true).create(true).truncate(true))?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(mode);
+    let mut file = plain::open_with(dir, &beside, &mut options)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     dir.rename(&beside, dir, name)?;

@@ -2,14 +2,15 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 
 use anyhow::Context;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, MetadataExt, OpenOptions, OpenOptionsExt, Permissions};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Base, sync, write_whole};
+use super::{Base, plain, sync, write_private};
 use crate::driver::identity::Identity;
 use crate::error::Report;
 use crate::grants::reserved;
@@ -48,7 +49,7 @@ pub struct Found {
 /// When the file is there but no state.
 pub fn read(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<Option<Kept>> {
     let file = format!("{}/{step}.json", folder(pipeline));
-    match base.dir.read_to_string(&file) {
+    match plain::read(&base.dir, &file) {
         Ok(text) => Ok(Some(parse(&text, &file, pipeline, step)?)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read the state `{file}`")),
@@ -82,7 +83,10 @@ pub fn quoted(name: &str) -> String {
 pub fn hold(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<File> {
     let doing = || format!("cannot hold the state of step `{step}`");
     make_folder(base, pipeline).with_context(doing)?;
-    let lock = base.dir.create(format!("{}/{step}.lock", folder(pipeline))).with_context(doing)?.into_std();
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let lock = format!("{}/{step}.lock", folder(pipeline));
+    let lock = plain::open_with(&base.dir, lock, &mut options).with_context(doing)?.into_std();
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(lock),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(Report::input(format!(
@@ -97,7 +101,17 @@ pub fn hold(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<File> {
 
 /// Makes the folder of a pipeline's states.
 fn make_folder(base: &Base, pipeline: &str) -> std::io::Result<()> {
-    base.dir.create_dir_all(folder(pipeline))?;
+    for folder in [reserved::OWN, FOLDER, folder(pipeline).as_str()] {
+        let mut private = DirBuilder::new();
+        match base.dir.create_dir_with(folder, private.mode(0o700)) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    // A folder that an earlier version made for everyone is closed.
+    if base.dir.metadata(reserved::OWN)?.mode() & 0o077 != 0 {
+        base.dir.set_permissions(reserved::OWN, Permissions::from_std(std::fs::Permissions::from_mode(0o700)))?;
+    }
     if !base.dir.exists(".osiris/.gitignore") {
         base.dir.write(".osiris/.gitignore", "*\n")?;
     }
@@ -113,7 +127,7 @@ pub fn write(base: &Base, kept: &Kept) -> anyhow::Result<()> {
     make_folder(base, &kept.pipeline).with_context(doing)?;
     let dir = base.dir.open_dir(folder(&kept.pipeline)).with_context(doing)?;
     let text = serde_json::to_string_pretty(kept)? + "\n";
-    write_whole(&dir, &format!("{}.json", kept.step), &text).and_then(|()| sync(&dir)).with_context(doing)
+    write_private(&dir, &format!("{}.json", kept.step), &text).and_then(|()| sync(&dir)).with_context(doing)
 }
 
 /// Removes the state of `step`; says whether there was one.
@@ -143,8 +157,9 @@ pub fn list(base: &Base, pipeline: Option<&str>) -> anyhow::Result<Vec<Found>> {
         }
         for file in names(&dir)?.iter().filter(|name| !name.starts_with('.')) {
             let Some(step) = file.strip_suffix(".json") else { continue };
-            let text = dir.read_to_string(file)?;
-            let kept = parse(&text, &format!("{FOLDER}/{spelled}/{file}"), &of, step);
+            let path = format!("{FOLDER}/{spelled}/{file}");
+            let unreadable = |error| Report::input(format!("cannot read the state `{path}`: {error}"));
+            let kept = plain::read(&dir, file).map_err(unreadable).and_then(|text| parse(&text, &path, &of, step));
             all.push(Found { pipeline: of.clone(), step: step.to_owned(), kept });
         }
     }

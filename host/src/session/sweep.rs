@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use cap_std::fs::{Dir, OpenOptions};
 use rustix::fs::{FlockOperation, flock};
 
-use super::{Base, LOCK, SCRATCH};
+use super::{Base, LOCK, PREFIX, SCRATCH, plain};
+use crate::grants::reserved;
 
 /// Names, one JSON string a line, of files beside targets that a session made.
 const TARGETS: &str = "scratch/.targets";
@@ -22,8 +23,9 @@ pub fn remember(session: &Dir, below_base: &Path) -> anyhow::Result<()> {
 /// stays for another time: a run does not fail over another's leftovers.
 pub fn dead_sessions(base: &Base, sessions: &Dir) {
     for entry in sessions.entries().into_iter().flatten().flatten() {
+        let is_session = entry.file_name().to_string_lossy().starts_with(PREFIX);
         let Ok(session) = entry.open_dir() else { continue };
-        if let Ok(Some(_lock)) = lock_if_dead(&session) {
+        if is_session && let Ok(Some(_lock)) = lock_if_dead(&session) {
             clear(base, &session, &entry.file_name().to_string_lossy());
         }
     }
@@ -34,7 +36,7 @@ pub fn lock_if_dead(session: &Dir) -> std::io::Result<Option<std::fs::File>> {
     if !session.exists(LOCK) {
         return Ok(None);
     }
-    let lock = session.open(LOCK)?.into_std();
+    let lock = plain::open(session, LOCK)?.into_std();
     Ok(flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(lock))
 }
 
@@ -47,10 +49,11 @@ fn clear(base: &Base, session: &Dir, id: &str) {
     if !session.exists(SCRATCH) {
         return;
     }
-    let remembered = session.read_to_string(TARGETS).unwrap_or_default();
+    let remembered = plain::read(session, TARGETS).unwrap_or_default();
     for name in remembered.lines().filter_map(|line| serde_json::from_str::<PathBuf>(line).ok()) {
         // Only names that this session can have made.
-        if name.file_name().is_some_and(|file| file.to_string_lossy().ends_with(&format!(".{id}"))) {
+        let own = |file: &str| file.starts_with('.') && file.ends_with(&format!(".{id}"));
+        if name.file_name().is_some_and(|file| own(&file.to_string_lossy())) && !reserved::from_writing(&name) {
             let _ = base.dir.remove_file(&name);
         }
     }

@@ -82,7 +82,9 @@ fn print_rows(engine: &Engine, look: &Look) -> anyhow::Result<()> {
     };
     let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
     match look.format {
-        Format::Json => each_row(engine, &wrapped, |row| Ok(writeln!(stdout, "{}", row[0].unwrap_or("null"))?))?,
+        Format::Json => {
+            each_row(engine, &wrapped, |row| Ok(writeln!(stdout, "{}", standard_json(row[0].unwrap_or("null")))?))?
+        }
         Format::Csv => {
             let header: Vec<Option<&str>> = names.iter().map(|name| Some(name.as_str())).collect();
             writeln!(stdout, "{}", csv_line(&header))?;
@@ -130,6 +132,25 @@ fn each_row(
     Ok(())
 }
 
+/// A JSON text of DuckDB's without numbers that JSON does not have: NaN and infinities become null, as in files that
+/// `filesystem.json_writer` writes.
+fn standard_json(text: &str) -> String {
+    let (mut standard, mut rest, mut in_text) = (String::with_capacity(text.len()), text, false);
+    while let Some(c) = rest.chars().next() {
+        let other = ["NaN", "Infinity", "-Infinity"].into_iter().find(|word| !in_text && rest.starts_with(word));
+        let length = match (other, c) {
+            (Some(word), _) => word.len(),
+            // What is escaped ends no text.
+            (None, '\\') if in_text => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+            (None, c) => c.len_utf8(),
+        };
+        in_text ^= c == '"';
+        standard.push_str(if other.is_some() { "null" } else { &rest[..length] });
+        rest = &rest[length..];
+    }
+    standard
+}
+
 fn csv_line(values: &[Option<&str>]) -> String {
     let field = |value: &Option<&str>| match value {
         Some(text) if text.is_empty() || text.contains([',', '"', '\n', '\r']) => {
@@ -139,4 +160,19 @@ fn csv_line(values: &[Option<&str>]) -> String {
         None => String::new(),
     };
     values.iter().map(field).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::standard_json;
+
+    #[test]
+    fn json_has_no_numbers_that_it_does_not_know() {
+        for (text, expected) in [
+            (r#"{"a":NaN,"b":[Infinity,-Infinity,1.5]}"#, r#"{"a":null,"b":[null,null,1.5]}"#),
+            (r#"{"NaN":"Infinity \" NaN","ü\\":NaN}"#, r#"{"NaN":"Infinity \" NaN","ü\\":null}"#),
+        ] {
+            assert_eq!(standard_json(text), expected);
+        }
+    }
 }

@@ -136,9 +136,26 @@ fn renamed(mut failure: Failure, names: &[(String, String)], job: &Job) -> Failu
     let open = job.read_files.iter().chain(&job.write_files);
     let open = open.map(|grant| (grant.path.to_string_lossy().into_owned(), grant.name.clone()));
     for (path, name) in names.iter().cloned().chain(open) {
-        failure.message = failure.message.replace(&path, &name);
+        failure.message = with_name(&failure.message, &path, &name);
     }
     failure
+}
+
+/// Puts `name` in the place of `path`, but not where the path only begins another one: `/proc/self/fd/5` is not
+/// `/proc/self/fd/50`.
+fn with_name(text: &str, path: &str, name: &str) -> String {
+    let mut parts = text.split(path);
+    let mut named = parts.next().unwrap_or_default().to_owned();
+    for rest in parts {
+        let mut next = rest.chars();
+        let goes_on = match next.next() {
+            Some('.') => next.next().is_some_and(char::is_alphanumeric),
+            other => other.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '/')),
+        };
+        named.push_str(if goes_on { path } else { name });
+        named.push_str(rest);
+    }
+    named
 }
 
 fn confine(job: &Job, held: &Held, reporter: &Reporter) -> Result<(), Failure> {
@@ -247,4 +264,22 @@ fn sync(path: &Path) -> anyhow::Result<u64> {
     std::fs::File::open(path)
         .and_then(|file| file.sync_all().and_then(|()| Ok(file.metadata()?.len())))
         .with_context(|| format!("cannot flush `{}` to disk", path.display()))
+}
+
+#[cfg(test)]
+mod name_tests {
+    use super::with_name;
+
+    #[test]
+    fn a_path_that_begins_another_is_left() {
+        for (text, expected) in [
+            ("cannot open /proc/self/fd/5: no", "cannot open a.csv: no"),
+            ("/proc/self/fd/50 and /proc/self/fd/5", "/proc/self/fd/50 and a.csv"),
+            ("`/proc/self/fd/5`.", "`a.csv`."),
+            ("see /proc/self/fd/5.", "see a.csv."),
+            ("/proc/self/fd/5.gz, /proc/self/fd/5/x", "/proc/self/fd/5.gz, /proc/self/fd/5/x"),
+        ] {
+            assert_eq!(with_name(text, "/proc/self/fd/5", "a.csv"), expected);
+        }
+    }
 }
