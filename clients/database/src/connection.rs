@@ -6,7 +6,7 @@ use osiris_sdk::tcp::Connection;
 use osiris_sdk::{Error, Result, context, tcp};
 use serde::Deserialize;
 
-use crate::SslMode;
+use crate::{Reveal, SslMode};
 
 /// What sets one system's connections apart from another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Login {
     pub ssl_mode: SslMode,
     /// Trusted roots as PEM, for `verify-full`.
     pub ca: Option<String>,
+    /// Who but a verified server may be shown the password.
+    pub reveal: Reveal,
 }
 
 /// Where a server is and who asks; the password is a secret, so it is not here.
@@ -42,6 +44,8 @@ pub struct ConnectionOptions {
     #[serde(alias = "sslmode")]
     pub ssl_mode: Option<SslMode>,
     pub ca: Option<String>,
+    /// Shows the password to whoever answers, where a login asks for it so.
+    pub unverified_password: Option<bool>,
     /// Seconds.
     pub connect_timeout: Option<u32>,
     /// Seconds.
@@ -135,7 +139,8 @@ impl ConnectionOptions {
         if [Some(&user), self.database.as_ref()].into_iter().flatten().any(|text| text.contains('\0')) {
             return Err(Error::config("`user` or `database` holds a NUL character"));
         }
-        Ok(Login { user, password, database: self.database.clone(), ssl_mode, ca: self.ca.clone() })
+        let reveal = Reveal::to(self.host.as_deref().unwrap_or_default(), self.unverified_password == Some(true));
+        Ok(Login { user, password, database: self.database.clone(), ssl_mode, ca: self.ca.clone(), reveal })
     }
 }
 

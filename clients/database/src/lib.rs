@@ -10,7 +10,7 @@ mod stream;
 mod writing;
 
 pub use connection::{Config, ConnectionOptions, Login, Session, System};
-pub use encryption::SslMode;
+pub use encryption::{Reveal, SslMode};
 pub use lookback::Lookback;
 pub use reading::{Initial, NullCursor, Replication, Selection};
 pub use stream::{Stream, broken};

@@ -33,7 +33,7 @@ impl Plugin {
                 ErrorKind::Auth,
                 format!(
                     "the server wants this user to log in by `{other}`; this driver knows `mysql_native_password`, \
-                     `caching_sha2_password`, `client_ed25519` (MariaDB's ed25519) and, over TLS, `mysql_clear_password`"
+                     `caching_sha2_password`, `client_ed25519` (MariaDB's ed25519) and `mysql_clear_password`"
                 ),
             )),
         }
@@ -59,14 +59,10 @@ impl Plugin {
     /// The first answer to the server's random `nonce`.
     ///
     /// # Errors
-    /// `auth` where the password would have to cross in the clear.
-    pub fn answer(self, password: &str, nonce: &[u8], encrypted: bool) -> Result<Vec<u8>> {
+    /// `auth` where the password would have to be shown, and `may_be_plain` says that it may not.
+    pub fn answer(self, password: &str, nonce: &[u8], may_be_plain: bool) -> Result<Vec<u8>> {
         match self {
-            Plugin::Clear if !encrypted => Err(Error::new(
-                ErrorKind::Auth,
-                "the server wants the password in the clear, and the connection is not encrypted; set `ssl_mode: \
-                 verify-full`",
-            )),
+            Plugin::Clear if !may_be_plain => Err(unverified("the password as plain text")),
             Plugin::Clear => Ok(terminated(password)?),
             Plugin::Ed25519 => Ok(ed25519(password, nonce)),
             _ if password.is_empty() => Ok(Vec::new()),
@@ -74,6 +70,17 @@ impl Plugin {
             Plugin::CachingSha2 => Ok(caching_sha2(password, nonce)),
         }
     }
+}
+
+/// The error for a server that wants to see a password and has not proved who it is.
+pub(crate) fn unverified(wanted: &str) -> Error {
+    Error::new(
+        ErrorKind::Auth,
+        format!(
+            "the server asks for {wanted}, and it has not proved who it is: somebody in between would have it; set \
+             `ssl_mode: verify-full` with the server's `ca`, or `unverified_password: true` for a network that you trust"
+        ),
+    )
 }
 
 /// A password as it crosses whole: up to a NUL, which it cannot contain itself.
@@ -195,8 +202,8 @@ mod tests {
     }
 
     #[test]
-    fn a_password_crosses_in_the_clear_only_under_encryption() {
-        assert!(Plugin::Clear.answer("p", b"", false).is_err());
+    fn a_password_is_shown_only_where_it_may_be() {
+        assert!(Plugin::Clear.answer("p", b"", false).unwrap_err().message.contains("`unverified_password: true`"));
         assert_eq!(Plugin::Clear.answer("p", b"", true).unwrap(), b"p\0");
         assert!(Plugin::Clear.answer("p\0q", b"", true).unwrap_err().message.contains("NUL"));
         assert!(rsa_password("p\0q", b"nonce", "nonsense").is_err());

@@ -5,7 +5,7 @@ use osiris_sdk::tcp::{TlsOptions, Verify};
 use osiris_sdk::{Error, ErrorKind, Result};
 
 use crate::LocalFiles;
-use crate::auth::{Plugin, rsa_password, terminated};
+use crate::auth::{Plugin, rsa_password, terminated, unverified};
 use crate::wire::{Fields, Wire, malformed, push_run};
 
 /// Capability flags: what client and server agree on.
@@ -107,7 +107,7 @@ pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login, files: LocalF
     let plugin = Plugin::find(&greeting.plugin).unwrap_or(Plugin::Native);
     // Nothing that a password can be read from goes out before the server has asked for it itself.
     let plugin = if plugin == Plugin::Clear { Plugin::Native } else { plugin };
-    let answer = plugin.answer(password, &greeting.nonce, encrypt)?;
+    let answer = plugin.answer(password, &greeting.nonce, login.reveal.plain(encrypt, login.ssl_mode))?;
     let mut message = head;
     message.extend_from_slice(login.user.as_bytes());
     message.push(0);
@@ -126,7 +126,7 @@ pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login, files: LocalF
         message.push(0);
     }
     wire.send(&message)?;
-    prove(wire, plugin, greeting.nonce, password, encrypt)?;
+    prove(wire, plugin, greeting.nonce, login, encrypt)?;
     Ok(Session {
         version: greeting.version,
         deprecate_eof: agreed & capability::DEPRECATE_EOF != 0,
@@ -140,9 +140,11 @@ fn prove<S: Stream>(
     wire: &mut Wire<S>,
     mut plugin: Plugin,
     mut nonce: Vec<u8>,
-    password: &str,
+    login: &Login,
     encrypted: bool,
 ) -> Result<()> {
+    let password = login.password.as_deref().unwrap_or_default();
+    let may_be_plain = login.reveal.plain(encrypted, login.ssl_mode);
     // An honest server asks three times at most.
     for _ in 0..8 {
         let message = wire.receive_answer()?.to_vec();
@@ -159,14 +161,17 @@ fn prove<S: Stream>(
                 let mut fields = Fields(rest);
                 plugin = Plugin::find(&String::from_utf8_lossy(fields.until_nul()))?;
                 nonce = fields.0[..fields.0.len().min(plugin.nonce_length())].to_vec();
-                plugin.answer(password, &nonce, encrypted)?
+                plugin.answer(password, &nonce, may_be_plain)?
             }
             // The server's cache knows the password.
             (Plugin::CachingSha2, [1, 3]) => continue,
             // It does not, and asks for the password itself.
-            (Plugin::CachingSha2, [1, 4]) if encrypted => terminated(password)?,
-            (Plugin::CachingSha2, [1, 4]) => vec![2],
-            (Plugin::CachingSha2, [1, key @ ..]) if !encrypted => {
+            (Plugin::CachingSha2, [1, 4]) if encrypted && may_be_plain => terminated(password)?,
+            (Plugin::CachingSha2, [1, 4]) if !encrypted && login.reveal.by_sent_key() => vec![2],
+            (Plugin::CachingSha2, [1, 4]) => {
+                return Err(unverified("the password itself, as MySQL does for a user's first login after a start"));
+            }
+            (Plugin::CachingSha2, [1, key @ ..]) if !encrypted && login.reveal.by_sent_key() => {
                 rsa_password(password, &nonce, &String::from_utf8_lossy(key))?
             }
             _ => return Err(malformed("a login's question that is none")),

@@ -136,7 +136,8 @@ fn serve(listener: &TcpListener, behaviour: Behaviour) -> &'static str {
     way
 }
 
-fn log_in(behaviour: Behaviour, password: &str) -> (Result<()>, &'static str) {
+/// Logs in; gives the way that the server took, or `None` where the client broke off.
+fn log_in(behaviour: Behaviour, password: &str, reveal: Reveal) -> (Result<()>, Option<&'static str>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = std::thread::spawn(move || serve(&listener, behaviour));
@@ -146,9 +147,10 @@ fn log_in(behaviour: Behaviour, password: &str) -> (Result<()>, &'static str) {
         database: None,
         ssl_mode: if behaviour.tls { SslMode::Require } else { SslMode::Disable },
         ca: None,
+        reveal,
     };
     let client = Client::start(Socket(TcpStream::connect(address).unwrap()), &login, LocalFiles::Refused);
-    (client.map(|client| assert_eq!(client.version(), "8.0.36")), server.join().unwrap())
+    (client.map(|client| assert_eq!(client.version(), "8.0.36")), server.join().ok())
 }
 
 #[test]
@@ -157,11 +159,26 @@ fn every_way_of_proving_the_password_is_taken() {
         for (cached, tls, way) in
             [(true, false, "cache"), (true, true, "cache"), (false, true, "tls"), (false, false, "rsa")]
         {
-            let (client, taken) = log_in(Behaviour { cached, tls, switched }, PASSWORD);
-            client.unwrap();
-            assert_eq!(taken, way);
-            let (refused, _) = log_in(Behaviour { cached, tls, switched }, "wrong");
+            for reveal in [Reveal::Local, Reveal::Anyone] {
+                let (client, taken) = log_in(Behaviour { cached, tls, switched }, PASSWORD, reveal);
+                client.unwrap();
+                assert_eq!(taken, Some(way));
+            }
+            let (refused, _) = log_in(Behaviour { cached, tls, switched }, "wrong", Reveal::Local);
             assert!(refused.unwrap_err().message.contains("Access denied"));
         }
+    }
+}
+
+#[test]
+fn a_server_that_did_not_prove_who_it_is_gets_no_password_to_read() {
+    for (switched, tls) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (client, taken) = log_in(Behaviour { cached: false, tls, switched }, PASSWORD, Reveal::Verified);
+        assert!(client.unwrap_err().message.contains("has not proved who it is"));
+        assert_eq!(taken, None, "the client ends before the server has heard more");
+        // The control: what shows nothing goes on.
+        let (client, taken) = log_in(Behaviour { cached: true, tls, switched }, PASSWORD, Reveal::Verified);
+        client.unwrap();
+        assert_eq!(taken, Some("cache"));
     }
 }

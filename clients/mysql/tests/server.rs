@@ -134,6 +134,7 @@ fn login(user: &str, password: Option<&str>) -> Login {
         database: Some("shop".to_owned()),
         ssl_mode: SslMode::Disable,
         ca: None,
+        reveal: Reveal::Local,
     }
 }
 

@@ -94,11 +94,12 @@ fn authenticate<S: Stream>(wire: &mut Wire<S>, login: &Login) -> Result<()> {
         let mut fields = Fields(&body);
         let answer = match fields.uint32()? {
             0 => return Ok(()),
-            3 if wire.stream.server_end_point().is_none() => {
+            3 if !login.reveal.plain(wire.stream.server_end_point().is_some(), login.ssl_mode) => {
                 return Err(Error::new(
                     ErrorKind::Auth,
-                    "the server asks for the password as plain text over a connection without TLS, which would give \
-                     it away; say `sslmode: verify-full`, or have the server use scram-sha-256",
+                    "the server asks for the password as plain text, and it has not proved who it is: somebody in \
+                     between would have it; set `sslmode: verify-full`, have the server use scram-sha-256, or set \
+                     `unverified_password: true` for a network that you trust",
                 ));
             }
             3 => password(login)?.to_owned(),

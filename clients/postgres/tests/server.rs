@@ -135,6 +135,7 @@ impl Server {
             database: Some(database.to_owned()),
             ssl_mode,
             ca: None,
+            reveal: Reveal::Local,
         };
         Client::start(self.stream(), &login)
     }
