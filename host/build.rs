@@ -1,8 +1,21 @@
-//! Lets the program find libduckdb from anywhere in the tree, and beside itself once installed.
+//! Lets the program find libduckdb beside itself, and in `../lib` once it is installed, and nowhere else: a path of the
+//! machine that built it would be anybody's on another one.
+
+use std::path::Path;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=DUCKDB_LIB_DIR");
-    if let Ok(folder) = std::env::var("DUCKDB_LIB_DIR") {
-        println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN:$ORIGIN/../lib:{folder}");
+    let Ok(folder) = std::env::var("DUCKDB_LIB_DIR") else { return };
+    println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN:$ORIGIN/../lib");
+    // The built program is in `release`, unit tests are in `release/deps`.
+    let out = std::env::var("OUT_DIR").unwrap_or_default();
+    let Some(built) = Path::new(&out).ancestors().nth(3) else { return };
+    let library = Path::new(&folder).join("libduckdb.so");
+    for place in [built.to_owned(), built.join("deps")].map(|place| place.join("libduckdb.so")) {
+        println!("cargo:rerun-if-changed={}", place.display());
+        let _ = std::fs::remove_file(&place);
+        if let Err(error) = std::os::unix::fs::symlink(&library, &place) {
+            println!("cargo:warning=cannot link `{}`: {error}", place.display());
+        }
     }
 }
