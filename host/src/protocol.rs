@@ -44,23 +44,6 @@ pub struct Job {
     pub limits: Limits,
     /// Refuse to run where the kernel cannot confine the process fully.
     pub require_confinement: bool,
-    pub layers: Layers,
-}
-
-/// Which layers of the sandbox are on. All are, but in tests that look at one of them alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Layers {
-    /// DuckDB is locked, and takes nothing but SELECTs.
-    pub engine: bool,
-    /// The operating system confines the process.
-    pub system: bool,
-}
-
-impl Default for Layers {
-    fn default() -> Self {
-        Self { engine: true, system: true }
-    }
 }
 
 /// Which export of a driver a step process calls.
@@ -85,6 +68,9 @@ pub struct Network {
     pub roots: Vec<String>,
     /// The machine's trusted roots as the operator named them in `SSL_CERT_FILE`.
     pub roots_file: Option<PathBuf>,
+    /// Whether each connection must be encrypted, to a server that proved who it is.
+    #[serde(default)]
+    pub verified_tls: bool,
 }
 
 impl Network {

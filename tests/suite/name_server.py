@@ -1,8 +1,8 @@
 """A network of its own for one command, with a real name server whose answers change.
 
 `run_with_names(project, names, *arguments)` runs `osiris` there. `names` has for each name a list of answers, each a list of
-addresses; the last answer is given from then on. `PUBLIC` is an address that every rule takes for one of the internet;
-there and on 127.0.0.1 a server answers on port `PORT`. The network is a namespace of the kernel's: nothing of it reaches
+addresses; the last answer is given from then on. `PUBLIC` is an address that every rule takes for one of the internet, and
+`OWN` one that is this machine's; at both and on 127.0.0.1 a server answers on port `PORT`. The network is a namespace of the kernel's: nothing of it reaches
 the machine's own, and the C library resolves names by it as it would by any.
 """
 
@@ -20,7 +20,9 @@ import tempfile
 import threading
 from pathlib import Path
 
-PUBLIC, PORT = "1.2.3.4", 8080
+PUBLIC, OWN, PORT = "1.2.3.4", "1.2.3.5", 8080
+# What connections to `PUBLIC` come from, as they would from a machine that has another address.
+FROM = "1.2.3.6"
 A, AAAA = 1, 28
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR, IFF_UP = 0x8913, 0x8914, 0x8916, 1
 
@@ -48,13 +50,25 @@ def run_with_names(project, names: dict[str, list[list[str]]], *arguments) -> di
 
 
 def _bring_up() -> None:
-    """Loopback, and the public address on it."""
+    """Loopback, with this machine's addresses on it, and a route to the public one that comes from another."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        alias = socket.inet_aton(PUBLIC)
-        fcntl.ioctl(control, SIOCSIFADDR, struct.pack("16sHH4s8x", b"lo:1", socket.AF_INET, 0, alias))
-        for interface in (b"lo", b"lo:1"):
+        for interface, address in ((b"lo:1", OWN), (b"lo:2", FROM)):
+            fcntl.ioctl(control, SIOCSIFADDR, struct.pack("16sHH4s8x", interface, socket.AF_INET, 0, socket.inet_aton(address)))
+        for interface in (b"lo", b"lo:1", b"lo:2"):
             name, flags = struct.unpack_from("16sH", fcntl.ioctl(control, SIOCGIFFLAGS, struct.pack("16sH14x", interface, 0)))
             fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14x", name, flags | IFF_UP))
+
+
+    # rtnetlink(7): RTM_NEWROUTE of type local, in the table of local addresses, with a preferred source.
+    def attribute(kind: int, value: bytes) -> bytes:
+        return struct.pack("HH", 4 + len(value), kind) + value
+
+    route = struct.pack("BBBBBBBBI", socket.AF_INET, 32, 0, 0, 255, 3, 254, 2, 0)
+    route += attribute(1, socket.inet_aton(PUBLIC)) + attribute(4, struct.pack("I", socket.if_nametoindex("lo"))) + attribute(7, socket.inet_aton(FROM))
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as netlink:
+        netlink.send(struct.pack("IHHII", 16 + len(route), 24, 0x1 | 0x4 | 0x400, 1, 0) + route)
+        (error,) = struct.unpack_from("i", netlink.recv(4096), 16)
+        assert error == 0, os.strerror(-error)
 
 
 def _resolve_here(folder: Path) -> None:

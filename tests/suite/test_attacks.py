@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from attacks import FOLDER, GUEST, LAYERS, NETWORK, SQL, Attack
-from conftest import ROOT, holding
+from conftest import HOLE, ROOT, holding
 
 CANARY = "canary-5f1c9e/+ü secret"
 
@@ -82,7 +82,7 @@ def test_an_attack_is_stopped(victim, attack: Attack):
 )
 def test_an_attack_is_stopped_without_the_operating_system(victim, attack: Attack):
     success = attack.kind == "success"
-    result = victim.run(steps(victim, attack), *attack.flags, "--unconfined", expect=0 if success else 1)
+    result = victim.run(steps(victim, attack), *attack.flags, "--unconfined", expect=0 if success else 1, program=HOLE)
     step = check_harmless(victim, result, attack)
     assert success or step["error"]["kind"] == attack.kind, step
 
@@ -90,7 +90,7 @@ def test_an_attack_is_stopped_without_the_operating_system(victim, attack: Attac
 # DuckDB unlocked, any statement allowed: what the operating system stops by itself.
 @pytest.mark.parametrize("attack", [attack for attack in SQL if "system" in attack.alone], ids=lambda attack: attack.name)
 def test_an_attack_is_stopped_by_the_operating_system_alone(victim, attack: Attack):
-    result = victim.run(steps(victim, attack), *attack.flags, "--unlocked", expect=1)
+    result = victim.run(steps(victim, attack), *attack.flags, "--unlocked", expect=1, program=HOLE)
     check_harmless(victim, result, attack)
 
 
@@ -99,7 +99,7 @@ def test_the_positive_control_steals_where_no_layer_is_on(victim):
     stolen = []
     for attack in SQL:
         if attack.name in ("read_text_passwd", "foreign_data_file", "copy_to", "attach_base"):
-            result = victim.run(steps(victim, attack), "--unlocked", "--unconfined")
+            result = victim.run(steps(victim, attack), "--unlocked", "--unconfined", program=HOLE)
             stolen.append(result["step"]["attack"]["status"])
     for path in [*Path("/tmp").glob("osiris-attack*"), *victim.folder.glob("attack.duckdb*")]:
         path.unlink()

@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from conftest import HOLE, OSIRIS
 
 CSV = "filesystem.csv_extractor"
-LAYERS = [(), ("--unconfined",)]
+# Layers are switched off by the program that is made for it alone.
+LAYERS = [((), OSIRIS), (("--unconfined",), HOLE)]
 
 
 def extract(project, path: str, expect: int):
@@ -90,7 +92,8 @@ def test_sessions_are_the_users_alone(project):
     ],
 )
 def test_sql_reaches_no_file_and_no_network(project, query, layers):
-    result = project.run([project.sql(query.replace("BASE", str(project.folder)))], *layers, expect=1)
+    flags, program = layers
+    result = project.run([project.sql(query.replace("BASE", str(project.folder)))], *flags, expect=1, program=program)
     assert result["step"]["source"]["status"] == "failed"
     assert "root:" not in result["stderr"]
 

@@ -3,16 +3,16 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from conftest import OSIRIS
-
-HOLE = OSIRIS.parent / "hole"
+from conftest import HOLE, OSIRIS, ROOT, TARGET, Project
 
 CALLS = """
     fork vfork clone3 exec execveat ptrace read_parent_memory write_parent_memory kill_parent signal_parent pidfd
@@ -57,7 +57,7 @@ TARGETS = [
 def run(project, call: str, *flags, expect: int) -> dict:
     steps = [
         project.sql("select 1 as a"),
-        {"id": "hole", "component": "test.attack", "needs": ["source"], "config": {"attack": "sql", "sql": call}},
+        {"id": "hole", "component": "test.attack", "needs": ["source"], "config": {"attack": "native", "sql": call}},
     ]
     project.pipeline(steps)
     return project.run(None, *flags, expect=expect, program=HOLE)
@@ -133,7 +133,7 @@ STREAM_CALLS = """
 def run_with_network(project, port: int, call: str, *flags, expect: int) -> dict:
     """A step that was granted a connection to loopback's `port`, with native code in its driver's place."""
     project.write("policy.yaml", json.dumps({"connect": [f"127.0.0.1:{port}"], "http": [f"GET http://127.0.0.1:{port}/v1"]}))
-    config = {"attack": "connect_granted", "host": "127.0.0.1", "port": port, "url": f"http://127.0.0.1:{port}/v1", "target": call}
+    config = {"attack": "native", "host": "127.0.0.1", "port": port, "url": f"http://127.0.0.1:{port}/v1", "target": call}
     project.pipeline([{"id": "hole", "component": "test.network_attack", "config": config}])
     return project.run(None, "--policy", "policy.yaml", *flags, expect=expect, program=HOLE)
 
@@ -178,7 +178,11 @@ def test_a_step_process_sees_itself_bare(project):
                 break
             time.sleep(0.01)
         limits = (process / "limits").read_text()
-        assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2" and status["Seccomp_filters"] == "2"
+        assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2" and status["Seccomp_filters"] == "3"
+        assert {int(status[of], 16) for of in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}, "it has capabilities"
+        shared = {kind: os.readlink(process / "ns" / kind) == os.readlink(f"/proc/self/ns/{kind}") for kind in ("mnt", "net", "ipc")}
+        assert not any(shared.values()), shared
+        assert (process / "net" / "dev").read_text().count(":") == 1, "it has a network interface"
         assert re.search(r"Max core file size +0 +0 ", limits) and re.search(r"Max open files +1024 +1024 ", limits)
         assert (process / "cmdline").read_bytes() == b"osiris\0step\0"
         assert (process / "environ").read_bytes() == b""
@@ -190,6 +194,125 @@ def test_a_step_process_sees_itself_bare(project):
     finally:
         run.kill()
         run.communicate()
+
+
+# ---- The second wall alone: an empty root, no network and no capabilities, with Landlock and seccomp off
+
+WALLED = """
+    mount chroot make_device
+""".split() + [
+    "read /etc/passwd",
+    "read /dev/zero",
+    "read /proc/PARENT/environ",
+    "read /proc/1/cmdline",
+    "read /proc/self/environ",
+    "read /proc/self/fd/../../../etc/passwd",
+    "read BASE/pipeline.yaml",
+    "read BASE/.osiris_sessions/earlier/data/theirs.duckdb",
+    "read SCRATCH/../../data/source.duckdb",
+    "read SCRATCH/../../logs/events.jsonl",
+    "write /tmp/osiris-attack",
+    "write /osiris-attack",
+    "write BASE/pipeline.yaml",
+    "write SCRATCH/../neighbour",
+    "delete BASE/pipeline.json",
+    "list /etc",
+    "tcp 127.0.0.1:PORT",
+    "tcp 169.254.169.254:80",
+    "unix BASE/socket",
+]
+
+
+@pytest.mark.parametrize("call", WALLED)
+def test_the_second_wall_holds_alone(victim, services, call):
+    asked = call.replace("BASE", str(victim.folder)).replace("PARENT", str(os.getpid())).replace("PORT", str(services))
+    error = run(victim, asked, "--without-rules", expect=1)["step"]["hole"]["error"]
+    assert error["message"].startswith("refused: ") and "os error" in error["message"], error
+    assert not Path("/tmp/osiris-attack").exists()
+    assert (victim.folder / "pipeline.json").read_text() == "{}"
+
+
+def test_behind_the_second_wall_there_is_the_steps_own_folder_alone(victim):
+    """The control: what a step needs is there, by the paths that it knows."""
+    assert run(victim, "list SCRATCH", "--without-rules", expect=0)["step"]["hole"]["status"] == "success"
+    assert run(victim, "write SCRATCH/own", "--without-rules", expect=0)["step"]["hole"]["status"] == "success"
+
+
+@pytest.mark.parametrize("call", ["read /etc/passwd", "read BASE/pipeline.yaml", "list /etc", "tcp 127.0.0.1:PORT", "unix BASE/socket"])
+def test_without_the_second_wall_the_same_succeeds(victim, services, call):
+    asked = call.replace("BASE", str(victim.folder)).replace("PORT", str(services))
+    assert run(victim, asked, "--unconfined", expect=0)["step"]["hole"]["status"] == "success"
+
+
+def test_the_product_cannot_be_run_without_its_layers(project):
+    project.pipeline([project.sql("select 1 as a")])
+    for flag in ("--unconfined", "--unlocked", "--without-rules"):
+        done = project.osiris("run", "pipeline.yaml", "--require-sandbox", flag)
+        assert done.returncode == 2 and f"unexpected argument '{flag}'" in done.stderr, done.stderr
+
+
+def blind(call: str) -> list[str]:
+    """A command line in front of another: its kernel seems to lack a system call."""
+    return [str(HOLE), "blind", call]
+
+
+@pytest.mark.parametrize("lacking, protection, told", [("landlock", "files", "no Landlock"), ("seccomp", "system-calls", "no seccomp filters")])
+def test_a_kernel_that_lacks_a_protection_is_told_of_and_refused_where_it_is_required(project, lacking, protection, told):
+    earlier = project.run([project.sql("select 1 as a")])
+    doctor = project.osiris("doctor", "--json", before=blind(lacking))
+    found = json.loads(doctor.stdout)
+    assert doctor.returncode == 3 and not found["whole"]
+    assert [each["name"] for each in found["protections"] if each["demanded"] and not each["given"]][:1] == [protection]
+    project.write("osiris_connections.yaml", "version: 1\nconnections: {postgres: {shop: {host: localhost, user: a}}}")
+    for command in (["run", "pipeline.yaml"], ["query", "latest", "source"], ["discover", "@postgres.shop"], ["connections", "doctor"]):
+        refused = project.osiris(*command, "--require-sandbox", before=blind(lacking))
+        assert refused.returncode == 3 and f"no full confinement: this kernel has {told}" in refused.stderr, refused.stderr
+    # Without being asked to refuse, it goes on and says so.
+    done = project.osiris("run", "pipeline.yaml", "--json", before=blind(lacking))
+    assert done.returncode == 0, done.stderr
+    log = (Path(json.loads(done.stdout)["session_path"]) / "logs" / "events.jsonl").read_text()
+    assert "not fully confined" in log and "not fully confined" not in (Path(earlier["session_path"]) / "logs" / "events.jsonl").read_text()
+
+
+@pytest.mark.parametrize("lacking, told", [("unshare", "no namespaces"), ("mount", "no")])
+def test_a_kernel_without_the_second_wall_is_told_of_and_runs(project, lacking, told):
+    project.pipeline([project.sql("select 1 as a")])
+    doctor = project.osiris("doctor", "--json", before=blind(lacking))
+    found = json.loads(doctor.stdout)
+    walls = next(each for each in found["protections"] if each["name"] == "walls")
+    assert doctor.returncode == 0 and not walls["given"] and not walls["demanded"] and told in walls["words"], found
+    done = project.osiris("run", "pipeline.yaml", "--json", "--require-sandbox", before=blind(lacking))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_an_ordinary_user_has_the_second_wall_too(project):
+    """By a namespace of users: the program, its drivers and the folder are all that the user has."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    try:
+        program = folder / "osiris"
+        for file in (OSIRIS, ROOT / ".deps" / "libduckdb" / "libduckdb.so", TARGET / "drivers" / "duckdb.processor.wasm"):
+            shutil.copy(file, folder)
+        folder.chmod(0o777)
+        theirs = Project(folder)
+        theirs.pipeline([project.sql("select 1 as a")])
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        environment = {"OSIRIS_CACHE_DIR": str(folder / "cache"), "HOME": str(folder), "OSIRIS_DRIVERS": str(folder)}
+        doctor = json.loads(theirs.osiris("doctor", "--json", before=nobody, env=environment, program=program).stdout)
+        given = {protection["name"]: protection["given"] for protection in doctor["protections"]}
+        assert given["walls"] and doctor["whole"], doctor
+        done = theirs.osiris("run", "pipeline.yaml", "--json", "--require-sandbox", before=nobody, env=environment, program=program)
+        assert done.returncode == 0, done.stderr
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+def test_root_reads_a_file_that_its_owner_keeps_to_himself(project):
+    file = project.write("in.csv", "a\n1\n")
+    os.chown(file, 65534, 65534)
+    file.chmod(0o600)
+    assert project.run([{"id": "read", "component": "filesystem.csv_extractor", "config": {"path": "in.csv"}}])["step"]["read"]["rows"] == 1
 
 
 # ---- The process that compiles drivers

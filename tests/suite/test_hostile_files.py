@@ -215,5 +215,18 @@ def test_the_machine_says_what_it_protects(project):
     given = {protection["name"]: protection["given"] for protection in told["protections"]}
     expected = {"files": landlock >= 3, "tcp": landlock >= 4, "devices": landlock >= 5, "signals": landlock >= 6, "system-calls": "errno" in actions}
     assert {name: given[name] for name in expected} == expected
-    assert told["whole"] == all(given.values()) and done.returncode == (0 if told["whole"] else 3)
-    project.run([project.sql("select 1 as a")], "--require-sandbox", expect=0 if told["whole"] else 1)
+    demanded = [protection["given"] for protection in told["protections"] if protection["demanded"]]
+    assert told["whole"] == all(demanded) and done.returncode == (0 if told["whole"] else 3)
+    project.pipeline([project.sql("select 1 as a")])
+    assert project.osiris("run", "pipeline.yaml", "--require-sandbox").returncode == done.returncode
+
+
+def test_deep_data_passes_or_ends_its_own_step(project):
+    """By the driver's fault or its data's, and no other step's."""
+    def deep(levels: int) -> str:
+        return f"select json_structure(repeat('[', {levels}) || repeat(']', {levels})) as a, json_merge_patch(repeat('{{\"a\":', {levels}) || '1' || repeat('}}', {levels}), '{{}}') as b"
+
+    result = project.run([project.sql(deep(50_000), id="deep"), project.sql(deep(3_000_000), id="deeper"), project.sql("select 1 as a", id="sibling")], expect=1)
+    assert result["step"]["deep"]["status"] == result["step"]["sibling"]["status"] == "success"
+    error = result["step"]["deeper"]["error"]
+    assert (error["blame"], error["kind"]) == ("driver", "crash") and "nested very deep" in error["hint"], error

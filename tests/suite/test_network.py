@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from attacks import NETWORK as ATTACKS
 from conftest import GUESTS, OSIRIS, ROOT
-from name_server import PORT, PUBLIC, missing, run_with_names
+from name_server import OWN, PORT, PUBLIC, missing, run_with_names
 
 FOLDER = ROOT / "tests" / "guests" / "network-attacks" / "src"
 CANARY = "canary-5f1c9e/+ü secret"
@@ -197,6 +197,13 @@ NAME = "changing.example"
     ([["169.254.169.254", "127.0.0.1"]], "leads to"),
     ([["0.0.0.0"]], "where no name may lead"),
     ([["::1"]], "this machine itself"),
+    # A public address that is this machine's own.
+    ([[OWN]], "this machine itself"),
+    ([[OWN, PUBLIC]], None),
+    ([["168.63.129.16"]], "metadata service"),
+    ([["::ffff:168.63.129.16"]], "metadata service"),
+    ([["fd00:ec2::23"]], "metadata service"),
+    ([["fd20:ce::254"]], "metadata service"),
     ([["::ffff:127.0.0.1"]], "this machine itself"),
     ([["fe80::1"]], "where no name may lead"),
     ([[]], "cannot find"),
@@ -217,6 +224,58 @@ def test_what_a_name_leads_to_is_asked_once_and_checked(project, how, answers, t
     else:
         assert done["code"] == 1 and done["seen"] == [], done
         assert told in done["stderr"] + done["stdout"] + json.dumps(project.events(result)), done
+
+
+@pytest.mark.parametrize("spelled", ["127.0.0.1.:PORT", "127.0.0.1:0PORT", "127.0.0.1.:00PORT"])
+def test_the_host_header_is_as_the_grant_spells_it(project, servers, spelled):
+    """A server with several sites behind one address would take another spelling for another site."""
+    spelled = spelled.replace("PORT", str(port(servers[1])))
+    attack(project, servers, "http_granted", expect=0, url=f"http://{spelled}/v1")
+    assert {host for _, _, host in servers[1].seen} == {f"127.0.0.1:{port(servers[1])}"}
+
+
+def test_no_private_network_leads_to_a_metadata_service(project):
+    """Whether the name may lie in a private network, or the author wrote the address itself."""
+    if why := missing():
+        pytest.skip(f"this machine gives a test no network of its own: {why}")
+    for host, answers in ((NAME, [["fd20:ce::254"]]), (NAME, [["168.63.129.16"]]), ("169.254.169.254", []), ("168.63.129.16", [])):
+        project.write("policy.yaml", json.dumps({"connect": [f"{host}:{PORT}"], "http": [f"GET http://{host}:{PORT}/v1"], "private_hosts": [NAME.upper()]}))
+        config = {"attack": "connect_granted", "host": host, "port": PORT, "url": f"http://{host}:{PORT}/v1", "key": CANARY}
+        project.pipeline([{"id": "attack", "component": "test.network_attack", "config": config}])
+        done = run_with_names(project, {NAME: answers}, "run", "pipeline.yaml", "--json", "--policy", "policy.yaml")
+        assert done["code"] == 1 and "metadata service" in done["stderr"], (host, done)
+    # The control: by the same policy, whose spelling does not matter, the name may lead to this machine.
+    project.write("policy.yaml", json.dumps({"connect": [f"{NAME}:{PORT}"], "http": [f"GET http://{NAME}:{PORT}/v1"], "private_hosts": [NAME.upper() + "."]}))
+    config |= {"host": NAME, "url": f"http://{NAME}:{PORT}/v1"}
+    project.pipeline([{"id": "attack", "component": "test.network_attack", "config": config}])
+    done = run_with_names(project, {NAME: [[OWN]]}, "run", "pipeline.yaml", "--json", "--policy", "policy.yaml")
+    assert done["code"] == 0 and done["seen"] == [OWN], done
+
+
+def test_a_policy_demands_tls_of_servers_that_prove_who_they_are(project, servers):
+    by_tcp, by_http, *_ = servers
+    endpoint, url = f"127.0.0.1:{port(by_tcp)}", f"http://127.0.0.1:{port(by_http)}/v1"
+    config = {"attack": "connect_granted", "host": "127.0.0.1", "port": port(by_tcp), "url": "https://127.0.0.1:1/v1"}
+    step = {"id": "attack", "component": "test.network_attack", "config": config}
+    policy(project, endpoint, http=("GET https://127.0.0.1:1/v1", f"GET {url}"), tls="verify-full")
+    # A driver that speaks without TLS gets no further than asking for it.
+    error = project.run([step], "--policy", "policy.yaml", expect=1)["step"]["attack"]["error"]
+    assert error["kind"] == "denied" and "the policy demands `tls: verify-full`" in error["message"], error
+    assert by_tcp.seen == []
+    assert "speak TLS alone" in project.osiris("plan", "pipeline.yaml", "--policy", "policy.yaml").stdout
+    # What the config tells is refused before anything runs.
+    plain = {**step, "config": config | {"url": url}}
+    assert "without TLS" in project.run([plain], "--policy", "policy.yaml", expect=2)["stderr"]
+    for component, option in (("postgres.extractor", "sslmode"), ("mysql.extractor", "ssl_mode")):
+        database = {"host": "127.0.0.1", "port": port(by_tcp), "user": "a", "table": "t"}
+        for mode in ({}, {option: "require"}):
+            refused = project.run([{"id": "read", "component": component, "config": database | mode}], "--policy", "policy.yaml", expect=2)
+            assert f"`{option}: {mode.get(option, 'prefer')}`" in refused["stderr"] and "verify-full" in refused["stderr"], refused["stderr"]
+        project.pipeline([{"id": "read", "component": component, "config": database | {option: "verify-full"}}])
+        assert project.osiris("plan", "pipeline.yaml", "--policy", "policy.yaml").returncode == 0
+    # The control.
+    policy(project, endpoint, http=("GET https://127.0.0.1:1/v1",))
+    project.run([step], "--policy", "policy.yaml")
 
 
 def test_a_driver_that_imports_what_it_was_not_granted_does_not_run(project):

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::prepare::{PlaceArguments, environment, read_connections};
+use super::sandbox::SandboxArguments;
 use crate::driver::catalog::{Catalog, Driver};
 use crate::driver::config::{self, Divided};
 use crate::error::{Report, listed};
@@ -33,6 +34,8 @@ pub struct AskArguments {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub sandbox: SandboxArguments,
 }
 
 /// What connections are resolved against.

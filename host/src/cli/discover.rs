@@ -27,6 +27,7 @@ pub struct Discover {
 
 pub fn discover(arguments: &Discover) -> anyhow::Result<ExitCode> {
     let ask = &arguments.ask;
+    ask.sandbox.enforce()?;
     let context = ConnectionContext::new(&ask.place)?;
     let policy = read_policy(ask.policy.as_deref(), ConnectionHosts::of(&context.connections, &context.environment))?;
     let family = arguments.connection.trim_start_matches('@').split('.').next().unwrap_or_default();

@@ -12,6 +12,7 @@ mod prepare;
 mod progress;
 mod query;
 mod run;
+mod sandbox;
 mod sessions;
 mod state;
 
@@ -78,6 +79,9 @@ enum Verb {
     /// The process behind `query` (internal)
     #[command(hide = true)]
     Look,
+    /// The process that tries the sandbox (internal)
+    #[command(hide = true)]
+    Confine,
     /// The process that compiles a driver (internal)
     #[command(hide = true)]
     Compile { cpu_seconds: u64, memory_bytes: u64 },
@@ -92,9 +96,14 @@ enum Verb {
 }
 
 pub fn main() -> ExitCode {
+    main_with(std::env::args_os())
+}
+
+/// Runs the command line `arguments`, the program's name first: the way in for programs around this one.
+pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
     // A core file would hold the secrets of all steps. Where the limit is kept from being lowered, so be it.
     let _ = crate::sandbox::no_core_files();
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(mut error) => {
             suggest_no_internal_command(&mut error);
@@ -107,6 +116,7 @@ pub fn main() -> ExitCode {
         // These speak to the host alone; nothing is set up that they do not need.
         Verb::Step => return crate::step::main(),
         Verb::Look => return crate::step::look::main(),
+        Verb::Confine => return crate::sandbox::try_it(),
         Verb::Compile { cpu_seconds, memory_bytes } => {
             return compiler::main(Allowance { cpu_seconds, memory_bytes });
         }

@@ -9,6 +9,7 @@ use crate::session::{self, Base, StepRecord};
 use crate::step::look::{Format, Look};
 
 use super::print_data;
+use super::sandbox::SandboxArguments;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  osiris query latest extract-flights 'select * from main limit 5'\n  \
@@ -27,6 +28,8 @@ pub struct Arguments {
     /// How rows are printed
     #[arg(long, value_enum, default_value = "table")]
     format: PrintFormat,
+    #[command(flatten)]
+    sandbox: SandboxArguments,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -40,6 +43,7 @@ enum PrintFormat {
 }
 
 pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    arguments.sandbox.enforce()?;
     let base = Base::open(&arguments.base)?;
     let found = session::find(&base, &arguments.session)?;
     let manifest =

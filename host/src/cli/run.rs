@@ -6,7 +6,6 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use crate::error::Blame;
 use crate::executor::process::{BACKLOG, Heard};
 use crate::grants::limits::Limits;
-use crate::protocol::Layers;
 use crate::run::states::States;
 use crate::run::{self, Settings, Work, manifest};
 use crate::secrets::scrubber::Scrubber;
@@ -18,6 +17,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::lock;
 use super::prepare::{PipelineArguments, prepare};
 use super::progress::Progress;
+use super::sandbox::SandboxArguments;
 use super::{INTERRUPTED, Table, grouped, print, print_json, spell_duration, table};
 use crate::untrusted;
 
@@ -35,15 +35,8 @@ pub struct Arguments {
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
-    /// Refuse to run where the kernel cannot confine step processes fully
-    #[arg(long)]
-    require_sandbox: bool,
-    /// Leave the operating system's confinement off, to test the layers above it
-    #[arg(long, hide = true)]
-    unconfined: bool,
-    /// Leave DuckDB open to any statement, to test the layer below it
-    #[arg(long, hide = true)]
-    unlocked: bool,
+    #[command(flatten)]
+    sandbox: SandboxArguments,
 }
 
 impl Arguments {
@@ -52,13 +45,13 @@ impl Arguments {
         Settings {
             jobs: self.jobs.map_or(cpus.min(4), usize::from),
             limits,
-            require_confinement: self.require_sandbox,
-            layers: Layers { engine: !self.unlocked, system: !self.unconfined },
+            require_confinement: self.sandbox.require_sandbox,
         }
     }
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    arguments.sandbox.enforce()?;
     let mut prepared = prepare(&arguments.pipeline)?;
     lock::enforce(&prepared.base, &prepared.plan)?;
     let states = States::open(&prepared.base, &mut prepared.plan)?;

@@ -193,6 +193,9 @@ struct Route {
 /// again: their handshake is what costs, and a plain server that writes head and body apart answers a fresh connection
 /// forty milliseconds sooner (Nagle's algorithm against delayed acknowledgements).
 async fn send(mut request: Request<WasiBody>, route: Route) -> Result<Answered, Error> {
+    // As the grant spells it: a server could take another spelling of a host for another one of its own.
+    let host = header::HeaderValue::try_from(route.host()).map_err(|_| Error::HttpRequestUriInvalid)?;
+    request.headers_mut().insert(header::HOST, host);
     *request.uri_mut() = origin_form(request.uri())?;
     if route.tls.is_none() {
         request.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
@@ -254,6 +257,13 @@ async fn exchange(mut connection: Pooled, request: Request<WasiBody>, route: &Ro
 }
 
 impl Route {
+    /// The `Host` header: without the port that the scheme has anyway.
+    fn host(&self) -> String {
+        let text = self.endpoint.to_string();
+        let usual = if self.tls.is_some() { ":443" } else { ":80" };
+        text.strip_suffix(usual).map(str::to_owned).unwrap_or(text)
+    }
+
     async fn open(&self) -> Result<Pooled, Error> {
         let Self { endpoint, tls, network, waits, .. } = self;
         let opening = connect(endpoint.clone(), tls.clone(), Arc::clone(network), waits.connect);

@@ -12,7 +12,7 @@ mod sql;
 mod state;
 pub mod tables;
 mod tcp;
-mod tls;
+pub mod tls;
 mod wasi;
 
 use std::path::PathBuf;

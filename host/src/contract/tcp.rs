@@ -20,6 +20,18 @@ const MAX_READ: u32 = 1 << 20;
 /// Connections that one instance of a driver may have open at once.
 const MAX_OPEN: u32 = 200;
 
+/// Whether `bytes` ask a server to begin TLS, and do nothing else: PostgreSQL's SSLRequest, MySQL's packet of the same
+/// name, or the line `STARTTLS` of the protocols that have it.
+fn asks_for_tls(bytes: &[u8]) -> bool {
+    const MYSQL_SSL: u8 = 1 << 3;
+    match bytes {
+        [0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f] => true,
+        // Its length and number, and the second byte of its capabilities.
+        [32, 0, 0, 1, _, flags, ..] if bytes.len() == 36 => flags & MYSQL_SSL != 0,
+        _ => bytes.eq_ignore_ascii_case(b"STARTTLS\r\n"),
+    }
+}
+
 /// How long a read or a write waits unless the driver says otherwise.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -27,6 +39,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Connection {
     endpoint: Endpoint,
     channel: Channel,
+    /// Whether nothing may be sent before TLS begins, to a server that proved who it is.
+    verified_tls: bool,
     /// Read into, so that each read need not make it anew.
     buffer: Vec<u8>,
 }
@@ -79,7 +93,24 @@ impl Connection {
         error(kind, format!("cannot {doing} `{}`: {cause}", self.endpoint))
     }
 
+    /// The error for what a policy of `tls: verify-full` does not let through.
+    fn demanded(&self, what: &str) -> Error {
+        let message = format!("the policy demands `tls: verify-full` for `{}`: {what}", self.endpoint);
+        error(ErrorKind::Denied, message)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if self.verified_tls && matches!(self.channel, Channel::Plain(_)) && !asks_for_tls(bytes) {
+            return Err(self.demanded("nothing but a request for TLS may be sent before TLS begins"));
+        }
+        self.channel.write(bytes).map_err(|cause| self.failed("write to", &cause))
+    }
+
     fn start_tls(&mut self, options: &TlsOptions, trust: &tls::Trust) -> Result<(), Error> {
+        let renamed = options.server_name.as_ref().is_some_and(|name| !name.eq_ignore_ascii_case(&self.endpoint.host));
+        if self.verified_tls && (options.verify != Verify::Full || renamed) {
+            return Err(self.demanded("a server that proves to be the one of that name"));
+        }
         let name = options.server_name.clone().unwrap_or_else(|| self.endpoint.host.clone());
         let config = trust.tcp(options.verify == Verify::Full, options.ca.as_deref()).map_err(|cause| {
             error(ErrorKind::Config, format!("cannot set up TLS with `{}`: {cause:#}", self.endpoint))
@@ -121,7 +152,8 @@ impl Host for State {
             Ok(socket) => {
                 self.tally.connections += 1;
                 let channel = Channel::Plain(self.network.waiting(socket, PATIENCE));
-                Ok(Ok(self.handles.push(Connection { endpoint, channel, buffer: Vec::new() })?))
+                let verified_tls = self.network_grant.verified_tls;
+                Ok(Ok(self.handles.push(Connection { endpoint, channel, verified_tls, buffer: Vec::new() })?))
             }
             Err(refused) => Ok(Err(refusal(refused))),
         }
@@ -164,9 +196,7 @@ impl HostConnection for State {
     }
 
     fn write(&mut self, connection: Resource<Connection>, bytes: Vec<u8>) -> Answer<()> {
-        let connection = self.handles.get_mut(&connection)?;
-        let outcome = connection.channel.write(&bytes);
-        Ok(outcome.map_err(|cause| connection.failed("write to", &cause)))
+        Ok(self.handles.get_mut(&connection)?.write(&bytes))
     }
 
     fn start_tls(&mut self, connection: Resource<Connection>, options: TlsOptions) -> Answer<()> {
@@ -184,5 +214,29 @@ impl HostConnection for State {
         self.handles.delete(connection)?;
         self.tally.connections -= 1;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_request_for_tls_is_one() {
+        let mysql = |flags: u8, length: usize| [&[32, 0, 0, 1, 0, flags][..], &vec![0; length - 6]].concat();
+        for bytes in [&[0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f][..], &mysql(0x0a, 36), b"STARTTLS\r\n", b"starttls\r\n"] {
+            assert!(asks_for_tls(bytes), "{bytes:?}");
+        }
+        for bytes in [
+            &[][..],
+            &[0, 0, 0, 8, 4, 0xd2, 0x16, 0x30],
+            &[0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f, 0],
+            &mysql(0x02, 36),
+            &mysql(0x0a, 37),
+            b"STARTTLS\r\nUSER a\r\n",
+            b"GET / HTTP/1.0\r\n\r\n",
+        ] {
+            assert!(!asks_for_tls(bytes), "{bytes:?}");
+        }
     }
 }

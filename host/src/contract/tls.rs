@@ -71,10 +71,12 @@ fn machine_roots(file: Option<&Path>) -> RootCertStore {
 
 fn roots_in(text: &str) -> anyhow::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
-        roots.add(certificate.context("the `ca` is no PEM text")?).context("the `ca` holds no usable certificate")?;
-    }
-    ensure!(!roots.is_empty(), "the `ca` holds no certificate in PEM form");
+    let certificates = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.context("the `ca` is not PEM text")?;
+    ensure!(!certificates.is_empty(), "the `ca` has no certificate in PEM form");
+    // A bundle may have some that are of no use here, as the machine's own has.
+    let (usable, _) = roots.add_parsable_certificates(certificates);
+    ensure!(usable > 0, "the `ca` has no usable certificate");
     Ok(roots)
 }
 
@@ -143,27 +145,57 @@ pub fn is_certificate_error(error: &rustls::Error) -> bool {
 /// The digest of a certificate by which a login is bound to its channel: `tls-server-end-point` of
 /// RFC 5929. SHA-256, or the hash of the certificate's own signature where that is stronger.
 pub fn server_end_point(certificate: &[u8]) -> Vec<u8> {
-    match signature_oid(certificate) {
-        // sha384WithRSAEncryption, ecdsa-with-SHA384
-        Some(SHA384_RSA | SHA384_ECDSA) => Sha384::digest(certificate).to_vec(),
-        // sha512WithRSAEncryption, ecdsa-with-SHA512
-        Some(SHA512_RSA | SHA512_ECDSA) => Sha512::digest(certificate).to_vec(),
-        _ => Sha256::digest(certificate).to_vec(),
+    match signature_hash(certificate) {
+        Some(Hash::Sha384) => Sha384::digest(certificate).to_vec(),
+        Some(Hash::Sha512) => Sha512::digest(certificate).to_vec(),
+        None => Sha256::digest(certificate).to_vec(),
     }
 }
 
-const SHA384_RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c];
-const SHA512_RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d];
-const SHA384_ECDSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
-const SHA512_ECDSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04];
+/// A hash that takes SHA-256's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hash {
+    Sha384,
+    Sha512,
+}
 
-/// The object identifier of a certificate's signature algorithm (X.509: the first element of the
-/// second element of the outer sequence).
-fn signature_oid(certificate: &[u8]) -> Option<&[u8]> {
+/// Signature algorithms that have a hash in their name: sha384WithRSAEncryption, ecdsa-with-SHA384 and so on.
+const NAMED: [(&[u8], Hash); 4] = [
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c], Hash::Sha384),
+    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03], Hash::Sha384),
+    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d], Hash::Sha512),
+    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04], Hash::Sha512),
+];
+
+/// RSASSA-PSS, whose parameters name the hash.
+const PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
+
+/// Hashes by themselves: id-sha384 and id-sha512.
+const HASHES: [(&[u8], Hash); 2] = [
+    (&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02], Hash::Sha384),
+    (&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03], Hash::Sha512),
+];
+
+/// The hash of a certificate's signature, where it is not SHA-256 or weaker. The algorithm is the second element of the
+/// outer sequence (X.509); PSS has its hash in the parameters behind, tagged `[0]` (RFC 4055).
+fn signature_hash(certificate: &[u8]) -> Option<Hash> {
+    let find =
+        |known: &[(&[u8], Hash)], oid: &[u8]| known.iter().find(|(known, _)| *known == oid).map(|(_, hash)| *hash);
     let (outer, _) = element(certificate)?;
     let (_, rest) = element(outer)?;
     let (algorithm, _) = element(rest)?;
-    element(algorithm).map(|(oid, _)| oid)
+    let (oid, parameters) = element(algorithm)?;
+    if oid != PSS {
+        return find(&NAMED, oid);
+    }
+    let (parameters, _) = element(parameters)?;
+    if parameters.first() != Some(&0xa0) {
+        // The default, SHA-1.
+        return None;
+    }
+    let (tagged, _) = element(parameters)?;
+    let (hash, _) = element(tagged)?;
+    element(hash).and_then(|(oid, _)| find(&HASHES, oid))
 }
 
 /// One DER element's content, and what follows it.
@@ -182,17 +214,34 @@ fn element(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::*;
 
+    fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let body = parts.concat();
+        [&[tag, 0x81, body.len() as u8][..], &body].concat()
+    }
+
+    /// What matters of a certificate: a body, and the signature's algorithm with its parameters.
+    fn certificate(oid: &[u8], parameters: &[u8]) -> Vec<u8> {
+        der(0x30, &[&[0x30, 0x01, 0x00], &der(0x30, &[&der(0x06, &[oid]), parameters])])
+    }
+
     #[test]
     fn a_certificates_digest_follows_its_signature() {
-        let certificate = |oid: &[u8]| {
-            let algorithm = [&[0x30, oid.len() as u8 + 2, 0x06, oid.len() as u8], oid].concat();
-            let body = [&[0x30, 0x01, 0x00][..], &algorithm].concat();
-            [&[0x30, 0x81, body.len() as u8][..], &body].concat()
+        let length = |hash| match hash {
+            Hash::Sha384 => 48,
+            Hash::Sha512 => 64,
         };
-        for (oid, length) in [(SHA384_RSA, 48), (SHA512_ECDSA, 64), (&[0x2a][..], 32)] {
-            assert_eq!(server_end_point(&certificate(oid)).len(), length);
+        for (oid, hash) in NAMED {
+            assert_eq!(server_end_point(&certificate(oid, &[0x05, 0x00])).len(), length(hash));
         }
-        for bytes in [&[][..], &[0x30], &[0x30, 0x84, 0xff], &[0x30, 0x02, 0x30, 0x05]] {
+        for (oid, hash) in HASHES {
+            let parameters =
+                der(0x30, &[&der(0xa0, &[&der(0x30, &[&der(0x06, &[oid])])]), &[0xa2, 0x03, 0x02, 0x01, 0x20]]);
+            assert_eq!(server_end_point(&certificate(PSS, &parameters)).len(), length(hash));
+        }
+        for parameters in [&[][..], &[0x30, 0x00], &[0x30, 0x05, 0xa2, 0x03, 0x02, 0x01, 0x20], &[0x30, 0x7f, 0xa0]] {
+            assert_eq!(server_end_point(&certificate(PSS, parameters)).len(), 32);
+        }
+        for bytes in [&[][..], &[0x30], &[0x30, 0x84, 0xff], &[0x30, 0x02, 0x30, 0x05], &certificate(&[0x2a], &[])] {
             assert_eq!(server_end_point(bytes).len(), 32);
         }
     }

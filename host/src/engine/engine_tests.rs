@@ -146,10 +146,7 @@ fn a_select_calls_nothing_that_shows_the_machine_or_takes_pointers() {
         "select 1 from range(1) t(i) where exists (from duckdb_secrets())",
     ] {
         let error = engine.query(sql).err().map(|error| error.message).unwrap_or_default();
-        assert!(
-            ["refused", "does not exist", "Binder", "disabled by configuration"].iter().any(|why| error.contains(why)),
-            "{sql}: {error}"
-        );
+        assert!(["refused", "there is no table"].iter().any(|why| error.contains(why)), "{sql}: {error}");
     }
     for sql in ["from range(3)", "from (describe select 1 as a)", "select * from (values (1)) t(duckdb_settings)"] {
         assert!(engine.query(sql).is_ok(), "{sql}");
@@ -252,7 +249,7 @@ fn an_errors_cause_is_known_wherever_it_shows() {
         }
     };
     for (select, cause, begins) in [
-        ("select * from absent", Cause::Statement, "Catalog Error: Table with name absent does not exist!"),
+        ("select * from absent", Cause::Statement, "there is no table `absent`; this step has no tables"),
         ("select 1 frm x y", Cause::Statement, "Parser Error: syntax error"),
         ("select x from (select 1 as a)", Cause::Statement, "Binder Error: Referenced column \"x\" not found"),
         ("from read_csv('/etc/passwd')", Cause::Denied, "Permission Error: Cannot access file"),

@@ -183,6 +183,27 @@ impl Connection {
         }
     }
 
+    /// Why a text cannot be parsed, in DuckDB's words. It is not bound.
+    pub fn syntax_error(&self, select: &str) -> EngineError {
+        let sql = match text(select) {
+            Ok(sql) => sql,
+            Err(error) => return error,
+        };
+        let mut extracted = ptr::null_mut();
+        // SAFETY: the connection is open; `extracted` is destroyed once, after its text is copied.
+        unsafe {
+            ffi::duckdb_extract_statements(self.raw, sql.as_ptr(), &mut extracted);
+            let reason = ffi::duckdb_extract_statements_error(extracted);
+            let error = if reason.is_null() {
+                EngineError::refused("a statement that cannot be parsed")
+            } else {
+                message_in(reason, select)
+            };
+            ffi::duckdb_destroy_extracted(&mut extracted);
+            error
+        }
+    }
+
     /// Prepares exactly one SELECT; anything else is refused by DuckDB's own word for what it is.
     pub fn prepare_select(self: &Arc<Self>, select: &str) -> Result<Statement> {
         let sql = text(select)?;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use super::buffers::{self, Buffers};
 use super::error;
-use super::ffi::Database;
-use super::{Cause, Engine, EngineError, OUTPUT, Result, TemporaryFolder, quote_name, quote_path};
+use super::ffi::{Connection, Database};
+use super::{Cause, Engine, EngineError, OUTPUT, Result, TemporaryFolder, quote_name, quote_path, quote_text};
 use serde::{Deserialize, Serialize};
 
 use crate::grants::limits::Limits;
@@ -41,6 +41,16 @@ pub struct Furnishing<'a> {
     pub lock: bool,
 }
 
+/// Why a step's database cannot be furnished.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FurnishError {
+    /// The file of an input has no such table.
+    #[error("input `{alias}` reads table `{table}`, which its step did not write")]
+    NoTable { alias: String, table: String },
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
 /// An empty in-memory DuckDB, opened before anything untrusted is in sight.
 pub struct Warm(Arc<Database>);
 
@@ -61,10 +71,17 @@ impl Warm {
 
     /// Attaches what the step was granted, calls `opened` while there still is one thread, then locks
     /// DuckDB down.
-    pub fn furnish(self, step: &Furnishing<'_>, opened: impl FnOnce() -> anyhow::Result<()>) -> Result<Engine> {
+    pub fn furnish(
+        self,
+        step: &Furnishing<'_>,
+        opened: impl FnOnce() -> anyhow::Result<()>,
+    ) -> std::result::Result<Engine, FurnishError> {
         let control = self.0.connect()?;
-        for statement in attachments(step)? {
-            control.execute(&statement)?;
+        // Needed by the first attachment already, which may make room.
+        control.execute(&buffers::set_limit(step.limits.engine_memory_bytes))?;
+        attach_inputs(&control, step.inputs)?;
+        if let Some(output) = step.output {
+            control.execute(&format!("ATTACH {} AS {OUTPUT}", quote_path(output)?))?;
         }
         opened().map_err(|error| EngineError { message: format!("{error:#}"), cause: Cause::Internal })?;
         for statement in settings(step)? {
@@ -79,6 +96,7 @@ impl Warm {
             connections,
             handed_out: Mutex::default(),
             created: Mutex::default(),
+            tables: step.inputs.iter().flat_map(input_names).cloned().collect(),
             has_output: step.output.is_some(),
             temporary: step.temporary.clone(),
             locked: step.lock,
@@ -87,30 +105,55 @@ impl Warm {
     }
 }
 
-/// Opens the step's inputs and output.
-fn attachments(step: &Furnishing<'_>) -> Result<Vec<String>> {
-    // Needed by the first attachment already, which may make room.
-    let mut statements = vec![buffers::set_limit(step.limits.engine_memory_bytes)];
+/// The names by which a driver's SELECT reads an input.
+fn input_names(input: &InputTable) -> impl Iterator<Item = &String> {
+    std::iter::once(&input.alias).chain(&input.also)
+}
+
+/// Opens the step's inputs, each table under its names.
+///
+/// Other tables of a file are out of reach: a driver's SELECT may name the views alone, and the catalogs that they read
+/// from have names that nobody can guess, so that no function that takes a name as a text could be given one.
+fn attach_inputs(control: &Arc<Connection>, inputs: &[InputTable]) -> std::result::Result<(), FurnishError> {
+    let secret = unguessable()?;
     let mut catalogs: Vec<&Path> = Vec::new();
-    for input in step.inputs {
+    for input in inputs {
         let known = catalogs.iter().position(|path| *path == input.path);
-        let catalog = known.unwrap_or(catalogs.len());
+        let position = known.unwrap_or(catalogs.len());
+        let catalog = format!("osiris_input_{secret}_{position}");
         if known.is_none() {
             catalogs.push(&input.path);
-            statements.push(format!("ATTACH {} AS osiris_input_{catalog} (READ_ONLY)", quote_path(&input.path)?));
+            control.execute(&format!("ATTACH {} AS {catalog} (READ_ONLY)", quote_path(&input.path)?))?;
         }
-        for name in std::iter::once(&input.alias).chain(&input.also) {
-            statements.push(format!(
-                "CREATE VIEW {} AS FROM osiris_input_{catalog}.main.{}",
+        // A view that somebody planted in the file would run with this step's grants.
+        let tables = format!(
+            "SELECT count(*) FROM duckdb_tables() WHERE database_name = '{catalog}' AND schema_name = 'main' AND \
+             lower(table_name) = lower({})",
+            quote_text(&input.table)
+        );
+        if control.number(&tables)? != 1 {
+            return Err(FurnishError::NoTable { alias: input.alias.clone(), table: input.table.clone() });
+        }
+        for name in input_names(input) {
+            control.execute(&format!(
+                "CREATE VIEW {} AS FROM {catalog}.main.{}",
                 quote_name(name),
                 quote_name(&input.table)
-            ));
+            ))?;
         }
     }
-    if let Some(output) = step.output {
-        statements.push(format!("ATTACH {} AS {OUTPUT}", quote_path(output)?));
+    Ok(())
+}
+
+/// 128 random bits, in hexadecimal.
+fn unguessable() -> Result<String> {
+    let mut bytes = [0_u8; 16];
+    let length = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
+    if length.is_ok_and(|length| length == bytes.len()) {
+        Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    } else {
+        Err(EngineError { message: "the machine gives no random bytes".to_owned(), cause: Cause::Internal })
     }
-    Ok(statements)
 }
 
 /// Sets limits, and then that nothing else may be set.

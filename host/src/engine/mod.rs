@@ -5,6 +5,7 @@ mod copy;
 mod create;
 mod error;
 mod ffi;
+mod functions;
 mod furnish;
 mod interrupt;
 mod logical_type;
@@ -24,9 +25,10 @@ use duckdb::arrow::array::make_array;
 use crate::columns::Field;
 use buffers::Buffers;
 use ffi::{Connection, Database, Statement};
+use statement::Refusal;
 
 pub use error::{Cause, EngineError};
-pub use furnish::{Furnishing, InputTable, Warm};
+pub use furnish::{FurnishError, Furnishing, InputTable, Warm};
 pub use interrupt::Interrupter;
 pub use query::Query;
 pub use table_writer::TableWriter;
@@ -66,6 +68,8 @@ pub struct Engine {
     handed_out: Mutex<BTreeMap<String, String>>,
     /// The columns of each output table, as they were declared.
     created: Mutex<BTreeMap<String, Vec<String>>>,
+    /// The names of the inputs, all that a driver's SELECT may read from.
+    tables: Vec<String>,
     has_output: bool,
     temporary: Option<TemporaryFolder>,
     locked: bool,
@@ -93,15 +97,29 @@ impl Engine {
 
     /// Prepares a driver's SELECT, if a driver may run it.
     fn prepare(&self, connection: &Arc<Connection>, select: &str) -> Result<Statement> {
-        let statement = connection.prepare_select(select)?;
         if self.locked {
-            // A PRAGMA becomes a SELECT before it is prepared; DuckDB's parser alone knows what was written.
-            let serialize = format!("SELECT CAST(json_serialize_sql({}) AS VARCHAR)", quote_text(select));
-            let tree = connection.first_column(&serialize)?;
-            let tree = tree.as_ref().map(|tree| tree.as_string::<i32>().value(0)).unwrap_or_default();
-            statement::check(tree).map_err(EngineError::refused)?;
+            self.judge(connection, select)?;
         }
-        Ok(statement)
+        connection.prepare_select(select)
+    }
+
+    /// Parses a driver's text and judges it. Nothing of it is bound before: binding looks names up and folds constants,
+    /// and what its errors quote would go back to the driver.
+    fn judge(&self, connection: &Arc<Connection>, select: &str) -> Result<()> {
+        let serialize = format!("SELECT CAST(json_serialize_sql({}) AS VARCHAR)", quote_text(select));
+        let tree = connection.first_column(&serialize)?;
+        let tree = tree.as_ref().map(|tree| tree.as_string::<i32>().value(0)).unwrap_or_default();
+        statement::check(tree, &self.tables).map_err(|refusal| match refusal {
+            Refusal::Syntax => connection.syntax_error(select),
+            Refusal::Unknown(what) => EngineError { message: what, cause: Cause::Statement },
+            Refusal::Forbidden(what) => EngineError::refused(what),
+        })
+    }
+
+    /// Whether a driver could run a text, as far as parsing tells; for the fuzzer.
+    #[doc(hidden)]
+    pub fn allows(&self, select: &str) -> bool {
+        self.judge(&self.control, select).is_ok()
     }
 
     /// How many rows an input or an output table has.
@@ -171,3 +189,7 @@ fn cannot_cross(column: &str, kind: &str) -> EngineError {
 #[cfg(test)]
 #[path = "engine_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "judgement_tests.rs"]
+mod judgement_tests;

@@ -1,10 +1,16 @@
-//! Decides whether a driver's SELECT may run, by what DuckDB's own parser says it calls.
+//! Judges a driver's SELECT by what DuckDB's own parser says it names and calls, before DuckDB binds any of it.
 //!
-//! DuckDB is locked besides; this closes what a lock leaves open: functions that show paths and
-//! settings, take pointers, or run text as SQL. No I/O.
+//! Binding runs code: it looks up names, folds constants and opens files, and its errors show what it found. So the
+//! text is only parsed first. A statement may name the step's tables, its own common table expressions and files
+//! (which DuckDB checks against the grants), and call the functions of [`super::functions`]. No I/O.
+
+use std::fmt;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use super::functions::{self, Judgement, Position};
+use crate::error::{listed, nearest};
 
 /// Levels that the tree of a statement may have. An operator takes two of them, and DuckDB itself stops at a thousand
 /// operators within one another.
@@ -16,89 +22,53 @@ const SHALLOW: usize = 100;
 /// The stack, in bytes, for a tree of [`MOST_LEVELS`].
 const DEEP_STACK: usize = 64 << 20;
 
-/// Table functions that a step may call. The files they read are checked by DuckDB against its grants.
-const TABLE_FUNCTIONS: &[&str] = &[
-    "duckdb_columns",
-    "duckdb_constraints",
-    "duckdb_functions",
-    "duckdb_keywords",
-    "duckdb_schemas",
-    "duckdb_tables",
-    "duckdb_types",
-    "duckdb_views",
-    "generate_series",
-    "histogram",
-    "histogram_values",
-    "icu_calendar_names",
-    "json_each",
-    "json_tree",
-    "parquet_bloom_probe",
-    "parquet_file_metadata",
-    "parquet_full_metadata",
-    "parquet_kv_metadata",
-    "parquet_metadata",
-    "parquet_scan",
-    "parquet_schema",
-    "pg_timezone_names",
-    "pragma_collations",
-    "pragma_show",
-    "pragma_table_info",
-    "pragma_version",
-    "range",
-    "read_blob",
-    "read_csv",
-    "read_csv_auto",
-    "read_json",
-    "read_json_auto",
-    "read_json_objects",
-    "read_json_objects_auto",
-    "read_ndjson",
-    "read_ndjson_auto",
-    "read_ndjson_objects",
-    "read_parquet",
-    "read_text",
-    "repeat",
-    "repeat_row",
-    "sniff_csv",
-    "summary",
-    "test_all_types",
-    "test_vector_types",
-    "unnest",
-];
-
-/// Functions in expressions that show the machine, or write where nobody looks.
-const REFUSED_FUNCTIONS: &[&str] =
-    &["current_query", "current_setting", "getenv", "json_execute_serialized_sql", "write_log"];
-
-/// DuckDB's own views over functions that are refused.
-const REFUSED_VIEWS: &[&str] = &[
-    "duckdb_databases",
-    "duckdb_extensions",
-    "duckdb_logs",
-    "duckdb_secrets",
-    "duckdb_settings",
-    "pg_prepared_statements",
-    "pg_settings",
-    "pragma_database_list",
-];
-
-/// Names that begin so are the host's own catalogs.
+/// The host's own catalogs and views have names that begin so.
 pub const OWN: &str = "osiris_";
 
-/// Checks the tree that `json_serialize_sql` made of a driver's text.
+/// Why a statement may not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// DuckDB cannot parse it.
+    Syntax,
+    /// It names a table or function that does not exist.
+    Unknown(String),
+    /// It does what no step may.
+    Forbidden(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Syntax => f.write_str("the statement cannot be parsed"),
+            Refusal::Unknown(what) | Refusal::Forbidden(what) => f.write_str(what),
+        }
+    }
+}
+
+type Result<T> = std::result::Result<T, Refusal>;
+
+fn forbidden<T>(what: impl Into<String>) -> Result<T> {
+    Err(Refusal::Forbidden(what.into()))
+}
+
+/// Judges the tree that `json_serialize_sql` made of a driver's text. `tables` are those that the step may name.
 ///
 /// # Errors
-/// Says what is refused.
-pub fn check(serialized: &str) -> Result<(), String> {
+/// A [`Refusal`] that says what is refused.
+pub fn check(serialized: &str, tables: &[String]) -> Result<()> {
     match levels(serialized) {
-        0..=SHALLOW => check_tree(serialized),
+        0..=SHALLOW => check_tree(serialized, tables),
         levels @ ..=MOST_LEVELS => std::thread::scope(|scope| {
             let deep = std::thread::Builder::new().stack_size(DEEP_STACK);
-            let walking = deep.spawn_scoped(scope, || check_tree(serialized));
-            let failed = || format!("a statement nested {levels} levels deep, for which this machine has no room");
+            let walking = deep.spawn_scoped(scope, || check_tree(serialized, tables));
+            let failed = || {
+                Refusal::Forbidden(format!(
+                    "a statement nested {levels} levels deep, for which this machine has no room"
+                ))
+            };
             walking.map_err(|_| failed())?.join().map_err(|_| failed())?
         }),
-        levels => Err(format!(
+        levels => forbidden(format!(
             "a statement nested {levels} levels deep, where {MOST_LEVELS} are allowed; make a step of its own of a part"
         )),
     }
@@ -123,72 +93,156 @@ fn levels(json: &str) -> usize {
     deepest
 }
 
-fn check_tree(serialized: &str) -> Result<(), String> {
+fn check_tree(serialized: &str, tables: &[String]) -> Result<()> {
+    let unreadable = || Refusal::Forbidden("a statement that cannot be read".to_owned());
     let mut read = serde_json::Deserializer::from_str(serialized);
     // `levels` was bounded.
     read.disable_recursion_limit();
-    let tree = Value::deserialize(&mut read).map_err(|_| "a statement that cannot be read".to_owned())?;
+    let tree = Value::deserialize(&mut read).map_err(|_| unreadable())?;
     if tree["error"] != Value::Bool(false) {
-        return Err("a statement that is not a SELECT".to_owned());
+        return match tree["error_type"].as_str() {
+            Some("parser") => Err(Refusal::Syntax),
+            _ => forbidden("a statement that is not a SELECT"),
+        };
     }
+    let mut scope = Scope { tables, expressions: Vec::new() };
     match tree["statements"].as_array().map(Vec::as_slice) {
-        Some([statement]) => walk(statement),
-        Some(several) => Err(format!("{} statements where one SELECT is allowed", several.len())),
-        None => Err("a statement that cannot be read".to_owned()),
+        Some([statement]) => scope.walk(statement),
+        Some(several) => forbidden(format!("{} statements where one SELECT is allowed", several.len())),
+        None => Err(unreadable()),
     }
 }
 
-fn walk(node: &Value) -> Result<(), String> {
-    match node {
-        Value::Array(items) => items.iter().try_for_each(walk),
-        Value::Object(fields) => {
-            let word = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().to_lowercase();
-            for key in ["catalog_name", "schema_name", "catalog", "schema"] {
-                if word(key).starts_with(OWN) {
-                    return Err(format!("the catalog `{}`, which is the host's own", word(key)));
-                }
-            }
-            match word("type").as_str() {
-                "table_function" => {
-                    let name = node["function"]["function_name"].as_str().unwrap_or_default().to_lowercase();
-                    if !TABLE_FUNCTIONS.contains(&name.as_str()) {
-                        return Err(format!("the table function `{name}`, which a step may not call"));
-                    }
-                }
-                "function" | "window_aggregate" if REFUSED_FUNCTIONS.contains(&word("function_name").as_str()) => {
-                    return Err(format!("the function `{}`, which a step may not call", word("function_name")));
-                }
-                "base_table" | "show_ref" if REFUSED_VIEWS.contains(&word("table_name").trim_matches('"')) => {
-                    return Err(format!("the view `{}`, which shows the machine", word("table_name")));
-                }
-                _ => {}
-            }
-            fields.values().try_for_each(walk)
+/// What a part of a statement may name.
+struct Scope<'a> {
+    tables: &'a [String],
+    /// The names of the common table expressions around the part, in lower case.
+    expressions: Vec<String>,
+}
+
+impl Scope<'_> {
+    fn walk(&mut self, node: &Value) -> Result<()> {
+        match node {
+            Value::Array(items) => items.iter().try_for_each(|item| self.walk(item)),
+            Value::Object(fields) => self.walk_fields(fields),
+            _ => Ok(()),
         }
-        _ => Ok(()),
+    }
+
+    fn walk_fields(&mut self, fields: &Map<String, Value>) -> Result<()> {
+        self.check_own(fields)?;
+        match word(fields, "type").as_str() {
+            "base_table" => self.check_table(fields)?,
+            "show_ref" => check_show(fields)?,
+            "table_function" => {
+                let function = fields.get("function").and_then(Value::as_object);
+                check_function(Position::Table, &function.map(|call| word(call, "function_name")).unwrap_or_default())?;
+                // The function itself is judged; its arguments remain.
+                return match function {
+                    Some(call) => self.walk_members(call),
+                    None => forbidden("a table function without a name"),
+                };
+            }
+            _ => {}
+        }
+        if let Some(name) = fields.get("function_name").and_then(Value::as_str) {
+            check_function(Position::Expression, &name.to_ascii_lowercase())?;
+        }
+        self.walk_members(fields)
+    }
+
+    /// Walks the members of a node. Its common table expressions are visible in all of it; each sees those before it.
+    fn walk_members(&mut self, fields: &Map<String, Value>) -> Result<()> {
+        let outer = self.expressions.len();
+        let expressions = fields.get("cte_map").and_then(|map| map["map"].as_array());
+        for expression in expressions.into_iter().flatten() {
+            self.walk(&expression["value"])?;
+            self.expressions.push(expression["key"].as_str().unwrap_or_default().to_ascii_lowercase());
+        }
+        for (name, member) in fields.iter().filter(|(name, _)| *name != "cte_map") {
+            let inner = self.expressions.len();
+            if name == "right" {
+                // The part of a recursion that repeats sees the rows so far; the part that begins it does not.
+                let recursive = fields.get("cte_name").and_then(Value::as_str);
+                self.expressions.extend(recursive.map(str::to_ascii_lowercase));
+            }
+            self.walk(member)?;
+            self.expressions.truncate(inner);
+        }
+        self.expressions.truncate(outer);
+        Ok(())
+    }
+
+    /// No part of a statement, whatever it is, names a catalog or schema of the host's.
+    fn check_own(&self, fields: &Map<String, Value>) -> Result<()> {
+        for key in ["catalog_name", "schema_name", "catalog", "schema"] {
+            let name = word(fields, key);
+            if name.starts_with(OWN) {
+                return forbidden(format!("the catalog `{name}`, which is the host's own"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_table(&self, fields: &Map<String, Value>) -> Result<()> {
+        let (catalog, schema, table) =
+            (word(fields, "catalog_name"), word(fields, "schema_name"), word(fields, "table_name"));
+        let plain = catalog.is_empty() && schema.is_empty();
+        // How the rows so far are called in a recursion with keys.
+        let expression = plain || (catalog.is_empty() && schema == "recurring");
+        if expression && self.expressions.contains(&table) {
+            return Ok(());
+        }
+        let own = matches!(catalog.as_str(), "" | "memory") && matches!(schema.as_str(), "" | "main" | "memory");
+        if own && self.tables.iter().any(|name| name.eq_ignore_ascii_case(&table)) {
+            return Ok(());
+        }
+        // A file in a table's place is one that DuckDB checks against the grants. No table of DuckDB's has such a name.
+        if plain && table.contains(['/', '.']) {
+            return Ok(());
+        }
+        let shown = fields.get("table_name").and_then(Value::as_str).unwrap_or_default();
+        let tables = if self.tables.is_empty() {
+            "this step has no tables".to_owned()
+        } else {
+            format!("the tables of this step: {}", listed(self.tables.iter().map(String::as_str)))
+        };
+        let near = nearest(&table, self.tables.iter().map(String::as_str));
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        Err(Refusal::Unknown(format!("there is no table `{shown}`; {tables}{near}")))
+    }
+}
+
+/// A member that is a text, in lower case as DuckDB compares names; empty where there is none.
+fn word(fields: &Map<String, Value>, key: &str) -> String {
+    fields.get(key).and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase()
+}
+
+/// DESCRIBE and SUMMARIZE read what stands behind them, which is judged as any table. SHOW lists what is attached.
+fn check_show(fields: &Map<String, Value>) -> Result<()> {
+    let named = ["catalog_name", "schema_name", "table_name"].iter().any(|key| !word(fields, key).is_empty());
+    match word(fields, "show_type").as_str() {
+        "describe" | "summary" if !named => Ok(()),
+        _ => forbidden("SHOW, which lists what is attached; DESCRIBE takes one of the step's tables"),
+    }
+}
+
+fn check_function(position: Position, name: &str) -> Result<()> {
+    let kind = match position {
+        Position::Expression => "function",
+        Position::Table => "table function",
+    };
+    match functions::judge(position, name) {
+        Judgement::Allowed => Ok(()),
+        Judgement::Refused => forbidden(format!("the {kind} `{name}`, which a step may not call")),
+        Judgement::Unknown => {
+            let near = nearest(name, functions::allowed(position));
+            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            Err(Refusal::Unknown(format!("there is no {kind} `{name}`{near}")))
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    /// A statement's tree with a function so many levels down.
-    fn nested(levels: usize, function: &str) -> String {
-        let (open, close) = (r#"{"children":["#.repeat(levels / 2), "]}".repeat(levels / 2));
-        let call = format!(r#"{{"type":"FUNCTION","function_name":"{function}","text":"[{{\"["}}"#);
-        format!(r#"{{"error":false,"statements":[{open}{call}{close}]}}"#)
-    }
-
-    #[test]
-    fn a_deep_statement_is_walked_to_its_end() {
-        for levels in [10, 200, 2900] {
-            assert_eq!(check(&nested(levels, "abs")), Ok(()));
-            assert!(check(&nested(levels, "getenv")).unwrap_err().contains("`getenv`"), "{levels} levels");
-        }
-        for levels in [3100, 1_000_000] {
-            assert!(check(&nested(levels, "abs")).unwrap_err().contains("levels deep"));
-        }
-    }
-}
+#[path = "statement_tests.rs"]
+mod tests;

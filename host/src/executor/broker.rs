@@ -96,8 +96,12 @@ fn connect(
         if left.is_zero() {
             return Err(timed_out(endpoint));
         }
-        match TcpStream::connect_timeout(&socket, left).and_then(prepare) {
-            Ok(stream) => return Ok(stream),
+        let connected = TcpStream::connect_timeout(&socket, left).and_then(prepare);
+        match connected.and_then(|stream| stream.local_addr().map(|own| (stream, own))) {
+            Ok((stream, own)) => match address::permit_end(&endpoint.host, own.ip(), socket.ip(), private) {
+                Ok(()) => return Ok(stream),
+                Err(why) => refused = AskAnswer::Denied(why),
+            },
             Err(error) if error.kind() == std::io::ErrorKind::TimedOut => refused = timed_out(endpoint),
             Err(error) => refused = AskAnswer::Unreachable(format!("cannot connect to `{endpoint}`: {error}")),
         }

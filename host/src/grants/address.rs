@@ -14,24 +14,62 @@ pub enum Zone {
     Private,
     /// This machine.
     Loopback,
-    /// The wire itself, where clouds keep their metadata.
+    /// The wire itself.
     LinkLocal,
+    /// A cloud's own services for the machine, which hand out its credentials to whoever asks.
+    Metadata,
     /// Nothing that a connection can mean: unspecified, multicast, reserved, documentation.
     Special,
 }
 
-/// Metadata services that lie outside the link-local range.
-const METADATA: [IpAddr; 3] = [
-    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
-    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+/// Metadata services, each with its cloud. Some have public addresses, or ones of private networks.
+const METADATA_V4: [([u8; 4], u32); 7] = [
+    // Amazon, Google, Azure, Oracle, DigitalOcean, Hetzner, OpenStack; Amazon's time and name servers beside it.
+    ([169, 254, 169, 0], 24),
+    // Amazon's credentials of containers: ECS and EKS.
+    ([169, 254, 170, 0], 24),
+    // Tencent.
+    ([169, 254, 0, 23], 32),
+    // Scaleway.
+    ([169, 254, 42, 42], 32),
+    // Azure's WireServer, a public address.
+    ([168, 63, 129, 16], 32),
+    // Alibaba.
+    ([100, 100, 100, 200], 32),
+    // Oracle's former cloud.
+    ([192, 0, 0, 192], 32),
 ];
+
+/// The same by IPv6.
+const METADATA_V6: [([u16; 8], u32); 5] = [
+    // Amazon: instances, EKS, and name servers.
+    ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0], 32),
+    // Google.
+    ([0xfd20, 0xce, 0, 0, 0, 0, 0, 0], 32),
+    // Scaleway.
+    ([0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42], 128),
+    // Oracle.
+    ([0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe], 128),
+    // OpenStack.
+    ([0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe], 128),
+];
+
+fn is_metadata(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => METADATA_V4
+            .iter()
+            .any(|(start, bits)| (u32::from(address) ^ u32::from(Ipv4Addr::from(*start))).leading_zeros() >= *bits),
+        IpAddr::V6(address) => METADATA_V6
+            .iter()
+            .any(|(start, bits)| (u128::from(address) ^ u128::from(Ipv6Addr::from(*start))).leading_zeros() >= *bits),
+    }
+}
 
 /// The zone of an address, after the registries of special-purpose addresses (RFC 6890). An IPv6
 /// address that carries an IPv4 one is where that one is.
 pub fn zone(address: IpAddr) -> Zone {
-    if METADATA.contains(&address) {
-        return Zone::LinkLocal;
+    if is_metadata(address) {
+        return Zone::Metadata;
     }
     match address {
         IpAddr::V4(address) => zone_v4(address),
@@ -80,6 +118,11 @@ fn zone_v6(address: Ipv6Addr) -> Zone {
 /// Says where the address is, and the cure where there is one.
 pub fn permit(host: &str, address: IpAddr, private: bool) -> Result<(), String> {
     let zone = zone(address);
+    if zone == Zone::Metadata {
+        return Err(format!(
+            "`{host}` leads to {address}, a cloud's metadata service, which gives the machine's credentials away"
+        ));
+    }
     if let Ok(literal) = host.parse::<IpAddr>() {
         return if literal == address && zone != Zone::Special {
             Ok(())
@@ -102,10 +145,27 @@ pub fn permit(host: &str, address: IpAddr, private: bool) -> Result<(), String> 
              under `private_hosts` of the policy, if it should",
             if zone == Zone::Loopback { "this machine itself" } else { "in a private network" }
         )),
-        Zone::LinkLocal | Zone::Special => {
-            Err(format!("`{host}` leads to {address}, where no name may lead (link-local, metadata or reserved)"))
+        Zone::LinkLocal | Zone::Special | Zone::Metadata => {
+            Err(format!("`{host}` leads to {address}, where no name may lead (link-local or reserved)"))
         }
     }
+}
+
+/// Whether a connection to the granted `host` may have ended at this machine, where `own` is the address that it came
+/// from and `peer` the one that it went to. A machine that reaches itself by its own public address has the same one at
+/// both ends, and what listens there was perhaps not meant for the world.
+///
+/// # Errors
+/// Says so, and the cure.
+pub fn permit_end(host: &str, own: IpAddr, peer: IpAddr, private: bool) -> Result<(), String> {
+    let named = host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok();
+    if own.to_canonical() != peer.to_canonical() || named || private {
+        return Ok(());
+    }
+    Err(format!(
+        "`{host}` leads to {peer}, which is this machine itself; write `private_network: true` in its connection, or its \
+         name under `private_hosts` of the policy, if it should"
+    ))
 }
 
 #[cfg(test)]
@@ -134,11 +194,26 @@ mod tests {
             ("::1", Zone::Loopback),
             ("::ffff:127.0.0.1", Zone::Loopback),
             ("::127.0.0.1", Zone::Loopback),
-            ("169.254.169.254", Zone::LinkLocal),
-            ("::ffff:169.254.169.254", Zone::LinkLocal),
+            ("169.254.1.1", Zone::LinkLocal),
             ("fe80::1", Zone::LinkLocal),
-            ("fd00:ec2::254", Zone::LinkLocal),
-            ("100.100.100.200", Zone::LinkLocal),
+            ("169.254.169.254", Zone::Metadata),
+            ("169.254.170.2", Zone::Metadata),
+            ("169.254.170.23", Zone::Metadata),
+            ("169.254.0.23", Zone::Metadata),
+            ("::ffff:169.254.169.254", Zone::Metadata),
+            ("64:ff9b::a9fe:a9fe", Zone::Metadata),
+            ("168.63.129.16", Zone::Metadata),
+            ("::ffff:168.63.129.16", Zone::Metadata),
+            ("2002:a83f:8110::", Zone::Metadata),
+            ("168.63.129.17", Zone::Public),
+            ("100.100.100.200", Zone::Metadata),
+            ("fd00:ec2::254", Zone::Metadata),
+            ("fd00:ec2::23", Zone::Metadata),
+            ("fd00:ec2:ffff::1", Zone::Metadata),
+            ("fd00:ec3::1", Zone::Private),
+            ("fd20:ce::254", Zone::Metadata),
+            ("fd20:cf::254", Zone::Private),
+            ("fe80::a9fe:a9fe", Zone::Metadata),
             ("0.0.0.0", Zone::Special),
             ("0.1.2.3", Zone::Special),
             ("224.0.0.1", Zone::Special),
@@ -169,7 +244,12 @@ mod tests {
             ("localhost", "10.0.0.1", true, false),
             ("a.localhost", "127.0.0.1", false, true),
             ("10.0.0.1", "10.0.0.1", false, true),
-            ("169.254.169.254", "169.254.169.254", false, true),
+            ("169.254.1.1", "169.254.1.1", false, true),
+            ("169.254.169.254", "169.254.169.254", true, false),
+            ("168.63.129.16", "168.63.129.16", true, false),
+            ("db.example.com", "168.63.129.16", true, false),
+            ("db.example.com", "fd20:ce::254", true, false),
+            ("db.example.com", "fd00:ec2::23", true, false),
             ("10.0.0.1", "10.0.0.2", true, false),
             ("0.0.0.0", "0.0.0.0", true, false),
         ];
@@ -179,6 +259,22 @@ mod tests {
                 permitted,
                 "{host} {address} {private}"
             );
+        }
+    }
+
+    #[test]
+    fn a_name_that_ends_at_this_machine_is_refused_unless_it_may() {
+        for (host, own, peer, private, permitted) in [
+            ("db.example.com", "203.0.113.5", "203.0.113.5", false, false),
+            ("db.example.com", "::ffff:203.0.113.5", "203.0.113.5", false, false),
+            ("db.example.com", "2001:470::1", "2001:470::1", false, false),
+            ("db.example.com", "203.0.113.5", "203.0.113.5", true, true),
+            ("db.example.com", "203.0.113.5", "203.0.113.6", false, true),
+            ("203.0.113.5", "203.0.113.5", "203.0.113.5", false, true),
+            ("localhost", "127.0.0.1", "127.0.0.1", false, true),
+        ] {
+            let (own, peer) = (own.parse().unwrap(), peer.parse().unwrap());
+            assert_eq!(permit_end(host, own, peer, private).is_ok(), permitted, "{host} {own} {peer}");
         }
     }
 }

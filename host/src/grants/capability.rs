@@ -103,6 +103,7 @@ macro_rules! capabilities {
                 $(grants.$name = <$capability>::grant(&self.$name, request)?;)*
                 let hosts = grants.endpoints().into_iter().map(|endpoint| endpoint.host);
                 grants.private_hosts = hosts.filter(|host| request.policy.private_hosts.contains(host)).collect();
+                grants.verified_tls = super::tls::demanded(request, &grants)?;
                 Ok(grants)
             }
         }
@@ -113,6 +114,8 @@ macro_rules! capabilities {
             $(pub $name: <$capability as Capability>::Granted,)*
             /// The hosts among these that may be in a private network or on this machine.
             pub private_hosts: BTreeSet<String>,
+            /// Whether each connection must be encrypted, to a server that proved who it is.
+            pub verified_tls: bool,
         }
 
         impl Grants {
@@ -121,7 +124,8 @@ macro_rules! capabilities {
                 let note = |host: &str| {
                     if self.private_hosts.contains(host) { " (which may lie in a private network)" } else { "" }
                 };
-                [$(<$capability>::words(&self.$name, &note),)*].concat()
+                let verified = self.verified_tls.then(|| "speak TLS alone, to servers that prove who they are".to_owned());
+                [$(<$capability>::words(&self.$name, &note),)* Vec::from_iter(verified)].concat()
             }
 
             /// The grants for programs: each by its name, and all in words.
@@ -130,6 +134,7 @@ macro_rules! capabilities {
                 all.insert("words".to_owned(), json!(self.words()));
                 $(all.insert(stringify!($name).to_owned(), <$capability>::json(&self.$name));)*
                 all.insert("private_hosts".to_owned(), json!(self.private_hosts));
+                all.insert("verified_tls".to_owned(), json!(self.verified_tls));
                 Value::Object(all)
             }
 

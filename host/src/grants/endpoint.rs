@@ -35,7 +35,7 @@ impl fmt::Display for Endpoint {
 }
 
 /// A host in lower case without brackets and a final dot; `None` where it is none.
-fn host_name(text: &str) -> Option<String> {
+pub fn host_name(text: &str) -> Option<String> {
     if let Some(literal) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return literal.parse::<std::net::Ipv6Addr>().ok().map(|address| address.to_string());
     }
@@ -77,7 +77,7 @@ impl HttpScope {
         let bare = authority.rsplit_once(':').is_none_or(|(_, port)| port.ends_with(']'));
         let port = if tls { 443 } else { 80 };
         let authority = if bare { format!("{authority}:{port}") } else { authority.to_owned() };
-        if authority.contains('@') || path.split('/').any(|part| matches!(part, "." | "..")) || path.contains('%') {
+        if authority.contains('@') || !is_plain(path) {
             return Err(wrong());
         }
         Ok(Self { methods, tls, endpoint: Endpoint::parse(&authority).map_err(|_| wrong())?, path: path.to_owned() })
@@ -109,12 +109,50 @@ impl fmt::Display for HttpScope {
     }
 }
 
-/// Whether no server reads the path as another one: no `.` or `..`, and no slash in disguise.
+/// Whether no server reads the path as another one, however much of it it decodes, trims or folds.
+///
+/// A part is refused that could be `.` or `..` to a server: with a parameter behind it (`..;x`), with white space or marks
+/// around it, or with more dots than that. Refused besides is what decodes to a slash, a percent sign, a control character
+/// or a look-alike of one of those, and what is not UTF-8, or no escape at all (`%u002e`).
 fn is_plain(path: &str) -> bool {
-    let decoded = path.to_lowercase().replace("%2e", ".");
-    !decoded.contains(['\\', '\0'])
-        && !["%2f", "%5c", "%00", "%25"].iter().any(|hidden| decoded.contains(hidden))
-        && !decoded.split('/').any(|part| matches!(part.split(';').next(), Some("." | "..")))
+    let Some(decoded) = decoded(path) else { return false };
+    let suspicious = |c: char| c.is_control() || c == '\\' || c == '%' || LOOK_ALIKES.contains(&c);
+    if !path.is_ascii() || decoded.chars().any(suspicious) || decoded.matches('/').count() != path.matches('/').count()
+    {
+        return false;
+    }
+    decoded.split('/').all(|part| {
+        let name = part.split(';').next().unwrap_or_default();
+        let shown = || name.chars().filter(|c| !c.is_whitespace() && !INVISIBLE.contains(c));
+        shown().next().is_none_or(|first| first != '.') || shown().any(|c| c != '.')
+    })
+}
+
+/// Characters that some servers fold to a dot, a slash, a backslash or a percent sign (Unicode's compatibility forms).
+const LOOK_ALIKES: &[char] = &[
+    '\u{2024}', '\u{2025}', '\u{2026}', '\u{2044}', '\u{2215}', '\u{2216}', '\u{29f5}', '\u{29f8}', '\u{29f9}',
+    '\u{3002}', '\u{fe19}', '\u{fe30}', '\u{fe52}', '\u{fe68}', '\u{fe6a}', '\u{ff05}', '\u{ff0e}', '\u{ff0f}',
+    '\u{ff3c}', '\u{ff61}',
+];
+
+/// Characters without a shape, which some servers drop.
+const INVISIBLE: &[char] =
+    &['\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}', '\u{feff}'];
+
+/// A path with its escapes undone once; `None` where one is malformed, or the whole is not UTF-8.
+fn decoded(path: &str) -> Option<String> {
+    let (mut bytes, mut rest) = (Vec::with_capacity(path.len()), path.as_bytes());
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte == b'%' {
+            let digits = std::str::from_utf8(rest.get(..2)?).ok().filter(|digits| !digits.starts_with('+'))?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = &rest[2..];
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// Whether `path` is `prefix` or lies below it: `/v1` covers `/v1` and `/v1/x`, not `/v10`.
@@ -174,6 +212,31 @@ mod tests {
             ("GET", true, "/v1/..%2fadmin", false),
             ("GET", true, "/v1/%252e%252e/admin", false),
             ("GET", true, "/v1\\..\\admin", false),
+            ("GET", true, "/v1/%c0%ae%c0%ae/admin", false),
+            ("GET", true, "/v1/%u002e%u002e/admin", false),
+            ("GET", true, "/v1/..%3b/admin", false),
+            ("GET", true, "/v1/..%20/admin", false),
+            ("GET", true, "/v1/%20../admin", false),
+            ("GET", true, "/v1/%2e%2e%09/admin", false),
+            ("GET", true, "/v1/%ef%bc%8e%ef%bc%8e/admin", false),
+            ("GET", true, "/v1/..%e2%88%95admin", false),
+            ("GET", true, "/v1/\u{2215}admin", false),
+            ("GET", true, "/v1/.%e2%80%8b./admin", false),
+            ("GET", true, "/v1/%c2%a0../admin", false),
+            ("GET", true, "/v1/.../admin", false),
+            ("GET", true, "/v1/%e2%80%a5/admin", false),
+            ("GET", true, "/v1/%0d%0aadmin", false),
+            ("GET", true, "/v1/%", false),
+            ("GET", true, "/v1/%2", false),
+            ("GET", true, "/v1/%+2", false),
+            ("GET", true, "/v1/%7f", false),
+            ("GET", true, "/v1/%c2%85", false),
+            ("GET", true, "/v1/%efbc%8f", false),
+            ("GET", true, "/v1/%ef%bc%85e", false),
+            ("GET", true, "/v1/caf%C3%A9;v=1/%E6%97%A5", true),
+            ("GET", true, "/v1/.well-known/a.b/..c/d..", true),
+            ("GET", true, "/v1//x/", true),
+            ("GET", true, "/v1/a+b@c:d,e=f&g'(h)*!~$", true),
             ("GET", true, "/v10", false),
             ("GET", true, "", false),
         ] {

@@ -12,5 +12,6 @@ pub mod policy;
 pub mod reserved;
 pub mod state;
 pub mod template;
+mod tls;
 
 pub use capability::{Grants, WantedGrants};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::error::Report;
-use crate::grants::endpoint::{Endpoint, HttpScope};
+use crate::grants::endpoint::{self, Endpoint, HttpScope};
 use crate::grants::limits::{Limits, PolicyLimits};
 use crate::pipeline::connections::Connections;
 use crate::pipeline::params::Environment;
@@ -24,6 +24,8 @@ pub struct Policy {
     pub private_hosts: BTreeSet<String>,
     /// Methods and addresses that steps may call by HTTP; `None` leaves it to `hosts`.
     pub http: Option<Vec<HttpScope>>,
+    /// Whether every connection must be encrypted, to a server that proved who it is.
+    pub verified_tls: bool,
     pub limits: Limits,
 }
 
@@ -77,6 +79,7 @@ impl Policy {
             hosts: Hosts::Connections(connections.all),
             private_hosts: connections.private,
             http: None,
+            verified_tls: false,
             limits: Limits::CEILING,
         }
     }
@@ -90,8 +93,16 @@ struct File {
     connect: Option<Vec<String>>,
     private_hosts: Option<BTreeSet<String>>,
     http: Option<Vec<String>>,
+    tls: Option<Tls>,
     #[serde(default)]
     limits: PolicyLimits,
+}
+
+/// What a policy demands of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Tls {
+    VerifyFull,
 }
 
 /// Parses a policy; what it leaves out is as without a policy. `file` names it in errors.
@@ -111,12 +122,17 @@ pub fn parse(text: &str, file: &str, connections: ConnectionHosts) -> Result<Pol
         }
     };
     let http = written.http.map(|scopes| scopes.iter().map(|scope| HttpScope::parse(scope)).collect()).transpose();
+    let private = written.private_hosts.map(|hosts| {
+        let named = |host: &String| endpoint::host_name(host).ok_or_else(|| format!("`{host}` is not a host"));
+        hosts.iter().map(named).collect::<Result<BTreeSet<_>, _>>()
+    });
     Ok(Policy {
         read: written.read.unwrap_or(default.read),
         write: written.write.unwrap_or(default.write),
         hosts,
-        private_hosts: written.private_hosts.unwrap_or(default.private_hosts),
+        private_hosts: private.transpose().map_err(wrong)?.unwrap_or(default.private_hosts),
         http: http.map_err(wrong)?,
+        verified_tls: written.tls == Some(Tls::VerifyFull),
         limits: written.limits.0,
     })
 }
@@ -167,6 +183,14 @@ mod tests {
     }
 
     #[test]
+    fn private_hosts_are_compared_as_hosts_are() {
+        let text = "private_hosts: ['DB.Internal', 'warehouse.', '[FD00::0:1]']\ntls: verify-full\n";
+        let policy = parse(text, "p.yaml", ConnectionHosts::default()).unwrap();
+        assert_eq!(policy.private_hosts, ["db.internal", "fd00::1", "warehouse"].map(str::to_owned).into());
+        assert!(policy.verified_tls);
+    }
+
+    #[test]
     fn wrong_policies_are_refused() {
         for text in [
             "reed: [x]",
@@ -175,6 +199,10 @@ mod tests {
             "connect: [db]",
             "http: ['https://x']",
             "limits: {readers: -1}",
+            "tls: require",
+            "tls: true",
+            "private_hosts: ['a b']",
+            "private_hosts: ['db:5432']",
         ] {
             assert!(parse(text, "p.yaml", ConnectionHosts::default()).is_err(), "{text}");
         }

@@ -116,7 +116,6 @@ impl Schedule<'_> {
             instances: step.instances,
             limits: self.settings.limits,
             require_confinement: self.settings.require_confinement,
-            layers: self.settings.layers,
         };
         self.note_inputs(step);
         let mut process = if self.warm.is_empty() {

@@ -22,7 +22,7 @@ use crate::executor::process::Heard;
 use crate::grants::Grants;
 use crate::grants::limits::Limits;
 use crate::plan::Plan;
-use crate::protocol::{Layers, Network};
+use crate::protocol::Network;
 use crate::session::{Base, Manifest, Session};
 use crate::warning::Warning;
 use schedule::Schedule;
@@ -37,7 +37,6 @@ pub struct Settings {
     pub jobs: usize,
     pub limits: Limits,
     pub require_confinement: bool,
-    pub layers: Layers,
 }
 
 /// What is run.
@@ -146,6 +145,7 @@ pub fn network(grants: &Grants) -> Network {
         http: grants.http.clone(),
         roots: grants.roots.clone(),
         roots_file: std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(PathBuf::from),
+        verified_tls: grants.verified_tls,
     }
 }
 

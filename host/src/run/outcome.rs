@@ -1,5 +1,7 @@
 //! What happens after a step has ended: its output and files are put in place, or why it failed is recorded.
 
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Instant;
 
 use serde_json::json;
@@ -48,7 +50,7 @@ impl Schedule<'_> {
             }
             _ => {
                 targets::discard(self.base, targets);
-                Err(if self.interrupted { interrupted() } else { self.died(&ending(&status), &stderr) })
+                Err(if self.interrupted { interrupted() } else { died(&status, &stderr) })
             }
         };
         self.session.remove_scratch(&step.id);
@@ -66,16 +68,6 @@ impl Schedule<'_> {
             return Ok(());
         }
         self.session.keep_output(&step.id, OUTPUT).map_err(host_fault)
-    }
-
-    fn died(&self, ending: &str, stderr: &str) -> Failure {
-        let said = if stderr.is_empty() { String::new() } else { format!("; it said: {stderr}") };
-        Failure {
-            blame: Blame::Host,
-            kind: "killed".to_owned(),
-            message: format!("the step process {ending}{said}"),
-            hint: None,
-        }
     }
 
     fn complete(&mut self, place: usize, begun: Instant, done: Done) {
@@ -116,5 +108,30 @@ impl Schedule<'_> {
         );
         record.error = Some(error);
         self.observer.ended(record);
+    }
+}
+
+/// Signals by which a process ends itself when it cannot go on: an overflowed stack, a broken invariant of DuckDB's.
+const CRASHES: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
+
+/// The failure of a step whose process ended without a word. It was at work for its driver by then, on its driver's data:
+/// where it crashed, they brought it about.
+fn died(status: &std::io::Result<ExitStatus>, stderr: &str) -> Failure {
+    let crash = status.as_ref().ok().and_then(ExitStatusExt::signal).filter(|signal| CRASHES.contains(signal));
+    let said = if stderr.is_empty() { String::new() } else { format!("; it said: {stderr}") };
+    let ending = ending(status);
+    match crash {
+        Some(_) => Failure {
+            blame: Blame::Driver,
+            kind: "crash".to_owned(),
+            message: format!("the step process {ending} while it worked for its driver{said}"),
+            hint: Some("data that is nested very deep is the usual reason; look at what the step reads".to_owned()),
+        },
+        None => Failure {
+            blame: Blame::Host,
+            kind: "killed".to_owned(),
+            message: format!("the step process {ending}{said}"),
+            hint: None,
+        },
     }
 }

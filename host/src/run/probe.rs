@@ -12,7 +12,7 @@ use crate::error::{Blame, Failure};
 use crate::executor::process::{Heard, StepProcess, ending};
 use crate::grants::Grants;
 use crate::grants::limits::Limits;
-use crate::protocol::{Call, Job, Kept, Layers, Message};
+use crate::protocol::{Call, Job, Kept, Message};
 use crate::secrets::Secrets;
 use crate::secrets::scrubber::Scrubber;
 use crate::warning::Warning;
@@ -69,7 +69,6 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
         instances: 1,
         limits: Limits { wall_seconds: probe.timeout.as_secs().max(1), ..Limits::DEFAULT },
         require_confinement: false,
-        layers: Layers::default(),
     };
     let (say, heard) = sync_channel(64);
     let mut process = StepProcess::start(1, &say)?;

@@ -34,7 +34,7 @@ pub fn restrict(reach: &Reach<'_>) -> anyhow::Result<Option<String>> {
         .handle_access(AccessNet::from_all(NEWEST))?
         .scope(Scope::from_all(NEWEST))?
         .create()?;
-    for file in &reach.read {
+    for file in reach.read.iter().chain(&reach.load) {
         ruleset = allow(ruleset, file, AccessFs::ReadFile.into())?;
     }
     for file in &reach.write {

@@ -2,14 +2,22 @@
 
 #![expect(unsafe_code, reason = "makes a system call that has no safe wrapper")]
 
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, bail};
 use landlock::ABI;
 use serde::Serialize;
+
+use super::Confinement;
 
 /// One protection and whether the machine gives it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Protection {
     pub name: &'static str,
     pub given: bool,
+    /// Whether `--require-sandbox` demands it.
+    pub demanded: bool,
     /// What it does here, or what is missing and the cure.
     pub words: String,
 }
@@ -24,10 +32,9 @@ pub fn protections() -> Vec<Protection> {
         } else {
             format!("needs Landlock {} ({}); this kernel has {}", since as i32, kernel_of(since), named(abi))
         };
-        Protection { name, given, words }
+        Protection { name, given, demanded: true, words }
     };
-    let seccomp = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
-    let seccomp_given = seccomp.split_whitespace().any(|action| action == "errno");
+    let seccomp_given = has_seccomp_filters();
     vec![
         landlock("files", ABI::V3, "a step opens its inputs, its own folder and granted files, and no other"),
         landlock("tcp", ABI::V4, "a step reaches no TCP port"),
@@ -36,13 +43,74 @@ pub fn protections() -> Vec<Protection> {
         Protection {
             name: "system-calls",
             given: seccomp_given,
+            demanded: true,
             words: if seccomp_given {
                 "a step makes the calls it needs: no exec, fork, ptrace, socket, io_uring, bpf or namespace".to_owned()
             } else {
                 "needs a kernel with CONFIG_SECCOMP_FILTER".to_owned()
             },
         },
+        walls(),
     ]
+}
+
+/// The second wall, as a process that tried it found.
+fn walls() -> Protection {
+    let missing = match tried() {
+        Ok(tried) => tried.shared,
+        Err(error) => Some(format!("cannot be tried: {error:#}")),
+    };
+    Protection {
+        name: "walls",
+        given: missing.is_none(),
+        demanded: false,
+        words: match missing {
+            None => {
+                "a step has an empty root folder, no network, no other process's objects and no capability".to_owned()
+            }
+            Some(why) => format!(
+                "{why}; the other protections hold without it. It needs user namespaces: see the sysctls \
+                 `user.max_user_namespaces` and `kernel.apparmor_restrict_unprivileged_userns`, and in a container its \
+                 seccomp profile"
+            ),
+        },
+    }
+}
+
+/// What confining a process gives here. A process of its own tries it, since nobody takes confinement off again.
+///
+/// # Errors
+/// When the process cannot be started, or cannot confine itself.
+pub fn tried() -> anyhow::Result<Confinement> {
+    let mut trial = Command::new("/proc/self/exe");
+    trial.arg0("osiris").arg("confine").env_clear().current_dir("/").stdin(Stdio::null());
+    let output = trial.output().context("cannot start a process to try the sandbox")?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    serde_json::from_slice(&output.stdout).context("cannot understand the process that tried the sandbox")
+}
+
+/// Runs the hidden command `osiris confine`: confines itself, and says on stdout what the kernel made of it.
+pub fn try_it() -> ExitCode {
+    let confinement = super::shed().and_then(|()| super::confine(&super::Reach::default()));
+    match confinement.and_then(|confinement| Ok(serde_json::to_string(&confinement)?)) {
+        Ok(found) => {
+            println!("{found}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether this kernel takes filters of system calls, so that a refused one is a fault of the filter.
+pub fn has_seccomp_filters() -> bool {
+    let action: u32 = libc::SECCOMP_RET_ERRNO;
+    // SAFETY: the call reads one number, which lives for as long as it does.
+    unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) == 0 }
 }
 
 /// The Landlock version of this kernel; 0 where there is none.

@@ -9,8 +9,10 @@ use anyhow::Context;
 use libc::c_long;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Width, SeccompCmpOp as Op, SeccompCondition as Condition,
-    SeccompFilter, SeccompRule,
+    SeccompFilter, SeccompRule, TargetArch,
 };
+
+use super::machine;
 
 /// Calls that are allowed whatever their arguments.
 const ALLOWED: &[c_long] = &[
@@ -113,30 +115,52 @@ const OLDER: &[c_long] = &[];
 
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
+/// Whether the process may still map code into memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// It has compiled code to load, and then a second filter to install.
+    Loads,
+    Loaded,
+}
+
 /// Installs the filter on every thread of the process; says what is missing where the kernel has no seccomp.
-pub fn restrict(network: bool) -> anyhow::Result<Option<String>> {
-    let Ok(architecture) = std::env::consts::ARCH.try_into() else {
-        return Ok(Some(format!("the system-call filter knows no {}", std::env::consts::ARCH)));
-    };
-    let filter = |rules: Rules, otherwise, matched| -> anyhow::Result<BpfProgram> {
-        Ok(SeccompFilter::new(rules, otherwise, matched, architecture)?.try_into()?)
-    };
-    let refused = SeccompAction::Errno(libc::EPERM as u32);
-    let allowed =
-        filter(rules(network)?, refused, SeccompAction::Allow).context("cannot make the system-call filter")?;
+///
+/// # Errors
+/// When the filter cannot be made, or a kernel that has such filters refuses this one.
+pub fn restrict(network: bool, code: Code) -> anyhow::Result<Option<String>> {
+    if !machine::has_seccomp_filters() {
+        return Ok(Some("this kernel has no seccomp filters".to_owned()));
+    }
+    if TargetArch::try_from(std::env::consts::ARCH).is_err() {
+        return Ok(Some(format!("the system-call filter is not written for {}", std::env::consts::ARCH)));
+    }
     // The C library falls back to clone, whose flags a filter can read, where clone3 does not exist.
     let absent = Rules::from([(libc::SYS_clone3, Vec::new())]);
-    let absent = filter(absent, SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS as u32))
-        .context("cannot make the system-call filter")?;
-    for program in [absent, allowed] {
-        if let Err(error) = seccompiler::apply_filter_all_threads(&program) {
-            return Ok(Some(format!("this kernel has no seccomp filter ({error})")));
-        }
-    }
+    install(absent, SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS as u32))?;
+    allow(rules(network, code)?)?;
     Ok(None)
 }
 
-fn rules(network: bool) -> anyhow::Result<Rules> {
+/// Takes what [`Code::Loads`] left open.
+///
+/// # Errors
+/// When the filter cannot be made, or the kernel refuses it.
+pub fn seal(network: bool) -> anyhow::Result<()> {
+    if machine::has_seccomp_filters() { allow(rules(network, Code::Loaded)?) } else { Ok(()) }
+}
+
+/// Allows the calls of `rules`, and lets every other fail.
+fn allow(rules: Rules) -> anyhow::Result<()> {
+    install(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
+}
+
+fn install(rules: Rules, otherwise: SeccompAction, matched: SeccompAction) -> anyhow::Result<()> {
+    let filter = SeccompFilter::new(rules, otherwise, matched, std::env::consts::ARCH.try_into()?);
+    let program: BpfProgram = filter.and_then(TryInto::try_into).context("cannot make the system-call filter")?;
+    seccompiler::apply_filter_all_threads(&program).context("the kernel refuses the system-call filter")
+}
+
+fn rules(network: bool, code: Code) -> anyhow::Result<Rules> {
     let mut rules: Rules = ALLOWED.iter().chain(OLDER).map(|call| (*call, Vec::new())).collect();
     let own = u64::from(std::process::id());
     let conditional = [
@@ -162,6 +186,11 @@ fn rules(network: bool) -> anyhow::Result<Rules> {
             }
         };
         rules.insert(call, only);
+    }
+    if code == Code::Loads {
+        for call in [libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_seccomp] {
+            rules.insert(call, Vec::new());
+        }
     }
     if network {
         rules.extend(stream_rules()?);

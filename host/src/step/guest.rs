@@ -1,6 +1,7 @@
 //! Instantiates the driver and calls its one export; turns what comes back into a tally or a failure.
 
 use std::sync::Arc;
+use std::thread::ScopedJoinHandle;
 
 use anyhow::Context;
 use wasmtime::component::{Component, ComponentNamedList, ComponentType, Instance, Lift, Lower, Resource};
@@ -27,6 +28,10 @@ const HOSTCALL_BYTES: usize = 160 << 20;
 /// Handles that a driver may hold at once, of all kinds together.
 const MAX_HANDLES: usize = 10_000;
 
+/// The stack of each of several instances, in bytes. Deep data makes DuckDB and this program recurse; what overflows it
+/// ends the step.
+const INSTANCE_STACK: usize = 32 << 20;
+
 /// Calls the driver, and gives what the host counted meanwhile.
 pub fn call(
     job: &Job,
@@ -49,7 +54,8 @@ pub fn call(
         let instance = &instance;
         let started: Vec<_> = (0..job.instances)
             .map(|index| {
-                scope.spawn(move || {
+                let thread = std::thread::Builder::new().stack_size(INSTANCE_STACK);
+                thread.spawn_scoped(scope, move || {
                     let outcome = instance(index);
                     if outcome.is_err() {
                         // The step has failed: nobody waits for the others' work.
@@ -60,7 +66,12 @@ pub fn call(
                 })
             })
             .collect();
-        started.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(panicked(job)))).collect()
+        let outcome = |thread: std::io::Result<ScopedJoinHandle<'_, _>>| match thread.map(ScopedJoinHandle::join) {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(panicked(job)),
+            Err(error) => Err(host_fault(anyhow::anyhow!(error).context("cannot start a thread for the driver"))),
+        };
+        started.into_iter().map(outcome).collect()
     });
     // Of several failures the one that was not made by another's counts.
     let broken_off = |outcome: &Result<Tally, Failure>| {

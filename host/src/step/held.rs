@@ -4,11 +4,12 @@
 //! rename or a new symlink, is of no consequence.
 
 use std::fs::{File, OpenOptions};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::OFlags;
 
 use crate::engine::InputTable;
@@ -17,9 +18,11 @@ use crate::protocol::{FileGrant, Job};
 /// Open files; they stay open for as long as this lives.
 #[derive(Debug)]
 pub struct Held {
-    inputs: Vec<File>,
+    inputs: Vec<OwnedFd>,
     read: Vec<File>,
     write: Vec<File>,
+    /// The compiled driver.
+    code: Option<File>,
 }
 
 impl Held {
@@ -28,7 +31,10 @@ impl Held {
     /// # Errors
     /// When a file is gone, or is not the one that the host found.
     pub fn of(job: &mut Job) -> anyhow::Result<Self> {
-        let held = Self::open(&job.inputs, &job.read_files, &job.write_files)?;
+        let mut held = Self::open(&job.inputs, &job.read_files, &job.write_files)?;
+        let code = open(&job.compiled, false)?;
+        job.compiled = path(&code);
+        held.code = Some(code);
         job.inputs = held.input_paths(&job.inputs);
         repath(&mut job.read_files, &held.read);
         repath(&mut job.write_files, &held.write);
@@ -49,10 +55,31 @@ impl Held {
             Ok(file)
         };
         Ok(Self {
-            inputs: inputs.iter().map(|input| open(&input.path, false)).collect::<anyhow::Result<_>>()?,
+            inputs: inputs.iter().map(|input| Ok(open(&input.path, false)?.into())).collect::<anyhow::Result<_>>()?,
             read: read.iter().map(|grant| granted(grant, false)).collect::<anyhow::Result<_>>()?,
             write: write.iter().map(|grant| granted(grant, true)).collect::<anyhow::Result<_>>()?,
+            code: None,
         })
+    }
+
+    /// Closes the inputs, which DuckDB has opened for itself. DuckDB goes on to allow the paths of what it attached, so
+    /// their numbers must not come to mean other files: something that cannot be opened takes each. Call it while the
+    /// process has one thread.
+    ///
+    /// # Errors
+    /// When there is no number left.
+    pub fn retire_inputs(&mut self) -> anyhow::Result<()> {
+        let nothing = eventfd(0, EventfdFlags::CLOEXEC).context("cannot close the step's inputs")?;
+        for input in &mut self.inputs {
+            let number = input.as_raw_fd();
+            let open = std::mem::replace(input, nothing.try_clone().context("cannot close the step's inputs")?);
+            *input = replaced(open, &nothing, number)?;
+        }
+        Ok(())
+    }
+
+    pub fn code(&self) -> Option<BorrowedFd<'_>> {
+        self.code.as_ref().map(AsFd::as_fd)
     }
 
     pub fn inputs(&self) -> Vec<BorrowedFd<'_>> {
@@ -80,6 +107,14 @@ fn repath(grants: &mut [FileGrant], files: &[File]) {
     }
 }
 
+/// Closes `file`, and gives its number to a copy of `nothing`.
+fn replaced(file: OwnedFd, nothing: &OwnedFd, number: i32) -> anyhow::Result<OwnedFd> {
+    drop(file);
+    let copy = rustix::io::fcntl_dupfd_cloexec(nothing, number).context("cannot close the step's inputs")?;
+    ensure!(copy.as_raw_fd() == number, "another file took the number of a closed input");
+    Ok(copy)
+}
+
 /// Opens a plain file, never waiting for one that is no plain file, never through a symlink.
 fn open(path: &Path, writing: bool) -> anyhow::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -91,6 +126,6 @@ fn open(path: &Path, writing: bool) -> anyhow::Result<File> {
         .with_context(|| format!("cannot open `{}`", path.display()))
 }
 
-fn path(file: &File) -> PathBuf {
+fn path(file: &impl AsRawFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }

@@ -57,7 +57,7 @@ fn look() -> anyhow::Result<()> {
     shed()?;
     let warm = Warm::open()?;
     let look: Look = serde_json::from_reader(std::io::stdin().lock()).context("cannot understand what to look at")?;
-    let held = Held::open(&look.tables, &[], &[])?;
+    let mut held = Held::open(&look.tables, &[], &[])?;
     limit(LIMITS.output_bytes, LIMITS.cpu_seconds)?;
     confine(&Reach { read: held.inputs(), ..Reach::default() })?;
     let furnishing = Furnishing {
@@ -69,7 +69,11 @@ fn look() -> anyhow::Result<()> {
         limits: LIMITS,
         lock: true,
     };
-    print_rows(&warm.furnish(&furnishing, || narrow(&Reach::default()))?, &look)
+    let narrowed = || {
+        held.retire_inputs()?;
+        narrow(&Reach::default())
+    };
+    print_rows(&warm.furnish(&furnishing, narrowed)?, &look)
 }
 
 fn print_rows(engine: &Engine, look: &Look) -> anyhow::Result<()> {

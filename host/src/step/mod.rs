@@ -1,8 +1,8 @@
 //! The step process: one attempt of one step, confined, from a job on stdin to JSON lines on stdout.
 //!
-//! The order is the security argument: DuckDB opens and the compiled driver loads while nothing
-//! untrusted is in sight, and granted files are opened but not read; then the process confines
-//! itself; only then does DuckDB read an input, and the guest come in. See "The step process" in ARCHITECTURE.md.
+//! The order is the security argument: DuckDB opens while nothing untrusted is in sight, and granted files are opened but
+//! not read; then the process confines itself; only then is the compiled driver loaded, does DuckDB read an input, and
+//! the guest come in. See "The step process" in ARCHITECTURE.md.
 
 mod guest;
 mod held;
@@ -21,31 +21,52 @@ use zeroize::Zeroizing;
 use crate::channel::reporter::Reporter;
 use crate::contract::{Tally, Trust};
 use crate::driver::runtime;
-use crate::engine::{Engine, Furnishing, TemporaryFolder, Warm};
+use crate::engine::{Engine, FurnishError, Furnishing, TemporaryFolder, Warm};
 use crate::error::{Blame, Failure};
 use crate::protocol::{Job, Message};
 use crate::sandbox::{self, Reach};
+pub use guest::call;
 use held::Held;
 use watch::{Overrun, Watch};
 
 /// The longest job the process reads.
 const MAX_JOB_BYTES: u64 = 64 << 20;
 
+/// Which layers of the sandbox are on. All are; a program made for tests looks at one of them alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layers {
+    /// DuckDB is locked, and takes nothing but SELECTs.
+    pub engine: bool,
+    /// The process has an empty root, no network and no capabilities, where the kernel gives that.
+    pub walls: bool,
+    /// Landlock and seccomp confine the process.
+    pub rules: bool,
+}
+
+impl Layers {
+    pub const ALL: Self = Self { engine: true, walls: true, rules: true };
+}
+
 /// Runs the hidden command `osiris step`.
 pub fn main() -> ExitCode {
-    main_with(guest::call)
+    main_with(Layers::ALL, guest::call)
 }
 
 /// Runs a step whose driver is called by `call`: the way in for tests that put native code in the
-/// driver's place, to see what the operating system's layer alone stops.
+/// driver's place, or switch layers off, to see what another layer stops alone.
 pub fn main_with(
-    call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter, Trust) -> Result<Tally, Failure>,
+    layers: Layers,
+    call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter, Trust) -> Result<Tally, Failure> + Send,
 ) -> ExitCode {
     let prepare = || {
-        sandbox::shed()?;
+        if layers.walls {
+            sandbox::shed()?
+        } else {
+            sandbox::shed_in_place()?
+        }
         Prepared::load()
     };
-    conclude(&Reporter::to_stdout(), prepare, call)
+    conclude(&Reporter::to_stdout(), layers, prepare, call)
 }
 
 /// What takes most of a small step's time and depends on no job: DuckDB and the WebAssembly runtime, loaded.
@@ -66,17 +87,19 @@ impl Prepared {
 
 /// Runs a step in a process that was forked from one that `prepared` it: the way in for tests that run very many.
 pub fn main_prepared(prepared: Prepared) -> ExitCode {
-    let prepare = || sandbox::shed().map(|()| prepared);
-    conclude(&Reporter::to_stdout(), prepare, guest::call)
+    // Thousands of networks of their own would keep the kernel busy for longer than the steps.
+    let prepare = || sandbox::shed_in_place().map(|()| prepared);
+    conclude(&Reporter::to_stdout(), Layers::ALL, prepare, guest::call)
 }
 
 /// Runs the step and reports its outcome.
 fn conclude(
     reporter: &Reporter,
+    layers: Layers,
     prepare: impl FnOnce() -> anyhow::Result<Prepared>,
-    call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter, Trust) -> Result<Tally, Failure>,
+    call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter, Trust) -> Result<Tally, Failure> + Send,
 ) -> ExitCode {
-    match attempt(reporter, prepare, call) {
+    match attempt(reporter, layers, prepare, call) {
         Ok(complete) => {
             reporter.send(&complete);
             ExitCode::SUCCESS
@@ -94,14 +117,14 @@ fn host_fault(error: anyhow::Error) -> Failure {
 
 fn attempt(
     reporter: &Reporter,
+    layers: Layers,
     prepare: impl FnOnce() -> anyhow::Result<Prepared>,
-    call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter, Trust) -> Result<Tally, Failure>,
+    call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter, Trust) -> Result<Tally, Failure> + Send,
 ) -> Result<Message, Failure> {
     let Prepared { warm, runtime } = prepare().map_err(host_fault)?;
     reporter.send(&Message::Ready);
     let mut job = read_job().map_err(host_fault)?;
     reporter.guard(job.limits.log_bytes, &job.secrets);
-    let component = runtime::load(&runtime, &job.compiled).map_err(host_fault)?;
     let names = shown_names(&job);
     // The machine's roots lie in files that the process cannot open once it is confined.
     let trust = Trust::load(&job.network).map_err(|error| Failure {
@@ -110,18 +133,34 @@ fn attempt(
         message: format!("cannot set up TLS for the step: {error:#}"),
         hint: Some("write the certificates in PEM form, from BEGIN to END".to_owned()),
     })?;
-    let held = Held::of(&mut job).map_err(host_fault)?;
+    let mut held = Held::of(&mut job).map_err(host_fault)?;
     sandbox::limit(job.limits.output_bytes.max(job.limits.spill_bytes), job.limits.cpu_seconds).map_err(host_fault)?;
-    if job.layers.system {
-        confine(&job, &held, reporter)?;
+    confine(&job, &held, layers, reporter)?;
+    // Compiled code is a stranger's bytes until it is loaded, so that is done inside.
+    let component = runtime::load(&runtime, &job.compiled).map_err(host_fault)?;
+    if layers.rules {
+        sandbox::seal(!job.network.is_empty()).map_err(host_fault)?;
     }
-    let engine = Arc::new(furnish(warm, &job, &held)?);
+    let engine = Arc::new(furnish(warm, &job, &mut held, layers)?);
     let watch = Watch::start(&job, &runtime, engine.interrupter(), reporter.clone());
-    let outcome = call(&job, &component, &engine, reporter, trust);
+    let outcome = on_own_stack(|| call(&job, &component, &engine, reporter, trust));
     let outcome = outcome.and_then(|tally| finish(&job, &engine, tally));
     outcome.map_err(|failure| match watch.overrun() {
         Some(overrun) => overrun.failure(&job),
         None => renamed(failure, &names, &job),
+    })
+}
+
+/// The stack of the thread that calls the driver, in bytes. It also runs what DuckDB does for the driver, which recurses
+/// as deep as its data is nested: a million levels are no attack, but a file.
+const STACK: usize = 256 << 20;
+
+/// Calls the driver on a thread with room for deep data.
+fn on_own_stack(call: impl FnOnce() -> Result<Tally, Failure> + Send) -> Result<Tally, Failure> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("driver".to_owned()).stack_size(STACK).spawn_scoped(scope, call);
+        let failed = |why: &str| host_fault(anyhow::anyhow!("the thread that calls the driver {why}"));
+        thread.map_err(|error| failed(&format!("cannot be started: {error}")))?.join().map_err(|_| failed("ended"))?
     })
 }
 
@@ -158,13 +197,20 @@ fn with_name(text: &str, path: &str, name: &str) -> String {
     named
 }
 
-fn confine(job: &Job, held: &Held, reporter: &Reporter) -> Result<(), Failure> {
+fn confine(job: &Job, held: &Held, layers: Layers, reporter: &Reporter) -> Result<(), Failure> {
     let reach = Reach {
         read: [held.inputs(), held.read()].concat(),
         write: held.write(),
+        load: held.code(),
         scratch: Some(&job.scratch),
         network: !job.network.is_empty(),
     };
+    if !layers.rules {
+        if layers.walls {
+            sandbox::wall_in(&reach).map_err(host_fault)?;
+        }
+        return Ok(());
+    }
     let confinement = sandbox::confine(&reach).context("cannot confine the step process").map_err(host_fault)?;
     if confinement.is_whole() {
         return Ok(());
@@ -174,7 +220,7 @@ fn confine(job: &Job, held: &Held, reporter: &Reporter) -> Result<(), Failure> {
             blame: Blame::Host,
             kind: "sandbox".to_owned(),
             message: format!("this machine gives no full confinement: {}", confinement.words()),
-            hint: Some("see `osiris doctor`, or leave `--require-sandbox` away".to_owned()),
+            hint: Some("see `osiris doctor`, or omit `--require-sandbox`".to_owned()),
         });
     }
     reporter.log("warn", format!("the step process is not fully confined: {}", confinement.words()), [].into());
@@ -189,7 +235,7 @@ fn read_job() -> anyhow::Result<Job> {
     serde_json::from_str(&line).context("cannot understand the job on stdin")
 }
 
-fn furnish(warm: Warm, job: &Job, held: &Held) -> Result<Engine, Failure> {
+fn furnish(warm: Warm, job: &Job, held: &mut Held, layers: Layers) -> Result<Engine, Failure> {
     let files: Vec<PathBuf> = job.read_files.iter().chain(&job.write_files).map(|grant| grant.path.clone()).collect();
     let temporary = TemporaryFolder::create(&job.scratch.join("temporary"), job.limits.spill_bytes)
         .context("cannot create the folder of the step's temporary files")
@@ -201,29 +247,28 @@ fn furnish(warm: Warm, job: &Job, held: &Held) -> Result<Engine, Failure> {
         files: &files,
         temporary: Some(temporary),
         limits: job.limits,
-        lock: job.layers.engine,
+        lock: layers.engine,
     };
-    // Inputs are open by now: from here on their files cannot be opened again.
+    // DuckDB has the inputs open by now: from here on their files cannot be opened again.
     let narrowed = || {
+        held.retire_inputs()?;
         let reach = Reach {
             read: held.read(),
             write: held.write(),
+            load: None,
             scratch: Some(&job.scratch),
             network: !job.network.is_empty(),
         };
-        if job.layers.system { sandbox::narrow(&reach) } else { Ok(()) }
+        if layers.rules { sandbox::narrow(&reach) } else { Ok(()) }
     };
-    warm.furnish(&furnishing, narrowed).map_err(|error| {
-        let missing = job.inputs.iter().find(|input| error.message.contains(&format!("name {} does", input.table)));
-        match missing {
-            Some(input) => Failure {
-                blame: Blame::User,
-                kind: "not-found".to_owned(),
-                message: format!("input `{}` reads table `{}`, which its step did not write", input.alias, input.table),
-                hint: Some("name one of that step's tables in `inputs: {alias: {from_step, table}}`".to_owned()),
-            },
-            None => host_fault(anyhow::anyhow!(error).context("cannot open the step's database")),
-        }
+    warm.furnish(&furnishing, narrowed).map_err(|error| match error {
+        FurnishError::NoTable { .. } => Failure {
+            blame: Blame::User,
+            kind: "not-found".to_owned(),
+            message: error.to_string(),
+            hint: Some("name one of that step's tables in `inputs: {alias: {from_step, table}}`".to_owned()),
+        },
+        FurnishError::Engine(error) => host_fault(anyhow::anyhow!(error).context("cannot open the step's database")),
     })
 }
 

@@ -4,6 +4,7 @@
 //! in the real program, down to the pipeline; but a step makes the system call that its config names
 //! instead of running its driver.
 
+mod blind;
 mod calls;
 
 use std::process::ExitCode;
@@ -15,18 +16,40 @@ use osiris::driver::compiler::Allowance;
 use osiris::engine::Engine;
 use osiris::error::{Blame, Failure};
 use osiris::protocol::Job;
+use osiris::step::Layers;
+
+/// Switches DuckDB's lock off, to test the layer below it.
+const UNLOCKED: &str = "--unlocked";
+
+/// Switches the operating system's layer off, to test the layers above it.
+const UNCONFINED: &str = "--unconfined";
+
+/// Switches Landlock and seccomp off, to test the wall behind them: namespaces and no capabilities.
+const WITHOUT_RULES: &str = "--without-rules";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["step"] => osiris::step::main_with(hole),
-        ["compile", cpu_seconds, memory_bytes] => {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.iter().skip(1).map(String::as_str).collect::<Vec<_>>()[..] {
+        ["blind", call, ref program @ ..] => blind::main(call, program),
+        ["step"] => osiris::step::main_with(layers(), hole),
+        ["compile", cpu_seconds, memory_bytes, ..] => {
             let number = |text: &str| text.parse().unwrap_or_default();
             let allowance = Allowance { cpu_seconds: number(cpu_seconds), memory_bytes: number(memory_bytes) };
             osiris::driver::compiler::main_with(allowance, compiler_hole)
         }
-        _ => osiris::cli::main(),
+        _ => {
+            let own = [UNLOCKED, UNCONFINED, WITHOUT_RULES];
+            osiris::cli::main_with(arguments.iter().filter(|word| !own.contains(&word.as_str())).map(Into::into))
+        }
     }
+}
+
+/// The layers that the command line of the host that started this step leaves on.
+fn layers() -> Layers {
+    let host = std::fs::read(format!("/proc/{}/cmdline", std::os::unix::process::parent_id())).unwrap_or_default();
+    let is_given = |flag: &str| host.split(|byte| *byte == 0).any(|word| word == flag.as_bytes());
+    let confined = !is_given(UNCONFINED);
+    Layers { engine: !is_given(UNLOCKED), walls: confined, rules: confined && !is_given(WITHOUT_RULES) }
 }
 
 /// Makes the call that stands where a component should; compiles what is none.
@@ -41,22 +64,17 @@ fn compiler_hole(engine: &osiris::driver::runtime::Engine, bytes: &[u8]) -> anyh
 
 fn hole(
     job: &Job,
-    _component: &osiris::driver::runtime::Component,
+    component: &osiris::driver::runtime::Component,
     engine: &Arc<Engine>,
     reporter: &Reporter,
-    _trust: Trust,
+    trust: Trust,
 ) -> Result<Tally, Failure> {
-    let call = job.config.get("sql").and_then(|call| call.as_str()).unwrap_or_default();
-    if job.driver.starts_with("duckdb.processor@") {
-        let query = job.config.get("query").and_then(|query| query.as_str()).unwrap_or_default();
-        engine.create_table_as("main", query).map_err(|error| failure(error.to_string()))?;
-        return Ok(Tally::default());
+    let text = |key: &str| job.config.get(key).and_then(|text| text.as_str()).unwrap_or_default();
+    // What is no native call is a driver's work, as in the real program.
+    if text("attack") != "native" {
+        return osiris::step::call(job, component, engine, reporter, trust);
     }
-    let call = if job.driver.starts_with("test.network_attack@") {
-        job.config.get("target").and_then(|call| call.as_str()).unwrap_or_default()
-    } else {
-        call
-    };
+    let call = if text("target").is_empty() { text("sql") } else { text("target") };
     let (name, target) = call.split_once(' ').unwrap_or((call, ""));
     let outcome = calls::make(name, &target.replace("SCRATCH", &job.scratch.to_string_lossy()));
     let said = match &outcome {

@@ -39,6 +39,7 @@ fn category(told: &Told) -> &str {
 
 pub fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let ask = &arguments.ask;
+    ask.sandbox.enforce()?;
     let context = ConnectionContext::new(&ask.place)?;
     let policy = read_policy(ask.policy.as_deref(), ConnectionHosts::of(&context.connections, &context.environment))?;
     let mut wanted = arguments.connections.clone();

@@ -1,6 +1,5 @@
 -- Sleeps in a query.
--- stopped by: limits
--- seen as: timeout: time limit
--- alone: limits
--- flags: --step-timeout 1
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
 select sleep_ms(3600000)

@@ -67,6 +67,7 @@ attacks! {
     offset_negative
     offset_out_of_range
     output_bomb
+    own_input_by_number
     panic_now
     print_flood
     rows_without_bytes

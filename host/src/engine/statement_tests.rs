@@ -1,0 +1,27 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+/// A statement's tree with a function so many levels down.
+fn nested(levels: usize, function: &str) -> String {
+    let (open, close) = (r#"{"children":["#.repeat(levels / 2), "]}".repeat(levels / 2));
+    let call = format!(r#"{{"type":"FUNCTION","function_name":"{function}","text":"[{{\"["}}"#);
+    format!(r#"{{"error":false,"statements":[{open}{call}{close}]}}"#)
+}
+
+#[test]
+fn a_deep_statement_is_walked_to_its_end() {
+    for levels in [10, 200, 2900] {
+        assert_eq!(check(&nested(levels, "abs"), &[]), Ok(()));
+        let refused = check(&nested(levels, "current_setting"), &[]).unwrap_err();
+        assert!(refused.to_string().contains("`current_setting`"), "{levels} levels");
+    }
+    for levels in [3100, 1_000_000] {
+        assert!(check(&nested(levels, "abs"), &[]).unwrap_err().to_string().contains("levels deep"));
+    }
+}
+
+#[test]
+fn an_unknown_function_is_named_with_its_neighbour() {
+    let told = check(&nested(10, "lenght"), &[]).unwrap_err();
+    assert_eq!(told, Refusal::Unknown("there is no function `lenght`; did you mean `length`?".to_owned()));
+}

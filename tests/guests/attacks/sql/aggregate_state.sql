@@ -1,0 +1,5 @@
+-- Finalises an aggregate's state that it made up.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select finalize('\x01\x02\x03\x04\x05\x06\x07\x08'::blob)

@@ -1,0 +1,5 @@
+-- Has an error show a setting, by binding an argument.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select * from range(current_setting('temp_directory')::bigint)

@@ -1,0 +1,5 @@
+-- Lists the columns of all tables that are attached.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select table_name, column_name from duckdb_columns() where not internal

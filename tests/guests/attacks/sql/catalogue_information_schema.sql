@@ -1,0 +1,5 @@
+-- Lists tables as the standard has it.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select table_catalog, table_name from information_schema.tables

@@ -1,0 +1,5 @@
+-- Lists tables as SQLite does.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select name, sql from sqlite_master

@@ -1,0 +1,5 @@
+-- Switches DuckDB's parser for another that the check does not use.
+-- stopped by: duckdb
+-- seen as: internal: refused
+-- alone: duckdb
+select * from enable_peg_parser()
