@@ -4,23 +4,32 @@
 //! mutate it for a moment.
 
 mod columns;
+mod strangers;
 mod texts;
 
 pub use columns::columns;
+pub use strangers::{ask, certificate, component, mysql, postgres, statement, url};
 pub use texts::{grant, job, message, pipeline, policy, spec};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// Every fuzz target by its name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 14] = [
+    ("ask", ask),
+    ("certificate", certificate),
     ("columns", columns),
+    ("component", component),
     ("grant", grant),
     ("job", job),
     ("message", message),
+    ("mysql", mysql),
     ("pipeline", pipeline),
     ("policy", policy),
+    ("postgres", postgres),
     ("spec", spec),
+    ("statement", statement),
+    ("url", url),
 ];
 
 #[cfg(test)]
@@ -84,6 +93,29 @@ mod tests {
                 }
                 target(&data);
             }
+        }
+    }
+
+    /// Each target is one that the fuzzer builds, and one that docs/security.md lists with what it reads.
+    #[test]
+    fn the_list_of_targets_is_complete_everywhere() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let names: Vec<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let mut programs: Vec<String> = std::fs::read_dir(root.join("fuzz/fuzz_targets"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        programs.sort();
+        assert_eq!(programs, names);
+        let manifest = std::fs::read_to_string(root.join("fuzz/Cargo.toml")).unwrap();
+        let page = std::fs::read_to_string(root.join("docs/security.md")).unwrap();
+        let listed = page.split("<!-- fuzz -->").nth(1).unwrap().split("<!-- /fuzz -->").next().unwrap();
+        let listed: Vec<&str> = listed.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        assert_eq!(listed, names);
+        for name in &names {
+            assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
+            let program = std::fs::read_to_string(root.join(format!("fuzz/fuzz_targets/{name}.rs"))).unwrap();
+            assert!(program.contains(&format!("fuzz_targets::{name}(data)")), "{name}");
         }
     }
 }
