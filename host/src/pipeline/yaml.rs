@@ -1,6 +1,7 @@
 //! Reads YAML into types, with bounds on hostile documents and errors that name line and cure.
 
 use serde::de::DeserializeOwned;
+use serde_saphyr::Error;
 
 use crate::error::{Report, nearest};
 
@@ -21,7 +22,7 @@ pub fn parse<T: DeserializeOwned>(text: &str, what: &str, file: &str) -> Result<
         let message = plain(&error);
         let report = Report::input(format!("cannot read {what} `{file}`{place}: {message}"));
         report.hint(
-            hint(&message)
+            hint(&error)
                 .unwrap_or_else(|| "check indentation, brackets and quotes there and in the lines before".to_owned()),
         )
     })
@@ -35,16 +36,16 @@ fn plain(error: &serde_saphyr::Error) -> String {
     line.split(" at line ").next().unwrap_or(line).trim().to_owned()
 }
 
-/// For an unknown key, the nearest of those that serde lists.
-fn hint(message: &str) -> Option<String> {
-    let (_, rest) = message.split_once("unknown field `")?;
-    let (written, rest) = rest.split_once('`')?;
-    let (_, listed) = rest.split_once("expected one of ")?;
-    let known = listed.split(", ").map(|name| name.trim_matches('`'));
-    Some(match nearest(written, known) {
-        Some(name) => format!("did you mean `{name}`?"),
-        None => format!("remove `{written}`; the keys known here are listed above"),
-    })
+/// For an unknown key, the nearest of those that are known.
+fn hint(error: &serde_saphyr::Error) -> Option<String> {
+    match error {
+        Error::WithSnippet { error, .. } | Error::AliasError { error, .. } => hint(error),
+        Error::SerdeUnknownField { field, expected, .. } => Some(match nearest(field, expected.iter().copied()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("remove `{field}`; the keys known here are listed above"),
+        }),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
