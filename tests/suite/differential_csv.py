@@ -65,7 +65,8 @@ class Csv:
         if rng.random() < 0.06:
             config |= {"true_values": ["yes", "on"], "false_values": ["no"]}
         if rng.random() < 0.08:
-            config |= {"decimal": ","}
+            # The comma is not looked for where it stands in numbers.
+            config |= {"decimal": ","} | ({"delimiter": ","} if dialect.delimiter == "," else {})
         elif rng.random() < 0.05:
             config |= {"thousands": ","}
         columns = [values.texts(rng, rows, nulls or ["NULL"]) for _ in range(width)]
