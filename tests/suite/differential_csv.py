@@ -64,9 +64,8 @@ class Csv:
             config |= {"parse_dates": False}
         if rng.random() < 0.06:
             config |= {"true_values": ["yes", "on"], "false_values": ["no"]}
-        if rng.random() < 0.08:
-            # The comma is not looked for where it stands in numbers.
-            config |= {"decimal": ","} | ({"delimiter": ","} if dialect.delimiter == "," else {})
+        if rng.random() < 0.15 and dialect.delimiter != ",":
+            config |= {"decimal": ","}
         elif rng.random() < 0.05:
             config |= {"thousands": ","}
         columns = [values.texts(rng, rows, nulls or ["NULL"]) for _ in range(width)]

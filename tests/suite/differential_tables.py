@@ -87,10 +87,12 @@ class Tables:
         both |= {"quote": "'"} if rng.random() < 0.1 else {}
         both |= {"encoding": rng.choice(["utf-16", "utf-8-sig", "utf-16le", "windows-1252"])} if rng.random() < 0.15 else {}
         both |= {"escape": "\\"} if rng.random() < 0.1 else {}
-        both |= {"decimal": ",", "delimiter": ";"} if rng.random() < 0.1 else {}
+        declared = rng.random() < 0.5
+        # Undeclared, what is no number to every reader comes back as the text that it is.
+        both |= {"decimal": ",", "delimiter": ";"} if declared and rng.random() < 0.2 else {}
         write = {"newline": rng.choice(["crlf", "cr"])} if rng.random() < 0.2 else {}
         write |= {"quoting": rng.choice(["all", "nonnumeric"])} if rng.random() < 0.2 else {}
-        return Case(format, columns, both | write, both, declared=rng.random() < 0.5)
+        return Case(format, columns, both | write, both, declared=declared)
 
     def json_case(self, format: Format, columns: tuple[Column, ...]) -> Case:
         write = {"format": "array"} if self.rng.random() < 0.4 else {}

@@ -82,7 +82,9 @@ def check_nothing_is_left(project, expected: int) -> None:
     assert sorted(path.name for path in project.folder.iterdir()) == [".osiris_sessions", "cache", "osiris.lock", "out.csv", "pipeline.yaml", "tmp"]
     assert list((project.folder / "tmp").iterdir()) == []
     assert sorted(path.name for path in (project.folder / ".osiris_sessions").iterdir() if path.is_file()) == [".gitignore"]
-    assert all(path.suffix == ".cwasm" for path in (project.folder / "cache").iterdir())
+    # Of each driver what was compiled and what was read, and nothing that was begun.
+    kept = sorted((path.stem[:64], path.suffix) for path in (project.folder / "cache").iterdir())
+    assert kept == sorted((driver, suffix) for driver in {driver for driver, _ in kept} for suffix in (".cwasm", ".spec"))
     assert running(program(project)) == []
 
 

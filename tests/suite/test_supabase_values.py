@@ -86,6 +86,8 @@ def test_json_says_what_it_cannot_hold(project, supabase, database):
     assert "column `j`, row 2" in told and "-inf" in told and "on_loss: null" in told, told
     for sql in ("""'{"a": 1, "a": 2}'::json""", """{'x': ['[{"b": 1, "b": 1}]'::json]}"""):
         assert "column `j`, row 2" in (told := message(write(project, supabase, f"select null as j union all select {sql}", expect=1), "write")) and "twice" in told
+    for sql in ("{'a': 'x' || chr(0)}", "[{'a': chr(0) || 'x'}]", "map {'k' || chr(0): 1}", """'["\\u0000"]'::json"""):
+        assert "column `j`, row 2" in (told := message(write(project, supabase, f"select null as j union all select {sql}", expect=1), "write")) and "NUL" in told, told
     assert "SQL nulls" in json.dumps(write(project, supabase, "select 'null'::json as j")["step"]["write"]["warnings"])
 
 

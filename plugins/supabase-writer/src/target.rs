@@ -131,7 +131,8 @@ fn check_json(config: &Config, input: &Input, column: &Column) -> Result<()> {
         }
         warn(column, count, "NaN and infinities became null, since JSON has none");
     }
-    if column.target_name == "jsonb" && kind.contains("JSON") {
+    // Names and texts may hold a NUL character, and JSON beside that a key twice.
+    if column.target_name == "jsonb" && ["JSON", "VARCHAR", "ENUM"].iter().any(|text| kind.contains(text)) {
         check_jsonb(input, column, &kind)?;
     }
     if column.source == SourceType::Json {
