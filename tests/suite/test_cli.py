@@ -1,6 +1,8 @@
 """The command line as people use it: plan, validate, drivers, query, sessions, and its exit codes."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 from conftest import GUESTS, TARGET
@@ -256,3 +258,58 @@ def test_names_that_programs_find_things_by_are_never_masked(project):
     for told in (result, shown, plan, valid):
         assert "`schedule` has no effect here" in told["warnings"][0]["message"]
     assert "warning: `schedule`" in result["stderr"] and "`schedule`" in project.osiris("sessions", "show").stdout
+
+
+def test_a_failure_is_an_object_where_json_was_asked_for(project):
+    project.write("pipeline.yaml", "oml_version: '0.1.0'\nname: x\nsteps: []\nnope: 1\n")
+    for arguments in (("run", "pipeline.yaml"), ("plan", "pipeline.yaml"), ("validate", "pipeline.yaml"), ("drivers", "inspect", "no.such"), ("sessions", "show")):
+        plain, asked = project.osiris(*arguments), project.osiris(*arguments, "--json")
+        assert plain.returncode == asked.returncode == 2 and plain.stdout == "" and plain.stderr == asked.stderr
+        failure = json.loads(asked.stdout)
+        assert failure["status"] == "failed" and failure["error"]["fault"] == "input", arguments
+        assert f"error: {failure['error']['message']}".splitlines()[0] in asked.stderr and failure["error"]["hint"] in asked.stderr
+        assert ("steps" in failure) == (arguments[0] == "run")
+
+
+def test_small_slips_are_told(project):
+    assert "compile" not in project.osiris("compil").stderr and "validate" in project.osiris("validat").stderr
+    project.write("osiris_connections.yaml", "version: 7\n")
+    assert "version 7; known: 1" in project.osiris("connections", "list").stderr
+    project.write("osiris_connections.yaml", "version: 1\nconnections: {postgres: {good: {host: h}}}\n")
+    slip = project.osiris("discover", "postgres.good", "--driver", "postgres.extractor")
+    assert slip.returncode == 2 and "did you mean `@postgres.good`?" in slip.stderr, slip.stderr
+    project.run([project.sql("select 'NaN'::double as n, ['inf'::double, '-inf'::double] as i, 'NaN \"Infinity' as t")])
+    row = project.osiris("query", "latest", "source", "from main", "--format", "json").stdout
+    assert json.loads(row) == {"n": None, "i": [None, None], "t": 'NaN "Infinity'}
+    assert "removed 1 session," in project.osiris("sessions", "gc", "--keep", "0").stdout
+
+
+def test_the_compile_cache_loses_what_nobody_uses(project):
+    cache = project.folder / "cache"
+    run = lambda name: project.run([{"id": "hello", "component": name, "config": {"names": ["Ada"]}}], env={"OSIRIS_CACHE_DIR": str(cache), "OSIRIS_DRIVERS": str(GUESTS)})  # noqa: E731
+    run("hello.extractor")
+    used = {path.name for path in cache.iterdir()}
+    stranger = project.write("cache/notes.txt", "a user's own")
+    old = [project.write(f"cache/{name}", "x") for name in (f"{'0' * 64}-1.cwasm", f"{'0' * 64}-1.spec", ".tmpabc")]
+    for path in (*old, stranger):
+        os.utime(path, (1, 1))
+    for path in cache.iterdir():
+        if path.name in used:
+            os.utime(path, (1, 1))
+    # What is used is kept, however old it is; the next driver that is compiled has the others removed.
+    run("hello.extractor")
+    hello(project, "")
+    run("my.hello")
+    assert not any(path.exists() for path in old) and stranger.exists() and used <= {path.name for path in cache.iterdir()}
+
+
+def test_what_data_says_is_one_line_and_steers_nothing(project):
+    """Line separators and marks that reorder text: one event stays one line for every reader, and the terminal sees escapes."""
+    result = project.run([project.sql("select error('a\u2028b\u0085c\u202ed\nerror: e\u001b[2J')")], expect=1)
+    text = (Path(result["session_path"]) / "logs" / "events.jsonl").read_text()
+    assert text.splitlines() == text.rstrip("\n").split("\n")
+    (failed,) = [event for event in project.events(result) if event["event"] == "step_error"]
+    assert "a\u2028b\u0085c\u202ed\nerror: e\u001b[2J" in failed["error"]["message"]
+    shown = result["stderr"] + project.osiris("sessions", "show").stdout + project.osiris("sessions", "show", "--json").stdout
+    assert not set("\u2028\u0085\u202e\u001b") & set(shown) and "\\u{202e}" in shown
+    assert not any(line.startswith("error: e") for line in shown.splitlines())

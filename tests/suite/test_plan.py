@@ -76,3 +76,19 @@ def test_a_secret_too_short_to_be_redacted_is_said_once_and_masks_no_words(proje
     for step in steps:
         step["config"]["password"] = "long-enough-1"
     assert "too short" not in project.run(steps)["stderr"]
+
+
+def test_an_address_of_a_database_stands_for_its_fields(project):
+    """As every hosting service gives it, in one variable: the driver gets fields, the plan shows none of its parts."""
+    project.write("osiris_connections.yaml", "connections: {db: {main: {url: '${DATABASE_URL}'}, wrong: {url: 'postgres://u:pw-canary@h:x/d'}}}")
+    step = {"id": "echo", "component": "test.config_echo", "config": {"connection": "@db.main"}}
+    url = {"DATABASE_URL": "postgres://reader:pw%2Dcanary@db-canary.example:5433/shop"}
+    result = project.run([step], env=url)
+    config, _, password_bytes = project.rows(result, "echo")[0]
+    assert json.loads(config)["connection"] == {"host": "db-canary.example"} and password_bytes == len("pw-canary")
+    text, steps = planned(project, env=url)
+    assert steps["echo"]["config"]["connection"] == {"host": "***MASKED***", "password": "***MASKED***"}
+    assert "canary" not in text
+    step["config"]["connection"] = "@db.wrong"
+    refused = project.run([step], expect=2, env=url)["stderr"]
+    assert "its port is not a number" in refused and "canary" not in refused

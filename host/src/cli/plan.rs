@@ -107,27 +107,7 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
         );
         let path = driver.path.strip_prefix(base).unwrap_or(&driver.path);
         let _ = writeln!(text, "   driver   {}", line(&path.to_string_lossy()));
-        for input in &step.inputs {
-            let table = if input.table == "main" { String::new() } else { format!(", table `{}`", line(&input.table)) };
-            let also = if input.also.is_empty() {
-                String::new()
-            } else {
-                format!(" (in SQL also {})", line(&input.also.join(", ")))
-            };
-            let _ = writeln!(text, "   input    {} from step `{}`{table}{also}", line(&input.alias), input.step);
-        }
-        for need in step.needs.iter().filter(|need| step.inputs.iter().all(|input| input.step != **need)) {
-            let _ = writeln!(text, "   after    {need}");
-        }
-        if !beside.is_empty() {
-            let names: Vec<&str> = beside.iter().take(MAX_BESIDE).map(|id| id.as_str()).collect();
-            let more = if beside.len() > MAX_BESIDE {
-                format!(" and {} more", beside.len() - MAX_BESIDE)
-            } else {
-                String::new()
-            };
-            let _ = writeln!(text, "   beside   {}{more}", names.join(", "));
-        }
+        write_waits(&mut text, step, &beside);
         if step.instances > 1 {
             let _ = writeln!(text, "   shared   among {} instances of its driver", step.instances);
         }
@@ -144,6 +124,28 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
         );
     }
     text
+}
+
+/// What a step reads and waits for, and what may run at the same time.
+fn write_waits(text: &mut String, step: &PlannedStep, beside: &[&StepId]) {
+    for input in &step.inputs {
+        let table = if input.table == "main" { String::new() } else { format!(", table `{}`", line(&input.table)) };
+        let also = if input.also.is_empty() {
+            String::new()
+        } else {
+            format!(" (in SQL also {})", line(&input.also.join(", ")))
+        };
+        let _ = writeln!(text, "   input    {} from step `{}`{table}{also}", line(&input.alias), input.step);
+    }
+    for need in step.needs.iter().filter(|need| step.inputs.iter().all(|input| input.step != **need)) {
+        let _ = writeln!(text, "   after    {need}");
+    }
+    if !beside.is_empty() {
+        let names: Vec<&str> = beside.iter().take(MAX_BESIDE).map(|id| id.as_str()).collect();
+        let more =
+            if beside.len() > MAX_BESIDE { format!(" and {} more", beside.len() - MAX_BESIDE) } else { String::new() };
+        let _ = writeln!(text, "   beside   {}{more}", names.join(", "));
+    }
 }
 
 /// The masked config without what is as the driver's defaults have it.

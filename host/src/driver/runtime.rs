@@ -68,11 +68,9 @@ pub fn cache_folder() -> anyhow::Result<PathBuf> {
             None => bail!("cannot find a cache folder: set OSIRIS_CACHE_DIR or HOME"),
         },
     };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .with_context(|| format!("cannot create the compile cache `{}`", folder.display()))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder).with_context(|| {
+        format!("cannot create the compile cache `{}`; OSIRIS_CACHE_DIR names another folder", folder.display())
+    })?;
     let found = fs::symlink_metadata(&folder).context("cannot inspect the compile cache")?;
     ensure!(
         found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o022 == 0,

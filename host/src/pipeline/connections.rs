@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Report, listed, nearest};
 use crate::pipeline::params::{Environment, Params, substitute_text};
-use crate::pipeline::yaml;
+use crate::pipeline::{database_url, yaml};
 
 /// The file's name, looked for in the pipeline's base folder.
 pub const FILE: &str = "osiris_connections.yaml";
@@ -118,8 +118,28 @@ impl Connections {
             };
             resolved.insert(key.clone(), value);
         }
-        Ok(resolved)
+        of_database_url(&format!("@{family}.{alias}"), resolved)
     }
+}
+
+/// Puts the fields in the place of a database's address that stands for them.
+fn of_database_url(reference: &str, mut fields: Map<String, Value>) -> Result<Map<String, Value>, Report> {
+    let Some(parsed) = fields.get(database_url::FIELD).and_then(Value::as_str).and_then(database_url::fields) else {
+        return Ok(fields);
+    };
+    let parsed = parsed.map_err(|why| {
+        Report::input(format!("connection `{reference}`, field `url`: {why}"))
+            .hint("write `postgres://user:password@host:port/database`, what is special in it as `%` and its code")
+    })?;
+    fields.shift_remove(database_url::FIELD);
+    for (name, value) in parsed {
+        if fields.get(&name).is_some_and(|other| *other != value) {
+            return Err(Report::input(format!("connection `{reference}`: `url` and `{name}` both say it, and differ"))
+                .hint(format!("keep one of them in `{FILE}`")));
+        }
+        fields.insert(name, value);
+    }
+    Ok(fields)
 }
 
 fn default_alias(family: &str, aliases: &BTreeMap<String, Map<String, Value>>) -> Result<String, Report> {
@@ -152,6 +172,19 @@ mod tests {
     use super::*;
 
     const FILE_TEXT: &str = "version: 1\nconnections:\n  mysql:\n    db: {host: h, password: \"${PW}\", default: true}\n    other: {host: o}\n  pg:\n    a: {host: x}\n    b: {host: y}\n";
+
+    #[test]
+    fn an_address_of_a_database_stands_for_its_fields() {
+        let text = "connections: {pg: {a: {url: '${URL}', sslmode: require}, b: {url: 'postgres://h:1/d', host: g}, c: {url: 'postgres://'}}, api: {a: {url: 'https://x'}}}";
+        let connections = parse(text, "c.yaml").unwrap();
+        let environment = Environment::from([("URL".to_owned(), "postgres://u:s3cret@h:5433/d".to_owned())]);
+        let resolved = connections.resolve("@pg.a", &environment).unwrap();
+        let expected = serde_json::json!({"sslmode": "require", "host": "h", "port": 5433, "user": "u", "password": "s3cret", "database": "d"});
+        assert_eq!(Value::Object(resolved), expected);
+        assert!(connections.resolve("@pg.b", &environment).unwrap_err().message.contains("`url` and `host`"));
+        assert!(connections.resolve("@pg.c", &environment).unwrap_err().message.contains("one host"));
+        assert_eq!(connections.resolve("@api.a", &environment).unwrap()["url"], "https://x");
+    }
 
     #[test]
     fn a_reference_finds_its_alias_or_the_familys_default() {

@@ -1,6 +1,7 @@
 //! The pipeline as its author wrote it: OML 0.1.0, parsed and checked for shape. No I/O.
 
 pub mod connections;
+pub mod database_url;
 pub mod params;
 pub(crate) mod yaml;
 

@@ -224,7 +224,7 @@ pub fn mask_environment(shown: &mut Value, written: &Value, params: &Params, env
 }
 
 /// Whether a text refers to a variable of the environment.
-fn names_variable(text: &str) -> bool {
+pub fn names_variable(text: &str) -> bool {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         if !before.ends_with('$') && !after.trim_start().starts_with("params.") {

@@ -19,10 +19,11 @@ use crate::grants::Grants;
 use crate::grants::grant::{self, GrantRequest};
 use crate::grants::policy::Policy;
 use crate::pipeline::connections::Connections;
+use crate::pipeline::database_url;
 use crate::pipeline::params::{self, Environment, Params, substitute};
 use crate::pipeline::{Pipeline, Step, StepId};
 use crate::secrets::scrubber::{is_distinctive, mask_inside};
-use crate::secrets::{Secret, Secrets};
+use crate::secrets::{MASK, Secret, Secrets};
 use crate::warning::Warning;
 use order::{Places, needs, order, places, waits_in_a_circle};
 
@@ -208,8 +209,18 @@ fn mask_environment(
             .into_iter()
             .for_each(|shown| params::mask_environment(shown, written, context.params, context.environment));
     };
-    for (field, written) in reference.and_then(|reference| context.connections.written(reference)).into_iter().flatten()
+    let fields = reference.and_then(|reference| context.connections.written(reference));
+    if let Some(url) = fields.and_then(|fields| fields.get(database_url::FIELD)).and_then(Value::as_str)
+        && params::names_variable(url)
     {
+        // It stands for fields that are written nowhere else.
+        for (name, shown) in shown.get_mut("connection").and_then(Value::as_object_mut).into_iter().flatten() {
+            if !fields.is_some_and(|fields| fields.contains_key(name)) && !step.config.contains_key(name) {
+                *shown = MASK.into();
+            }
+        }
+    }
+    for (field, written) in fields.into_iter().flatten() {
         // An option beside the connection has taken the field's place.
         if !step.config.contains_key(field) {
             mask(shown.get_mut("connection").and_then(|fields| fields.get_mut(field)), written);
