@@ -25,6 +25,10 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::channel::network::Network;
 use crate::channel::reporter::Reporter;
 use crate::engine::{Cause, Engine, EngineError, Query};
+use crate::grants::capability::{Capability, interface};
+use crate::grants::connect::Connect;
+use crate::grants::http::Http as HttpCalls;
+use crate::grants::state::State as KeepState;
 use crate::protocol::{FileGrant, Job, Kept, Message, Network as NetworkGrant};
 use crate::secrets::Secrets;
 pub use bindings::osiris::driver::catalog::{Column as CatalogColumn, Table as CatalogTable};
@@ -154,14 +158,15 @@ pub fn linker(engine: &wasmtime::Engine, job: &Job) -> wasmtime::Result<Linker<S
 
 /// What a component imports that its step was not granted, in words.
 pub fn ungranted<'a>(imports: impl IntoIterator<Item = &'a str>, job: &Job) -> Option<String> {
+    let capabilities = [
+        (Connect::is_granted(&job.network.connect), Connect::IMPORTS, Connect::REACHES_FOR),
+        (HttpCalls::is_granted(&job.network.http), HttpCalls::IMPORTS, HttpCalls::REACHES_FOR),
+        (KeepState::is_granted(&job.state.is_some()), KeepState::IMPORTS, KeepState::REACHES_FOR),
+    ];
     imports.into_iter().find_map(|import| {
-        let why = match import.split('@').next().unwrap_or_default() {
-            "osiris:driver/tcp" if job.network.connect.is_empty() => "a connection to any host",
-            "wasi:http/outgoing-handler" | "wasi:http/types" if job.network.http.is_empty() => "a call by HTTP",
-            "osiris:driver/state" if job.state.is_none() => "to keep a state between runs",
-            _ => return None,
-        };
-        Some(format!("it imports `{import}`, but the step was not granted {why}"))
+        let missing = |(granted, imports, _): &&(bool, &[&str], _)| !granted && imports.contains(&interface(import));
+        let (.., reaches_for) = capabilities.iter().find(missing)?;
+        Some(format!("it imports `{import}`, but the step was not granted {reaches_for}"))
     })
 }
 

@@ -40,7 +40,7 @@ pub fn judge(position: Position, name: &str) -> Judgement {
     };
     if allowed.contains(name) {
         Judgement::Allowed
-    } else if names(*refused).any(|refused| refused == name) {
+    } else if names(refused).any(|refused| refused == name) {
         Judgement::Refused
     } else {
         Judgement::Unknown

@@ -1,5 +1,5 @@
 //! What a driver's SELECT may call and name, tried on the DuckDB that is linked.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 

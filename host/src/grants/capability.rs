@@ -142,21 +142,12 @@ macro_rules! capabilities {
             pub fn endpoints(&self) -> Vec<Endpoint> {
                 [$(<$capability>::endpoints(&self.$name),)*].concat()
             }
-
-            /// What an import reaches for, if the step was not granted it.
-            pub fn ungranted(&self, import: &str) -> Option<&'static str> {
-                let import = interface(import);
-                $(if !<$capability>::is_granted(&self.$name) && <$capability>::IMPORTS.contains(&import) {
-                    return Some(<$capability>::REACHES_FOR);
-                })*
-                None
-            }
         }
     };
 }
 
 /// An import without its version.
-fn interface(import: &str) -> &str {
+pub fn interface(import: &str) -> &str {
     import.split('@').next().unwrap_or_default()
 }
 
