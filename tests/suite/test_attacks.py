@@ -110,7 +110,7 @@ def test_the_positive_control_finds_the_canary_where_nothing_masks_it(victim):
     """The same text in a field that is no secret is found: the search for it can find."""
     steps = [{"id": "echo", "component": "test.config_echo", "config": {"note": "${OSIRIS_CANARY}"}}]
     session = Path(victim.run(steps)["session_path"])
-    assert {"cleaned_config.json", "echo.duckdb"} <= {file.name for file in holding(victim.folder)}
+    assert {"echo.duckdb"} <= {file.name for file in holding(victim.folder)}
     # The same search ends every test.
     shutil.rmtree(session)
 
