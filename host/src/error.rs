@@ -84,6 +84,41 @@ pub struct Failure {
     pub hint: Option<String>,
 }
 
+impl Failure {
+    /// What went wrong on the host's side, and whose that is by the error that the operating system gave: a file that
+    /// may not be opened is the user's to cure, a full disk the machine's.
+    pub fn of_host(error: &anyhow::Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let message = format!("{error:#}");
+        let cause = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+        // Names too long and loops of links have no stable kind of their own.
+        let names_nothing =
+            matches!(cause.and_then(std::io::Error::raw_os_error), Some(libc::ENAMETOOLONG | libc::ELOOP));
+        match cause.map(std::io::Error::kind) {
+            Some(Io::StorageFull | Io::QuotaExceeded) => Self::disk_full(message),
+            Some(Io::PermissionDenied | Io::ReadOnlyFilesystem) => Self {
+                blame: Blame::User,
+                kind: "permission".to_owned(),
+                message,
+                hint: Some("give the user that runs Osiris access, or name another file".to_owned()),
+            },
+            _ if names_nothing => Self {
+                blame: Blame::User,
+                kind: "config".to_owned(),
+                message,
+                hint: Some("name another file".to_owned()),
+            },
+            _ => Self { blame: Blame::Host, kind: "internal".to_owned(), message, hint: None },
+        }
+    }
+
+    /// The machine has no disk space left.
+    pub fn disk_full(message: String) -> Self {
+        let hint = Some("free some space on the disk that holds the session and the files that are written".to_owned());
+        Self { blame: Blame::Host, kind: "disk-full".to_owned(), message, hint }
+    }
+}
+
 /// The known name nearest to what was written, if any is near enough to be what was meant.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
@@ -103,6 +138,24 @@ pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_of_the_host_is_laid_at_the_door_of_whoever_can_cure_it() {
+        for (error, blame, kind) in [
+            (libc::ENOSPC, Blame::Host, "disk-full"),
+            (libc::EDQUOT, Blame::Host, "disk-full"),
+            (libc::EACCES, Blame::User, "permission"),
+            (libc::EROFS, Blame::User, "permission"),
+            (libc::ENAMETOOLONG, Blame::User, "config"),
+            (libc::EIO, Blame::Host, "internal"),
+        ] {
+            let error = anyhow::Error::from(std::io::Error::from_raw_os_error(error)).context("cannot write `x`");
+            let failure = Failure::of_host(&error);
+            assert_eq!((failure.blame, failure.kind.as_str()), (blame, kind));
+            assert!(failure.message.starts_with("cannot write `x`: "), "{}", failure.message);
+        }
+        assert_eq!(Failure::of_host(&anyhow::anyhow!("odd")).blame, Blame::Host);
+    }
 
     #[test]
     fn nearest_finds_a_slip_and_leaves_strangers() {

@@ -91,16 +91,30 @@ pub struct Kept {
     pub value: Option<String>,
 }
 
+/// The first bytes on a step process's stdin. Until they come the process stays as it was started, so that its host can
+/// open what the kernel tells of it.
+pub const SEEN: &[u8] = b"\n";
+
 /// A step process asks for a connection, with one line on its stdin's socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ask {
+    /// Counted from 1 by the process; the answer has the same number.
+    pub number: u64,
     pub host: String,
     pub port: u16,
     pub timeout_ms: u32,
 }
 
-/// The host's answer, a line; with `Connected` comes the open stream.
+/// What the host answers to the ask of that number, a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reply {
+    pub number: u64,
+    pub answer: AskAnswer,
+}
+
+/// The host's answer; with `Connected` comes the open stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AskAnswer {

@@ -23,6 +23,8 @@ from pathlib import Path
 PUBLIC, OWN, PORT = "1.2.3.4", "1.2.3.5", 8080
 # What connections to `PUBLIC` come from, as they would from a machine that has another address.
 FROM = "1.2.3.6"
+# The answers of a name about which the server says nothing.
+MUTE = []
 A, AAAA = 1, 28
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR, IFF_UP = 0x8913, 0x8914, 0x8916, 1
 
@@ -73,7 +75,7 @@ def _bring_up() -> None:
 
 def _resolve_here(folder: Path) -> None:
     """Has the C library ask 127.0.0.1, and nobody else."""
-    for place, text in [("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"), ("nsswitch.conf", "hosts: files dns\n")]:
+    for place, text in [("resolv.conf", "nameserver 127.0.0.1\noptions timeout:20 attempts:1\n"), ("nsswitch.conf", "hosts: files dns\n")]:
         (folder / place).write_text(text)
         subprocess.run(["mount", "--bind", folder / place, f"/etc/{place}"], check=True)
 
@@ -91,6 +93,9 @@ class NameServer(socketserver.BaseRequestHandler):
             labels.append(question[place + 1 : place + 1 + question[place]].decode())
             place += 1 + question[place]
         name = ".".join(labels).lower()
+        if self.names.get(name) == MUTE:
+            self.asked[f"{name} {A}"] = self.asked.get(f"{name} {A}", 0) + (struct.unpack_from(">H", question, place + 1) == (A,))
+            return
         (kind,) = struct.unpack_from(">H", question, place + 1)
         records = []
         if name in self.names:

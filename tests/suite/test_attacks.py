@@ -67,7 +67,8 @@ def test_an_attack_is_stopped(victim, attack: Attack):
         assert (victim.folder / "out.txt").read_text() == "before"
         return
     error = step["error"]
-    assert error["blame"] == "driver", error
+    # A limit that the author's SQL runs into is the author's; whoever wrote this config is the attacker.
+    assert error["blame"] == ("user" if attack.group == "sql" and attack.kind in ("timeout", "cpu", "output") else "driver"), error
     assert error["kind"] == attack.kind, error
     assert attack.words.lower() in error["message"].lower(), error
     assert (victim.folder / "out.txt").read_text() == "before"

@@ -100,6 +100,7 @@ NEEDS = {
     "endless_wait": (("--step-timeout", "2"), "mute"),
     "write_to_deaf": (("--step-timeout", "2"), "mute"),
     "endless_connections": ((), "mute"),
+    "slow_names": (("--step-timeout", "2"), None),
     "traffic_bomb": (("--network-size", "20MB"), None),
     "http_traffic": (("--network-size", "20MB"), None),
 }

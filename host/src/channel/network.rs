@@ -14,7 +14,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 
 use crate::grants::endpoint::Endpoint;
 use crate::grants::limits::Limits;
-use crate::protocol::{Ask, AskAnswer};
+use crate::protocol::{Ask, AskAnswer, Reply};
 
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 16 << 10;
@@ -22,8 +22,9 @@ const MAX_ANSWER: usize = 16 << 10;
 /// The step's way to the network: the host at the other end of stdin, and what is left of the limits.
 #[derive(Debug)]
 pub struct Network {
-    /// One question at a time.
-    asking: Mutex<()>,
+    /// One question at a time: the number of the last, or none once an exchange broke off, after which no answer can be
+    /// told from the one before.
+    asked: Mutex<Option<u64>>,
     deadline: Instant,
     meter: Arc<Meter>,
 }
@@ -56,7 +57,7 @@ impl Meter {
 impl Network {
     pub fn new(limits: &Limits) -> Self {
         Self {
-            asking: Mutex::new(()),
+            asked: Mutex::new(Some(0)),
             deadline: Instant::now() + Duration::from_secs(limits.wall_seconds),
             meter: Arc::new(Meter { moved: AtomicU64::new(0), most: limits.network_bytes }),
         }
@@ -68,13 +69,20 @@ impl Network {
     /// What the host answers.
     pub fn connect(&self, endpoint: &Endpoint, timeout: Duration) -> Result<TcpStream, AskAnswer> {
         let timeout = timeout.min(self.left());
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(last) = asked.take() else {
+            return Err(AskAnswer::Unreachable("cannot ask the host: an earlier question broke off".to_owned()));
+        };
         let ask = Ask {
+            number: last + 1,
             host: endpoint.host.clone(),
             port: endpoint.port,
             timeout_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
         };
-        let _one = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        exchange(&ask).unwrap_or_else(|error| Err(AskAnswer::Unreachable(format!("cannot ask the host: {error:#}"))))
+        let answer =
+            exchange(&ask).map_err(|error| AskAnswer::Unreachable(format!("cannot ask the host: {error:#}")))?;
+        *asked = Some(ask.number);
+        answer
     }
 
     /// Time until the step's deadline.
@@ -118,7 +126,9 @@ fn exchange(ask: &Ask) -> anyhow::Result<Result<TcpStream, AskAnswer>> {
         }
         answer.extend_from_slice(&bytes[..received.bytes]);
     }
-    match serde_json::from_slice(&answer).context("its answer is malformed")? {
+    let Reply { number, answer } = serde_json::from_slice(&answer).context("its answer is malformed")?;
+    ensure!(number == ask.number, "it answered another question");
+    match answer {
         AskAnswer::Connected => {
             let stream: OwnedFd = stream.context("it sent no stream")?;
             Ok(Ok(TcpStream::from(stream)))

@@ -5,6 +5,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::protocol::Message;
 use crate::secrets::Secrets;
 use crate::secrets::scrubber::Scrubber;
@@ -29,15 +31,17 @@ struct Lines {
     room: u64,
     scrubber: Scrubber,
     progress: Option<Instant>,
+    /// Whether the sink takes a short line without waiting.
+    takes_more: fn() -> bool,
 }
 
 impl Reporter {
     pub fn to_stdout() -> Self {
-        Self::to(Box::new(std::io::stdout()))
+        Self::to(Box::new(std::io::stdout()), stdout_takes_more)
     }
 
-    fn to(sink: Box<dyn Write + Send>) -> Self {
-        let lines = Lines { sink, sent: 0, room: u64::MAX, scrubber: Scrubber::default(), progress: None };
+    fn to(sink: Box<dyn Write + Send>, takes_more: fn() -> bool) -> Self {
+        let lines = Lines { sink, sent: 0, room: u64::MAX, scrubber: Scrubber::default(), progress: None, takes_more };
         Self(Arc::new(Mutex::new(lines)))
     }
 
@@ -68,15 +72,29 @@ impl Reporter {
         lines.write(message);
     }
 
+    /// Sends a short message, unless that would have to wait; says whether it was sent.
+    pub fn send_at_once(&self, message: &Message) -> bool {
+        let Ok(mut lines) = self.0.try_lock() else { return false };
+        let takes_more = (lines.takes_more)();
+        if takes_more {
+            lines.write(message);
+        }
+        takes_more
+    }
+
     /// Sends a log line, cut to a bound.
     pub fn log(&self, level: &str, message: String, fields: BTreeMap<String, String>) {
         let fields = fields.into_iter().take(64).map(|(name, value)| (self.told(name), self.told(value))).collect();
         self.send(&Message::Log { level: level.to_owned(), message: self.told(message), fields });
     }
 
-    /// Sends progress, unless some went out just now.
+    /// Sends progress, unless some went out just now, or it would have to wait: for whoever else is speaking, or for a
+    /// host that does not read. So the watch may call it, which nothing may hold up.
     pub fn progress(&self, done: u64, total: Option<u64>) {
-        let mut lines = self.lines();
+        let Ok(mut lines) = self.0.try_lock() else { return };
+        if !(lines.takes_more)() {
+            return;
+        }
         if lines.progress.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) {
             lines.progress = Some(Instant::now());
             lines.write(&Message::Progress { done, total });
@@ -113,6 +131,13 @@ impl Lines {
     }
 }
 
+/// Whether a line of up to a page can be written to stdout at once: so poll(2) says of a pipe.
+fn stdout_takes_more() -> bool {
+    let stdout = rustix::stdio::stdout();
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], Some(&at_once)) == Ok(1)
+}
+
 /// Cuts a driver's text to a bound.
 fn cut(text: String) -> String {
     match text.char_indices().nth(MAX_TEXT) {
@@ -141,9 +166,24 @@ mod tests {
     }
 
     #[test]
+    fn progress_waits_for_nobody() {
+        let sink = Sink::default();
+        let reporter = Reporter::to(Box::new(sink.clone()), || true);
+        let speaking = reporter.clone();
+        let lines = speaking.lines();
+        reporter.progress(1, None);
+        drop(lines);
+        assert!(sink.0.lock().unwrap().is_empty(), "somebody else was speaking");
+        Reporter::to(Box::new(sink.clone()), || false).progress(1, None);
+        assert!(sink.0.lock().unwrap().is_empty(), "nobody reads");
+        reporter.progress(1, None);
+        assert!(!sink.0.lock().unwrap().is_empty());
+    }
+
+    #[test]
     fn a_secret_at_the_cut_does_not_leave_its_first_half() {
         let sink = Sink::default();
-        let reporter = Reporter::to(Box::new(sink.clone()));
+        let reporter = Reporter::to(Box::new(sink.clone()), || true);
         let secret = "correct horse battery";
         reporter.guard(1 << 20, &Secrets::from([("key".to_owned(), Secret::new(secret.to_owned()))]));
         for before in MAX_TEXT - secret.len()..=MAX_TEXT {

@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::lock;
 use super::prepare::{PlaceArguments, environment, read_connections};
 use super::sandbox::SandboxArguments;
 use crate::driver::catalog::{Catalog, Driver};
 use crate::driver::config::{self, Divided};
+use crate::driver::typed;
 use crate::error::{Report, listed};
+use crate::executor::supervisor::Supervisor;
 use crate::grants::grant::GrantRequest;
+use crate::grants::limits::Limits;
 use crate::grants::policy::Policy;
 use crate::pipeline::connections::Connections;
 use crate::pipeline::params::Environment;
@@ -44,6 +48,8 @@ pub struct ConnectionContext {
     pub connections: Connections,
     pub environment: Environment,
     pub catalog: Catalog,
+    /// Ends drivers at their limits.
+    pub supervisor: Supervisor,
 }
 
 impl ConnectionContext {
@@ -51,7 +57,7 @@ impl ConnectionContext {
         let base = Base::open(place.base.as_deref().unwrap_or(Path::new(".")))?;
         let connections = read_connections(&base)?;
         let catalog = place.catalog(&base.path)?;
-        Ok(Self { base, connections, environment: environment(), catalog })
+        Ok(Self { base, connections, environment: environment(), catalog, supervisor: Supervisor::start()? })
     }
 
     /// The driver to ask about a connection of `family`.
@@ -78,7 +84,7 @@ impl ConnectionContext {
         driver: &Driver,
         policy: &Policy,
         call: Call,
-        timeout: u64,
+        ask: &AskArguments,
     ) -> anyhow::Result<Told> {
         let export = match call {
             Call::Check => "check",
@@ -89,15 +95,30 @@ impl ConnectionContext {
                 .hint("name another with `--driver NAME`")
                 .into());
         }
+        // A driver that a run refuses gets no secret here either.
+        let named = ask.driver.as_deref().unwrap_or(&driver.spec.name);
+        lock::check_driver(&self.base, &[named, &driver.spec.name], driver)?;
         let mut fields = self.connections.resolve(reference, &self.environment)?;
+        typed::fields(driver.spec.config_schema.pointer("/properties/connection"), &mut fields);
         if !driver.spec.connection_fields.is_empty() {
             fields.retain(|name, _| driver.spec.connection_fields.contains(name));
         }
         let written = Map::from_iter([("connection".to_owned(), Value::Object(fields))]);
+        config::check_connection(&self.catalog.inspector, &driver.spec, reference, &written)?;
         let whole = config::fill(&driver.spec, written.clone());
         let Divided { open, secrets, .. } = config::divide(&driver.spec, &whole);
         let request = GrantRequest { step: reference, config: &open, written: &written, base: &self.base.path, policy };
         let grants = driver.spec.grants.grant(&request)?;
-        probe(&Probe { driver, config: open, secrets, grants, call, timeout: Duration::from_secs(timeout) })
+        probe(&Probe {
+            driver,
+            config: open,
+            secrets,
+            grants,
+            call,
+            timeout: Duration::from_secs(ask.timeout),
+            limits: Limits::DEFAULT.within(&policy.limits),
+            require_confinement: ask.sandbox.require_sandbox,
+            supervisor: &self.supervisor,
+        })
     }
 }

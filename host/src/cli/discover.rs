@@ -32,7 +32,7 @@ pub fn discover(arguments: &Discover) -> anyhow::Result<ExitCode> {
     let policy = read_policy(ask.policy.as_deref(), ConnectionHosts::of(&context.connections, &context.environment))?;
     let family = arguments.connection.trim_start_matches('@').split('.').next().unwrap_or_default();
     let driver = context.driver(family, ask.driver.as_deref())?;
-    let told = context.ask(&arguments.connection, &driver, &policy, Call::Discover, ask.timeout)?;
+    let told = context.ask(&arguments.connection, &driver, &policy, Call::Discover, ask)?;
     for line in &told.logged {
         eprintln!("warn: {}", untrusted::paragraph(line));
     }

@@ -1,9 +1,11 @@
 //! `osiris doctor`: which protections this machine gives, and what to do about those it lacks.
 
 use std::process::ExitCode;
+use std::sync::mpsc::sync_channel;
 
 use crate::error::Fault;
-use crate::sandbox::protections;
+use crate::executor::process::{BACKLOG, StepProcess};
+use crate::sandbox::{Protection, protections};
 use serde_json::json;
 
 use super::{print, print_json, table};
@@ -19,8 +21,21 @@ pub struct Arguments {
     json: bool,
 }
 
+/// Whether the host can measure what a step process uses: tried out with one.
+fn measuring() -> Protection {
+    let (say, _heard) = sync_channel(BACKLOG);
+    let (given, words) = match StepProcess::start(1, &say) {
+        Ok(_) => {
+            (true, "the host measures a step's memory, CPU time and threads, beside the kernel's own limits".to_owned())
+        }
+        Err(error) => (false, format!("no step can run: {error:#}; is `/proc` mounted?")),
+    };
+    Protection { name: "measuring", given, demanded: true, words }
+}
+
 pub fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let protections = protections();
+    let mut protections = protections();
+    protections.push(measuring());
     let whole = protections.iter().all(|protection| protection.given || !protection.demanded);
     if arguments.json {
         print_json(&json!({"whole": whole, "protections": protections}))?;

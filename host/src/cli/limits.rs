@@ -1,13 +1,18 @@
 //! The limits of a run's steps on the command line: a flag for each limit that has one.
 
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
 use crate::grants::limits::{Limit, Limits};
 
 /// What each step may use up.
 #[derive(Debug)]
-pub struct LimitArguments(pub Limits);
+pub struct LimitArguments {
+    pub limits: Limits,
+    /// Those that nobody asked for.
+    pub defaults: Vec<Limit>,
+}
 
 fn flags() -> impl Iterator<Item = (&'static Limit, &'static str)> {
     Limits::ALL.iter().filter_map(|limit| Some((limit, limit.flag?)))
@@ -36,7 +41,8 @@ impl clap::Args for LimitArguments {
 impl clap::FromArgMatches for LimitArguments {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut arguments = Self(Limits { threads: u64::try_from(cpus).unwrap_or(1), ..Limits::DEFAULT });
+        let limits = Limits { threads: u64::try_from(cpus).unwrap_or(1), ..Limits::DEFAULT };
+        let mut arguments = Self { limits, defaults: Vec::new() };
         arguments.update_from_arg_matches(matches)?;
         Ok(arguments)
     }
@@ -44,8 +50,10 @@ impl clap::FromArgMatches for LimitArguments {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         for (limit, flag) in flags() {
             let value = matches.try_get_one::<u64>(flag).map_err(|_| clap::Error::new(ErrorKind::InvalidValue))?;
-            limit.set(&mut self.0, value.copied().unwrap_or(limit.default));
+            limit.set(&mut self.limits, value.copied().unwrap_or(limit.default));
         }
+        let is_default = |flag: &str| matches.value_source(flag) != Some(ValueSource::CommandLine);
+        self.defaults = flags().filter(|(_, flag)| is_default(flag)).map(|(limit, _)| *limit).collect();
         Ok(())
     }
 }
@@ -58,7 +66,7 @@ mod tests {
 
     fn parse(arguments: &[&str]) -> Result<Limits, clap::Error> {
         let command = LimitArguments::augment_args(Command::new("osiris")).no_binary_name(true);
-        Ok(LimitArguments::from_arg_matches(&command.try_get_matches_from(arguments)?)?.0)
+        Ok(LimitArguments::from_arg_matches(&command.try_get_matches_from(arguments)?)?.limits)
     }
 
     #[test]

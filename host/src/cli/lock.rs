@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::driver::catalog::Driver;
 use crate::driver::lock::{self, Lock};
 use crate::error::Report;
 use crate::plan::Plan;
@@ -66,6 +67,15 @@ pub fn check(base: &Base, plan: &Plan) -> anyhow::Result<()> {
     let mut lock = read(base)?;
     for step in &plan.steps {
         lock.check(&base.path, &step.component, &step.driver)?;
+    }
+    Ok(())
+}
+
+/// Checks a driver that runs outside a pipeline, under each name by which pipelines may call it, and writes nothing.
+pub fn check_driver(base: &Base, names: &[&str], driver: &Driver) -> anyhow::Result<()> {
+    let mut lock = read(base)?;
+    for name in names {
+        lock.check(&base.path, name, driver)?;
     }
     Ok(())
 }

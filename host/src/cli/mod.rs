@@ -15,6 +15,7 @@ mod run;
 mod sandbox;
 mod sessions;
 mod state;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -109,6 +110,11 @@ pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
             suggest_no_internal_command(&mut error);
             // A closed pipe is no reason to fail.
             let _ = error.print();
+            if error.use_stderr() {
+                let message = error.to_string();
+                let first = message.lines().next().unwrap_or_default();
+                print_failure(Fault::Input, first.strip_prefix("error: ").unwrap_or(first), None);
+            }
             return ExitCode::from(if error.use_stderr() { Fault::Input.exit_code() } else { 0 });
         }
     };
@@ -135,6 +141,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
         Verb::Query(arguments) => logged(|| query::query(&arguments)),
         Verb::Sessions(verb) => logged(|| sessions::sessions(&verb)),
     };
+    terminal::flush();
     outcome.unwrap_or_else(|error| fail(&error))
 }
 
@@ -158,7 +165,7 @@ fn logged(verb: impl FnOnce() -> anyhow::Result<ExitCode>) -> anyhow::Result<Exi
     let filter = EnvFilter::try_from_env("OSIRIS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(terminal::LogLine::default)
         .without_time()
         .with_target(false)
         .init();
@@ -172,25 +179,24 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     if let Some(hint) = report.and_then(|report| report.hint.as_ref()) {
         eprintln!("hint: {}", untrusted::paragraph(hint));
     }
-    print_failure(error);
-    ExitCode::from(report.map_or(Fault::Host, |report| report.fault).exit_code())
+    let fault = report.map_or(Fault::Host, |report| report.fault);
+    print_failure(fault, &format!("{error:#}"), report.and_then(|report| report.hint.as_deref()));
+    ExitCode::from(fault.exit_code())
 }
 
-/// Where the result was to be JSON, a failure is an object, too.
-fn print_failure(error: &anyhow::Error) {
-    let mut arguments = std::env::args_os().skip(1);
+/// Where the result was to be JSON, a failure is an object, too: for every exit code, that of wrong arguments included.
+fn print_failure(fault: Fault, message: &str, hint: Option<&str>) {
+    let mut arguments = std::env::args_os().skip(1).take_while(|argument| argument != "--");
     let verb = arguments.next();
     if !arguments.any(|argument| argument == "--json") {
         return;
     }
-    let report = error.downcast_ref::<Report>();
-    let fault = match report.map_or(Fault::Host, |report| report.fault) {
+    let fault = match fault {
         Fault::Input => "input",
         Fault::Step => "step",
         Fault::Host => "host",
     };
-    let hint = report.and_then(|report| report.hint.as_ref());
-    let error = serde_json::json!({"message": format!("{error:#}"), "hint": hint, "fault": fault});
+    let error = serde_json::json!({"message": message, "hint": hint, "fault": fault});
     let mut failure = serde_json::json!({"status": "failed", "error": error});
     if verb.is_some_and(|verb| verb == "run") {
         failure["steps"] = serde_json::json!([]);

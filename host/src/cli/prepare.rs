@@ -141,7 +141,7 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<Prepared> 
         step.notices.extend(catalog.shadowed(&step.component, &step.driver));
     }
     let sha256 = sha256_of(text.as_bytes());
-    Ok(Prepared { plan, base, sha256, limits: arguments.limits.0.within(&policy.limits) })
+    Ok(Prepared { plan, base, sha256, limits: arguments.limits.limits.within(&policy.limits) })
 }
 
 /// The environment's variables, but for those that are no text.

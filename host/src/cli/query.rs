@@ -1,15 +1,19 @@
 //! `osiris query`: a SELECT over what a step made, run in a confined process like a step's own.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::engine::InputTable;
 use crate::error::{Report, listed, nearest};
+use crate::executor::supervisor::Supervisor;
+use crate::run::look::{Rows, look};
 use crate::session::{self, Base, StepRecord};
+use crate::step;
 use crate::step::look::{Format, Look};
 
-use super::print_data;
 use super::sandbox::SandboxArguments;
+use crate::untrusted;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  osiris query latest extract-flights 'select * from main limit 5'\n  \
@@ -28,6 +32,9 @@ pub struct Arguments {
     /// How rows are printed
     #[arg(long, value_enum, default_value = "table")]
     format: PrintFormat,
+    /// Stop the query after so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    timeout: u64,
     #[command(flatten)]
     sandbox: SandboxArguments,
 }
@@ -66,7 +73,7 @@ pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .into());
     };
     let file = session::tables_file(&base, &found.id, file)?;
-    let look = Look {
+    let look_for = Look {
         tables: tables(step, &file),
         sql: arguments.sql.clone(),
         format: match arguments.format {
@@ -74,8 +81,14 @@ pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             PrintFormat::Csv => Format::Csv,
             PrintFormat::Json => Format::Json,
         },
+        limits: step::look::limits(arguments.timeout),
+        require_confinement: arguments.sandbox.require_sandbox,
     };
-    print_data(&crate::run::look::look(&look)?);
+    let mut stdout = std::io::stdout().lock();
+    // Data is anyone's: what could steer a terminal is not sent to one.
+    let harmless: Option<fn(&str) -> String> =
+        stdout.is_terminal().then_some(|line: &str| untrusted::lines(line).into_owned());
+    look(&look_for, &mut Rows { sink: &mut stdout, harmless }, &Supervisor::start()?)?;
     Ok(ExitCode::SUCCESS)
 }
 

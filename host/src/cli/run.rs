@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use crate::error::Blame;
+use crate::executor::disk::Disk;
 use crate::executor::process::{BACKLOG, Heard};
 use crate::grants::limits::Limits;
 use crate::run::states::States;
@@ -18,6 +19,7 @@ use super::lock;
 use super::prepare::{PipelineArguments, prepare};
 use super::progress::Progress;
 use super::sandbox::SandboxArguments;
+use super::terminal;
 use super::{INTERRUPTED, Table, grouped, print, print_json, spell_duration, table};
 use crate::untrusted;
 
@@ -59,23 +61,26 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let scrubber = Scrubber::new(plan.steps.iter().flat_map(|step| step.secrets.values().chain(&step.hidden)));
     let mut progress = Progress::new(plan.steps.iter().map(|step| step.id.as_str()));
     for notice in &plan.notices {
-        eprintln!("warning: {}", untrusted::paragraph(&notice.to_string()));
+        terminal::say(format!("warning: {}", untrusted::paragraph(&notice.to_string())));
     }
     let session = Session::create(&prepared.base, scrubber)?;
     let path = arguments.pipeline.pipeline.display().to_string();
     let record = manifest(plan, &session.id, &path, &prepared.sha256, arguments.pipeline.profile.as_deref());
+    let free = Disk::of(&prepared.base.dir).map_or(u64::MAX, |disk| disk.free);
+    let limits = prepared.limits.on_disk(&arguments.pipeline.limits.defaults, free);
     let (say, heard) = sync_channel(BACKLOG);
     forward_signals(say.clone())?;
     let outcome = run::run(
         &Work { plan, states: &states, base: &prepared.base },
         &session,
-        &arguments.settings(prepared.limits),
+        &arguments.settings(limits),
         record,
         (say, heard),
         &mut progress,
     );
     let session_path = session.path.display().to_string();
     session.close();
+    terminal::flush();
     let manifest = outcome?;
     if arguments.json {
         print_json(&as_json(&manifest, &session_path))?;
@@ -96,13 +101,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn forward_signals(say: SyncSender<Heard>) -> anyhow::Result<()> {
     let mut signals =
         signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot listen for signals")?;
-    std::thread::spawn(move || {
+    let forwarding = move || {
         for _ in signals.forever() {
             if say.send(Heard::Signal).is_err() {
                 return;
             }
         }
-    });
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(forwarding).context("cannot listen for signals")?;
     Ok(())
 }
 

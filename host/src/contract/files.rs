@@ -9,7 +9,7 @@ use wasmtime::component::Resource;
 
 use super::bindings::osiris::driver::files::{Format, Host, HostSource, HostTarget, HostTemporary};
 use super::{Answer, Error, ErrorKind, State, error};
-use crate::engine::{TemporaryFile, WriteError, quote_text};
+use crate::engine::{Status, TemporaryFile, Trouble, WriteError, quote_text};
 use crate::protocol::FileGrant;
 
 /// What one `read` gives at most.
@@ -44,8 +44,16 @@ fn granted(grants: &[FileGrant], path: &str, verb: &str) -> Result<PathBuf, Erro
     })
 }
 
-fn io_error(doing: &str, name: &str, cause: &std::io::Error) -> Error {
+fn io_error(doing: &str, name: &str, cause: &std::io::Error, status: &Status) -> Error {
     let kind = match cause.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            status.note(Trouble::DiskFull);
+            ErrorKind::Other("disk-full".to_owned())
+        }
+        std::io::ErrorKind::FileTooLarge => {
+            status.note(Trouble::TooLarge);
+            ErrorKind::Other("output".to_owned())
+        }
         std::io::ErrorKind::NotFound => ErrorKind::NotFound,
         std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
         _ => ErrorKind::Internal,
@@ -57,8 +65,8 @@ impl Host for State {
     fn open(&mut self, path: String) -> Answer<Resource<Source>> {
         let open = || {
             let resolved = granted(&self.read_files, &path, "read")?;
-            let file = File::open(&resolved).map_err(|cause| io_error("open", &path, &cause))?;
-            let size = file.metadata().map_err(|cause| io_error("open", &path, &cause))?.len();
+            let file = File::open(&resolved).map_err(|cause| io_error("open", &path, &cause, self.engine.status()))?;
+            let size = file.metadata().map_err(|cause| io_error("open", &path, &cause, self.engine.status()))?.len();
             Ok(Source { path: resolved, file, size })
         };
         match open() {
@@ -77,7 +85,7 @@ impl Host for State {
                 .write(true)
                 .truncate(true)
                 .open(&resolved)
-                .map_err(|cause| io_error("write", &path, &cause))?;
+                .map_err(|cause| io_error("write", &path, &cause, self.engine.status()))?;
             Ok(Target { name: path, path: resolved, file, written: Written::Nothing })
         };
         match create() {
@@ -101,16 +109,21 @@ impl Host for State {
 
 impl HostTemporary for State {
     fn write(&mut self, temporary: Resource<TemporaryFile>, bytes: Vec<u8>) -> Answer<()> {
+        let status = self.engine.status().clone();
         let temporary = self.handles.get_mut(&temporary)?;
         if !temporary.is_open() {
             let message = "the temporary file was given to DuckDB by `sql-literal`, which ends the writing";
             return Ok(Err(error(ErrorKind::Internal, message)));
         }
         Ok(temporary.write(&bytes).map_err(|cause| {
-            let kind = match cause {
-                WriteError::Limit(_) => ErrorKind::Other("disk".to_owned()),
-                WriteError::Io(_) => ErrorKind::Internal,
+            let (kind, trouble) = match &cause {
+                WriteError::Limit(_) => (ErrorKind::Other("disk".to_owned()), Some(Trouble::Spill)),
+                WriteError::Io(cause) if cause.kind() == std::io::ErrorKind::StorageFull => {
+                    (ErrorKind::Other("disk-full".to_owned()), Some(Trouble::DiskFull))
+                }
+                WriteError::Io(_) => (ErrorKind::Internal, None),
             };
+            trouble.into_iter().for_each(|trouble| status.note(trouble));
             error(kind, cause.to_string())
         }))
     }
@@ -146,7 +159,7 @@ impl HostSource for State {
                 bytes.truncate(count);
                 Ok(bytes)
             }
-            Err(cause) => Err(io_error("read", &source.path.to_string_lossy(), &cause)),
+            Err(cause) => Err(io_error("read", &source.path.to_string_lossy(), &cause, self.engine.status())),
         })
     }
 
@@ -185,13 +198,14 @@ impl HostTarget for State {
     }
 
     fn write(&mut self, target: Resource<Target>, bytes: Vec<u8>) -> Answer<()> {
+        let status = self.engine.status().clone();
         let target = self.handles.get_mut(&target)?;
         if target.written == Written::Copied {
             let message = format!("`{}` was written by `copy`, which nothing may follow", target.name);
             return Ok(Err(error(ErrorKind::Internal, message)));
         }
         target.written = Written::Bytes;
-        Ok(target.file.write_all(&bytes).map_err(|cause| io_error("write", &target.name, &cause)))
+        Ok(target.file.write_all(&bytes).map_err(|cause| io_error("write", &target.name, &cause, &status)))
     }
 
     fn drop(&mut self, target: Resource<Target>) -> wasmtime::Result<()> {

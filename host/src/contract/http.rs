@@ -23,6 +23,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use super::pool::{Pool, Pooled, Upload, silence};
+use super::shared::{Slot, Slots};
 use super::{State, tls};
 use crate::channel::network::{Meter, Network};
 use crate::channel::reporter::Reporter;
@@ -47,12 +48,21 @@ struct Gate {
     network: Arc<Network>,
     trust: tls::Trust,
     reporter: Reporter,
+    /// The step's connections, those of `tcp` included.
+    connections: Slots,
     pool: Arc<Pool>,
 }
 
 impl Http {
-    pub fn new(scopes: Vec<HttpScope>, network: Arc<Network>, trust: tls::Trust, reporter: Reporter) -> Self {
-        Self { context: WasiHttpCtx::new(), gate: Gate { scopes, network, trust, reporter, pool: Arc::default() } }
+    pub fn new(
+        scopes: Vec<HttpScope>,
+        network: Arc<Network>,
+        trust: tls::Trust,
+        reporter: Reporter,
+        connections: Slots,
+    ) -> Self {
+        let pool = Arc::default();
+        Self { context: WasiHttpCtx::new(), gate: Gate { scopes, network, trust, reporter, connections, pool } }
     }
 }
 
@@ -77,6 +87,7 @@ impl WasiHttpHooks for Gate {
                     endpoint,
                     tls: encrypted.then(|| TlsConnector::from(self.trust.http())),
                     network: Arc::clone(&self.network),
+                    connections: self.connections.clone(),
                     pool: Arc::clone(&self.pool),
                     waits: Waits::new(options, &self.network),
                 };
@@ -183,6 +194,7 @@ struct Route {
     endpoint: Endpoint,
     tls: Option<TlsConnector>,
     network: Arc<Network>,
+    connections: Slots,
     pool: Arc<Pool>,
     waits: Waits,
 }
@@ -264,9 +276,18 @@ impl Route {
         text.strip_suffix(usual).map(str::to_owned).unwrap_or(text)
     }
 
+    /// A place for one more connection; one that lies idle makes room.
+    fn slot(&self) -> Option<Slot> {
+        self.connections.take().or_else(|| {
+            self.pool.close_idle();
+            self.connections.take()
+        })
+    }
+
     async fn open(&self) -> Result<Pooled, Error> {
         let Self { endpoint, tls, network, waits, .. } = self;
-        let opening = connect(endpoint.clone(), tls.clone(), Arc::clone(network), waits.connect);
+        let slot = self.slot().ok_or(Error::ConnectionLimitReached)?;
+        let opening = connect(endpoint.clone(), tls.clone(), Arc::clone(network), slot, waits.connect);
         let stream = tokio::time::timeout(waits.connect, opening).await.map_err(|_| Error::ConnectionTimeout)??;
         let handshake = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(Error::Hyper)?;
@@ -292,13 +313,14 @@ async fn connect(
     endpoint: Endpoint,
     tls: Option<TlsConnector>,
     network: Arc<Network>,
+    slot: Slot,
     timeout: Duration,
 ) -> Result<Box<dyn Stream>, Error> {
     let host = endpoint.host.clone();
     let meter = network.meter();
     let socket = tokio::task::spawn_blocking(move || network.connect(&endpoint, timeout));
     let socket = socket.await.map_err(|error| Error::InternalError(Some(error.to_string())))?.map_err(refusal)?;
-    let socket = Metered { socket: TcpStream::from_std(socket).map_err(Error::Connect)?, meter };
+    let socket = Metered { socket: TcpStream::from_std(socket).map_err(Error::Connect)?, meter, _slot: slot };
     let Some(tls) = tls else { return Ok(Box::new(socket)) };
     let server = ServerName::try_from(host).map_err(|_| Error::HttpRequestUriInvalid)?;
     Ok(Box::new(tls.connect(server, socket).await.map_err(Error::Tls)?))
@@ -316,10 +338,11 @@ fn refusal(answer: AskAnswer) -> Error {
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// A stream whose bytes are counted.
+/// A stream that is counted, and whose bytes are.
 struct Metered {
     socket: TcpStream,
     meter: Arc<Meter>,
+    _slot: Slot,
 }
 
 impl AsyncRead for Metered {

@@ -8,6 +8,7 @@ mod files;
 mod http;
 mod pool;
 mod secrets;
+pub mod shared;
 mod sql;
 mod state;
 pub mod tables;
@@ -18,7 +19,6 @@ mod wasi;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wasmtime::StoreLimits;
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -34,6 +34,7 @@ use crate::secrets::Secrets;
 pub use bindings::osiris::driver::catalog::{Column as CatalogColumn, Table as CatalogTable};
 pub use bindings::osiris::driver::errors::{Error, ErrorKind};
 pub use http::Http;
+use shared::{GuestMemory, Shared, Slot};
 pub use tls::Trust;
 pub use wasi::{Captured, context as wasi_context};
 
@@ -55,9 +56,6 @@ pub mod bindings {
     });
 }
 
-/// Tables that a step may create.
-const MAX_TABLES: usize = 1_000;
-
 /// What a call to the host gives: a value, an error for the guest, or a trap.
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
@@ -65,7 +63,9 @@ type Answer<T> = wasmtime::Result<Result<T, Error>>;
 pub struct State {
     pub handles: ResourceTable,
     pub wasi: WasiCtx,
-    pub memory: StoreLimits,
+    /// What is open, and how much memory is taken, by all instances together.
+    pub shared: Shared,
+    pub memory: GuestMemory,
     pub engine: Arc<Engine>,
     pub reporter: Reporter,
     pub step: String,
@@ -75,8 +75,6 @@ pub struct State {
     pub config: String,
     pub secrets: Secrets,
     pub inputs: Vec<(String, u64)>,
-    /// Readers that may be open at once.
-    pub max_readers: u64,
     pub read_files: Vec<FileGrant>,
     pub write_files: Vec<FileGrant>,
     pub network: Arc<Network>,
@@ -98,12 +96,8 @@ pub struct Tally {
     pub rows_copied: u64,
     /// Files that were written.
     pub files_written: Vec<PathBuf>,
-    /// Readers that are open.
-    pub readers: u64,
-    /// Connections that are open.
-    pub connections: u32,
-    /// Tables that were created.
-    pub tables: usize,
+    /// The places of the tables that were created.
+    pub tables: Vec<Slot>,
     /// Tables that this instance created.
     pub created: Vec<String>,
     /// Tables that were created but not finished.
@@ -121,7 +115,7 @@ impl Tally {
         self.rows_in += other.rows_in;
         self.rows_copied += other.rows_copied;
         self.files_written.extend(other.files_written);
-        self.tables += other.tables;
+        self.tables.extend(other.tables);
         self.unfinished.extend(other.unfinished);
         self.state = self.state.take().or(other.state);
     }
@@ -177,29 +171,27 @@ impl State {
         inputs.into_iter().map(|(alias, rows)| Ok(self.handles.push(tables::Input { alias, rows })?)).collect()
     }
 
-    /// Opens a reader, if the driver has not as many as it may.
+    /// Opens a reader, unless the step has as many open as it may.
     fn open_reader(&mut self, query: impl FnOnce(&Engine) -> Result<Query, Error>) -> Answer<Resource<tables::Reader>> {
-        if self.tally.readers >= self.max_readers {
-            let message =
-                format!("the driver has {} readers open, as many as it may; drop one first", self.tally.readers);
+        let Some(slot) = self.shared.readers.take() else {
+            let most = self.shared.readers.most();
+            let message = format!("the driver has {most} readers open, as many as it may; drop one first");
             return Ok(Err(error(ErrorKind::Denied, message)));
-        }
+        };
         match query(&self.engine) {
-            Ok(query) => {
-                self.tally.readers += 1;
-                Ok(Ok(self.handles.push(tables::Reader::new(query))?))
-            }
+            Ok(query) => Ok(Ok(self.handles.push(tables::Reader::new(query, slot))?)),
             Err(error) => Ok(Err(error)),
         }
     }
 
-    /// Counts a table that the driver creates, if it has not as many as it may.
+    /// Counts a table that the driver creates, unless the step has as many as it may.
     fn count_table(&mut self, name: &str) -> Result<(), Error> {
-        if self.tally.tables >= MAX_TABLES {
-            let message = format!("table `{name}` is one more than the {MAX_TABLES} that a step may create");
+        let Some(slot) = self.shared.tables.take() else {
+            let most = self.shared.tables.most();
+            let message = format!("table `{name}` is one more than the {most} that a step may create");
             return Err(error(ErrorKind::Denied, message));
-        }
-        self.tally.tables += 1;
+        };
+        self.tally.tables.push(slot);
         Ok(())
     }
 
@@ -221,6 +213,9 @@ impl From<EngineError> for Error {
             Cause::NotFound => ErrorKind::NotFound,
             Cause::Data => ErrorKind::Data,
             Cause::Memory => ErrorKind::Other("memory".to_owned()),
+            Cause::Spill => ErrorKind::Other("disk".to_owned()),
+            Cause::DiskFull => ErrorKind::Other("disk-full".to_owned()),
+            Cause::TooLarge => ErrorKind::Other("output".to_owned()),
             Cause::Interrupted => ErrorKind::Other("interrupted".to_owned()),
             Cause::Internal => ErrorKind::Internal,
         };

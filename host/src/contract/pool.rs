@@ -66,6 +66,12 @@ impl Pool {
         connections.push(connection);
         sweep(&mut connections);
     }
+
+    /// Closes every connection that no answer is read from.
+    pub fn close_idle(&self) {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.retain(|one| !one.sender.is_closed() && !one.sender.is_ready());
+    }
 }
 
 /// Closes what lay idle for too long, and what the server has closed.

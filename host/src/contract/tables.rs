@@ -9,6 +9,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, WasmList};
 
 use super::bindings::osiris::driver::arrow::{Field as WireField, Schema};
+use super::shared::Slot;
 use super::{Answer, Error, ErrorKind, State, error};
 use crate::columns::{self, Field, InNode};
 use crate::engine::{self, Engine, Query, quote_name};
@@ -22,11 +23,12 @@ pub struct Input {
 /// Rows being read.
 pub struct Reader {
     query: Query,
+    _slot: Slot,
 }
 
 impl Reader {
-    pub fn new(query: Query) -> Self {
-        Self { query }
+    pub fn new(query: Query, slot: Slot) -> Self {
+        Self { query, _slot: slot }
     }
 }
 
@@ -142,9 +144,7 @@ fn missing_column(engine: &Engine, alias: &str, columns: Option<&[String]>) -> O
 
 fn link_reader(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     tables.resource("reader", ResourceType::host::<Reader>(), |mut store, handle| {
-        let state = store.data_mut();
-        state.handles.delete(Resource::<Reader>::new_own(handle))?;
-        state.tally.readers -= 1;
+        store.data_mut().handles.delete(Resource::<Reader>::new_own(handle))?;
         Ok(())
     })?;
     tables.func_wrap("[method]reader.schema", |store: Call<'_>, (reader,): (Resource<Reader>,)| {

@@ -8,6 +8,7 @@ use rustls::{ClientConnection, StreamOwned};
 use wasmtime::component::Resource;
 
 use super::bindings::osiris::driver::tcp::{Host, HostConnection, TlsOptions, Verify};
+use super::shared::Slot;
 use super::{Answer, Error, ErrorKind, State, error, tls};
 use crate::channel::network::Waiting;
 use crate::error::listed;
@@ -16,9 +17,6 @@ use crate::protocol::AskAnswer;
 
 /// What one `read` gives at most.
 const MAX_READ: u32 = 1 << 20;
-
-/// Connections that one instance of a driver may have open at once.
-const MAX_OPEN: u32 = 200;
 
 /// Whether `bytes` ask a server to begin TLS, and do nothing else: PostgreSQL's SSLRequest, MySQL's packet of the same
 /// name, or the line `STARTTLS` of the protocols that have it.
@@ -43,6 +41,7 @@ pub struct Connection {
     verified_tls: bool,
     /// Read into, so that each read need not make it anew.
     buffer: Vec<u8>,
+    _slot: Slot,
 }
 
 enum Channel {
@@ -144,16 +143,17 @@ impl Host for State {
             let message = format!("the step may not connect to `{host}:{port}`; it was granted: {known}");
             return Ok(Err(error(ErrorKind::Denied, message)));
         };
-        if self.tally.connections >= MAX_OPEN {
-            let message = format!("the driver has {MAX_OPEN} connections open, as many as it may; drop one first");
+        let Some(slot) = self.shared.connections.take() else {
+            let most = self.shared.connections.most();
+            let message = format!("the driver has {most} connections open, as many as it may; drop one first");
             return Ok(Err(error(ErrorKind::Denied, message)));
-        }
+        };
         match self.network.connect(&endpoint, Duration::from_millis(u64::from(timeout_ms))) {
             Ok(socket) => {
-                self.tally.connections += 1;
                 let channel = Channel::Plain(self.network.waiting(socket, PATIENCE));
                 let verified_tls = self.network_grant.verified_tls;
-                Ok(Ok(self.handles.push(Connection { endpoint, channel, verified_tls, buffer: Vec::new() })?))
+                let buffer = Vec::new();
+                Ok(Ok(self.handles.push(Connection { endpoint, channel, verified_tls, buffer, _slot: slot })?))
             }
             Err(refused) => Ok(Err(refusal(refused))),
         }
@@ -212,7 +212,6 @@ impl HostConnection for State {
 
     fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
         self.handles.delete(connection)?;
-        self.tally.connections -= 1;
         Ok(())
     }
 }

@@ -8,8 +8,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
@@ -21,6 +21,9 @@ use crate::sandbox::{self, Reach};
 
 /// What compiling one driver may use up. A component of 18 MB takes 8 s of CPU time and 0.4 GB.
 pub const ALLOWANCE: Allowance = Allowance { cpu_seconds: 1200, memory_bytes: 6_000_000_000 };
+
+/// How long compiling one driver may take, in seconds, however little CPU time it gets.
+const WALL_SECONDS: u64 = 1800;
 
 /// The largest compiled component that is written, in bytes.
 const MAX_CODE: u64 = 4 << 30;
@@ -121,24 +124,27 @@ fn apart(wasm: &Path, bytes: &[u8], code: &File, interrupted: &dyn Fn() -> bool)
         .stderr(Stdio::piped())
         .spawn()
         .context("cannot start a compile process")?;
-    // It reads to the end before it says anything; where it ends early, its status tells why.
-    let _ = child.stdin.take().context("a compile process has no stdin")?.write_all(bytes);
+    let mut stdin = child.stdin.take().context("a compile process has no stdin")?;
     let mut stderr = child.stderr.take().context("a compile process has no stderr")?;
-    let listener = std::thread::spawn(move || {
+    let listening = move || {
         let mut reason = Vec::new();
         let told = (&mut stderr).take(MAX_REASON).read_to_end(&mut reason);
         told.and(std::io::copy(&mut stderr, &mut std::io::sink())).map(|_| reason)
-    });
-    let status = loop {
-        if let Some(status) = child.try_wait().context("cannot wait for a compile process")? {
-            break status;
-        }
-        if interrupted() {
-            let _ = child.kill().and_then(|()| child.wait());
-            return Err(Interrupted.into());
-        }
-        std::thread::sleep(ASK_EVERY);
     };
+    let listener = std::thread::Builder::new().spawn(listening).context("cannot hear a compile process")?;
+    let status = std::thread::scope(|scope| {
+        // It reads to the end before it says anything; where it ends early, its status tells why. One that does not read
+        // holds up this thread alone, until it has ended.
+        let feeding = std::thread::Builder::new().spawn_scoped(scope, move || stdin.write_all(bytes));
+        let status = match feeding {
+            Ok(_) => wait(&mut child, wasm, interrupted),
+            Err(error) => Err(error).context("cannot feed a compile process"),
+        };
+        if status.is_err() {
+            let _ = child.kill().and_then(|()| child.wait());
+        }
+        status
+    })?;
     // Ctrl-C reaches a process too that has not left the host's group yet.
     let signalled = matches!(status.signal(), Some(libc::SIGINT | libc::SIGTERM | libc::SIGHUP));
     if signalled || (!status.success() && interrupted()) {
@@ -148,6 +154,24 @@ fn apart(wasm: &Path, bytes: &[u8], code: &File, interrupted: &dyn Fn() -> bool)
     let reason = reason.context("cannot hear a compile process")?;
     let reason = String::from_utf8_lossy(&reason);
     judge(wasm, status, &reason.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Waits for the end of a compile process, as long as it may take and the user wants.
+fn wait(child: &mut Child, wasm: &Path, interrupted: &dyn Fn() -> bool) -> anyhow::Result<ExitStatus> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().context("cannot wait for a compile process")? {
+            return Ok(status);
+        }
+        if interrupted() {
+            return Err(Interrupted.into());
+        }
+        if begun.elapsed() > Duration::from_secs(WALL_SECONDS) {
+            let what = format!("driver `{}` cannot be compiled: it takes more than {WALL_SECONDS} s", wasm.display());
+            return Err(Report::input(what).hint("is the machine overloaded, or its compile process stopped?").into());
+        }
+        std::thread::sleep(ASK_EVERY);
+    }
 }
 
 /// Whose fault the end of a compile process is.

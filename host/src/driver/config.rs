@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::driver::spec::Spec;
 use crate::error::{Report, listed, nearest};
+use crate::pipeline::connections::FILE;
 use crate::pipeline::params::Environment;
 use crate::secrets::{MASK, Secret, Secrets};
 
@@ -87,6 +88,27 @@ pub fn check(
     let hint = wrong.iter().find_map(|wrong| wrong.hint.clone());
     let general = || format!("see its options with `osiris drivers inspect {}`", spec.name);
     Err(report.hint(hint.unwrap_or_else(general)))
+}
+
+/// Checks the fields of the connection that `reference` names, where a driver is asked about it alone.
+///
+/// # Errors
+/// A [`Report`] naming each wrong field and what is expected there.
+pub fn check_connection(
+    judge: &dyn Judge,
+    spec: &Spec,
+    reference: &str,
+    config: &Map<String, Value>,
+) -> Result<(), Report> {
+    let Some(schema) = spec.config_schema.pointer("/properties/connection") else { return Ok(()) };
+    let config_schema = json!({"type": "object", "properties": {"connection": schema}});
+    let wrong = judge.wrong(&Spec { config_schema, ..spec.clone() }, config, &BTreeMap::new())?;
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let messages: Vec<&str> = wrong.iter().map(|wrong| wrong.message.as_str()).collect();
+    Err(Report::input(format!("connection `{reference}` (`{}`): {}", spec.name, messages.join("; ")))
+        .hint(format!("see its fields with `osiris drivers inspect {}`, and write them in `{FILE}`", spec.name)))
 }
 
 /// The config with the schema's defaults, unchecked: for calls that need the connection alone.

@@ -7,15 +7,18 @@ use super::{Engine, EngineError, Result, quote_name, quote_path, quote_text};
 impl Engine {
     /// Writes the rows of one SELECT to a granted file by DuckDB's own writer.
     pub fn copy(&self, select: &str, path: &Path, format: &str, options: &[(String, String)]) -> Result<u64> {
-        let connection = &self.control;
-        drop(self.prepare(connection, select)?);
+        // Held to the end: the view is the connection's, and no other instance may change it meanwhile.
+        let connection = self.control();
+        let _running = self.status.run(self.status.is_authors(select));
+        drop(self.prepare(&connection, select)?);
         let view = "osiris_copy";
         connection.execute(&format!("CREATE OR REPLACE TEMP VIEW {view} AS {select}"))?;
         let mut settings = vec![format!("FORMAT {format}"), "USE_TMP_FILE false".to_owned()];
         for (name, value) in options {
             settings.push(copy_option(name, value)?);
         }
-        connection.execute(&format!("COPY (FROM {view}) TO {} ({})", quote_path(path)?, settings.join(", ")))
+        let copy = format!("COPY (FROM {view}) TO {} ({})", quote_path(path)?, settings.join(", "));
+        self.status.note_error(connection.execute(&copy))
     }
 }
 

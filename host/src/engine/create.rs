@@ -13,13 +13,14 @@ impl Engine {
     /// Creates a table of the output from one SELECT; says how many rows it has.
     pub fn create_table_as(&self, name: &str, select: &str) -> Result<u64> {
         self.check_table_name(name)?;
-        let connection = &self.control;
-        for (column, kind) in self.prepare(connection, select)?.columns() {
+        let connection = self.control();
+        let _running = self.status.run(self.status.is_authors(select));
+        for (column, kind) in self.prepare(&connection, select)?.columns() {
             kind.crossing_sql().map_err(|refused| cannot_cross(&column, &refused.0))?;
         }
         let table = format!("{OUTPUT}.main.{}", quote_name(name));
-        connection.execute(&format!("CREATE TABLE {table} AS {select}"))?;
-        self.count(&table)
+        self.status.note_error(connection.execute(&format!("CREATE TABLE {table} AS {select}")))?;
+        connection.number(&format!("SELECT count(*) FROM {table}"))
     }
 
     /// Creates a table of the output with the columns that a guest describes, and opens it.
@@ -69,7 +70,7 @@ impl Engine {
             converted,
             data_type,
             buffers: Arc::clone(&self.buffers),
-            interrupted: Arc::clone(&self.interrupted),
+            status: self.status.clone(),
             fields: fields.to_vec(),
             rows: 0,
         })

@@ -199,7 +199,7 @@ fn an_engine_that_never_finished_closes_in_peace() {
 /// Megabytes that DuckDB holds.
 fn megabytes(engine: &Engine) -> u64 {
     let held = "SELECT sum(memory_usage_bytes)::BIGINT // 1000000 FROM duckdb_memory()";
-    engine.control.number(held).unwrap()
+    engine.control().number(held).unwrap()
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn what_was_written_and_read_is_not_kept_in_memory() {
         assert!(megabytes(&reading) < 150, "{} MB after {rows} rows", megabytes(&reading));
     }
     assert_eq!(rows, 6_000_000);
-    let limit = reading.control.first_column("SELECT current_setting('memory_limit')").unwrap().unwrap();
+    let limit = reading.control().first_column("SELECT current_setting('memory_limit')").unwrap().unwrap();
     assert_eq!(limit.as_string::<i32>().value(0), "1.8 GiB");
 }
 

@@ -29,6 +29,12 @@ pub enum Cause {
     Data,
     /// The memory limit.
     Memory,
+    /// The limit of what may be spilled.
+    Spill,
+    /// The disk has no space left.
+    DiskFull,
+    /// A file became larger than the step's files may be.
+    TooLarge,
     /// Stopped from outside.
     Interrupted,
     /// Anything else.
@@ -46,23 +52,29 @@ struct Structured {
     errno: Option<String>,
 }
 
+/// What DuckDB says where all that may be spilled is used up; nothing else tells this from a lack of memory.
+const SPILL_IS_FULL: &str = "failed to offload data block";
+
 impl Structured {
     fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(&text[text.find('{')?..]).ok()
     }
 
     fn cause(&self) -> Cause {
+        use rustix::io::Errno;
+        let number = self.errno.as_deref().map(|number| number.parse().map(Errno::from_raw_os_error));
         match self.exception_type.as_str() {
             "Parser" | "Syntax" | "Binder" | "Catalog" | "Not implemented" => Cause::Statement,
             "Permission" => Cause::Denied,
-            "IO" => match self.errno.as_deref().map(str::parse) {
+            "IO" => match number {
                 // What is in the file.
                 None => Cause::Data,
-                Some(Ok(number)) if rustix::io::Errno::from_raw_os_error(number) == rustix::io::Errno::NOENT => {
-                    Cause::NotFound
-                }
+                Some(Ok(Errno::NOENT)) => Cause::NotFound,
+                Some(Ok(Errno::NOSPC | Errno::DQUOT)) => Cause::DiskFull,
+                Some(Ok(Errno::FBIG)) => Cause::TooLarge,
                 Some(_) => Cause::Internal,
             },
+            "Out of Memory" if self.exception_message.contains(SPILL_IS_FULL) => Cause::Spill,
             "Out of Memory" => Cause::Memory,
             "INTERRUPT" => Cause::Interrupted,
             "Conversion" | "Invalid Input" | "Out of Range" | "Constraint" | "Mismatch Type" => Cause::Data,
@@ -82,12 +94,16 @@ impl EngineError {
         let Some(error) = Structured::parse(text) else {
             return Self { message: text.trim().to_owned(), cause: Cause::Internal };
         };
-        let mut message = format!("{} Error: {}", error.exception_type, error.exception_message.trim());
+        let cause = error.cause();
+        // What DuckDB recommends are settings that no step may change.
+        let text = error.exception_message.trim();
+        let told = if cause == Cause::Spill { text.lines().next().unwrap_or_default() } else { text };
+        let mut message = format!("{} Error: {told}", error.exception_type);
         let position = error.position.as_deref().and_then(|position| position.parse().ok());
         if let Some(excerpt) = statement.zip(position).and_then(|(statement, position)| excerpt(statement, position)) {
             message = format!("{message}\n\n{excerpt}");
         }
-        Self { message, cause: error.cause() }
+        Self { message, cause }
     }
 
     pub(super) fn statement(message: impl Into<String>) -> Self {
@@ -95,7 +111,7 @@ impl EngineError {
     }
 
     pub(super) fn refused(what: impl Into<String>) -> Self {
-        Self { message: format!("the driver's SQL was refused: {}", what.into()), cause: Cause::Statement }
+        Self { message: format!("the SQL was refused: {}", what.into()), cause: Cause::Statement }
     }
 
     pub(super) fn data(message: impl Into<String>) -> Self {

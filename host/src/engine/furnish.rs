@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::buffers::{self, Buffers};
 use super::error;
 use super::ffi::{Connection, Database};
-use super::{Cause, Engine, EngineError, OUTPUT, Result, TemporaryFolder, quote_name, quote_path, quote_text};
+use super::{Cause, Engine, EngineError, OUTPUT, Result, Status, TemporaryFolder, quote_name, quote_path, quote_text};
 use serde::{Deserialize, Serialize};
 
 use crate::grants::limits::Limits;
@@ -91,7 +91,7 @@ impl Warm {
         let buffers = Arc::new(Buffers::new(self.0.connect()?, step.limits.engine_memory_bytes));
         Ok(Engine {
             database: self.0,
-            control,
+            control: Mutex::new(control),
             buffers,
             connections,
             handed_out: Mutex::default(),
@@ -100,7 +100,7 @@ impl Warm {
             has_output: step.output.is_some(),
             temporary: step.temporary.clone(),
             locked: step.lock,
-            interrupted: Arc::default(),
+            status: Status::default(),
         })
     }
 }

@@ -1,15 +1,15 @@
 //! Stops what a step's database is doing, and tells how far it is, from any thread.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use super::Status;
 use super::ffi::Connection;
 
 /// Stops every running query of a step, and what its driver is writing, from any thread.
 #[derive(Clone)]
 pub struct Interrupter {
     pub(super) connections: Arc<Mutex<Vec<Weak<Connection>>>>,
-    pub(super) interrupted: Arc<AtomicBool>,
+    pub(super) status: Status,
 }
 
 impl Interrupter {
@@ -19,8 +19,12 @@ impl Interrupter {
     }
 
     pub fn interrupt(&self) {
-        self.interrupted.store(true, Ordering::Relaxed);
+        self.status.interrupt();
         self.live().iter().for_each(|connection| connection.interrupt());
+    }
+
+    pub fn status(&self) -> &Status {
+        &self.status
     }
 
     /// Rows done and to do of the running queries together.

@@ -69,7 +69,7 @@ fn outcome(engine: &Engine, select: &str) -> std::result::Result<String, EngineE
 
 /// Catalogs of inputs, whose names no driver knows.
 fn catalogs(engine: &Engine) -> Vec<String> {
-    texts(&engine.control, "SELECT database_name FROM duckdb_databases() WHERE database_name LIKE 'osiris%'")
+    texts(&engine.control(), "SELECT database_name FROM duckdb_databases() WHERE database_name LIKE 'osiris%'")
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn no_allowed_table_function_takes_a_table_by_name() {
     let catalog = catalogs(&engine).remove(0);
     let hidden = quote_text(&format!("{catalog}.main.hidden"));
     // The control: by this name it is there.
-    assert_eq!(texts(&engine.control, &format!("SELECT t FROM query_table({hidden})")), ["treasure"]);
+    assert_eq!(texts(&engine.control(), &format!("SELECT t FROM query_table({hidden})")), ["treasure"]);
     for name in allowed(Position::Table) {
         for arguments in [hidden.clone(), format!("{hidden}, 't'"), format!("{hidden}, 1"), format!("[{hidden}]")] {
             let answer = outcome(&engine, &format!("FROM {name}({arguments})")).unwrap_or_default();

@@ -11,13 +11,13 @@ mod interrupt;
 mod logical_type;
 mod query;
 mod statement;
+mod status;
 mod table_writer;
 mod temporary;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use duckdb::arrow::array::cast::AsArray;
 use duckdb::arrow::array::make_array;
@@ -31,6 +31,7 @@ pub use error::{Cause, EngineError};
 pub use furnish::{FurnishError, Furnishing, InputTable, Warm};
 pub use interrupt::Interrupter;
 pub use query::Query;
+pub use status::{Status, Trouble};
 pub use table_writer::TableWriter;
 pub use temporary::{TemporaryFile, TemporaryFolder, WriteError};
 
@@ -60,8 +61,8 @@ fn quote_path(path: &Path) -> Result<String> {
 pub struct Engine {
     database: Arc<Database>,
     /// The connection that was there before the lock: the only one on which DuckDB tells how far a
-    /// statement is, since that is a setting of a connection.
-    control: Arc<Connection>,
+    /// statement is, since that is a setting of a connection. Instances take turns on it.
+    control: Mutex<Arc<Connection>>,
     buffers: Arc<Buffers>,
     connections: Arc<Mutex<Vec<Weak<Connection>>>>,
     /// DuckDB types named to the guest in metadata, each with the type its values cross in.
@@ -73,12 +74,27 @@ pub struct Engine {
     has_output: bool,
     temporary: Option<TemporaryFolder>,
     locked: bool,
-    interrupted: Arc<AtomicBool>,
+    status: Status,
 }
 
 impl Engine {
     pub fn interrupter(&self) -> Interrupter {
-        Interrupter { connections: Arc::clone(&self.connections), interrupted: Arc::clone(&self.interrupted) }
+        Interrupter { connections: Arc::clone(&self.connections), status: self.status.clone() }
+    }
+
+    /// Has the step's own status from now on, instead of one that knows no author.
+    #[must_use]
+    pub fn with_status(mut self, status: Status) -> Self {
+        self.status = status;
+        self
+    }
+
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    fn control(&self) -> MutexGuard<'_, Arc<Connection>> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The folder for files that the driver makes.
@@ -119,12 +135,12 @@ impl Engine {
     /// Whether a driver could run a text, as far as parsing tells; for the fuzzer.
     #[doc(hidden)]
     pub fn allows(&self, select: &str) -> bool {
-        self.judge(&self.control, select).is_ok()
+        self.judge(&self.control(), select).is_ok()
     }
 
     /// How many rows an input or an output table has.
     fn count(&self, from: &str) -> Result<u64> {
-        self.control.number(&format!("SELECT count(*) FROM {from}"))
+        self.control().number(&format!("SELECT count(*) FROM {from}"))
     }
 
     pub fn input_rows(&self, alias: &str) -> Result<u64> {
@@ -163,14 +179,15 @@ impl Engine {
             let rows = self.count(&format!("{OUTPUT}.main.{}", quote_name(&name)))?;
             tables.insert(name, rows);
         }
-        self.control.execute(&format!("CHECKPOINT {OUTPUT}"))?;
-        self.control.execute(&format!("DETACH {OUTPUT}"))?;
+        let control = self.control();
+        self.status.note_error(control.execute(&format!("CHECKPOINT {OUTPUT}")))?;
+        control.execute(&format!("DETACH {OUTPUT}"))?;
         Ok(tables)
     }
 
     fn output_tables(&self) -> Result<Vec<String>> {
         let select = format!("SELECT table_name FROM duckdb_tables() WHERE database_name = '{OUTPUT}' ORDER BY 1");
-        let mut rows = self.control.prepare_select(&select)?.stream()?;
+        let mut rows = self.control().prepare_select(&select)?.stream()?;
         let mut names = Vec::new();
         while let Some(batch) = rows.next()? {
             let Some(column) = batch.child_data().first().cloned().map(make_array) else { break };

@@ -7,12 +7,19 @@ use duckdb::arrow::array::ArrayData;
 
 use super::buffers::Buffers;
 use super::ffi::Rows;
-use super::{Engine, EngineError, Result, cannot_cross};
+use super::{Engine, EngineError, Result, Status, cannot_cross};
 use crate::columns::{self, DUCKDB_TYPE, Field};
 
 impl Engine {
     /// Runs one SELECT, giving its rows as columns.
     pub fn query(&self, select: &str) -> Result<Query> {
+        let is_authors = self.status.is_authors(select);
+        let _running = self.status.run(is_authors);
+        let query = self.status.note_error(self.begin(select))?;
+        Ok(Query { is_authors, ..query })
+    }
+
+    fn begin(&self, select: &str) -> Result<Query> {
         let connection = self.connect()?;
         if !self.locked && connection.prepare_select(select).is_err() {
             connection.execute(select)?;
@@ -56,7 +63,8 @@ impl Engine {
                 }
             }
         }
-        Ok(Query { fields, rows: Some(rows), buffers: Arc::clone(&self.buffers) })
+        let (buffers, status) = (Arc::clone(&self.buffers), self.status.clone());
+        Ok(Query { fields, rows: Some(rows), buffers, status, is_authors: false })
     }
 }
 
@@ -66,6 +74,9 @@ pub struct Query {
     /// `None` after the last row: DuckDB must not be asked again.
     rows: Option<Rows>,
     buffers: Arc<Buffers>,
+    status: Status,
+    /// Whether the pipeline's author wrote the SELECT.
+    is_authors: bool,
 }
 
 /// The real names of a query's columns, and the own types of those that cross in another.
@@ -75,7 +86,9 @@ impl Query {
     /// The next rows, as a struct array with a child a column.
     pub fn next_batch(&mut self) -> Result<Option<ArrayData>> {
         let Some(rows) = &mut self.rows else { return Ok(None) };
-        let batch = rows.next()?;
+        let running = self.status.run(self.is_authors);
+        let batch = self.status.note_error(rows.next())?;
+        drop(running);
         match &batch {
             Some(batch) => self.buffers.pass(batch)?,
             None => self.rows = None,

@@ -1,14 +1,13 @@
 //! A table of a step's output while a guest fills it: batches are checked, then copied into DuckDB.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use duckdb::arrow::array::{ArrayData, MutableArrayData};
 use duckdb::arrow::datatypes::DataType;
 
 use super::buffers::Buffers;
 use super::ffi::{Appender, Connection, ConvertedSchema};
-use super::{Cause, EngineError, Result};
+use super::{Cause, EngineError, Result, Status};
 use crate::columns::{self, Field, InNode, Refused};
 
 /// Rows that go to DuckDB at a time; its own vector size.
@@ -24,7 +23,7 @@ pub struct TableWriter {
     pub(super) fields: Vec<Field>,
     pub(super) rows: u64,
     pub(super) buffers: Arc<Buffers>,
-    pub(super) interrupted: Arc<AtomicBool>,
+    pub(super) status: Status,
 }
 
 impl TableWriter {
@@ -40,12 +39,17 @@ impl TableWriter {
 
     /// Appends a checked batch.
     pub fn append(&mut self, batch: &ArrayData) -> Result<()> {
+        let status = self.status.clone();
+        status.note_error(self.append_rows(batch))
+    }
+
+    fn append_rows(&mut self, batch: &ArrayData) -> Result<()> {
         if batch.len() <= CHUNK_ROWS {
             self.appender.append(&self.converted.chunk(batch)?)?;
         } else {
             for start in (0..batch.len()).step_by(CHUNK_ROWS) {
                 // DuckDB interrupts queries; this is none.
-                if self.interrupted.load(Ordering::Relaxed) {
+                if self.status.is_interrupted() {
                     return Err(EngineError { message: "interrupted".to_owned(), cause: Cause::Interrupted });
                 }
                 let rows = part(batch, start, CHUNK_ROWS.min(batch.len() - start));
@@ -58,10 +62,11 @@ impl TableWriter {
 
     /// Commits the table; says how many rows it has.
     pub fn finish(self) -> Result<u64> {
-        let table =
-            |error: EngineError| EngineError { message: format!("table `{}`: {}", self.name, error.message), ..error };
-        self.appender.close().map_err(table)?;
-        self.connection.execute("COMMIT").map_err(table)?;
+        let name = self.name;
+        let table = |error: EngineError| EngineError { message: format!("table `{name}`: {}", error.message), ..error };
+        let status = self.status;
+        status.note_error(self.appender.close()).map_err(table)?;
+        status.note_error(self.connection.execute("COMMIT")).map_err(table)?;
         Ok(self.rows)
     }
 }

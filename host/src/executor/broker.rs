@@ -7,23 +7,27 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::grants::address;
 use crate::grants::endpoint::Endpoint;
-use crate::protocol::{Ask, AskAnswer};
+use crate::protocol::{Ask, AskAnswer, Reply};
 
 /// The longest line that is read; a host name has 253 characters at most.
 const MAX_LINE: u64 = 1024;
 
 /// The longest that one connection may take.
 const MAX_WAIT: Duration = Duration::from_secs(120);
+
+/// The shortest wait for a look-up, whatever the step asks for: one is never begun anew before it had a fair time.
+const LOOKUP_FLOOR: Duration = Duration::from_secs(5);
 
 /// What a step may connect to.
 #[derive(Debug, Clone, Default)]
@@ -35,33 +39,38 @@ pub struct Reachable {
 
 /// Answers a step process until it ends, on a thread of its own: one connection at a time, as many as the step's time
 /// allows.
-pub fn serve(socket: UnixStream, reachable: Reachable) {
-    std::thread::spawn(move || {
-        let Ok(read) = socket.try_clone() else { return };
-        let mut lines = BufReader::new(read);
+///
+/// # Errors
+/// When the machine gives no thread or no file for it.
+pub fn serve(socket: UnixStream, reachable: Reachable) -> anyhow::Result<()> {
+    let mut lines = BufReader::new(socket.try_clone().context("cannot connect for a step")?);
+    let mut resolver = Resolver::new(system_resolve);
+    let answering = move || {
         loop {
             let mut line = Vec::new();
             match (&mut lines).take(MAX_LINE).read_until(b'\n', &mut line) {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
             }
-            let outcome = match serde_json::from_slice::<Ask>(&line) {
-                Ok(ask) => connect(&ask, &reachable, resolve),
-                Err(_) => Err(AskAnswer::Denied("the request is malformed".to_owned())),
+            let (number, outcome) = match serde_json::from_slice::<Ask>(&line) {
+                Ok(ask) => (ask.number, connect(&ask, &reachable, |host, until| resolver.resolve(host, until))),
+                Err(_) => (0, Err(AskAnswer::Denied("the request is malformed".to_owned()))),
             };
-            if answer(&socket, outcome).is_err() {
+            if answer(&socket, number, outcome).is_err() {
                 return;
             }
         }
-    });
+    };
+    std::thread::Builder::new().name("broker".to_owned()).spawn(answering).context("cannot connect for a step")?;
+    Ok(())
 }
 
-fn answer(socket: &UnixStream, outcome: Result<TcpStream, AskAnswer>) -> std::io::Result<()> {
+fn answer(socket: &UnixStream, number: u64, outcome: Result<TcpStream, AskAnswer>) -> std::io::Result<()> {
     let (stream, answer) = match outcome {
         Ok(stream) => (Some(stream), AskAnswer::Connected),
         Err(refused) => (None, refused),
     };
-    let mut line = serde_json::to_vec(&answer)?;
+    let mut line = serde_json::to_vec(&Reply { number, answer })?;
     line.push(b'\n');
     let Some(stream) = stream else { return (&*socket).write_all(&line) };
     // The stream travels with the first byte, the rest of the line behind it.
@@ -77,18 +86,23 @@ fn answer(socket: &UnixStream, outcome: Result<TcpStream, AskAnswer>) -> std::io
 fn connect(
     ask: &Ask,
     reachable: &Reachable,
-    resolve: impl FnOnce(&Endpoint, Instant) -> Result<Vec<SocketAddr>, AskAnswer>,
+    resolve: impl FnOnce(&str, Instant) -> Result<Vec<IpAddr>, AskAnswer>,
 ) -> Result<TcpStream, AskAnswer> {
     let asked = Endpoint { host: ask.host.clone(), port: ask.port };
     let Some(endpoint) = reachable.endpoints.iter().find(|endpoint| **endpoint == asked) else {
         return Err(AskAnswer::Denied(format!("the step was not granted a connection to `{asked}`")));
     };
-    let until = Instant::now() + Duration::from_millis(u64::from(ask.timeout_ms)).min(MAX_WAIT);
+    let wait = Duration::from_millis(u64::from(ask.timeout_ms)).min(MAX_WAIT);
     let private = reachable.private_hosts.contains(&endpoint.host);
-    let found = resolve(endpoint, until)?;
+    let found = match endpoint.host.parse() {
+        Ok(address) => vec![address],
+        Err(_) => resolve(&endpoint.host, Instant::now() + wait.max(LOOKUP_FLOOR))?,
+    };
+    let until = Instant::now() + wait;
     let mut refused = AskAnswer::Unreachable(format!("`{}` has no address", endpoint.host));
-    for socket in found {
-        if let Err(why) = address::permit(&endpoint.host, socket.ip(), private) {
+    for address in found {
+        let socket = SocketAddr::new(address, endpoint.port);
+        if let Err(why) = address::permit(&endpoint.host, address, private) {
             refused = AskAnswer::Denied(why);
             continue;
         }
@@ -122,20 +136,67 @@ fn prepare(stream: TcpStream) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The addresses of a host. The C library's resolver knows no deadline, so it is asked on a thread
-/// that may be left behind.
-fn resolve(endpoint: &Endpoint, until: Instant) -> Result<Vec<SocketAddr>, AskAnswer> {
-    if let Ok(address) = endpoint.host.parse() {
-        return Ok(vec![SocketAddr::new(address, endpoint.port)]);
+/// Looks names up on a thread of its own, one name at a time: the C library's resolver knows no deadline, and a step that
+/// gives up early and asks again must not start another look-up.
+struct Resolver {
+    look_up: fn(&str) -> std::io::Result<Vec<IpAddr>>,
+    /// The thread, once a name was asked for: names go in, and each comes back with its addresses.
+    thread: Option<(Sender<String>, Receiver<Found>)>,
+    /// The name that the thread is looking up.
+    pending: Option<String>,
+}
+
+type Found = (String, std::io::Result<Vec<IpAddr>>);
+
+fn system_resolve(host: &str) -> std::io::Result<Vec<IpAddr>> {
+    Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
+}
+
+impl Resolver {
+    fn new(look_up: fn(&str) -> std::io::Result<Vec<IpAddr>>) -> Self {
+        Self { look_up, thread: None, pending: None }
     }
-    let (tell, told) = channel();
-    let asked = (endpoint.host.clone(), endpoint.port);
-    std::thread::spawn(move || tell.send(asked.to_socket_addrs().map(Vec::from_iter)));
-    match told.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        Ok(Ok(addresses)) => Ok(addresses),
-        Ok(Err(error)) => Err(AskAnswer::Unreachable(format!("cannot find `{}`: {error}", endpoint.host))),
-        Err(RecvTimeoutError::Timeout) => Err(timed_out(endpoint)),
-        Err(RecvTimeoutError::Disconnected) => Err(AskAnswer::Unreachable(format!("cannot find `{}`", endpoint.host))),
+
+    /// The addresses of a host. Where an earlier ask for it gave up before its answer came, this one gets that answer.
+    fn resolve(&mut self, host: &str, until: Instant) -> Result<Vec<IpAddr>, AskAnswer> {
+        let unreachable = |why: &dyn std::fmt::Display| AskAnswer::Unreachable(format!("cannot find `{host}`: {why}"));
+        if self.thread.is_none() {
+            self.thread = Some(self.start().map_err(|error| unreachable(&error))?);
+        }
+        let Some((names, found)) = &self.thread else { return Err(unreachable(&"there is no resolver")) };
+        loop {
+            if self.pending.is_none() {
+                names.send(host.to_owned()).map_err(|_| unreachable(&"the resolver has ended"))?;
+                self.pending = Some(host.to_owned());
+            }
+            match found.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok((name, addresses)) => {
+                    self.pending = None;
+                    if name == host {
+                        return addresses.map_err(|error| unreachable(&error));
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(AskAnswer::TimedOut(format!("the address of `{host}` was not found in time")));
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(unreachable(&"the resolver has ended")),
+            }
+        }
+    }
+
+    fn start(&self) -> std::io::Result<(Sender<String>, Receiver<Found>)> {
+        let (names, asked) = channel::<String>();
+        let (tell, found) = channel();
+        let look_up = self.look_up;
+        std::thread::Builder::new().name("resolver".to_owned()).spawn(move || {
+            for name in asked {
+                let addresses = look_up(&name);
+                if tell.send((name, addresses)).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok((names, found))
     }
 }
 
@@ -144,16 +205,19 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use std::net::TcpListener;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     fn ask(host: &str, port: u16, reachable: &Reachable) -> Result<TcpStream, AskAnswer> {
-        connect(&Ask { host: host.to_owned(), port, timeout_ms: 5000 }, reachable, resolve)
+        let mut resolver = Resolver::new(system_resolve);
+        let ask = Ask { number: 1, host: host.to_owned(), port, timeout_ms: 5000 };
+        connect(&ask, reachable, |host, until| resolver.resolve(host, until))
     }
 
     #[test]
     fn an_answer_that_changes_between_check_and_connection_changes_nothing() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let ask = Ask { host: "rebind.example".to_owned(), port, timeout_ms: 1000 };
+        let ask = Ask { number: 1, host: "rebind.example".to_owned(), port, timeout_ms: 1000 };
         let endpoint = Endpoint { host: ask.host.clone(), port };
         let reachable = |private: bool| Reachable {
             endpoints: vec![endpoint.clone()],
@@ -161,10 +225,7 @@ mod tests {
         };
         // What the name leads to first, and what it would lead to if it were asked again.
         let answers = std::cell::RefCell::new(vec!["169.254.169.254", "127.0.0.1"]);
-        let next = |_: &Endpoint, _: Instant| {
-            let address = answers.borrow_mut().pop().unwrap();
-            Ok(vec![SocketAddr::new(address.parse().unwrap(), port)])
-        };
+        let next = |_: &str, _: Instant| Ok(vec![answers.borrow_mut().pop().unwrap().parse().unwrap()]);
         let stream = connect(&ask, &reachable(true), next).unwrap();
         assert_eq!(stream.peer_addr().unwrap(), listener.local_addr().unwrap());
         assert!(matches!(connect(&ask, &reachable(true), next), Err(AskAnswer::Denied(_))));
@@ -198,7 +259,7 @@ mod tests {
     #[test]
     fn a_step_asks_for_as_many_connections_as_its_time_allows() {
         let (step, host) = UnixStream::pair().unwrap();
-        serve(host, Reachable::default());
+        serve(host, Reachable::default()).unwrap();
         let (mut lines, mut asking) = (BufReader::new(step.try_clone().unwrap()), step);
         let mut line = String::new();
         for _ in 0..100_001 {
@@ -207,6 +268,25 @@ mod tests {
             lines.read_line(&mut line).unwrap();
         }
         assert!(line.contains("malformed"), "{line}");
+    }
+
+    #[test]
+    fn an_ask_gets_the_answer_that_an_earlier_one_did_not_wait_for_and_starts_no_other_look_up() {
+        static LOOK_UPS: AtomicU64 = AtomicU64::new(0);
+        fn slow(host: &str) -> std::io::Result<Vec<IpAddr>> {
+            LOOK_UPS.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(300));
+            Ok(vec![IpAddr::from([1, 2, 3, u8::try_from(host.len()).unwrap()])])
+        }
+        let mut resolver = Resolver::new(slow);
+        let mut ask = |host: &str, wait: u64| resolver.resolve(host, Instant::now() + Duration::from_millis(wait));
+        for _ in 0..1000 {
+            assert!(matches!(ask("a.example", 0), Err(AskAnswer::TimedOut(_))));
+        }
+        assert_eq!(LOOK_UPS.load(Ordering::SeqCst), 1);
+        assert_eq!(ask("longer.example", 10_000), Ok(vec![IpAddr::from([1, 2, 3, 14])]), "another name waits its turn");
+        assert_eq!(ask("a.example", 10_000), Ok(vec![IpAddr::from([1, 2, 3, 9])]));
+        assert_eq!(LOOK_UPS.load(Ordering::SeqCst), 3);
     }
 
     #[test]

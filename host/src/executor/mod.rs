@@ -1,4 +1,7 @@
-//! How a step process is started, fed its job, heard and ended, and how it gets its connections.
+//! How processes are started, fed, heard and ended at their limits, and how a step gets its connections.
 
 pub mod broker;
+pub mod disk;
+pub mod figures;
 pub mod process;
+pub mod supervisor;

@@ -5,19 +5,28 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
+use libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGSYS, SIGTRAP};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use zeroize::Zeroizing;
 
 use super::broker::{self, Reachable};
-use crate::protocol::{Job, Message};
+use super::disk::DiskAllowance;
+use super::figures::Figures;
+use super::supervisor::{Allowance, FiguresAllowance, Overrun, Supervisor, Watch};
+use crate::error::{Blame, Failure};
+use crate::grants::limits::Limits;
+use crate::protocol::{Job, Message, SEEN};
 
-/// The longest line that is heard; what a driver says beyond it is dropped.
-const MAX_LINE: u64 = 4 << 20;
+/// The longest line that is heard; a longer one is dropped, and the step's warnings tell so.
+const MAX_LINE: u64 = 16 << 20;
 
 /// Room for a job as JSON, in bytes.
 const JOB_ROOM: usize = 256 << 10;
@@ -31,12 +40,17 @@ pub const BACKLOG: usize = 256;
 /// How long a process may live on that has closed its stdout.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// How long beyond its own deadline a step process may take before it is ended from outside.
+pub const GRACE: Duration = Duration::from_secs(5);
+
 /// What a process says, by its number.
 #[derive(Debug)]
 pub enum Heard {
     /// A message, and its length as a line.
     Message(u64, Message, u64),
-    /// Its stdout has ended: it has exited or is about to.
+    /// It said more at once than is heard: a message was lost.
+    TooLong(u64),
+    /// Its stdout has ended, and so has the process.
     Closed(u64),
     /// The user wants the run to end.
     Signal,
@@ -47,18 +61,73 @@ pub enum Heard {
 pub struct StepProcess {
     pub number: u64,
     child: Child,
+    /// The process, whatever becomes of its number.
+    handle: Arc<OwnedFd>,
+    /// What it uses, until somebody watches it.
+    figures: Option<Figures>,
+    watch: Option<Watch>,
     /// The other end of its stdin: the job goes out by it, and then answers to what it asks.
     socket: Option<UnixStream>,
     stderr: Arc<Mutex<Vec<u8>>>,
+    lingered: Arc<AtomicBool>,
     listener: Option<JoinHandle<()>>,
 }
 
-/// What a process uses, as `/proc` has it.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Usage {
-    pub resident_bytes: u64,
-    /// User and system time.
-    pub cpu: Duration,
+/// How a process ended.
+#[derive(Debug)]
+pub struct Ending {
+    status: std::io::Result<ExitStatus>,
+    /// Whether it was ended because it stayed after it had closed its stdout.
+    lingered: bool,
+    /// The limit at which it was ended.
+    overrun: Option<Overrun>,
+    /// What it wrote to stderr.
+    stderr: String,
+}
+
+impl Ending {
+    /// Whether the process ended by itself, and said that all went well.
+    pub fn is_peaceful(&self) -> bool {
+        !self.lingered && self.status.as_ref().is_ok_and(ExitStatus::success)
+    }
+
+    /// Whether the process ended by a signal that it brought upon itself, such as that of a wrong memory access.
+    fn is_crash(&self) -> bool {
+        let signal = self.status.as_ref().ok().and_then(ExitStatusExt::signal);
+        matches!(signal, Some(SIGABRT | SIGBUS | SIGFPE | SIGILL | SIGSEGV | SIGSYS | SIGTRAP))
+    }
+
+    /// The failure of a step of `driver` whose process ended so, without a result.
+    pub fn failure(&self, driver: &str) -> Failure {
+        if let Some(overrun) = self.overrun {
+            return overrun.failure(driver);
+        }
+        let said = if self.stderr.is_empty() { String::new() } else { format!("; it said: {}", self.stderr) };
+        let (words, kind, blame) = (self.words(), "killed".to_owned(), Blame::Host);
+        if self.is_crash() {
+            let message = format!("the step process {words} while it worked for driver `{driver}`{said}");
+            let hint =
+                Some("data that is nested very deep is the usual reason; look at what the step reads".to_owned());
+            return Failure { blame: Blame::Driver, kind: "crash".to_owned(), message, hint };
+        }
+        Failure { blame, kind, message: format!("the step process {words}{said}"), hint: None }
+    }
+
+    /// How the process ended, in words that follow its name.
+    fn words(&self) -> String {
+        if self.lingered {
+            return "closed its output and did not end".to_owned();
+        }
+        match &self.status {
+            Ok(status) => match (status.signal(), status.code()) {
+                (Some(SIGKILL), _) => "was killed (SIGKILL); the machine may be out of memory".to_owned(),
+                (Some(signal), _) => format!("died of signal {signal}"),
+                (None, Some(code)) => format!("ended with exit code {code} and no result"),
+                (None, None) => "ended without a result".to_owned(),
+            },
+            Err(error) => format!("could not be waited for: {error}"),
+        }
+    }
 }
 
 impl StepProcess {
@@ -69,7 +138,7 @@ impl StepProcess {
     /// When the program cannot be started.
     pub fn start(number: u64, heard: &SyncSender<Heard>) -> anyhow::Result<Self> {
         let (socket, stdin) = UnixStream::pair().context("cannot make a step process's stdin")?;
-        let mut child = Command::new("/proc/self/exe")
+        let child = Command::new("/proc/self/exe")
             .arg0("osiris")
             .arg("step")
             .env_clear()
@@ -80,88 +149,128 @@ impl StepProcess {
             .stderr(Stdio::piped())
             .spawn()
             .context("cannot start a step process")?;
-        let stderr = Arc::new(Mutex::new(Vec::new()));
-        let stdout = child.stdout.take().context("a step process has no stdout")?;
-        let errors = child.stderr.take().context("a step process has no stderr")?;
-        let (heard, kept) = (heard.clone(), Arc::clone(&stderr));
-        let listener = std::thread::spawn(move || {
-            let keeper = std::thread::spawn(move || keep_stderr(errors, &kept));
+        // From here on the process is killed where it cannot be used.
+        let mut child = Killed(Some(child));
+        let running = child.0.as_mut().context("a step process is gone")?;
+        let handle = Arc::new(handle(running).context("cannot hold a step process")?);
+        let figures = Figures::open(running.id()).context("cannot measure a step process")?;
+        let stdout = running.stdout.take().context("a step process has no stdout")?;
+        let errors = running.stderr.take().context("a step process has no stderr")?;
+        (&socket).write_all(SEEN).context("a step process was gone at once")?;
+        let (stderr, lingered) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let thread = |name: &str| std::thread::Builder::new().name(format!("{name}-{number}"));
+        let kept = Arc::clone(&stderr);
+        let keeper = thread("stderr").spawn(move || keep_stderr(errors, &kept)).context("cannot start a thread")?;
+        let (heard, ended, stayed) = (heard.clone(), Arc::clone(&handle), Arc::clone(&lingered));
+        let listening = move || {
             listen(number, stdout, &heard);
+            stayed.store(!has_ended(&ended), Ordering::SeqCst);
             let _ = keeper.join();
             let _ = heard.send(Heard::Closed(number));
-        });
-        Ok(Self { number, child, socket: Some(socket), stderr, listener: Some(listener) })
+        };
+        let listener = thread("stdout").spawn(listening).context("cannot start a thread")?;
+        let child = child.0.take().context("a step process is gone")?;
+        let (socket, listener) = (Some(socket), Some(listener));
+        Ok(Self { number, child, handle, figures: Some(figures), watch: None, socket, stderr, lingered, listener })
     }
 
-    /// Hands the process its job, and then connections to what is reachable, where anything is.
+    /// Hands the process its job, and then connections to what is reachable, where anything is. From here on
+    /// `supervisor` watches it.
     ///
     /// # Errors
-    /// When the process is gone.
-    pub fn give(&mut self, job: &Job, reachable: Reachable) -> anyhow::Result<()> {
+    /// When the process is gone, or has its job already.
+    pub fn give(
+        &mut self,
+        job: &Job,
+        reachable: Reachable,
+        supervisor: &Supervisor,
+        disk: DiskAllowance,
+    ) -> anyhow::Result<()> {
         // With room enough that it is not moved as it grows: what moves leaves a copy of the secrets behind.
         let mut line = Zeroizing::new(Vec::with_capacity(JOB_ROOM));
         serde_json::to_writer(&mut *line, job).context("cannot write the job as JSON")?;
         line.push(b'\n');
         let mut socket = self.socket.take().context("the step process has its job already")?;
-        socket.write_all(&line).context("cannot hand the step process its job")?;
-        if !reachable.endpoints.is_empty() {
-            broker::serve(socket, reachable);
+        let figures = self.figures.take().context("the step process has its job already")?;
+        let Limits { wall_seconds, cpu_seconds, .. } = job.limits;
+        let resident_bytes = job.limits.resident_bytes();
+        let allowance = Allowance {
+            time: Duration::from_secs(wall_seconds),
+            grace: GRACE,
+            figures: Some(FiguresAllowance { figures, cpu: Duration::from_secs(cpu_seconds), resident_bytes }),
+            disk: Some(disk),
+        };
+        self.watch = Some(supervisor.watch(self.number, Arc::clone(&self.handle), allowance));
+        // A process that died while it waited is heard of when its stdout closes.
+        if socket.write_all(&line).is_ok() && !reachable.endpoints.is_empty() {
+            broker::serve(socket, reachable)?;
         }
         Ok(())
-    }
-
-    /// What the process uses; `None` once it is gone.
-    pub fn usage(&self) -> Option<Usage> {
-        let read = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).ok();
-        let pages: u64 = read("statm")?.split_whitespace().nth(1)?.parse().ok()?;
-        // The second field is the program's name in brackets, and may hold spaces.
-        let stat = read("stat")?;
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
-        let second = rustix::param::clock_ticks_per_second().max(1);
-        Some(Usage {
-            resident_bytes: pages * rustix::param::page_size() as u64,
-            cpu: Duration::from_millis(ticks * 1000 / second),
-        })
     }
 
     pub fn kill(&mut self) {
         let _ = self.child.kill();
     }
 
-    /// Waits for the end, and gives it with what was said on stderr. A process that has closed its
-    /// stdout and does not end is ended.
-    pub fn wait(mut self) -> (std::io::Result<ExitStatus>, String) {
-        let status = self.end();
+    /// How the process ended. Ask once it is closed: it is not waited for long.
+    pub fn ending(mut self) -> Ending {
+        let overrun = self.watch.take().and_then(|watch| watch.overrun());
+        if self.listener.as_ref().is_some_and(|listener| !listener.is_finished()) {
+            let _ = self.child.kill();
+        }
+        let status = self.child.wait();
         if let Some(listener) = self.listener.take() {
             let _ = listener.join();
         }
         let stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
-        (status, String::from_utf8_lossy(&stderr).trim().to_owned())
-    }
-}
-
-impl StepProcess {
-    fn end(&mut self) -> std::io::Result<ExitStatus> {
-        let begun = Instant::now();
-        let mut pause = Duration::from_micros(100);
-        while begun.elapsed() < FAREWELL {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok(status);
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(20));
-        }
-        self.child.kill()?;
-        self.child.wait()
+        let stderr = String::from_utf8_lossy(&stderr).trim().to_owned();
+        Ending { status, lingered: self.lingered.load(Ordering::SeqCst), overrun, stderr }
     }
 }
 
 impl Drop for StepProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
+        // Nobody may be told of a process that is gone, or of another one by its number.
+        self.watch = None;
         let _ = self.child.wait();
     }
+}
+
+/// A process that is killed unless it is taken out.
+struct Killed(Option<Child>);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The process itself, which no other can take the place of as it can take its number.
+pub fn handle(child: &Child) -> rustix::io::Result<OwnedFd> {
+    pidfd_open(Pid::from_child(child), PidfdFlags::empty())
+}
+
+/// Waits for the end of a process that has closed its stdout, for a while; then ends it. Says whether it ended by itself.
+fn has_ended(process: &OwnedFd) -> bool {
+    let farewell = Timespec { tv_sec: FAREWELL.as_secs().cast_signed(), tv_nsec: 0 };
+    let ended = |wait| {
+        loop {
+            match poll(&mut [PollFd::new(process, PollFlags::IN)], wait) {
+                Err(rustix::io::Errno::INTR) => {}
+                polled => return polled == Ok(1),
+            }
+        }
+    };
+    if ended(Some(&farewell)) {
+        return true;
+    }
+    let _ = pidfd_send_signal(process, Signal::KILL);
+    ended(None);
+    false
 }
 
 fn listen(number: u64, stdout: impl Read, heard: &SyncSender<Heard>) {
@@ -178,11 +287,14 @@ fn listen(number: u64, stdout: impl Read, heard: &SyncSender<Heard>) {
         whole = line.ends_with(b"\n");
         // Anything else than a message is noise: the host believes only what it can parse. The rest of
         // a line too long is no line.
-        if begins_here
-            && whole
-            && let Ok(message) = serde_json::from_slice(&line)
-            && heard.send(Heard::Message(number, message, line.len() as u64)).is_err()
-        {
+        let told = match (begins_here, whole) {
+            (true, true) => {
+                serde_json::from_slice(&line).ok().map(|message| Heard::Message(number, message, line.len() as u64))
+            }
+            (true, false) if line.len() as u64 == MAX_LINE => Some(Heard::TooLong(number)),
+            _ => None,
+        };
+        if told.is_some_and(|told| heard.send(told).is_err()) {
             return;
         }
     }
@@ -197,43 +309,34 @@ fn keep_stderr(mut errors: impl Read, kept: &Mutex<Vec<u8>>) {
     }
 }
 
-/// How a process ended, in words.
-pub fn ending(status: &std::io::Result<ExitStatus>) -> String {
-    match status {
-        Ok(status) => match (status.signal(), status.code()) {
-            (Some(9), _) => "was killed (SIGKILL); the machine may be out of memory".to_owned(),
-            (Some(signal), _) => format!("died of signal {signal}"),
-            (None, Some(code)) => format!("ended with exit code {code} and no result"),
-            (None, None) => "ended without a result".to_owned(),
-        },
-        Err(error) => format!("could not be waited for: {error}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn heard(said: &[u8]) -> Vec<Message> {
+    /// The messages that are heard, and how often one was too long.
+    fn heard(said: &[u8]) -> (Vec<Message>, usize) {
         let (say, heard) = std::sync::mpsc::sync_channel(16);
         listen(1, said, &say);
         drop(say);
-        heard
-            .iter()
-            .map(|heard| match heard {
-                Heard::Message(1, message, _) => message,
+        let (mut messages, mut lost) = (Vec::new(), 0);
+        for heard in heard {
+            match heard {
+                Heard::Message(1, message, _) => messages.push(message),
+                Heard::TooLong(1) => lost += 1,
                 other => panic!("{other:?}"),
-            })
-            .collect()
+            }
+        }
+        (messages, lost)
     }
 
     #[test]
     fn the_rest_of_a_line_too_long_is_not_taken_for_a_message() {
         let ready = "{\"type\":\"ready\"}\n";
-        assert_eq!(heard(format!("{ready}noise\n{ready}").as_bytes()), [Message::Ready, Message::Ready]);
+        assert_eq!(heard(format!("{ready}noise\n{ready}").as_bytes()), (vec![Message::Ready, Message::Ready], 0));
+        assert_eq!(heard(format!("{ready}{{\"type\":").as_bytes()), (vec![Message::Ready], 0), "cut off by its end");
         let filler = "x".repeat(usize::try_from(MAX_LINE).unwrap());
-        assert_eq!(heard(format!("{filler}{ready}").as_bytes()), []);
-        assert_eq!(heard(format!("{filler}{ready}{ready}").as_bytes()), [Message::Ready]);
+        assert_eq!(heard(format!("{filler}{ready}").as_bytes()), (vec![], 1));
+        assert_eq!(heard(format!("{filler}{ready}{ready}").as_bytes()), (vec![Message::Ready], 1));
     }
 }

@@ -30,6 +30,10 @@ pub const MAX_INSTANCES: u32 = 64;
 /// When the template stands for no number from 1 to [`MAX_INSTANCES`].
 pub fn instances(template: Option<&Template>, request: &GrantRequest<'_>) -> Result<u32, Report> {
     let Some(template) = template else { return Ok(1) };
+    if template.option().is_none() {
+        let report = Report::input(format!("the driver's `instances: {}` names no option", template.text()));
+        return Err(report.hint("a driver's spec names one option there: `{config.key}`"));
+    }
     match template.expand(request.written)?.as_slice() {
         [] => Ok(1),
         [one] => one.parse().ok().filter(|count| (1..=MAX_INSTANCES).contains(count)).ok_or_else(|| {

@@ -69,6 +69,12 @@ pub struct Limit {
     set: fn(&mut Limits, u64),
 }
 
+impl PartialEq for Limit {
+    fn eq(&self, other: &Self) -> bool {
+        self.policy_key == other.policy_key
+    }
+}
+
 impl Limit {
     /// Parses a value of the command line.
     ///
@@ -138,6 +144,15 @@ macro_rules! limits {
     };
 }
 
+/// What a step's process needs beside guest and engine, in bytes.
+const PROGRAM_BYTES: u64 = 512 << 20;
+
+/// What each of its threads needs, stack included, in bytes.
+const THREAD_BYTES: u64 = 16 << 20;
+
+/// Addresses without memory, in bytes.
+const SPARE_BYTES: u64 = 256 << 20;
+
 const YEAR: u64 = 31_536_000;
 const PEBIBYTE: u64 = 1 << 50;
 
@@ -153,9 +168,9 @@ limits! {
     ENGINE_MEMORY engine_memory_bytes: "engine_memory", Some("engine-memory"), Bytes, default 2_000_000_000, ceiling PEBIBYTE,
         "Memory of a step's DuckDB; beyond it DuckDB spills to disk", "of memory for DuckDB";
     OUTPUT output_bytes: "output", Some("output-size"), Bytes, default 100_000_000_000, ceiling PEBIBYTE,
-        "Size of a step's output, and of each file that it writes", "of output";
+        "Size of a step's output, and of each file that it writes; by default never more than half of what is free", "of output";
     SPILL spill_bytes: "spill", Some("spill"), Bytes, default 100_000_000_000, ceiling PEBIBYTE,
-        "Disk space that a step's DuckDB may spill to", "of spill";
+        "Disk space that a step's DuckDB may spill to; by default never more than half of what is free", "of spill";
     NETWORK network_bytes: "network", Some("network-size"), Bytes, default 100_000_000_000, ceiling PEBIBYTE,
         "Bytes that may pass over a step's connections, both ways together", "over the network";
     LOG log_bytes: "log", Some("log-size"), Bytes, default 16_000_000, ceiling 1 << 30,
@@ -188,9 +203,27 @@ impl Limits {
         self.output_bytes.saturating_add(self.spill_bytes).saturating_add(64 << 20)
     }
 
-    /// What the whole process may hold in memory: guest and engine, and room for the program itself.
+    /// What the whole process may hold in memory, as its host measures it: guest and engine, and room for the program
+    /// itself, its threads and what DuckDB does not count.
     pub fn resident_bytes(&self) -> u64 {
-        self.guest_memory_bytes.saturating_add(self.engine_memory_bytes).saturating_add(1 << 30)
+        let program = THREAD_BYTES.saturating_mul(self.threads).saturating_add(PROGRAM_BYTES);
+        self.guest_memory_bytes.saturating_add(self.engine_memory_bytes).saturating_add(program)
+    }
+
+    /// What the whole process may map for writing, which the kernel keeps (RLIMIT_DATA). Allocators hold on to addresses
+    /// whose memory they gave back, hence the room.
+    pub fn data_bytes(&self) -> u64 {
+        self.resident_bytes().saturating_add(SPARE_BYTES)
+    }
+
+    /// These limits on a disk that has so much `free`: those of `defaults` that lie on it leave half of it to others.
+    #[must_use]
+    pub fn on_disk(mut self, defaults: &[Limit], free: u64) -> Self {
+        for limit in defaults.iter().filter(|limit| [Self::OUTPUT, Self::SPILL].contains(limit)) {
+            let lower = limit.of(&self).min(free / 2);
+            limit.set(&mut self, lower);
+        }
+        self
     }
 }
 
@@ -248,6 +281,20 @@ mod tests {
             assert!(limit.parse("0").is_err(), "{}", limit.policy_key);
         }
         assert_eq!(Limits::DEFAULT.within(&Limits::CEILING), Limits::DEFAULT);
+    }
+
+    #[test]
+    fn limits_of_disk_that_nobody_asked_for_follow_what_is_free() {
+        let (free, half) = (10_000_000_000, 5_000_000_000);
+        let on_disk = |defaults: &[Limit]| {
+            let limits = Limits::DEFAULT.on_disk(defaults, free);
+            (limits.output_bytes, limits.spill_bytes)
+        };
+        let (output, spill) = (Limits::DEFAULT.output_bytes, Limits::DEFAULT.spill_bytes);
+        assert_eq!(on_disk(Limits::ALL), (half, half));
+        assert_eq!(on_disk(&[Limits::OUTPUT, Limits::READERS]), (half, spill));
+        assert_eq!(on_disk(&[]), (output, spill));
+        assert_eq!(Limits::DEFAULT.on_disk(Limits::ALL, u64::MAX), Limits::DEFAULT);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! One attempt of a step: its job, what its process reports, and what it uses while it runs.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::Context;
 use serde_json::json;
@@ -11,26 +12,42 @@ use super::targets::{self, Target};
 use super::{OUTPUT, network, reachable};
 use crate::engine::InputTable;
 use crate::error::{Blame, Failure, Report};
+use crate::executor::disk::DiskAllowance;
 use crate::executor::process::StepProcess;
 use crate::grants::limits::Limits;
 use crate::plan::{Input, PlannedStep};
-use crate::protocol::{Call, Job, Kept, Message};
+use crate::protocol::{Call, FileGrant, Job, Kept, Message};
 use crate::session::Status;
 use crate::warning::{Warning, Warnings};
 
-/// How long beyond its own deadline a step process may take before the host ends it.
-pub(super) const GRACE: Duration = Duration::from_secs(5);
-
 /// What a step process logs by itself, beyond what its driver may: a backtrace, a warning.
 const OWN_LOG_BYTES: u64 = 1 << 20;
+
+/// What a process may still log. The step keeps to the limit by itself, unless it is no longer itself.
+pub(super) struct LogRoom(u64);
+
+impl LogRoom {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self(limits.log_bytes.saturating_add(OWN_LOG_BYTES))
+    }
+
+    /// Whether there is room for a message of that size, which is taken.
+    pub(super) fn admits(&mut self, message: &Message, size: u64) -> bool {
+        if !matches!(message, Message::Log { .. } | Message::Metric { .. }) {
+            return true;
+        }
+        let left = self.0.checked_sub(size);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+}
 
 pub(super) struct Attempt {
     pub(super) place: usize,
     pub(super) process: StepProcess,
     pub(super) targets: Vec<Target>,
     pub(super) begun: Instant,
-    /// What the process may still log, in bytes.
-    pub(super) log_room: u64,
+    pub(super) log_room: LogRoom,
     pub(super) warnings: Warnings,
     /// The process's last word.
     pub(super) verdict: Option<Result<Done, Failure>>,
@@ -45,11 +62,11 @@ pub(super) struct Done {
 }
 
 impl Schedule<'_> {
-    pub(super) fn begin(&mut self, place: usize) -> anyhow::Result<()> {
+    /// Begins a step. What stands in its way is that step's failure, and nobody else's.
+    pub(super) fn begin(&mut self, place: usize) {
         let step = &self.plan.steps[place];
         self.manifest.steps[place].status = Status::Running;
-        self.session.write_manifest(self.manifest)?;
-        self.session.write_artifact(&step.id, "cleaned_config.json", &step.masked_config)?;
+        self.note_progress();
         let driver = &self.manifest.steps[place].driver;
         self.session
             .journal
@@ -67,23 +84,20 @@ impl Schedule<'_> {
         let begun = Instant::now();
         match self.hand_over(place) {
             Ok((process, targets)) => {
-                let log_room = self.settings.limits.log_bytes.saturating_add(OWN_LOG_BYTES);
+                let log_room = LogRoom::new(&self.settings.limits);
                 let running = Attempt { place, process, targets, begun, log_room, warnings, verdict: None };
                 self.running.insert(running.process.number, running);
-                Ok(())
             }
             Err(error) => {
                 self.session.remove_scratch(&step.id);
-                // Files that the user named wrongly are the step's failure, not the host's.
-                let report = error.downcast::<Report>()?;
-                let failure = Failure {
-                    blame: Blame::User,
-                    kind: "config".to_owned(),
-                    message: report.message,
-                    hint: report.hint,
+                let failure = match error.downcast::<Report>() {
+                    // Files that the user named wrongly.
+                    Ok(Report { message, hint, .. }) => {
+                        Failure { blame: Blame::User, kind: "config".to_owned(), message, hint }
+                    }
+                    Err(error) => Failure::of_host(&error),
                 };
                 self.fail(place, Some(begun), failure);
-                Ok(())
             }
         }
     }
@@ -91,10 +105,36 @@ impl Schedule<'_> {
     /// Makes the step's scratch folder and granted files, and gives its job to a warm process.
     fn hand_over(&mut self, place: usize) -> anyhow::Result<(StepProcess, Vec<Target>)> {
         let step = &self.plan.steps[place];
-        let compiled = self.compiled.get(&step.driver.sha256).cloned().context("a driver was not compiled")?;
+        self.session.write_artifact(&step.id, "cleaned_config.json", &step.masked_config)?;
         let read_files = targets::readable(self.base, step)?;
         let scratch = self.session.create_scratch(&step.id)?;
         let (write_files, targets) = targets::writable(self.base, self.session, step)?;
+        match self.start(place, read_files, write_files, scratch, &targets) {
+            Ok(process) => Ok((process, targets)),
+            Err(error) => {
+                targets::discard(self.base, targets);
+                Err(error)
+            }
+        }
+    }
+
+    fn start(
+        &mut self,
+        place: usize,
+        read_files: Vec<FileGrant>,
+        write_files: Vec<FileGrant>,
+        scratch: PathBuf,
+        targets: &[Target],
+    ) -> anyhow::Result<StepProcess> {
+        let step = &self.plan.steps[place];
+        let limits = self.settings.limits;
+        let compiled = self.compiled.get(&step.driver.sha256).cloned().context("a driver was not compiled")?;
+        let disk = DiskAllowance {
+            scratch: self.session.scratch_folder(&step.id)?,
+            scratch_bytes: limits.scratch_bytes(),
+            files: targets.iter().map(|target| target.written(self.base)).collect::<Result<_, _>>()?,
+            file_bytes: limits.output_bytes,
+        };
         let job = Job {
             step: step.id.to_string(),
             driver: step.driver.label(),
@@ -114,27 +154,18 @@ impl Schedule<'_> {
                 .then(|| Kept { value: self.earlier.get(&place).map(|kept| kept.state.get().to_owned()) }),
             call: Call::Run,
             instances: step.instances,
-            limits: self.settings.limits,
+            limits,
             require_confinement: self.settings.require_confinement,
         };
         self.note_inputs(step);
         let mut process = if self.warm.is_empty() {
             self.started += 1;
-            match StepProcess::start(self.started, &self.say) {
-                Ok(process) => process,
-                Err(error) => {
-                    targets::discard(self.base, targets);
-                    return Err(error);
-                }
-            }
+            StepProcess::start(self.started, &self.say)?
         } else {
             self.warm.remove(0)
         };
-        // A process that died while it waited is told when its stdout closes, below.
-        if let Err(error) = process.give(&job, reachable(&step.grants)) {
-            tracing::warn!(step = %step.id, %error, "a step process was gone before its job");
-        }
-        Ok((process, targets))
+        process.give(&job, reachable(&step.grants), &self.supervisor, disk)?;
+        Ok(process)
     }
 
     fn job_inputs(&self, step: &PlannedStep) -> Vec<InputTable> {
@@ -164,10 +195,8 @@ impl Schedule<'_> {
 
     pub(super) fn hear(&mut self, number: u64, message: Message, size: u64) {
         let Some(running) = self.running.get_mut(&number) else { return };
-        if matches!(message, Message::Log { .. } | Message::Metric { .. }) {
-            // The step keeps to the limit by itself, unless it is no longer itself.
-            let Some(room) = running.log_room.checked_sub(size) else { return };
-            running.log_room = room;
+        if !running.log_room.admits(&message, size) {
+            return;
         }
         let step = self.plan.steps[running.place].id.as_str();
         let journal = &self.session.journal;
@@ -197,36 +226,13 @@ impl Schedule<'_> {
             Message::Failed(failure) => running.verdict = Some(Err(failure)),
         }
     }
-
-    /// Ends processes that the step's own watch has failed to end: it runs beside the driver, and
-    /// may be lost with it.
-    pub(super) fn end_overdue(&mut self) {
-        let limits = &self.settings.limits;
-        let time = Duration::from_secs(limits.wall_seconds) + GRACE;
-        let cpu = Duration::from_secs(limits.cpu_seconds) + GRACE;
-        for running in self.running.values_mut() {
-            let used = running.process.usage().unwrap_or_default();
-            let (kind, reason, limit) = if running.begun.elapsed() > time {
-                ("timeout", format!("after {} s, its time limit", limits.wall_seconds), Limits::WALL)
-            } else if used.cpu > cpu {
-                ("cpu", format!("after {} s of CPU time, its limit", limits.cpu_seconds), Limits::CPU)
-            } else if used.resident_bytes > limits.resident_bytes() {
-                let size = crate::size::spell(used.resident_bytes);
-                ("memory", format!("when its process held {size} of memory"), Limits::ENGINE_MEMORY)
-            } else if self.session.scratch_bytes(&self.plan.steps[running.place].id) > limits.scratch_bytes() {
-                let size = crate::size::spell(limits.scratch_bytes());
-                ("disk", format!("when its scratch folder took more than {size}"), Limits::SPILL)
-            } else {
-                continue;
-            };
-            let driver = self.plan.steps[running.place].driver.label();
-            running.verdict = Some(Err(Failure {
-                blame: Blame::Driver,
-                kind: kind.to_owned(),
-                message: format!("driver `{driver}` was ended {reason}"),
-                hint: Some(format!("give the step more with `{}`", limit.usage())),
-            }));
-            running.process.kill();
-        }
+    /// A message of a step was lost. What it was is not known; that it is lost is told.
+    pub(super) fn lose(&mut self, number: u64) {
+        let Some(running) = self.running.get_mut(&number) else { return };
+        let step = self.plan.steps[running.place].id.as_str();
+        let line = Warning { message: "a message of the step was too long, and is lost".to_owned(), fields: [].into() };
+        self.session.journal.event("message_lost", json!({"step_id": step}));
+        self.observer.log(step, "warn", &line);
+        running.warnings.push(line);
     }
 }

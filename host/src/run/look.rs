@@ -1,20 +1,38 @@
-//! Starts the process behind `osiris query` and hands on what it prints.
+//! Starts the process behind `osiris query`, hands on what it prints as it comes, and ends it at its limits.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::error::Report;
+use crate::executor::figures::Figures;
+use crate::executor::process::handle;
+use crate::executor::supervisor::{Allowance, FiguresAllowance, Overrun, Supervisor};
 use crate::step::look::Look;
 
-/// Runs a look in a confined process; gives its printed rows.
+/// What is read of what the process says went wrong.
+const MAX_REASON: u64 = 16 << 10;
+
+/// The longest line that is made harmless at once; a longer one is in parts.
+const MAX_LINE: u64 = 1 << 20;
+
+/// Where rows go.
+pub struct Rows<'a> {
+    pub sink: &'a mut dyn Write,
+    /// What becomes of each line, where it must not steer what shows it.
+    pub harmless: Option<fn(&str) -> String>,
+}
+
+/// Runs a look in a confined process; its rows go to `rows` as they come. A reader that has gone ends it.
 ///
 /// # Errors
-/// A [`Report`] in DuckDB's words when the statement is wrong or refused.
-pub fn look(look: &Look) -> anyhow::Result<String> {
-    let mut child = Command::new("/proc/self/exe")
+/// A [`Report`] in DuckDB's words when the statement is wrong or refused, or that names the limit which it ran into.
+pub fn look(look: &Look, rows: &mut Rows<'_>, supervisor: &Supervisor) -> anyhow::Result<()> {
+    let child = Command::new("/proc/self/exe")
         .arg0("osiris")
         .arg("look")
         .env_clear()
@@ -24,14 +42,104 @@ pub fn look(look: &Look) -> anyhow::Result<String> {
         .stderr(Stdio::piped())
         .spawn()
         .context("cannot start a process to look into the session")?;
-    let mut stdin = child.stdin.take().context("the process has no stdin")?;
-    stdin.write_all(&serde_json::to_vec(look)?)?;
+    let mut child = Ended(child);
+    let process = Arc::new(handle(&child.0).context("cannot hold a process")?);
+    let limits = look.limits;
+    // Its memory and CPU time are the kernel's to limit, too, where its figures cannot be read.
+    let figures = Figures::open(child.0.id()).ok().map(|figures| FiguresAllowance {
+        figures,
+        cpu: Duration::from_secs(limits.cpu_seconds),
+        resident_bytes: limits.resident_bytes(),
+    });
+    let allowance =
+        Allowance { time: Duration::from_secs(limits.wall_seconds), grace: Duration::ZERO, figures, disk: None };
+    let watch = supervisor.watch(0, process, allowance);
+    let mut stdin = child.0.stdin.take().context("the process has no stdin")?;
+    let stdout = child.0.stdout.take().context("the process has no stdout")?;
+    let mut stderr = child.0.stderr.take().context("the process has no stderr")?;
+    let hear = move || {
+        let mut reason = Vec::new();
+        let _ = (&mut stderr).take(MAX_REASON).read_to_end(&mut reason);
+        let _ = std::io::copy(&mut stderr, &mut std::io::sink());
+        String::from_utf8_lossy(&reason).trim().to_owned()
+    };
+    let reason = std::thread::Builder::new().name("look".to_owned()).spawn(hear).context("cannot start a thread")?;
+    // A process that has ended says why by its stderr.
+    let _ = stdin.write_all(&serde_json::to_vec(look)?);
     drop(stdin);
-    let output = child.wait_with_output()?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    if !hand_on(stdout, rows)? {
+        return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    let tables: Vec<&str> = look.tables.iter().map(|table| table.alias.as_str()).collect();
-    Err(Report::input(said).hint(format!("write one SELECT over {}", crate::error::listed(tables))).into())
+    let overrun = watch.overrun();
+    drop(watch);
+    let status = child.0.wait().context("cannot wait for a process")?;
+    if status.success() {
+        return Ok(());
+    }
+    let reason = reason.join().unwrap_or_default();
+    Err(match overrun {
+        Some(overrun) => ended(overrun),
+        None if reason.is_empty() => Report::step(format!("the query's process ended without a word ({status})"))
+            .hint("the file may be damaged; the step that made it can be run again"),
+        None => {
+            let tables: Vec<&str> = look.tables.iter().map(|table| table.alias.as_str()).collect();
+            Report::input(reason).hint(format!("write one SELECT over {}", crate::error::listed(tables)))
+        }
+    }
+    .into())
+}
+
+fn ended(overrun: Overrun) -> Report {
+    match overrun {
+        Overrun::Time(limit) => {
+            Report::step(format!("the query was ended after {} s, its time limit", limit.as_secs()))
+                .hint("give it more with `--timeout SECONDS`, or select less")
+        }
+        Overrun::Cpu(limit) => {
+            Report::step(format!("the query was ended after {} s of CPU time, its limit", limit.as_secs()))
+                .hint("give it more with `--timeout SECONDS`, or select less")
+        }
+        Overrun::Memory(held) => {
+            let held = crate::size::spell(held);
+            Report::step(format!("the query was ended when its process held {held} of memory")).hint("select less")
+        }
+        other => Report::step(format!("the query was ended: {}", other.failure("osiris query").message)),
+    }
+}
+
+/// Hands rows on; false where nobody reads them any more.
+fn hand_on(stdout: ChildStdout, rows: &mut Rows<'_>) -> anyhow::Result<bool> {
+    let written = match rows.harmless {
+        None => std::io::copy(&mut { stdout }, &mut rows.sink).map(|_| ()),
+        Some(harmless) => {
+            let mut lines = BufReader::new(stdout);
+            let mut line = Vec::new();
+            loop {
+                line.clear();
+                match (&mut lines).take(MAX_LINE).read_until(b'\n', &mut line) {
+                    Ok(0) => break Ok(()),
+                    Ok(_) => {}
+                    Err(error) => break Err(error),
+                }
+                if let Err(error) = rows.sink.write_all(harmless(&String::from_utf8_lossy(&line)).as_bytes()) {
+                    break Err(error);
+                }
+            }
+        }
+    };
+    match written.and_then(|()| rows.sink.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("cannot print rows"),
+    }
+}
+
+/// A process that ends with this.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

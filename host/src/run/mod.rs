@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::driver::{compiler, runtime};
 use crate::executor::broker::Reachable;
 use crate::executor::process::Heard;
+use crate::executor::supervisor::Supervisor;
 use crate::grants::Grants;
 use crate::grants::limits::Limits;
 use crate::plan::Plan;
@@ -125,11 +126,12 @@ pub fn run(
         warm: Vec::new(),
         started: 0,
         say,
+        supervisor: Supervisor::start()?,
         interrupted,
         earlier: &states.earlier,
         states: BTreeMap::new(),
     };
-    schedule.run_to_end(&heard)?;
+    schedule.run_to_end(&heard);
     schedule.keep_states();
     let interrupted = schedule.interrupted;
     record::close(&mut manifest, begun.elapsed(), interrupted);

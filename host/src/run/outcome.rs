@@ -1,7 +1,5 @@
 //! What happens after a step has ended: its output and files are put in place, or why it failed is recorded.
 
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::time::Instant;
 
 use serde_json::json;
@@ -11,13 +9,8 @@ use super::schedule::Schedule;
 use super::targets::{self, Target};
 use super::{OUTPUT, record};
 use crate::error::{Blame, Failure};
-use crate::executor::process::ending;
 use crate::plan::PlannedStep;
 use crate::session::{ErrorRecord, Status};
-
-pub(super) fn host_fault(error: anyhow::Error) -> Failure {
-    Failure { blame: Blame::Host, kind: "internal".to_owned(), message: format!("{error:#}"), hint: None }
-}
 
 fn interrupted() -> Failure {
     let message = "the run was interrupted".to_owned();
@@ -26,31 +19,32 @@ fn interrupted() -> Failure {
 
 impl Schedule<'_> {
     /// A process has ended: its step is complete if it said so and left in peace.
-    pub(super) fn end(&mut self, number: u64) -> anyhow::Result<()> {
+    pub(super) fn end(&mut self, number: u64) {
         let Some(running) = self.running.remove(&number) else {
             self.warm.retain(|process| process.number != number);
-            return Ok(());
+            return;
         };
         let Attempt { place, process, targets, begun, warnings, verdict, .. } = running;
         self.manifest.steps[place].warnings = warnings.list();
         let step = &self.plan.steps[place];
-        let (status, stderr) = process.wait();
-        let peaceful = status.as_ref().is_ok_and(std::process::ExitStatus::success);
+        let ending = process.ending();
         let outcome = match verdict {
-            Some(Ok(done)) if peaceful && !self.interrupted => match record::secret_name(step, &done.tables) {
-                None => self.keep(step, targets, &done.files).map(|()| done),
-                Some(failure) => {
-                    targets::discard(self.base, targets);
-                    Err(failure)
+            Some(Ok(done)) if ending.is_peaceful() && !self.interrupted => {
+                match record::secret_name(step, &done.tables) {
+                    None => self.keep(step, targets, &done.files).map(|()| done),
+                    Some(failure) => {
+                        targets::discard(self.base, targets);
+                        Err(failure)
+                    }
                 }
-            },
+            }
             Some(Err(failure)) => {
                 targets::discard(self.base, targets);
                 Err(failure)
             }
             _ => {
                 targets::discard(self.base, targets);
-                Err(if self.interrupted { interrupted() } else { died(&status, &stderr) })
+                Err(if self.interrupted { interrupted() } else { ending.failure(&step.driver.label()) })
             }
         };
         self.session.remove_scratch(&step.id);
@@ -58,16 +52,16 @@ impl Schedule<'_> {
             Ok(done) => self.complete(place, begun, done),
             Err(failure) => self.fail(place, Some(begun), failure),
         }
-        self.session.write_manifest(self.manifest)
+        self.note_progress();
     }
 
     /// Puts what the step made into place.
     fn keep(&self, step: &PlannedStep, targets: Vec<Target>, created: &[String]) -> Result<(), Failure> {
-        targets::keep(self.base, targets, created).map_err(host_fault)?;
+        targets::keep(self.base, targets, created).map_err(|error| Failure::of_host(&error))?;
         if !step.driver.spec.kind.makes_tables() {
             return Ok(());
         }
-        self.session.keep_output(&step.id, OUTPUT).map_err(host_fault)
+        self.session.keep_output(&step.id, OUTPUT).map_err(|error| Failure::of_host(&error))
     }
 
     fn complete(&mut self, place: usize, begun: Instant, done: Done) {
@@ -108,30 +102,5 @@ impl Schedule<'_> {
         );
         record.error = Some(error);
         self.observer.ended(record);
-    }
-}
-
-/// Signals by which a process ends itself when it cannot go on: an overflowed stack, a broken invariant of DuckDB's.
-const CRASHES: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
-
-/// The failure of a step whose process ended without a word. It was at work for its driver by then, on its driver's data:
-/// where it crashed, they brought it about.
-fn died(status: &std::io::Result<ExitStatus>, stderr: &str) -> Failure {
-    let crash = status.as_ref().ok().and_then(ExitStatusExt::signal).filter(|signal| CRASHES.contains(signal));
-    let said = if stderr.is_empty() { String::new() } else { format!("; it said: {stderr}") };
-    let ending = ending(status);
-    match crash {
-        Some(_) => Failure {
-            blame: Blame::Driver,
-            kind: "crash".to_owned(),
-            message: format!("the step process {ending} while it worked for its driver{said}"),
-            hint: Some("data that is nested very deep is the usual reason; look at what the step reads".to_owned()),
-        },
-        None => Failure {
-            blame: Blame::Host,
-            kind: "killed".to_owned(),
-            message: format!("the step process {ending}{said}"),
-            hint: None,
-        },
     }
 }

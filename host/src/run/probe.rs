@@ -1,15 +1,20 @@
 //! Calls what a driver offers besides its work, `discover` and `check`, in a confined process like any step's.
 
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
 
+use super::attempt::LogRoom;
 use super::{network, reachable};
 use crate::driver::catalog::Driver;
 use crate::driver::{compiler, runtime};
 use crate::error::{Blame, Failure};
-use crate::executor::process::{Heard, StepProcess, ending};
+use crate::executor::disk::DiskAllowance;
+use crate::executor::process::{BACKLOG, Heard, StepProcess};
+use crate::executor::supervisor::Supervisor;
 use crate::grants::Grants;
 use crate::grants::limits::Limits;
 use crate::protocol::{Call, Job, Kept, Message};
@@ -23,6 +28,35 @@ const SCRATCH_PREFIX: &str = "osiris-probe-";
 /// What a driver may tell of tables and columns, in bytes.
 const MAX_DISCOVERED: u64 = 256 << 20;
 
+/// Warnings of a driver that are shown, in bytes.
+const MAX_LOGGED: u64 = 256 << 10;
+
+/// A driver's warnings, up to a bound.
+#[derive(Default)]
+struct Logged {
+    lines: Vec<String>,
+    bytes: u64,
+    dropped: u64,
+}
+
+impl Logged {
+    fn push(&mut self, scrubber: &Scrubber, line: &Warning, size: u64) {
+        self.bytes = self.bytes.saturating_add(size);
+        if self.bytes <= MAX_LOGGED {
+            self.lines.push(scrubber.scrub_text(&line.to_string()));
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    fn into_lines(mut self) -> Vec<String> {
+        if self.dropped > 0 {
+            self.lines.push(format!("{} further warnings are not shown", self.dropped));
+        }
+        self.lines
+    }
+}
+
 /// A call of a driver outside a pipeline.
 #[derive(Debug)]
 pub struct Probe<'a> {
@@ -32,6 +66,10 @@ pub struct Probe<'a> {
     pub grants: Grants,
     pub call: Call,
     pub timeout: Duration,
+    /// What a step may use up; `timeout` takes the place of its time.
+    pub limits: Limits,
+    pub require_confinement: bool,
+    pub supervisor: &'a Supervisor,
 }
 
 /// What the driver said, how long it took, and its warnings; all text scrubbed of secrets.
@@ -67,54 +105,23 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
         state: probe.grants.state.then(Kept::default),
         call: probe.call,
         instances: 1,
-        limits: Limits { wall_seconds: probe.timeout.as_secs().max(1), ..Limits::DEFAULT },
-        require_confinement: false,
+        limits: Limits { wall_seconds: probe.timeout.as_secs().max(1), ..probe.limits },
+        require_confinement: probe.require_confinement,
     };
-    let (say, heard) = sync_channel(64);
+    let disk = DiskAllowance {
+        scratch: Dir::open_ambient_dir(scratch.path(), ambient_authority()).context("cannot open a scratch folder")?,
+        scratch_bytes: job.limits.scratch_bytes(),
+        files: Vec::new(),
+        file_bytes: job.limits.output_bytes,
+    };
+    let (say, heard) = sync_channel(BACKLOG);
     let mut process = StepProcess::start(1, &say)?;
     let begun = Instant::now();
-    process.give(&job, reachable(&probe.grants))?;
-    let (mut said, mut logged) = (None, Vec::new());
-    let (mut found, mut bytes) = (Vec::new(), 0);
-    let until = begun + probe.timeout + super::attempt::GRACE;
-    loop {
-        match heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(Heard::Message(_, Message::Log { level, message, fields }, _))
-                if matches!(level.as_str(), "warn" | "error") =>
-            {
-                logged.push(scrubber.scrub_text(&Warning { message, fields }.to_string()));
-            }
-            Ok(Heard::Message(_, Message::Failed(failure), _)) => said = Some(Err(failure)),
-            Ok(Heard::Message(_, Message::Discovered { mut tables }, size)) => {
-                bytes += size;
-                if bytes > MAX_DISCOVERED {
-                    process.kill();
-                    let what = crate::size::spell(MAX_DISCOVERED);
-                    said = Some(Err(failed(
-                        "data",
-                        format!("there is more to discover than {what} of tables and columns"),
-                    )));
-                    break;
-                }
-                found.append(&mut tables);
-                said = Some(Ok(Message::Discovered { tables: Vec::new() }));
-            }
-            Ok(Heard::Message(_, message @ Message::Checked { .. }, _)) => said = Some(Ok(message)),
-            Ok(Heard::Message(..) | Heard::Signal) => {}
-            Ok(Heard::Closed(_)) | Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => {
-                process.kill();
-                said =
-                    Some(Err(failed("timeout", format!("driver `{}` did not answer in time", probe.driver.label()))));
-                break;
-            }
-        }
-    }
+    process.give(&job, reachable(&probe.grants), probe.supervisor, disk)?;
+    let (said, logged) = listen(&heard, &mut process, &job.limits, &scrubber);
     let took = begun.elapsed();
-    let (status, stderr) = process.wait();
-    let outcome = said.unwrap_or_else(|| Err(failed("killed", format!("the process {}: {stderr}", ending(&status)))));
+    let outcome = said.unwrap_or_else(|| Err(process.ending().failure(&job.driver)));
     let outcome = match outcome {
-        Ok(Message::Discovered { .. }) => Ok(scrubbed(Message::Discovered { tables: found }, &scrubber)?),
         Ok(message) => Ok(scrubbed(message, &scrubber)?),
         Err(failure) => {
             let hint = failure.hint.map(|hint| scrubber.scrub_text(&hint));
@@ -124,8 +131,50 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
     Ok(Told { outcome, took, logged })
 }
 
-fn failed(kind: &str, message: String) -> Failure {
-    Failure { blame: Blame::Driver, kind: kind.to_owned(), message, hint: None }
+/// Hears a process to its end, which the supervisor brings about where nothing else does; gives its last word and its
+/// warnings.
+fn listen(
+    heard: &Receiver<Heard>,
+    process: &mut StepProcess,
+    limits: &Limits,
+    scrubber: &Scrubber,
+) -> (Option<Result<Message, Failure>>, Vec<String>) {
+    let (mut said, mut logged, mut room) = (None, Logged::default(), LogRoom::new(limits));
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    for heard in heard {
+        match heard {
+            Heard::Message(_, message, size) if !room.admits(&message, size) => {}
+            Heard::Message(_, Message::Log { level, message, fields }, size) => {
+                if matches!(level.as_str(), "warn" | "error") {
+                    logged.push(scrubber, &Warning { message, fields }, size);
+                }
+            }
+            Heard::Message(_, Message::Failed(failure), _) => said = Some(Err(failure)),
+            Heard::Message(_, Message::Discovered { mut tables }, size) => {
+                bytes += size;
+                if bytes > MAX_DISCOVERED {
+                    process.kill();
+                    let most = crate::size::spell(MAX_DISCOVERED);
+                    let message = format!("there is more to discover than {most} of tables and columns");
+                    let failure = Failure { blame: Blame::Driver, kind: "data".to_owned(), message, hint: None };
+                    return (Some(Err(failure)), logged.into_lines());
+                }
+                found.append(&mut tables);
+                said = Some(Ok(Message::Discovered { tables: Vec::new() }));
+            }
+            Heard::Message(_, message @ Message::Checked { .. }, _) => said = Some(Ok(message)),
+            Heard::Message(..) | Heard::Signal => {}
+            Heard::TooLong(_) => {
+                let message = "the driver told more at once than is heard".to_owned();
+                said = Some(Err(Failure { blame: Blame::Driver, kind: "data".to_owned(), message, hint: None }));
+            }
+            Heard::Closed(_) => break,
+        }
+    }
+    if let Some(Ok(Message::Discovered { .. })) = said {
+        said = Some(Ok(Message::Discovered { tables: found }));
+    }
+    (said, logged.into_lines())
 }
 
 fn scrubbed(message: Message, scrubber: &Scrubber) -> anyhow::Result<Message> {

@@ -2,20 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, SyncSender};
 
 use serde_json::json;
 
 use super::attempt::Attempt;
 use super::{Observer, Settings};
 use crate::executor::process::{Heard, StepProcess};
+use crate::executor::supervisor::Supervisor;
 use crate::pipeline::StepId;
 use crate::plan::Plan;
 use crate::session::{Base, Manifest, Session, Status, state};
-
-/// How often the host looks at what step processes use.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 pub(super) struct Schedule<'a> {
     pub(super) plan: &'a Plan,
@@ -33,6 +30,8 @@ pub(super) struct Schedule<'a> {
     pub(super) warm: Vec<StepProcess>,
     pub(super) started: u64,
     pub(super) say: SyncSender<Heard>,
+    /// Ends steps at their limits, whatever this thread is doing.
+    pub(super) supervisor: Supervisor,
     pub(super) interrupted: bool,
     /// What steps go on from, by their place in the plan.
     pub(super) earlier: &'a BTreeMap<usize, state::Kept>,
@@ -41,36 +40,37 @@ pub(super) struct Schedule<'a> {
 }
 
 impl Schedule<'_> {
-    pub(super) fn run_to_end(&mut self, heard: &Receiver<Heard>) -> anyhow::Result<()> {
-        let mut looked = Instant::now();
+    pub(super) fn run_to_end(&mut self, heard: &Receiver<Heard>) {
         loop {
-            self.warm_up()?;
-            self.begin_ready()?;
+            self.warm_up();
+            self.begin_ready();
             if self.running.is_empty() {
-                return Ok(());
+                return;
             }
-            match heard.recv_timeout(LOOK_EVERY) {
+            match heard.recv() {
                 Ok(Heard::Message(number, message, size)) => self.hear(number, message, size),
-                Ok(Heard::Closed(number)) => self.end(number)?,
+                Ok(Heard::TooLong(number)) => self.lose(number),
+                Ok(Heard::Closed(number)) => self.end(number),
                 Ok(Heard::Signal) => self.interrupt(),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            }
-            if looked.elapsed() >= LOOK_EVERY {
-                self.end_overdue();
-                looked = Instant::now();
+                Err(_) => return,
             }
         }
     }
 
     /// Keeps as many processes warm as could be needed next.
-    fn warm_up(&mut self) -> anyhow::Result<()> {
+    fn warm_up(&mut self) {
         let wanted = self.waiting.len().min(self.settings.jobs);
         while !self.interrupted && self.warm.len() < wanted {
             self.started += 1;
-            self.warm.push(StepProcess::start(self.started, &self.say)?);
+            match StepProcess::start(self.started, &self.say) {
+                Ok(process) => self.warm.push(process),
+                // A step that finds no process begins with an attempt of its own, and fails with that alone.
+                Err(error) => {
+                    tracing::info!(error = format!("{error:#}"), "cannot start a process ahead of time");
+                    return;
+                }
+            }
         }
-        Ok(())
     }
 
     pub(super) fn status(&self, step: &StepId) -> Status {
@@ -82,7 +82,7 @@ impl Schedule<'_> {
     }
 
     /// Begins every step whose needs are met, and skips those whose needs have failed.
-    fn begin_ready(&mut self) -> anyhow::Result<()> {
+    fn begin_ready(&mut self) {
         let plan = self.plan;
         for place in self.waiting.clone() {
             let step = &plan.steps[place];
@@ -100,10 +100,17 @@ impl Schedule<'_> {
                 && step.needs.iter().all(|need| self.status(need) == Status::Success)
             {
                 self.waiting.remove(&place);
-                self.begin(place)?;
+                self.begin(place);
             }
         }
-        Ok(())
+    }
+
+    /// Writes the manifest as it is now. A disk that is full for a while must not end the steps that could still finish:
+    /// the manifest is written once more at the end.
+    pub(super) fn note_progress(&self) {
+        if let Err(error) = self.session.write_manifest(self.manifest) {
+            tracing::warn!(error = format!("{error:#}"), "the manifest is not up to date");
+        }
     }
 
     fn skip(&mut self, place: usize, reason: &str) {

@@ -7,9 +7,8 @@ use anyhow::Context;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::outcome::host_fault;
 use super::schedule::Schedule;
-use crate::error::Report;
+use crate::error::{Failure, Report};
 use crate::plan::Plan;
 use crate::session::{Base, Status, now, state};
 use crate::warning::Warning;
@@ -118,7 +117,7 @@ impl Schedule<'_> {
         });
         match written {
             Ok(()) => self.session.journal.event("state_kept", json!({"step_id": step.id, "bytes": json.len()})),
-            Err(error) => self.fail(place, None, host_fault(error)),
+            Err(error) => self.fail(place, None, Failure::of_host(&error)),
         }
     }
 

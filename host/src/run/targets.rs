@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
-use cap_std::fs::{Metadata, MetadataExt, OpenOptions};
+use anyhow::Context;
+use cap_std::fs::{Dir, Metadata, MetadataExt, OpenOptions};
 
 use crate::error::Report;
 use crate::grants::files::{self, Access, FileWish};
@@ -24,6 +24,13 @@ pub struct Target {
     name: String,
     beside: PathBuf,
     target: PathBuf,
+}
+
+impl Target {
+    /// The file that the step writes: the base folder, and its path in there.
+    pub fn written(&self, base: &Base) -> std::io::Result<(Dir, PathBuf)> {
+        Ok((base.dir.try_clone()?, self.beside.clone()))
+    }
 }
 
 /// The files that a step may read.
@@ -168,23 +175,22 @@ fn make(base: &Base, session: &Session, step: &PlannedStep, wish: &FileWish) -> 
     if Access::Write.is_reserved(&target) || OwnFiles::of(base, Access::Write).hold(base, &target) {
         return Err(files::own_file(step.id.as_str(), "write", &wish.name).into());
     }
-    let before = base.dir.symlink_metadata(&target);
-    match &before {
+    let before = match base.dir.symlink_metadata(&target) {
         Ok(found) if !found.is_file() => {
             return Err(Report::input(format!("{doing}: it is there already and no plain file"))
                 .hint("remove it, or write elsewhere")
                 .into());
         }
-        Err(error) if error.kind() != ErrorKind::NotFound => bail!("{doing}: {error}"),
-        _ => {}
-    }
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        found => Some(found.with_context(|| doing.clone())?),
+    };
     let beside = folder.join(format!(".{}.{}", name.to_string_lossy(), session.id));
     session.remember_target(&beside)?;
     let cannot =
         |error| Report::input(format!("{doing}: {error}")).hint("make its folder writable, or write elsewhere");
     let file = base.dir.open_with(&beside, OpenOptions::new().write(true).create_new(true)).map_err(cannot)?;
     // A file that only some may read stays so when it is replaced.
-    if let Ok(before) = before {
+    if let Some(before) = before {
         file.set_permissions(before.permissions()).map_err(cannot)?;
     }
     Ok(Target { name: wish.name.clone(), beside, target })

@@ -14,17 +14,19 @@ const OPEN_FILES: u64 = 1024;
 /// How long beyond its CPU limit a process lives that nothing else has ended, in seconds.
 const GRACE_SECONDS: u64 = 10;
 
-/// Sets the kernel's limits. A write beyond the size of a file fails instead of ending the process.
+/// Sets the kernel's limits. A write beyond the size of a file fails instead of ending the process; so does an allocation
+/// beyond the memory that may be mapped for writing.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub fn limit(file_bytes: u64, cpu_seconds: u64) -> anyhow::Result<()> {
+pub fn limit(file_bytes: u64, data_bytes: u64, cpu_seconds: u64) -> anyhow::Result<()> {
     // A handler that does nothing turns SIGXFSZ into an error of the write.
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)))
         .context("cannot handle SIGXFSZ")?;
     cap(Resource::Nofile, OPEN_FILES).context("cannot limit open files")?;
     cap(Resource::Fsize, file_bytes).context("cannot limit the size of files")?;
     cap(Resource::Memlock, 0).context("cannot limit locked memory")?;
+    cap(Resource::Data, data_bytes).context("cannot limit memory")?;
     cap(Resource::Cpu, cpu_seconds.saturating_add(GRACE_SECONDS)).context("cannot limit CPU time")
 }
 

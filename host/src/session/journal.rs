@@ -14,9 +14,28 @@ use crate::untrusted;
 #[derive(Debug)]
 pub struct Journal {
     session: String,
-    events: Mutex<File>,
-    metrics: Mutex<File>,
+    events: Mutex<Log>,
+    metrics: Mutex<Log>,
     scrubber: Scrubber,
+}
+
+/// One log.
+#[derive(Debug)]
+struct Log {
+    file: File,
+    /// Whether the last line may have been written in part.
+    torn: bool,
+}
+
+impl Log {
+    /// Appends a line. One that was cut off, as by a disk that was full, is ended first, so that it spoils no other.
+    fn append(&mut self, line: &str) -> std::io::Result<()> {
+        let start = if self.torn { "\n" } else { "" };
+        self.torn = true;
+        self.file.write_all(format!("{start}{line}\n").as_bytes())?;
+        self.torn = false;
+        Ok(())
+    }
 }
 
 /// Fields that hold names alone, by which programs find things: they stay as they are, since a secret may happen to be an
@@ -25,8 +44,10 @@ const NAMES: [&str; 7] = ["step_id", "status", "level", "inputs", "tables", "duc
 
 impl Journal {
     pub(super) fn create(logs: &Dir, session: &str, scrubber: Scrubber) -> anyhow::Result<Self> {
-        let open =
-            |name: &str| logs.create(name).map(Mutex::new).with_context(|| format!("cannot create `logs/{name}`"));
+        let open = |name: &str| {
+            let file = logs.create(name).with_context(|| format!("cannot create `logs/{name}`"))?;
+            anyhow::Ok(Mutex::new(Log { file, torn: false }))
+        };
         Ok(Self {
             session: session.to_owned(),
             events: open("events.jsonl")?,
@@ -53,16 +74,16 @@ impl Journal {
         self.append(&self.metrics, head, step.map_or(Value::Null, |step| json!({"step_id": step})));
     }
 
-    fn append(&self, file: &Mutex<File>, head: Value, fields: Value) {
+    fn append(&self, log: &Mutex<Log>, head: Value, fields: Value) {
         let mut line = object(head);
         for (key, value) in object(fields) {
             let value = if NAMES.contains(&key.as_str()) { value } else { self.scrubber.scrub(value) };
             line.insert(key, value);
         }
-        let text = untrusted::json(&Value::Object(line).to_string()).into_owned() + "\n";
-        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = untrusted::json(&Value::Object(line).to_string()).into_owned();
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
         // A full disk must not end a run that could still finish; the run itself will say so.
-        if let Err(error) = file.write_all(text.as_bytes()) {
+        if let Err(error) = log.append(&line) {
             tracing::warn!(%error, "cannot write to the session's log");
         }
     }

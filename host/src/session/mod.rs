@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, MetadataExt, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt};
 use serde_json::{Map, Value};
 
 use crate::error::Report;
@@ -135,11 +135,11 @@ impl Session {
         let _ = self.dir.remove_dir_all(scratch_name(step));
     }
 
-    /// What the step's scratch folder takes up on disk, in bytes; a folder with absurdly many files
-    /// counts as endless.
-    pub fn scratch_bytes(&self, step: &StepId) -> u64 {
-        let mut left = MAX_SCRATCH_FILES;
-        self.dir.open_dir(scratch_name(step)).map_or(0, |folder| disk_usage(&folder, &mut left))
+    /// The step's scratch folder.
+    pub fn scratch_folder(&self, step: &StepId) -> anyhow::Result<Dir> {
+        self.dir
+            .open_dir(scratch_name(step))
+            .with_context(|| format!("cannot open the scratch folder of step `{step}`"))
     }
 
     /// Puts the whole output of a finished step, `file` in its scratch folder, into `data/`.
@@ -184,27 +184,6 @@ impl Session {
         let _ = self.dir.remove_dir_all(SCRATCH);
         let _ = self.dir.remove_file(LOCK);
     }
-}
-
-/// More files than DuckDB makes in a step's scratch folder.
-const MAX_SCRATCH_FILES: u32 = 10_000;
-
-/// What a folder's files take up, as far as they can be seen while someone changes them.
-fn disk_usage(folder: &Dir, left: &mut u32) -> u64 {
-    let mut used = 0_u64;
-    for entry in folder.entries().into_iter().flatten().flatten() {
-        let Some(rest) = left.checked_sub(1) else { return u64::MAX };
-        *left = rest;
-        let Ok(found) = entry.metadata() else { continue };
-        // A block is 512 bytes, whatever the file system's own are: see stat(2).
-        used = used.saturating_add(found.blocks().saturating_mul(512));
-        if found.is_dir()
-            && let Ok(inner) = entry.open_dir()
-        {
-            used = used.saturating_add(disk_usage(&inner, left));
-        }
-    }
-    used
 }
 
 fn scratch_name(step: &StepId) -> String {

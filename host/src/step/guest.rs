@@ -1,23 +1,25 @@
 //! Instantiates the driver and calls its one export; turns what comes back into a tally or a failure.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
 
 use anyhow::Context;
 use wasmtime::component::{Component, ComponentNamedList, ComponentType, Instance, Lift, Lower, Resource};
-use wasmtime::{Store, StoreLimitsBuilder, Trap, WasmBacktrace};
+use wasmtime::{Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::host_fault;
+use super::watch::Overrun;
 use crate::channel::network::Network;
 use crate::channel::reporter::Reporter;
+use crate::contract::shared::{OutOfMemory, Shared};
 use crate::contract::tables::{Input, Output};
 use crate::contract::{
     Captured, CatalogTable, Error, ErrorKind, Http, State, Tally, Trust, kind_name, linker, ungranted, wasi_context,
 };
 use crate::driver::discovery::{FoundColumn, FoundTable};
 use crate::driver::spec::Kind;
-use crate::engine::Engine;
+use crate::engine::{Engine, Status, Trouble};
 use crate::error::{Blame, Failure};
 use crate::grants::limits::Limits;
 use crate::protocol::{Call, Job, Message};
@@ -30,7 +32,7 @@ const MAX_HANDLES: usize = 10_000;
 
 /// The stack of each of several instances, in bytes. Deep data makes DuckDB and this program recurse; what overflows it
 /// ends the step.
-const INSTANCE_STACK: usize = 32 << 20;
+pub(super) const INSTANCE_STACK: usize = 32 << 20;
 
 /// Calls the driver, and gives what the host counted meanwhile.
 pub fn call(
@@ -42,51 +44,62 @@ pub fn call(
 ) -> Result<Tally, Failure> {
     check_imports(job, component)?;
     let network = Arc::new(Network::new(&job.limits));
+    let shared = Shared::new(&job.limits);
     let instance = |index| {
         let printed = Captured::default();
-        let state = state(job, index, engine, reporter, &printed, trust.clone(), Arc::clone(&network));
+        let own = Own { index, printed: &printed, trust: trust.clone() };
+        let state = state(job, own, engine, reporter, Arc::clone(&network), shared.clone());
         call_instance(job, component, state.map_err(host_fault)?, reporter, &printed)
     };
     if job.instances <= 1 {
         return instance(0);
     }
-    let outcomes: Vec<Result<Tally, Failure>> = std::thread::scope(|scope| {
-        let instance = &instance;
-        let started: Vec<_> = (0..job.instances)
-            .map(|index| {
-                let thread = std::thread::Builder::new().stack_size(INSTANCE_STACK);
-                thread.spawn_scoped(scope, move || {
-                    let outcome = instance(index);
-                    if outcome.is_err() {
-                        // The step has failed: nobody waits for the others' work.
-                        component.engine().increment_epoch();
-                        engine.interrupter().interrupt();
-                    }
-                    outcome
-                })
-            })
-            .collect();
-        let outcome = |thread: std::io::Result<ScopedJoinHandle<'_, _>>| match thread.map(ScopedJoinHandle::join) {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(panicked(job)),
-            Err(error) => Err(host_fault(anyhow::anyhow!(error).context("cannot start a thread for the driver"))),
-        };
-        started.into_iter().map(outcome).collect()
-    });
-    // Of several failures the one that was not made by another's counts.
-    let broken_off = |outcome: &Result<Tally, Failure>| {
-        outcome.as_ref().is_err_and(|failure| matches!(failure.kind.as_str(), "trap" | "interrupted"))
-    };
-    let (secondary, primary): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(broken_off);
-    let mut whole = Tally::default();
-    for tally in primary.into_iter().chain(secondary) {
-        whole.add(tally?);
-    }
-    Ok(whole)
+    side_by_side(job.instances, &instance, &|| {
+        component.engine().increment_epoch();
+        engine.interrupter().interrupt();
+    })
 }
 
-fn panicked(job: &Job) -> Failure {
-    host_fault(anyhow::anyhow!("the thread of an instance of driver `{}` ended", job.driver))
+/// Runs instances on threads of their own. At the first failure `stop` ends the others: nobody waits for their work. That
+/// failure is the step's, since what the others say may be what stopping them made of it.
+fn side_by_side(
+    count: u32,
+    instance: &(dyn Fn(u32) -> Result<Tally, Failure> + Sync),
+    stop: &(dyn Fn() + Sync),
+) -> Result<Tally, Failure> {
+    let first = Mutex::new(None);
+    let fail = |failure: Failure| {
+        first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+        stop();
+    };
+    let run = |index| instance(index).map_err(fail).ok();
+    let tallies: Vec<Tally> = std::thread::scope(|scope| {
+        let run = &run;
+        let begin = |index: u32| {
+            let thread = std::thread::Builder::new().name(format!("instance-{index}")).stack_size(INSTANCE_STACK);
+            thread.spawn_scoped(scope, move || run(index))
+        };
+        let started: Vec<_> = (0..count).map(begin).collect();
+        let ended = started.into_iter().filter_map(|started| match started.map(ScopedJoinHandle::join) {
+            Ok(Ok(tally)) => tally,
+            Ok(Err(_)) => {
+                fail(host_fault(anyhow::anyhow!("the thread of an instance of the driver panicked")));
+                None
+            }
+            Err(error) => {
+                fail(host_fault(anyhow::anyhow!(error).context("cannot start an instance of the driver")));
+                None
+            }
+        });
+        ended.collect()
+    });
+    match first.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(failure) => Err(failure),
+        None => Ok(tallies.into_iter().fold(Tally::default(), |mut whole, tally| {
+            whole.add(tally);
+            whole
+        })),
+    }
 }
 
 fn call_instance(
@@ -110,8 +123,8 @@ fn call_instance(
             tally.said = said;
             Ok(tally)
         }
-        Ok(Err(error)) => Err(returned(error, reporter)),
-        Err(trap) => Err(trapped(job, &trap, reporter)),
+        Ok(Err(error)) => Err(returned(job, store.data().engine.status(), error, reporter)),
+        Err(trap) => Err(trapped(job, store.data().engine.status(), &trap, reporter)),
     }
 }
 
@@ -129,18 +142,21 @@ fn check_imports(job: &Job, component: &Component) -> Result<(), Failure> {
     }
 }
 
+/// What an instance has for itself.
+struct Own<'a> {
+    index: u32,
+    printed: &'a Captured,
+    trust: Trust,
+}
+
 fn state(
     job: &Job,
-    index: u32,
+    Own { index, printed, trust }: Own<'_>,
     engine: &Arc<Engine>,
     reporter: &Reporter,
-    printed: &Captured,
-    trust: Trust,
     network: Arc<Network>,
+    shared: Shared,
 ) -> anyhow::Result<State> {
-    // Several instances share what one would have.
-    let memory = job.limits.guest_memory_bytes / u64::from(job.instances.max(1));
-    let memory = usize::try_from(memory).unwrap_or(usize::MAX);
     let inputs = job
         .inputs
         .iter()
@@ -152,14 +168,7 @@ fn state(
     Ok(State {
         handles,
         wasi: wasi_context(printed),
-        memory: StoreLimitsBuilder::new()
-            .memory_size(memory)
-            .memories(32)
-            .tables(64)
-            .table_elements(1 << 20)
-            .instances(128)
-            .trap_on_grow_failure(true)
-            .build(),
+        memory: shared.memory.part(),
         engine: Arc::clone(engine),
         reporter: reporter.clone(),
         step: job.step.clone(),
@@ -167,10 +176,16 @@ fn state(
         config: serde_json::to_string(&job.config).context("cannot write the config as JSON")?,
         secrets: job.secrets.clone(),
         inputs,
-        max_readers: job.limits.readers,
         read_files: job.read_files.clone(),
         write_files: job.write_files.clone(),
-        http: Http::new(job.network.http.clone(), Arc::clone(&network), trust.clone(), reporter.clone()),
+        http: Http::new(
+            job.network.http.clone(),
+            Arc::clone(&network),
+            trust.clone(),
+            reporter.clone(),
+            shared.connections.clone(),
+        ),
+        shared,
         network,
         network_grant: job.network.clone(),
         trust,
@@ -278,48 +293,93 @@ fn invoke<P: ComponentNamedList + Lower, R: Lift + ComponentType + 'static>(
     Ok(function.call(&mut *store, arguments)?.0)
 }
 
-/// An error that the driver returned: its kind says whose it is to cure.
-fn returned(error: Error, reporter: &Reporter) -> Failure {
-    let blame = match &error.kind {
-        ErrorKind::Config | ErrorKind::Auth | ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::Data => Blame::User,
-        ErrorKind::Other(other) if other == "memory" || other == "disk" => Blame::User,
-        ErrorKind::Transient | ErrorKind::RateLimited => Blame::Remote,
-        ErrorKind::Other(other) if other == "timeout" => Blame::Remote,
-        _ => Blame::Driver,
-    };
-    let hint = match &error.kind {
-        ErrorKind::Other(other) if other == "memory" => {
-            Some(format!("give the step's database more memory with `{}`", Limits::ENGINE_MEMORY.usage()))
+/// An error that the driver returned: its kind says whose it is to cure, as far as that agrees with what the host saw.
+fn returned(job: &Job, status: &Status, error: Error, reporter: &Reporter) -> Failure {
+    let message = reporter.told(error.message);
+    if status.has_seen(Trouble::DiskFull) {
+        return Failure::disk_full(message);
+    }
+    if status.has_seen(Trouble::TooLarge) {
+        return Overrun::Output.failure(job, status.ran_authors());
+    }
+    let networked = !job.network.is_empty();
+    let (blame, hint) = match &error.kind {
+        ErrorKind::Config | ErrorKind::NotFound | ErrorKind::Data => (Blame::User, None),
+        ErrorKind::Denied => {
+            let there = if networked { "; what the other side refused is to be granted there" } else { "" };
+            (Blame::User, Some(format!("see what the step was granted with `osiris plan`{there}")))
         }
-        ErrorKind::Other(other) if other == "disk" => {
-            Some(format!("give the step more with `{}`", Limits::SPILL.usage()))
-        }
-        ErrorKind::Denied => Some("see what the step was granted with `osiris plan`".to_owned()),
-        _ => None,
+        ErrorKind::Auth if networked => (Blame::User, None),
+        ErrorKind::Transient | ErrorKind::RateLimited if networked => (Blame::Remote, None),
+        ErrorKind::Other(other) => match other.as_str() {
+            "memory" if status.has_seen(Trouble::Memory) => {
+                let flag = Limits::ENGINE_MEMORY.usage();
+                (Blame::User, Some(format!("give the step's database more memory with `{flag}`")))
+            }
+            "disk" if status.has_seen(Trouble::Spill) => {
+                (Blame::User, Some(format!("give the step more with `{}`", Limits::SPILL.usage())))
+            }
+            "timeout" if networked => (Blame::Remote, None),
+            _ => (Blame::Driver, None),
+        },
+        _ => (Blame::Driver, None),
     };
-    Failure { blame, kind: reporter.told(kind_name(&error.kind)), message: reporter.told(error.message), hint }
+    Failure { blame, kind: reporter.told(kind_name(&error.kind)), message, hint }
 }
 
 /// A trap: the driver broke off, or was broken off by a limit.
-fn trapped(job: &Job, error: &wasmtime::Error, reporter: &Reporter) -> Failure {
-    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+fn trapped(job: &Job, status: &Status, error: &wasmtime::Error, reporter: &Reporter) -> Failure {
+    // Where the driver was when it was stopped from outside is of no use to anybody.
+    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>().filter(|_| !status.is_interrupted()) {
         reporter.log("error", format!("{backtrace}"), [("driver".to_owned(), job.driver.clone())].into());
     }
-    let root = error.root_cause().to_string();
     let (kind, reason) = if let Some(exit) = error.downcast_ref::<I32Exit>() {
         ("exit", format!("called exit({})", exit.0))
+    } else if let Some(OutOfMemory(most)) = error.downcast_ref::<OutOfMemory>() {
+        ("memory", format!("asked for more than its {} of memory", crate::size::spell(*most)))
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
         ("trap", format!("trapped: {trap}"))
-    } else if root.contains("forcing trap when growing") {
-        let limit = job.limits.guest_memory_bytes >> 20;
-        ("memory", format!("asked for more than its {limit} MiB of memory"))
     } else {
-        ("trap", format!("was stopped: {root}"))
+        ("trap", format!("was stopped: {}", error.root_cause()))
     };
     Failure {
         blame: Blame::Driver,
         kind: kind.to_owned(),
         message: format!("driver `{}` {reason}", job.driver),
         hint: Some("the session's events.jsonl has the driver's own log and backtrace".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn the_first_failure_of_several_instances_is_the_steps() {
+        let (stopped, failed) = (AtomicBool::new(false), AtomicBool::new(false));
+        let failure =
+            |kind: &str| Failure { blame: Blame::Driver, kind: kind.to_owned(), message: String::new(), hint: None };
+        let outcome = side_by_side(
+            4,
+            &|index| {
+                // A trap of its own in the last, which traps by which the others are stopped follow.
+                let wanted = if index == 3 { &failed } else { &stopped };
+                failed.store(true, Ordering::SeqCst);
+                while !wanted.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+                Err(failure(if index == 3 { "trap" } else { "stopped" }))
+            },
+            &|| stopped.store(true, Ordering::SeqCst),
+        );
+        assert_eq!(outcome.err().unwrap().kind, "trap");
+    }
+
+    #[test]
+    fn what_all_instances_did_is_added_up() {
+        let one = |index| Ok(Tally { rows_out: u64::from(index), ..Tally::default() });
+        assert_eq!(side_by_side(4, &one, &|| panic!("nothing failed")).unwrap().rows_out, 6);
     }
 }

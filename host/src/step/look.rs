@@ -25,6 +25,9 @@ pub struct Look {
     pub tables: Vec<InputTable>,
     pub sql: String,
     pub format: Format,
+    pub limits: Limits,
+    /// Refuse to look where the kernel cannot confine the process fully.
+    pub require_confinement: bool,
 }
 
 /// How rows are printed.
@@ -36,8 +39,20 @@ pub enum Format {
     Json,
 }
 
-/// A look needs little; what it cannot do within this belongs into a pipeline.
-const LIMITS: Limits = Limits { engine_memory_bytes: 1 << 30, spill_bytes: 0, threads: 2, ..Limits::DEFAULT };
+/// What a look may use up within `seconds`. It needs little: what it cannot do within this is work for a pipeline.
+pub const fn limits(seconds: u64) -> Limits {
+    let (engine_memory_bytes, threads) = (1 << 30, 2);
+    let cpu_seconds = seconds * 2;
+    Limits {
+        wall_seconds: seconds,
+        cpu_seconds,
+        guest_memory_bytes: 0,
+        engine_memory_bytes,
+        spill_bytes: 0,
+        threads,
+        ..Limits::DEFAULT
+    }
+}
 
 /// The most rows that a table for people shows.
 const MAX_TABLE_ROWS: usize = 10_000;
@@ -58,15 +73,18 @@ fn look() -> anyhow::Result<()> {
     let warm = Warm::open()?;
     let look: Look = serde_json::from_reader(std::io::stdin().lock()).context("cannot understand what to look at")?;
     let mut held = Held::open(&look.tables, &[], &[])?;
-    limit(LIMITS.output_bytes, LIMITS.cpu_seconds)?;
-    confine(&Reach { read: held.inputs(), ..Reach::default() })?;
+    limit(look.limits.output_bytes, look.limits.data_bytes(), look.limits.cpu_seconds)?;
+    let confinement = confine(&Reach { read: held.inputs(), ..Reach::default() })?;
+    if look.require_confinement && !confinement.is_whole() {
+        anyhow::bail!("this machine gives no full confinement: {}", confinement.words());
+    }
     let furnishing = Furnishing {
         inputs: &held.input_paths(&look.tables),
         output: None,
         spill: Path::new(""),
         files: &[],
         temporary: None,
-        limits: LIMITS,
+        limits: look.limits,
         lock: true,
     };
     let narrowed = || {

@@ -15,15 +15,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use serde_json::{Map, Value};
 use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
 use crate::channel::reporter::Reporter;
 use crate::contract::{Tally, Trust};
 use crate::driver::runtime;
-use crate::engine::{Engine, FurnishError, Furnishing, TemporaryFolder, Warm};
+use crate::engine::{Cause, Engine, FurnishError, Furnishing, Status, TemporaryFolder, Warm};
 use crate::error::{Blame, Failure};
-use crate::protocol::{Job, Message};
+use crate::protocol::{Job, Message, SEEN};
 use crate::sandbox::{self, Reach};
 pub use guest::call;
 use held::Held;
@@ -111,8 +112,17 @@ fn conclude(
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` hands over")]
 fn host_fault(error: anyhow::Error) -> Failure {
-    Failure { blame: Blame::Host, kind: "internal".to_owned(), message: format!("{error:#}"), hint: None }
+    Failure::of_host(&error)
+}
+
+/// Waits until the host has opened what the kernel tells of this process, which it hides once it is undumpable.
+fn wait_for_host() -> anyhow::Result<()> {
+    let mut seen = [0; SEEN.len()];
+    let read = rustix::io::read(rustix::stdio::stdin(), &mut seen).context("cannot hear from the host")?;
+    anyhow::ensure!(seen[..read] == *SEEN, "the host has gone");
+    Ok(())
 }
 
 fn attempt(
@@ -121,6 +131,7 @@ fn attempt(
     prepare: impl FnOnce() -> anyhow::Result<Prepared>,
     call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter, Trust) -> Result<Tally, Failure> + Send,
 ) -> Result<Message, Failure> {
+    wait_for_host().map_err(host_fault)?;
     let Prepared { warm, runtime } = prepare().map_err(host_fault)?;
     reporter.send(&Message::Ready);
     let mut job = read_job().map_err(host_fault)?;
@@ -134,21 +145,36 @@ fn attempt(
         hint: Some("write the certificates in PEM form, from BEGIN to END".to_owned()),
     })?;
     let mut held = Held::of(&mut job).map_err(host_fault)?;
-    sandbox::limit(job.limits.output_bytes.max(job.limits.spill_bytes), job.limits.cpu_seconds).map_err(host_fault)?;
+    let file_bytes = job.limits.output_bytes.max(job.limits.spill_bytes);
+    let stacks = STACK as u64 + guest::INSTANCE_STACK as u64 * u64::from(job.instances);
+    sandbox::limit(file_bytes, job.limits.data_bytes() + stacks, job.limits.cpu_seconds).map_err(host_fault)?;
     confine(&job, &held, layers, reporter)?;
     // Compiled code is a stranger's bytes until it is loaded, so that is done inside.
     let component = runtime::load(&runtime, &job.compiled).map_err(host_fault)?;
     if layers.rules {
         sandbox::seal(!job.network.is_empty()).map_err(host_fault)?;
     }
-    let engine = Arc::new(furnish(warm, &job, &mut held, layers)?);
-    let watch = Watch::start(&job, &runtime, engine.interrupter(), reporter.clone());
+    let engine = furnish(warm, &job, &mut held, layers)?.with_status(Status::with_texts(texts(&job.config)));
+    let engine = Arc::new(engine);
+    let watch = Watch::start(&job, &runtime, engine.interrupter(), reporter.clone()).map_err(host_fault)?;
     let outcome = on_own_stack(|| call(&job, &component, &engine, reporter, trust));
     let outcome = outcome.and_then(|tally| finish(&job, &engine, tally));
-    outcome.map_err(|failure| match watch.overrun() {
-        Some(overrun) => overrun.failure(&job),
-        None => renamed(failure, &names, &job),
-    })
+    outcome.map_err(|failure| watch.failure().unwrap_or_else(|| renamed(failure, &names, &job)))
+}
+
+/// Every text in a config, however deep.
+fn texts(config: &Map<String, Value>) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut left: Vec<&Value> = config.values().collect();
+    while let Some(value) = left.pop() {
+        match value {
+            Value::String(text) => texts.push(text.clone()),
+            Value::Array(values) => left.extend(values),
+            Value::Object(fields) => left.extend(fields.values()),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    texts
 }
 
 /// The stack of the thread that calls the driver, in bytes. It also runs what DuckDB does for the driver, which recurses
@@ -286,16 +312,18 @@ fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> 
     let input_rows = job.inputs.iter().map(|input| engine.input_rows(&input.alias)).sum::<Result<u64, _>>();
     let input_rows =
         input_rows.map_err(|error| host_fault(anyhow::anyhow!(error).context("cannot count the step's inputs")))?;
-    let tables = engine
-        .finish()
-        .map_err(|error| host_fault(anyhow::anyhow!(error).context("cannot close the step's output")))?;
+    let tables = engine.finish().map_err(|error| {
+        let full = error.cause == Cause::DiskFull;
+        let error = anyhow::anyhow!(error).context("cannot close the step's output");
+        if full { Failure::disk_full(format!("{error:#}")) } else { host_fault(error) }
+    })?;
     if job.output.is_some() && tables.is_empty() {
         return Err(driver_fault(format!("driver `{}` made no table", job.driver)));
     }
     for path in job.output.iter().chain(&tally.files_written) {
         let size = sync(path).map_err(host_fault)?;
         if size > job.limits.output_bytes {
-            return Err(Overrun::Output.failure(job));
+            return Err(Overrun::Output.failure(job, engine.status().ran_authors()));
         }
     }
     let rows_written = if tally.rows_copied > 0 { tally.rows_copied } else { tally.rows_out.min(input_rows) };

@@ -1,15 +1,17 @@
 //! Ends a step at its limits of time, CPU and output, wherever it is: in the guest, or in a query on its behalf.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
+
+use anyhow::Context;
 
 use crate::channel::reporter::Reporter;
 use crate::engine::Interrupter;
 use crate::error::{Blame, Failure};
 use crate::grants::limits::Limits;
-use crate::protocol::Job;
+use crate::protocol::{Job, Message};
 use crate::sandbox::CpuClock;
 
 /// How often the watch looks.
@@ -27,41 +29,85 @@ pub enum Overrun {
 impl Overrun {
     const ALL: [Self; 3] = [Self::Time, Self::Cpu, Self::Output];
 
-    pub fn failure(self, job: &Job) -> Failure {
+    /// The step's failure. A limit that the author's own SQL ran into is the author's to raise or to keep.
+    pub fn failure(self, job: &Job, in_authors_sql: bool) -> Failure {
         let Limits { wall_seconds, cpu_seconds, output_bytes, .. } = job.limits;
         let (kind, reason, limit) = match self {
             Self::Time => ("timeout", format!("after {wall_seconds} s, its time limit"), Limits::WALL),
             Self::Cpu => ("cpu", format!("after {cpu_seconds} s of CPU time, its limit"), Limits::CPU),
             Self::Output => ("output", format!("at {output_bytes} bytes of output, its limit"), Limits::OUTPUT),
         };
-        Failure {
-            blame: Blame::Driver,
-            kind: kind.to_owned(),
-            message: format!("driver `{}` was stopped {reason}", job.driver),
-            hint: Some(format!("give the step more with `{}`", limit.usage())),
-        }
+        let (blame, who) = if in_authors_sql {
+            (Blame::User, format!("the SQL of step `{}`", job.step))
+        } else {
+            (Blame::Driver, format!("driver `{}`", job.driver))
+        };
+        let hint = Some(format!("give the step more with `{}`", limit.usage()));
+        Failure { blame, kind: kind.to_owned(), message: format!("{who} was stopped {reason}"), hint }
     }
 }
 
 /// A running watch; it ends with the process.
-pub struct Watch(Arc<AtomicU8>);
+#[derive(Clone)]
+pub struct Watch {
+    /// The number of the limit that was overrun, and [`IN_AUTHORS_SQL`]; 0 as long as none was.
+    overrun: Arc<AtomicU8>,
+    failures: Arc<[(u8, Failure)]>,
+}
+
+/// Set beside an overrun's number where the author's SQL was running.
+const IN_AUTHORS_SQL: u8 = 1 << 7;
+
+fn number(overrun: Overrun, in_authors_sql: bool) -> u8 {
+    overrun as u8 | if in_authors_sql { IN_AUTHORS_SQL } else { 0 }
+}
+
+/// How long a step may take to end after it was interrupted, before the watch reports for it: the host ends it soon.
+const DEAF: Duration = Duration::from_secs(2);
 
 impl Watch {
     /// Counts from now. At a limit it interrupts guest and queries, over and over, so that a
     /// driver which swallows the first error gains nothing.
-    pub fn start(job: &Job, runtime: &wasmtime::Engine, queries: Interrupter, reporter: Reporter) -> Self {
+    ///
+    /// # Errors
+    /// When the machine gives no thread.
+    pub fn start(
+        job: &Job,
+        runtime: &wasmtime::Engine,
+        queries: Interrupter,
+        reporter: Reporter,
+    ) -> anyhow::Result<Self> {
         let begun = Instant::now();
-        let overrun = Arc::new(AtomicU8::new(0));
-        let (flag, runtime, limits, output) = (Arc::clone(&overrun), runtime.clone(), job.limits, job.output.clone());
-        std::thread::spawn(move || {
-            let mut over = None;
+        let failures: Arc<[(u8, Failure)]> = Overrun::ALL
+            .into_iter()
+            .flat_map(|overrun| [false, true].map(|authors| (number(overrun, authors), overrun.failure(job, authors))))
+            .collect();
+        let watch = Self { overrun: Arc::new(AtomicU8::new(0)), failures };
+        let (own, runtime, limits) = (watch.clone(), runtime.clone(), job.limits);
+        let files: Vec<PathBuf> =
+            job.output.iter().cloned().chain(job.write_files.iter().map(|grant| grant.path.clone())).collect();
+        let watching = move || {
+            let mut interrupted: Option<Instant> = None;
+            let mut reported = false;
             loop {
                 std::thread::sleep(TICK);
-                over = over.or_else(|| overrun_of(&limits, begun, output.as_deref()));
-                if let Some(over) = over {
-                    flag.store(over as u8, Ordering::SeqCst);
-                    runtime.increment_epoch();
+                if interrupted.is_none()
+                    && let Some(over) = overrun_of(&limits, begun, &files)
+                {
+                    let status = queries.status();
+                    let authors = if over == Overrun::Output { status.ran_authors() } else { status.runs_authors() };
+                    own.overrun.store(number(over, authors), Ordering::SeqCst);
+                    interrupted = Some(Instant::now());
+                }
+                if let Some(interrupted) = interrupted {
                     queries.interrupt();
+                    runtime.increment_epoch();
+                    if !reported
+                        && interrupted.elapsed() > DEAF
+                        && let Some(failure) = own.failure()
+                    {
+                        reported = reporter.send_at_once(&Message::Failed(failure));
+                    }
                     continue;
                 }
                 let (done, total) = queries.progress();
@@ -69,24 +115,28 @@ impl Watch {
                     reporter.progress(done, (total >= done).then_some(total));
                 }
             }
-        });
-        Self(overrun)
+        };
+        std::thread::Builder::new()
+            .name("watch".to_owned())
+            .spawn(watching)
+            .context("cannot start the step's watch")?;
+        Ok(watch)
     }
 
-    /// The limit that was overrun, if one was.
-    pub fn overrun(&self) -> Option<Overrun> {
-        let number = self.0.load(Ordering::SeqCst);
-        Overrun::ALL.into_iter().find(|overrun| *overrun as u8 == number)
+    /// The failure of a step that has overrun a limit, if it has.
+    pub fn failure(&self) -> Option<Failure> {
+        let overrun = self.overrun.load(Ordering::SeqCst);
+        self.failures.iter().find(|(number, _)| *number == overrun).map(|(_, failure)| failure.clone())
     }
 }
 
-fn overrun_of(limits: &Limits, begun: Instant, output: Option<&Path>) -> Option<Overrun> {
+fn overrun_of(limits: &Limits, begun: Instant, files: &[PathBuf]) -> Option<Overrun> {
     if begun.elapsed() >= Duration::from_secs(limits.wall_seconds) {
         return Some(Overrun::Time);
     }
     if CpuClock::used() >= Duration::from_secs(limits.cpu_seconds) {
         return Some(Overrun::Cpu);
     }
-    let written = output.and_then(|output| std::fs::metadata(output).ok()).map_or(0, |found| found.len());
-    (written > limits.output_bytes).then_some(Overrun::Output)
+    let size = |file: &PathBuf| std::fs::metadata(file).map_or(0, |found| found.len());
+    files.iter().any(|file| size(file) > limits.output_bytes).then_some(Overrun::Output)
 }

@@ -8,7 +8,7 @@ use osiris::contract::tls::{Trust, server_end_point};
 use osiris::engine::{Engine, Furnishing, Warm};
 use osiris::grants::endpoint::{Endpoint, HttpScope};
 use osiris::grants::limits::Limits;
-use osiris::protocol::{Ask, AskAnswer, Network};
+use osiris::protocol::{Ask, Network, Reply};
 use osiris_sdk::http::Url;
 use osiris_sdk::tcp::TlsOptions;
 
@@ -45,7 +45,7 @@ pub fn statement(data: &[u8]) {
 
 /// What a step process asks of its broker, and what it hears.
 pub fn ask(data: &[u8]) {
-    let _ = serde_json::from_slice::<AskAnswer>(data);
+    let _ = serde_json::from_slice::<Reply>(data);
     if let Ok(ask) = serde_json::from_slice::<Ask>(data) {
         let again = serde_json::to_vec(&ask).unwrap_or_default();
         assert_eq!(serde_json::from_slice::<Ask>(&again).ok(), Some(ask));

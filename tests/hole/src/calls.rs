@@ -34,6 +34,11 @@ pub fn make(name: &str, target: &str) -> Result<String> {
         "ask_nonsense" => ask("\u{0} 0"),
         "fill" => fill(target),
         "flood" => flood(),
+        "talk" => talk(),
+        "long_lines" => long_lines(),
+        "reserve" => reserve(),
+        "threads" => threads(),
+        "crash" => std::process::abort(),
         "linger" => linger(),
         "hoard" => hoard(),
         "spin" => spin(),
@@ -84,6 +89,44 @@ fn flood() -> Result<String> {
         writeln!(stdout, "{line}")?;
     }
     Ok("flooded".to_owned())
+}
+
+/// Warns for ever, past everything that keeps count in this process.
+fn talk() -> Result<String> {
+    let line = format!(r#"{{"type":"log","level":"warn","message":"{}","fields":{{}}}}"#, "x".repeat(1 << 16));
+    let mut stdout = std::io::stdout().lock();
+    loop {
+        writeln!(stdout, "{line}")?;
+    }
+}
+
+/// Says more at once than is heard.
+fn long_lines() -> Result<String> {
+    let mut stdout = std::io::stdout().lock();
+    for _ in 0..20 {
+        write!(stdout, "{}", "x".repeat(1 << 20))?;
+    }
+    writeln!(stdout)?;
+    Ok("said too much".to_owned())
+}
+
+/// Asks for two gigabytes at once, and touches none of them.
+fn reserve() -> Result<String> {
+    let mut taken = Vec::<u8>::new();
+    taken.try_reserve_exact(2 << 30).map_err(Error::other)?;
+    Ok(format!("reserved {} bytes", std::hint::black_box(&taken).capacity()))
+}
+
+/// Starts threads for as long as there are any to be had.
+fn threads() -> Result<String> {
+    for _ in 0..100_000 {
+        std::thread::Builder::new().stack_size(16 << 10).spawn(|| {
+            loop {
+                std::thread::park();
+            }
+        })?;
+    }
+    Ok("started 100,000 threads".to_owned())
 }
 
 /// Says that all is done, closes its outputs, and stays.

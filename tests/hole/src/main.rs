@@ -15,7 +15,7 @@ use osiris::contract::{Tally, Trust};
 use osiris::driver::compiler::Allowance;
 use osiris::engine::Engine;
 use osiris::error::{Blame, Failure};
-use osiris::protocol::Job;
+use osiris::protocol::{Call, Job};
 use osiris::step::Layers;
 
 /// Switches DuckDB's lock off, to test the layer below it.
@@ -71,10 +71,16 @@ fn hole(
 ) -> Result<Tally, Failure> {
     let text = |key: &str| job.config.get(key).and_then(|text| text.as_str()).unwrap_or_default();
     // What is no native call is a driver's work, as in the real program.
-    if text("attack") != "native" {
+    let asked = job.config.get("connection").and_then(|connection| connection.get("database"));
+    let asked = asked.and_then(|call| call.as_str()).filter(|_| job.call == Call::Discover);
+    if text("attack") != "native" && asked.is_none() {
         return osiris::step::call(job, component, engine, reporter, trust);
     }
-    let call = if text("target").is_empty() { text("sql") } else { text("target") };
+    let call = match asked {
+        Some(asked) => asked,
+        None if text("target").is_empty() => text("sql"),
+        None => text("target"),
+    };
     let (name, target) = call.split_once(' ').unwrap_or((call, ""));
     let outcome = calls::make(name, &target.replace("SCRATCH", &job.scratch.to_string_lossy()));
     let said = match &outcome {
@@ -84,7 +90,7 @@ fn hole(
     reporter.log("info", said.clone(), [].into());
     match outcome {
         Ok(_) => {
-            if job.kind.makes_tables() {
+            if job.kind.makes_tables() && job.call == Call::Run {
                 engine
                     .create_table_as("main", "select true as breached")
                     .map_err(|error| failure(error.to_string()))?;

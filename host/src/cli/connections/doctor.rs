@@ -91,7 +91,7 @@ fn attempt(
     let mut label = String::new();
     let told = context.driver(family, ask.driver.as_deref()).and_then(|driver| {
         label = driver.label();
-        context.ask(reference, &driver, policy, Call::Check, ask.timeout)
+        context.ask(reference, &driver, policy, Call::Check, ask)
     });
     let told = told.or_else(|error| {
         let report = error.downcast::<Report>()?;

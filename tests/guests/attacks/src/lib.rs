@@ -99,6 +99,7 @@ attacks! {
     union_type_ids
     unknown_format
     use_after_drop
+    warnings
     wasi_arguments
     wasi_climb
     wasi_environment

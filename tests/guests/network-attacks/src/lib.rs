@@ -24,6 +24,7 @@ attacks! {
     endless_connections
     endless_wait
     http_authority_user
+    http_connections
     http_elsewhere
     http_granted
     http_head_injection
@@ -38,6 +39,7 @@ attacks! {
     foreign_secret
     proxy_variables
     raw_socket
+    slow_names
     state_bomb
     state_nonsense
     state_secret

@@ -32,6 +32,7 @@ enum How {
     ShortBuffer,
     Panic,
     Exit,
+    ClaimMemory,
     Slow,
 }
 
@@ -57,6 +58,9 @@ impl Guest for Misbehave {
             How::ShortBuffer => append_one(&output, &batches::numbers_schema(), &batches::short_buffer()),
             How::Panic => panic!("the driver panics, as its config asked"),
             How::Exit => std::process::exit(0),
+            How::ClaimMemory => {
+                Err(error(ErrorKind::Other("memory".to_owned()), "DuckDB has no memory left".to_owned()))
+            }
             How::Slow => slow(&output, config.rows),
         }
     }

@@ -1,0 +1,223 @@
+//! What all instances of a step's driver share: counts of what is open, and one pool of memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use wasmtime::ResourceLimiter;
+
+use crate::grants::limits::Limits;
+
+/// Tables that a step may create.
+pub const MAX_TABLES: u32 = 1_000;
+
+/// Connections that a step may have open at once, those of HTTP included.
+pub const MAX_CONNECTIONS: u32 = 200;
+
+/// Linear memories of one instance.
+const MAX_MEMORIES: usize = 32;
+
+/// Tables of functions and references of one instance.
+const MAX_GUEST_TABLES: usize = 64;
+
+/// Core instances that one component may be made of.
+const MAX_CORE_INSTANCES: usize = 128;
+
+/// What one element of a guest's table takes up, in bytes, at most.
+const ELEMENT_BYTES: u64 = 16;
+
+/// What a step has open, whichever instance opened it.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    pub readers: Slots,
+    pub connections: Slots,
+    pub tables: Slots,
+    pub memory: MemoryPool,
+}
+
+impl Shared {
+    pub fn new(limits: &Limits) -> Self {
+        Self {
+            readers: Slots::new(u32::try_from(limits.readers).unwrap_or(u32::MAX)),
+            connections: Slots::new(MAX_CONNECTIONS),
+            tables: Slots::new(MAX_TABLES),
+            memory: MemoryPool(Arc::new(Pool { taken: AtomicU64::new(0), most: limits.guest_memory_bytes })),
+        }
+    }
+}
+
+/// How many of a kind there may be at once; clones share the count.
+#[derive(Debug, Clone)]
+pub struct Slots(Arc<Count>);
+
+#[derive(Debug)]
+struct Count {
+    taken: AtomicU32,
+    most: u32,
+}
+
+/// A place among [`Slots`], free again once this is dropped.
+#[derive(Debug)]
+pub struct Slot(Slots);
+
+impl Slots {
+    fn new(most: u32) -> Self {
+        Self(Arc::new(Count { taken: AtomicU32::new(0), most }))
+    }
+
+    /// A place, if one is free.
+    pub fn take(&self) -> Option<Slot> {
+        let more = |taken: u32| (taken < self.0.most).then_some(taken + 1);
+        self.0.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Slot(self.clone()))
+    }
+
+    pub fn most(&self) -> u32 {
+        self.0.most
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The memory of a step's driver: all linear memories and tables of all its instances together.
+#[derive(Debug, Clone)]
+pub struct MemoryPool(Arc<Pool>);
+
+#[derive(Debug)]
+struct Pool {
+    taken: AtomicU64,
+    most: u64,
+}
+
+/// The guest asked for more memory than the step may have, or than the machine gives.
+#[derive(Debug, thiserror::Error)]
+#[error("it asked for more than the {} of memory that a step's driver may have", crate::size::spell(*.0))]
+pub struct OutOfMemory(pub u64);
+
+/// What one instance has taken from the pool; it goes back once this is dropped.
+#[derive(Debug)]
+pub struct GuestMemory {
+    pool: MemoryPool,
+    taken: u64,
+    /// What the last growth took, in case the machine refuses it.
+    last: u64,
+}
+
+impl MemoryPool {
+    /// The part of one more instance, empty at first.
+    pub fn part(&self) -> GuestMemory {
+        GuestMemory { pool: self.clone(), taken: 0, last: 0 }
+    }
+}
+
+impl GuestMemory {
+    fn take(&mut self, bytes: u64) -> wasmtime::Result<bool> {
+        let Pool { taken, most } = &*self.pool.0;
+        let more = |taken: u64| taken.checked_add(bytes).filter(|sum| sum <= most);
+        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_err(|_| OutOfMemory(*most))?;
+        self.taken += bytes;
+        self.last = bytes;
+        Ok(true)
+    }
+
+    fn give_back(&mut self, bytes: u64) {
+        self.taken -= bytes;
+        self.pool.0.taken.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn refused(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        let last = std::mem::take(&mut self.last);
+        self.give_back(last);
+        Err(error.context(OutOfMemory(self.pool.0.most)))
+    }
+}
+
+impl Drop for GuestMemory {
+    fn drop(&mut self) {
+        self.give_back(self.taken);
+    }
+}
+
+/// The growth from `current` to `desired`, unless the guest's own `maximum` forbids it.
+fn growth(current: usize, desired: usize, maximum: Option<usize>) -> Option<u64> {
+    let allowed = maximum.is_none_or(|maximum| desired <= maximum);
+    allowed.then_some(desired.saturating_sub(current) as u64)
+}
+
+impl ResourceLimiter for GuestMemory {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        growth(current, desired, maximum).map_or(Ok(false), |bytes| self.take(bytes))
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.refused(error)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let elements = growth(current, desired, maximum);
+        elements.map_or(Ok(false), |elements| self.take(elements.saturating_mul(ELEMENT_BYTES)))
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.refused(error)
+    }
+
+    fn instances(&self) -> usize {
+        MAX_CORE_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        MAX_GUEST_TABLES
+    }
+
+    fn memories(&self) -> usize {
+        MAX_MEMORIES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn shared(guest_memory_bytes: u64) -> Shared {
+        Shared::new(&Limits { guest_memory_bytes, readers: 2, ..Limits::DEFAULT })
+    }
+
+    #[test]
+    fn places_are_counted_over_all_clones_and_given_back() {
+        let readers = shared(0).readers;
+        let (first, second) = (readers.take().unwrap(), readers.clone().take().unwrap());
+        assert!(readers.take().is_none() && readers.clone().take().is_none());
+        drop(second);
+        assert!(readers.take().is_some());
+        drop(first);
+    }
+
+    #[test]
+    fn memories_and_tables_of_all_instances_come_from_one_pool() {
+        let pool = shared(1000).memory;
+        let (mut one, mut other) = (pool.part(), pool.part());
+        assert!(one.memory_growing(0, 400, None).unwrap());
+        assert!(other.table_growing(0, 20, None).unwrap(), "20 elements of 16 bytes");
+        assert!(one.memory_growing(0, 280, None).unwrap(), "another memory of the first");
+        let refused = other.memory_growing(0, 1, None).unwrap_err();
+        assert_eq!(refused.downcast_ref::<OutOfMemory>().unwrap().0, 1000);
+        assert!(other.table_growing(20, 21, None).unwrap_err().is::<OutOfMemory>());
+        drop(one);
+        assert!(other.memory_growing(0, 680, None).unwrap());
+    }
+
+    #[test]
+    fn what_was_not_given_is_not_counted() {
+        let mut part = shared(1000).memory.part();
+        assert!(!part.memory_growing(0, 11, Some(10)).unwrap(), "beyond the guest's own maximum");
+        assert!(part.memory_growing(0, 1000, None).unwrap());
+        assert!(part.memory_grow_failed(wasmtime::Error::msg("the machine has none")).unwrap_err().is::<OutOfMemory>());
+        assert!(part.memory_growing(0, 1000, None).unwrap());
+        assert!(part.memory_growing(0, usize::MAX, None).unwrap_err().is::<OutOfMemory>(), "the sum is not wrapped");
+    }
+}

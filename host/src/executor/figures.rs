@@ -1,0 +1,96 @@
+//! What a process uses, as the kernel counts it.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use anyhow::Context;
+
+/// The figures of one process.
+///
+/// Its files in `/proc` are opened once, while the process may still be looked at: no shortage of open files in the host
+/// and no `hidepid` of the mount hides them later.
+#[derive(Debug)]
+pub struct Figures {
+    statm: File,
+    stat: File,
+}
+
+/// What a process uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub resident_bytes: u64,
+    /// User and system time of all its threads.
+    pub cpu: Duration,
+    pub threads: u64,
+}
+
+/// Room for either file; both are one line of numbers.
+const MOST_BYTES: usize = 1024;
+
+impl Figures {
+    /// Opens the figures of process `id`.
+    ///
+    /// # Errors
+    /// When `/proc` does not show them.
+    pub fn open(id: u32) -> anyhow::Result<Self> {
+        let open = |name: &str| {
+            let path = format!("/proc/{id}/{name}");
+            File::open(&path).with_context(|| format!("cannot read `{path}`"))
+        };
+        Ok(Self { statm: open("statm")?, stat: open("stat")? })
+    }
+
+    /// What the process uses now; `None` where the kernel gives no figures, as for a process that was waited for.
+    pub fn read(&self) -> Option<Usage> {
+        let (mut first, mut second) = ([0; MOST_BYTES], [0; MOST_BYTES]);
+        usage(read(&self.statm, &mut first)?, read(&self.stat, &mut second)?)
+    }
+}
+
+/// The text of a file in `/proc` as it is now.
+fn read<'a>(file: &File, buffer: &'a mut [u8]) -> Option<&'a str> {
+    let length = file.read_at(buffer, 0).ok()?;
+    std::str::from_utf8(&buffer[..length]).ok()
+}
+
+/// Reads the figures out of `statm` and `stat`; see proc(5).
+fn usage(statm: &str, stat: &str) -> Option<Usage> {
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    // The second field is the program's name in brackets, and may hold spaces and brackets. The third follows it.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    let ticks = field(14)?.saturating_add(field(15)?);
+    let second = rustix::param::clock_ticks_per_second().max(1);
+    Some(Usage {
+        resident_bytes: pages.saturating_mul(rustix::param::page_size() as u64),
+        cpu: Duration::from_millis(ticks.saturating_mul(1000) / second),
+        threads: field(20)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn figures_are_read_whatever_the_program_is_called() {
+        let numbers = "S 1 2 3 4 5 6 7 8 9 10 150 50 13 14 15 16 7 18";
+        let second = rustix::param::clock_ticks_per_second();
+        for name in ["osiris", "a b", ") S 9 9 ("] {
+            let usage = usage("100 3 2 1 0 4 0", &format!("42 ({name}) {numbers}")).unwrap();
+            assert_eq!(usage.resident_bytes, 3 * rustix::param::page_size() as u64);
+            assert_eq!((usage.cpu, usage.threads), (Duration::from_millis(200 * 1000 / second), 7));
+        }
+        for (statm, stat) in [("", ""), ("1 2", "42 (x)"), ("1 x", "42 (x) S 1"), ("1 2", "no bracket")] {
+            assert_eq!(super::usage(statm, stat), None);
+        }
+    }
+
+    #[test]
+    fn this_process_has_figures() {
+        let usage = Figures::open(std::process::id()).unwrap().read().unwrap();
+        assert!(usage.resident_bytes > 100_000 && usage.threads > 0, "{usage:?}");
+    }
+}

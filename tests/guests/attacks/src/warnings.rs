@@ -1,0 +1,13 @@
+//! Warns thousands of times, at length: more than a terminal that nobody reads takes.
+//!
+//! stopped by: nothing
+//! seen as: success:
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    for number in 0..5_000 {
+        context::log(context::Level::Warn, &format!("warning {number} {}", "x".repeat(1_000)), &[]);
+    }
+    sql::create_table(step.output, "main", "select 1 as a").map(drop).map_err(told)
+}

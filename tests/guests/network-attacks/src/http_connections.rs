@@ -1,0 +1,18 @@
+//! Calls by HTTP, keeps every answer unread and so its connection open, and opens plain connections beside them.
+//!
+//! stopped by: limits
+//! seen as: denied: as many as it may
+
+use crate::prelude::*;
+
+pub fn run(step: &Step) -> Outcome {
+    let mut unread = Vec::new();
+    while unread.len() < 150 {
+        unread.push(get(&format!("{}/endless", step.url))?);
+    }
+    let mut open = Vec::new();
+    while open.len() < 150 {
+        open.push(connect(step)?);
+    }
+    Ok(format!("{} connections", unread.len() + open.len()))
+}
