@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
+use database_client::Reveal;
 use mysql_client::{Client, LocalFiles, Login, SslMode, Stream};
 use osiris_sdk::Result;
 use osiris_sdk::tcp::TlsOptions;

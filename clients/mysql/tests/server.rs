@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use database_client::Reveal;
 use mysql_client::types::{Kind, Reading};
 use mysql_client::{Client, Fields, LocalFiles, Login, SslMode, Stream, catalog};
 use osiris_sdk::tcp::TlsOptions;

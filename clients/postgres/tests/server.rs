@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use database_client::Reveal;
 use osiris_sdk::tcp::TlsOptions;
 use osiris_sdk::{Error, ErrorKind, Result};
 use postgres_client::sql::quote_text;
