@@ -1,5 +1,5 @@
 -- Nests data deeper than any stack.
 -- stopped by: limits
--- seen as: crash: worked for its driver
+-- seen as: crash: while it worked for driver
 -- alone: limits
 select json_structure(repeat('[', 3000000) || repeat(']', 3000000)) as a
