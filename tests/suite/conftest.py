@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -48,6 +49,15 @@ def holding(folder: Path, secret: str = CANARY) -> list[Path]:
     sought = secret.encode()
     files = (file for sessions in folder.rglob(".osiris_sessions") for file in sessions.rglob("*") if file.is_file() and not file.is_symlink())
     return [file for file in files if sought in file.read_bytes()]
+
+
+def install(folder: Path, *drivers: Path, name: str = "osiris") -> Path:
+    """Copies the program with its library, and drivers, to a folder that others may read; gives the program's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (ROOT / ".deps" / "libduckdb" / "libduckdb.so", *drivers):
+        if not (folder / file.name).exists():
+            shutil.copy(file, folder)
+    return Path(shutil.copy(OSIRIS, folder / name))
 
 
 class Project:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import HOLE, OSIRIS, ROOT, TARGET, Project
+from conftest import HOLE, OSIRIS, TARGET, Project, install
 
 CALLS = """
     fork vfork clone3 exec execveat ptrace read_parent_memory write_parent_memory kill_parent signal_parent pidfd
@@ -290,9 +290,7 @@ def test_an_ordinary_user_has_the_second_wall_too(project):
     """By a namespace of users: the program, its drivers and the folder are all that the user has."""
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
     try:
-        program = folder / "osiris"
-        for file in (OSIRIS, ROOT / ".deps" / "libduckdb" / "libduckdb.so", TARGET / "drivers" / "duckdb.processor.wasm"):
-            shutil.copy(file, folder)
+        program = install(folder, TARGET / "drivers" / "duckdb.processor.wasm")
         folder.chmod(0o777)
         theirs = Project(folder)
         theirs.pipeline([project.sql("select 1 as a")])

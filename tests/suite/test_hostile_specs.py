@@ -36,7 +36,7 @@ HOSTILE = {
     "template-bomb": (schema(lists("a", 10), f"grants: {{connect: ['{'{config.a}' * 9}:1']}}\n"), {}, "1,000 values"),
     "template-bomb-of-files": (schema(lists("l", 1000), "grants: {read: ['{config.l}/{config.l}/{config.l}/{config.l}']}\n"), {}, "1,000 values"),
     "template-bomb-of-the-author": (schema(lists("l", 1), "grants: {read: ['{config.l}/{config.l}/{config.l}']}\n"), {"l": [str(n) for n in range(300)]}, "1,000 values"),
-    "template-bomb-in-instances": (schema(lists("a", 10), f"instances: '{'{config.a}' * 9}'\n"), {"a": [str(n) for n in range(10)]}, "1,000 values"),
+    "template-bomb-in-instances": (schema(lists("a", 10), f"instances: '{'{config.a}' * 9}'\n"), {"a": [str(n) for n in range(10)]}, "names one option there"),
     "template-bomb-in-folders": (schema(lists("a", 10), f"grants: {{createFolders: '{'{config.a}' * 9}'}}\n"), {}, "1,000 values"),
     "template-bomb-in-state": (schema(lists("a", 10), f"stateWhen: '{'{config.a}' * 9}'\ngrants: {{state: true}}\n"), {}, "1,000 values"),
     "template-bomb-of-addresses": (schema(lists("a", 10), f"grants: {{http: ['GET {'{config.a}' * 9}']}}\n"), {}, "1,000 values"),

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import CANARY, GUESTS, OSIRIS, TARGET
+from conftest import CANARY, GUESTS, TARGET, install
 
 RUNS = int(os.environ.get("OSIRIS_SOAK_RUNS", "40"))
 AT_ONCE = int(os.environ.get("OSIRIS_SOAK_AT_ONCE", "8"))
@@ -27,15 +27,14 @@ def small(project):
     (project.folder / "tmp").mkdir()
     run(project)
     yield project
-    program(project).unlink()
+    shutil.rmtree(program(project).parent)
 
 
 def program(project) -> Path:
     """The program under a name of its own: what runs under it is of this test."""
-    copy = project.folder.parent / f"{project.folder.name}-osiris"
-    if not copy.exists():
-        shutil.copy(OSIRIS, copy)
-    return copy
+    folder = project.folder.parent / f"{project.folder.name}-program"
+    copy = folder / f"{project.folder.name}-osiris"
+    return copy if copy.exists() else install(folder, name=copy.name)
 
 
 def run(project) -> tuple[float, int, str]:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import CANARY, GUESTS, OSIRIS
+from conftest import CANARY, GUESTS, OSIRIS, TARGET, install
 from name_server import MUTE, PORT, missing, run_with_names
 from test_hostile_files import HELLO, SPEC, leb, module, section, spec
 
@@ -171,8 +171,9 @@ def hidden(project, mount: str) -> dict:
     for parent in (project.folder, *project.folder.parents[:3]):
         parent.chmod(parent.stat().st_mode | 0o055)
     before = ["unshare", "--mount", "sh", "-c", f'{mount} && exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"', "sh"]
-    env = {"OSIRIS_CACHE_DIR": str(cache), "HOME": str(project.folder)}
-    done = project.osiris("run", "pipeline.yaml", "--json", "--step-cpu", "1", "--step-timeout", "40", env=env, before=before)
+    program = install(project.folder / "program", TARGET / "drivers" / "duckdb.processor.wasm", GUESTS / "test.misbehave.wasm")
+    env = {"OSIRIS_CACHE_DIR": str(cache), "HOME": str(project.folder), "OSIRIS_DRIVERS": str(program.parent)}
+    done = project.osiris("run", "pipeline.yaml", "--json", "--step-cpu", "1", "--step-timeout", "40", env=env, before=before, program=program)
     result = json.loads(done.stdout)
     return {step["id"]: step for step in result["steps"]}
 
@@ -332,8 +333,12 @@ def as_nobody(project, *arguments) -> subprocess.CompletedProcess:
         parent.chmod(parent.stat().st_mode | 0o055)
     project.folder.chmod(0o777)
     before = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-    env = {"OSIRIS_CACHE_DIR": "/tmp/osiris-nobody-cache", "HOME": "/nonexistent"}
-    return project.osiris(*arguments, env=env, before=before)
+    program = install(project.folder / "program", TARGET / "drivers" / "filesystem.csv_extractor.wasm")
+    cache = project.folder / "cache"
+    cache.mkdir(mode=0o700)
+    os.chown(cache, 65534, 65534)
+    env = {"OSIRIS_CACHE_DIR": str(cache), "HOME": "/nonexistent", "OSIRIS_DRIVERS": str(program.parent)}
+    return project.osiris(*arguments, env=env, before=before, program=program)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs a program as somebody else")
