@@ -24,8 +24,11 @@ server that are not in this table, such as `inet`, ranges or composites, accept 
 lacks; MySQL also refuses what its server cannot store (years before 1, `-0.0`, members of a `set` out of order).
 ";
 
-/// A family of target types, shown as one table.
-const FAMILIES: [(&str, fn(&TargetType) -> bool); 3] = [
+/// Whether a target type is shown in a table.
+type IsOfFamily = fn(&TargetType) -> bool;
+
+/// Families of target types, a table each.
+const FAMILIES: [(&str, IsOfFamily); 3] = [
     ("Numbers", |target| {
         matches!(
             target,
