@@ -283,7 +283,8 @@ mod tests {
         for _ in 0..1000 {
             assert!(matches!(ask("a.example", 0), Err(AskAnswer::TimedOut(_))));
         }
-        assert_eq!(LOOK_UPS.load(Ordering::SeqCst), 1);
+        // The thread may not have begun yet.
+        assert!(LOOK_UPS.load(Ordering::SeqCst) <= 1);
         assert_eq!(ask("longer.example", 10_000), Ok(vec![IpAddr::from([1, 2, 3, 14])]), "another name waits its turn");
         assert_eq!(ask("a.example", 10_000), Ok(vec![IpAddr::from([1, 2, 3, 9])]));
         assert_eq!(LOOK_UPS.load(Ordering::SeqCst), 3);
