@@ -15,7 +15,7 @@ it is out of date (`BLESS=1` writes it anew). [types.md](types.md) shows what co
 |---|---|
 | `=` | every value of the type survives |
 | a number | survival depends on the value: every value is checked before the first row is sent, and the note says what would be lost. Such a value is refused by column, row and value; `on_loss: round` or `on_loss: null` allows something else |
-| – | refused for every value, by column; the reason is in the note with the same number. Cast it in SQL to say what is meant |
+| – | refused for every value, by column; the note with the same number gives the reason. Cast the column in SQL to choose a conversion |
 
 A value *survives* if the target, read back, gives the same value. `decimal(10,2)`, `text of at most 3
 characters` and the like are examples: other bounds behave the same. A domain counts as the type that it is over. Types of a

@@ -44,7 +44,7 @@ pub struct ConnectionOptions {
     #[serde(alias = "sslmode")]
     pub ssl_mode: Option<SslMode>,
     pub ca: Option<String>,
-    /// Shows the password to whoever answers, where a login asks for it so.
+    /// Sends the password to a server that did not prove its identity, if the login asks for it.
     pub unverified_password: Option<bool>,
     /// Seconds.
     pub connect_timeout: Option<u32>,

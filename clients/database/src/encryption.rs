@@ -34,7 +34,7 @@ impl fmt::Display for SslMode {
 /// Who may be given a password in a form that the receiver can read, apart from a server that proved who it is.
 ///
 /// Most ways to log in prove that a client knows the password without showing it. Some show it: as plain text, or
-/// encrypted by a key that the server sends. Whoever answers then has the password, so it must not be anybody.
+/// encrypted by a key that the server sends. The server then has the password, so it must be the right one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reveal {
     /// Nobody else.
@@ -42,7 +42,7 @@ pub enum Reveal {
     Verified,
     /// A server on this machine, where nobody stands between: by a key of its own, or over TLS.
     Local,
-    /// Whoever answers, because the connection says `unverified_password: true`.
+    /// Any server, because the connection sets `unverified_password: true`.
     Anyone,
 }
 

@@ -88,8 +88,8 @@ impl Reporter {
         self.send(&Message::Log { level: level.to_owned(), message: self.told(message), fields });
     }
 
-    /// Sends progress, unless some went out just now, or it would have to wait: for whoever else is speaking, or for a
-    /// host that does not read. So the watch may call it, which nothing may hold up.
+    /// Sends progress, unless some was sent just now or sending would block, because another thread is writing or the host
+    /// does not read. The watch may call it, since the watch must never block.
     pub fn progress(&self, done: u64, total: Option<u64>) {
         let Ok(mut lines) = self.0.try_lock() else { return };
         if !(lines.takes_more)() {

@@ -184,7 +184,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(fault.exit_code())
 }
 
-/// Where the result was to be JSON, a failure is an object, too: for every exit code, that of wrong arguments included.
+/// Prints the failure as a JSON object if `--json` was given, for every exit code, also for wrong arguments.
 fn print_failure(fault: Fault, message: &str, hint: Option<&str>) {
     let mut arguments = std::env::args_os().skip(1).take_while(|argument| argument != "--");
     let verb = arguments.next();

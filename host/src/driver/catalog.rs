@@ -77,7 +77,7 @@ impl Catalog {
     /// The driver that a pipeline calls `component`: a component name, or a path ending in `.wasm`.
     ///
     /// # Errors
-    /// When there is none, with the nearest name; when the file is no driver for this host.
+    /// If there is no such driver, with the nearest name; if the file is not a driver for this host.
     pub fn find(&self, component: &str) -> anyhow::Result<Driver> {
         if component.ends_with(".wasm") {
             return self.inspector.read(&self.base.join(component));
