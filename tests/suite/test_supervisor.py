@@ -306,6 +306,7 @@ def test_limits_that_the_authors_sql_ran_into_are_the_authors(project):
         (ENDLESS, ("--step-timeout", "1"), "timeout", "--step-timeout"),
         (ENDLESS, ("--step-cpu", "1"), "cpu", "--step-cpu"),
         ("select i, md5(i::varchar) as m from range(3_000_000) t(i)", ("--output-size", "1MB"), "output", "--output-size"),
+        ("select i, md5(i::varchar) as m from range(5_000_000) t(i) order by m", ("--engine-memory", "60MB", "--spill", "10MB"), "disk", "--spill"),
     ):
         result = project.run([project.sql(sql)], *flags, expect=1)
         blame, found, message, hint = error_of(result, "source")

@@ -51,8 +51,14 @@ fn message_in(text: *const c_char, statement: &str) -> EngineError {
 fn result_error(result: &mut ffi::duckdb_result) -> EngineError {
     // SAFETY: the result is live; DuckDB keeps owning the text.
     let (error, kind) = unsafe { (message(ffi::duckdb_result_error(result)), ffi::duckdb_result_error_type(result)) };
-    // An error of the file system says more in its text.
-    if kind == ffi::duckdb_error_type_DUCKDB_ERROR_IO { error } else { EngineError { cause: cause(kind), ..error } }
+    typed(error, kind)
+}
+
+/// An error with the cause that its type tells, except where its text tells more: what went wrong with a file, and
+/// whether memory or the room to spill ran out.
+fn typed(error: EngineError, kind: ffi::duckdb_error_type) -> EngineError {
+    let is_told = kind == ffi::duckdb_error_type_DUCKDB_ERROR_IO || matches!(error.cause, Cause::Spill);
+    if is_told { error } else { EngineError { cause: cause(kind), ..error } }
 }
 
 /// What a type of DuckDB's errors means to a step.
@@ -96,8 +102,7 @@ fn check(mut error: ffi::duckdb_error_data) -> Result<()> {
     // SAFETY: a non-null handle that the caller just received; destroyed once, after its text is copied.
     unsafe {
         let result = if ffi::duckdb_error_data_has_error(error) {
-            let cause = cause(ffi::duckdb_error_data_error_type(error));
-            Err(EngineError { cause, ..message(ffi::duckdb_error_data_message(error)) })
+            Err(typed(message(ffi::duckdb_error_data_message(error)), ffi::duckdb_error_data_error_type(error)))
         } else {
             Ok(())
         };
