@@ -150,13 +150,13 @@ fn in_words(manifest: &Manifest, session_path: &str) -> String {
     format!("\n{steps}\n\npipeline `{}`: {} in {took}\nsession {session_path}\n", manifest.pipeline, manifest.status)
 }
 
-/// Says why a step failed: what, whose fault, and the cure.
+/// Prints why a step failed: what happened, the remedy, and whose fault it is.
 fn explain(step: &StepRecord) {
     let Some(error) = step.error.as_ref().filter(|_| step.status != Status::Interrupted) else { return };
     let whose = match error.blame {
-        Blame::User => "yours to cure",
+        Blame::User => "you can fix this: check the step's config and what it reads",
         Blame::Driver => "the driver's fault",
-        Blame::Remote => "the other side's; the same run may succeed later",
+        Blame::Remote => "a fault of the server; the same run may succeed later",
         Blame::Host => "a fault of Osiris or this machine",
     };
     eprintln!(
