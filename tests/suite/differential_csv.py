@@ -5,13 +5,13 @@ import io
 import json
 import random
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import differential_values as values
 import type_compare
-from differential_runs import SMALLEST, Findings, Steps, message, refused, sql_name
-from differential_types import shape
+from differential_files import SIZES, Columnar, Files
+from differential_runs import Steps, sql_name
 
 
 # The number of a file's first row: no text that means null.
@@ -19,7 +19,7 @@ FIRST = 1000
 
 
 @dataclass(frozen=True)
-class CsvFile:
+class CsvFile(Columnar):
     dialect: values.Dialect
     names: list[str]
     columns: list[list[str]]
@@ -31,25 +31,23 @@ class CsvFile:
     def rows(self, order: list[int]) -> list[list[str]]:
         return [["id", *self.names], *([str(FIRST + row), *(column[row] for column in self.columns)] for row in order)]
 
-    def alone(self, place: int) -> "CsvFile":
-        return replace(self, names=[self.names[place]], columns=[self.columns[place]])
-
-    def without(self, row: int) -> "CsvFile":
-        return replace(self, columns=[column[:row] + column[row + 1 :] for column in self.columns])
+    def written(self) -> str:
+        return str(self.dialect)
 
 
-class Csv:
+class Csv(Files):
     """Random CSV files through the extractor."""
 
+    format = "CSV"
+
     def __init__(self, steps: Steps, rng: random.Random):
-        self.steps, self.rng, self.findings = steps, rng, Findings()
-        self.seen: set[str] = set()
+        super().__init__(steps, rng)
         inspected = steps.project.osiris("drivers", "inspect", "filesystem.csv_extractor", "--json")
         self.nulls = json.loads(inspected.stdout)["spec"]["configSchema"]["properties"]["na_values"]["default"]
 
     def file(self) -> CsvFile:
         rng = self.rng
-        width, rows = rng.choice([(1, 1), (1, 12), (2, 6), (3, 3), (4, 8), (6, 4), (8, 20), (12, 10), (100, 2), (2, 300)] + [(1, 4), (2, 4), (3, 6), (4, 3)] * 6)
+        width, rows = rng.choice(SIZES)
         dialect = values.dialect(rng)
         config = rng.choice([{}, {}, {}, {"infer_rows": 1}, {"infer_rows": -1}, {"infer_rows": 3}])
         nulls = self.nulls
@@ -74,26 +72,12 @@ class Csv:
         names = values.header(rng, width, dialect)
         return CsvFile(dialect, names, columns, config, nulls, quoted_nulls)
 
-    def batch(self, files: int) -> None:
-        made = [self.file() for _ in range(files)]
-        self.findings.counts["CSV files"] += files
-        self.findings.counts["CSV columns"] += sum(len(file.columns) for file in made)
-        for file, differing in self.differing(made, shuffled=0.25):
-            for place, why in differing.items():
-                self.findings.counts["differences"] += 1
-                if shape(why) not in self.seen:
-                    self.seen.add(shape(why))
-                    self.findings.differences.append(self.smallest(file, place, why) if len(self.seen) <= SMALLEST else f"CSV: {why}")
-
     def differing(self, files: list[CsvFile], shuffled: float = 1) -> list[tuple[CsvFile, dict[int, str]]]:
         """The files whose columns differ from their texts or, for a share of them, get another type when their rows are shuffled."""
         steps, quoted = [], []
         for number, file in enumerate(files):
-            order = list(range(len(file.columns[0])))
-            ways = [("", order)]
-            if self.rng.random() < shuffled:
-                ways.append(("-shuffled", self.rng.sample(order, len(order))))
-            head, *body = file.dialect.quoting(self.rng, file.rows(order))
+            ways = self.orders(file, shuffled)
+            head, *body = file.dialect.quoting(self.rng, file.rows(ways[0][1]))
             quoted.append([head, *body])
             for name, rows in ways:
                 content = file.dialect.file(self.rng, file.rows(rows), [head, *(body[row] for row in rows)])
@@ -101,15 +85,7 @@ class Csv:
                 self.steps.project.write(f"fuzz/{number}{name}.csv", values.compressed(content, file.dialect.compression))
                 config = {"path": f"fuzz/{number}{name}.csv"} | file.dialect.config() | file.config
                 steps.append({"id": f"read-{number}{name}", "needs": [], "component": "filesystem.csv_extractor", "config": config})
-        done = self.steps.run(steps)
-        found = []
-        for number, file in enumerate(files):
-            both = [done[id] for id in (f"read-{number}", f"read-{number}-shuffled") if id in done]
-            if failed := [step for step in both if refused(step)]:
-                found.append((file, dict.fromkeys(range(len(file.columns)), f"refused: {message(failed[0])[:250]}")))
-            elif differing := self.judge(file, quoted[number], [step["path"] for step in both]):
-                found.append((file, differing))
-        return found
+        return self.judged(files, steps, lambda number, paths: self.judge(files[number], quoted[number], paths))
 
     def judge(self, file: CsvFile, quoted: list[list[bool]], paths: list[Path]) -> dict[int, str]:
         catalogs = [self.steps.open(path) for path in paths]
@@ -141,19 +117,6 @@ class Csv:
                 if not same_text(value, row[place + 1], kinds[name], file, in_quotes):
                     differing[place] = f"{value!r}{' in quotes' if in_quotes else ''} became {row[place + 1]!r} ({kinds[name]})"
         return differing
-
-    def smallest(self, file: CsvFile, place: int, why: str) -> str:
-        """The difference in one column, with as few rows as still show it."""
-        one, said = file.alone(place), why
-        while len(one.columns[0]) > 1:
-            failing = self.differing([one.without(row) for row in range(min(len(one.columns[0]), 40))])
-            if not failing:
-                break
-            one, said = failing[0][0], next(iter(failing[0][1].values()))
-        if one.columns[0] == file.columns[place]:
-            failing = self.differing([one])
-            one, said = (one, next(iter(failing[0][1].values()))) if failing else (file, why)
-        return f"CSV: {said}\n    column {one.names[0]!r}: {one.columns[0][:12]}, options {one.config}, {one.dialect}"
 
 
 def same_text(was: str, became: str | None, kind: str, file: CsvFile, quoted: bool) -> bool:

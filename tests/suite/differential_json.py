@@ -1,20 +1,20 @@
 """Random JSON files in random layouts through the extractor, against Python's `json` with numbers by their digits."""
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 import differential_values as values
 import duckdb
 import type_compare
-from differential_runs import SMALLEST, Findings, Steps, message, refused, sql_name
-from differential_types import shape
+from differential_files import SIZES, Columnar, Files
+from differential_runs import sql_name
 from type_compare import Json, Kind
 
 
 @dataclass(frozen=True)
-class JsonFile:
+class JsonFile(Columnar):
     layout: values.Layout
     names: list[str]
     # The text of each value, or None where its record lacks it.
@@ -28,60 +28,33 @@ class JsonFile:
             records.append([('"id"', str(row)), *fields])
         return values.compressed(self.layout.file(records), self.layout.compression)
 
-    def alone(self, place: int) -> "JsonFile":
-        return replace(self, names=[self.names[place]], columns=[self.columns[place]])
-
-    def without(self, row: int) -> "JsonFile":
-        return replace(self, columns=[column[:row] + column[row + 1 :] for column in self.columns])
+    def written(self) -> str:
+        return str(self.layout)
 
 
-class JsonFiles:
+class JsonFiles(Files):
     """Random JSON files through the extractor."""
 
-    def __init__(self, steps: Steps, rng: random.Random):
-        self.steps, self.rng, self.findings = steps, rng, Findings()
-        self.seen: set[str] = set()
+    format = "JSON"
 
     def file(self) -> JsonFile:
         rng = self.rng
-        width, rows = rng.choice([(1, 1), (1, 12), (2, 6), (3, 3), (4, 8), (6, 4), (8, 20), (12, 10), (100, 2), (2, 300)] + [(1, 4), (2, 4), (3, 6), (4, 3)] * 6)
+        width, rows = rng.choice(SIZES)
         config = rng.choice([{}] * 8 + [{"max_depth": 1}, {"max_depth": 2}, {"max_depth": 3}])
         names = values.json_names(rng, width)
         config |= {"dtype": {rng.choice(names): "JSON"}} if rng.random() < 0.1 else {}
         return JsonFile(values.layout(rng), names, [values.json_column(rng, rows) for _ in range(width)], config)
 
-    def batch(self, files: int) -> None:
-        made = [self.file() for _ in range(files)]
-        self.findings.counts["JSON files"] += files
-        self.findings.counts["JSON columns"] += sum(len(file.columns) for file in made)
-        for file, differing in self.differing(made, shuffled=0.25):
-            for place, why in differing.items():
-                self.findings.counts["differences"] += 1
-                if shape(why) not in self.seen:
-                    self.seen.add(shape(why))
-                    self.findings.differences.append(self.smallest(file, place, why) if len(self.seen) <= SMALLEST else f"JSON: {why}")
-
     def differing(self, files: list[JsonFile], shuffled: float = 1) -> list[tuple[JsonFile, dict[int, str]]]:
         """The files whose columns differ from their texts or, for a share of them, get another type when their records are shuffled."""
         steps = []
         for number, file in enumerate(files):
-            order = list(range(len(file.columns[0])))
-            ways = [("", order)]
-            if self.rng.random() < shuffled:
-                ways.append(("-shuffled", self.rng.sample(order, len(order))))
+            ways = self.orders(file, shuffled)
             for name, rows in ways:
                 self.steps.project.write(f"fuzz/{number}{name}.json", file.content(self.rng, rows))
                 config = {"path": f"fuzz/{number}{name}.json"} | file.layout.config() | file.config
                 steps.append({"id": f"read-{number}{name}", "needs": [], "component": "filesystem.json_extractor", "config": config})
-        done = self.steps.run(steps)
-        found = []
-        for number, file in enumerate(files):
-            both = [done[id] for id in (f"read-{number}", f"read-{number}-shuffled") if id in done]
-            if failed := [step for step in both if refused(step)]:
-                found.append((file, dict.fromkeys(range(len(file.columns)), f"refused: {message(failed[0])[:250]}")))
-            elif differing := self.judge(file, [step["path"] for step in both]):
-                found.append((file, differing))
-        return found
+        return self.judged(files, steps, lambda number, paths: self.judge(files[number], paths))
 
     def judge(self, file: JsonFile, paths: list[Path]) -> dict[int, str]:
         catalogs = [self.steps.open(path) for path in paths]
@@ -122,19 +95,6 @@ class JsonFiles:
             if any("zero of another sign" in said and not {"0", "-0"} <= said for said in seen.values()):
                 differing[place] = f"a zero changed its sign ({kinds[name]})"
         return differing
-
-    def smallest(self, file: JsonFile, place: int, why: str) -> str:
-        """The difference in one field, with as few records as still show it."""
-        one, said = file.alone(place), why
-        while len(one.columns[0]) > 1:
-            failing = self.differing([one.without(row) for row in range(min(len(one.columns[0]), 40))])
-            if not failing:
-                break
-            one, said = failing[0][0], next(iter(failing[0][1].values()))
-        if one.columns[0] == file.columns[place]:
-            failing = self.differing([one])
-            one, said = (one, next(iter(failing[0][1].values()))) if failing else (file, why)
-        return f"JSON: {said}\n    {one.names[0]!r}: {one.columns[0][:12]}, options {one.config}, {one.layout}"
 
 
 def sorted_fields(kind: str) -> str:

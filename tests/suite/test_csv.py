@@ -130,14 +130,15 @@ def test_instants_in_utc_are_exactly_those_of_iso_8601(files):
 
 
 def test_wide_files_are_read_again_in_little_memory(files):
-    def line(*values: str) -> str:
-        return ",".join(values * 500) + "\n"
-
-    names = ",".join(f"k{n}" for n in range(1_500)) + "\n"
-    files.add("wide", names + line("1", "2024-01-01", "x") * 200 + line("2.75", "2024-01-01 10:00:00.5", ""), infer_rows=1)
+    for columns in (120, 240, 1500):
+        names = ",".join(f"k{number}" for number in range(columns))
+        rows = [["1", "2024-01-01", "x"]] * 200 + [["2.75", "2024-01-01 10:00:00.5", ""]]
+        content = "\n".join([names, *(",".join(row * (columns // 3)) for row in rows), ""])
+        files.add(f"wide-{columns}", content, infer_rows=1, decimal="." if columns > 240 else ",")
     files.read()
-    assert files.types("wide") == ["DOUBLE", "TIMESTAMP", "VARCHAR"] * 500
-    assert files.rows("wide", "select k1497, k1498::varchar, k1499 from main where k0 > 1") == [(2.75, "2024-01-01 10:00:00.5", None)]
+    assert files.types("wide-1500") == ["DOUBLE", "TIMESTAMP", "VARCHAR"] * 500
+    assert files.rows("wide-1500", "select k1497, k1498::varchar, k1499 from main where k0 > 1") == [(2.75, "2024-01-01 10:00:00.5", None)]
+    assert files.types("wide-240") == ["VARCHAR", "TIMESTAMP", "VARCHAR"] * 80 and files.types("wide-120") == files.types("wide-240")[:120]
 
 
 def test_integers_and_amounts_keep_their_digits(files):

@@ -251,43 +251,12 @@ impl Column<'_> {
             }
         }
     }
+}
 
-    /// Aggregates over all values: how many there are, how many survive in each kind, how many are written in
-    /// digits, and the most digits before and behind the point.
-    pub fn evidence(&self) -> Vec<String> {
-        let (c, n) = (self.text(), self.number());
-        let count = |condition: &str| format!("count(*) filter ({condition})");
-        let mut aggregates = vec![format!("count({c})")];
-        aggregates.extend(Kind::ALL.map(|kind| count(&self.survives(kind))));
-        let digits = matches(&n, ".*[0-9].*");
-        aggregates.push(count(&format!("{digits} and ({})", self.survives(Kind::Double))));
-        let number = matches(&n, NUMBER);
-        aggregates.push(format!("max(strlen(replace(split_part({n}, '.', 1), '-', ''))) filter ({number})"));
-        aggregates.push(format!("max(strlen(split_part({n}, '.', 2))) filter ({number})"));
-        aggregates
-    }
-
-    /// Whether a value survives in a kind.
-    fn survives(&self, kind: Kind) -> String {
-        let (c, n) = (self.text(), self.number());
-        let prints_back = |text: &str| format!("try_cast({text} as {})::varchar = {text}", sql_name(kind));
-        let formatted = |format: Option<&str>| match format {
-            Some(format) => format!("strftime(try_strptime({c}, {0}), {0}) = {c}", quote_text(format)),
-            None => "false".to_owned(),
-        };
-        match kind {
-            Kind::Boolean => format!("{c} in ({}, {})", list(&self.booleans.truths), list(&self.booleans.falsehoods)),
-            Kind::BigInt | Kind::HugeInt => prints_back(&n),
-            Kind::Double => format!("({}) or {}", short_number(&n), prints_back(&n)),
-            Kind::Decimal => format!("{} and not {}", matches(&n, NUMBER), matches(&n, "-0([.]0+)?")),
-            Kind::Date => format!("strlen({c}) = 10 and {}", prints_back(&c)),
-            Kind::Timestamp | Kind::TimestampTz | Kind::Time => {
-                format!("{} and try_cast({c} as {}) is not null", moment(&c, kind), sql_name(kind))
-            }
-            Kind::FormattedDate => formatted(self.date_format),
-            Kind::FormattedTimestamp => formatted(self.timestamp_format),
-        }
-    }
+/// Whether a column's text is what a format makes of the moment that it reads in the text.
+pub fn prints_back(place: usize, format: &str) -> String {
+    let format = quote_text(format);
+    format!("coalesce(strftime(try_strptime(c{place}, {format}), {format}) = c{place}, c{place} is null)")
 }
 
 fn sql_name(kind: Kind) -> &'static str {
@@ -340,7 +309,7 @@ fn moment(c: &str, kind: Kind) -> String {
         Kind::TimestampTz => {
             format!(
                 "{} and not starts_with({c}, '0000')",
-                matches(c, &format!("{DAY}[T ]{CLOCK}(:[0-5][0-9]{fraction})?{OFFSET}"))
+                matches(c, &format!("{DAY}[T ]{CLOCK}:[0-5][0-9]{fraction}{OFFSET}"))
             )
         }
         _ => matches(c, &format!("{CLOCK}:[0-5][0-9]{fraction}")),

@@ -269,14 +269,14 @@ impl Moment {
         if let Some(rest) = date(bytes) {
             return match rest {
                 [] => Some(Self::Date),
-                [b'T' | b' ', time @ ..] => match clock(time, true)? {
-                    [] => Some(Self::Local),
-                    offset => is_offset(offset).then_some(Self::Instant),
+                [b'T' | b' ', time @ ..] => match clock(time)? {
+                    (_, []) => Some(Self::Local),
+                    (seconds, offset) => (seconds && is_offset(offset)).then_some(Self::Instant),
                 },
                 _ => None,
             };
         }
-        clock(bytes, false).filter(|rest| rest.is_empty()).map(|_| Self::Time)
+        clock(bytes).filter(|(seconds, rest)| *seconds && rest.is_empty()).map(|_| Self::Time)
     }
 }
 
@@ -306,22 +306,22 @@ fn date(bytes: &[u8]) -> Option<&[u8]> {
     (year > 0 && (1..=days).contains(&day)).then_some(rest)
 }
 
-/// What follows a time of day; seconds may be missing only beside a date.
-fn clock(bytes: &[u8], short: bool) -> Option<&[u8]> {
+/// Whether a time of day has seconds, and what follows it. Only a date without an offset goes without seconds.
+fn clock(bytes: &[u8]) -> Option<(bool, &[u8])> {
     let (hour, rest) = number(bytes, 2)?;
     let (minute, rest) = number(after(rest, b':')?, 2)?;
     if hour > 23 || minute > 59 {
         return None;
     }
-    let Some(seconds) = after(rest, b':') else { return short.then_some(rest) };
+    let Some(seconds) = after(rest, b':') else { return Some((false, rest)) };
     let (second, rest) = number(seconds, 2)?;
     let fraction =
         after(rest, b'.').map(|digits| (digits.iter().take_while(|byte| byte.is_ascii_digit()).count(), digits));
     match fraction {
         _ if second > 59 => None,
-        Some((count @ 1..=6, digits)) => Some(&digits[count..]),
+        Some((count @ 1..=6, digits)) => Some((true, &digits[count..])),
         Some(_) => None,
-        None => Some(rest),
+        None => Some((true, rest)),
     }
 }
 
@@ -402,6 +402,8 @@ mod tests {
             "10:30",
             "0000-01-01",
             "2024-01-01T10:00:00 +02:00",
+            "2024-01-01T10:00Z",
+            "2024-01-01T10:00+02:00",
             "12345-01-01",
             "infinity",
             "1234567890123456789012345678901234567890",

@@ -3,14 +3,14 @@
 use osiris_sdk::sql::{quote_name, quote_text};
 use osiris_sdk::{Error, ErrorKind, Output, Result, context, sql};
 
-use crate::checks::{Column, Declared, Target};
-use crate::kinds::{Booleans, Evidence, Kind, Kinds, Type};
+use crate::checks::{Column, Declared, Target, prints_back};
+use crate::kinds::{Booleans, Evidence, Kind, Type};
 use crate::layout::Layout;
 use crate::options::{Config, OnBadLines, Types};
 use crate::rewrite::{plural, shown, were};
 
-/// Columns whose values are counted in one reading; where there are more, the driver looks at the values itself.
-const COUNTED_COLUMNS: usize = 256;
+/// Columns whose values are looked at in one reading.
+const COLUMNS_AT_ONCE: usize = 256;
 
 /// The longest row that DuckDB takes by default.
 const LINE_BYTES: u64 = 2_000_000;
@@ -131,56 +131,60 @@ impl<'a> Rows<'a> {
 
     /// Decides the types over every value of the file.
     fn count(&self) -> Result<Vec<Target>> {
-        let mut evidence = vec![Evidence::default(); self.layout.names.len()];
-        // A column of numbers has all expressions; which it will be is not known yet.
-        let open = Target::Inferred(Type::Of(Kind::Double));
         // What is text by its first rows is text by all of them, unless a format is given.
         let formats = self.config.date_format.is_some() || self.config.timestamp_format.is_some();
         let is_open = |place: &usize| {
             let sample = &self.layout.sample[*place];
             self.declared[*place].is_none() && (formats || sample.decide(self.config.infers_dates()) != Type::Text)
         };
-        for place in self.wanted.iter().filter(|place| !is_open(place)) {
-            evidence[*place] = self.layout.sample[*place];
-        }
-        let undecided: Vec<usize> = self.wanted.iter().copied().filter(is_open).collect();
-        if undecided.len() > COUNTED_COLUMNS && !formats {
-            self.look(&undecided, &mut evidence)?;
-            return Ok(self.targets(&evidence));
-        }
-        for places in undecided.chunks(COUNTED_COLUMNS) {
-            let columns: Vec<Column<'_>> = places.iter().map(|place| self.column(*place, &open)).collect();
-            let aggregates: Vec<String> =
-                columns.iter().flat_map(Column::evidence).map(|aggregate| format!("({aggregate})::varchar")).collect();
-            let select = format!("select {} from {}", aggregates.join(", "), self.numbered(&columns));
-            let mut numbers: Vec<u64> = Vec::new();
-            let mut reader = sql::query(&select)?;
-            while let Some(batch) = reader.next_batch()? {
-                for place in 0..aggregates.len() {
-                    let texts = batch.column_at(place).strings()?;
-                    numbers.push(texts.get(0).and_then(|text| text.parse().ok()).unwrap_or(0));
-                }
-            }
-            let each = aggregates.len() / places.len();
-            for (place, counts) in places.iter().zip(numbers.chunks(each)) {
-                evidence[*place] = counted(counts);
+        let mut evidence = self.layout.sample.clone();
+        let open: Vec<usize> = self.wanted.iter().copied().filter(is_open).collect();
+        for places in open.chunks(COLUMNS_AT_ONCE) {
+            self.look(places, &mut evidence)?;
+            if formats {
+                self.try_formats(places, &mut evidence)?;
             }
         }
         Ok(self.targets(&evidence))
     }
 
-    /// Looks at every value of so many columns that DuckDB's aggregates over them would take gigabytes.
-    fn look(&self, undecided: &[usize], evidence: &mut [Evidence]) -> Result<()> {
+    /// Looks at every value of some columns. DuckDB's aggregates over them would take five times as long, and gigabytes
+    /// where columns are many.
+    fn look(&self, places: &[usize], evidence: &mut [Evidence]) -> Result<()> {
         let numbers = self.config.numbers();
-        for places in undecided.chunks(COUNTED_COLUMNS) {
-            let texts: Vec<String> = places.iter().map(|place| format!("c{place}")).collect();
-            let mut reader = sql::query(&format!("select {} from {}", texts.join(", "), self.read_csv()))?;
+        for place in places {
+            evidence[*place] = Evidence::default();
+        }
+        let texts: Vec<String> = places.iter().map(|place| format!("c{place}")).collect();
+        let mut reader = sql::query(&format!("select {} from {}", texts.join(", "), self.read_csv()))?;
+        while let Some(batch) = reader.next_batch()? {
+            for (column, place) in places.iter().enumerate() {
+                let texts = batch.column_at(column).strings()?;
+                for text in (0..batch.rows()).filter_map(|row| texts.get(row)) {
+                    evidence[*place].add(text, numbers.plain(text).as_deref(), &self.booleans);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds whether all values of some columns are written in the config's formats, which only DuckDB knows.
+    fn try_formats(&self, places: &[usize], evidence: &mut [Evidence]) -> Result<()> {
+        let formats = [
+            (Kind::FormattedDate, &self.config.date_format),
+            (Kind::FormattedTimestamp, &self.config.timestamp_format),
+        ];
+        for (kind, format) in formats {
+            let Some(format) = format else { continue };
+            let others: Vec<String> = places
+                .iter()
+                .map(|place| format!("coalesce(bool_and({}), false)::varchar", prints_back(*place, format)))
+                .collect();
+            let mut reader = sql::query(&format!("select {} from {}", others.join(", "), self.read_csv()))?;
             while let Some(batch) = reader.next_batch()? {
                 for (column, place) in places.iter().enumerate() {
-                    let texts = batch.column_at(column).strings()?;
-                    for text in (0..batch.rows()).filter_map(|row| texts.get(row)) {
-                        evidence[*place].add(text, numbers.plain(text).as_deref(), &self.booleans);
-                    }
+                    let every = batch.column_at(column).strings()?.get(0) == Some("true");
+                    evidence[*place].kinds = evidence[*place].kinds.with(kind, every);
                 }
             }
         }
@@ -364,15 +368,4 @@ fn number(select: &str) -> Result<u64> {
     let batch = reader.next_batch()?;
     let text = batch.as_ref().map(|batch| batch.column_at(0).strings()).transpose()?;
     Ok(text.and_then(|text| text.get(0).and_then(|text| text.parse().ok())).unwrap_or(0))
-}
-
-/// What the aggregates of [`Column::evidence`] tell.
-fn counted(counts: &[u64]) -> Evidence {
-    let values = counts[0];
-    let kinds = Kind::ALL
-        .into_iter()
-        .zip(&counts[1..])
-        .fold(Kinds::default(), |kinds, (kind, survive)| kinds.with(kind, *survive == values));
-    let rest = &counts[1 + Kind::ALL.len()..];
-    Evidence { any: values > 0, kinds, digits: rest[0] > 0, whole: rest[1].max(1), fraction: rest[2] }
 }

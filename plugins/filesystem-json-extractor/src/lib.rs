@@ -12,7 +12,7 @@ use osiris_sdk::{Error, Extractor, Output, Result, context};
 use options::{Config, OnBadLines};
 use records::Records;
 use shape::{Shape, WHOLE, shape};
-use stream::{Chunks, Stream};
+use stream::{Chunks, SKIP_ADVICE, Stream};
 
 struct JsonExtractor;
 
@@ -120,7 +120,7 @@ impl Record<'_> {
         let error = explain(fault, &self.name());
         match fault {
             Fault::Broken(_) if self.in_lines && config.may_skip() => {
-                Error { message: format!("{}; `on_bad_lines: skip` leaves such lines out", error.message), ..error }
+                Error { message: format!("{}{SKIP_ADVICE}", error.message), ..error }
             }
             _ => error,
         }
@@ -167,20 +167,16 @@ fn each(config: &Config, file: &InputFile, mut take: impl FnMut(Record<'_>) -> R
     let mut number = 0;
     // No line of an array is a record of its own, which could be left out.
     let in_lines = !records.begin()?;
-    while let Some((line, bytes)) = records.next_record().map_err(|error| hint(config, in_lines, error))? {
+    if in_lines && config.may_skip() {
+        records.advise_skipping();
+    }
+    while let Some((line, bytes)) = records.next_record()? {
         number += 1;
         if !count(take(Record { number, line, bytes, in_lines })?) {
             break;
         }
     }
     Ok((taken, skipped))
-}
-
-fn hint(config: &Config, in_lines: bool, error: Error) -> Error {
-    if in_lines && error.message.starts_with("Malformed JSON") && config.may_skip() {
-        return Error { message: format!("{}; `on_bad_lines: skip` leaves such lines out", error.message), ..error };
-    }
-    error
 }
 
 /// The file for reading line by line. UTF-8 is not decoded, so that a line that is not valid can be skipped.

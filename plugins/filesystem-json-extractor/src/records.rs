@@ -4,7 +4,7 @@
 use osiris_sdk::{Error, Result};
 
 use crate::options::Format;
-use crate::stream::{Chunks, Stream};
+use crate::stream::{Chunks, SKIP_ADVICE, Stream};
 
 /// Where the reading is, between two records.
 pub struct Records<C> {
@@ -65,6 +65,11 @@ impl<C: Chunks> Records<C> {
                 return Ok(Some((line, self.stream.value()?)));
             }
         }
+    }
+
+    /// From now on an error says that malformed lines can be left out.
+    pub fn advise_skipping(&mut self) {
+        self.stream.advice = SKIP_ADVICE;
     }
 
     /// Begins to read; says whether the whole file is one array.
@@ -263,7 +268,7 @@ impl<C: Chunks> Records<C> {
     }
 
     fn malformed(&self, what: &str) -> Error {
-        Error::data(format!("Malformed JSON in line {}: {what}", self.stream.line))
+        self.stream.malformed(&format!(" in line {}: {what}", self.stream.line))
     }
 }
 

@@ -31,6 +31,9 @@ impl Chunks for Box<dyn Chunks> {
 /// The byte-order mark of UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// Ends the error of a line that the user may have skipped.
+pub const SKIP_ADVICE: &str = "; `on_bad_lines: skip` leaves such lines out";
+
 /// A line without what may stand before its record.
 pub fn without_separators(mut line: &[u8]) -> &[u8] {
     while let Some(rest) = line.strip_prefix(b"\x1e").or_else(|| line.strip_prefix(MARK)) {
@@ -47,11 +50,18 @@ pub struct Stream<C> {
     /// The line of the place, from 1.
     pub line: u64,
     max_value: usize,
+    /// Ends each error about malformed JSON.
+    pub advice: &'static str,
 }
 
 impl<C: Chunks> Stream<C> {
     pub fn new(chunks: C, max_value: usize) -> Self {
-        Self { chunks, buffer: Vec::new(), at: 0, line: 1, max_value }
+        Self { chunks, buffer: Vec::new(), at: 0, line: 1, max_value, advice: "" }
+    }
+
+    /// The error for text that is no JSON; `what` continues its first words.
+    pub fn malformed(&self, what: &str) -> Error {
+        Error::data(format!("Malformed JSON{what}{}", self.advice))
     }
 
     /// Reads on; false at the end.
@@ -200,8 +210,8 @@ impl<C: Chunks> Stream<C> {
                 if depth == 0 && !quoted && seen > 0 {
                     return Ok(self.at..self.at + seen);
                 }
-                return Err(Error::data(format!(
-                    "Malformed JSON: the text ends inside the value that begins in line {start_line}, so the file was cut off"
+                return Err(self.malformed(&format!(
+                    ": the text ends inside the value that begins in line {start_line}, so the file was cut off"
                 )));
             }
         }
