@@ -137,14 +137,14 @@ def same(was, became, kind: Kind, found: Kind, notes: Notes) -> bool:
         if became in (was.text, document(was.text)):
             return True
         try:
-            return _same_document(document(was.text), document(became), notes)
+            return _same_document(document(was.text), document(became), Kind("?"), notes)
         except ValueError:
             return False
     if isinstance(was, Json):
         if became is None and document(was.text) is None:
             notes.add(NULL)
             return True
-        return _same_document(document(was.text), became, notes)
+        return _same_document(document(was.text), became, found, notes)
     if was is None or became is None:
         return was is became
     if kind.name in ("LIST", "ARRAY"):
@@ -169,26 +169,30 @@ def same(was, became, kind: Kind, found: Kind, notes: Notes) -> bool:
     return isinstance(became, (str, bool)) and same_leaf(was, became, kind.name, found.name, notes)
 
 
-def _same_document(was, became, notes: Notes) -> bool:
+def _same_document(was, became, found: Kind, notes: Notes) -> bool:
     """Whether a JSON document is still whole: its spaces, the order of its keys and its numbers' spelling do not count."""
     if isinstance(became, Json):
-        became = document(became.text)
-        if was is None or became is None:
-            return was is became
+        became, found = document(became.text), Kind("?")
     if was is None or became is None:
         return was is became
     if isinstance(was, list):
-        return isinstance(became, list) and len(was) == len(became) and all(_same_document(*pair, notes) for pair in zip(was, became))
+        part = found.parts[0] if found.name in ("LIST", "ARRAY") else Kind("?")
+        return isinstance(became, list) and len(was) == len(became) and all(_same_document(*pair, part, notes) for pair in zip(was, became))
     if isinstance(was, dict):
         if not isinstance(became, dict):
             return False
         if set(was) != set(became):
             notes.add(ABSENT)
-        return all(_same_document(was.get(key), became.get(key), notes) for key in [*was, *(set(became) - set(was))])
+        founds = dict(zip(found.names, found.parts)) if found.names else {}
+        other = found.parts[1] if found.name == "MAP" else Kind("?")
+        return all(_same_document(was.get(key), became.get(key), founds.get(key, other), notes) for key in [*was, *(set(became) - set(was))])
     if isinstance(was, bool) or isinstance(became, bool):
         return str(was).lower() == str(became).lower()
     if isinstance(was, Number):
         return _number(was) is not None and _number(was) == _number(became)
+    if was != became and isinstance(became, str) and found.name in (*STAMPS, *CLOCKS):
+        notes.add(SPELLING)
+        return same_spelling(was, became, found.name)
     return was == became
 
 
