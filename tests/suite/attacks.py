@@ -1,4 +1,4 @@
-"""The corpus of attacks: what each file of tests/guests/attacks says of itself."""
+"""The corpus of attacks, read from the head of each file in tests/guests/attacks."""
 
 import re
 from dataclasses import dataclass
@@ -55,8 +55,8 @@ SQL = [read(path, "sql") for path in sorted((FOLDER / "sql").glob("*.sql"))]
 
 
 def table() -> str:
-    """The corpus as docs/security.md has it."""
-    head = f"{len(GUEST)} attacks by a driver's own code, {len(SQL)} by its SQL and {len(NETWORK)} by the network that it was granted.\n\n| attack | what it does | stopped by | what the user sees |\n|---|---|---|---|\n"
+    """The corpus as it is shown in docs/security.md."""
+    head = f"{len(GUEST)} attacks by a driver's own code, {len(SQL)} by its SQL and {len(NETWORK)} over the network that it was granted.\n\n| attack | what it does | stopped by | what the user sees |\n|---|---|---|---|\n"
     rows = [f"| `{attack.group}/{attack.name}` | {attack.what} | {attack.stopped_by} | {attack.seen_as} |" for attack in GUEST + SQL + NETWORK]
     return head + "\n".join(rows) + "\n"
 

@@ -1,4 +1,4 @@
--- Finalises an aggregate's state that it made up.
+-- Finalises a forged aggregate state.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

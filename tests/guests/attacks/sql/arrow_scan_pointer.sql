@@ -1,4 +1,4 @@
--- Has DuckDB read memory at an address of its choice.
+-- Makes DuckDB read memory at an address of its choice.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Creates a database beside the pipeline.
+-- Creates a database next to the pipeline.
 -- stopped by: duckdb, then system
 -- seen as: internal: refused
 -- alone: duckdb, system

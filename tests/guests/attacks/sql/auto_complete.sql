@@ -1,4 +1,4 @@
--- Has DuckDB complete the names of tables.
+-- Makes DuckDB complete table names.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

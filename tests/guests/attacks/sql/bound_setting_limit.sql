@@ -1,4 +1,4 @@
--- Has an error show a setting, by binding a LIMIT.
+-- Reveals a setting in the error of binding a LIMIT.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

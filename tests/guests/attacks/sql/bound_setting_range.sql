@@ -1,4 +1,4 @@
--- Has an error show a setting, by binding an argument.
+-- Reveals a setting in the error of binding an argument.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

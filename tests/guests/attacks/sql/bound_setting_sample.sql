@@ -1,4 +1,4 @@
--- Has an error show a setting, by binding a sample.
+-- Reveals a setting in the error of binding a sample.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Hides a catalogue's name behind a common table expression that is not in scope there.
+-- Hides the name of a catalogue behind a common table expression that is not in scope.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

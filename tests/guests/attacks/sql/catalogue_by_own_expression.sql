@@ -1,4 +1,4 @@
--- Calls a common table expression as the catalogue that it reads.
+-- Gives a common table expression the name of the catalogue that it reads.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

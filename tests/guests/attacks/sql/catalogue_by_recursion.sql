@@ -1,4 +1,4 @@
--- Begins a recursion with the catalogue that it is named after.
+-- Starts a recursion with the catalogue whose name it has.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

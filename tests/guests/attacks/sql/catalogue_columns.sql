@@ -1,4 +1,4 @@
--- Lists the columns of all tables that are attached.
+-- Lists the columns of all attached tables.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Lists tables as the standard has it.
+-- Lists tables through the standard's information schema.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Lists tables as PostgreSQL does.
+-- Lists tables through PostgreSQL's catalogue.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Lists tables as SQLite does.
+-- Lists tables through SQLite's catalogue.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

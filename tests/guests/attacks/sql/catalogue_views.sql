@@ -1,4 +1,4 @@
--- Reads how its inputs' views were made, with the names behind them.
+-- Reads the definitions of its inputs' views, which contain the names behind them.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Forces a checkpoint by a function.
+-- Forces a checkpoint through a function.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

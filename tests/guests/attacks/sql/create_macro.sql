@@ -1,4 +1,4 @@
--- Puts a function of its own before DuckDB's.
+-- Defines a function that hides one of DuckDB's.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

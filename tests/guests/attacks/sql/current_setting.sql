@@ -1,4 +1,4 @@
--- Reads a setting that holds a path.
+-- Reads a setting that contains a path.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Reads a setting by the function's full name.
+-- Reads a setting by the function's qualified name.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

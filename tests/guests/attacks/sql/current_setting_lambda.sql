@@ -1,4 +1,4 @@
--- Reads a setting from within a lambda.
+-- Reads a setting inside a lambda.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Reads the databases' paths deep inside a SELECT.
+-- Reads the paths of the databases deep inside a SELECT.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Reads the databases' paths.
+-- Reads the paths of the databases.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

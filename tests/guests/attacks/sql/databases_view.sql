@@ -1,4 +1,4 @@
--- Reads the databases' paths by a view.
+-- Reads the paths of the databases through a view.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

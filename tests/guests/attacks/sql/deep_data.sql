@@ -1,4 +1,4 @@
--- Nests data deeper than any stack.
+-- Nests data deeper than any stack allows.
 -- stopped by: limits
 -- seen as: crash: while it worked for driver
 -- alone: limits

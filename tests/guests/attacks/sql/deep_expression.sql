@@ -1,4 +1,4 @@
--- Nests an expression deeper than any stack.
+-- Nests an expression deeper than any stack allows.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: limits

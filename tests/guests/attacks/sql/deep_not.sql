@@ -1,4 +1,4 @@
--- Nests an operator deeper than any stack.
+-- Nests an operator deeper than any stack allows.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: limits

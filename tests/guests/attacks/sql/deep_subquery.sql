@@ -1,4 +1,4 @@
--- Nests subqueries deeper than any stack.
+-- Nests subqueries deeper than any stack allows.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: limits

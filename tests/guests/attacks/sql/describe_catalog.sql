@@ -1,4 +1,4 @@
--- Describes what it may not read.
+-- Describes a table that it may not read.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

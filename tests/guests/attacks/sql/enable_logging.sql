@@ -1,4 +1,4 @@
--- Has DuckDB log to a file.
+-- Makes DuckDB log to a file.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Counts without end.
+-- Counts endlessly.
 -- stopped by: limits
 -- seen as: timeout: time limit
 -- alone: limits

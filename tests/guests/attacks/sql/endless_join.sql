@@ -1,4 +1,4 @@
--- Joins everything with everything.
+-- Joins ten million rows with ten million others.
 -- stopped by: limits
 -- seen as: timeout: time limit
 -- alone: limits

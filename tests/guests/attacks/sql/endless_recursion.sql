@@ -1,4 +1,4 @@
--- Recurses without end in a query.
+-- Recurses endlessly in a query.
 -- stopped by: limits
 -- seen as: timeout: time limit
 -- alone: limits

@@ -1,4 +1,4 @@
--- Runs a statement that it prepared.
+-- Runs a prepared statement.
 -- stopped by: duckdb, then system
 -- seen as: internal: refused
 -- alone: duckdb, system

@@ -1,4 +1,4 @@
--- Reads where extensions lie.
+-- Reads where extensions are installed.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Reads another step's data file through the working folder.
+-- Reads another step's data file through the working directory.
 -- stopped by: duckdb, then system
 -- seen as: internal: refused
 -- alone: duckdb, system

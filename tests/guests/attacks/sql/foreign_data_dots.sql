@@ -1,4 +1,4 @@
--- Reads another step's data file by a spelling with dots.
+-- Reads another step's data file by a path with dots.
 -- stopped by: duckdb, then system
 -- seen as: internal: refused
 -- alone: duckdb, system

@@ -1,4 +1,4 @@
--- Reads the data file of a step that it does not read.
+-- Reads the data file of a step that is not its input.
 -- stopped by: duckdb, then system
 -- seen as: internal: refused
 -- alone: duckdb, system

@@ -1,4 +1,4 @@
--- Reads another step's data file by a pattern.
+-- Reads another step's data file by a glob pattern.
 -- stopped by: duckdb, then system
 -- seen as: internal: refused
 -- alone: duckdb, system

@@ -1,4 +1,4 @@
--- Reads another step's data file by an URI.
+-- Reads another step's data file by a URI.
 -- stopped by: duckdb, then system
 -- seen as: internal: refused
 -- alone: duckdb, system

@@ -1,4 +1,4 @@
--- Reads the databases' paths by a macro that takes a relation's name.
+-- Reads the paths of the databases through a macro that takes the name of a relation.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Names a table by the text that a macro takes.
+-- Names a table in a text argument of a macro.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

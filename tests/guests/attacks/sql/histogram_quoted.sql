@@ -1,4 +1,4 @@
--- Spells a macro in capitals and quotes.
+-- Spells a macro's name in capitals and quotes.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Installs an extension of anyone's.
+-- Installs a community extension.
 -- stopped by: duckdb, then system
 -- seen as: internal: refused
 -- alone: duckdb, system

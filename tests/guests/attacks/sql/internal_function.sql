@@ -1,4 +1,4 @@
--- Calls a function that trusts its caller with garbage.
+-- Calls an internal function that does not check its arguments, with garbage.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Reads its input's file past the table it was given.
+-- Reads another table in the file of its input.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Alters its output beside the contract.
+-- Alters its output, bypassing the contract.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

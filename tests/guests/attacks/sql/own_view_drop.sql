@@ -1,4 +1,4 @@
--- Drops the name that its input has.
+-- Drops the view through which it reads its input.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Leaves a parameter for nobody to bind.
+-- Leaves a parameter unbound.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Closes the host's bracket.
+-- Closes the host's parenthesis.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Switches DuckDB's parser for another that the check does not use.
+-- Switches DuckDB to a parser that the check does not use.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

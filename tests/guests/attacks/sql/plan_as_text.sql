@@ -1,4 +1,4 @@
--- Has DuckDB bind a statement in a text.
+-- Makes DuckDB bind a statement that is in a text.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Lists databases by PRAGMA, with their paths.
+-- Lists databases and their paths through a PRAGMA.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Raises the memory limit by PRAGMA, which becomes a SELECT for some.
+-- Raises the memory limit through a PRAGMA.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Has profiles written to a file.
+-- Makes DuckDB write profiles to a file.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

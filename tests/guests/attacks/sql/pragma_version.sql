@@ -1,4 +1,4 @@
--- Asks by PRAGMA.
+-- Reads the version through a PRAGMA.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Names a table by a text.
+-- Names a table in a text argument.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

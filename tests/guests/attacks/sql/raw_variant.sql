@@ -1,4 +1,4 @@
--- Makes a variant of bytes that no encoder made.
+-- Builds a variant from bytes that no encoder produced.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Sends data away in an address.
+-- Sends data out in a URL.
 -- stopped by: duckdb, then system
 -- seen as: internal: refused
 -- alone: duckdb, system

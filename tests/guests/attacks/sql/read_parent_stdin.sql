@@ -1,4 +1,4 @@
--- Reads from a pipe of the host's.
+-- Reads from a pipe of the host.
 -- stopped by: duckdb, then system
 -- seen as: internal: refused
 -- alone: duckdb, system

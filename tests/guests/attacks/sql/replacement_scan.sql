@@ -1,4 +1,4 @@
--- Names a file where a table stands.
+-- Puts a file name in place of a table name.
 -- stopped by: duckdb, then system
 -- seen as: internal: refused
 -- alone: duckdb, system

@@ -1,4 +1,4 @@
--- Names a file of the session where a table stands.
+-- Puts the name of a session's file in place of a table name.
 -- stopped by: duckdb, then system
 -- seen as: internal: refused
 -- alone: duckdb, system

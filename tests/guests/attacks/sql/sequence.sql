@@ -1,4 +1,4 @@
--- Takes a number from a sequence by its name in a text.
+-- Takes a number from a sequence that it names in a text.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Allows itself the whole disk.
+-- Allows itself to read the whole disk.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Points DuckDB to extensions of its own.
+-- Points DuckDB to its own extensions.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

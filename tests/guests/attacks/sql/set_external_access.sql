@@ -1,4 +1,4 @@
--- Unlocks DuckDB.
+-- Switches external access on.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Changes a setting for all.
+-- Changes a setting globally.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

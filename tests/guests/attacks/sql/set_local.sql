@@ -1,4 +1,4 @@
--- Changes a setting for itself.
+-- Changes a setting for its own session.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Raises the one setting that DuckDB's lock leaves open, which is the host's.
+-- Raises the one setting that DuckDB's lock leaves open for the host.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Reads all settings by PostgreSQL's view.
+-- Reads all settings through PostgreSQL's view.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Lists the tables of all files that are attached.
+-- Lists the tables of all attached files.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Lists what is attached.
+-- Lists the attached databases.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

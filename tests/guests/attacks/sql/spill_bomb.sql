@@ -1,4 +1,4 @@
--- Sorts more than may be spilled.
+-- Sorts more than it may spill.
 -- stopped by: limits
 -- seen as: internal: refused
 -- alone: limits

@@ -1,4 +1,4 @@
--- Makes a text of ten gigabytes.
+-- Builds a text of 10 GB.
 -- stopped by: limits
 -- seen as: internal: refused
 -- alone: limits

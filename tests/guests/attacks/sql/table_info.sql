@@ -1,4 +1,4 @@
--- Asks for the columns of a table by its name in a text.
+-- Reads the columns of a table that it names in a text.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

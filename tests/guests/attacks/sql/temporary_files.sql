@@ -1,4 +1,4 @@
--- Lists spilled files.
+-- Lists the files that DuckDB spilled.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

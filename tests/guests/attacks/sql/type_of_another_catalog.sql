@@ -1,4 +1,4 @@
--- Names a type of the host's own catalog.
+-- Uses a type from the host's own catalogue.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
--- Changes the catalog that names are looked up in.
+-- Changes the catalogue in which names are looked up.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

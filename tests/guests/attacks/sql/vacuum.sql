@@ -1,4 +1,4 @@
--- Vacuums.
+-- Runs VACUUM.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

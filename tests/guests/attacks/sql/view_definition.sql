@@ -1,4 +1,4 @@
--- Asks for a view's text by its number.
+-- Reads the text of a view by its number.
 -- stopped by: duckdb
 -- seen as: internal: refused
 -- alone: duckdb

@@ -1,4 +1,4 @@
-//! Appends to a table that it finished.
+//! Appends to a table that it has finished.
 //!
 //! stopped by: contract
 //! seen as: internal: nothing may follow

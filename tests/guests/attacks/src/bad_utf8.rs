@@ -1,4 +1,4 @@
-//! Gives text that is no UTF-8.
+//! Returns text that is not UTF-8.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

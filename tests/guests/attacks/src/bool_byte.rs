@@ -1,4 +1,4 @@
-//! Gives a truth value that is neither true nor false.
+//! Returns a boolean that is neither true nor false.
 //!
 //! stopped by: contract
 //! seen as: internal: extension type

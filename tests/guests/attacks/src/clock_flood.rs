@@ -1,4 +1,4 @@
-//! Asks for the time without end.
+//! Reads the clock endlessly.
 //!
 //! stopped by: limits
 //! seen as: timeout: time limit

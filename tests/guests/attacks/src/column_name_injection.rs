@@ -1,4 +1,4 @@
-//! Puts SQL into a column's name.
+//! Puts SQL into the name of a column.
 //!
 //! stopped by: contract
 //! seen as: success: 

@@ -1,4 +1,4 @@
-//! Puts SQL into the columns it asks an input for.
+//! Puts SQL into the column names that it reads from an input.
 //!
 //! stopped by: contract
 //! seen as: internal: refused

@@ -1,4 +1,4 @@
-//! Puts SQL into the name of an option of COPY.
+//! Puts SQL into the name of a COPY option.
 //!
 //! stopped by: duckdb
 //! seen as: internal: unknown COPY option

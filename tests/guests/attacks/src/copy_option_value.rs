@@ -1,4 +1,4 @@
-//! Puts SQL into the value of an option of COPY.
+//! Puts SQL into the value of a COPY option.
 //!
 //! stopped by: duckdb
 //! seen as: internal: refused

@@ -1,4 +1,4 @@
-//! Hides a second COPY in the SELECT of a first.
+//! Hides a second COPY in the SELECT of the first.
 //!
 //! stopped by: duckdb
 //! seen as: internal: refused

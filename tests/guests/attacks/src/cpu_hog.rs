@@ -1,4 +1,4 @@
-//! Burns CPU time within its wall time.
+//! Uses up its CPU time within its wall time.
 //!
 //! stopped by: limits
 //! seen as: cpu: CPU time

@@ -1,4 +1,4 @@
-//! Gives a decimal of more digits than its type has.
+//! Returns a decimal with more digits than its type has.
 //!
 //! stopped by: contract
 //! seen as: internal: does not fit its type 

@@ -1,4 +1,4 @@
-//! Swallows every refusal and goes on, past its deadline.
+//! Ignores every refusal and continues past its deadline.
 //!
 //! stopped by: limits
 //! seen as: timeout: time limit

@@ -1,4 +1,4 @@
-//! Ends the program, and says all is well.
+//! Exits the program with a code that means success.
 //!
 //! stopped by: contract
 //! seen as: exit: called exit(0)

@@ -1,4 +1,4 @@
-//! Claims rows that it did not write.
+//! Reports rows that it did not write.
 //!
 //! stopped by: contract
 //! seen as: success: 

@@ -1,4 +1,4 @@
-//! Opens its granted file by another spelling.
+//! Opens its granted file by another spelling of the path.
 //!
 //! stopped by: contract
 //! seen as: internal: was granted

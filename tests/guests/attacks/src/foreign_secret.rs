@@ -1,4 +1,4 @@
-//! Asks for another connection's secret.
+//! Requests the secret of another connection.
 //!
 //! stopped by: contract
 //! seen as: internal: no secret

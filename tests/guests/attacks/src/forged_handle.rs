@@ -1,4 +1,4 @@
-//! Calls through a handle that it was never given.
+//! Calls a function on a handle that it was never given.
 //!
 //! stopped by: contract
 //! seen as: trap: 

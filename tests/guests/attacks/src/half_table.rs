@@ -1,4 +1,4 @@
-//! Says all is well with a table that was never finished.
+//! Reports success for a table that it never finished.
 //!
 //! stopped by: contract
 //! seen as: contract: unfinished

@@ -1,4 +1,4 @@
-//! Sends a batch of three hundred megabytes.
+//! Sends a batch of 300 MB.
 //!
 //! stopped by: limits
 //! seen as: trap: fuel

@@ -1,4 +1,4 @@
-//! Returns an error of a hundred megabytes.
+//! Returns an error of 100 MB.
 //!
 //! stopped by: limits
 //! seen as: internal: refused

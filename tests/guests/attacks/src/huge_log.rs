@@ -1,4 +1,4 @@
-//! Logs one line of four hundred megabytes.
+//! Logs one line of 400 MB.
 //!
 //! stopped by: limits
 //! seen as: trap: fuel

@@ -1,4 +1,4 @@
-//! Sends a hundred thousand fields with a log line.
+//! Sends 100,000 fields with a log line.
 //!
 //! stopped by: limits
 //! seen as: success: 

@@ -1,4 +1,4 @@
-//! Sends a statement of three hundred megabytes.
+//! Sends a statement of 300 MB.
 //!
 //! stopped by: limits
 //! seen as: trap: fuel

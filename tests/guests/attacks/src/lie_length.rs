@@ -1,4 +1,4 @@
-//! Says a column has as many values as fit nowhere.
+//! Declares more values in a column than its buffers could hold.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

@@ -1,4 +1,4 @@
-//! Says nulls are there that are not.
+//! Declares nulls that the validity bitmap does not contain.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

@@ -1,4 +1,4 @@
-//! Says a batch has a thousand rows; its column has ten.
+//! Declares a batch of 1,000 rows whose column has ten.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

@@ -1,4 +1,4 @@
-//! Gives lists of values that are not there.
+//! Returns lists whose values are missing.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

@@ -1,4 +1,4 @@
-//! Logs one line of a hundred megabytes.
+//! Logs one line of 100 MB.
 //!
 //! stopped by: limits
 //! seen as: success: 

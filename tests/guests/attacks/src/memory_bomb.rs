@@ -1,4 +1,4 @@
-//! Takes memory until none is given.
+//! Allocates memory until none is left.
 //!
 //! stopped by: limits
 //! seen as: memory: memory

@@ -1,4 +1,4 @@
-//! Holds handles without end.
+//! Keeps handles open endlessly.
 //!
 //! stopped by: limits
 //! seen as: trap: 

@@ -1,4 +1,4 @@
-//! Logs without end.
+//! Logs endlessly.
 //!
 //! stopped by: limits
 //! seen as: timeout: time limit

@@ -1,4 +1,4 @@
-//! Sends metrics without end.
+//! Sends metrics endlessly.
 //!
 //! stopped by: limits
 //! seen as: timeout: time limit

@@ -1,4 +1,4 @@
-//! Reports progress without end.
+//! Reports progress endlessly.
 //!
 //! stopped by: limits
 //! seen as: timeout: time limit

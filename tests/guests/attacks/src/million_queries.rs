@@ -1,4 +1,4 @@
-//! Opens queries without end.
+//! Opens queries endlessly.
 //!
 //! stopped by: limits
 //! seen as: internal: readers open

@@ -1,4 +1,4 @@
-//! Opens readers without end.
+//! Opens readers endlessly.
 //!
 //! stopped by: limits
 //! seen as: internal: readers open

@@ -1,4 +1,4 @@
-//! Makes tables without end.
+//! Creates tables endlessly.
 //!
 //! stopped by: limits
 //! seen as: internal: may create

@@ -1,4 +1,4 @@
-//! Gives numbers that are not numbers, with bits that mean something elsewhere.
+//! Returns NaNs whose bits have a meaning elsewhere.
 //!
 //! stopped by: nothing: they are numbers
 //! seen as: success: 

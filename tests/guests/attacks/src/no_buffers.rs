@@ -1,4 +1,4 @@
-//! Gives no buffers at all.
+//! Returns no buffers at all.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

@@ -1,4 +1,4 @@
-//! Gives offsets that fall.
+//! Returns decreasing offsets.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

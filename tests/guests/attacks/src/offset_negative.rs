@@ -1,4 +1,4 @@
-//! Gives an offset before the text.
+//! Returns an offset before the start of the text.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

@@ -1,4 +1,4 @@
-//! Gives an offset beyond the text.
+//! Returns an offset beyond the end of the text.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

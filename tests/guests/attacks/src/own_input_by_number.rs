@@ -1,4 +1,4 @@
-//! Reads its own input's file, other tables and all, by the numbers of open files.
+//! Reads the whole file of its own input, other tables included, through file descriptor numbers.
 //!
 //! stopped by: system
 //! seen as: internal: refused

@@ -1,4 +1,4 @@
-//! Prints without end.
+//! Prints endlessly.
 //!
 //! stopped by: limits
 //! seen as: timeout: time limit

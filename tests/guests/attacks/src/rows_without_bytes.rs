@@ -1,4 +1,4 @@
-//! Appends a billion rows of nulls, which take no byte.
+//! Appends a billion rows of nulls, which take no bytes.
 //!
 //! stopped by: contract
 //! seen as: internal: more than the

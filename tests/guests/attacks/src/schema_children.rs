@@ -1,4 +1,4 @@
-//! Says a field has four billion children.
+//! Declares a field with four billion children.
 //!
 //! stopped by: contract
 //! seen as: internal: 

@@ -1,4 +1,4 @@
-//! Nests a type ten thousand levels deep.
+//! Nests a type 10,000 levels deep.
 //!
 //! stopped by: contract
 //! seen as: internal: deeper

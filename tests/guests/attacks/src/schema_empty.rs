@@ -1,4 +1,4 @@
-//! Makes a table without columns.
+//! Creates a table without columns.
 //!
 //! stopped by: contract
 //! seen as: internal: no columns

@@ -1,4 +1,4 @@
-//! Makes a table of a million columns.
+//! Creates a table with a million columns.
 //!
 //! stopped by: contract
 //! seen as: internal: fields

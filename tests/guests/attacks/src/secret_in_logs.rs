@@ -1,4 +1,4 @@
-//! Logs its secret in every spelling.
+//! Logs its secret in every encoding.
 //!
 //! stopped by: contract
 //! seen as: success: 

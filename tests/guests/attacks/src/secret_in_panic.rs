@@ -1,4 +1,4 @@
-//! Panics with its secret.
+//! Panics with its secret in the message.
 //!
 //! stopped by: contract
 //! seen as: trap: trapped

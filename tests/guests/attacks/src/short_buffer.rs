@@ -1,4 +1,4 @@
-//! Gives ten values in the bytes of five.
+//! Declares ten values in a buffer with the bytes of five.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

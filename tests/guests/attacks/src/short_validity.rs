@@ -1,4 +1,4 @@
-//! Gives one bit of validity for ten thousand values.
+//! Returns one validity bit for 10,000 values.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

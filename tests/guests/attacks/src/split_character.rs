@@ -1,4 +1,4 @@
-//! Cuts a text inside a character.
+//! Splits a text inside a character.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

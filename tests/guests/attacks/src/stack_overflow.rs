@@ -1,4 +1,4 @@
-//! Recurses without end.
+//! Recurses endlessly.
 //!
 //! stopped by: limits
 //! seen as: trap: trapped

@@ -1,4 +1,4 @@
-//! Gives a struct whose field is shorter than itself.
+//! Returns a struct with a field shorter than the struct.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

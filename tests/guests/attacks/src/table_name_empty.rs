@@ -1,4 +1,4 @@
-//! Makes a table whose name is a control character.
+//! Creates a table whose name is a control character.
 //!
 //! stopped by: contract
 //! seen as: internal: not usable

@@ -1,4 +1,4 @@
-//! Puts SQL into a table's name.
+//! Puts SQL into the name of a table.
 //!
 //! stopped by: contract
 //! seen as: success: 

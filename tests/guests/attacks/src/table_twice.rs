@@ -1,4 +1,4 @@
-//! Makes a table twice.
+//! Creates the same table twice.
 //!
 //! stopped by: contract
 //! seen as: internal: refused

@@ -1,4 +1,4 @@
-//! Reads other steps' files and the machine's by the way of a temporary file of its own.
+//! Reads files of other steps and of the machine by a path that starts at its own temporary file.
 //!
 //! stopped by: duckdb
 //! seen as: internal: disabled by configuration

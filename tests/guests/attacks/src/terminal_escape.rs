@@ -1,4 +1,4 @@
-//! Sends control characters to the terminal of whoever watches.
+//! Sends control characters to the user's terminal.
 //!
 //! stopped by: contract
 //! seen as: success: 

@@ -1,4 +1,4 @@
-//! Gives fewer nodes than the schema has fields.
+//! Returns fewer nodes than the schema has fields.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

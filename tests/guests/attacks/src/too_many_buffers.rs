@@ -1,4 +1,4 @@
-//! Gives more buffers than the type has.
+//! Returns more buffers than the type has.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

@@ -1,4 +1,4 @@
-//! Gives more nodes than the schema has fields.
+//! Returns more nodes than the schema has fields.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

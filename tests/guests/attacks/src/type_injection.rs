@@ -1,4 +1,4 @@
-//! Puts SQL where the host reads a type's name.
+//! Puts SQL where the host reads the name of a type.
 //!
 //! stopped by: contract
 //! seen as: internal: none of the step

@@ -1,4 +1,4 @@
-//! Gives a union type ids that it has no members for.
+//! Declares union type ids for which there are no members.
 //!
 //! stopped by: contract
 //! seen as: internal: malformed

@@ -1,4 +1,4 @@
-//! Names a column format that does not cross.
+//! Names a column format that the contract does not support.
 //!
 //! stopped by: contract
 //! seen as: internal: does not cross

@@ -1,4 +1,4 @@
-//! Calls through a handle that it dropped.
+//! Calls a function on a handle that it has dropped.
 //!
 //! stopped by: contract
 //! seen as: trap: 

@@ -1,4 +1,4 @@
-//! Warns thousands of times, at length: more than a terminal that nobody reads takes.
+//! Sends thousands of long warnings, more than an unread terminal can hold.
 //!
 //! stopped by: nothing
 //! seen as: success:

@@ -1,4 +1,4 @@
-//! Climbs out of a folder it was never given.
+//! Climbs out of a folder that it was never given.
 //!
 //! stopped by: imports
 //! seen as: internal: refused

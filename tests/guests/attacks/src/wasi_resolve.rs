@@ -1,4 +1,4 @@
-//! Resolves a name, which carries data out by DNS.
+//! Resolves a name, which can leak data through DNS.
 //!
 //! stopped by: imports
 //! seen as: internal: refused

@@ -1,4 +1,4 @@
-//! Sleeps for an hour in a call to the host, where no instruction counts.
+//! Sleeps for an hour inside a host call, where no instructions are counted.
 //!
 //! stopped by: limits
 //! seen as: timeout: time limit

@@ -1,4 +1,4 @@
-//! Connects to the internet by IP.
+//! Connects to an IP address on the internet.
 //!
 //! stopped by: imports
 //! seen as: internal: refused

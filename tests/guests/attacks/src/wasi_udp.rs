@@ -1,4 +1,4 @@
-//! Sends a datagram, as DNS tunnels do.
+//! Sends a datagram, as a DNS tunnel does.
 //!
 //! stopped by: imports
 //! seen as: internal: refused

@@ -1,4 +1,4 @@
-//! Calls a reader's function on a handle to something else.
+//! Calls a reader function on a handle of another type.
 //!
 //! stopped by: contract
 //! seen as: trap: 

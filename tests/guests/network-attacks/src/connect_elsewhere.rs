@@ -1,4 +1,4 @@
-//! Connects to a host and port that its step was not granted, in the spelling of the config.
+//! Connects to a host and port that its step was not granted, spelled as in the config.
 //!
 //! stopped by: contract
 //! seen as: denied: may not connect

@@ -1,4 +1,4 @@
-//! Connects where it may: the positive control.
+//! Connects to its granted host: the positive control.
 //!
 //! stopped by: nothing
 //! seen as: success

@@ -1,4 +1,4 @@
-//! Opens connections and keeps them all.
+//! Opens connections and keeps them all open.
 //!
 //! stopped by: limits
 //! seen as: denied: as many as it may

@@ -1,4 +1,4 @@
-//! Waits for ever for a server that says nothing.
+//! Waits forever for a server that sends nothing.
 //!
 //! stopped by: limits
 //! seen as: timeout: its time limit

@@ -1,4 +1,4 @@
-//! Asks for the secret of another step's connection.
+//! Requests the secret of another step's connection.
 //!
 //! stopped by: contract
 //! seen as: not-found: no secret

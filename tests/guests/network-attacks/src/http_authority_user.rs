@@ -1,4 +1,4 @@
-//! Hides where it calls behind what looks like the granted host.
+//! Hides the real host behind a user name that looks like the granted host.
 //!
 //! stopped by: contract
 //! seen as: transient: HttpRequestUriInvalid

@@ -1,4 +1,4 @@
-//! Calls by HTTP, keeps every answer unread and so its connection open, and opens plain connections beside them.
+//! Sends HTTP requests, keeps every response unread so that its connection stays open, and opens plain connections as well.
 //!
 //! stopped by: limits
 //! seen as: denied: as many as it may

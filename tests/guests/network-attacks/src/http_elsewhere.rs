@@ -1,4 +1,4 @@
-//! Calls an address that its step was not granted.
+//! Requests a URL that its step was not granted.
 //!
 //! stopped by: contract
 //! seen as: denied: HttpRequestDenied

@@ -1,4 +1,4 @@
-//! Calls what it may: the positive control.
+//! Requests its granted URL: the positive control.
 //!
 //! stopped by: nothing
 //! seen as: success

@@ -1,4 +1,4 @@
-//! Puts a second request into a header's value.
+//! Puts a second request into the value of a header.
 //!
 //! stopped by: contract
 //! seen as: denied: InvalidSyntax

@@ -1,4 +1,4 @@
-//! Names another host than the one it calls.
+//! Names another host in the `Host` header than the one it calls.
 //!
 //! stopped by: contract
 //! seen as: denied: Forbidden

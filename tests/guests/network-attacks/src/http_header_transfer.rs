@@ -1,4 +1,4 @@
-//! Claims another framing of its body than it sends, to hide a second request behind the first.
+//! Declares a different framing of its body from the one it sends, to hide a second request behind the first.
 //!
 //! stopped by: contract
 //! seen as: denied: Forbidden

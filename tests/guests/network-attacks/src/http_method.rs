@@ -1,4 +1,4 @@
-//! Calls a granted address by a method that was not granted.
+//! Requests a granted URL by a method that was not granted.
 //!
 //! stopped by: contract
 //! seen as: denied: HttpRequestDenied

@@ -1,4 +1,4 @@
-//! Climbs out of the granted path, by dots in every spelling that a server might undo.
+//! Climbs out of the granted path, with dots in every encoding that a server might decode.
 //!
 //! stopped by: contract
 //! seen as: denied: HttpRequestDenied

@@ -1,4 +1,4 @@
-//! Follows a redirect from a granted address to one that was not granted.
+//! Follows a redirect from a granted URL to one that was not granted.
 //!
 //! stopped by: contract
 //! seen as: denied: HttpRequestDenied

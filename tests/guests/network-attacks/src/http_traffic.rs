@@ -1,4 +1,4 @@
-//! Pulls more by HTTP than its step may.
+//! Downloads more over HTTP than its step may.
 //!
 //! stopped by: limits
 //! seen as: transient: broke off

@@ -1,4 +1,4 @@
-//! Opens a plain stream to a host that it may only call by HTTP.
+//! Opens a plain stream to a host that it may call only over HTTP.
 //!
 //! stopped by: contract
 //! seen as: denied: may not connect

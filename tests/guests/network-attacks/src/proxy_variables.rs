@@ -1,4 +1,4 @@
-//! Looks for a proxy that its host would use.
+//! Looks for a proxy that the host would use.
 //!
 //! stopped by: imports
 //! seen as: not-found: no variable

@@ -1,4 +1,4 @@
-//! Makes a socket of its own with WASI, beside the connection that it was granted.
+//! Creates its own socket through WASI, in addition to the connection that it was granted.
 //!
 //! stopped by: imports
 //! seen as: denied: was refused

@@ -1,4 +1,4 @@
-//! Asks over and over for a host, and waits for no answer: where its name server is slow, each ask is a look-up.
+//! Requests a host repeatedly without waiting for answers, so that with a slow name server each request would start a lookup.
 //!
 //! stopped by: limits
 //! seen as: timeout: its time limit

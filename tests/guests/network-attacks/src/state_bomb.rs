@@ -1,4 +1,4 @@
-//! Keeps more between runs than it may.
+//! Stores a larger state than it may.
 //!
 //! stopped by: contract
 //! seen as: data: larger than

@@ -1,4 +1,4 @@
-//! Keeps what is no JSON, to break the file that it is kept in.
+//! Stores a state that is not JSON, to break the file that it is stored in.
 //!
 //! stopped by: contract
 //! seen as: data: must be JSON

@@ -1,4 +1,4 @@
-//! Keeps its secret between runs, where files are searched for it.
+//! Stores its secret in its state, whose file is searched for secrets.
 //!
 //! stopped by: contract
 //! seen as: denied: no secret

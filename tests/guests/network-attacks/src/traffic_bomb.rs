@@ -1,4 +1,4 @@
-//! Pulls more through a connection than its step may.
+//! Downloads more through a connection than its step may.
 //!
 //! stopped by: limits
 //! seen as: limit: over the network, its limit

@@ -1,4 +1,4 @@
-//! Writes for ever to a server that does not read.
+//! Writes forever to a server that does not read.
 //!
 //! stopped by: limits
 //! seen as: timeout: its time limit
