@@ -1,4 +1,4 @@
-//! Digests, as everything that pins or names bytes writes them.
+//! Digests, in the one form that pins and names of bytes use.
 
 use sha2::{Digest, Sha256};
 

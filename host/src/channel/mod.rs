@@ -1,4 +1,4 @@
-//! The step's line to its host: what it reports, and the streams that it asks for.
+//! The step's connection to its host: what it reports, and the streams that it requests.
 
 pub mod network;
 pub mod reporter;

@@ -1,4 +1,4 @@
-//! The step's side of its connections: asks the host for a stream, and reads and writes it within limits.
+//! The step's side of its network connections: requests a stream from the host, then reads and writes it within limits.
 
 use std::io::{self, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
@@ -16,20 +16,20 @@ use crate::grants::endpoint::Endpoint;
 use crate::grants::limits::Limits;
 use crate::protocol::{Ask, AskAnswer, Reply};
 
-/// The longest answer that is read.
+/// The longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 16 << 10;
 
-/// The step's way to the network: the host at the other end of stdin, and what is left of the limits.
+/// The step's access to the network: the host at the other end of stdin, and the limits that remain.
 #[derive(Debug)]
 pub struct Network {
-    /// One question at a time: the number of the last, or none once an exchange broke off, after which no answer can be
-    /// told from the one before.
+    /// The number of the last question; only one is open at a time. `None` once an exchange was broken off, because a
+    /// late answer could then be mistaken for the next one.
     asked: Mutex<Option<u64>>,
     deadline: Instant,
     meter: Arc<Meter>,
 }
 
-/// Counts what goes over all of a step's connections.
+/// Counts the bytes of all of a step's connections.
 #[derive(Debug)]
 pub struct Meter {
     moved: AtomicU64,
@@ -40,7 +40,7 @@ impl Meter {
     /// Counts `bytes`.
     ///
     /// # Errors
-    /// When they are more than the step may move.
+    /// If the step's limit of network bytes is exceeded.
     pub fn count(&self, bytes: usize) -> io::Result<()> {
         let before = self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
         if before.saturating_add(bytes as u64) <= self.most {
@@ -63,10 +63,10 @@ impl Network {
         }
     }
 
-    /// Asks the host for a stream. It does not block: waiting for it is the caller's.
+    /// Requests a stream from the host. The returned stream is non-blocking; the caller waits for it.
     ///
     /// # Errors
-    /// What the host answers.
+    /// The host's refusal.
     pub fn connect(&self, endpoint: &Endpoint, timeout: Duration) -> Result<TcpStream, AskAnswer> {
         let timeout = timeout.min(self.left());
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +85,7 @@ impl Network {
         answer
     }
 
-    /// Time until the step's deadline.
+    /// The time until the step's deadline.
     pub fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
@@ -94,7 +94,7 @@ impl Network {
         Arc::clone(&self.meter)
     }
 
-    /// The stream as one that waits, within `timeout` and the step's deadline.
+    /// Wraps the stream in one whose reads and writes wait up to `timeout`, and never beyond the step's deadline.
     pub fn waiting(&self, socket: TcpStream, timeout: Duration) -> Waiting {
         Waiting { socket, timeout, deadline: self.deadline, meter: self.meter() }
     }
@@ -137,7 +137,7 @@ fn exchange(ask: &Ask) -> anyhow::Result<Result<TcpStream, AskAnswer>> {
     }
 }
 
-/// A stream whose reads and writes wait for a while, and no longer. The socket itself never blocks.
+/// A stream whose reads and writes wait for a limited time. The socket itself never blocks.
 #[derive(Debug)]
 pub struct Waiting {
     socket: TcpStream,

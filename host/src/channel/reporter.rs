@@ -1,4 +1,4 @@
-//! The step's only way to speak: JSON lines on stdout, with floods cut off.
+//! The step's only output: JSON lines on stdout, bounded in number and size.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -11,27 +11,27 @@ use crate::protocol::Message;
 use crate::secrets::Secrets;
 use crate::secrets::scrubber::Scrubber;
 
-/// Log lines and metrics a step may send; the rest are dropped.
+/// The number of log lines and metrics that a step may send; the rest are dropped.
 const MAX_LINES: u64 = 10_000;
 
-/// The longest log message in characters; the rest is cut.
+/// The longest log message, in characters; the rest is cut off.
 const MAX_TEXT: usize = 8 << 10;
 
-/// How often progress goes out.
+/// How often progress is sent.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
-/// Where messages go; clones share it.
+/// The destination of messages; clones share it.
 #[derive(Clone)]
 pub struct Reporter(Arc<Mutex<Lines>>);
 
 struct Lines {
     sink: Box<dyn Write + Send>,
     sent: u64,
-    /// What the driver may still log, in bytes.
+    /// How many bytes the driver may still log.
     room: u64,
     scrubber: Scrubber,
     progress: Option<Instant>,
-    /// Whether the sink takes a short line without waiting.
+    /// Whether the sink accepts a short line without blocking.
     takes_more: fn() -> bool,
 }
 
@@ -45,15 +45,15 @@ impl Reporter {
         Self(Arc::new(Mutex::new(lines)))
     }
 
-    /// Limits what goes out as log lines and metrics, in bytes, and takes a step's secrets out of it.
+    /// Limits log lines and metrics to `log_bytes`, and redacts the step's secrets from them.
     pub fn guard(&self, log_bytes: u64, secrets: &Secrets) {
         let mut lines = self.lines();
         lines.room = log_bytes;
         lines.scrubber = Scrubber::new(secrets.values());
     }
 
-    /// A driver's text without the step's secrets, cut to a bound. In this order: the host scrubs
-    /// all that it hears, but could not tell a secret that was cut in two.
+    /// A driver's text with the step's secrets redacted, then cut to a bound. The order matters: the host redacts
+    /// everything it receives, but it could not recognise a secret that was cut in two.
     pub fn told(&self, text: String) -> String {
         cut(self.lines().scrubber.scrub_text(&text))
     }
@@ -72,7 +72,7 @@ impl Reporter {
         lines.write(message);
     }
 
-    /// Sends a short message, unless that would have to wait; says whether it was sent.
+    /// Sends a short message unless that would block; returns whether it was sent.
     pub fn send_at_once(&self, message: &Message) -> bool {
         let Ok(mut lines) = self.0.try_lock() else { return false };
         let takes_more = (lines.takes_more)();
@@ -88,8 +88,8 @@ impl Reporter {
         self.send(&Message::Log { level: level.to_owned(), message: self.told(message), fields });
     }
 
-    /// Sends progress, unless some was sent just now or sending would block, because another thread is writing or the host
-    /// does not read. The watch may call it, since the watch must never block.
+    /// Sends progress, unless some was sent very recently or sending would block because another thread is writing or
+    /// the host is not reading. The watch calls it, and the watch must never block.
     pub fn progress(&self, done: u64, total: Option<u64>) {
         let Ok(mut lines) = self.0.try_lock() else { return };
         if !(lines.takes_more)() {
@@ -103,7 +103,7 @@ impl Reporter {
 }
 
 impl Lines {
-    /// Writes a log line or metric while there is room; says once that the rest is dropped.
+    /// Writes a log line or metric while the bound allows it; reports once that the rest is dropped.
     fn flood(&mut self, message: &Message) {
         let Ok(line) = serde_json::to_vec(message) else { return };
         let size = line.len() as u64;
@@ -118,7 +118,7 @@ impl Lines {
         }
     }
 
-    /// A host that no longer listens is about to kill this process; there is nobody to tell.
+    /// Write errors are ignored: a host that has stopped reading is about to kill this process.
     fn write(&mut self, message: &Message) {
         if let Ok(line) = serde_json::to_vec(message) {
             self.put(line);
@@ -131,7 +131,7 @@ impl Lines {
     }
 }
 
-/// Whether a line of up to a page can be written to stdout at once: so poll(2) says of a pipe.
+/// Whether stdout accepts a line of up to one page without blocking. poll(2) guarantees this for a pipe.
 fn stdout_takes_more() -> bool {
     let stdout = rustix::stdio::stdout();
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_waits_for_nobody() {
+    fn progress_never_blocks() {
         let sink = Sink::default();
         let reporter = Reporter::to(Box::new(sink.clone()), || true);
         let speaking = reporter.clone();
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_at_the_cut_does_not_leave_its_first_half() {
+    fn a_secret_at_the_cut_does_not_leak_its_first_half() {
         let sink = Sink::default();
         let reporter = Reporter::to(Box::new(sink.clone()), || true);
         let secret = "correct horse battery";

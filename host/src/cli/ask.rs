@@ -32,7 +32,7 @@ pub struct AskArguments {
     /// The operator's ceiling [default: the hosts of connections]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-    /// Give up on one after so long
+    /// Give up on a connection after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: u64,
     /// Print JSON
@@ -42,13 +42,13 @@ pub struct AskArguments {
     pub sandbox: SandboxArguments,
 }
 
-/// What connections are resolved against.
+/// The context in which connections are resolved.
 pub struct ConnectionContext {
     pub base: Base,
     pub connections: Connections,
     pub environment: Environment,
     pub catalog: Catalog,
-    /// Ends drivers at their limits.
+    /// Enforces the drivers' limits.
     pub supervisor: Supervisor,
 }
 
@@ -60,7 +60,7 @@ impl ConnectionContext {
         Ok(Self { base, connections, environment: environment(), catalog, supervisor: Supervisor::start()? })
     }
 
-    /// The driver to ask about a connection of `family`.
+    /// The driver that is asked about a connection of `family`.
     pub fn driver(&self, family: &str, named: Option<&str>) -> anyhow::Result<Driver> {
         if let Some(named) = named {
             return self.catalog.find(named);
@@ -95,7 +95,7 @@ impl ConnectionContext {
                 .hint("name another with `--driver NAME`")
                 .into());
         }
-        // A driver that a run refuses gets no secret here either.
+        // A driver that a run would refuse is given no secret here either.
         let named = ask.driver.as_deref().unwrap_or(&driver.spec.name);
         lock::check_driver(&self.base, &[named, &driver.spec.name], driver)?;
         let mut fields = self.connections.resolve(reference, &self.environment)?;

@@ -1,4 +1,4 @@
-//! `osiris discover`: the tables that a connection leads to.
+//! `osiris discover`: shows the tables that a connection can read.
 
 use std::process::ExitCode;
 
@@ -57,7 +57,7 @@ pub fn discover(arguments: &Discover) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A digest of what was found that changes with its shape alone: not with the time, nor with the rows.
+/// A digest that changes only with the shape of what was found: not with the time, nor with the rows.
 fn fingerprint(tables: &[FoundTable]) -> anyhow::Result<String> {
     let shapes: Vec<FoundTable> =
         tables.iter().map(|table| FoundTable { estimated_rows: None, ..table.clone() }).collect();

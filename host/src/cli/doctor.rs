@@ -1,4 +1,4 @@
-//! `osiris doctor`: which protections this machine gives, and what to do about those it lacks.
+//! `osiris doctor`: which protections this machine offers, and how to get those that are missing.
 
 use std::process::ExitCode;
 use std::sync::mpsc::sync_channel;
@@ -21,7 +21,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Whether the host can measure what a step process uses: tried out with one.
+/// Whether the host can measure the resources of a step process; tried on a real one.
 fn measuring() -> Protection {
     let (say, _heard) = sync_channel(BACKLOG);
     let (given, words) = match StepProcess::start(1, &say) {

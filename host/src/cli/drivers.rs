@@ -1,4 +1,4 @@
-//! `osiris drivers`: which drivers there are, what one says about itself, and packing a new one.
+//! `osiris drivers`: lists drivers, shows what one declares, and packs a new one.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -50,15 +50,15 @@ pub struct Inspect {
     after_help = "Example:\n  osiris drivers pack target/wasm32-wasip2/release/hello.wasm --spec spec.yaml -o drivers/my.hello.wasm"
 )]
 pub struct Pack {
-    /// The component that a compiler made
+    /// The component, as the compiler made it
     wasm: PathBuf,
     /// Its spec
     #[arg(long, value_name = "FILE", default_value = "spec.yaml")]
     spec: PathBuf,
-    /// Where to write the driver: a file, or a folder to name it in after its spec
+    /// Where to write the driver: a file, or a folder, in which the file is named after the spec
     #[arg(short, long, value_name = "PATH")]
     output: PathBuf,
-    /// Compile it now, so that its first run need not
+    /// Compile it now, so that its first run does not have to
     #[arg(long)]
     compile: bool,
 }
@@ -114,7 +114,7 @@ fn list(arguments: &List) -> anyhow::Result<()> {
 
 fn inspect(arguments: &Inspect) -> anyhow::Result<()> {
     let catalog = catalog(&arguments.place)?;
-    // A path on the command line is relative to where the user is, as everywhere.
+    // A path on the command line is relative to the current folder, as everywhere.
     let driver = if arguments.driver.ends_with(".wasm") {
         catalog.inspector.read(&PathBuf::from(&arguments.driver))?
     } else {
@@ -169,7 +169,7 @@ fn in_words(driver: &Driver) -> String {
     text
 }
 
-/// What the driver's imports and wanted grants allow, in words.
+/// What the driver's imports and requested grants allow, in words.
 fn abilities(driver: &Driver) -> Vec<String> {
     let imports =
         |interface: &str| driver.imports.iter().any(|name| name.starts_with(&format!("osiris:driver/{interface}@")));
@@ -193,7 +193,7 @@ fn abilities(driver: &Driver) -> Vec<String> {
         .imports
         .iter()
         .map(String::as_str)
-        // A name without a package is a type that the driver's own exports use.
+        // A name without a package is a type used by the driver's own exports.
         .filter(|name| name.contains(':') && !name.starts_with("osiris:driver/") && !name.starts_with("wasi:"))
         .collect();
     if !strangers.is_empty() {

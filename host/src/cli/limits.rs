@@ -1,4 +1,4 @@
-//! The limits of a run's steps on the command line: a flag for each limit that has one.
+//! The limits of a run's steps on the command line: one flag for each limit that has one.
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -6,11 +6,11 @@ use clap::{Arg, ArgMatches, Command};
 
 use crate::grants::limits::{Limit, Limits};
 
-/// What each step may use up.
+/// The resource limits of each step.
 #[derive(Debug)]
 pub struct LimitArguments {
     pub limits: Limits,
-    /// Those that nobody asked for.
+    /// The limits that no flag set.
     pub defaults: Vec<Limit>,
 }
 

@@ -1,4 +1,4 @@
-//! `osiris lock`: writes down what drivers a pipeline runs, and accepts changes to them.
+//! `osiris lock`: pins the drivers of a pipeline, and accepts changes to them.
 
 use std::process::ExitCode;
 
@@ -55,14 +55,14 @@ pub fn enforce(base: &Base, plan: &Plan) -> anyhow::Result<()> {
     if !pin(&mut read(base)?)? {
         return Ok(());
     }
-    // Runs may begin at once: what another has pinned meanwhile is read again, and kept.
+    // Several runs may start at once: the lock file is read again, so that pins added meanwhile are preserved.
     let _held = base.hold()?;
     let mut lock = read(base)?;
     pin(&mut lock)?;
     write(base, &lock)
 }
 
-/// Checks the plan's drivers against the base folder's lock, and writes nothing.
+/// Checks the plan's drivers against the base folder's lock without writing anything.
 pub fn check(base: &Base, plan: &Plan) -> anyhow::Result<()> {
     let mut lock = read(base)?;
     for step in &plan.steps {
@@ -71,7 +71,8 @@ pub fn check(base: &Base, plan: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks a driver that runs outside a pipeline, under each name by which pipelines may call it, and writes nothing.
+/// Checks a driver that runs outside a pipeline, under each name that pipelines may use for it, without writing
+/// anything.
 pub fn check_driver(base: &Base, names: &[&str], driver: &Driver) -> anyhow::Result<()> {
     let mut lock = read(base)?;
     for name in names {

@@ -1,4 +1,4 @@
-//! The command line: one file a verb. Results go to stdout, everything else to stderr.
+//! The command line: one file per verb. Results go to stdout, everything else to stderr.
 
 mod ask;
 mod connections;
@@ -25,7 +25,7 @@ use crate::error::{Fault, Report};
 use crate::untrusted;
 use clap::{Parser, Subcommand};
 
-/// What a run that the user ended exits with, as shells expect of SIGINT.
+/// The exit code of a run that the user interrupted, which is the shell's for SIGINT.
 const INTERRUPTED: u8 = 130;
 
 #[derive(Parser)]
@@ -56,22 +56,22 @@ enum Verb {
     Validate(plan::Arguments),
     /// Pin a pipeline's drivers, or accept changed ones
     Lock(lock::Arguments),
-    /// Say which protections this machine gives
+    /// Show which protections this machine offers
     Doctor(doctor::Arguments),
     /// List connections, and try them
     #[command(subcommand)]
     Connections(connections::Verb),
-    /// Show what a connection leads to: tables, columns, types, keys
+    /// Show what a connection can read: tables, columns, types, keys
     Discover(discover::Discover),
     /// List, inspect and pack drivers
     #[command(subcommand)]
     Drivers(drivers::Verb),
-    /// Run a SELECT over what a step of a session made
+    /// Run a SELECT over the output of a step
     Query(query::Arguments),
     /// List, show and remove sessions
     #[command(subcommand)]
     Sessions(sessions::Verb),
-    /// Show what steps keep between runs, or make them forget it
+    /// Show the states that steps keep between runs, or reset them
     #[command(subcommand)]
     State(state::Verb),
     /// The step process (internal)
@@ -100,15 +100,16 @@ pub fn main() -> ExitCode {
     main_with(std::env::args_os())
 }
 
-/// Runs the command line `arguments`, the program's name first: the way in for programs around this one.
+/// Runs the command line `arguments`, which begin with the program's name: the entry point for programs that embed this
+/// one.
 pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
-    // A core file would hold the secrets of all steps. Where the limit is kept from being lowered, so be it.
+    // A core file would contain the secrets of all steps. Best effort: a failure to lower the limit is ignored.
     let _ = crate::sandbox::no_core_files();
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(mut error) => {
             suggest_no_internal_command(&mut error);
-            // A closed pipe is no reason to fail.
+            // A closed pipe is not a failure.
             let _ = error.print();
             if error.use_stderr() {
                 let message = error.to_string();
@@ -119,7 +120,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
         }
     };
     let outcome = match arguments.verb {
-        // These speak to the host alone; nothing is set up that they do not need.
+        // These processes only talk to the host, so nothing else is set up for them.
         Verb::Step => return crate::step::main(),
         Verb::Look => return crate::step::look::main(),
         Verb::Confine => return crate::sandbox::try_it(),
@@ -145,7 +146,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
     outcome.unwrap_or_else(|error| fail(&error))
 }
 
-/// Takes commands that are not for people out of what is suggested for a misspelt one.
+/// Removes internal commands from the suggestions for a misspelt one.
 fn suggest_no_internal_command(error: &mut clap::Error) {
     use clap::CommandFactory;
     use clap::error::{ContextKind, ContextValue};
@@ -159,7 +160,7 @@ fn suggest_no_internal_command(error: &mut clap::Error) {
     }
 }
 
-/// Runs a verb with the host's own log on stderr, as `OSIRIS_LOG` asks (default: warnings).
+/// Runs a verb with the host's own log on stderr, at the level that `OSIRIS_LOG` sets (default: warnings).
 fn logged(verb: impl FnOnce() -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("OSIRIS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
@@ -172,7 +173,7 @@ fn logged(verb: impl FnOnce() -> anyhow::Result<ExitCode>) -> anyhow::Result<Exi
     verb()
 }
 
-/// Says an error and its cure; the exit code tells whose fault it is.
+/// Prints an error and its remedy; the exit code says whose fault it is.
 fn fail(error: &anyhow::Error) -> ExitCode {
     let report = error.downcast_ref::<Report>();
     eprintln!("error: {}", untrusted::paragraph(&format!("{error:#}")));
@@ -184,7 +185,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(fault.exit_code())
 }
 
-/// Prints the failure as a JSON object if `--json` was given, for every exit code, also for wrong arguments.
+/// Prints the failure as a JSON object if `--json` was given, for every exit code, including that for wrong arguments.
 fn print_failure(fault: Fault, message: &str, hint: Option<&str>) {
     let mut arguments = std::env::args_os().skip(1).take_while(|argument| argument != "--");
     let verb = arguments.next();
@@ -201,22 +202,22 @@ fn print_failure(fault: Fault, message: &str, hint: Option<&str>) {
     if verb.is_some_and(|verb| verb == "run") {
         failure["steps"] = serde_json::json!([]);
     }
-    // What cannot be printed has been said on stderr.
+    // If this fails, the error is on stderr anyway.
     let _ = print_json(&failure);
 }
 
-/// Prints a result, parts of which may be a driver's words.
+/// Prints a result, parts of which may come from a driver.
 fn print(text: &str) {
     print_data(&untrusted::lines(text));
 }
 
-/// Prints a result as JSON that steers no terminal either.
+/// Prints a result as JSON without characters that control a terminal.
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     print_data(&untrusted::json(&serde_json::to_string_pretty(value)?));
     Ok(())
 }
 
-/// Prints data as it is. A reader that closed the pipe has seen enough.
+/// Prints data as it is. A closed pipe is not an error: its reader has seen enough.
 fn print_data(text: &str) {
     use std::io::Write;
     let mut stdout = std::io::stdout().lock();
@@ -226,7 +227,7 @@ fn print_data(text: &str) {
     }
 }
 
-/// A table as results are shown: a head, no lines between, and nothing in a cell that passes for another row.
+/// A table in the style of all results: a header, no lines between rows, and no cell that could pass for another row.
 struct Table(comfy_table::Table);
 
 fn table(head: &[&str]) -> Table {
@@ -240,7 +241,7 @@ impl Table {
         self.0.add_row(cells.into_iter().map(|cell| untrusted::line(cell.as_ref()).into_owned()));
     }
 
-    /// Sets columns of numbers to the right.
+    /// Aligns columns of numbers to the right.
     fn align_right(&mut self, columns: impl IntoIterator<Item = usize>) {
         for column in columns {
             if let Some(column) = self.0.column_mut(column) {
@@ -269,7 +270,7 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// A duration in milliseconds as a person reads it.
+/// A duration in milliseconds in a form for people.
 fn spell_duration(milliseconds: u64) -> String {
     match milliseconds {
         0..1000 => format!("{milliseconds} ms"),
@@ -284,7 +285,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
     }
 

@@ -84,7 +84,7 @@ fn as_json(step: &PlannedStep, beside: &[&StepId]) -> Value {
     })
 }
 
-/// The most steps that a step is said to run beside.
+/// The most steps that are listed as running beside a step.
 const MAX_BESIDE: usize = 8;
 
 fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
@@ -148,7 +148,7 @@ fn write_waits(text: &mut String, step: &PlannedStep, beside: &[&StepId]) {
     }
 }
 
-/// The masked config without what is as the driver's defaults have it.
+/// The masked config without the options that have the driver's default value.
 fn chosen(step: &PlannedStep) -> Map<String, Value> {
     let default = |name: &str| step.driver.spec.config_schema.pointer("/properties")?.get(name)?.get("default");
     let chosen = step.masked_config.iter().filter(|(name, value)| default(name) != Some(value));

@@ -1,4 +1,4 @@
-//! What `run`, `plan` and `validate` share: from a pipeline file on disk to a checked plan.
+//! What `run`, `plan` and `validate` share: turns a pipeline file into a checked plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,12 +20,12 @@ use crate::untrusted;
 use super::limits::LimitArguments;
 use super::lock;
 
-/// Which pipeline, with which values, where.
+/// A pipeline, its parameters and its base folder.
 #[derive(Debug, clap::Args)]
 pub struct PipelineArguments {
     /// The pipeline's YAML file
     pub pipeline: PathBuf,
-    /// Set a parameter, over the profile's, $OSIRIS_PARAM_<NAME>'s and the default value
+    /// Set a parameter; this wins over the profile, $OSIRIS_PARAM_<NAME> and the default value
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     pub params: Vec<(String, String)>,
     /// Use one of the pipeline's profiles
@@ -33,29 +33,30 @@ pub struct PipelineArguments {
     pub profile: Option<String>,
     #[command(flatten)]
     pub place: PlaceArguments,
-    /// The operator's ceiling: what no step may go beyond [default: files below the base folder, hosts of connections]
+    /// The operator's ceiling, which no step may exceed [default: files below the base folder, hosts of connections]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     #[command(flatten)]
     pub limits: LimitArguments,
 }
 
-/// Where paths begin and drivers lie.
+/// Where paths start and where drivers are found.
 #[derive(Debug, clap::Args)]
 pub struct PlaceArguments {
-    /// The folder that paths are relative to and that no step leaves [default: the pipeline's folder; without a pipeline the current one]
+    /// The folder that paths are relative to and that no step leaves [default: the pipeline's folder; without a
+    /// pipeline the current one]
     #[arg(long, value_name = "DIR")]
     pub base: Option<PathBuf>,
-    /// Look for drivers here too, before $OSIRIS_DRIVERS and `drivers` in the base folder
+    /// Also look for drivers here, before $OSIRIS_DRIVERS and `drivers` in the base folder
     #[arg(long, value_name = "DIR")]
     pub drivers: Vec<PathBuf>,
 }
 
 impl PlaceArguments {
-    /// Where drivers are looked for.
+    /// The folders that are searched for drivers.
     ///
     /// # Errors
-    /// A [`Report`] when a folder that was named does not exist.
+    /// A [`Report`] if a named folder does not exist.
     pub fn catalog(&self, base: &Path) -> Result<Catalog, Report> {
         match self.drivers.iter().find(|folder| !folder.is_dir()) {
             Some(missing) => Err(Report::input(format!("there is no folder of drivers `{}`", missing.display()))
@@ -70,20 +71,20 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// A pipeline that was read and planned.
+/// A pipeline that has been read and planned.
 pub struct Prepared {
     pub plan: Plan,
     pub base: Base,
-    /// The pipeline file's digest, in hexadecimal.
+    /// The digest of the pipeline file, in hexadecimal.
     pub sha256: String,
-    /// What each step may use up: as asked, within the policy.
+    /// The resource limits of each step: as requested, within the policy.
     pub limits: Limits,
 }
 
-/// Reads, checks and plans the pipeline; drivers that are not what the lock pins are refused.
+/// Reads, checks and plans the pipeline; drivers that differ from what the lock pins are refused.
 ///
 /// # Errors
-/// For everything that is wrong with the user's input, before anything runs.
+/// If anything in the user's input is wrong; nothing has run by then.
 pub fn prepare(arguments: &PipelineArguments) -> anyhow::Result<Prepared> {
     let prepared = plan_pipeline(arguments)?;
     warn_of_short_secrets(&prepared.plan);
@@ -92,7 +93,7 @@ pub fn prepare(arguments: &PipelineArguments) -> anyhow::Result<Prepared> {
     Ok(prepared)
 }
 
-/// Says once which secrets are not redacted everywhere.
+/// Warns once about secrets that are too short to be redacted everywhere.
 fn warn_of_short_secrets(plan: &Plan) {
     let short: BTreeSet<&str> = plan.steps.iter().flat_map(PlannedStep::short_secrets).collect();
     if !short.is_empty() {
@@ -104,10 +105,10 @@ fn warn_of_short_secrets(plan: &Plan) {
     }
 }
 
-/// As [`prepare`], whatever the lock says, and whether or not the files are there.
+/// Like [`prepare`], but without checking the lock or whether files exist.
 ///
 /// # Errors
-/// For everything else that is wrong with the user's input.
+/// If anything else in the user's input is wrong.
 pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<Prepared> {
     let file = arguments.pipeline.display().to_string();
     let text = fs::read_to_string(&arguments.pipeline).map_err(|error| {
@@ -144,7 +145,7 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<Prepared> 
     Ok(Prepared { plan, base, sha256, limits: arguments.limits.limits.within(&policy.limits) })
 }
 
-/// The environment's variables, but for those that are no text.
+/// The environment variables, except those that are not valid UTF-8.
 pub fn environment() -> Environment {
     let all = std::env::vars_os();
     all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()

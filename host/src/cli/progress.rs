@@ -1,4 +1,4 @@
-//! What a person sees while a pipeline runs: a bar for each running step, or plain lines where stderr is no terminal.
+//! What a person sees while a pipeline runs: a bar for each running step, or plain lines if stderr is not a terminal.
 
 use super::terminal::{self, Show, say};
 use super::{grouped, spell_duration};
@@ -10,7 +10,7 @@ use crate::warning::Warning;
 /// Shows a run on stderr.
 pub struct Progress {
     terminal: bool,
-    /// Width of the longest step id, so that columns line up.
+    /// The width of the longest step id, so that columns line up.
     width: usize,
 }
 

@@ -1,4 +1,4 @@
-//! `osiris query`: a SELECT over what a step made, run in a confined process like a step's own.
+//! `osiris query`: a SELECT over a step's output, run in a process that is confined like a step's.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -19,20 +19,20 @@ use crate::untrusted;
 #[command(after_help = "Examples:\n  osiris query latest extract-flights 'select * from main limit 5'\n  \
                         osiris query latest summary 'select count(*) from \"by-carrier\"' --format csv")]
 pub struct Arguments {
-    /// A session's id, the end of it, or `latest`
+    /// A session's id, the end of one, or `latest`
     session: String,
     /// The step whose tables are read
     step: String,
-    /// One SELECT; the step's tables have their own names, and `main` also the step's id
+    /// One SELECT; the step's tables have their own names, and `main` can also be called by the step's id
     #[arg(default_value = "select * from main limit 20")]
     sql: String,
-    /// The base folder that the sessions lie in
+    /// The base folder that contains the sessions
     #[arg(long, value_name = "DIR", default_value = ".")]
     base: PathBuf,
-    /// How rows are printed
+    /// The output format
     #[arg(long, value_enum, default_value = "table")]
     format: PrintFormat,
-    /// Stop the query after so long
+    /// Stop the query after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     timeout: u64,
     #[command(flatten)]
@@ -45,7 +45,7 @@ enum PrintFormat {
     Table,
     /// Comma-separated, with a header
     Csv,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
@@ -85,7 +85,7 @@ pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         require_confinement: arguments.sandbox.require_sandbox,
     };
     let mut stdout = std::io::stdout().lock();
-    // Data is anyone's: what could steer a terminal is not sent to one.
+    // Data is untrusted: control characters are not sent to a terminal.
     let harmless: Option<fn(&str) -> String> =
         stdout.is_terminal().then_some(|line: &str| untrusted::lines(line).into_owned());
     look(&look_for, &mut Rows { sink: &mut stdout, harmless }, &Supervisor::start()?)?;
@@ -94,7 +94,7 @@ pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn tables(step: &StepRecord, file: &std::path::Path) -> Vec<InputTable> {
     let also = |name: &str| {
-        // Names in SQL are not case-sensitive.
+        // Names in SQL are case-insensitive.
         if name == "main" && !step.tables.keys().any(|table| table.eq_ignore_ascii_case(&step.id)) {
             vec![step.id.clone()]
         } else {

@@ -1,4 +1,4 @@
-//! `osiris run`: runs a pipeline, and says what came of it.
+//! `osiris run`: runs a pipeline and reports the outcome.
 
 use std::process::ExitCode;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -97,7 +97,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Tells the run of Ctrl-C and its like.
+/// Forwards Ctrl-C and similar signals to the run.
 fn forward_signals(say: SyncSender<Heard>) -> anyhow::Result<()> {
     let mut signals =
         signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot listen for signals")?;
@@ -127,7 +127,7 @@ fn as_json(manifest: &Manifest, session_path: &str) -> Value {
     json!({"session_id": manifest.session_id, "session_path": session_path, "status": manifest.status, "duration_ms": manifest.duration_ms, "warnings": manifest.warnings, "steps": steps})
 }
 
-/// A run's steps, one a row.
+/// A run's steps, one per row.
 pub fn steps_table(manifest: &Manifest) -> Table {
     let mut steps = table(&["step", "driver", "status", "rows", "time", "output"]);
     for step in &manifest.steps {

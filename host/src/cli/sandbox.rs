@@ -1,21 +1,21 @@
-//! `--require-sandbox`: nothing of a stranger's is touched where the kernel cannot confine the process that would.
+//! `--require-sandbox`: no untrusted code or data is touched unless the kernel can confine the process that does so.
 
 use crate::error::{Fault, Report};
 use crate::sandbox;
 
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct SandboxArguments {
-    /// Refuse where the kernel cannot confine processes fully; see `osiris doctor`
+    /// Refuse to run anything if the kernel cannot confine processes fully; see `osiris doctor`
     #[arg(long)]
     pub require_sandbox: bool,
 }
 
 impl SandboxArguments {
-    /// Tries the sandbox where it is required. What one process is given here, all are: those that compile, run, ask and
-    /// look alike.
+    /// Tries the sandbox if it is required. One test process stands for all others: the processes that compile, run,
+    /// ask and look are confined in the same way.
     ///
     /// # Errors
-    /// When the machine does not give all that is demanded.
+    /// If the machine lacks a protection that is required.
     pub fn enforce(self) -> anyhow::Result<()> {
         if !self.require_sandbox {
             return Ok(());

@@ -1,4 +1,4 @@
-//! `osiris sessions`: what ran, when, how long, how many rows; and how to be rid of it.
+//! `osiris sessions`: what ran, when, for how long and with how many rows; and how to remove it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,13 +20,13 @@ pub enum Verb {
     List(List),
     /// Show one session's steps
     Show(Show),
-    /// Remove old sessions; never one that is running
+    /// Remove old sessions, but none that is running
     Gc(Gc),
 }
 
 #[derive(Debug, clap::Args)]
 pub struct Place {
-    /// The base folder that the sessions lie in
+    /// The base folder that contains the sessions
     #[arg(long, value_name = "DIR", default_value = ".")]
     base: PathBuf,
     /// Print JSON
@@ -42,7 +42,7 @@ pub struct List {
 
 #[derive(Debug, clap::Args)]
 pub struct Show {
-    /// A session's id, the end of it, or `latest`
+    /// A session's id, the end of one, or `latest`
     #[arg(default_value = "latest")]
     session: String,
     #[command(flatten)]
@@ -56,10 +56,10 @@ pub struct Gc {
     /// Keep the newest N
     #[arg(long, value_name = "N")]
     keep: Option<usize>,
-    /// Remove only what ended longer ago than this: 30m, 12h, 7d
+    /// Remove only sessions that ended longer ago than this: 30m, 12h, 7d
     #[arg(long, value_name = "AGE", value_parser = age)]
     older_than: Option<Duration>,
-    /// Say what would be removed, and remove nothing
+    /// Show what would be removed without removing it
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]

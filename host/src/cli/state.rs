@@ -1,4 +1,4 @@
-//! `osiris state`: what steps keep between runs, and how to change it.
+//! `osiris state`: shows and changes the states that steps keep between runs.
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -17,22 +17,22 @@ use super::{print, print_json, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
-    /// Show what steps have kept, and what it was read from
+    /// Show the states of steps, and which source each was read from
     Show(Show),
-    /// Put a value in place of what a step has kept
+    /// Replace the state of a step
     Set(Set),
-    /// Let a step go on from its state although it reads another source now
+    /// Let a step continue from its state although it reads another source now
     Accept(One),
-    /// Remove what a step has kept, so that its next run starts over
+    /// Remove the state of a step, so that its next run starts over
     Reset(Reset),
 }
 
 #[derive(Debug, clap::Args)]
 pub struct Place {
-    /// Only this pipeline's, by its name
+    /// Only states of the pipeline with this name
     #[arg(long, value_name = "NAME")]
     pipeline: Option<String>,
-    /// The folder that holds `.osiris` [default: here]
+    /// The folder that contains `.osiris` [default: the current folder]
     #[arg(long, value_name = "DIR")]
     base: Option<PathBuf>,
 }
@@ -45,7 +45,7 @@ impl Place {
 
 #[derive(Debug, clap::Args)]
 pub struct Show {
-    /// Only this step's
+    /// Only the state of this step
     step: Option<String>,
     #[command(flatten)]
     place: Place,
@@ -60,7 +60,7 @@ pub struct One {
     step: String,
     #[command(flatten)]
     place: Place,
-    /// Do not ask first
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
@@ -72,7 +72,7 @@ pub struct One {
 pub struct Set {
     #[command(flatten)]
     one: One,
-    /// The state, as JSON: of the form that `osiris state show` has
+    /// The new state as JSON, in the form that `osiris state show` prints
     value: String,
 }
 
@@ -81,7 +81,7 @@ pub struct Set {
     after_help = "Examples:\n  osiris state reset orders --pipeline shop\n  osiris state reset --all --pipeline shop"
 )]
 pub struct Reset {
-    /// The step whose state to remove
+    /// The step whose state is removed
     #[arg(required_unless_present = "all")]
     step: Option<String>,
     /// Remove the states of all steps
@@ -89,7 +89,7 @@ pub struct Reset {
     all: bool,
     #[command(flatten)]
     place: Place,
-    /// Do not ask first
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
@@ -104,10 +104,10 @@ pub fn state(verb: &Verb) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The states of `step`, of whatever pipeline.
+/// The states of `step` in any pipeline.
 ///
 /// # Errors
-/// A [`Report`] naming the steps that have one, where this one has none.
+/// A [`Report`] that names the steps that have a state, if this one has none.
 fn of_step(base: &Base, place: &Place, step: &str) -> anyhow::Result<Vec<state::Found>> {
     let all = state::list(base, place.pipeline.as_deref())?;
     let (chosen, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|found| found.step == step);
@@ -122,10 +122,10 @@ fn of_step(base: &Base, place: &Place, step: &str) -> anyhow::Result<Vec<state::
     Ok(chosen)
 }
 
-/// The one state of `step`.
+/// The only state of `step`.
 ///
 /// # Errors
-/// A [`Report`] naming them all, where several pipelines have such a step.
+/// A [`Report`] that names all of them, if several pipelines have such a step.
 fn one(base: &Base, place: &Place, step: &str) -> anyhow::Result<state::Found> {
     let mut found = of_step(base, place, step)?;
     match found.pop() {
@@ -140,7 +140,7 @@ fn one(base: &Base, place: &Place, step: &str) -> anyhow::Result<state::Found> {
     }
 }
 
-/// Says what is about to be done, and asks a person at a terminal whether to.
+/// Prints what is about to happen and, at a terminal, asks for confirmation.
 fn agreed(what: &str, yes: bool) -> anyhow::Result<bool> {
     if yes || !std::io::stdin().is_terminal() {
         return Ok(true);
@@ -180,7 +180,7 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a state was read from, a line each.
+/// The source that a state was read from, one line per field.
 fn source(identity: &Identity) -> String {
     let profile = identity.profile.iter().map(|profile| format!("profile: {profile}"));
     let fields = identity.fields.iter().filter(|(_, value)| !value.is_null());
@@ -259,7 +259,7 @@ fn reset(arguments: &Reset) -> anyhow::Result<()> {
         print("no step has kept a state");
         return Ok(());
     }
-    // All are held before the first is removed.
+    // All states are locked before the first is removed.
     let held =
         chosen.iter().map(|found| state::hold(&base, &found.pipeline, &found.step)).collect::<Result<Vec<_>, _>>()?;
     let all: Vec<String> =

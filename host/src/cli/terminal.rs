@@ -1,7 +1,7 @@
-//! Everything that is said while steps run goes to stderr by a thread of its own, behind a queue that drops.
+//! All output to stderr while steps run is written by a thread of its own, behind a queue that drops.
 //!
-//! Nobody who runs steps waits for a terminal: one that is stopped, or a pipe that nobody reads, loses lines, and is told
-//! how many.
+//! A run never waits for a terminal. If the terminal is stopped, or if nobody reads the pipe, lines are dropped and
+//! their number is reported.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -14,17 +14,17 @@ use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::grouped;
 
-/// Lines that wait to be shown; further ones are dropped.
+/// The number of lines that may wait to be shown; further ones are dropped.
 const MOST_WAITING: usize = 1000;
 
-/// How long the end of the program waits for a terminal that takes nothing.
+/// How long the program waits at its end for a terminal that accepts nothing.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What is shown.
+/// Something to show.
 #[derive(Debug)]
 pub enum Show {
     Line(String),
-    /// A bar for a step begins.
+    /// Starts a bar for a step.
     Begin {
         step: String,
         prefix: String,
@@ -34,15 +34,15 @@ pub enum Show {
         done: u64,
         total: Option<u64>,
     },
-    /// The step's bar ends.
+    /// Ends the step's bar.
     End {
         step: String,
     },
-    /// The sender is told once all before this is shown.
+    /// Notifies the sender once everything queued before it is shown.
     Flush(Sender<()>),
 }
 
-/// The way to the thread that writes to stderr.
+/// The queue to the thread that writes to stderr.
 #[derive(Debug, Clone)]
 struct Terminal {
     queue: Sender<Show>,
@@ -57,16 +57,16 @@ pub fn is_terminal() -> bool {
     io::IsTerminal::is_terminal(&io::stderr())
 }
 
-/// Shows a line on stderr, soon. Where too many wait already it is dropped, and counted.
+/// Queues a line for stderr. If the queue is full, the line is dropped and counted.
 pub fn say(line: impl Into<String>) {
     show(Show::Line(line.into()));
 }
 
-/// Shows something on stderr, soon.
+/// Queues something for stderr.
 pub fn show(shown: Show) {
     match TERMINAL.get_or_init(|| Terminal::start(Box::new(io::stderr())).ok()) {
         Some(terminal) => terminal.show(shown),
-        // Without a thread a line is better late than never.
+        // If there is no thread, the line is written here: blocking is better than losing it.
         None => {
             if let Show::Line(line) = shown {
                 let _ = writeln!(io::stderr(), "{line}");
@@ -75,7 +75,7 @@ pub fn show(shown: Show) {
     }
 }
 
-/// Waits until all is shown, or until the terminal has taken nothing for a while.
+/// Waits until everything is shown, or until the terminal has accepted nothing for a while.
 pub fn flush() {
     let Some(Some(terminal)) = TERMINAL.get() else { return };
     terminal.flush(PATIENCE);
@@ -93,7 +93,7 @@ impl Terminal {
     }
 
     fn show(&self, shown: Show) {
-        // A bar that ends must end; there are no more of these than steps.
+        // The end of a bar is never dropped; there are no more of these than steps.
         if matches!(shown, Show::Line(_) | Show::Progress { .. })
             && self.waiting.load(Ordering::Relaxed) >= MOST_WAITING
         {
@@ -173,7 +173,7 @@ impl Screen {
         }
     }
 
-    /// A reader that has gone misses what is said.
+    /// Write errors are ignored: the reader has gone.
     fn line(&mut self, line: &str) {
         let sink = &mut self.sink;
         let mut write = || {
@@ -183,7 +183,7 @@ impl Screen {
     }
 }
 
-/// A bar's style, with `{rate}` in whole rows a second.
+/// A bar's style; `{rate}` is in whole rows per second.
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
     use std::sync::Mutex;
 
-    /// A terminal that takes nothing while it is stopped.
+    /// A terminal that accepts nothing while it is stopped.
     #[derive(Clone, Default)]
     struct Sink {
         shown: Arc<Mutex<Vec<u8>>>,
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_that_takes_nothing_holds_nobody_up_and_is_told_what_it_missed() {
+    fn a_stopped_terminal_blocks_nobody_and_reports_what_was_dropped() {
         let sink = Sink::default();
         let terminal = Terminal::start(Box::new(sink.clone())).unwrap();
         let stop = sink.stopped.lock().unwrap();

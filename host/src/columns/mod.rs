@@ -1,6 +1,6 @@
-//! Columns between DuckDB and a guest: the Arrow C Data Interface, flattened as `osiris:driver/arrow` has it.
+//! Columns between DuckDB and a guest: the Arrow C Data Interface, flattened as `osiris:driver/arrow` defines it.
 //!
-//! What goes out is only rearranged. What comes in is a guest's word, so all of it is checked here,
+//! Outgoing data is only rearranged. Incoming data comes from a guest and is untrusted, so all of it is checked here,
 //! against the Arrow columnar format, before DuckDB sees a byte.
 
 mod values;
@@ -14,17 +14,17 @@ use duckdb::arrow::ffi::FFI_ArrowSchema;
 
 pub use values::check_extensions;
 
-/// Names DuckDB's own type of a column whose Arrow type says less.
+/// The metadata key that names a column's DuckDB type if its Arrow type is less specific.
 pub const DUCKDB_TYPE: &str = "osiris.duckdb_type";
 
 /// How deep a guest may nest types.
 const MAX_DEPTH: usize = 64;
 
-/// How many fields a guest's table may have, nested ones included.
+/// How many fields a guest's table may have, including nested ones.
 const MAX_FIELDS: usize = 16_384;
 
-/// Values that a batch may hold, in all its nodes together. Bytes bound most batches; but a node of
-/// nulls or of structs has a length and no byte.
+/// How many values a batch may hold in all its nodes together. Most batches are bounded by their bytes, but a node of
+/// nulls or of structs has a length and no bytes.
 const MAX_VALUES: u64 = 1 << 27;
 
 /// One field of a schema in pre-order; see `osiris:driver/arrow.field`.
@@ -45,7 +45,7 @@ pub struct OutNode {
     pub buffers: Vec<Bytes>,
 }
 
-/// The values of one field as a guest gave them.
+/// The values of one field as a guest returned them.
 #[derive(Debug)]
 pub struct InNode<'a> {
     pub length: u64,
@@ -62,7 +62,7 @@ fn refused(message: impl Into<String>) -> Refused {
     Refused(message.into())
 }
 
-/// The fields of a schema whose root is a struct with a child a column.
+/// The fields of a schema whose root is a struct with one child per column.
 pub fn flatten_schema(root: &FFI_ArrowSchema) -> Result<Vec<Field>, Refused> {
     let mut fields = Vec::new();
     for child in root.children() {
@@ -88,7 +88,7 @@ fn flatten_field(field: &FFI_ArrowSchema, fields: &mut Vec<Field>) -> Result<(),
 /// The top-level columns of a pre-order schema, as positions in `fields`.
 ///
 /// # Errors
-/// When the children counts do not add up.
+/// If the numbers of children do not add up.
 pub fn column_positions(fields: &[Field]) -> Result<Vec<usize>, Refused> {
     let mut positions = Vec::new();
     let mut next = 0;
@@ -111,10 +111,10 @@ fn subtree_end(fields: &[Field], start: usize, depth: usize) -> Result<usize, Re
     Ok(end)
 }
 
-/// Builds the Arrow schema (a struct with a child a column) that a guest describes.
+/// Builds the Arrow schema (a struct with one child per column) that a guest describes.
 ///
 /// # Errors
-/// Names the field whose format is unknown, malformed, or has the wrong number of children.
+/// Names the field whose format is unknown or malformed, or that has the wrong number of children.
 pub fn build_schema(fields: &[Field]) -> Result<FFI_ArrowSchema, Refused> {
     if fields.len() > MAX_FIELDS {
         return Err(refused(format!("{} fields, more than the {MAX_FIELDS} that a table may have", fields.len())));
@@ -151,7 +151,7 @@ fn build_field(fields: &[Field], position: usize) -> Result<(FFI_ArrowSchema, us
     Ok((schema, next))
 }
 
-/// Refuses a format string that is not in the contract, or whose children cannot be right.
+/// Refuses a format string that is not in the contract, or that does not allow this number of children.
 fn check_format(field: &Field) -> Result<(), Refused> {
     let format = field.format.as_str();
     if field.name.contains('\0') || format.contains('\0') {
@@ -200,15 +200,15 @@ fn decimal_fits(numbers: &str) -> bool {
     }
 }
 
-/// Members of a sparse union are numbered from 0 in order, as DuckDB numbers them.
+/// Whether the members of a sparse union are numbered from 0 in order, as DuckDB numbers them.
 fn union_ids_fit(ids: &str, children: u32) -> bool {
     ids.split(',').map(str::parse::<u32>).eq((0..children).map(Ok)) && children <= 127
 }
 
-/// The nodes of a batch, from a struct array with a child a column.
+/// The nodes of a batch, from a struct array with one child per column.
 ///
 /// # Errors
-/// When an array does not start at offset 0, which the contract promises to guests.
+/// If an array does not start at offset 0, as the contract promises to guests.
 pub fn flatten_batch(batch: &ArrayData) -> Result<Vec<OutNode>, Refused> {
     let mut nodes = Vec::new();
     for column in batch.child_data() {
@@ -230,7 +230,7 @@ fn flatten_array(array: &ArrayData, nodes: &mut Vec<OutNode>) -> Result<(), Refu
     array.child_data().iter().try_for_each(|child| flatten_array(child, nodes))
 }
 
-/// Hands a buffer on without copying it.
+/// Passes a buffer on without copying it.
 fn shared(buffer: Buffer) -> Bytes {
     struct Owner(Buffer);
     impl AsRef<[u8]> for Owner {
@@ -241,10 +241,10 @@ fn shared(buffer: Buffer) -> Bytes {
     if buffer.is_empty() { Bytes::new() } else { Bytes::from_owner(Owner(buffer)) }
 }
 
-/// Checks a guest's batch and copies it into a struct array of `schema`, a struct type.
+/// Checks a guest's batch and copies it into a struct array of `schema`, which is a struct type.
 ///
 /// # Errors
-/// Says which column is wrong and how; nothing of the batch is kept.
+/// Names the column that is wrong and the reason; nothing of the batch is kept.
 pub fn build_batch(schema: &DataType, rows: u64, nodes: &[InNode<'_>]) -> Result<ArrayData, Refused> {
     let DataType::Struct(columns) = schema else {
         return Err(refused("the schema is not a struct of columns"));
@@ -293,7 +293,7 @@ fn build_array(data_type: &DataType, nodes: &[InNode<'_>], next: &mut usize) -> 
         (None, &node.buffers[..])
     };
     for (buffer, spec) in values.iter().zip(&shape.buffers) {
-        // Arrow's own checks panic over a buffer that ends within a value.
+        // Arrow's own checks panic on a buffer that ends within a value.
         if let BufferSpec::FixedWidth { byte_width, .. } = spec
             && !buffer.len().is_multiple_of(*byte_width)
         {
@@ -301,7 +301,7 @@ fn build_array(data_type: &DataType, nodes: &[InNode<'_>], next: &mut usize) -> 
         }
     }
     let buffers = values.iter().map(Buffer::from_slice_ref).map(|buffer| {
-        // A list or text without values may leave its one offset away.
+        // A list or text without values may omit its only offset.
         if length == 0 && buffer.is_empty() && has_offsets(data_type) { Buffer::from_vec(vec![0_i64]) } else { buffer }
     });
     let buffers = buffers.collect();
@@ -320,7 +320,7 @@ fn build_array(data_type: &DataType, nodes: &[InNode<'_>], next: &mut usize) -> 
     Ok(array)
 }
 
-/// The validity bitmap, whose zero bits must be as many as the guest says.
+/// The validity bitmap; its number of zero bits must match the null count that the guest gives.
 fn validity(node: &InNode<'_>, length: usize) -> Result<Option<NullBuffer>, Refused> {
     let bitmap = node.buffers[0];
     let nulls = if bitmap.is_empty() {

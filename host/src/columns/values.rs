@@ -1,4 +1,4 @@
-//! What a guest's single value may be, where Arrow leaves it open and DuckDB takes it on trust.
+//! Checks of single values that Arrow leaves open and DuckDB does not make.
 
 use duckdb::arrow::array::{ArrayData, AsArray, make_array};
 use duckdb::arrow::datatypes::{DataType, TimeUnit};
@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{Field, Refused, refused};
 
-/// Checks what the Arrow format leaves to whoever reads, and DuckDB takes on trust: that decimals
-/// have no more digits than their type, times lie within a day, and dates and timestamps exist.
+/// Checks what the Arrow format leaves to readers and DuckDB does not check: that decimals have no more digits than
+/// their type, times are within a day, and dates and timestamps exist.
 pub(super) fn check_values(array: &ArrayData) -> Result<(), Refused> {
     use DataType::{Date32, Date64, Decimal128, Time32, Time64, Timestamp};
     const DAY_SECONDS: i64 = 86_400;
@@ -34,7 +34,7 @@ pub(super) fn check_values(array: &ArrayData) -> Result<(), Refused> {
             let days = i64::from_le_bytes(bytes).div_euclid(DAY_SECONDS * 1_000);
             (i64::from(-i32::MAX)..=i64::from(i32::MAX)).contains(&days)
         }),
-        // A map's keys are there; its entries are, too.
+        // Neither a map's keys nor its entries may be null.
         DataType::Map(..) => array
             .child_data()
             .iter()
@@ -45,14 +45,14 @@ pub(super) fn check_values(array: &ArrayData) -> Result<(), Refused> {
     if fits { Ok(()) } else { Err(refused(format!("a value that does not fit its type, {data_type}"))) }
 }
 
-/// Whether every value that is not null, `WIDTH` bytes each, passes a check.
+/// Whether every non-null value of `WIDTH` bytes passes a check.
 fn all<const WIDTH: usize>(array: &ArrayData, fits: impl Fn([u8; WIDTH]) -> bool) -> bool {
     let (values, _) = array.buffers()[0].as_slice().as_chunks::<WIDTH>();
     let mut values = values.iter().take(array.len()).enumerate();
     values.all(|(place, value)| fits(*value) || array.is_null(place))
 }
 
-/// An Arrow extension type that DuckDB gives and takes.
+/// An Arrow extension type that DuckDB produces and accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extension {
     /// A byte, 0 or 1.
@@ -62,9 +62,9 @@ pub(super) enum Extension {
     HugeInt,
     /// Microseconds of the day and an offset, in 64 bits.
     TimeTz,
-    /// A byte that counts the unused bits of the next, which are set, and then the bits.
+    /// One byte with the number of unused bits in the next byte, which are set, followed by the bits.
     Bit,
-    /// Three bytes of sign and length, and then the digits in base 256.
+    /// Three bytes with sign and length, followed by the digits in base 256.
     BigNum,
     /// A geometry in well-known binary.
     Wkb,
@@ -73,7 +73,7 @@ pub(super) enum Extension {
 /// The extension type that a field's metadata names.
 ///
 /// # Errors
-/// When DuckDB has no such type, or keeps it in another format.
+/// If DuckDB has no such type, or stores it in another format.
 pub(super) fn extension(field: &Field) -> Result<Option<Extension>, Refused> {
     let entry = |key: &str| field.metadata.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
     let Some(name) = entry("ARROW:extension:name") else { return Ok(None) };
@@ -133,7 +133,7 @@ fn check_field<'a>(fields: &mut impl Iterator<Item = &'a Field>, array: &ArrayDa
     array.child_data().iter().try_for_each(|child| check_field(fields, child))
 }
 
-/// Whether every text or blob that is not null passes a check.
+/// Whether every non-null text or blob passes a check.
 fn texts(array: &ArrayData, fits: impl Fn(&[u8]) -> bool) -> bool {
     let values = make_array(array.clone());
     match array.data_type() {
@@ -145,7 +145,7 @@ fn texts(array: &ArrayData, fits: impl Fn(&[u8]) -> bool) -> bool {
     }
 }
 
-/// DuckDB's `dtime_tz_t`: 40 bits of microseconds, 24 of an offset in seconds, counted down from 15:59:59.
+/// DuckDB's `dtime_tz_t`: 40 bits of microseconds, then 24 bits of an offset in seconds, counted down from 15:59:59.
 fn is_time_tz(bits: u64) -> bool {
     bits >> 24 <= 86_400_000_000 && bits & 0x00ff_ffff <= 2 * 57_599
 }
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bits_and_numbers_of_any_length_are_told_from_nonsense() {
+    fn invalid_bits_and_big_numbers_are_recognised() {
         for (bytes, bit) in [
             (&[0, 0xaa][..], true),
             (&[3, 0xe1], true),

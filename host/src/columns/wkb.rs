@@ -1,4 +1,4 @@
-//! Whether bytes are a geometry in little-endian well-known binary (OGC 06-103r4), all of them.
+//! Checks that bytes are exactly one geometry in little-endian well-known binary (OGC 06-103r4).
 
 /// How deep collections may nest.
 const MAX_DEPTH: usize = 16;
@@ -9,7 +9,7 @@ pub fn is_wkb(bytes: &[u8]) -> bool {
     geometry(&mut rest, 0).is_some() && rest.is_empty()
 }
 
-/// Takes one geometry off the front of `rest`.
+/// Reads one geometry from the front of `rest`.
 fn geometry(rest: &mut &[u8], depth: usize) -> Option<()> {
     if depth > MAX_DEPTH || take::<1>(rest)? != [1] {
         return None;
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_point_is_a_geometry_and_a_part_of_it_is_none() {
+    fn a_point_is_a_geometry_and_a_part_of_it_is_not() {
         let point: Vec<u8> = [&[1, 1, 0, 0, 0][..], &[0; 16]].concat();
         assert!(is_wkb(&point));
         assert!(!is_wkb(&point[..20]) && !is_wkb(&[&point[..], &[0]].concat()) && !is_wkb(&[]));

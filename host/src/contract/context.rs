@@ -1,4 +1,4 @@
-//! `osiris:driver/context`: what the step is, and what the driver says of its work.
+//! `osiris:driver/context`: what the step is, and what the driver reports about its work.
 
 use super::State;
 use super::bindings::osiris::driver::context::{Host, Level, Part};
@@ -7,7 +7,7 @@ use crate::protocol::Message;
 /// The metrics that the host counts itself.
 const OWN_METRICS: [&str; 4] = ["rows_read", "rows_processed", "rows_written", "step_duration_ms"];
 
-/// The longest name of a metric, in characters; the rest is cut.
+/// The longest name of a metric, in characters; the rest is cut off.
 const MAX_NAME: usize = 256;
 
 impl Host for State {
@@ -36,7 +36,7 @@ impl Host for State {
     }
 
     fn metric(&mut self, name: String, value: f64) -> wasmtime::Result<()> {
-        // Redacted before it is cut: half a secret would not be found.
+        // Redacted before it is cut, because half a secret would not be found.
         let name: String = self.reporter.told(name).chars().take(MAX_NAME).collect();
         let name = if OWN_METRICS.contains(&name.as_str()) { format!("driver_{name}") } else { name };
         self.reporter.send(&Message::Metric { name, value });

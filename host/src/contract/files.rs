@@ -1,4 +1,4 @@
-//! `osiris:driver/files`: the files outside the session that the step was granted, and temporary files.
+//! `osiris:driver/files`: the step's granted files outside the session, and temporary files.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -12,7 +12,7 @@ use super::{Answer, Error, ErrorKind, State, error};
 use crate::engine::{Status, TemporaryFile, Trouble, WriteError, quote_text};
 use crate::protocol::FileGrant;
 
-/// What one `read` gives at most.
+/// The most bytes that one `read` returns.
 const MAX_READ: u32 = 8 << 20;
 
 /// A granted file, open for reading.
@@ -22,7 +22,7 @@ pub struct Source {
     size: u64,
 }
 
-/// A granted file being written beside its target.
+/// A granted file that is being written beside its target.
 pub struct Target {
     name: String,
     path: PathBuf,

@@ -1,6 +1,6 @@
-//! `wasi:http` behind the grant: each request is checked, goes over a stream that the host opened, and is bounded.
+//! `wasi:http` behind the grant: each request is checked, sent over a stream that the host opened, and bounded.
 //!
-//! A redirect is a new request of the guest's own, so it is checked as any other.
+//! To follow a redirect, the guest sends a new request, which is checked like any other.
 
 use std::io;
 use std::pin::Pin;
@@ -31,13 +31,13 @@ use crate::error::listed;
 use crate::grants::endpoint::{Endpoint, HttpScope};
 use crate::protocol::AskAnswer;
 
-/// The longest wait for a connection, a first byte, or a next one; a guest may ask for less.
+/// The longest wait for a connection, a first byte, or the next one; a guest may request less.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// What a response's head may hold, in bytes.
+/// The largest head of a response, in bytes.
 const MAX_HEAD: usize = 256 << 10;
 
-/// A step's HTTP: what it may call, and how.
+/// A step's HTTP client: which requests are granted, and how they are sent.
 pub struct Http {
     context: WasiHttpCtx,
     gate: Gate,
@@ -48,7 +48,7 @@ struct Gate {
     network: Arc<Network>,
     trust: tls::Trust,
     reporter: Reporter,
-    /// The step's connections, those of `tcp` included.
+    /// The step's connections, including those of `tcp`.
     connections: Slots,
     pool: Arc<Pool>,
 }
@@ -130,7 +130,7 @@ impl WasiHttpHooks for Gate {
 }
 
 impl Gate {
-    /// The place that a request goes to, and whether encrypted, if it was granted.
+    /// The endpoint of a request and whether it is encrypted, if the request was granted.
     fn admit(&self, request: &Request<WasiBody>) -> Result<(Endpoint, bool), Error> {
         let uri = request.uri();
         let encrypted = match uri.scheme_str() {
@@ -146,7 +146,7 @@ impl Gate {
         let known: Vec<String> = self.scopes.iter().map(ToString::to_string).collect();
         let known = listed(known.iter().map(String::as_str));
         let scheme = if encrypted { "https" } else { "http" };
-        // Without the query, which may hold what is nobody's business.
+        // Without the query, which may contain something confidential.
         let asked = format!("{method} {scheme}://{endpoint}{}", uri.path());
         let message = format!("the step may not call `{asked}`; it was granted: {known}");
         self.reporter.log("warn", message, [].into());
@@ -156,7 +156,7 @@ impl Gate {
 
 fn endpoint(uri: &Uri, encrypted: bool) -> Option<Endpoint> {
     let authority = uri.authority()?;
-    // Who asks belongs into a header; in an address it hides where the request goes.
+    // Credentials belong in a header; in a URL they obscure the host.
     if authority.as_str().contains('@') {
         return None;
     }
@@ -169,7 +169,7 @@ fn endpoint(uri: &Uri, encrypted: bool) -> Option<Endpoint> {
     Endpoint::parse(&format!("{}:{port}", authority.host())).ok()
 }
 
-/// How long each part of a request may wait.
+/// How long each part of a request may take.
 #[derive(Debug, Clone, Copy)]
 struct Waits {
     connect: Duration,
@@ -189,7 +189,7 @@ impl Waits {
     }
 }
 
-/// What a request needs to reach its place.
+/// What is needed to send a request to its endpoint.
 struct Route {
     endpoint: Endpoint,
     tls: Option<TlsConnector>,
@@ -199,13 +199,13 @@ struct Route {
     waits: Waits,
 }
 
-/// Sends a request, over a connection that is open already where that is safe. A server may close one at any time, and
-/// whether it took the request before is not known, so only requests that change nothing and have no body go that way:
-/// if the connection turns out to be closed, they are sent once more over a fresh one. Only connections with TLS are used
-/// again: their handshake is what costs, and a plain server that writes head and body apart answers a fresh connection
-/// forty milliseconds sooner (Nagle's algorithm against delayed acknowledgements).
+/// Sends a request, over an open connection if that is safe. A server may close a connection at any time, and it is
+/// then unknown whether it received the request. So only requests that change nothing and have no body reuse a
+/// connection: if it turns out to be closed, they are sent once more over a fresh one. Only TLS connections are reused,
+/// because their handshake is expensive, and because a plain server that writes head and body separately answers a
+/// fresh connection forty milliseconds sooner (Nagle's algorithm with delayed acknowledgements).
 async fn send(mut request: Request<WasiBody>, route: Route) -> Result<Answered, Error> {
-    // As the grant spells it: a server could take another spelling of a host for another one of its own.
+    // As the grant spells it, because a server could take another spelling for a different host.
     let host = header::HeaderValue::try_from(route.host()).map_err(|_| Error::HttpRequestUriInvalid)?;
     request.headers_mut().insert(header::HOST, host);
     *request.uri_mut() = origin_form(request.uri())?;
@@ -269,14 +269,14 @@ async fn exchange(mut connection: Pooled, request: Request<WasiBody>, route: &Ro
 }
 
 impl Route {
-    /// The `Host` header: without the port that the scheme has anyway.
+    /// The `Host` header, without the scheme's default port.
     fn host(&self) -> String {
         let text = self.endpoint.to_string();
         let usual = if self.tls.is_some() { ":443" } else { ":80" };
         text.strip_suffix(usual).map(str::to_owned).unwrap_or(text)
     }
 
-    /// A place for one more connection; one that lies idle makes room.
+    /// A slot for one more connection; an idle connection is closed to free one.
     fn slot(&self) -> Option<Slot> {
         self.connections.take().or_else(|| {
             self.pool.close_idle();
@@ -291,7 +291,7 @@ impl Route {
         let stream = tokio::time::timeout(waits.connect, opening).await.map_err(|_| Error::ConnectionTimeout)??;
         let handshake = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(Error::Hyper)?;
-        // The connection is driven from here on; it ends with the last handle to it.
+        // This task drives the connection and ends with the last handle to it.
         let worker = runtime::spawn(connection);
         Ok(Pooled {
             endpoint: endpoint.clone(),
@@ -303,7 +303,7 @@ impl Route {
     }
 }
 
-/// Path and query alone, as a server expects them.
+/// Path and query only, as a server expects them.
 fn origin_form(uri: &Uri) -> Result<Uri, Error> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     Uri::builder().path_and_query(path).build().map_err(|_| Error::HttpRequestUriInvalid)
@@ -338,7 +338,7 @@ fn refusal(answer: AskAnswer) -> Error {
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// A stream that is counted, and whose bytes are.
+/// A stream that occupies a slot and whose bytes are counted.
 struct Metered {
     socket: TcpStream,
     meter: Arc<Meter>,
@@ -372,7 +372,7 @@ impl AsyncWrite for Metered {
     }
 }
 
-/// A response's body that does not wait for ever between two parts.
+/// A response's body that limits the wait between two parts.
 struct Bounded {
     body: hyper::body::Incoming,
     wait: Duration,
@@ -418,7 +418,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_says_plainly_where_it_leads() {
+    fn the_endpoint_of_an_address_is_unambiguous() {
         let table = [
             ("https://api.example.com/x", true, Some("api.example.com:443")),
             ("http://api.example.com/x", false, Some("api.example.com:80")),

@@ -1,7 +1,7 @@
-//! The contract's host side: the only module that calls `bindgen!` and links imports for a guest.
+//! The host side of the contract: the only module that calls `bindgen!` and links imports for a guest.
 //!
-//! One file an interface of `wit/driver.wit`. A denial is a returned error; a trap is left for a
-//! guest that misuses a handle.
+//! There is one file for each interface of `wit/driver.wit`. A denial is a returned error; only a guest that misuses a
+//! handle is trapped.
 
 mod context;
 mod files;
@@ -38,8 +38,8 @@ use shared::{GuestMemory, Shared, Slot};
 pub use tls::Trust;
 pub use wasi::{Captured, context as wasi_context};
 
-/// Generated from `wit/`. The interface `tables` is linked by hand, since its columns move through
-/// types that neither copy on the way out nor collect on the way in.
+/// Generated from `wit/`. The interface `tables` is linked by hand, because its columns use types that avoid a copy on
+/// the way out and a collected vector on the way in.
 pub mod bindings {
     wasmtime::component::bindgen!({
         path: "../wit",
@@ -56,20 +56,20 @@ pub mod bindings {
     });
 }
 
-/// What a call to the host gives: a value, an error for the guest, or a trap.
+/// The result of a call to the host: a value, an error for the guest, or a trap.
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
-/// What a guest's calls act on. It lives exactly as long as the step's store.
+/// The data that a guest's calls act on. It lives exactly as long as the step's store.
 pub struct State {
     pub handles: ResourceTable,
     pub wasi: WasiCtx,
-    /// What is open, and how much memory is taken, by all instances together.
+    /// Counts of open resources and of memory, shared by all instances.
     pub shared: Shared,
     pub memory: GuestMemory,
     pub engine: Arc<Engine>,
     pub reporter: Reporter,
     pub step: String,
-    /// Which part this instance does, of how many.
+    /// The number of this instance, and the number of instances.
     pub partition: (u32, u32),
     /// The config as JSON text.
     pub config: String,
@@ -85,7 +85,7 @@ pub struct State {
     pub tally: Tally,
 }
 
-/// What the host counts itself.
+/// Counts that the host makes itself.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Rows that went to the guest as columns.
@@ -96,20 +96,20 @@ pub struct Tally {
     pub rows_copied: u64,
     /// Files that were written.
     pub files_written: Vec<PathBuf>,
-    /// The places of the tables that were created.
+    /// The slots of the tables that were created.
     pub tables: Vec<Slot>,
     /// Tables that this instance created.
     pub created: Vec<String>,
     /// Tables that were created but not finished.
     pub unfinished: Vec<String>,
-    /// What the step wants to keep for its next run.
+    /// The state that the step wants to keep for its next run.
     pub state: Option<String>,
-    /// What the driver answered to another call than its kind's.
+    /// The driver's answer to `discover` or `check`.
     pub said: Option<Message>,
 }
 
 impl Tally {
-    /// Adds what another instance of the same step did. What the step keeps is the first one's to say.
+    /// Adds the work of another instance of the same step. The step's state is that of the first instance.
     pub fn add(&mut self, other: Self) {
         self.rows_out += other.rows_out;
         self.rows_in += other.rows_in;
@@ -127,8 +127,8 @@ impl WasiView for State {
     }
 }
 
-/// Links what a driver may import: the network and a state only where the step was granted them. What
-/// else it was not granted is refused call by call.
+/// Links what a driver may import: the network and a state only if the step was granted them. Anything else that was
+/// not granted is refused call by call.
 pub fn linker(engine: &wasmtime::Engine, job: &Job) -> wasmtime::Result<Linker<State>> {
     use bindings::osiris::driver;
     let mut linker = Linker::new(engine);
@@ -150,7 +150,7 @@ pub fn linker(engine: &wasmtime::Engine, job: &Job) -> wasmtime::Result<Linker<S
     Ok(linker)
 }
 
-/// What a component imports that its step was not granted, in words.
+/// Describes the imports of a component that its step was not granted.
 pub fn ungranted<'a>(imports: impl IntoIterator<Item = &'a str>, job: &Job) -> Option<String> {
     let capabilities = [
         (Connect::is_granted(&job.network.connect), Connect::IMPORTS, Connect::REACHES_FOR),
@@ -165,13 +165,13 @@ pub fn ungranted<'a>(imports: impl IntoIterator<Item = &'a str>, job: &Job) -> O
 }
 
 impl State {
-    /// Puts the step's inputs and output into the handle table, for the call of the driver's export.
+    /// Adds the step's inputs to the handle table, for the call of the driver's export.
     pub fn input_handles(&mut self) -> wasmtime::Result<Vec<Resource<tables::Input>>> {
         let inputs = self.inputs.clone();
         inputs.into_iter().map(|(alias, rows)| Ok(self.handles.push(tables::Input { alias, rows })?)).collect()
     }
 
-    /// Opens a reader, unless the step has as many open as it may.
+    /// Opens a reader, unless the step has reached its limit of open readers.
     fn open_reader(&mut self, query: impl FnOnce(&Engine) -> Result<Query, Error>) -> Answer<Resource<tables::Reader>> {
         let Some(slot) = self.shared.readers.take() else {
             let most = self.shared.readers.most();
@@ -184,7 +184,7 @@ impl State {
         }
     }
 
-    /// Counts a table that the driver creates, unless the step has as many as it may.
+    /// Counts a table that the driver creates, unless the step has reached its limit of tables.
     fn count_table(&mut self, name: &str) -> Result<(), Error> {
         let Some(slot) = self.shared.tables.take() else {
             let most = self.shared.tables.most();
@@ -200,7 +200,7 @@ impl State {
     }
 }
 
-/// An error of the contract, without a time to wait.
+/// An error of the contract, without a time to wait before a retry.
 pub fn error(kind: ErrorKind, message: impl Into<String>) -> Error {
     Error { kind, message: message.into(), retry_after_ms: None }
 }

@@ -1,4 +1,4 @@
-//! Connections that HTTP requests of one step use again, so that a request costs no handshake of its own.
+//! HTTP connections that the requests of one step reuse, to avoid a handshake for each request.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,13 +13,13 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::grants::endpoint::Endpoint;
 
-/// How long a connection may lie idle before it is closed.
+/// How long a connection may be idle before it is closed.
 const MAX_IDLE: Duration = Duration::from_secs(30);
 
-/// How many connections may lie idle.
+/// How many connections may be idle.
 const MOST_IDLE: usize = 8;
 
-/// How long an answer that was just read may take to free its connection.
+/// How long to wait for a connection whose response was just read to become free.
 const SETTLE: Duration = Duration::from_millis(5);
 
 /// An open connection, which ends when this is dropped.
@@ -27,7 +27,7 @@ pub struct Pooled {
     pub endpoint: Endpoint,
     pub encrypted: bool,
     pub sender: SendRequest<WasiBody>,
-    /// Drives the connection; dropping it ends that.
+    /// Drives the connection until it is dropped.
     pub _worker: AbortOnDropJoinHandle<Result<(), hyper::Error>>,
     pub used: Instant,
 }
@@ -39,7 +39,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A connection to that place that waits for a request, if there is one.
+    /// An idle connection to that endpoint, if there is one.
     pub async fn take(&self, endpoint: &Endpoint, encrypted: bool) -> Option<Pooled> {
         let mut found = {
             let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,7 +52,7 @@ impl Pool {
         match tokio::time::timeout(SETTLE, found.sender.ready()).await {
             Ok(Ok(())) => Some(found),
             Ok(Err(_)) => None,
-            // Its answer is still being read.
+            // The response is still being read.
             Err(_) => {
                 self.put(found);
                 None
@@ -60,21 +60,21 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection; one whose answer is still to be read is used again once that has ended.
+    /// Returns a connection to the pool; if its response is still being read, it is reused once that has ended.
     pub fn put(&self, connection: Pooled) {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.push(connection);
         sweep(&mut connections);
     }
 
-    /// Closes every connection that no answer is read from.
+    /// Closes every connection except those from which a response is being read.
     pub fn close_idle(&self) {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.retain(|one| !one.sender.is_closed() && !one.sender.is_ready());
     }
 }
 
-/// Closes what lay idle for too long, and what the server has closed.
+/// Closes connections that were idle for too long or that the server has closed.
 fn sweep(connections: &mut Vec<Pooled>) {
     let is_over = |one: &Pooled| one.sender.is_closed() || one.sender.is_ready() && one.used.elapsed() > MAX_IDLE;
     connections.retain(|one| !is_over(one));
@@ -84,15 +84,15 @@ fn sweep(connections: &mut Vec<Pooled>) {
     }
 }
 
-/// How far a request's body has gone out.
+/// How much of a request's body has been sent.
 #[derive(Debug)]
 pub struct Progress {
     last: Instant,
-    /// Whether the guest is to write more of it, so that the server cannot have it yet.
+    /// Whether the guest has yet to write more of it, so that the server cannot have all of it.
     waits_for_guest: bool,
 }
 
-/// A request's body that notes how far it has gone out.
+/// A request's body that records how much of it has been sent.
 pub struct Upload {
     body: WasiBody,
     progress: Arc<Mutex<Progress>>,
@@ -126,8 +126,8 @@ impl Body for Upload {
     }
 }
 
-/// Ends when the server has taken nothing of the body, and answered nothing, for `wait`: the time that a large body
-/// takes over a slow line is not the server's silence.
+/// Completes once the server has neither accepted part of the body nor responded for `wait`. The time that a large body
+/// takes over a slow line does not count as silence.
 pub async fn silence(progress: Arc<Mutex<Progress>>, wait: Duration) {
     loop {
         let due = {
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
     use http_body_util::BodyExt;
 
-    /// A body of parts that are all there.
+    /// A body whose parts are all available.
     struct Parts(usize);
 
     impl Body for Parts {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_on_its_way_is_no_silence() {
+    fn a_body_being_sent_is_not_silence() {
         let wait = Duration::from_millis(60);
         wasmtime_wasi::runtime::in_tokio(async {
             let (mut upload, progress) = Upload::new(Parts(5).boxed_unsync());

@@ -1,4 +1,4 @@
-//! `osiris:driver/secrets`: the step's secrets, each handed over when the driver asks for it by name.
+//! `osiris:driver/secrets`: the step's secrets, each handed over when the driver requests it by name.
 
 use wasmtime::component::Resource;
 
@@ -26,7 +26,7 @@ impl Host for State {
     }
 }
 
-/// A name as JSON pointer; one with dots between nested fields means the same.
+/// A name as a JSON pointer; a name with dots between nested fields is equivalent.
 fn pointer(name: &str) -> String {
     if name.starts_with('/') { name.to_owned() } else { format!("/{}", name.replace('.', "/")) }
 }

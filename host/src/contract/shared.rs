@@ -1,4 +1,4 @@
-//! What all instances of a step's driver share: counts of what is open, and one pool of memory.
+//! What all instances of a step's driver share: counts of open resources, and one pool of memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -7,25 +7,25 @@ use wasmtime::ResourceLimiter;
 
 use crate::grants::limits::Limits;
 
-/// Tables that a step may create.
+/// The number of tables that a step may create.
 pub const MAX_TABLES: u32 = 1_000;
 
-/// Connections that a step may have open at once, those of HTTP included.
+/// The number of connections that a step may have open at once, including those of HTTP.
 pub const MAX_CONNECTIONS: u32 = 200;
 
-/// Linear memories of one instance.
+/// The number of linear memories of one instance.
 const MAX_MEMORIES: usize = 32;
 
-/// Tables of functions and references of one instance.
+/// The number of tables of functions and references of one instance.
 const MAX_GUEST_TABLES: usize = 64;
 
-/// Core instances that one component may be made of.
+/// The number of core instances in one component.
 const MAX_CORE_INSTANCES: usize = 128;
 
-/// What one element of a guest's table takes up, in bytes, at most.
+/// The most bytes that one element of a guest's table occupies.
 const ELEMENT_BYTES: u64 = 16;
 
-/// What a step has open, whichever instance opened it.
+/// What a step has open, regardless of the instance that opened it.
 #[derive(Debug, Clone)]
 pub struct Shared {
     pub readers: Slots,
@@ -45,7 +45,7 @@ impl Shared {
     }
 }
 
-/// How many of a kind there may be at once; clones share the count.
+/// A limited number of slots; clones share the count.
 #[derive(Debug, Clone)]
 pub struct Slots(Arc<Count>);
 
@@ -55,7 +55,7 @@ struct Count {
     most: u32,
 }
 
-/// A place among [`Slots`], free again once this is dropped.
+/// One of the [`Slots`], freed when this is dropped.
 #[derive(Debug)]
 pub struct Slot(Slots);
 
@@ -64,7 +64,7 @@ impl Slots {
         Self(Arc::new(Count { taken: AtomicU32::new(0), most }))
     }
 
-    /// A place, if one is free.
+    /// A slot, if one is free.
     pub fn take(&self) -> Option<Slot> {
         let more = |taken: u32| (taken < self.0.most).then_some(taken + 1);
         self.0.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
@@ -92,22 +92,22 @@ struct Pool {
     most: u64,
 }
 
-/// The guest asked for more memory than the step may have, or than the machine gives.
+/// The guest requested more memory than the step may have, or than the machine has.
 #[derive(Debug, thiserror::Error)]
 #[error("it asked for more than the {} of memory that a step's driver may have", crate::size::spell(*.0))]
 pub struct OutOfMemory(pub u64);
 
-/// What one instance has taken from the pool; it goes back once this is dropped.
+/// What one instance has taken from the pool; returned when this is dropped.
 #[derive(Debug)]
 pub struct GuestMemory {
     pool: MemoryPool,
     taken: u64,
-    /// What the last growth took, in case the machine refuses it.
+    /// The size of the last growth, in case the machine refuses it.
     last: u64,
 }
 
 impl MemoryPool {
-    /// The part of one more instance, empty at first.
+    /// The share of one more instance, which is empty at first.
     pub fn part(&self) -> GuestMemory {
         GuestMemory { pool: self.clone(), taken: 0, last: 0 }
     }
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_counted_over_all_clones_and_given_back() {
+    fn slots_are_counted_over_all_clones_and_given_back() {
         let readers = shared(0).readers;
         let (first, second) = (readers.take().unwrap(), readers.clone().take().unwrap());
         assert!(readers.take().is_none() && readers.clone().take().is_none());
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_given_is_not_counted() {
+    fn refused_memory_is_not_counted() {
         let mut part = shared(1000).memory.part();
         assert!(!part.memory_growing(0, 11, Some(10)).unwrap(), "beyond the guest's own maximum");
         assert!(part.memory_growing(0, 1000, None).unwrap());

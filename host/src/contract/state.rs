@@ -1,4 +1,4 @@
-//! `osiris:driver/state`: what a step keeps from one run to the next.
+//! `osiris:driver/state`: the state that a step keeps from one run to the next.
 
 use super::bindings::osiris::driver::state::Host;
 use super::{Answer, ErrorKind, State, error};

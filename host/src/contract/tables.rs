@@ -1,8 +1,8 @@
 //! `osiris:driver/tables`: handles to a step's inputs and output, and columns through them.
 //!
-//! Linked by hand for the sake of the two calls that move data: a batch goes out as the buffers
-//! DuckDB made (`Bytes`), one copy into the guest's memory, and comes in as views of that memory
-//! (`WasmList`), one copy into checked, aligned buffers.
+//! Linked by hand because of the two calls that move data: a batch goes out as the buffers that DuckDB made (`Bytes`)
+//! with one copy into the guest's memory, and comes in as views of that memory (`WasmList`) with one copy into checked,
+//! aligned buffers.
 
 use bytes::Bytes;
 use wasmtime::StoreContextMut;
@@ -35,8 +35,8 @@ impl Reader {
 /// The step's output.
 pub struct Output;
 
-/// A table being written, until it is finished. The handle outlives it: a freed place in the handle
-/// table could pass to another resource while the guest still holds the number.
+/// A table being written, until it is finished. The handle outlives it: a freed entry of the handle table could pass to
+/// another resource while the guest still has the number.
 pub struct TableWriter {
     name: String,
     open: Option<engine::TableWriter>,
@@ -134,7 +134,7 @@ fn read_input(state: &mut State, input: &Resource<Input>, columns: Option<&[Stri
     })
 }
 
-/// Says which of the wanted columns the input lacks, and which it has.
+/// Reports which of the requested columns the input lacks, and which it has.
 fn missing_column(engine: &Engine, alias: &str, columns: Option<&[String]>) -> Option<Error> {
     let known = engine.column_names(&format!("FROM {}", quote_name(alias))).ok()?;
     let missing = columns?.iter().find(|name| !known.iter().any(|column| column.eq_ignore_ascii_case(name)))?;
@@ -196,7 +196,7 @@ fn create_table(state: &mut State, name: String, schema: Schema) -> Answer<Resou
     if let Err(error) = state.count_table(&name) {
         return Ok(Err(error));
     }
-    // Another instance may have created it; this one may do so once.
+    // Another instance may have created it, but this one may do so only once.
     let joins = state.partition.1 > 1 && !state.tally.created.contains(&name);
     match state.engine.create_table(&name, &fields, joins) {
         Ok(writer) => {
@@ -257,7 +257,7 @@ fn append(store: &mut Call<'_>, writer: &Resource<TableWriter>, batch: &InBatch)
     };
     let state = store.data_mut();
     if state.tally.rows_out == 0 {
-        // A driver that reads no table is as far as what it has written.
+        // The progress of a driver that reads no table is what it has written.
         state.tally.rows_in += batch.len() as u64;
         state.reporter.progress(state.tally.rows_in, None);
     }
@@ -292,7 +292,7 @@ fn own_field(field: WireField) -> Field {
     }
 }
 
-/// `bindgen!` expects these names of an interface that is linked by hand; `link` does their work.
+/// `bindgen!` expects these names for an interface that is linked by hand; `link` does their work.
 pub trait Host {}
 impl<T: ?Sized> Host for T {}
 pub trait HostWithStore<T> {}

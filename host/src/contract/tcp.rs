@@ -15,16 +15,16 @@ use crate::error::listed;
 use crate::grants::endpoint::Endpoint;
 use crate::protocol::AskAnswer;
 
-/// What one `read` gives at most.
+/// The most bytes that one `read` returns.
 const MAX_READ: u32 = 1 << 20;
 
-/// Whether `bytes` ask a server to begin TLS, and do nothing else: PostgreSQL's SSLRequest, MySQL's packet of the same
+/// Whether `bytes` ask a server to start TLS and do nothing else: PostgreSQL's SSLRequest, MySQL's packet of the same
 /// name, or the line `STARTTLS` of the protocols that have it.
 fn asks_for_tls(bytes: &[u8]) -> bool {
     const MYSQL_SSL: u8 = 1 << 3;
     match bytes {
         [0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f] => true,
-        // Its length and number, and the second byte of its capabilities.
+        // The packet's length and number, and the second byte of its capabilities.
         [32, 0, 0, 1, _, flags, ..] if bytes.len() == 36 => flags & MYSQL_SSL != 0,
         _ => bytes.eq_ignore_ascii_case(b"STARTTLS\r\n"),
     }
@@ -37,9 +37,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Connection {
     endpoint: Endpoint,
     channel: Channel,
-    /// Whether nothing may be sent before TLS begins, to a server that proved who it is.
+    /// Whether nothing may be sent before TLS is established with a server that proved its identity.
     verified_tls: bool,
-    /// Read into, so that each read need not make it anew.
+    /// A buffer that reads reuse.
     buffer: Vec<u8>,
     _slot: Slot,
 }
@@ -92,7 +92,7 @@ impl Connection {
         error(kind, format!("cannot {doing} `{}`: {cause}", self.endpoint))
     }
 
-    /// The error for what a policy of `tls: verify-full` does not let through.
+    /// The error for what a policy of `tls: verify-full` does not allow.
     fn demanded(&self, what: &str) -> Error {
         let message = format!("the policy demands `tls: verify-full` for `{}`: {what}", self.endpoint);
         error(ErrorKind::Denied, message)
@@ -160,7 +160,7 @@ impl Host for State {
     }
 }
 
-/// An IPv6 literal as an endpoint writes it.
+/// An IPv6 literal in the brackets that an endpoint needs.
 fn bracketed(host: &str) -> String {
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
 }
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_request_for_tls_is_one() {
+    fn only_a_request_for_tls_is_recognised_as_one() {
         let mysql = |flags: u8, length: usize| [&[32, 0, 0, 1, 0, flags][..], &vec![0; length - 6]].concat();
         for bytes in [&[0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f][..], &mysql(0x0a, 36), b"STARTTLS\r\n", b"starttls\r\n"] {
             assert!(asks_for_tls(bytes), "{bytes:?}");

@@ -1,4 +1,4 @@
-//! TLS for a step's connections: which roots are trusted, and what a certificate's digest is.
+//! TLS for a step's connections: which roots are trusted, and the digest of a certificate.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use crate::protocol::Network;
 
-/// What this step trusts, made before the process is confined.
+/// What this step trusts, loaded before the process is confined.
 #[derive(Debug, Clone)]
 pub struct Trust {
     machine: Arc<RootCertStore>,
@@ -26,7 +26,7 @@ impl Trust {
     /// Reads the machine's trusted roots, for a step that may use the network.
     ///
     /// # Errors
-    /// When the roots that the step's config names are no PEM.
+    /// If the roots named by the step's config are not PEM.
     pub fn load(network: &Network) -> anyhow::Result<Self> {
         let machine =
             if network.is_empty() { RootCertStore::empty() } else { machine_roots(network.roots_file.as_deref()) };
@@ -40,11 +40,11 @@ impl Trust {
         Arc::clone(&self.http)
     }
 
-    /// The configuration for one TCP connection: full verification, by the roots in `ca` where given,
-    /// or none.
+    /// The configuration for one TCP connection: full verification against the roots in `ca` or, without `ca`, the
+    /// machine's; or no verification.
     ///
     /// # Errors
-    /// When `ca` is no PEM.
+    /// If `ca` is not PEM.
     pub fn tcp(&self, verify: bool, ca: Option<&str>) -> anyhow::Result<Arc<ClientConfig>> {
         if !verify {
             let config = builder()?.dangerous().with_custom_certificate_verifier(Arc::new(Unverified));
@@ -57,8 +57,8 @@ impl Trust {
     }
 }
 
-/// The system's roots, or those in the file that the operator named. Roots that cannot be read are
-/// passed over: without them no certificate is trusted.
+/// The system's roots, or those in the file that the operator named. Roots that cannot be read are skipped; if none
+/// can, no certificate is trusted.
 fn machine_roots(file: Option<&Path>) -> RootCertStore {
     let found = match file {
         Some(file) => rustls_native_certs::load_certs_from_paths(Some(file), None),
@@ -74,7 +74,7 @@ fn roots_in(text: &str) -> anyhow::Result<RootCertStore> {
     let certificates = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
     let certificates = certificates.context("the `ca` is not PEM text")?;
     ensure!(!certificates.is_empty(), "the `ca` has no certificate in PEM form");
-    // A bundle may have some that are of no use here, as the machine's own has.
+    // A bundle may contain certificates that rustls cannot use, as the machine's own does.
     let (usable, _) = roots.add_parsable_certificates(certificates);
     ensure!(usable > 0, "the `ca` has no usable certificate");
     Ok(roots)
@@ -93,7 +93,7 @@ fn verifying(roots: Arc<RootCertStore>) -> anyhow::Result<Arc<ClientConfig>> {
     Ok(Arc::new(builder()?.with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// Takes any certificate, as `verify.none` asks; the handshake's own signatures are checked still.
+/// Accepts any certificate, as `verify.none` requests; the handshake's own signatures are still checked.
 #[derive(Debug)]
 struct Unverified;
 
@@ -132,18 +132,18 @@ impl ServerCertVerifier for Unverified {
     }
 }
 
-/// What went wrong below TLS or in it, as one error of this kind; `None` where it is not TLS's.
+/// The TLS error inside an I/O error; `None` if the error is not from TLS.
 pub fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
 }
 
-/// Whether the other side could not prove who it is.
+/// Whether the other side could not prove its identity.
 pub fn is_certificate_error(error: &rustls::Error) -> bool {
     matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)
 }
 
-/// The digest of a certificate by which a login is bound to its channel: `tls-server-end-point` of
-/// RFC 5929. SHA-256, or the hash of the certificate's own signature where that is stronger.
+/// The digest of a certificate that binds a login to its channel: `tls-server-end-point` of RFC 5929. SHA-256, or the
+/// hash of the certificate's own signature if that is stronger.
 pub fn server_end_point(certificate: &[u8]) -> Vec<u8> {
     match signature_hash(certificate) {
         Some(Hash::Sha384) => Sha384::digest(certificate).to_vec(),
@@ -152,14 +152,14 @@ pub fn server_end_point(certificate: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A hash that takes SHA-256's place.
+/// A hash that replaces SHA-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hash {
     Sha384,
     Sha512,
 }
 
-/// Signature algorithms that have a hash in their name: sha384WithRSAEncryption, ecdsa-with-SHA384 and so on.
+/// Signature algorithms with a hash in their name: sha384WithRSAEncryption, ecdsa-with-SHA384 and so on.
 const NAMED: [(&[u8], Hash); 4] = [
     (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c], Hash::Sha384),
     (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03], Hash::Sha384),
@@ -170,14 +170,14 @@ const NAMED: [(&[u8], Hash); 4] = [
 /// RSASSA-PSS, whose parameters name the hash.
 const PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
 
-/// Hashes by themselves: id-sha384 and id-sha512.
+/// The object identifiers of hashes: id-sha384 and id-sha512.
 const HASHES: [(&[u8], Hash); 2] = [
     (&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02], Hash::Sha384),
     (&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03], Hash::Sha512),
 ];
 
-/// The hash of a certificate's signature, where it is not SHA-256 or weaker. The algorithm is the second element of the
-/// outer sequence (X.509); PSS has its hash in the parameters behind, tagged `[0]` (RFC 4055).
+/// The hash of a certificate's signature, unless it is SHA-256 or weaker. The algorithm is the second element of the
+/// outer sequence (X.509); PSS has its hash in the parameters after it, tagged `[0]` (RFC 4055).
 fn signature_hash(certificate: &[u8]) -> Option<Hash> {
     let find =
         |known: &[(&[u8], Hash)], oid: &[u8]| known.iter().find(|(known, _)| *known == oid).map(|(_, hash)| *hash);
@@ -190,7 +190,7 @@ fn signature_hash(certificate: &[u8]) -> Option<Hash> {
     }
     let (parameters, _) = element(parameters)?;
     if parameters.first() != Some(&0xa0) {
-        // The default, SHA-1.
+        // Without parameters the hash is the default, SHA-1.
         return None;
     }
     let (tagged, _) = element(parameters)?;
@@ -198,7 +198,7 @@ fn signature_hash(certificate: &[u8]) -> Option<Hash> {
     element(hash).and_then(|(oid, _)| find(&HASHES, oid))
 }
 
-/// One DER element's content, and what follows it.
+/// The content of one DER element, and the bytes after it.
 fn element(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&first, rest) = bytes.get(1..)?.split_first()?;
     let (length, rest) = if first < 0x80 {
@@ -219,7 +219,7 @@ mod tests {
         [&[tag, 0x81, body.len() as u8][..], &body].concat()
     }
 
-    /// What matters of a certificate: a body, and the signature's algorithm with its parameters.
+    /// The relevant parts of a certificate: a body, and the signature's algorithm with its parameters.
     fn certificate(oid: &[u8], parameters: &[u8]) -> Vec<u8> {
         der(0x30, &[&[0x30, 0x01, 0x00], &der(0x30, &[&der(0x06, &[oid]), parameters])])
     }
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn roots_that_are_none_are_refused() {
+    fn roots_that_are_not_pem_are_refused() {
         for text in ["nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
             assert!(roots_in(text).is_err(), "{text}");
         }

@@ -1,7 +1,7 @@
-//! WASI as a language's standard library asks for it, inert: no environment, no folders, no input.
+//! An inert WASI for the standard libraries of languages: no environment, no folders, no input.
 //!
-//! Clocks and random numbers work; what is printed goes to the step's log. CPython imports sockets
-//! too: they are there, and every call that would make or use one is refused.
+//! Clocks and random numbers work; printed text goes to the step's log. CPython also imports sockets: they are linked,
+//! and every call that would make or use one is refused.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,10 +20,10 @@ use wasmtime_wasi::{WasiCtx, WasiView as _};
 
 use super::State;
 
-/// What a guest may print before the rest is dropped.
+/// How many bytes a guest may print before the rest is dropped.
 const MAX_PRINTED: usize = 64 << 10;
 
-/// Links the interfaces that `std` and CPython import unasked.
+/// Links the interfaces that `std` and CPython import on their own.
 pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_proxy_interfaces_sync(linker)?;
     let l = linker;
@@ -60,13 +60,13 @@ pub fn context(printed: &Captured) -> WasiCtx {
     context.build()
 }
 
-/// What a guest printed, up to a bound.
+/// The text that a guest printed, up to a bound.
 #[derive(Clone, Default)]
 pub struct Captured(Arc<Mutex<Vec<u8>>>);
 
 impl Captured {
-    /// Takes what was printed so far. A last line that was cut off is left away, since what it held
-    /// can no longer be told from a secret.
+    /// Takes the text printed so far. A last line that was cut off is omitted, since the part of a secret in it could
+    /// not be recognised.
     pub fn take(&self) -> String {
         let mut bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         if bytes.len() == MAX_PRINTED {

@@ -1,4 +1,4 @@
-//! Finds drivers in folders and by path, reads what they say about themselves, and packs new ones.
+//! Finds drivers in folders and by path, reads their specs, and packs new drivers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,16 +19,16 @@ use crate::warning::Warning;
 /// The largest component that is read, in bytes.
 pub const MAX_BYTES: u64 = 256 << 20;
 
-/// A driver found on disk: a component of this host's contract, with a spec.
+/// A driver found on disk: a component built for this host's contract, with a spec.
 #[derive(Debug, Clone)]
 pub struct Driver {
     pub spec: Spec,
     pub path: PathBuf,
-    /// Digest of the whole file, in hexadecimal.
+    /// The digest of the whole file, in hexadecimal.
     pub sha256: String,
     /// The interfaces that the component imports, such as `osiris:driver/sql@0.1.0`.
     pub imports: Vec<String>,
-    /// What it offers besides its work: `discover`, `check`.
+    /// The optional functions that it exports: `discover`, `check`.
     pub offers: Vec<String>,
 }
 
@@ -39,22 +39,22 @@ impl Driver {
     }
 }
 
-/// The folders that are searched for drivers, the first match winning.
+/// The folders that are searched for drivers; the first match wins.
 #[derive(Debug, Default)]
 pub struct Catalog {
     pub folders: Vec<PathBuf>,
-    /// What a path to a `.wasm` file is relative to.
+    /// The folder that a path to a `.wasm` file is relative to.
     pub base: PathBuf,
-    /// What reads drivers and judges configs.
+    /// Reads drivers and judges configs.
     pub inspector: Inspector,
-    /// How many of the folders, at their end, came with this program.
+    /// How many of the folders, at the end of the list, came with this program.
     built_in: usize,
     listing: OnceLock<Listing>,
 }
 
 impl Catalog {
-    /// `named` (the command line's), `$OSIRIS_DRIVERS`, `drivers` in the base folder, and the
-    /// drivers that came with this program.
+    /// Searches `named` (from the command line), `$OSIRIS_DRIVERS`, `drivers` in the base folder, and the drivers that
+    /// came with this program.
     pub fn new(named: &[PathBuf], base: &Path) -> Self {
         let mut folders = named.to_vec();
         folders.extend(
@@ -91,10 +91,10 @@ impl Catalog {
         }
     }
 
-    /// The first of `components` for which there is a driver.
+    /// The first of `components` that has a driver.
     ///
     /// # Errors
-    /// When its file is no driver for this host.
+    /// If its file is not a driver for this host.
     pub fn first(&self, components: &[String]) -> anyhow::Result<Option<Driver>> {
         for component in components {
             if let Some(driver) = self.named(component)? {
@@ -104,7 +104,7 @@ impl Catalog {
         Ok(components.iter().find_map(|component| self.list().drivers.get(component).cloned()))
     }
 
-    /// The driver of that name in a file of that name.
+    /// The driver of that name, in a file of that name.
     fn named(&self, component: &str) -> anyhow::Result<Option<Driver>> {
         if !spec::is_component_name(component) {
             return Ok(None);
@@ -121,8 +121,7 @@ impl Catalog {
         Ok(None)
     }
 
-    /// A notice where `driver`, found by its name, takes the place of another one of the same name that came with this
-    /// program.
+    /// A notice if `driver`, found by its name, replaces one of the same name that came with this program.
     pub fn shadowed(&self, component: &str, driver: &Driver) -> Option<Warning> {
         let own = self.folders.iter().skip(self.folders.len().saturating_sub(self.built_in));
         let file = own.map(|folder| folder.join(format!("{component}.wasm"))).find(|file| file.is_file())?;
@@ -150,7 +149,7 @@ impl Catalog {
         }
     }
 
-    /// Every driver of the folders; they are read once.
+    /// All drivers in the folders; they are read once.
     pub fn list(&self) -> &Listing {
         self.listing.get_or_init(|| {
             let mut listing = Listing::default();
@@ -179,7 +178,7 @@ impl Catalog {
                 Ok(Found::Driver(driver)) => {
                     listing.drivers.entry(driver.spec.name.clone()).or_insert(*driver);
                 }
-                // Other files may be there; a driver that cannot be used is a problem.
+                // Other files may be in the folder; a driver that cannot be used is a problem.
                 Ok(Found::Other(_)) => {}
                 Err(error) => listing.problems.push(format!("{error:#}")),
             }
@@ -190,12 +189,12 @@ impl Catalog {
 /// The most files of one folder that are read.
 const MAX_FILES: usize = 1000;
 
-/// What drivers there are.
+/// The available drivers.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// By component name; of several, the one in the first folder.
+    /// By component name; if there are several, the one in the first folder.
     pub drivers: BTreeMap<String, Driver>,
-    /// Why others are left out.
+    /// Why others were left out.
     pub problems: Vec<String>,
 }
 
@@ -203,7 +202,7 @@ impl Driver {
     /// The driver in a component that was read, if this host can run it; errors call it `name`.
     ///
     /// # Errors
-    /// A [`Report`] when it was built for another contract, or lacks the export of its kind.
+    /// A [`Report`] if it was built for another contract, or lacks the export of its kind.
     pub fn new(described: Described, path: &Path, name: &str, sha256: String) -> anyhow::Result<Self> {
         let Described { spec, imports, exports: mut offers } = described;
         check_imports(name, &imports)?;
@@ -238,10 +237,10 @@ fn check_contract(name: &str, built_for: &str) -> Result<(), Report> {
     .hint(cure))
 }
 
-/// Whether this host has the version of the contract that a component imports.
+/// Checks that this host provides the version of the contract that a component imports.
 ///
 /// # Errors
-/// A [`Report`] when it has not.
+/// A [`Report`] if it does not.
 pub fn check_imports(name: &str, imports: &[String]) -> Result<(), Report> {
     let versions = imports.iter().filter_map(|name| name.strip_prefix("osiris:driver/")?.split_once('@'));
     versions.map(|(_, version)| version).try_for_each(|version| check_contract(name, version))
@@ -249,12 +248,12 @@ pub fn check_imports(name: &str, imports: &[String]) -> Result<(), Report> {
 
 struct Section<'a> {
     id: u8,
-    /// The section with its header.
+    /// The section, including its header.
     whole: &'a [u8],
     body: &'a [u8],
 }
 
-/// The top-level sections of a component, without a look inside.
+/// The top-level sections of a component, without parsing their contents.
 fn sections(bytes: &[u8]) -> anyhow::Result<Vec<Section<'_>>> {
     anyhow::ensure!(component::is_component(bytes), "not a component");
     let mut reader = BinaryReader::new(bytes, 0);
@@ -284,11 +283,11 @@ fn without_specs(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     Ok(kept)
 }
 
-/// Writes the component in `wasm` with `spec_text` as its spec to `out`, replacing an earlier spec: to a file, or into a
-/// folder, where it is named after its spec.
+/// Writes the component in `wasm` with `spec_text` as its spec to `out`, replacing an earlier spec. `out` is a file, or
+/// a folder in which the file is named after the spec.
 ///
 /// # Errors
-/// When the spec is wrong, the file is no component, or the result is no driver for this host.
+/// If the spec is wrong, the file is not a component, or the result is not a driver for this host.
 pub fn pack(
     inspector: &Inspector,
     wasm: &Path,

@@ -1,7 +1,8 @@
-//! Compiles drivers, each once, in a process that reaches nothing: a compiler's input deserves as little trust as a driver.
+//! Compiles each driver once, in a process without access to anything: the input of a compiler deserves as little trust
+//! as a driver.
 //!
-//! The host reads a component, checks that it is the one that was planned, and hands its bytes over; the compile process
-//! confines itself, compiles, and writes the native code to the one file it was given.
+//! The host reads a component, checks that it is the one that was planned, and hands its bytes over; the compile
+//! process confines itself, compiles, and writes the native code to the one file it was given.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,36 +20,36 @@ use crate::driver::runtime::{self, Engine};
 use crate::error::Report;
 use crate::sandbox::{self, Reach};
 
-/// What compiling one driver may use up. A component of 18 MB takes 8 s of CPU time and 0.4 GB.
+/// What compiling one driver may use. A component of 18 MB takes 8 s of CPU time and 0.4 GB.
 pub const ALLOWANCE: Allowance = Allowance { cpu_seconds: 1200, memory_bytes: 6_000_000_000 };
 
-/// How long compiling one driver may take, in seconds, however little CPU time it gets.
+/// How long compiling one driver may take, in seconds, regardless of how much CPU time it gets.
 const WALL_SECONDS: u64 = 1800;
 
 /// The largest compiled component that is written, in bytes.
 const MAX_CODE: u64 = 4 << 30;
 
-/// What is read of what a compile process says went wrong.
+/// How much of a compile process's error message is read, in bytes.
 const MAX_REASON: u64 = 2000;
 
-/// The exit code of a compile process whose component is none that compiles.
+/// The exit code of a compile process whose input does not compile.
 const REFUSED: u8 = 1;
 
-/// What a compile process may use up.
+/// What a compile process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
     pub cpu_seconds: u64,
     pub memory_bytes: u64,
 }
 
-/// The compiled form of the component at `wasm`, compiling it if the cache has none.
+/// The compiled form of the component at `wasm`; compiles it if it is not in the cache.
 ///
-/// The key is the component's own digest, wasmtime's version and its configuration, so an entry
-/// never goes stale. Entries appear whole, by a rename: processes may race.
+/// The key is the component's own digest, wasmtime's version and its configuration, so an entry never goes stale.
+/// Entries appear complete, by a rename, so several processes may compile the same component.
 ///
 /// # Errors
-/// When the component is no longer the one of `sha256`, does not compile within its allowance, or the cache folder
-/// cannot be used safely. [`Interrupted`] where `interrupted`, which is asked now and then, says so.
+/// If the component differs from the one with digest `sha256`, does not compile within its allowance, or the cache
+/// folder cannot be used safely. [`Interrupted`] if `interrupted`, which is called repeatedly, returns true.
 pub fn compiled(
     engine: &Engine,
     wasm: &Path,
@@ -80,7 +81,7 @@ fn compiled_in(
     }
     runtime::remove_unused(folder);
     let bytes = fs::read(wasm).with_context(|| format!("cannot read `{}`", wasm.display()))?;
-    // What was planned, shown and checked against the lock must be what is kept under its digest.
+    // Only the bytes that were planned, shown and checked against the lock may be stored under their digest.
     if sha256_of(&bytes) != sha256 {
         return Err(Report::input(format!("driver `{}` has changed since it was planned", wasm.display()))
             .hint("run again, and see with `osiris plan` what it wants")
@@ -93,7 +94,7 @@ fn compiled_in(
     Ok(entry)
 }
 
-/// The user wants no more of it.
+/// The user interrupted the compilation.
 #[derive(Debug)]
 pub struct Interrupted;
 
@@ -105,10 +106,10 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// How often it is asked whether the user wants to go on.
+/// How often to check whether the user interrupted.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 
-/// Has a process of its own compile `bytes` into `code`.
+/// Runs a process that compiles `bytes` into `code`.
 fn apart(wasm: &Path, bytes: &[u8], code: &File, interrupted: &dyn Fn() -> bool) -> anyhow::Result<()> {
     let code = code.try_clone().context("cannot write to the compile cache")?;
     let mut child = Command::new("/proc/self/exe")
@@ -117,7 +118,7 @@ fn apart(wasm: &Path, bytes: &[u8], code: &File, interrupted: &dyn Fn() -> bool)
         .args([ALLOWANCE.cpu_seconds, ALLOWANCE.memory_bytes].map(|number| number.to_string()))
         .env_clear()
         .current_dir("/")
-        // A group of its own, so that Ctrl-C reaches the host alone.
+        // In a process group of its own, so that Ctrl-C reaches only the host.
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(code)
@@ -133,8 +134,8 @@ fn apart(wasm: &Path, bytes: &[u8], code: &File, interrupted: &dyn Fn() -> bool)
     };
     let listener = std::thread::Builder::new().spawn(listening).context("cannot hear a compile process")?;
     let status = std::thread::scope(|scope| {
-        // It reads to the end before it says anything; where it ends early, its status tells why. One that does not read
-        // holds up this thread alone, until it has ended.
+        // The process reads all its input before it reports anything; if it ends early, its status says why. A process
+        // that does not read blocks only this thread, until it has ended.
         let feeding = std::thread::Builder::new().spawn_scoped(scope, move || stdin.write_all(bytes));
         let status = match feeding {
             Ok(_) => wait(&mut child, wasm, interrupted),
@@ -145,7 +146,7 @@ fn apart(wasm: &Path, bytes: &[u8], code: &File, interrupted: &dyn Fn() -> bool)
         }
         status
     })?;
-    // Ctrl-C reaches a process too that has not left the host's group yet.
+    // Ctrl-C can also reach a process that has not left the host's group yet.
     let signalled = matches!(status.signal(), Some(libc::SIGINT | libc::SIGTERM | libc::SIGHUP));
     if signalled || (!status.success() && interrupted()) {
         return Err(Interrupted.into());
@@ -156,7 +157,7 @@ fn apart(wasm: &Path, bytes: &[u8], code: &File, interrupted: &dyn Fn() -> bool)
     judge(wasm, status, &reason.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// Waits for the end of a compile process, as long as it may take and the user wants.
+/// Waits for the end of a compile process, until its time is over or the user interrupts.
 fn wait(child: &mut Child, wasm: &Path, interrupted: &dyn Fn() -> bool) -> anyhow::Result<ExitStatus> {
     let begun = Instant::now();
     loop {
@@ -174,7 +175,7 @@ fn wait(child: &mut Child, wasm: &Path, interrupted: &dyn Fn() -> bool) -> anyho
     }
 }
 
-/// Whose fault the end of a compile process is.
+/// Decides whose fault the end of a compile process is.
 fn judge(wasm: &Path, status: ExitStatus, reason: &str) -> anyhow::Result<()> {
     let driver = wasm.display();
     let beyond = |what: String| {
@@ -197,15 +198,15 @@ fn judge(wasm: &Path, status: ExitStatus, reason: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Runs the hidden command `osiris compile`: a component from stdin, its compiled form to stdout.
+/// Runs the hidden command `osiris compile`: reads a component from stdin and writes its compiled form to stdout.
 pub fn main(allowance: Allowance) -> ExitCode {
     main_with(allowance, |engine, bytes| Ok(engine.precompile_component(bytes)?))
 }
 
-/// Runs `compile` as the compile process does: the way in for tests that put native code in the compiler's place.
+/// Compiles with `compile` in a compile process: the entry point for tests that replace the compiler by native code.
 pub fn main_with(allowance: Allowance, compile: impl FnOnce(&Engine, &[u8]) -> anyhow::Result<Vec<u8>>) -> ExitCode {
     let fail = |code: u8, error: anyhow::Error| {
-        // Nobody hears of it where stderr is gone.
+        // If stderr is closed, the message is lost.
         let _ = writeln!(std::io::stderr(), "{error:#}");
         ExitCode::from(code)
     };
@@ -242,7 +243,7 @@ mod tests {
     use anyhow::bail;
 
     #[test]
-    fn a_driver_swapped_after_planning_does_not_take_its_place_in_the_cache() {
+    fn a_driver_swapped_after_planning_does_not_enter_the_cache_in_its_place() {
         let folder = tempfile::tempdir().unwrap();
         let wasm = folder.path().join("driver.wasm");
         fs::write(&wasm, b"the driver").unwrap();
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_compile_process_is_laid_at_the_right_door() {
+    fn a_failed_compile_process_is_blamed_on_the_right_party() {
         let judge = |wait: i32, reason: &str| judge(Path::new("x.wasm"), ExitStatus::from_raw(wait), reason);
         assert!(judge(0, "").is_ok());
         for (wait, reason, told, input) in [

@@ -1,4 +1,5 @@
-//! What is visible of a component without compiling it, read as a stream: sections of no interest are passed over unread.
+//! What is visible of a component without compiling it. The component is read as a stream, and irrelevant sections are
+//! skipped.
 
 use std::io::{self, Read};
 
@@ -6,7 +7,7 @@ use wasmparser::{BinaryReader, Parser};
 
 use crate::driver::spec;
 
-/// Imports or exports that a component may have; honest ones have some thirty.
+/// The number of imports or exports that a component may have; real ones have about thirty.
 const MAX_NAMES: usize = 1000;
 
 /// The longest name of an import or export, in bytes.
@@ -32,7 +33,7 @@ pub struct Surface {
     pub exports: Vec<String>,
 }
 
-/// Whether a file that begins so is a component.
+/// Whether a file with this head is a component.
 pub fn is_component(head: &[u8]) -> bool {
     Parser::is_component(head)
 }
@@ -40,7 +41,7 @@ pub fn is_component(head: &[u8]) -> bool {
 /// Reads the top level of a component to its end.
 ///
 /// # Errors
-/// The reason why it is not one that is read.
+/// The reason why it is refused.
 pub fn surface(component: &mut impl Read) -> Result<Surface, String> {
     let damaged = |_| "it is no WebAssembly component".to_owned();
     let mut head = [0; HEADER];
@@ -81,7 +82,7 @@ fn custom(body: &mut io::Take<impl Read>, surface: &mut Surface) -> Result<(), S
         return Ok(());
     }
     let mut text = Vec::new();
-    // One byte more, so that a longer one is known for that.
+    // One byte more than allowed, so that a longer spec is recognised as such.
     body.take(spec::MAX_BYTES as u64 + 1).read_to_end(&mut text).map_err(damaged)?;
     if surface.spec.replace(text).is_some() {
         return Err("it has several specs".to_owned());
@@ -118,7 +119,7 @@ fn byte(from: &mut impl Read) -> io::Result<Option<u8>> {
     Ok((from.read(&mut byte)? == 1).then_some(byte[0]))
 }
 
-/// An unsigned LEB128 number of 32 bits.
+/// A 32-bit unsigned LEB128 number.
 fn size(from: &mut impl Read) -> io::Result<u64> {
     let mut value = 0_u64;
     for place in 0..5 {
@@ -156,10 +157,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_is_no_component() {
+    fn a_damaged_component_is_refused() {
         let whole = custom_section(spec::SECTION, b"name: a");
         for part in 1..whole.len() {
-            // A part ends inside a number, a name or a body.
+            // Each prefix ends inside a number, a name or a body.
             assert!(read(&[&whole[..part]]).is_err(), "{part}");
         }
         for bytes in [

@@ -1,4 +1,4 @@
-//! A step's config against its driver's configSchema: checked, filled with defaults, masked. No I/O.
+//! Checks a step's config against its driver's configSchema, fills in defaults and masks secrets. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,13 @@ use crate::pipeline::connections::FILE;
 use crate::pipeline::params::Environment;
 use crate::secrets::{MASK, Secret, Secrets};
 
-/// Judges configs by their driver's configSchema. A schema is a stranger's program: the host has it run in a process that
-/// reaches nothing.
+/// Judges configs by their driver's configSchema. A schema is an untrusted program, so the host runs it in a process
+/// without access to anything.
 pub trait Judge: std::fmt::Debug {
-    /// What is wrong with a config whose defaults are filled in; `written_as` has the other names of options.
+    /// The mistakes in a config whose defaults are filled in; `written_as` has the other names of options.
     ///
     /// # Errors
-    /// When the schema cannot be applied.
+    /// If the schema cannot be applied.
     fn wrong(
         &self,
         spec: &Spec,
@@ -28,7 +28,7 @@ pub trait Judge: std::fmt::Debug {
     ) -> Result<Vec<Wrong>, Report>;
 }
 
-/// Judges where it is: in the process that reaches nothing, in tests, and for specs of one's own.
+/// Judges in the current process: in the confined process, in tests, and for Osiris's own specs.
 #[derive(Debug)]
 pub struct InPlace;
 
@@ -49,28 +49,28 @@ pub struct Schema(jsonschema::Validator);
 
 impl Schema {
     /// # Errors
-    /// A [`Report`] when it is not a JSON Schema.
+    /// A [`Report`] if it is not a JSON Schema.
     pub fn new(spec: &Spec) -> Result<Self, Report> {
         jsonschema::validator_for(&spec.config_schema).map(Self).map_err(|error| {
             Report::input(format!("the configSchema of `{}` is not a JSON Schema: {error}", spec.name))
         })
     }
 
-    /// What is wrong with `config`.
+    /// The mistakes in `config`.
     pub fn wrong(&self, spec: &Spec, config: &Map<String, Value>, written_as: &BTreeMap<String, String>) -> Vec<Wrong> {
         let value = Value::Object(config.clone());
         self.0.iter_errors(&value).take(MAX_WRONG).map(|error| describe(&error, spec, written_as)).collect()
     }
 }
 
-/// The most mistakes in one config that are told.
+/// The most mistakes in one config that are reported.
 const MAX_WRONG: usize = 20;
 
-/// Checks `config` of `step` and fills in the schema's defaults; errors call an option as its author did, by the other name
-/// in `written_as`.
+/// Checks `config` of `step` and fills in the schema's defaults. Errors use the name of an option that its author used,
+/// which `written_as` maps from the driver's own name.
 ///
 /// # Errors
-/// A [`Report`] naming each wrong key, what is expected there and, for an unknown key, the nearest.
+/// A [`Report`] naming each wrong key, what is expected there and, for an unknown key, the nearest one.
 pub fn check(
     judge: &dyn Judge,
     spec: &Spec,
@@ -90,7 +90,7 @@ pub fn check(
     Err(report.hint(hint.unwrap_or_else(general)))
 }
 
-/// Checks the fields of the connection that `reference` names, where a driver is asked about it alone.
+/// Checks the fields of the connection that `reference` names, if a driver is asked about the connection only.
 ///
 /// # Errors
 /// A [`Report`] naming each wrong field and what is expected there.
@@ -111,7 +111,7 @@ pub fn check_connection(
         .hint(format!("see its fields with `osiris drivers inspect {}`, and write them in `{FILE}`", spec.name)))
 }
 
-/// The config with the schema's defaults, unchecked: for calls that need the connection alone.
+/// The config with the schema's defaults, unchecked: for calls that only need the connection.
 pub fn fill(spec: &Spec, config: Map<String, Value>) -> Map<String, Value> {
     let mut value = Value::Object(config);
     fill_defaults(&spec.config_schema, &mut value);
@@ -121,7 +121,7 @@ pub fn fill(spec: &Spec, config: Map<String, Value>) -> Map<String, Value> {
     }
 }
 
-/// One mistake in a config, and the cure.
+/// One mistake in a config, and its remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wrong {
     pub message: String,
@@ -179,7 +179,7 @@ fn unknown_keys(error: &ValidationError<'_>, spec: &Spec, unexpected: &[String])
     Wrong { message: format!("unknown key {names}{inside}; known: {}", listed(known())), hint }
 }
 
-/// The place as its author wrote it, who may have called the option by another name.
+/// The place in the config, with the option's name as its author wrote it.
 fn written_place(pointer: &str, written_as: &BTreeMap<String, String>) -> String {
     let place = place(pointer);
     let (option, rest) = place.split_once('.').map_or((place.as_str(), None), |(option, rest)| (option, Some(rest)));
@@ -190,7 +190,7 @@ fn written_place(pointer: &str, written_as: &BTreeMap<String, String>) -> String
     }
 }
 
-/// `/columns/0` as a person writes it: `columns.0`.
+/// `/columns/0` in a form for people: `columns.0`.
 fn place(pointer: &str) -> String {
     pointer.trim_start_matches('/').replace('/', ".")
 }
@@ -213,7 +213,7 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// A value's type and, where it is short and can hold no secret, the value.
+/// A value's type and, if it is short and cannot contain a secret, the value.
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => "empty".to_owned(),
@@ -225,7 +225,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Puts each property's `default` where the config lacks it, down through nested objects.
+/// Inserts each property's `default` if the config lacks the property, including in nested objects.
 fn fill_defaults(schema: &Value, value: &mut Value) {
     let (Some(properties), Some(fields)) = (schema.get("properties").and_then(Value::as_object), value.as_object_mut())
     else {
@@ -241,7 +241,7 @@ fn fill_defaults(schema: &Value, value: &mut Value) {
     }
 }
 
-/// Keys whose values are taken for secrets wherever they stand.
+/// Words in the names of keys whose values are treated as secrets, wherever they appear.
 const SECRET_WORDS: [&str; 10] = [
     "password",
     "passwd",
@@ -255,10 +255,10 @@ const SECRET_WORDS: [&str; 10] = [
     "authorization",
 ];
 
-/// Whether a key's name says that its value is a secret.
+/// Whether a key's name suggests that its value is a secret.
 fn sounds_secret(key: &str) -> bool {
     let key = key.to_lowercase().replace('-', "_");
-    // Where a token is to be had is no secret.
+    // The address from which a token is obtained is not a secret.
     !key.ends_with("_url") && SECRET_WORDS.iter().any(|word| key.contains(word))
 }
 
@@ -270,7 +270,7 @@ fn points_to_a_secret(spec: &Spec, pointer: &str) -> bool {
     spec.secrets.iter().any(below) || pointer.split('/').any(sounds_secret)
 }
 
-/// A config with its secrets set apart.
+/// A config with its secrets separated.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Divided {
     /// The config without its secrets, for the driver.
@@ -280,7 +280,7 @@ pub struct Divided {
     pub secrets: Secrets,
 }
 
-/// The values of those environment variables in a config as its author wrote it whose names say that they are secrets.
+/// The values of the environment variables that a config refers to and whose names suggest that they are secrets.
 pub fn secret_variables(written: &Map<String, Value>, environment: &Environment) -> Vec<Secret> {
     let mut found = Vec::new();
     let mut left: Vec<&Value> = written.values().collect();
@@ -300,12 +300,12 @@ pub fn secret_variables(written: &Map<String, Value>, environment: &Environment)
     found
 }
 
-/// A place as JSON pointer (RFC 6901).
+/// A place as a JSON pointer (RFC 6901).
 fn pointer(path: &[String]) -> String {
     path.iter().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).collect()
 }
 
-/// Sets a config's secrets apart: those that the spec points to, and those whose names say so.
+/// Separates a config's secrets: those that the spec points to, and those whose names suggest it.
 pub fn divide(spec: &Spec, config: &Map<String, Value>) -> Divided {
     let mut divider = Divider { declared: &spec.secrets, secrets: Secrets::new() };
     let (open, masked) = divider.fields(config, &mut Vec::new());
@@ -335,7 +335,7 @@ impl Divider<'_> {
         (open, masked)
     }
 
-    /// The value as the driver sees it, if it does, and as people see it.
+    /// The value for the driver, if it gets one, and the value for people.
     fn value(&mut self, value: &Value, path: &mut Vec<String>) -> (Option<Value>, Value) {
         if self.is_secret(value, path) {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -353,7 +353,7 @@ impl Divider<'_> {
                     path.push(place.to_string());
                     let (shown, hidden) = self.value(item, path);
                     path.pop();
-                    // A list keeps its length, so that places still mean the same.
+                    // A list keeps its length, so that positions in it do not shift.
                     open.push(shown.unwrap_or(Value::Null));
                     masked.push(hidden);
                 }
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_configs_name_key_and_cure() {
+    fn errors_name_the_key_and_the_remedy() {
         let table = [
             (json!({"path": "x", "heder": true}), "unknown key `heder`", "did you mean `header`?"),
             (json!({}), "`path` is missing", "add `path:`"),
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_call_an_option_as_its_author_did() {
+    fn errors_use_the_name_of_an_option_that_its_author_used() {
         let written_as = BTreeMap::from([("quoting".to_owned(), "quote_style".to_owned())]);
         let config = object(json!({"path": "x", "quoting": 5}));
         let report = check(&InPlace, &spec(), "s", &config, &written_as).unwrap_err();
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_set_apart_by_pointer_and_by_name() {
+    fn secrets_are_separated_by_pointer_and_by_name() {
         let config = json!({"path": "x", "key": "k1", "http": {"api_token": "t1", "retries": 1}, "headers": [{"Authorization": "h1"}, {}]});
         let divided = divide(&spec(), &object(config));
         assert_eq!(Value::Object(divided.open), json!({"path": "x", "http": {"retries": 1}, "headers": [{}, {}]}));
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn names_with_dots_slashes_and_tildes_are_places_of_their_own() {
+    fn dots_slashes_and_tildes_in_names_are_unambiguous() {
         let body = json!({"a.token": "1", "a": {"token": "2"}, "x/y~z_token": "3"});
         let divided = divide(&spec(), &object(json!({"body": body})));
         let names: Vec<&String> = divided.secrets.keys().collect();

@@ -1,4 +1,4 @@
-//! What a step's `connection` stands for, and what the options beside it change. No I/O.
+//! Resolves a step's `connection`, and the options beside it that change it. No I/O.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ const FOLDER: &str = "base_dir";
 /// Replaces `connection: "@family.alias"` by the connection's fields.
 ///
 /// # Errors
-/// When the reference leads nowhere, or an option beside it leads elsewhere.
+/// If the reference cannot be resolved, or an option beside it would lead to another place.
 pub fn connect(
     mut config: Map<String, Value>,
     spec: &Spec,
@@ -47,7 +47,7 @@ pub fn connect(
     Ok((config, Vec::new()))
 }
 
-/// The options of a driver that its connection stands for too.
+/// The options of a driver that its connection can also set.
 fn shared(spec: &Spec) -> impl Iterator<Item = &String> {
     let options = properties(&spec.config_schema);
     let fields = options.and_then(|options| properties(options.get("connection")?));
@@ -63,10 +63,10 @@ fn properties(schema: &Value) -> Option<&Map<String, Value>> {
     schema.get("properties")?.as_object()
 }
 
-/// Puts the options beside a connection in the place of its fields. Where the step connects, and whom it trusts there, is
-/// the connection's to say: its login is for that place alone.
+/// Replaces the connection's fields by the options beside it. Only the connection decides where the step connects and
+/// whom it trusts there, because its login is meant for that place alone.
 ///
-/// An object, such as `headers`, stays beside the connection's: the driver sends both.
+/// An object, such as `headers`, does not replace the connection's: the driver sends both.
 fn take_place(
     config: &mut Map<String, Value>,
     fields: &mut Map<String, Value>,
@@ -95,19 +95,19 @@ fn take_place(
     Ok(())
 }
 
-/// Whether a connection's field is part of what its driver asks to reach or to trust.
+/// Whether a connection's field is part of what its driver requests to reach or to trust.
 fn leads(spec: &Spec, name: &str) -> bool {
     let grants = &spec.grants;
     grants.connect.iter().chain(&grants.http).chain(&grants.roots).any(|wanted| wanted.names(&["connection", name]))
 }
 
-/// Whether both are addresses on one server: another path there is not another place.
+/// Whether both are addresses on one server: a different path there is not a different place.
 fn same_server(field: &Value, value: &Value) -> bool {
     let scope = |value: &Value| HttpScope::parse(&format!("GET {}", value.as_str()?)).ok();
     scope(field).zip(scope(value)).is_some_and(|(one, other)| one.tls == other.tls && one.endpoint == other.endpoint)
 }
 
-/// Takes the defaults of options out of what is shown of `config`, where the connection stands for them.
+/// Removes the defaults of options that the connection sets from the shown `config`.
 pub fn hide_defaults(shown: &mut Map<String, Value>, spec: &Spec, written: &Map<String, Value>) {
     if written.get("connection").is_some_and(Value::is_object) {
         for name in shared(spec).filter(|name| !written.contains_key(*name)) {
@@ -123,8 +123,8 @@ fn is_folder(reference: &str, spec: &Spec) -> bool {
     family == Some(FILES) && !own_fields && spec.grants.connect.is_empty() && spec.grants.http.is_empty()
 }
 
-/// Puts the paths of a driver of files below the folder that the connection names, as Python Osiris describes it. Where
-/// the file names no such family, paths begin at the base folder, as they do without a connection.
+/// Places the paths of a file driver below the folder that the connection names, as Python Osiris documents it. If the
+/// file does not define such a family, paths start at the base folder, as they do without a connection.
 fn below_folder(
     mut config: Map<String, Value>,
     spec: &Spec,
@@ -189,7 +189,7 @@ mod tests {
         "connections: {pg: {shop: {host: a, user: u, other: x}, whole: {host: a, port: 1, user: u}}}";
 
     #[test]
-    fn options_beside_a_connection_take_the_place_of_its_fields() {
+    fn options_beside_a_connection_replace_its_fields() {
         let spec = spec(DATABASE);
         for (beside, expected) in [
             (json!({}), json!({"connection": {"host": "a", "user": "u"}})),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn no_option_beside_a_connection_leads_its_login_elsewhere() {
+    fn no_option_beside_a_connection_sends_its_login_elsewhere() {
         let spec = spec(DATABASE);
         for beside in [json!({"host": "b"}), json!({"port": 2})] {
             let mut config = beside.clone();
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn another_address_on_the_connections_server_is_the_drivers_matter() {
+    fn another_address_on_the_connections_server_is_allowed() {
         let spec = spec(
             "connectionFields: [url]\ngrants: {http: [\"GET {config.url}\", \"GET {connection.url}\"]}\nconfigSchema: \
              {type: object, properties: {url: {}, connection: {type: object, properties: {url: {}}}}}\n",
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_that_the_connection_stands_for_are_not_shown() {
+    fn defaults_of_options_that_the_connection_sets_are_not_shown() {
         let spec = spec(DATABASE);
         let written = json!({"connection": {"host": "a"}, "table": "t"});
         let mut shown =
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_of_files_is_the_folder_that_relative_paths_begin_at() {
+    fn a_file_connection_is_the_folder_where_relative_paths_start() {
         let spec = spec("configSchema: {type: object}\ngrants: {read: [\"{config.path}\", \"{config.more}\"]}\n");
         let file = "connections: {filesystem: {local: {base_dir: ./data, default: true}, none: {note: x}}}";
         let config =
@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(connected(&spec, file, config("@filesystem.local")).unwrap(), (below.clone(), 0));
         assert_eq!(connected(&spec, file, config("@filesystem")).unwrap(), (below, 0));
         assert_eq!(connected(&spec, file, config("@filesystem.none")).unwrap(), (same.clone(), 0));
-        // Without the family paths begin where they would without a connection, and a notice says so.
+        // Without the family, paths start where they would without a connection, and a notice says so.
         assert_eq!(connected(&spec, "connections: {}", config("@filesystem.local")).unwrap(), (same, 1));
         assert!(connected(&spec, file, config("@filesystem.locl")).unwrap_err().message.contains("`locl`"));
     }

@@ -15,9 +15,9 @@ pub struct FoundTable {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FoundColumn {
     pub name: String,
-    /// The type as the system itself calls it.
+    /// The type, as the system calls it.
     pub source_type: String,
-    /// The DuckDB type that the driver makes of it.
+    /// The DuckDB type to which the driver converts it.
     pub duckdb_type: String,
     pub nullable: bool,
 }

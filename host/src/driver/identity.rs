@@ -1,4 +1,5 @@
-//! What a step's state was read from, so that it is never used for another source. No I/O.
+//! The identity of the source that a step's state was read from, so that the state is never used for another source. No
+//! I/O.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,19 +12,19 @@ use crate::error::{Report, listed};
 use crate::secrets::Secrets;
 use crate::secrets::scrubber::Scrubber;
 
-/// The fields of a config that say what a step reads, as they were when it read; never a secret.
+/// The fields of a config that identify what a step reads, as they were when it read; never a secret.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Identity {
     /// The pipeline's profile.
     pub profile: Option<String>,
-    /// Values by the field's place, such as `connection.host`; null where the config has none.
+    /// Values by the place of the field, such as `connection.host`; null if the config does not have it.
     pub fields: BTreeMap<String, Value>,
 }
 
-/// The identity of what a step with `config` (without its secrets, with defaults) reads.
+/// The identity of the source of a step with `config` (without its secrets, with defaults).
 ///
-/// A spec's `stateIdentity` names the fields; without it every field counts, since the host cannot tell which of a
-/// stranger's options matter. A secret inside a longer text is masked.
+/// A spec's `stateIdentity` names the fields. Without it every field counts, because the host cannot tell which options
+/// of a third-party driver matter. A secret inside a longer text is masked.
 pub fn of(spec: &Spec, config: &Map<String, Value>, secrets: &Secrets, profile: Option<&str>) -> Identity {
     let scrubber = Scrubber::new(secrets.values());
     let value = |found: Option<&Value>| scrubber.scrub(found.cloned().unwrap_or_default());
@@ -36,7 +37,7 @@ pub fn of(spec: &Spec, config: &Map<String, Value>, secrets: &Secrets, profile: 
     Identity { profile: profile.map(str::to_owned), fields }
 }
 
-/// The value at `place`. What may stand in a connection may also stand in the config itself.
+/// The value at `place`. Fields of the connection may also be in the config itself.
 fn found<'a>(config: &'a Map<String, Value>, place: &str) -> Option<&'a Value> {
     let mut names = place.split('.');
     let first = names.next().and_then(|first| config.get(first));
@@ -74,8 +75,8 @@ fn shown(value: &Value) -> String {
 }
 
 impl Identity {
-    /// What differs in `now`. A field that only one side knows belongs to another version of the driver and says
-    /// nothing, unless the driver lists no fields and its config is free in form.
+    /// The fields that differ in `now`. A field that only one side has comes from another version of the driver and is
+    /// ignored, unless the driver lists no fields and its config is free-form.
     pub fn differences(&self, now: &Self, spec: &Spec) -> Vec<Difference> {
         let known = properties(&spec.config_schema);
         let free = |name: &str| spec.state_identity.is_empty() && known.is_none_or(|known| !known.contains_key(name));
@@ -121,7 +122,7 @@ fn properties(schema: &Value) -> Option<&Map<String, Value>> {
 /// Checks a spec's `stateIdentity` against its configSchema.
 ///
 /// # Errors
-/// When it names a field that the configSchema does not have.
+/// If it names a field that the configSchema does not have.
 pub fn check(spec: &Spec, file: &str) -> Result<(), Report> {
     for place in &spec.state_identity {
         let mut schema = &spec.config_schema;
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn listed_fields_alone_tell_sources_apart() {
+    fn only_listed_fields_distinguish_sources() {
         let spec = spec(LISTED).unwrap();
         let was = json!({"connection": {"host": "a", "port": 1}, "table": "t", "timeout": 1});
         for (is, told) in [
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_list_every_field_tells_sources_apart_down_to_what_differs() {
+    fn without_a_list_every_field_distinguishes_sources_down_to_the_differing_value() {
         let spec = spec(UNLISTED).unwrap();
         let was = json!({"connection": {"host": "a", "port": 1}, "table": "t", "more": {"x": 1}});
         for (is, told) in [
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn profiles_tell_sources_apart_and_a_new_option_of_the_driver_does_not() {
+    fn profiles_distinguish_sources_and_a_new_option_of_the_driver_does_not() {
         let (old, new) =
             (spec(UNLISTED).unwrap(), spec(&UNLISTED.replace("table: {}", "table: {}, fresh: {}")).unwrap());
         let was = identity(&old, json!({"table": "t"}), Some("dev"));
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_names_no_option_is_refused() {
+    fn a_list_that_names_no_existing_option_is_refused() {
         for list in ["tabel", "connection.hots", "timeout, x"] {
             let text = LISTED.replace("connection.host, table, filter", list);
             assert!(spec(&text).unwrap_err().message.contains("stateIdentity"), "{list}");

@@ -1,8 +1,8 @@
-//! The process that reads a stranger's spec: what is in a component, what its spec says, and whether a config is what its
-//! schema asks for. It reaches nothing, and what it may use up is bounded.
+//! The process that reads an untrusted spec: what a component contains, what its spec says, and whether a config
+//! satisfies its schema. It has no access to anything, and its resources are bounded.
 //!
-//! A spec is YAML, its schema holds patterns and references, and both come from a stranger: to interpret them is to run a
-//! stranger's program. The host gets a [`Spec`] of bounded, plain fields, and a verdict on each config.
+//! A spec is YAML, and its schema contains patterns and references. Both come from a stranger, and to interpret them is
+//! to run a stranger's program. The host receives a [`Spec`] of bounded, plain fields, and a verdict on each config.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read, Write};
@@ -20,29 +20,29 @@ use crate::driver::spec::{self, Spec};
 use crate::error::Report;
 use crate::sandbox::{self, Reach};
 
-/// What one process may use up. A driver of this repository takes 10 ms and 20 MB.
+/// What one process may use. A driver of this repository takes 10 ms and 20 MB.
 pub const ALLOWANCE: Allowance = Allowance { cpu_seconds: 4, memory_bytes: 512_000_000 };
 
 /// The longest line that either side sends, in bytes.
 pub const MAX_LINE: u64 = 16 << 20;
 
-/// What is told of one mistake in a config, in characters.
+/// How much of one mistake in a config is reported, in characters.
 const MAX_WORDS: usize = 4000;
 
-/// What the host asks for, a JSON line each.
+/// The host's requests, one JSON line each.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// The bytes of a component follow, to the end of stdin. `component` and `spec` name it in errors.
+    /// The bytes of a component follow, to the end of stdin. `component` and `spec` are their names in errors.
     Component { component: String, spec: String },
-    /// Whether a config is as the spec's schema has it. The spec is left out where it is that of the request before.
+    /// Asks whether a config satisfies the spec's schema. `spec` is omitted if it is the same as in the request before.
     Config { spec: Option<Box<Spec>>, config: Map<String, Value>, written_as: BTreeMap<String, String> },
 }
 
-/// What a process says, a JSON line each.
+/// A process's answers, one JSON line each.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Answer {
     Described(Box<Described>),
-    /// The component is not a driver; where it merely has no spec, `is_plain`.
+    /// The component is not a driver; `is_plain` if it merely has no spec.
     Refused {
         message: String,
         hint: Option<String>,
@@ -132,7 +132,7 @@ fn bounded(wrong: Vec<Wrong>) -> Vec<Wrong> {
     wrong.into_iter().map(cut_both).collect()
 }
 
-/// What a component is; everything up to its end is read, so that its digest is of what was read.
+/// Describes a component. Everything up to its end is read, so that its digest covers exactly what was read.
 pub fn describe(component: &mut impl Read, name: &str, spec_name: &str) -> Answer {
     let no_driver = |why: &str| {
         Report::input(format!("`{name}` is no driver: {why}"))
@@ -156,7 +156,7 @@ pub fn describe(component: &mut impl Read, name: &str, spec_name: &str) -> Answe
     }
 }
 
-/// What the code that reads specs is, so that what another version of it made of one is not taken for its own.
+/// The version of the code that reads specs, so that the results of another version are not taken for its own.
 pub fn version() -> String {
     let sources = [
         include_str!("spec.rs"),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_is_judged_by_the_spec_before_it() {
+    fn a_config_without_a_spec_is_judged_by_the_previous_one() {
         let spec = spec::parse(SPEC, "s").unwrap();
         let config = |spec: Option<&Spec>, n: Value| {
             json!({"Config": {"spec": spec, "config": {"n": n}, "written_as": {}}}).to_string() + "\n"
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_of_a_config_is_bounded() {
+    fn reported_mistakes_are_bounded() {
         let wrong = |length: usize| Wrong { message: "ü".repeat(length), hint: Some("h".repeat(length)) };
         let told = bounded(vec![wrong(100_000)]);
         assert_eq!(told[0].message.chars().count(), MAX_WORDS + 1);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_a_driver_is_told_apart_from_a_driver_with_a_wrong_spec() {
+    fn a_file_that_is_not_a_driver_is_distinguished_from_a_driver_with_a_wrong_spec() {
         let section = |text: &str| {
             let name = spec::SECTION;
             let length = u8::try_from(1 + name.len() + text.len()).unwrap();

@@ -1,8 +1,8 @@
-//! The host's side of `osiris inspect`: it hands components and configs to confined processes and believes little of what
-//! they answer.
+//! The host's side of `osiris inspect`: it hands components and configs to confined processes and does not trust their
+//! answers.
 //!
-//! Each component is read by a process of its own, so that none can lie about another; what was read is kept under the
-//! digest of the bytes that the process was given. One process judges all configs of a run. It gives a verdict only: a
+//! Each component is read by a process of its own, so that none can lie about another; the result is stored under the
+//! digest of the bytes that the process was given. One process judges all configs of a run. It only returns verdicts: a
 //! config's values never come from it.
 
 use std::collections::BTreeMap;
@@ -29,23 +29,24 @@ use crate::driver::{component, spec_cache};
 use crate::error::Report;
 use crate::size;
 
-/// How long a process may take over one request. It has CPU time for less; a machine may be busy.
+/// How long a process may take over one request. Its limit of CPU time is lower, but the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A process that has worked so long is replaced, so that none pays for what another driver's schema took.
+/// A process that has worked this long is replaced, so that one driver's schema cannot use up the allowance of
+/// another's.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// What is read of what a process says went wrong.
+/// How much of a process's error message is read, in bytes.
 const MAX_REASON: u64 = 2000;
 
-/// Reads drivers and judges configs, in processes that reach nothing.
+/// Reads drivers and judges configs in processes without access to anything.
 #[derive(Debug, Default)]
 pub struct Inspector {
     require_confinement: bool,
     judge: Mutex<Option<Judging>>,
 }
 
-/// What a file is.
+/// What a file turned out to be.
 #[derive(Debug)]
 pub enum Found {
     Driver(Box<Driver>),
@@ -53,7 +54,7 @@ pub enum Found {
     Other(Report),
 }
 
-/// The process that judges configs, and what it knows.
+/// The process that judges configs, and the spec that it has.
 #[derive(Debug)]
 struct Judging {
     process: Process,
@@ -63,7 +64,7 @@ struct Judging {
 }
 
 impl Inspector {
-    /// With `require_confinement` nothing is read where the kernel cannot confine fully.
+    /// With `require_confinement`, nothing is read if the kernel cannot confine processes fully.
     pub fn new(require_confinement: bool) -> Self {
         Self { require_confinement, judge: Mutex::default() }
     }
@@ -72,7 +73,7 @@ impl Inspector {
     pub fn warm(&self) {
         let mut judge = self.judge.lock().unwrap_or_else(PoisonError::into_inner);
         if judge.is_none() {
-            // Where it cannot be started, the first config says so.
+            // If it cannot be started, the error is reported for the first config.
             *judge = Process::start(self.require_confinement).ok().map(Judging::new);
         }
     }
@@ -80,16 +81,16 @@ impl Inspector {
     /// Reads the driver in `path`.
     ///
     /// # Errors
-    /// A [`Report`] when the file is missing, or is not a driver for this host.
+    /// A [`Report`] if the file is missing, or is not a driver for this host.
     pub fn read(&self, path: &Path) -> anyhow::Result<Driver> {
         let name = path.display().to_string();
         self.read_as(path, &name, &name)
     }
 
-    /// As [`Self::read`]; errors call the component and its spec by these names.
+    /// Like [`Self::read`]; errors call the component and its spec by these names.
     ///
     /// # Errors
-    /// As [`Self::read`].
+    /// As for [`Self::read`].
     pub fn read_as(&self, path: &Path, component: &str, spec: &str) -> anyhow::Result<Driver> {
         match self.look(path, component, spec)? {
             Found::Driver(driver) => Ok(*driver),
@@ -97,10 +98,10 @@ impl Inspector {
         }
     }
 
-    /// What the file in `path` is.
+    /// Determines what the file in `path` is.
     ///
     /// # Errors
-    /// A [`Report`] when the file is missing, or is a driver that cannot be used.
+    /// A [`Report`] if the file is missing, or is a driver that cannot be used.
     pub fn look(&self, path: &Path, component: &str, spec: &str) -> anyhow::Result<Found> {
         let mut file = open(path)?;
         let mut head = [0; component::HEADER];
@@ -129,7 +130,7 @@ impl Inspector {
         Ok(Found::Driver(Box::new(Driver::new(described, path, component, sha256)?)))
     }
 
-    /// Has a process read a component; the digest is of the bytes that it was given.
+    /// Has a process read a component; the digest is of the bytes that the process was given.
     fn describe(&self, file: &mut File, component: &str, spec: &str) -> anyhow::Result<(Answer, String)> {
         let mut process = Process::start(self.require_confinement)?;
         let until = Instant::now() + PATIENCE;
@@ -189,7 +190,7 @@ impl Judging {
     }
 }
 
-/// The refusal of a file.
+/// The refusal of a file that is not a driver.
 pub fn no_driver(name: &str, why: &str) -> Report {
     Report::input(format!("`{name}` is no driver: {why}"))
         .hint("a driver is a WebAssembly component of one of the worlds in wit/driver.wit, with a packed spec")
@@ -198,12 +199,12 @@ pub fn no_driver(name: &str, why: &str) -> Report {
 /// The digest of a driver's file.
 ///
 /// # Errors
-/// When it cannot be read.
+/// If the file cannot be read.
 pub fn digest_of(path: &Path) -> anyhow::Result<String> {
     digest(&mut open(path)?, &mut |_| Ok(()))
 }
 
-/// Opens a plain file of a bounded size: a pipe or a device would be read for ever.
+/// Opens a regular file of a bounded size; reading a pipe or a device might never end.
 fn open(path: &Path) -> anyhow::Result<File> {
     let missing = |error: std::io::Error| {
         Report::input(format!("cannot read driver `{}`: {error}", path.display()))
@@ -219,14 +220,14 @@ fn open(path: &Path) -> anyhow::Result<File> {
     };
     plain(&std::fs::metadata(path).map_err(missing)?)?;
     let mut options = File::options();
-    // What has taken its place since is not waited for.
+    // If a pipe has replaced it since, do not wait for a writer.
     options.read(true).custom_flags(libc::O_NONBLOCK);
     let file = options.open(path).map_err(missing)?;
     plain(&file.metadata().map_err(missing)?)?;
     Ok(file)
 }
 
-/// The digest of a file's bytes, each part of which is also given to `consume`.
+/// The digest of a file's bytes, each part of which is also passed to `consume`.
 fn digest(file: &mut File, consume: &mut dyn FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<String> {
     file.rewind().context("cannot read a driver")?;
     let (mut hasher, mut part, mut left) = (Sha256::new(), vec![0; 1 << 17], MAX_BYTES);
@@ -235,7 +236,7 @@ fn digest(file: &mut File, consume: &mut dyn FnMut(&[u8]) -> anyhow::Result<()>)
         if read == 0 {
             return Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
         }
-        // A file that grows while it is read has no end.
+        // A file that grows while it is read might never end.
         left = left.checked_sub(read as u64).context("a driver grew while it was read")?;
         hasher.update(&part[..read]);
         consume(&part[..read])?;
@@ -246,10 +247,10 @@ fn digest(file: &mut File, consume: &mut dyn FnMut(&[u8]) -> anyhow::Result<()>)
 #[derive(Debug)]
 struct Process {
     child: Child,
-    /// Closed where nothing more is sent.
+    /// Closed once nothing more is sent.
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
-    /// What of its answers has been read and not been taken.
+    /// The part of its answers that has been read but not used.
     read: Vec<u8>,
 }
 
@@ -276,7 +277,7 @@ impl Process {
         let mut child = command.spawn().context("cannot start a process that reads drivers")?;
         let stdin = child.stdin.take().context("a process that reads drivers has no stdin")?;
         let stdout = child.stdout.take().context("a process that reads drivers has no stdout")?;
-        // Neither side may keep the host waiting beyond its patience.
+        // Neither pipe may block the host.
         for pipe in [stdin.as_fd(), stdout.as_fd()] {
             rustix::io::ioctl_fionbio(pipe, true).context("cannot speak to a process that reads drivers")?;
         }
@@ -289,7 +290,7 @@ impl Process {
         self.write(&line, until)
     }
 
-    /// Writes what the process takes of it. Where it takes no more, its answer or its end says why.
+    /// Writes as much as the process accepts. If it accepts no more, its answer or its end says why.
     fn write(&mut self, mut bytes: &[u8], until: Instant) -> anyhow::Result<()> {
         while !bytes.is_empty() {
             let Some(stdin) = &mut self.stdin else { return Ok(()) };
@@ -331,10 +332,10 @@ impl Process {
         serde_json::from_slice(&line).map_err(|error| End::Malformed(error.to_string()))
     }
 
-    /// How the process ended, which has closed its stdout.
+    /// How the process ended, once it has closed its stdout.
     fn end(&mut self) -> End {
         self.stdin = None;
-        // It may live on without its stdout: its word is worth no wait.
+        // It may still be running without its stdout, and its answer is not worth waiting for.
         let _ = self.child.kill();
         match self.child.wait() {
             Ok(status) => {
@@ -356,7 +357,7 @@ impl Drop for Process {
     }
 }
 
-/// Waits until the pipe can be used; `false` where it takes too long.
+/// Waits until the pipe can be used; `false` if it takes too long.
 fn ready(pipe: std::os::fd::BorrowedFd<'_>, what: PollFlags, until: Instant) -> anyhow::Result<bool> {
     let left = until.saturating_duration_since(Instant::now());
     let left =
@@ -369,7 +370,7 @@ fn ready(pipe: std::os::fd::BorrowedFd<'_>, what: PollFlags, until: Instant) -> 
 }
 
 impl End {
-    /// Whose fault it is that there was no answer about `driver`.
+    /// Decides whose fault it is that there was no answer about `driver`.
     fn report(self, driver: &str) -> anyhow::Error {
         let beyond = |what: String| {
             Report::input(format!("driver `{driver}` cannot be read: its spec takes more than {what}"))
@@ -384,7 +385,7 @@ impl End {
             Self::Died { status, reason } => match (status.code(), status.signal()) {
                 (_, Some(libc::SIGXCPU)) => beyond(format!("{} s of CPU time", ALLOWANCE.cpu_seconds)).into(),
                 (_, Some(libc::SIGABRT)) if reason.contains("memory allocation") => memory().into(),
-                // The process could not even begin.
+                // The process could not even start.
                 (Some(3), _) => anyhow!("cannot read drivers: {reason}"),
                 _ => Report::input(format!(
                     "driver `{driver}` cannot be read: the process that read it {}: {reason}",
@@ -409,7 +410,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_process_is_laid_at_the_right_door() {
+    fn a_failed_process_is_blamed_on_the_right_party() {
         let died = |wait: i32, reason: &str| End::Died {
             status: std::process::ExitStatus::from_raw(wait),
             reason: reason.to_owned(),

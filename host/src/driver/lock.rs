@@ -1,4 +1,4 @@
-//! `osiris.lock`: pins what each driver is and wants, so that no change goes unseen. No I/O.
+//! `osiris.lock`: pins what each driver is and which grants it requests, so that no change goes unnoticed. No I/O.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -16,7 +16,7 @@ pub const FILE: &str = reserved::LOCK;
 const HEAD: &str = "# Which drivers this folder's pipelines run, and what each wants. Commit it.\n\
                     # `osiris lock --update PIPELINE` accepts what has changed.\n";
 
-/// Drivers by the name that pipelines call them.
+/// Drivers by the name that pipelines use for them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lock {
@@ -39,7 +39,7 @@ impl Pin {
         Self { version: driver.spec.version.clone(), sha256: driver.sha256.clone(), grants: driver.spec.grants.clone() }
     }
 
-    /// What differs in `now`, a line each, as a diff: `-` was, `+` is.
+    /// The differences from `now`, one line each, in the form of a diff: `-` for the old, `+` for the new.
     fn diff(&self, now: &Self) -> Vec<String> {
         let mut lines = Vec::new();
         for (what, was, is) in [("version", &self.version, &now.version), ("sha256", &self.sha256, &now.sha256)] {
@@ -68,12 +68,12 @@ impl Lock {
         format!("{HEAD}{}", serde_saphyr::to_string(self).unwrap_or_default())
     }
 
-    /// Checks the driver that a pipeline in the folder `base` calls `component` against its pin; one without a pin is
-    /// pinned, and `true` says so. A driver that is called by its path, however spelt, must be the one that is pinned by its
-    /// name.
+    /// Checks the driver that a pipeline in the folder `base` calls `component` against its pin. A driver without a pin
+    /// is pinned, and the result is then `true`. A driver that is referred to by its path, however that is spelt, must
+    /// be the one that is pinned under its name.
     ///
     /// # Errors
-    /// A [`Report`] with a diff when the driver is not what it was.
+    /// A [`Report`] with a diff if the driver has changed.
     pub fn check(&mut self, base: &Path, component: &str, driver: &Driver) -> Result<bool, Report> {
         let now = Pin::of(driver);
         let key = key(base, component);
@@ -89,7 +89,7 @@ impl Lock {
         Ok(self.drivers.insert(key, now).is_none())
     }
 
-    /// Pins the driver that a pipeline in the folder `base` calls `component`, whatever was pinned.
+    /// Pins the driver that a pipeline in the folder `base` calls `component`, replacing an earlier pin.
     pub fn pin(&mut self, base: &Path, component: &str, driver: &Driver) {
         let pin = Pin::of(driver);
         if let Some(by_name) = self.drivers.get_mut(&driver.spec.name) {
@@ -99,7 +99,8 @@ impl Lock {
     }
 }
 
-/// What a component is pinned as: its name, or its path in one spelling, relative to the base folder if it is in there.
+/// The key of a component's pin: its name, or its normalised path, which is relative to the base folder if it is
+/// inside.
 fn key(base: &Path, component: &str) -> String {
     if !component.ends_with(".wasm") {
         return component.to_owned();
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn no_spelling_of_a_path_is_another_driver() {
+    fn every_spelling_of_a_path_is_the_same_driver() {
         let base = Path::new("/base");
         let mut lock = Lock::default();
         assert!(lock.check(base, "drivers/x.wasm", &driver("aa", &[])).unwrap());
@@ -155,7 +156,7 @@ mod tests {
             assert!(lock.check(base, spelling, &driver("bb", &[])).is_err(), "{spelling}");
         }
         assert!(lock.check(base, "other/x.wasm", &driver("bb", &[])).unwrap());
-        // A driver that is pinned by its name is refused by any path, and accepted by both.
+        // A driver that is pinned by its name is refused by any path, and accepted once it is accepted by both.
         lock.check(base, "a.b", &driver("aa", &[])).unwrap();
         assert!(lock.check(base, "third/x.wasm", &driver("cc", &[])).unwrap_err().message.contains("pins as `a.b`"));
         lock.pin(base, "third/x.wasm", &driver("cc", &[]));
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_reads_what_it_wrote() {
+    fn a_lock_reads_back_what_it_wrote() {
         let mut lock = Lock::default();
         lock.check(Path::new("/base"), "a.b", &driver("aa", &["{config.path}"])).unwrap();
         assert_eq!(parse(&lock.text(), FILE).unwrap(), lock);

@@ -1,4 +1,4 @@
-//! Drivers: what one declares, where it is found, how its config is checked, and how it is compiled.
+//! Drivers: their specs, where they are found, how configs are checked, and how they are compiled.
 
 pub mod catalog;
 pub mod compiler;

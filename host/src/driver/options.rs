@@ -8,20 +8,21 @@ use crate::driver::spec::Spec;
 use crate::error::{Report, listed};
 use crate::warning::Warning;
 
-/// A config in the driver's own names.
+/// A config with the driver's own names.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Renamed {
     pub config: Map<String, Value>,
     /// A notice for each option without effect.
     pub notices: Vec<Warning>,
-    /// Option by option, the other name under which the author wrote it.
+    /// For each option, the other name that the author used.
     pub written_as: BTreeMap<String, String>,
 }
 
-/// Puts `config` of `step` into the driver's own names by its spec's `aliases`, and takes out what its spec's `ignored` names.
+/// Renames the options in `config` of `step` to the driver's own names by its spec's `aliases`, and removes those that
+/// its spec's `ignored` names.
 ///
 /// # Errors
-/// A [`Report`] naming both, where two names of one option have different values.
+/// A [`Report`] naming both, if two names of one option have different values.
 pub fn rename(spec: &Spec, step: &str, config: &Map<String, Value>) -> Result<Renamed, Report> {
     let mut renamed = Renamed::default();
     for (name, value) in config {
@@ -50,7 +51,7 @@ pub fn rename(spec: &Spec, step: &str, config: &Map<String, Value>) -> Result<Re
 /// Checks a spec's `aliases` and `ignored` against its configSchema.
 ///
 /// # Errors
-/// When an alias leads to no option, or a name is an option as well.
+/// If an alias leads to no option, or a name is also an option.
 pub fn check(spec: &Spec, file: &str) -> Result<(), Report> {
     let properties = spec.config_schema.get("properties").and_then(Value::as_object);
     let known = || properties.into_iter().flat_map(Map::keys).map(String::as_str);
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn other_names_become_the_drivers_own() {
+    fn other_names_become_the_drivers_own_names() {
         let spec = spec(NAMES).unwrap();
         for (written, own) in [
             (json!({"write_mode": "upsert", "upsert_keys": ["id"]}), json!({"mode": "upsert", "primary_key": ["id"]})),
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn two_names_with_different_values_are_refused_by_both_names() {
+    fn two_names_with_different_values_are_refused_with_both_names() {
         let spec = spec(NAMES).unwrap();
         for (written, names) in [
             (json!({"mode": "append", "write_mode": "replace"}), ["`mode`", "`write_mode`"]),
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_without_effect_is_taken_out_with_a_notice() {
+    fn an_option_without_effect_is_removed_with_a_notice() {
         let renamed = rename(&spec(NAMES).unwrap(), "s", &object(&json!({"pool_size": 5, "mode": "append"}))).unwrap();
         assert_eq!(Value::Object(renamed.config), json!({"mode": "append"}));
         assert_eq!(

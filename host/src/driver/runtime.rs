@@ -1,4 +1,4 @@
-//! Wasmtime as Osiris configures it, and where compiled components lie.
+//! Wasmtime's configuration, and where compiled components are stored.
 
 #![expect(unsafe_code, reason = "loads compiled components")]
 
@@ -11,7 +11,7 @@ use wasmtime::Config;
 pub use wasmtime::Engine;
 pub use wasmtime::component::Component;
 
-/// The engine of host and step processes: they must agree, since one compiles what the other runs.
+/// The engine of host and step processes. They must agree, since one compiles what the other runs.
 pub fn engine() -> anyhow::Result<Engine> {
     let mut config = Config::new();
     config.epoch_interruption(true);
@@ -19,20 +19,20 @@ pub fn engine() -> anyhow::Result<Engine> {
     Engine::new(&config).map_err(anyhow::Error::from).context("cannot start the WebAssembly runtime")
 }
 
-/// Loads what the compiler made.
+/// Loads the compiler's output.
 pub fn load(engine: &Engine, compiled: &Path) -> anyhow::Result<Component> {
-    // SAFETY: the file is native code and must be one that the compiler wrote: the host names it in
-    // the job, out of a folder that is this user's alone.
+    // SAFETY: the file is native code and must be one that the compiler wrote: the host names it in the job, from a
+    // folder that only this user can write to.
     unsafe { Component::deserialize_file(engine, compiled) }
         .map_err(anyhow::Error::from)
         .with_context(|| format!("cannot load the compiled driver `{}`", compiled.display()))
 }
 
-/// How long an entry of the cache stays that nobody uses.
+/// How long an unused entry of the cache is kept.
 const UNUSED_AFTER: std::time::Duration = std::time::Duration::from_secs(90 * 24 * 60 * 60);
 
-/// Removes what nobody has used for long from the cache: drivers that have changed since, and what an interrupted compile
-/// process left. What cannot be removed stays for another time.
+/// Removes what has not been used for a long time from the cache: drivers that have changed since, and the remains of
+/// an interrupted compilation. What cannot be removed is left for the next time.
 pub fn remove_unused(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -45,20 +45,20 @@ pub fn remove_unused(folder: &Path) {
     }
 }
 
-/// Notes that an entry of the cache was used, for those who collect what is not.
+/// Records that an entry of the cache was used, for the removal of unused ones.
 pub fn mark_used(entry: &fs::File) {
     let fresh = entry
         .metadata()
         .and_then(|found| found.modified())
         .is_ok_and(|used| used.elapsed().is_ok_and(|age| age < std::time::Duration::from_secs(24 * 60 * 60)));
     if !fresh {
-        // An entry whose use is not noted is made again, at worst.
+        // At worst, an entry whose use is not recorded is compiled again.
         let _ = entry.set_modified(std::time::SystemTime::now());
     }
 }
 
-/// `$OSIRIS_CACHE_DIR`, or `osiris/compiled` in the user's cache folder. Made with mode 0700, and
-/// refused when another user owns it or may write to it, since its files are run as native code.
+/// `$OSIRIS_CACHE_DIR`, or `osiris/compiled` in the user's cache folder. Created with mode 0700, and refused if another
+/// user owns it or may write to it, since its files are run as native code.
 pub fn cache_folder() -> anyhow::Result<PathBuf> {
     let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = match named("OSIRIS_CACHE_DIR") {

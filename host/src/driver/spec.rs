@@ -1,4 +1,4 @@
-//! What a driver says about itself: its name, its configuration and the grants it wants. No I/O.
+//! What a driver declares: its name, its configuration and the grants it requests. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::grants::template::Template;
 use crate::pipeline::{Mode, yaml};
 use crate::untrusted::{self, Untrusted};
 
-/// The version of `osiris:driver` that this host speaks.
+/// The version of `osiris:driver` that this host implements.
 pub const CONTRACT: &str = "0.1.0";
 
 /// The custom section of a component that holds its spec, as YAML.
@@ -21,7 +21,7 @@ pub const SECTION: &str = "osiris:spec";
 /// The longest spec, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
 
-/// The longest title, a line, and the longest description, in characters.
+/// The longest title, which is one line, and the longest description, in characters.
 const MAX_TITLE: usize = 200;
 const MAX_DESCRIPTION: usize = 20_000;
 
@@ -38,7 +38,7 @@ const MAX_DEPTH: usize = 64;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
-    /// `family.name`, by which pipelines call the driver.
+    /// `family.name`, the name that pipelines use for the driver.
     pub name: String,
     pub version: String,
     pub kind: Kind,
@@ -47,13 +47,13 @@ pub struct Spec {
     pub title: Untrusted,
     #[serde(default)]
     pub description: Untrusted,
-    /// The pipeline modes that the driver serves; by default the one of its kind.
+    /// The pipeline modes that the driver supports; by default the one of its kind.
     #[serde(default)]
     pub modes: Vec<Mode>,
-    /// JSON Schema of the step's config.
+    /// The JSON Schema of the step's config.
     #[serde(rename = "configSchema")]
     pub config_schema: Value,
-    /// Further names of options, each with the option's own: `{write_mode: mode}`.
+    /// Other names of options, each with the driver's own name: `{write_mode: mode}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub aliases: BTreeMap<String, String>,
     /// Options that are accepted without effect, each with the reason.
@@ -67,15 +67,15 @@ pub struct Spec {
     pub connection_fields: Vec<String>,
     #[serde(default)]
     pub grants: WantedGrants,
-    /// The fields of the config that say what a step reads, such as `connection.host` and `table`: a state is used for the
-    /// same values alone. Where none are named, every field counts.
+    /// The fields of the config that identify what a step reads, such as `connection.host` and `table`. A state is only
+    /// used if their values are the same. If none are named, every field counts.
     #[serde(default, rename = "stateIdentity", skip_serializing_if = "Vec::is_empty")]
     pub state_identity: Vec<String>,
-    /// A template over the config, such as `{config.cursor}`: the step keeps a state only where it stands for something.
+    /// A template over the config, such as `{config.cursor}`: the step keeps a state only if it has a value.
     #[serde(default, rename = "stateWhen", skip_serializing_if = "Option::is_none")]
     pub state_when: Option<Template>,
-    /// A template over the config, such as `{config.partitions}`: how many instances of the driver
-    /// share a step's work. One, where it stands for nothing.
+    /// A template over the config, such as `{config.partitions}`: how many instances of the driver share a step's work.
+    /// One, if it has no value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instances: Option<Template>,
     #[serde(default)]
@@ -90,11 +90,11 @@ pub struct Example {
     pub config: Map<String, Value>,
 }
 
-/// Parses and checks a spec; `file` names it in errors. A spec is a stranger's: where it is not the user's own, this is
-/// done in a process that reaches nothing (`driver/inspect.rs`).
+/// Parses and checks a spec; `file` names it in errors. An untrusted spec is parsed in a process without access to
+/// anything (`driver/inspect.rs`).
 ///
 /// # Errors
-/// When a key is missing, unknown or malformed, or the configSchema is not a JSON Schema.
+/// If a key is missing, unknown or malformed, or the configSchema is not a JSON Schema.
 pub fn parse(text: &str, file: &str) -> Result<Spec, Report> {
     let mut spec: Spec = yaml::parse(text, "spec", file)?;
     if depth(&spec.config_schema) > MAX_DEPTH {
@@ -116,8 +116,8 @@ pub fn parse(text: &str, file: &str) -> Result<Spec, Report> {
 }
 
 impl Spec {
-    /// Checks everything of a spec but its schema, without running anything of it: what a process that read it says is
-    /// believed no more than the stranger who wrote it.
+    /// Checks everything in a spec except its schema, without running any of it. The answer of a process that read a
+    /// spec is trusted no more than the spec itself.
     ///
     /// # Errors
     /// A [`Report`] that names what is too long, too many or malformed.
@@ -180,7 +180,7 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// Whether a driver's version is one that cannot be taken for anything else where it is shown.
+/// Whether a driver's version is safe to show, because it cannot be mistaken for anything else.
 fn is_version(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-' | '_');
     (1..=64).contains(&text.len()) && text.chars().all(plain)
@@ -194,7 +194,7 @@ pub fn is_component_name(name: &str) -> bool {
     name.contains('.') && name.split('.').all(word)
 }
 
-/// The three kinds of driver, after the worlds of `osiris:driver`.
+/// The three kinds of driver, named after the worlds of `osiris:driver`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -204,7 +204,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The pipeline mode that a driver of this kind serves.
+    /// The pipeline mode that a driver of this kind supports.
     pub fn mode(self) -> Mode {
         match self {
             Kind::Extractor => Mode::Read,
@@ -221,7 +221,7 @@ impl Kind {
         }
     }
 
-    /// Whether a step of this kind has tables that others can read. One that has none delivers rows instead.
+    /// Whether a step of this kind has tables that others can read. One without tables delivers rows instead.
     pub fn makes_tables(self) -> bool {
         match self {
             Kind::Extractor | Kind::Processor => true,
@@ -274,8 +274,8 @@ impl Version {
         parts.next().is_none().then_some(version)
     }
 
-    /// Whether a host that speaks `self` can run a driver built for `other`: the same major and
-    /// minor version, and no newer patch (a component's imports are matched likewise).
+    /// Whether a host with version `self` can run a driver built for `other`: the same major and minor version, and no
+    /// newer patch (a component's imports are matched likewise).
     pub fn runs(self, other: Self) -> bool {
         (self.0, self.1) == (other.0, other.1) && other.2 <= self.2
     }
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_runs_its_own_and_older_patches() {
+    fn a_host_runs_its_own_version_and_older_patches() {
         let host = Version::parse("0.1.2").unwrap();
         for (driver, runs) in [("0.1.0", true), ("0.1.2", true), ("0.1.3", false), ("0.2.0", false), ("1.1.0", false)] {
             assert_eq!(host.runs(Version::parse(driver).unwrap()), runs, "{driver}");

@@ -1,7 +1,9 @@
-//! What was read of drivers, kept beside their compiled forms: a driver is read once, not at each start of a pipeline.
+//! The specs read from drivers, stored beside their compiled forms, so that a driver is not read again each time a
+//! pipeline starts.
 //!
-//! An entry is keyed by the digest of the component's bytes and by the code that read them. What it holds is checked as if a
-//! stranger had written it, and anything wrong with it or with its folder means that the driver is read anew.
+//! An entry is keyed by the digest of the component's bytes and by the version of the code that read them. Its content
+//! is checked as if a stranger had written it; if anything is wrong with it or with its folder, the driver is read
+//! again.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -18,7 +20,7 @@ fn entry(sha256: &str) -> anyhow::Result<PathBuf> {
     Ok(runtime::cache_folder()?.join(format!("{sha256}-{}.spec", inspect::version())))
 }
 
-/// What was read of the component with that digest.
+/// The stored description of the component with that digest.
 pub fn read(sha256: &str) -> Option<Described> {
     let path = entry(sha256).ok()?;
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(&path).ok()?;
@@ -33,7 +35,7 @@ pub fn read(sha256: &str) -> Option<Described> {
     Some(described)
 }
 
-/// Keeps what was read. Where that cannot be, the driver is read again next time.
+/// Stores a description. If that fails, the driver is read again next time.
 pub fn write(sha256: &str, described: &Described) {
     let kept = || -> anyhow::Result<()> {
         let path = entry(sha256)?;

@@ -1,11 +1,11 @@
-//! Gives texts that come from the environment the type that a driver's configSchema wants. No I/O.
+//! Converts texts from the environment to the types that a driver's configSchema expects. No I/O.
 
 use serde_json::{Map, Value};
 
 use crate::driver::spec::Spec;
 
-/// Gives each option of `resolved` whose author `wrote` a reference the type that the configSchema wants: a port out of an
-/// environment variable is a number.
+/// Converts each option of `resolved` that the author wrote as a reference to the type that the configSchema expects: a
+/// port from an environment variable is a number.
 pub fn texts(spec: &Spec, wrote: &Map<String, Value>, mut resolved: Map<String, Value>) -> Map<String, Value> {
     for (name, value) in &mut resolved {
         let refers = wrote.get(name).and_then(Value::as_str).is_some_and(|text| text.contains("${"));
@@ -19,7 +19,7 @@ pub fn texts(spec: &Spec, wrote: &Map<String, Value>, mut resolved: Map<String, 
     resolved
 }
 
-/// Gives the fields of a connection the types that its schema wants.
+/// Converts the fields of a connection to the types that its schema expects.
 pub fn fields(schema: Option<&Value>, fields: &mut Map<String, Value>) {
     let properties = schema.and_then(|schema| schema.get("properties"));
     for (name, value) in fields {
@@ -29,7 +29,7 @@ pub fn fields(schema: Option<&Value>, fields: &mut Map<String, Value>) {
     }
 }
 
-/// The text as number or boolean, where the schema wants one and no text.
+/// Converts a text to a number or boolean if the schema expects one and does not accept a text.
 fn convert(schema: &Value, value: &mut Value) {
     let Some(text) = value.as_str().map(str::trim) else { return };
     let kinds: Vec<&str> = match schema.get("type") {
@@ -62,7 +62,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_text_becomes_what_the_schema_wants_if_it_can() {
+    fn a_text_becomes_what_the_schema_expects_if_possible() {
         for (schema, text, expected) in [
             (json!({"type": "integer"}), "5432", json!(5432)),
             (json!({"type": "integer"}), "5432x", json!("5432x")),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_author_wrote_as_text_stays_text() {
+    fn a_literal_text_stays_a_text() {
         let text = "name: a.b\nversion: 1.0.0\nkind: extractor\ncontract: 0.1.0\ntitle: t\naliases: {p: port}\n\
                     configSchema: {type: object, properties: {port: {type: integer}}}\n";
         let spec = crate::driver::spec::parse(text, "spec.yaml").unwrap();

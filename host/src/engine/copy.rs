@@ -1,13 +1,13 @@
-//! Writes granted files by DuckDB's own COPY.
+//! Writes granted files with DuckDB's own COPY.
 
 use std::path::Path;
 
 use super::{Engine, EngineError, Result, quote_name, quote_path, quote_text};
 
 impl Engine {
-    /// Writes the rows of one SELECT to a granted file by DuckDB's own writer.
+    /// Writes the rows of one SELECT to a granted file with DuckDB's own writer.
     pub fn copy(&self, select: &str, path: &Path, format: &str, options: &[(String, String)]) -> Result<u64> {
-        // Held to the end: the view is the connection's, and no other instance may change it meanwhile.
+        // Locked to the end: the view belongs to the connection, and no other instance may change it meanwhile.
         let connection = self.control();
         let _running = self.status.run(self.status.is_authors(select));
         drop(self.prepare(&connection, select)?);

@@ -10,7 +10,7 @@ use super::{Engine, EngineError, OUTPUT, Result, TableWriter, cannot_cross, quot
 use crate::columns::{self, DUCKDB_TYPE, Field};
 
 impl Engine {
-    /// Creates a table of the output from one SELECT; says how many rows it has.
+    /// Creates a table of the output from one SELECT; returns its number of rows.
     pub fn create_table_as(&self, name: &str, select: &str) -> Result<u64> {
         self.check_table_name(name)?;
         let connection = self.control();
@@ -25,7 +25,7 @@ impl Engine {
 
     /// Creates a table of the output with the columns that a guest describes, and opens it.
     ///
-    /// With `joins`, a table that is there already is opened instead, if it has the same columns.
+    /// With `joins`, an existing table is opened instead if it has the same columns.
     pub fn create_table(&self, name: &str, fields: &[Field], joins: bool) -> Result<TableWriter> {
         self.check_table_name(name)?;
         let data = |refused: columns::Refused| EngineError::data(format!("table `{name}`: {refused}"));
@@ -60,7 +60,7 @@ impl Engine {
         }
         created.insert(name.to_owned(), definitions);
         drop(created);
-        // One transaction, so that rows go to the file as they come and not through the log first.
+        // One transaction, so that rows are written to the file directly instead of going through the log first.
         connection.execute("BEGIN TRANSACTION")?;
         let appender = Appender::new(&connection, OUTPUT, name)?;
         Ok(TableWriter {
@@ -76,8 +76,8 @@ impl Engine {
         })
     }
 
-    /// The DuckDB type of a guest's column. Metadata may name one only if the host named it to the
-    /// guest before, so that no text of a guest's becomes part of a statement.
+    /// The DuckDB type of a guest's column. Metadata may only name a type that the host gave to the guest before, so
+    /// that no text of a guest becomes part of a statement.
     fn declared_type(&self, field: &Field, crossing: &str) -> Result<String> {
         let Some((_, own)) = field.metadata.iter().find(|(name, _)| name == DUCKDB_TYPE) else {
             return Ok(crossing.to_owned());

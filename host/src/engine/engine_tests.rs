@@ -20,7 +20,7 @@ fn engine(folder: &Path) -> Engine {
     Warm::open().unwrap().furnish(&furnishing, || Ok(())).unwrap()
 }
 
-/// An engine whose input `back` is the table that another one wrote.
+/// An engine whose input `back` is the table that another engine wrote.
 fn reading(folder: &Path) -> Engine {
     let input = InputTable {
         alias: "back".to_owned(),
@@ -52,7 +52,7 @@ fn whole(engine: &Engine, select: &str) -> (Vec<Field>, ArrayData) {
 }
 
 #[test]
-fn a_batch_larger_than_duckdbs_chunk_is_appended_whole_nested_types_included() {
+fn a_batch_larger_than_duckdbs_chunk_is_appended_completely_with_nested_types() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path());
     let select = "select i, case when i % 3 = 0 then null else 't' || i end as t, i % 2 = 0 as b, [i, null, -i] as l,
@@ -74,7 +74,7 @@ fn a_batch_larger_than_duckdbs_chunk_is_appended_whole_nested_types_included() {
 }
 
 #[test]
-fn only_one_select_is_taken() {
+fn only_one_select_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path());
     assert_eq!(engine.create_table_as("main", "select 1 as a").unwrap(), 1);
@@ -100,7 +100,7 @@ fn only_one_select_is_taken() {
 }
 
 #[test]
-fn files_are_out_of_reach_unless_granted() {
+fn ungranted_files_are_out_of_reach() {
     let folder = tempfile::tempdir().unwrap();
     let (granted, other) = (folder.path().join("granted.csv"), folder.path().join("other.csv"));
     for path in [&granted, &other] {
@@ -122,7 +122,7 @@ fn files_are_out_of_reach_unless_granted() {
 }
 
 #[test]
-fn a_select_calls_nothing_that_shows_the_machine_or_takes_pointers() {
+fn a_select_calls_nothing_that_reveals_the_machine_or_takes_pointers() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path());
     for sql in [
@@ -154,7 +154,7 @@ fn a_select_calls_nothing_that_shows_the_machine_or_takes_pointers() {
 }
 
 #[test]
-fn a_reader_asked_again_after_its_end_has_no_more_rows() {
+fn a_reader_has_no_more_rows_after_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path());
     let mut query = engine.query("select 1 as a").unwrap();
@@ -183,7 +183,7 @@ fn instances_write_their_parts_into_one_table() {
 }
 
 #[test]
-fn an_engine_that_never_finished_closes_in_peace() {
+fn an_engine_with_an_unfinished_table_closes_cleanly() {
     for _ in 0..20 {
         let folder = tempfile::tempdir().unwrap();
         let engine = engine(folder.path());
@@ -196,17 +196,17 @@ fn an_engine_that_never_finished_closes_in_peace() {
     }
 }
 
-/// Megabytes that DuckDB holds.
+/// The megabytes that DuckDB uses.
 fn megabytes(engine: &Engine) -> u64 {
     let held = "SELECT sum(memory_usage_bytes)::BIGINT // 1000000 FROM duckdb_memory()";
     engine.control().number(held).unwrap()
 }
 
 #[test]
-fn what_was_written_and_read_is_not_kept_in_memory() {
+fn written_and_read_blocks_are_not_kept_in_memory() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path());
-    // 6.4 MB that no compression makes smaller.
+    // 6.4 MB of incompressible data.
     let columns: Vec<String> = (0..8).map(|column| format!("hash(i, {column}) as c{column}")).collect();
     let (fields, batch) = whole(&engine, &format!("select {} from range(100_000) t(i)", columns.join(", ")));
     let mut writer = engine.create_table("main", &fields, false).unwrap();
@@ -232,7 +232,7 @@ fn what_was_written_and_read_is_not_kept_in_memory() {
 }
 
 #[test]
-fn an_errors_cause_is_known_wherever_it_shows() {
+fn an_errors_cause_is_the_same_wherever_it_appears() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path());
     let fails = |select: &str| {

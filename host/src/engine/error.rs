@@ -1,11 +1,11 @@
-//! DuckDB's errors, by what a caller can do about them.
+//! DuckDB's errors, classified by what a caller can do about them.
 
 use serde::Deserialize;
 
-/// The setting that makes DuckDB write its errors as JSON, with their type and where in the statement they are.
+/// The setting that makes DuckDB write its errors as JSON, with their type and their position in the statement.
 pub(super) const AS_JSON: (&str, &str) = ("errors_as_json", "true");
 
-/// The characters of a statement that an error shows on either side of where it is.
+/// How many characters of a statement an error shows on either side of its position.
 const EXCERPT: usize = 60;
 
 /// An error in DuckDB's words.
@@ -16,20 +16,20 @@ pub struct EngineError {
     pub cause: Cause,
 }
 
-/// What kind of trouble DuckDB reports.
+/// The kind of problem that DuckDB reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// The statement itself: syntax, names, types.
     Statement,
-    /// Something the step may not do.
+    /// Something that the step is not allowed to do.
     Denied,
-    /// A file, table or column that is not there.
+    /// A missing file, table or column.
     NotFound,
     /// Values that do not fit.
     Data,
     /// The memory limit.
     Memory,
-    /// The limit of what may be spilled.
+    /// The limit of spilled data.
     Spill,
     /// The disk has no space left.
     DiskFull,
@@ -46,13 +46,13 @@ pub enum Cause {
 struct Structured {
     exception_type: String,
     exception_message: String,
-    /// Where in the statement, in bytes.
+    /// The position in the statement, in bytes.
     position: Option<String>,
-    /// The operating system's number of what went wrong with a file.
+    /// The operating system's error number of a failed file operation.
     errno: Option<String>,
 }
 
-/// What DuckDB says where all that may be spilled is used up; nothing else tells this from a lack of memory.
+/// DuckDB's message when the room to spill is used up; nothing else distinguishes this from a lack of memory.
 const SPILL_IS_FULL: &str = "failed to offload data block";
 
 impl Structured {
@@ -67,7 +67,7 @@ impl Structured {
             "Parser" | "Syntax" | "Binder" | "Catalog" | "Not implemented" => Cause::Statement,
             "Permission" => Cause::Denied,
             "IO" => match number {
-                // What is in the file.
+                // The content of the file is wrong.
                 None => Cause::Data,
                 Some(Ok(Errno::NOENT)) => Cause::NotFound,
                 Some(Ok(Errno::NOSPC | Errno::DQUOT)) => Cause::DiskFull,
@@ -84,18 +84,18 @@ impl Structured {
 }
 
 impl EngineError {
-    /// The error that DuckDB's text says.
+    /// The error in a text of DuckDB's.
     pub(super) fn new(text: impl AsRef<str>) -> Self {
         Self::in_statement(text.as_ref(), None)
     }
 
-    /// The error that DuckDB's text says about `statement`, with the place in it.
+    /// The error in a text of DuckDB's about `statement`, with its position there.
     pub(super) fn in_statement(text: &str, statement: Option<&str>) -> Self {
         let Some(error) = Structured::parse(text) else {
             return Self { message: text.trim().to_owned(), cause: Cause::Internal };
         };
         let cause = error.cause();
-        // What DuckDB recommends are settings that no step may change.
+        // DuckDB recommends settings that no step may change.
         let text = error.exception_message.trim();
         let told = if cause == Cause::Spill { text.lines().next().unwrap_or_default() } else { text };
         let mut message = format!("{} Error: {told}", error.exception_type);
@@ -123,7 +123,7 @@ impl EngineError {
     }
 }
 
-/// The line around a place in a statement, and a mark below it.
+/// The line around a position in a statement, and a mark below it.
 fn excerpt(statement: &str, position: usize) -> Option<String> {
     let (before, after) = statement.split_at_checked(position)?;
     let start = before.rfind('\n').map_or(0, |end| end + 1);
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cause_is_what_duckdb_says_and_not_what_its_words_look_like() {
+    fn the_cause_follows_duckdbs_type_and_not_its_words() {
         for (json, cause) in [
             (r#"{"exception_type":"Binder","exception_message":"IO Error: No such file"}"#, Cause::Statement),
             (r#"{"exception_type":"Permission","exception_message":"x"}"#, Cause::Denied),
@@ -156,11 +156,11 @@ mod tests {
     }
 
     #[test]
-    fn an_error_shows_where_in_the_statement_it_is() {
+    fn an_error_shows_its_position_in_the_statement() {
         let text = r#"{"exception_type":"Binder","exception_message":"no x","position":"9"}"#;
         let message = |statement| EngineError::in_statement(text, Some(statement)).message;
         assert_eq!(message("select\n  x from t\nwhere"), "Binder Error: no x\n\nLINE 2:   x from t\n          ^");
-        // A place that the statement does not have, or that is inside a character.
+        // A position that is beyond the statement, or inside a character.
         assert_eq!(message("select"), "Binder Error: no x");
         assert_eq!(message("selectüü"), "Binder Error: no x");
         let long = EngineError::in_statement(&text.replace("\"9\"", "\"500\""), Some(&"x".repeat(1000)));

@@ -1,8 +1,8 @@
 //! DuckDB's C API behind safe types: the only module that calls into the library.
 //!
-//! The `duckdb` crate's own statement and appender types convert columns with code of their own,
-//! which knows fewer types than DuckDB; DuckDB's C functions for Arrow (stable since 1.5) keep all
-//! of them. Every function here turns DuckDB's error text into an `EngineError`.
+//! The `duckdb` crate's own statement and appender types convert columns with their own code, which supports fewer
+//! types than DuckDB; DuckDB's C functions for Arrow (stable since 1.5) preserve all of them. Every function here turns
+//! DuckDB's error text into an `EngineError`.
 
 #![expect(unsafe_code, reason = "calls DuckDB's C API")]
 
@@ -29,7 +29,7 @@ fn text(value: &str) -> Result<CString> {
     CString::new(value).map_err(|_| EngineError::data("Invalid Input Error: text holds a NUL character"))
 }
 
-/// Copies DuckDB's message; DuckDB keeps owning the text.
+/// Copies DuckDB's message, which DuckDB still owns.
 fn message(text: *const c_char) -> EngineError {
     if text.is_null() {
         return EngineError::new("Unknown Error: DuckDB gave no reason");
@@ -38,7 +38,7 @@ fn message(text: *const c_char) -> EngineError {
     EngineError::new(unsafe { CStr::from_ptr(text) }.to_string_lossy())
 }
 
-/// Copies DuckDB's message about `statement`; DuckDB keeps owning the text.
+/// Copies DuckDB's message about `statement`, which DuckDB still owns.
 fn message_in(text: *const c_char, statement: &str) -> EngineError {
     if text.is_null() {
         return message(text);
@@ -47,21 +47,21 @@ fn message_in(text: *const c_char, statement: &str) -> EngineError {
     EngineError::in_statement(&unsafe { CStr::from_ptr(text) }.to_string_lossy(), Some(statement))
 }
 
-/// The error of a failed result; it is live.
+/// The error of a failed result, which is live.
 fn result_error(result: &mut ffi::duckdb_result) -> EngineError {
     // SAFETY: the result is live; DuckDB keeps owning the text.
     let (error, kind) = unsafe { (message(ffi::duckdb_result_error(result)), ffi::duckdb_result_error_type(result)) };
     typed(error, kind)
 }
 
-/// An error with the cause that its type tells, except where its text tells more: what went wrong with a file, and
-/// whether memory or the room to spill ran out.
+/// An error with the cause that its type gives, except if its text is more precise: about a failed file operation, and
+/// about whether memory or the room to spill ran out.
 fn typed(error: EngineError, kind: ffi::duckdb_error_type) -> EngineError {
     let is_told = kind == ffi::duckdb_error_type_DUCKDB_ERROR_IO || matches!(error.cause, Cause::Spill);
     if is_told { error } else { EngineError { cause: cause(kind), ..error } }
 }
 
-/// What a type of DuckDB's errors means to a step.
+/// The meaning of a type of DuckDB error for a step.
 fn cause(kind: ffi::duckdb_error_type) -> Cause {
     match kind {
         ffi::duckdb_error_type_DUCKDB_ERROR_PARSER
@@ -171,7 +171,7 @@ unsafe impl Send for Connection {}
 unsafe impl Sync for Connection {}
 
 impl Connection {
-    /// Runs one or more statements and says how many rows the last one changed.
+    /// Runs one or more statements; returns how many rows the last one changed.
     pub fn execute(&self, sql: &str) -> Result<u64> {
         let sql = text(sql)?;
         let mut result = empty_result();
@@ -188,7 +188,7 @@ impl Connection {
         }
     }
 
-    /// Why a text cannot be parsed, in DuckDB's words. It is not bound.
+    /// Why a text cannot be parsed, in DuckDB's words. The text is not bound.
     pub fn syntax_error(&self, select: &str) -> EngineError {
         let sql = match text(select) {
             Ok(sql) => sql,
@@ -209,7 +209,7 @@ impl Connection {
         }
     }
 
-    /// Prepares exactly one SELECT; anything else is refused by DuckDB's own word for what it is.
+    /// Prepares exactly one SELECT; the error for anything else uses DuckDB's own name for the statement.
     pub fn prepare_select(self: &Arc<Self>, select: &str) -> Result<Statement> {
         let sql = text(select)?;
         let mut extracted = ptr::null_mut();
@@ -256,7 +256,7 @@ impl Connection {
         Ok(rows.and_then(|rows| rows.child_data().first().cloned()).map(make_array))
     }
 
-    /// The one whole number that a SELECT gives; 0 where it gives none.
+    /// The single whole number that a SELECT returns; 0 if it returns none.
     pub fn number(self: &Arc<Self>, select: &str) -> Result<u64> {
         Ok(self.first_column(select)?.map_or(0, |column| column.as_primitive::<Int64Type>().value(0) as u64))
     }
@@ -267,7 +267,7 @@ impl Connection {
         unsafe { ffi::duckdb_interrupt(self.raw) }
     }
 
-    /// Rows handled and rows to handle of the running query, as far as DuckDB can tell.
+    /// Processed rows and total rows of the running query, as far as DuckDB can tell.
     pub fn progress(&self) -> (u64, u64) {
         // SAFETY: the connection is open, and DuckDB allows this call from any thread.
         let progress = unsafe { ffi::duckdb_query_progress(self.raw) };
@@ -289,7 +289,7 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// The names and types of the columns it gives.
+    /// The names and types of its columns.
     pub fn columns(&self) -> Vec<(String, LogicalType)> {
         // SAFETY: the statement is prepared; names and types are handed over to us.
         unsafe {
@@ -303,7 +303,7 @@ impl Statement {
         }
     }
 
-    /// Runs it, giving rows as they are made: nothing is held but the next chunk.
+    /// Runs it and returns rows as they are produced; only the next chunk is in memory.
     pub fn stream(self) -> Result<Rows> {
         let mut result = empty_result();
         // SAFETY: the statement is prepared; `Rows` destroys the result, also after an error.
@@ -339,7 +339,7 @@ impl Rows {
         result_error(&mut self.result)
     }
 
-    /// The Arrow schema: a struct with a child a column.
+    /// The Arrow schema: a struct with one child per column.
     pub fn schema(&mut self) -> Result<FFI_ArrowSchema> {
         let mut schema = FFI_ArrowSchema::empty();
         // SAFETY: the result is live; names and types live until the call returns; the schema is

@@ -1,7 +1,8 @@
-//! Which of DuckDB's functions a driver's SELECT may call, and why: every function of this DuckDB is judged here.
+//! Which of DuckDB's functions a driver's SELECT may call, and why: every function of this version of DuckDB is judged
+//! here.
 //!
-//! The lists were made from `duckdb_functions()`. A test compares them with the library that is linked: a function
-//! that a new version brings is refused until somebody has put it into a group.
+//! The lists were made from `duckdb_functions()`. A test compares them with the linked library: a function that a new
+//! version adds is refused until somebody puts it into a group.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -14,12 +15,12 @@ struct Group {
     names: &'static str,
 }
 
-/// What is known of a function.
+/// The verdict on a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
     Allowed,
     Refused,
-    /// This DuckDB has no function of that name, as far as these lists know.
+    /// The lists contain no function of that name.
     Unknown,
 }
 
@@ -32,7 +33,7 @@ pub enum Position {
     Table,
 }
 
-/// Whether a function may be called; its name in lower case.
+/// Whether a function may be called; `name` is in lower case.
 pub fn judge(position: Position, name: &str) -> Judgement {
     let (allowed, refused) = match position {
         Position::Expression => (&EXPRESSION_NAMES, &REFUSED_IN_EXPRESSIONS),
@@ -47,7 +48,7 @@ pub fn judge(position: Position, name: &str) -> Judgement {
     }
 }
 
-/// The functions that are allowed there, for those who misspell one.
+/// The functions that are allowed in that position, as suggestions for a misspelt name.
 pub fn allowed(position: Position) -> impl Iterator<Item = &'static str> {
     names(match position {
         Position::Expression => EXPRESSIONS,
@@ -63,7 +64,7 @@ static EXPRESSION_NAMES: LazyLock<HashSet<String>> =
     LazyLock::new(|| names(EXPRESSIONS).map(str::to_ascii_lowercase).collect());
 static TABLE_NAMES: LazyLock<HashSet<String>> = LazyLock::new(|| names(TABLES).map(str::to_ascii_lowercase).collect());
 
-/// Functions in expressions that are allowed.
+/// Functions that are allowed in expressions.
 const EXPRESSIONS: &[Group] = &[
     Group {
         reason: "Operators, as the parser writes them.",
@@ -186,7 +187,7 @@ const EXPRESSIONS: &[Group] = &[
     },
 ];
 
-/// Functions in expressions that are refused.
+/// Functions that are refused in expressions.
 const REFUSED_IN_EXPRESSIONS: &[Group] = &[
     Group { reason: "Shows settings, among them the paths of folders.", names: "current_setting" },
     Group {

@@ -1,4 +1,4 @@
-//! Furnishes a step's database: what it was granted is attached, limits are set, and DuckDB is locked.
+//! Prepares a step's database: attaches what the step was granted, sets limits, and locks DuckDB.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -16,14 +16,14 @@ use crate::grants::limits::Limits;
 #[serde(deny_unknown_fields)]
 pub struct InputTable {
     pub alias: String,
-    /// Further names that the input has in SQL, such as `df_extract` and `input_df`.
+    /// Other names of the input in SQL, such as `df_extract` and `input_df`.
     pub also: Vec<String>,
     /// The database file, as the path to open it by.
     pub path: PathBuf,
     pub table: String,
 }
 
-/// What a step's database is furnished with before its driver runs.
+/// What a step's database contains and allows before its driver runs.
 #[derive(Debug)]
 pub struct Furnishing<'a> {
     /// The inputs, each with the path to open it by.
@@ -34,14 +34,14 @@ pub struct Furnishing<'a> {
     pub spill: &'a Path,
     /// The granted files.
     pub files: &'a [PathBuf],
-    /// The folder for files that the driver makes; DuckDB may open every file in it.
+    /// The folder for files that the driver creates; DuckDB may open every file in it.
     pub temporary: Option<TemporaryFolder>,
     pub limits: Limits,
     /// False leaves DuckDB open to any statement, for tests of the layer below.
     pub lock: bool,
 }
 
-/// Why a step's database cannot be furnished.
+/// Why a step's database cannot be prepared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FurnishError {
     /// The file of an input has no such table.
@@ -51,7 +51,7 @@ pub enum FurnishError {
     Engine(#[from] EngineError),
 }
 
-/// An empty in-memory DuckDB, opened before anything untrusted is in sight.
+/// An empty in-memory DuckDB, opened before anything untrusted is in reach.
 pub struct Warm(Arc<Database>);
 
 impl Warm {
@@ -64,20 +64,19 @@ impl Warm {
             ("autoload_known_extensions", "false"),
             ("allow_community_extensions", "false"),
         ])?;
-        // Opening does part of its work at the first query.
+        // DuckDB finishes opening at the first query.
         database.connect()?.execute("SELECT 1")?;
         Ok(Self(database))
     }
 
-    /// Attaches what the step was granted, calls `opened` while there still is one thread, then locks
-    /// DuckDB down.
+    /// Attaches what the step was granted, calls `opened` while there is still only one thread, then locks DuckDB.
     pub fn furnish(
         self,
         step: &Furnishing<'_>,
         opened: impl FnOnce() -> anyhow::Result<()>,
     ) -> std::result::Result<Engine, FurnishError> {
         let control = self.0.connect()?;
-        // Needed by the first attachment already, which may make room.
+        // Needed before the first attachment, which may have to evict blocks.
         control.execute(&buffers::set_limit(step.limits.engine_memory_bytes))?;
         attach_inputs(&control, step.inputs)?;
         if let Some(output) = step.output {
@@ -105,15 +104,15 @@ impl Warm {
     }
 }
 
-/// The names by which a driver's SELECT reads an input.
+/// The names of an input in a driver's SELECT.
 fn input_names(input: &InputTable) -> impl Iterator<Item = &String> {
     std::iter::once(&input.alias).chain(&input.also)
 }
 
 /// Opens the step's inputs, each table under its names.
 ///
-/// Other tables of a file are out of reach: a driver's SELECT may name the views alone, and the catalogs that they read
-/// from have names that nobody can guess, so that no function that takes a name as a text could be given one.
+/// Other tables of a file are out of reach: a driver's SELECT may only name the views, and the catalogs behind them
+/// have unguessable names, so that they cannot be named by a function that takes a name as text either.
 fn attach_inputs(control: &Arc<Connection>, inputs: &[InputTable]) -> std::result::Result<(), FurnishError> {
     let secret = unguessable()?;
     let mut catalogs: Vec<&Path> = Vec::new();
@@ -125,7 +124,7 @@ fn attach_inputs(control: &Arc<Connection>, inputs: &[InputTable]) -> std::resul
             catalogs.push(&input.path);
             control.execute(&format!("ATTACH {} AS {catalog} (READ_ONLY)", quote_path(&input.path)?))?;
         }
-        // A view that somebody planted in the file would run with this step's grants.
+        // A view planted in the file would run with this step's grants.
         let tables = format!(
             "SELECT count(*) FROM duckdb_tables() WHERE database_name = '{catalog}' AND schema_name = 'main' AND \
              lower(table_name) = lower({})",
@@ -156,14 +155,14 @@ fn unguessable() -> Result<String> {
     }
 }
 
-/// Sets limits, and then that nothing else may be set.
+/// The settings: limits first, and then that nothing else may be set.
 fn settings(step: &Furnishing<'_>) -> Result<Vec<String>> {
     let limits = &step.limits;
     let mut statements = vec![
         format!("SET threads = {}", limits.threads.max(1)),
         format!("SET temp_directory = {}", quote_path(step.spill)?),
         format!("SET max_temp_directory_size = '{}B'", limits.spill_bytes),
-        // Rows go to the file by one row group, not by five.
+        // Row groups are written to the file one at a time instead of five.
         "SET write_buffer_row_group_count = 1".to_owned(),
         "SET arrow_lossless_conversion = true".to_owned(),
         "SET TimeZone = 'UTC'".to_owned(),
@@ -178,7 +177,7 @@ fn settings(step: &Furnishing<'_>) -> Result<Vec<String>> {
             statements.push(format!("SET allowed_directories = [{}]", quote_path(&temporary.path())?));
         }
         statements.push("SET enable_external_access = false".to_owned());
-        // For `buffers` alone: whatever a driver says is a SELECT.
+        // Only `buffers` uses it: a driver's text is always a SELECT.
         statements.push("SET allowed_configs = ['memory_limit']".to_owned());
         statements.push("SET lock_configuration = true".to_owned());
     }

@@ -1,11 +1,11 @@
-//! Stops what a step's database is doing, and tells how far it is, from any thread.
+//! Stops what a step's database is doing and reports its progress, from any thread.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::Status;
 use super::ffi::Connection;
 
-/// Stops every running query of a step, and what its driver is writing, from any thread.
+/// Stops every running query of a step and whatever its driver is writing, from any thread.
 #[derive(Clone)]
 pub struct Interrupter {
     pub(super) connections: Arc<Mutex<Vec<Weak<Connection>>>>,
@@ -27,7 +27,7 @@ impl Interrupter {
         &self.status
     }
 
-    /// Rows done and to do of the running queries together.
+    /// Processed rows and total rows of all running queries together.
     pub fn progress(&self) -> (u64, u64) {
         self.live()
             .iter()

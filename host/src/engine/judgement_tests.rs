@@ -1,4 +1,4 @@
-//! What a driver's SELECT may call and name, tried on the DuckDB that is linked.
+//! What a driver's SELECT may call and name, tested against the linked DuckDB.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ use super::functions::{Judgement, Position, allowed, judge};
 use super::*;
 use crate::grants::limits::Limits;
 
-/// Texts of the first column.
+/// The texts in the first column.
 fn texts(connection: &Arc<Connection>, select: &str) -> Vec<String> {
     let mut rows = connection.prepare_select(select).unwrap().stream().unwrap();
     let mut found = Vec::new();
@@ -18,7 +18,7 @@ fn texts(connection: &Arc<Connection>, select: &str) -> Vec<String> {
     found
 }
 
-/// An engine with the table `open` of a file that has the table `hidden`, too.
+/// An engine with the table `open` of a file that also has the table `hidden`.
 fn with_a_hidden_table(folder: &Path) -> Engine {
     let path = folder.join("in.duckdb");
     let database = Database::open_in_memory(&[]).unwrap();

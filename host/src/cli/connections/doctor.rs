@@ -1,4 +1,4 @@
-//! `osiris connections doctor`: whether connections work.
+//! `osiris connections doctor`: checks whether connections work.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct Arguments {
     ask: AskArguments,
 }
 
-/// How a check went, in the words of upstream's doctor.
+/// The result of a check, in the words of Python Osiris's doctor.
 fn category(told: &Told) -> &str {
     let kind = match &told.outcome {
         Ok(_) => return "ok",
@@ -80,7 +80,7 @@ pub fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Checks one connection. What is wrong with it is told, not raised, so that the others are tried too.
+/// Checks one connection. A failure is returned as a result instead of an error, so that the others are tried too.
 fn attempt(
     context: &ConnectionContext,
     reference: &str,

@@ -1,4 +1,4 @@
-//! `osiris connections list`: which connections there are.
+//! `osiris connections list`: lists the configured connections.
 
 use std::process::ExitCode;
 
@@ -63,7 +63,7 @@ fn place(fields: &Map<String, Value>) -> String {
             let database = text("database").map_or_else(String::new, |database| format!("/{database}"));
             format!("{host}{port}{database}")
         }
-        // What stands before an `@` or behind a `?` may be a secret.
+        // The text before an `@` or after a `?` may contain a secret.
         (None, Some(url)) => {
             url.split('?').next().unwrap_or_default().rsplit('@').next().unwrap_or_default().to_owned()
         }

@@ -1,4 +1,4 @@
-//! `osiris connections`: which connections there are, and whether they work.
+//! `osiris connections`: lists connections and checks whether they work.
 
 mod doctor;
 mod list;
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 pub enum Verb {
     /// List the connections that `osiris_connections.yaml` names
     List(list::Arguments),
-    /// Try connections: connect, log in, change nothing
+    /// Try connections: connect and log in without changing anything
     Doctor(doctor::Arguments),
 }
 

@@ -1,4 +1,4 @@
-//! DuckDB's C API for appending: chunks out of Arrow, and appenders.
+//! DuckDB's C API for appending: chunks from Arrow arrays, and appenders.
 
 #![expect(unsafe_code, reason = "calls DuckDB's C API")]
 
@@ -14,7 +14,7 @@ pub struct ConvertedSchema {
 unsafe impl Send for ConvertedSchema {}
 
 impl ConvertedSchema {
-    /// `schema` is a struct with a child a column.
+    /// `schema` is a struct with one child per column.
     pub fn new(connection: &Arc<Connection>, schema: &mut FFI_ArrowSchema) -> Result<Self> {
         let mut raw = ptr::null_mut();
         // SAFETY: the connection is open; the schema is valid and stays ours.
@@ -26,9 +26,9 @@ impl ConvertedSchema {
 
     /// Turns a struct array into a chunk over the array's own buffers.
     ///
-    /// DuckDB's function frees the array after the first column that does not keep a reference to
-    /// it, before it reads the next (1.5.6). So it is lent a copy of the structure that frees
-    /// nothing, and the chunk keeps the array itself.
+    /// DuckDB's function frees the array after the first column that does not keep a reference to it, before it reads
+    /// the next (1.5.6). So it receives a copy of the structure that frees nothing, and the chunk keeps the array
+    /// itself.
     pub fn chunk(&self, array: &ArrayData) -> Result<Chunk> {
         let mut kept = FFI_ArrowArray::new(array);
         let mut raw = ptr::null_mut();
@@ -128,7 +128,7 @@ impl Appender {
         self.outcome(unsafe { ffi::duckdb_append_data_chunk(self.raw, chunk.raw) })
     }
 
-    /// Writes out what is still held and closes the table.
+    /// Writes out what is still buffered and closes the table.
     pub fn close(&self) -> Result<()> {
         // SAFETY: the appender is live.
         self.outcome(unsafe { ffi::duckdb_appender_close(self.raw) })
