@@ -283,7 +283,7 @@ def test_replace_knows_references_to_any_column_and_from_any_database(shop):
 
 def test_replace_by_a_new_table_takes_the_inputs_types(shop):
     shop.sql("create table target (a int, index of_a (a))", "insert into target values (1)")
-    result = shop.run([shop.project.sql("select 'x' as a, 2.5::double as b"), shop.write(mode="replace", replace_by="recreate", primary_key="a")])
+    result = shop.run([shop.project.sql("select 'x' as a, 2.5::double as b"), shop.write(mode="replace", replace="recreate", primary_key="a")])
     assert shop.sql("select a, b from target") == [("x", 2.5)] and "of_a" in str(result["step"]["write"]["warnings"])
     assert "`a`" in shop.load("select null as a", expect=1, mode="replace", replace_by="recreate", primary_key="a")
     assert "data" in shop.load("select 'nan'::double as a", expect=1, mode="replace", replace_by="recreate")

@@ -241,7 +241,7 @@ def test_a_replacement_keeps_to_its_own_table(shop):
 
 def test_a_table_can_be_created_again_with_new_types(shop):
     shop.sql("create user reader2", "create table target (a int, gone int)", "grant select on target to reader2 with grant option", "insert into target values (1, 1)")
-    shop.load("select 2.5 as a, 'x' as b", mode="replace", replace_by="recreate", primary_key=["b"])
+    shop.load("select 2.5 as a, 'x' as b", mode="replace", replace="recreate", primary_key=["b"])
     assert [(str(a), b) for a, b in shop.sql("select * from target")] == [("2.5", "x")]
     assert shop.sql("select privilege_type, is_grantable from information_schema.role_table_grants where grantee = 'reader2'") == [("SELECT", "YES")]
     shop.sql("create view seen as select * from target")
