@@ -1,10 +1,10 @@
-//! The errors a person sees: what was wrong, the cure, and whose fault it is.
+//! The errors that a person sees: what is wrong, the remedy, and whose fault it is.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Whose fault a failed command is; each has an exit code of its own.
+/// Whose fault the failure of a command is; each has its own exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The user's pipeline, config or arguments (exit code 2).
@@ -25,7 +25,7 @@ impl Fault {
     }
 }
 
-/// An error with its cure. Anything that reaches `main` without one is a fault of the host.
+/// An error with its remedy. Any error that reaches `main` without one is a fault of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     pub fault: Fault,
@@ -42,7 +42,7 @@ impl Report {
         Self { fault: Fault::Step, message: message.into(), hint: None }
     }
 
-    /// The report that an error holds; one without a report is a fault of the host.
+    /// The report inside an error; an error without one is a fault of the host.
     pub fn from_error(error: anyhow::Error) -> Self {
         error.downcast().unwrap_or_else(|error| Self { fault: Fault::Host, message: format!("{error:#}"), hint: None })
     }
@@ -68,7 +68,7 @@ impl std::error::Error for Report {}
 pub enum Blame {
     User,
     Driver,
-    /// The system that the driver speaks to.
+    /// The system that the driver connects to.
     Remote,
     Host,
 }
@@ -85,13 +85,13 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// What went wrong on the host's side, and whose that is by the error that the operating system gave: a file that
-    /// may not be opened is the user's to cure, a full disk the machine's.
+    /// A failure on the host's side, blamed according to the operating system's error: the user can fix a file that may
+    /// not be opened, but not a full disk.
     pub fn of_host(error: &anyhow::Error) -> Self {
         use std::io::ErrorKind as Io;
         let message = format!("{error:#}");
         let cause = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
-        // Names too long and loops of links have no stable kind of their own.
+        // Names that are too long and loops of links have no stable kind.
         let names_nothing =
             matches!(cause.and_then(std::io::Error::raw_os_error), Some(libc::ENAMETOOLONG | libc::ELOOP));
         match cause.map(std::io::Error::kind) {
@@ -119,7 +119,7 @@ impl Failure {
     }
 }
 
-/// The known name nearest to what was written, if any is near enough to be what was meant.
+/// The known name nearest to the written one, if it is similar enough to be what was meant.
 pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
@@ -129,7 +129,7 @@ pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
         .map(|(_, name)| name)
 }
 
-/// Names as an error lists them: each in backticks, commas between.
+/// Names as an error lists them: each in backticks, separated by commas.
 pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_of_the_host_is_laid_at_the_door_of_whoever_can_cure_it() {
+    fn an_error_of_the_host_is_blamed_on_whoever_can_fix_it() {
         for (error, blame, kind) in [
             (libc::ENOSPC, Blame::Host, "disk-full"),
             (libc::EDQUOT, Blame::Host, "disk-full"),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn nearest_finds_a_slip_and_leaves_strangers() {
+    fn nearest_finds_a_typo_but_no_unrelated_name() {
         assert_eq!(nearest("extrct", ["extract", "load"]), Some("extract"));
         assert_eq!(nearest("zebra", ["extract", "load"]), None);
     }

@@ -1,7 +1,7 @@
 //! Osiris runs data-pipeline drivers as sandboxed WebAssembly components over DuckDB files.
 //!
-//! The modules are rooms, here from the top floor down; each imports from its own floor and those
-//! below. ARCHITECTURE.md has the map.
+//! The modules are rooms, listed here from the top floor down; each imports only from its own floor and those below.
+//! ARCHITECTURE.md has the map.
 
 #![deny(unsafe_code)]
 

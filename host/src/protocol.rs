@@ -1,4 +1,4 @@
-//! What the host tells a step process and what it answers: one JSON job in, JSON lines out.
+//! The protocol between the host and a step process: one JSON job in, JSON lines out.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,12 +14,12 @@ use crate::grants::endpoint::{Endpoint, HttpScope};
 use crate::grants::limits::Limits;
 use crate::secrets::Secrets;
 
-/// Everything one step process needs; written to its stdin, and nowhere else, as one JSON object.
+/// Everything that one step process needs, as one JSON object; it is written only to the process's stdin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
     pub step: String,
-    /// `name@version` of the driver, for messages.
+    /// The driver's `name@version`, for messages.
     pub driver: String,
     pub kind: Kind,
     /// The compiled component.
@@ -28,21 +28,21 @@ pub struct Job {
     pub config: Map<String, Value>,
     pub secrets: Secrets,
     pub inputs: Vec<InputTable>,
-    /// An empty folder that is the step's own: its output file and what it spills.
+    /// An empty folder that belongs to the step, for its output file and for spilled data.
     pub scratch: PathBuf,
     /// The database file to create, inside `scratch`; a writer has none.
     pub output: Option<PathBuf>,
     pub read_files: Vec<FileGrant>,
     pub write_files: Vec<FileGrant>,
     pub network: Network,
-    /// What the step keeps between runs; none where its driver does not want to.
+    /// The state that the step kept in its last run; `None` if it keeps no state.
     pub state: Option<Kept>,
     /// Which of the driver's exports to call.
     pub call: Call,
     /// How many instances of the driver share the work.
     pub instances: u32,
     pub limits: Limits,
-    /// Refuse to run where the kernel cannot confine the process fully.
+    /// Refuse to run if the kernel cannot confine the process fully.
     pub require_confinement: bool,
 }
 
@@ -50,25 +50,25 @@ pub struct Job {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Call {
-    /// The one of its kind.
+    /// The export of its kind.
     #[default]
     Run,
     Discover,
     Check,
 }
 
-/// What the step may reach over the network. Its process makes no connection: it asks the host,
-/// which checks again and hands over the open stream.
+/// What the step may reach over the network. Its process makes no connection: it asks the host, which checks again and
+/// passes the open stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
     pub connect: Vec<Endpoint>,
     pub http: Vec<HttpScope>,
-    /// Trusted roots as PEM, in place of the machine's own.
+    /// Trusted roots as PEM, which replace the machine's own.
     pub roots: Vec<String>,
-    /// The machine's trusted roots as the operator named them in `SSL_CERT_FILE`.
+    /// The file with the machine's trusted roots, if the operator named one in `SSL_CERT_FILE`.
     pub roots_file: Option<PathBuf>,
-    /// Whether each connection must be encrypted, to a server that proved who it is.
+    /// Whether each connection must be encrypted, to a server that proved its identity.
     #[serde(default)]
     pub verified_tls: bool,
 }
@@ -78,35 +78,35 @@ impl Network {
         self.connect.is_empty() && self.http.is_empty()
     }
 
-    /// Every host and port that may be connected to, by whatever protocol.
+    /// Every endpoint that may be connected to, by any protocol.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.connect.iter().chain(self.http.iter().map(|scope| &scope.endpoint))
     }
 }
 
-/// What a step kept in its last run: a JSON value, or nothing yet.
+/// The state that a step kept in its last run: a JSON value, or nothing yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kept {
     pub value: Option<String>,
 }
 
-/// The first bytes on a step process's stdin. Until they come the process stays as it was started, so that its host can
-/// open what the kernel tells of it.
+/// The first bytes on a step process's stdin. Until they arrive the process changes nothing, so that its host can open
+/// its files in `/proc`.
 pub const SEEN: &[u8] = b"\n";
 
-/// A step process asks for a connection, with one line on its stdin's socket.
+/// A step process's request for a connection: one line on the socket that is its stdin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ask {
-    /// Counted from 1 by the process; the answer has the same number.
+    /// Counted from 1 by the process; the reply has the same number.
     pub number: u64,
     pub host: String,
     pub port: u16,
     pub timeout_ms: u32,
 }
 
-/// What the host answers to the ask of that number, a line.
+/// The host's reply to the request of that number: one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reply {
@@ -114,14 +114,14 @@ pub struct Reply {
     pub answer: AskAnswer,
 }
 
-/// The host's answer; with `Connected` comes the open stream.
+/// The host's answer; `Connected` is accompanied by the open stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AskAnswer {
     Connected,
-    /// It was not granted, or leads where no connection may.
+    /// It was not granted, or leads to an address that is not allowed.
     Denied(String),
-    /// Nobody answers there now.
+    /// Nothing answers there at present.
     Unreachable(String),
     TimedOut(String),
 }
@@ -130,11 +130,11 @@ pub enum AskAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileGrant {
-    /// The path as the config has it, by which the driver asks.
+    /// The path as the config has it; the driver requests the file by this name.
     pub name: String,
     /// The file to open: absolute, resolved once by the host. For writing, an empty file beside the target.
     pub path: PathBuf,
-    /// Device and inode of the file that was found there; another one is refused.
+    /// Device and inode of the file that the host found; a different file is refused.
     pub identity: (u64, u64),
 }
 
@@ -142,7 +142,7 @@ pub struct FileGrant {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Message {
-    /// The process is warm and waits for its job.
+    /// The process has warmed up and waits for its job.
     Ready,
     Log {
         level: String,
@@ -157,19 +157,19 @@ pub enum Message {
         done: u64,
         total: Option<u64>,
     },
-    /// The output is whole, on disk and closed. `tables` holds its rows by table, counted by the
-    /// host; `rows_written` counts what a writer delivered.
+    /// The output is complete, flushed and closed. `tables` contains its rows per table, counted by the host;
+    /// `rows_written` counts what a writer delivered.
     Complete {
         tables: BTreeMap<String, u64>,
         rows_written: u64,
-        /// The granted files that the driver created, by the names that the config has.
+        /// The granted files that the driver created, by their names in the config.
         #[serde(default)]
         files: Vec<String>,
-        /// What the step wants to keep for its next run, as JSON.
+        /// The state that the step wants to keep for its next run, as JSON.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         state: Option<String>,
     },
-    /// What the driver's connection leads to, or a part of it.
+    /// The tables that the driver's connection leads to, or some of them.
     Discovered {
         tables: Vec<FoundTable>,
     },

@@ -3,7 +3,7 @@
 /// Parses a number with an optional unit: `B`, `KB`, `MB`, `GB`, `TB` (decimal) or `KiB` to `TiB` (binary).
 ///
 /// # Errors
-/// Says what is understood.
+/// Says which forms are accepted.
 pub fn parse(text: &str) -> Result<u64, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
@@ -27,7 +27,7 @@ pub fn parse(text: &str) -> Result<u64, String> {
     Ok(bytes as u64)
 }
 
-/// A size as [`parse`] reads it back, in a unit that needs no fraction.
+/// A size in a form that [`parse`] reads back, in a unit that needs no fraction.
 pub fn exact(bytes: u64) -> String {
     let decimal = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "KB")];
     let binary = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
@@ -38,7 +38,7 @@ pub fn exact(bytes: u64) -> String {
     }
 }
 
-/// A size as a person reads it.
+/// A size in a form for people.
 pub fn spell(bytes: u64) -> String {
     let mut size = bytes as f64;
     for unit in ["B", "KB", "MB", "GB"] {
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_understood_and_nonsense_is_not() {
+    fn sizes_are_parsed_and_invalid_ones_refused() {
         for (text, bytes) in [("512", 512), ("512MB", 512_000_000), ("2GiB", 2 << 30), ("1.5 kb", 1500)] {
             assert_eq!(parse(text), Ok(bytes), "{text}");
         }

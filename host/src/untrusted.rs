@@ -1,23 +1,23 @@
-//! Text that a stranger wrote (a driver, its spec, a server, or data), and how people get to see it.
+//! Text from a stranger (a driver, its spec, a server, or data), and how it is shown to people.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Text of a stranger. Its `Display` is one line in which nothing steers a terminal, reorders what follows or hides:
-/// newlines and control characters are shown as escapes.
+/// Untrusted text. Its `Display` is a single line in which nothing controls a terminal, reorders what follows or is
+/// invisible: newlines and control characters are shown as escapes.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Untrusted(String);
 
 impl Untrusted {
-    /// The text as it is: for programs and further checks, not for people.
+    /// The raw text: for programs and further checks, not for people.
     pub fn raw(&self) -> &str {
         &self.0
     }
 
-    /// The text with its lines, each made harmless; all but the first are indented, so that none passes for a line of
+    /// The text with its lines, each made harmless; all but the first are indented, so that none can pass for a line of
     /// Osiris's own.
     pub fn paragraph(&self) -> String {
         paragraph(&self.0)
@@ -52,13 +52,13 @@ pub fn paragraph(text: &str) -> String {
     lines(text.trim_end()).replace('\n', "\n    ")
 }
 
-/// Harmless text that keeps its lines as they are: for text of Osiris's own in which a stranger's may stand.
+/// Harmless text that keeps its lines unindented: for Osiris's own text that may quote untrusted text.
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && harms(c), |c, out| out.extend(shown(c)))
 }
 
-/// A JSON text that means the same and is harmless, on as many lines as before: what harms stands inside its strings, and is
-/// spelt `\u` there.
+/// A harmless JSON text with the same meaning and the same number of lines: harmful characters only occur inside its
+/// strings, and are written as `\u` escapes there.
 pub fn json(text: &str) -> Cow<'_, str> {
     let spell = |c: char, out: &mut String| {
         for unit in c.encode_utf16(&mut [0; 2]) {
@@ -80,15 +80,15 @@ fn escaped(text: &str, harms: impl Fn(char) -> bool, escape: impl Fn(char, &mut 
 
 fn shown(c: char) -> Box<dyn Iterator<Item = char>> {
     match c {
-        // In a table or a line a tab is a gap.
+        // A tab would look like a gap in a table or a line.
         '\t' => Box::new(std::iter::once(' ')),
         '\n' | '\r' => Box::new(c.escape_default()),
         other => Box::new(other.escape_unicode()),
     }
 }
 
-/// Whether a character does something else than stand in its line: control characters (C0, C1), line and paragraph
-/// separators, marks that reorder text (Unicode UAX 9), and characters that are invisible and mean nothing in a line.
+/// Whether a character does more than appear in its line: control characters (C0, C1), line and paragraph separators,
+/// marks that reorder text (Unicode UAX 9), and characters that are invisible and have no meaning in a line.
 fn harms(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_of_a_stranger_steers_nothing_and_is_one_line() {
+    fn untrusted_text_controls_nothing_and_is_one_line() {
         for (text, expected) in [
             ("größer als 1", "größer als 1"),
             ("\u{1b}[2Jx\r\u{9b}1m", r"\u{1b}[2Jx\r\u{9b}1m"),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_paragraph_keeps_lines_that_pass_for_no_other() {
+    fn a_paragraph_keeps_its_lines_and_none_passes_for_another() {
         let text = Untrusted::from("failed\nerror: all is lost\r\n\u{1b}x\n\n");
         assert_eq!(text.paragraph(), "failed\n    error: all is lost\\r\n    \\u{1b}x");
         assert_eq!(text.raw().lines().count(), 4);

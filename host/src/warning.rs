@@ -20,7 +20,7 @@ impl Warning {
     }
 }
 
-/// The sentence, and the fields in brackets: `columns were left out (columns: a, b; rows: 12)`.
+/// The sentence, with the fields in parentheses: `columns were left out (columns: a, b; rows: 12)`.
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
@@ -32,18 +32,18 @@ impl fmt::Display for Warning {
     }
 }
 
-/// The most warnings that a step's record holds.
+/// The most warnings in a step's record.
 const MAX_COUNT: usize = 100;
 
-/// The most that they may take up together, in bytes.
+/// Their largest total size, in bytes.
 const MAX_BYTES: usize = 64 << 10;
 
-/// A step's warnings within a bound; the first ones count.
+/// A step's warnings up to a bound; the first ones are kept.
 #[derive(Debug, Clone, Default)]
 pub struct Warnings {
     kept: Vec<Warning>,
     bytes: usize,
-    /// How many came after the bound was reached.
+    /// How many warnings came after the bound was reached.
     beyond: u64,
 }
 
@@ -58,7 +58,7 @@ impl Warnings {
         self.kept.push(warning);
     }
 
-    /// The warnings; where there were more than fit, the last one says how many more.
+    /// The warnings; if there were more than fit, the last one says how many more.
     pub fn list(&self) -> Vec<Warning> {
         let more = (self.beyond > 0).then(|| Warning {
             message: "further warnings are in the session's `logs/events.jsonl` only".to_owned(),
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_warning_shows_its_fields_in_brackets() {
+    fn a_warning_shows_its_fields_in_parentheses() {
         let fields = [("rows", "12"), ("columns", "a, b")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         let warning = Warning { message: "columns were left out".to_owned(), fields: fields.into() };
         assert_eq!(warning.to_string(), "columns were left out (columns: a, b; rows: 12)");

@@ -67,13 +67,13 @@ fn outcome(engine: &Engine, select: &str) -> std::result::Result<String, EngineE
     Ok(all)
 }
 
-/// Catalogs of inputs, whose names no driver knows.
+/// The catalogs of inputs, whose names no driver knows.
 fn catalogs(engine: &Engine) -> Vec<String> {
     texts(&engine.control(), "SELECT database_name FROM duckdb_databases() WHERE database_name LIKE 'osiris%'")
 }
 
 #[test]
-fn every_function_of_this_duckdb_is_judged_and_no_other() {
+fn every_function_of_the_linked_duckdb_is_judged_and_no_other() {
     let database = Database::open_in_memory(&[]).unwrap();
     let connection = database.connect().unwrap();
     for (position, kinds) in
@@ -84,7 +84,7 @@ fn every_function_of_this_duckdb_is_judged_and_no_other() {
         assert!(there.len() > 80);
         let unjudged: Vec<&String> = there.iter().filter(|name| judge(position, name) == Judgement::Unknown).collect();
         assert!(unjudged.is_empty(), "put these into a group of functions.rs, with the reason: {unjudged:?}");
-        // The parser turns it into an operator of its own.
+        // The parser turns it into a dedicated operator.
         let parsed = |name: &&str| position == Position::Expression && *name == "unnest";
         let gone: Vec<&str> =
             allowed(position).filter(|name| !there.contains(&name.to_lowercase()) && !parsed(name)).collect();
@@ -96,7 +96,7 @@ fn every_function_of_this_duckdb_is_judged_and_no_other() {
 }
 
 #[test]
-fn no_allowed_table_function_is_a_macro_and_each_allowed_macro_calls_what_is_allowed() {
+fn no_allowed_table_function_is_a_macro_and_each_allowed_macro_calls_only_allowed_functions() {
     let database = Database::open_in_memory(&[]).unwrap();
     let connection = database.connect().unwrap();
     let macros = texts(&connection, "SELECT function_name FROM duckdb_functions() WHERE function_type = 'table_macro'");
@@ -121,14 +121,14 @@ fn no_allowed_table_function_is_a_macro_and_each_allowed_macro_calls_what_is_all
     assert!(seen > 60, "{seen}");
 }
 
-/// Each with the name of a table in a text, as DuckDB would take it, even for one who could guess its catalog.
+/// Each is given the name of a table as text, which DuckDB would accept from a caller that guessed its catalog.
 #[test]
 fn no_allowed_table_function_takes_a_table_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let engine = with_a_hidden_table(folder.path());
     let catalog = catalogs(&engine).remove(0);
     let hidden = quote_text(&format!("{catalog}.main.hidden"));
-    // The control: by this name it is there.
+    // The control: the table exists under this name.
     assert_eq!(texts(&engine.control(), &format!("SELECT t FROM query_table({hidden})")), ["treasure"]);
     for name in allowed(Position::Table) {
         for arguments in [hidden.clone(), format!("{hidden}, 't'"), format!("{hidden}, 1"), format!("[{hidden}]")] {
@@ -139,7 +139,7 @@ fn no_allowed_table_function_takes_a_table_by_name() {
 }
 
 #[test]
-fn a_table_that_was_not_granted_is_neither_seen_nor_named() {
+fn an_ungranted_table_can_be_neither_seen_nor_named() {
     let folder = tempfile::tempdir().unwrap();
     let engine = with_a_hidden_table(folder.path());
     let catalog = &catalogs(&engine).remove(0);
@@ -189,7 +189,7 @@ fn a_table_that_was_not_granted_is_neither_seen_nor_named() {
         "from pg_catalog.pg_class".to_owned(),
         "from pg_class".to_owned(),
         "from pg_attribute as open".to_owned(),
-        // Names of common table expressions where they are not in scope.
+        // Names of common table expressions outside their scope.
         "with duckdb_tables as (from duckdb_tables) from duckdb_tables".to_owned(),
         "select (with pg_class as (select 1) select count(*) from pg_class), (select count(*) from pg_class)"
             .to_owned(),
@@ -213,7 +213,7 @@ fn a_table_that_was_not_granted_is_neither_seen_nor_named() {
         assert!(told && !error.message.contains("treasure"), "{select}: {}", error.message);
         assert!(!select.contains(catalog.as_str()) || !error.message.contains("Did you mean"), "{}", error.message);
     }
-    // The control: what was granted, by every name that it has.
+    // The control: granted tables can be read by every name they have.
     for select in [
         "from Open",
         "from \"open\"",
@@ -236,7 +236,7 @@ fn a_table_that_was_not_granted_is_neither_seen_nor_named() {
 }
 
 #[test]
-fn an_inputs_view_is_not_run() {
+fn a_view_in_an_input_is_not_run() {
     let folder = tempfile::tempdir().unwrap();
     drop(with_a_hidden_table(folder.path()));
     for table in ["planted", "nothing", "hidden' OR '1' = '1"] {
@@ -248,7 +248,7 @@ fn an_inputs_view_is_not_run() {
 }
 
 #[test]
-fn an_error_shows_no_setting_because_nothing_is_bound_that_is_refused() {
+fn an_error_reveals_no_setting_because_refused_text_is_never_bound() {
     let folder = tempfile::tempdir().unwrap();
     let engine = with_a_hidden_table(folder.path());
     let place = folder.path().to_str().unwrap();
@@ -282,7 +282,7 @@ fn an_error_shows_no_setting_because_nothing_is_bound_that_is_refused() {
 }
 
 #[test]
-fn honest_sql_and_its_slips_get_duckdbs_own_answers() {
+fn legitimate_sql_and_its_mistakes_get_duckdbs_own_answers() {
     let folder = tempfile::tempdir().unwrap();
     let engine = with_a_hidden_table(folder.path());
     for select in [
@@ -307,7 +307,7 @@ fn honest_sql_and_its_slips_get_duckdbs_own_answers() {
         "select trim(both ' ' from ' a '), substring('abc' from 2), position('b' in 'abc')",
     ] {
         let answer = outcome(&engine, select);
-        // DuckDB 1.5.6 parses OVERLAY and has no such function.
+        // DuckDB 1.5.6 parses OVERLAY but has no such function.
         assert_eq!(answer.is_ok(), !select.contains("overlay"), "{select}: {answer:?}");
     }
     for (select, told) in [

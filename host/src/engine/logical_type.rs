@@ -1,4 +1,4 @@
-//! DuckDB's column types: their SQL text, and which of them cross to a guest as what.
+//! DuckDB's column types: their SQL text, and the type in which each crosses to a guest.
 
 #![expect(unsafe_code, reason = "calls DuckDB's C API")]
 
@@ -18,7 +18,7 @@ impl Drop for LogicalType {
     }
 }
 
-/// Why a type cannot cross.
+/// Why a type cannot cross to a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CannotCross(pub String);
 
@@ -39,19 +39,19 @@ impl LogicalType {
         (!alias.is_empty()).then_some(alias)
     }
 
-    /// The type as SQL writes it.
+    /// The type as SQL.
     ///
     /// # Errors
-    /// Names a type that has no SQL text that makes it again.
+    /// Names a type that no SQL text can recreate.
     pub fn sql(&self) -> Result<String, CannotCross> {
         self.render(false)
     }
 
-    /// The type in which this type's values cross: itself, but text where it is an ENUM, which
-    /// Arrow would make a dictionary.
+    /// The type in which this type's values cross to a guest: the type itself, except for an ENUM, which crosses as
+    /// text because Arrow would make it a dictionary.
     ///
     /// # Errors
-    /// Names a type that Arrow has no form for.
+    /// Names a type that has no form in Arrow.
     pub fn crossing_sql(&self) -> Result<String, CannotCross> {
         self.render(true)
     }
@@ -98,8 +98,8 @@ impl LogicalType {
     }
 
     fn composite(&self, crossing: bool) -> Result<String, CannotCross> {
-        // SAFETY: the type is live and of the id that each function asks for; children, names and
-        // values are handed over to us.
+        // SAFETY: the type is live and has the id that each function requires; children, names and values are handed
+        // over to us.
         unsafe {
             match self.id() {
                 ffi::DUCKDB_TYPE_DUCKDB_TYPE_DECIMAL => {

@@ -1,4 +1,4 @@
-//! The one place that opens DuckDB: a step's inputs, its output and its granted files, and nothing else.
+//! The only module that opens DuckDB: with a step's inputs, its output and its granted files, and nothing else.
 
 mod buffers;
 mod copy;
@@ -35,12 +35,12 @@ pub use status::{Status, Trouble};
 pub use table_writer::TableWriter;
 pub use temporary::{TemporaryFile, TemporaryFolder, WriteError};
 
-/// The catalog name of the step's output. Guests cannot name it: their text is only ever a SELECT.
+/// The catalog name of the step's output. Guests cannot name it: their SQL is judged before it runs.
 const OUTPUT: &str = "osiris_output";
 
 type Result<T> = std::result::Result<T, EngineError>;
 
-/// A name as SQL quotes it.
+/// A name in SQL quotes.
 pub fn quote_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -57,19 +57,19 @@ fn quote_path(path: &Path) -> Result<String> {
         .ok_or_else(|| EngineError::data(format!("path {} is not valid UTF-8", path.display())))
 }
 
-/// A step's database, furnished and locked.
+/// A step's database, prepared and locked.
 pub struct Engine {
     database: Arc<Database>,
-    /// The connection that was there before the lock: the only one on which DuckDB tells how far a
-    /// statement is, since that is a setting of a connection. Instances take turns on it.
+    /// The connection that was opened before the lock: the only one on which DuckDB reports a statement's progress,
+    /// since that is a setting of a connection. Instances take turns on it.
     control: Mutex<Arc<Connection>>,
     buffers: Arc<Buffers>,
     connections: Arc<Mutex<Vec<Weak<Connection>>>>,
-    /// DuckDB types named to the guest in metadata, each with the type its values cross in.
+    /// DuckDB types that were named to the guest in metadata, each with the type in which its values cross.
     handed_out: Mutex<BTreeMap<String, String>>,
     /// The columns of each output table, as they were declared.
     created: Mutex<BTreeMap<String, Vec<String>>>,
-    /// The names of the inputs, all that a driver's SELECT may read from.
+    /// The names of the inputs; a driver's SELECT may read from nothing else.
     tables: Vec<String>,
     has_output: bool,
     temporary: Option<TemporaryFolder>,
@@ -82,7 +82,7 @@ impl Engine {
         Interrupter { connections: Arc::clone(&self.connections), status: self.status.clone() }
     }
 
-    /// Has the step's own status from now on, instead of one that knows no author.
+    /// Replaces the status, which does not know the author's statements, by the step's own.
     #[must_use]
     pub fn with_status(mut self, status: Status) -> Self {
         self.status = status;
@@ -97,12 +97,12 @@ impl Engine {
         self.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The folder for files that the driver makes.
+    /// The folder for files that the driver creates.
     pub fn temporary_folder(&self) -> Option<&TemporaryFolder> {
         self.temporary.as_ref()
     }
 
-    /// A connection of its own for each query, so that readers do not disturb one another.
+    /// A separate connection for each query, so that readers do not disturb one another.
     fn connect(&self) -> Result<Arc<Connection>> {
         let connection = self.database.connect()?;
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,7 +111,7 @@ impl Engine {
         Ok(connection)
     }
 
-    /// Prepares a driver's SELECT, if a driver may run it.
+    /// Prepares a driver's SELECT, if the driver may run it.
     fn prepare(&self, connection: &Arc<Connection>, select: &str) -> Result<Statement> {
         if self.locked {
             self.judge(connection, select)?;
@@ -119,8 +119,8 @@ impl Engine {
         connection.prepare_select(select)
     }
 
-    /// Parses a driver's text and judges it. Nothing of it is bound before: binding looks names up and folds constants,
-    /// and what its errors quote would go back to the driver.
+    /// Parses a driver's text and judges it before any of it is bound: binding looks up names and folds constants, and
+    /// its errors would quote the results to the driver.
     fn judge(&self, connection: &Arc<Connection>, select: &str) -> Result<()> {
         let serialize = format!("SELECT CAST(json_serialize_sql({}) AS VARCHAR)", quote_text(select));
         let tree = connection.first_column(&serialize)?;
@@ -132,13 +132,13 @@ impl Engine {
         })
     }
 
-    /// Whether a driver could run a text, as far as parsing tells; for the fuzzer.
+    /// Whether a driver may run a text, as far as parsing shows; for the fuzzer.
     #[doc(hidden)]
     pub fn allows(&self, select: &str) -> bool {
         self.judge(&self.control(), select).is_ok()
     }
 
-    /// How many rows an input or an output table has.
+    /// The number of rows of an input or an output table.
     fn count(&self, from: &str) -> Result<u64> {
         self.control().number(&format!("SELECT count(*) FROM {from}"))
     }
@@ -147,7 +147,7 @@ impl Engine {
         self.count(&quote_name(alias))
     }
 
-    /// The columns of a SELECT as they would cross.
+    /// The columns of a SELECT as they would cross to a guest.
     pub fn schema(&self, select: &str) -> Result<Vec<Field>> {
         Ok(self.query(&format!("FROM ({select}) LIMIT 0"))?.fields)
     }
@@ -157,10 +157,10 @@ impl Engine {
         Ok(self.prepare(&self.connect()?, select)?.columns().into_iter().map(|(name, _)| name).collect())
     }
 
-    /// Reads every value of an output table as text, as whoever opens the file could; for tests.
+    /// Reads every value of an output table as text, as anyone who opens the file could; for tests.
     ///
     /// # Errors
-    /// When a value cannot be read.
+    /// If a value cannot be read.
     #[doc(hidden)]
     pub fn read_back(&self, table: &str) -> Result<u64> {
         self.count(&format!(
@@ -169,7 +169,7 @@ impl Engine {
         ))
     }
 
-    /// Closes the output, whole and on disk, and says what tables it has with how many rows.
+    /// Closes the output, complete and flushed to disk; returns the number of rows of each table.
     pub fn finish(&self) -> Result<BTreeMap<String, u64>> {
         if !self.has_output {
             return Ok(BTreeMap::new());

@@ -1,4 +1,4 @@
-//! Runs a driver's SELECT, and gives its rows as columns in types that can cross.
+//! Runs a driver's SELECT and returns its rows as columns of types that can cross to a guest.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -11,7 +11,7 @@ use super::{Engine, EngineError, Result, Status, cannot_cross};
 use crate::columns::{self, DUCKDB_TYPE, Field};
 
 impl Engine {
-    /// Runs one SELECT, giving its rows as columns.
+    /// Runs one SELECT and returns its rows as columns.
     pub fn query(&self, select: &str) -> Result<Query> {
         let is_authors = self.status.is_authors(select);
         let _running = self.status.run(is_authors);
@@ -42,7 +42,7 @@ impl Engine {
         if named.is_empty() {
             return self.start(statement.stream()?, None);
         }
-        // Names inside the view are positions, so that no hostile or doubled name can matter.
+        // Names inside the view are positions, so that hostile or duplicate names do not matter.
         let names: Vec<String> = statement.columns().into_iter().map(|(name, _)| name).collect();
         drop(statement);
         let view = format!("osiris_query_{:p}", Arc::as_ptr(&connection));
@@ -75,15 +75,15 @@ pub struct Query {
     rows: Option<Rows>,
     buffers: Arc<Buffers>,
     status: Status,
-    /// Whether the pipeline's author wrote the SELECT.
+    /// Whether the SELECT was written by the pipeline's author.
     is_authors: bool,
 }
 
-/// The real names of a query's columns, and the own types of those that cross in another.
+/// The real names of a query's columns, and the original types of those that cross in another type.
 type Renaming = (Vec<String>, BTreeMap<usize, (String, String)>);
 
 impl Query {
-    /// The next rows, as a struct array with a child a column.
+    /// The next rows, as a struct array with one child per column.
     pub fn next_batch(&mut self) -> Result<Option<ArrayData>> {
         let Some(rows) = &mut self.rows else { return Ok(None) };
         let running = self.status.run(self.is_authors);

@@ -1,8 +1,8 @@
-//! Judges a driver's SELECT by what DuckDB's own parser says it names and calls, before DuckDB binds any of it.
+//! Judges a driver's SELECT by the names and calls that DuckDB's own parser finds in it, before DuckDB binds any of it.
 //!
 //! Binding runs code: it looks up names, folds constants and opens files, and its errors show what it found. So the
-//! text is only parsed first. A statement may name the step's tables, its own common table expressions and files
-//! (which DuckDB checks against the grants), and call the functions of [`super::functions`]. No I/O.
+//! text is first only parsed. A statement may name the step's tables, its own common table expressions and files (which
+//! DuckDB checks against the grants), and call the functions of [`super::functions`]. No I/O.
 
 use std::fmt;
 
@@ -12,17 +12,17 @@ use serde_json::{Map, Value};
 use super::functions::{self, Judgement, Position};
 use crate::error::{listed, nearest};
 
-/// Levels that the tree of a statement may have. An operator takes two of them, and DuckDB itself stops at a thousand
-/// operators within one another.
+/// The number of levels that the tree of a statement may have. An operator takes two of them, and DuckDB itself stops
+/// at a thousand nested operators.
 const MOST_LEVELS: usize = 3000;
 
-/// Levels that any thread's stack has room for.
+/// The number of levels that fits on any thread's stack.
 const SHALLOW: usize = 100;
 
 /// The stack, in bytes, for a tree of [`MOST_LEVELS`].
 const DEEP_STACK: usize = 64 << 20;
 
-/// The host's own catalogs and views have names that begin so.
+/// The prefix of the host's own catalogs and views.
 pub const OWN: &str = "osiris_";
 
 /// Why a statement may not run.
@@ -32,7 +32,7 @@ pub enum Refusal {
     Syntax,
     /// It names a table or function that does not exist.
     Unknown(String),
-    /// It does what no step may.
+    /// It does something that no step may do.
     Forbidden(String),
 }
 
@@ -51,7 +51,7 @@ fn forbidden<T>(what: impl Into<String>) -> Result<T> {
     Err(Refusal::Forbidden(what.into()))
 }
 
-/// Judges the tree that `json_serialize_sql` made of a driver's text. `tables` are those that the step may name.
+/// Judges the tree that `json_serialize_sql` made of a driver's text. `tables` are the tables that the step may name.
 ///
 /// # Errors
 /// A [`Refusal`] that says what is refused.
@@ -74,7 +74,7 @@ pub fn check(serialized: &str, tables: &[String]) -> Result<()> {
     }
 }
 
-/// How deep arrays and objects lie within one another in a JSON text.
+/// How deeply arrays and objects are nested in a JSON text.
 fn levels(json: &str) -> usize {
     let (mut level, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
     for byte in json.bytes() {
@@ -96,7 +96,7 @@ fn levels(json: &str) -> usize {
 fn check_tree(serialized: &str, tables: &[String]) -> Result<()> {
     let unreadable = || Refusal::Forbidden("a statement that cannot be read".to_owned());
     let mut read = serde_json::Deserializer::from_str(serialized);
-    // `levels` was bounded.
+    // Safe, because `levels` has been bounded.
     read.disable_recursion_limit();
     let tree = Value::deserialize(&mut read).map_err(|_| unreadable())?;
     if tree["error"] != Value::Bool(false) {
@@ -113,7 +113,7 @@ fn check_tree(serialized: &str, tables: &[String]) -> Result<()> {
     }
 }
 
-/// What a part of a statement may name.
+/// The names that a part of a statement may use.
 struct Scope<'a> {
     tables: &'a [String],
     /// The names of the common table expressions around the part, in lower case.
@@ -137,7 +137,7 @@ impl Scope<'_> {
             "table_function" => {
                 let function = fields.get("function").and_then(Value::as_object);
                 check_function(Position::Table, &function.map(|call| word(call, "function_name")).unwrap_or_default())?;
-                // The function itself is judged; its arguments remain.
+                // The function itself is judged here; its arguments remain.
                 return match function {
                     Some(call) => self.walk_members(call),
                     None => forbidden("a table function without a name"),
@@ -151,7 +151,8 @@ impl Scope<'_> {
         self.walk_members(fields)
     }
 
-    /// Walks the members of a node. Its common table expressions are visible in all of it; each sees those before it.
+    /// Walks the members of a node. Its common table expressions are visible throughout the node; each of them sees the
+    /// ones before it.
     fn walk_members(&mut self, fields: &Map<String, Value>) -> Result<()> {
         let outer = self.expressions.len();
         let expressions = fields.get("cte_map").and_then(|map| map["map"].as_array());
@@ -162,7 +163,7 @@ impl Scope<'_> {
         for (name, member) in fields.iter().filter(|(name, _)| *name != "cte_map") {
             let inner = self.expressions.len();
             if name == "right" {
-                // The part of a recursion that repeats sees the rows so far; the part that begins it does not.
+                // The recursive part of a recursive expression sees the rows so far; its initial part does not.
                 let recursive = fields.get("cte_name").and_then(Value::as_str);
                 self.expressions.extend(recursive.map(str::to_ascii_lowercase));
             }
@@ -173,7 +174,7 @@ impl Scope<'_> {
         Ok(())
     }
 
-    /// No part of a statement, whatever it is, names a catalog or schema of the host's.
+    /// Refuses any part of a statement that names a catalog or schema of the host.
     fn check_own(&self, fields: &Map<String, Value>) -> Result<()> {
         for key in ["catalog_name", "schema_name", "catalog", "schema"] {
             let name = word(fields, key);
@@ -188,7 +189,7 @@ impl Scope<'_> {
         let (catalog, schema, table) =
             (word(fields, "catalog_name"), word(fields, "schema_name"), word(fields, "table_name"));
         let plain = catalog.is_empty() && schema.is_empty();
-        // How the rows so far are called in a recursion with keys.
+        // The name of the rows so far in a recursion with keys.
         let expression = plain || (catalog.is_empty() && schema == "recurring");
         if expression && self.expressions.contains(&table) {
             return Ok(());
@@ -197,7 +198,7 @@ impl Scope<'_> {
         if own && self.tables.iter().any(|name| name.eq_ignore_ascii_case(&table)) {
             return Ok(());
         }
-        // A file in a table's place is one that DuckDB checks against the grants. No table of DuckDB's has such a name.
+        // A file in place of a table, which DuckDB checks against the grants. No table of DuckDB's has such a name.
         if plain && table.contains(['/', '.']) {
             return Ok(());
         }
@@ -213,12 +214,12 @@ impl Scope<'_> {
     }
 }
 
-/// A member that is a text, in lower case as DuckDB compares names; empty where there is none.
+/// A text member in lower case, as DuckDB compares names; empty if there is none.
 fn word(fields: &Map<String, Value>, key: &str) -> String {
     fields.get(key).and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase()
 }
 
-/// DESCRIBE and SUMMARIZE read what stands behind them, which is judged as any table. SHOW lists what is attached.
+/// DESCRIBE and SUMMARIZE read the table after them, which is judged like any other. SHOW lists what is attached.
 fn check_show(fields: &Map<String, Value>) -> Result<()> {
     let named = ["catalog_name", "schema_name", "table_name"].iter().any(|key| !word(fields, key).is_empty());
     match word(fields, "show_type").as_str() {

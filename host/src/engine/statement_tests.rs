@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
-/// A statement's tree with a function so many levels down.
+/// A statement's tree with a function nested this many levels deep.
 fn nested(levels: usize, function: &str) -> String {
     let (open, close) = (r#"{"children":["#.repeat(levels / 2), "]}".repeat(levels / 2));
     let call = format!(r#"{{"type":"FUNCTION","function_name":"{function}","text":"[{{\"["}}"#);
@@ -21,7 +21,7 @@ fn a_deep_statement_is_walked_to_its_end() {
 }
 
 #[test]
-fn an_unknown_function_is_named_with_its_neighbour() {
+fn the_error_for_an_unknown_function_suggests_a_similar_one() {
     let told = check(&nested(10, "lenght"), &[]).unwrap_err();
     assert_eq!(told, Refusal::Unknown("there is no function `lenght`; did you mean `length`?".to_owned()));
 }

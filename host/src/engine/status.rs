@@ -1,4 +1,5 @@
-//! What a step's database is doing and what went wrong in it, as the host sees it: readable from any thread, and without
+//! What a step's database is doing and what has failed in it, as the host sees it: readable from any thread without a
+//! lock.
 //! a lock.
 
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use super::{Cause, EngineError};
 
-/// Shorter texts of a config stand in too many statements to tell whose they are.
+/// Shorter texts of a config appear in too many statements to identify the author.
 const MIN_TEXT: usize = 12;
 
 /// The state of a step's database; clones share it.
@@ -16,9 +17,9 @@ pub struct Status(Arc<Flags>);
 #[derive(Debug, Default)]
 struct Flags {
     interrupted: AtomicBool,
-    /// How many statements of the pipeline's author are running.
+    /// The number of running statements of the pipeline's author.
     running: AtomicU32,
-    /// Whether one ever ran.
+    /// Whether one has ever run.
     ran: AtomicBool,
     /// One bit for each [`Trouble`] that was seen.
     seen: AtomicU8,
@@ -26,7 +27,7 @@ struct Flags {
     texts: Vec<String>,
 }
 
-/// What a step ran out of. A driver may claim so; the host believes what it has seen.
+/// A resource that a step ran out of. A driver may claim so; the host believes only what it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Trouble {
@@ -36,12 +37,12 @@ pub enum Trouble {
     TooLarge = 8,
 }
 
-/// A statement that the author wrote and that runs until this is dropped.
+/// Marks a statement of the author's as running until this is dropped.
 #[derive(Debug)]
 pub struct Running(Option<Status>);
 
 impl Status {
-    /// For a step whose config has these texts.
+    /// The status of a step whose config contains these texts.
     pub fn with_texts(texts: impl IntoIterator<Item = String>) -> Self {
         let texts = texts.into_iter().map(|text| text.trim().trim_end_matches(';').to_owned());
         let texts = texts.filter(|text| text.len() >= MIN_TEXT).collect();
@@ -75,7 +76,7 @@ impl Status {
         self.0.running.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether a statement of the author's ran.
+    /// Whether a statement of the author's has run.
     pub fn ran_authors(&self) -> bool {
         self.0.ran.load(Ordering::Relaxed)
     }
@@ -84,7 +85,7 @@ impl Status {
         self.0.seen.fetch_or(trouble as u8, Ordering::Relaxed);
     }
 
-    /// Notes what an error tells of.
+    /// Records the trouble that an error reports.
     pub fn note_error<T>(&self, outcome: Result<T, EngineError>) -> Result<T, EngineError> {
         let trouble = outcome.as_ref().err().and_then(|error| match error.cause {
             Cause::Memory => Some(Trouble::Memory),
@@ -116,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_is_the_authors_where_it_holds_the_authors_text() {
+    fn a_statement_is_the_authors_if_it_contains_the_authors_text() {
         let status = Status::with_texts(["select * from t;\n".to_owned(), "short".to_owned()]);
         assert!(status.is_authors("select count(*) from (select * from t)"));
         assert!(!status.is_authors("select 1 as short") && !status.is_authors("from read_csv('x')"));
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_stays() {
+    fn seen_trouble_is_remembered() {
         let status = Status::default();
         for (message, trouble) in [
             (r#"{"exception_type":"Out of Memory","exception_message":"could not allocate block"}"#, Trouble::Memory),

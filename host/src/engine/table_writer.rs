@@ -10,7 +10,7 @@ use super::ffi::{Appender, Connection, ConvertedSchema};
 use super::{Cause, EngineError, Result, Status};
 use crate::columns::{self, Field, InNode, Refused};
 
-/// Rows that go to DuckDB at a time; its own vector size.
+/// The number of rows passed to DuckDB at a time, which is its vector size.
 const CHUNK_ROWS: usize = 2048;
 
 /// A table of the output being filled by a guest.
@@ -30,7 +30,7 @@ impl TableWriter {
     /// Checks a guest's batch and copies it.
     ///
     /// # Errors
-    /// Says which column is wrong and how.
+    /// Names the column that is wrong and the reason.
     pub fn check(&self, rows: u64, nodes: &[InNode<'_>]) -> std::result::Result<ArrayData, Refused> {
         let batch = columns::build_batch(&self.data_type, rows, nodes)?;
         columns::check_extensions(&self.fields, &batch)?;
@@ -48,7 +48,7 @@ impl TableWriter {
             self.appender.append(&self.converted.chunk(batch)?)?;
         } else {
             for start in (0..batch.len()).step_by(CHUNK_ROWS) {
-                // DuckDB interrupts queries; this is none.
+                // DuckDB can only interrupt queries, and appending is not one.
                 if self.status.is_interrupted() {
                     return Err(EngineError { message: "interrupted".to_owned(), cause: Cause::Interrupted });
                 }
@@ -60,7 +60,7 @@ impl TableWriter {
         self.buffers.pass(batch)
     }
 
-    /// Commits the table; says how many rows it has.
+    /// Commits the table; returns its number of rows.
     pub fn finish(self) -> Result<u64> {
         let name = self.name;
         let table = |error: EngineError| EngineError { message: format!("table `{name}`: {}", error.message), ..error };
@@ -71,8 +71,8 @@ impl TableWriter {
     }
 }
 
-/// A copy of some rows. A slice would do for Arrow, but DuckDB applies a struct's offset to its
-/// children's validity a second time.
+/// A copy of some rows. Arrow would accept a slice, but DuckDB applies a struct's offset to its children's validity a
+/// second time.
 fn part(batch: &ArrayData, start: usize, rows: usize) -> ArrayData {
     let mut copy = MutableArrayData::new(vec![batch], false, rows);
     copy.extend(0, start, start + rows);

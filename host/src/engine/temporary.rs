@@ -1,4 +1,4 @@
-//! Files that a driver makes for DuckDB to read: in a folder of their own, below the step's scratch folder.
+//! Files that a driver creates for DuckDB to read, in a separate folder below the step's scratch folder.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The folder of a step's temporary files. Clones share it, and what its files take up.
+/// The folder of a step's temporary files. Clones share it and its limit.
 #[derive(Debug, Clone)]
 pub struct TemporaryFolder(Arc<Folder>);
 
 #[derive(Debug)]
 struct Folder {
-    /// Names the folder, so that no driver learns where on the machine it is.
+    /// Gives the folder a path that does not tell a driver where on the machine it is.
     opened: File,
-    /// The number of the next file: none is used twice, since DuckDB may have cached its content.
+    /// The number of the next file. No number is reused, because DuckDB may have cached the content of the file.
     next: AtomicU64,
     used_bytes: AtomicU64,
     limit_bytes: u64,
@@ -32,10 +32,10 @@ pub enum WriteError {
 }
 
 impl TemporaryFolder {
-    /// Creates the folder. Its files may take up `limit_bytes` together.
+    /// Creates the folder. Its files may occupy `limit_bytes` together.
     ///
     /// # Errors
-    /// When it cannot be created, or is there already.
+    /// If it cannot be created, or already exists.
     pub fn create(path: &Path, limit_bytes: u64) -> io::Result<Self> {
         DirBuilder::new().mode(0o700).create(path)?;
         let folder =
@@ -43,7 +43,7 @@ impl TemporaryFolder {
         Ok(Self(Arc::new(folder)))
     }
 
-    /// The folder as DuckDB knows it, for as long as it is open.
+    /// The path by which DuckDB opens the folder while `self` lives.
     pub fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}/", self.0.opened.as_raw_fd()))
     }
@@ -51,7 +51,7 @@ impl TemporaryFolder {
     /// Creates an empty file.
     ///
     /// # Errors
-    /// When it cannot be created.
+    /// If it cannot be created.
     pub fn create_file(&self) -> io::Result<TemporaryFile> {
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
         let path = self.path().join(number.to_string());
@@ -80,7 +80,7 @@ impl TemporaryFile {
         self.file.is_some()
     }
 
-    /// Ends the writing.
+    /// Ends writing.
     pub fn close(&mut self) {
         self.file = None;
     }
@@ -88,7 +88,7 @@ impl TemporaryFile {
     /// Appends bytes.
     ///
     /// # Errors
-    /// When the folder's files would take up more than they may, or the machine refuses.
+    /// If the folder's files would exceed their limit, or the write fails.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         let folder = &self.folder.0;
         let Some(file) = &mut self.file else { return Err(io::Error::from(io::ErrorKind::InvalidInput).into()) };
@@ -105,7 +105,7 @@ impl TemporaryFile {
 
 impl Drop for TemporaryFile {
     fn drop(&mut self) {
-        // What cannot be removed now goes with the scratch folder.
+        // If it cannot be removed now, it is removed with the scratch folder.
         std::fs::remove_file(&self.path).ok();
         self.folder.0.used_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_files_of_a_folder_share_its_limit_and_give_back_what_they_took() {
+    fn the_files_of_a_folder_share_its_limit_and_return_what_they_used() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("temporary");
         let folder = TemporaryFolder::create(&path, 10).unwrap();

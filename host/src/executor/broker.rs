@@ -1,8 +1,8 @@
-//! Makes the connections that a step asks for: the host resolves, checks, connects, and hands over the stream.
+//! Makes the connections that a step requests: the host resolves the name, checks the address, connects, and passes the
+//! stream on.
 //!
-//! The step process can make no socket. It asks by a line on the socket that is its stdin; what it
-//! gets is an open stream to an address that was checked here, so no answer of the DNS can change
-//! between the check and the connection.
+//! The step process cannot create a socket. It sends a request line over the socket that is its stdin and receives an
+//! open stream to an address that was checked here, so no DNS answer can change between the check and the connection.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, IoSlice, Read, Write};
@@ -20,27 +20,29 @@ use crate::grants::address;
 use crate::grants::endpoint::Endpoint;
 use crate::protocol::{Ask, AskAnswer, Reply};
 
-/// The longest line that is read; a host name has 253 characters at most.
+/// The longest line that is read, in bytes; a host name has at most 253 characters.
 const MAX_LINE: u64 = 1024;
 
-/// The longest that one connection may take.
+/// The longest time that one connection may take.
 const MAX_WAIT: Duration = Duration::from_secs(120);
 
-/// The shortest wait for a look-up, whatever the step asks for: one is never begun anew before it had a fair time.
+/// The shortest wait for a look-up, even if the step requests less, so that a look-up is not restarted before it had a
+/// fair chance.
 const LOOKUP_FLOOR: Duration = Duration::from_secs(5);
 
 /// What a step may connect to.
 #[derive(Debug, Clone, Default)]
 pub struct Reachable {
     pub endpoints: Vec<Endpoint>,
-    /// Hosts that may lie in a private network.
+    /// Hosts that may be in a private network.
     pub private_hosts: BTreeSet<String>,
 }
 
-/// Answers a step process until it ends, on a thread of its own: one connection at a time, as many as the step's time
+/// Answers a step process until it ends, on a separate thread: one connection at a time, and as many as the step's time
 /// allows.
 ///
 /// # Errors
+/// If the machine provides no thread or no file for it.
 /// When the machine gives no thread or no file for it.
 pub fn serve(socket: UnixStream, reachable: Reachable) -> anyhow::Result<()> {
     let mut lines = BufReader::new(socket.try_clone().context("cannot connect for a step")?);
@@ -73,7 +75,7 @@ fn answer(socket: &UnixStream, number: u64, outcome: Result<TcpStream, AskAnswer
     let mut line = serde_json::to_vec(&Reply { number, answer })?;
     line.push(b'\n');
     let Some(stream) = stream else { return (&*socket).write_all(&line) };
-    // The stream travels with the first byte, the rest of the line behind it.
+    // The stream is sent with the first byte; the rest of the line follows.
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     let passed = [stream.as_fd()];
@@ -82,7 +84,7 @@ fn answer(socket: &UnixStream, number: u64, outcome: Result<TcpStream, AskAnswer
     (&*socket).write_all(&line[sent..])
 }
 
-/// Resolves once, checks what it found, and connects to that.
+/// Resolves the name once, checks the addresses, and connects to one of them.
 fn connect(
     ask: &Ask,
     reachable: &Reachable,
@@ -127,8 +129,8 @@ fn timed_out(endpoint: &Endpoint) -> AskAnswer {
     AskAnswer::TimedOut(format!("`{endpoint}` did not answer in time"))
 }
 
-/// What the step process cannot set itself: no waiting in the kernel, no delay of small writes, and
-/// probes that find a peer which is gone.
+/// Sets what the step process cannot set itself: no blocking in the kernel, no delay of small writes, and probes that
+/// detect a peer that has gone.
 fn prepare(stream: TcpStream) -> std::io::Result<TcpStream> {
     stream.set_nonblocking(true)?;
     stream.set_nodelay(true)?;
@@ -136,11 +138,11 @@ fn prepare(stream: TcpStream) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Looks names up on a thread of its own, one name at a time: the C library's resolver knows no deadline, and a step that
-/// gives up early and asks again must not start another look-up.
+/// Looks up names on a separate thread, one at a time: the C library's resolver has no deadline, and a step that gives
+/// up early and asks again must not start another look-up.
 struct Resolver {
     look_up: fn(&str) -> std::io::Result<Vec<IpAddr>>,
-    /// The thread, once a name was asked for: names go in, and each comes back with its addresses.
+    /// The thread, once the first name was requested: it receives names and returns each with its addresses.
     thread: Option<(Sender<String>, Receiver<Found>)>,
     /// The name that the thread is looking up.
     pending: Option<String>,
@@ -157,7 +159,7 @@ impl Resolver {
         Self { look_up, thread: None, pending: None }
     }
 
-    /// The addresses of a host. Where an earlier ask for it gave up before its answer came, this one gets that answer.
+    /// The addresses of a host. If an earlier request gave up before its answer arrived, this one gets that answer.
     fn resolve(&mut self, host: &str, until: Instant) -> Result<Vec<IpAddr>, AskAnswer> {
         let unreachable = |why: &dyn std::fmt::Display| AskAnswer::Unreachable(format!("cannot find `{host}`: {why}"));
         if self.thread.is_none() {
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_changes_between_check_and_connection_changes_nothing() {
+    fn a_dns_answer_that_changes_after_the_check_has_no_effect() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let ask = Ask { number: 1, host: "rebind.example".to_owned(), port, timeout_ms: 1000 };
@@ -223,7 +225,7 @@ mod tests {
             endpoints: vec![endpoint.clone()],
             private_hosts: private.then(|| ask.host.clone()).into_iter().collect(),
         };
-        // What the name leads to first, and what it would lead to if it were asked again.
+        // The first answer for the name, and the answer to a second look-up.
         let answers = std::cell::RefCell::new(vec!["169.254.169.254", "127.0.0.1"]);
         let next = |_: &str, _: Instant| Ok(vec![answers.borrow_mut().pop().unwrap().parse().unwrap()]);
         let stream = connect(&ask, &reachable(true), next).unwrap();
@@ -247,7 +249,7 @@ mod tests {
             let refused = ask(host, port, &reachable("127.0.0.1", &[])).unwrap_err();
             assert!(matches!(refused, AskAnswer::Denied(_)), "{host}:{port} {refused:?}");
         }
-        // The machine's own name leads to itself, which a grant of the name alone does not cover.
+        // The machine's own name resolves to the machine itself, which a grant of the name alone does not cover.
         if let Ok(name) = std::fs::read_to_string("/etc/hostname")
             && let Ok(addresses) = (name.trim(), port).to_socket_addrs()
             && addresses.into_iter().all(|found| address::zone(found.ip()) != address::Zone::Public)
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_asks_for_as_many_connections_as_its_time_allows() {
+    fn a_step_may_request_as_many_connections_as_its_time_allows() {
         let (step, host) = UnixStream::pair().unwrap();
         serve(host, Reachable::default()).unwrap();
         let (mut lines, mut asking) = (BufReader::new(step.try_clone().unwrap()), step);
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ask_gets_the_answer_that_an_earlier_one_did_not_wait_for_and_starts_no_other_look_up() {
+    fn a_request_gets_the_answer_that_an_earlier_one_did_not_wait_for_without_another_look_up() {
         static LOOK_UPS: AtomicU64 = AtomicU64::new(0);
         fn slow(host: &str) -> std::io::Result<Vec<IpAddr>> {
             LOOK_UPS.fetch_add(1, Ordering::SeqCst);
@@ -283,7 +285,7 @@ mod tests {
         for _ in 0..1000 {
             assert!(matches!(ask("a.example", 0), Err(AskAnswer::TimedOut(_))));
         }
-        // The thread may not have begun yet.
+        // The thread may not have started yet.
         assert!(LOOK_UPS.load(Ordering::SeqCst) <= 1);
         assert_eq!(ask("longer.example", 10_000), Ok(vec![IpAddr::from([1, 2, 3, 14])]), "another name waits its turn");
         assert_eq!(ask("a.example", 10_000), Ok(vec![IpAddr::from([1, 2, 3, 9])]));
@@ -291,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_at_the_door_is_told() {
+    fn an_endpoint_without_a_listener_is_reported() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);

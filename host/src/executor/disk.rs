@@ -1,30 +1,30 @@
-//! What a step takes up on disk, and what is left there.
+//! How much disk space a step uses, and how much is left.
 
 use std::path::PathBuf;
 
 use cap_std::fs::{Dir, MetadataExt};
 
-/// More files than a step makes in its scratch folder.
+/// More files than a step creates in its scratch folder.
 const MAX_FILES: u32 = 20_000;
 
-/// The largest floor of free space, in bytes.
+/// The largest amount of disk space that is kept free, in bytes.
 const MAX_FLOOR: u64 = 1 << 30;
 
-/// The floor is one of so many parts of a disk that is small.
+/// On a small disk, one part in this many is kept free.
 const FLOOR_PARTS: u64 = 20;
 
-/// Where a step writes, and how much it may.
+/// Where a step writes, and how much it may write.
 #[derive(Debug)]
 pub struct DiskAllowance {
     /// The step's scratch folder.
     pub scratch: Dir,
     pub scratch_bytes: u64,
-    /// Files outside the scratch folder that the step writes: a folder, and the file's name in it.
+    /// Files outside the scratch folder that the step writes, each as a folder and the file's name in it.
     pub files: Vec<(Dir, PathBuf)>,
     pub file_bytes: u64,
 }
 
-/// What a step takes up.
+/// The disk space that a step uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
     pub scratch_bytes: u64,
@@ -33,25 +33,25 @@ pub struct Taken {
     pub all_bytes: u64,
 }
 
-/// The disk that a folder lies on.
+/// The disk that contains a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disk {
-    /// Tells it from others.
+    /// Identifies the disk.
     pub id: u64,
-    /// What this user may still take, in bytes.
+    /// The space that this user may still use, in bytes.
     pub free: u64,
     pub total: u64,
 }
 
 impl Disk {
-    /// The disk of a folder; `None` where the file system does not say.
+    /// The disk of a folder; `None` if the file system does not report it.
     pub fn of(folder: &Dir) -> Option<Self> {
         let found = rustix::fs::fstatvfs(folder).ok()?;
         let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
         Some(Self { id: found.f_fsid, free: bytes(found.f_bavail), total: bytes(found.f_blocks) })
     }
 
-    /// The free space that steps leave to everybody else.
+    /// The free space that steps must leave for everybody else.
     pub fn floor(&self) -> u64 {
         MAX_FLOOR.min(self.total / FLOOR_PARTS)
     }
@@ -68,15 +68,15 @@ impl DiskAllowance {
     }
 }
 
-/// What a folder's files take up, as far as it can be seen while someone changes them. A folder with absurdly many files
-/// counts as endless.
+/// The space that a folder's files use, as far as it can be determined while they change. A folder with far too many
+/// files counts as infinite.
 fn usage(folder: &Dir, left: &mut u32) -> u64 {
     let mut used = 0_u64;
     for entry in folder.entries().into_iter().flatten().flatten() {
         let Some(rest) = left.checked_sub(1) else { return u64::MAX };
         *left = rest;
         let Ok(found) = entry.metadata() else { continue };
-        // A block is 512 bytes, whatever the file system's own are: see stat(2).
+        // These blocks always have 512 bytes, whatever the block size of the file system: see stat(2).
         used = used.saturating_add(found.blocks().saturating_mul(512));
         if found.is_dir()
             && let Ok(inner) = entry.open_dir()
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_a_step_writes_is_counted() {
+    fn everything_that_a_step_writes_is_counted() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("scratch/inner")).unwrap();
         std::fs::write(folder.path().join("scratch/inner/spill"), vec![1; 100_000]).unwrap();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_too_many_files_is_endless() {
+    fn a_folder_of_too_many_files_counts_as_infinite() {
         let folder = tempfile::tempdir().unwrap();
         for number in 0..5 {
             std::fs::write(folder.path().join(number.to_string()), "x").unwrap();
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_floor_follows_the_size_of_the_disk() {
+    fn the_kept_free_space_follows_the_size_of_the_disk() {
         for (total, floor) in [(0, 0), (20_000_000, 1_000_000), (1 << 50, 1 << 30)] {
             assert_eq!(Disk { id: 1, free: 0, total }.floor(), floor);
         }

@@ -1,4 +1,4 @@
-//! What a process uses, as the kernel counts it.
+//! The resource usage of a process, as the kernel counts it.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-/// The figures of one process.
+/// The usage figures of one process.
 ///
-/// Its files in `/proc` are opened once, while the process may still be looked at: no shortage of open files in the host
-/// and no `hidepid` of the mount hides them later.
+/// Its files in `/proc` are opened once, while the process may still be inspected. Neither a shortage of open files in
+/// the host nor `hidepid` on the mount can hide them later.
 #[derive(Debug)]
 pub struct Figures {
     statm: File,
     stat: File,
 }
 
-/// What a process uses.
+/// The resource usage of a process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     pub resident_bytes: u64,
@@ -25,14 +25,14 @@ pub struct Usage {
     pub threads: u64,
 }
 
-/// Room for either file; both are one line of numbers.
+/// The buffer for either file, each of which is one line of numbers.
 const MOST_BYTES: usize = 1024;
 
 impl Figures {
     /// Opens the figures of process `id`.
     ///
     /// # Errors
-    /// When `/proc` does not show them.
+    /// If `/proc` does not show them.
     pub fn open(id: u32) -> anyhow::Result<Self> {
         let open = |name: &str| {
             let path = format!("/proc/{id}/{name}");
@@ -41,23 +41,24 @@ impl Figures {
         Ok(Self { statm: open("statm")?, stat: open("stat")? })
     }
 
-    /// What the process uses now; `None` where the kernel gives no figures, as for a process that was waited for.
+    /// The current usage; `None` if the kernel gives no figures, as for a process that was waited for.
     pub fn read(&self) -> Option<Usage> {
         let (mut first, mut second) = ([0; MOST_BYTES], [0; MOST_BYTES]);
         usage(read(&self.statm, &mut first)?, read(&self.stat, &mut second)?)
     }
 }
 
-/// The text of a file in `/proc` as it is now.
+/// The current text of a file in `/proc`.
 fn read<'a>(file: &File, buffer: &'a mut [u8]) -> Option<&'a str> {
     let length = file.read_at(buffer, 0).ok()?;
     std::str::from_utf8(&buffer[..length]).ok()
 }
 
-/// Reads the figures out of `statm` and `stat`; see proc(5).
+/// Parses `statm` and `stat`; see proc(5).
 fn usage(statm: &str, stat: &str) -> Option<Usage> {
     let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
-    // The second field is the program's name in brackets, and may hold spaces and brackets. The third follows it.
+    // The second field is the program's name in parentheses, which may contain spaces and parentheses. The third
+    // follows it.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
     let ticks = field(14)?.saturating_add(field(15)?);
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_read_whatever_the_program_is_called() {
+    fn figures_are_read_for_any_program_name() {
         let numbers = "S 1 2 3 4 5 6 7 8 9 10 150 50 13 14 15 16 7 18";
         let second = rustix::param::clock_ticks_per_second();
         for name in ["osiris", "a b", ") S 9 9 ("] {

@@ -1,4 +1,4 @@
-//! How processes are started, fed, heard and ended at their limits, and how a step gets its connections.
+//! How processes are started, given work, listened to and ended at their limits, and how a step gets its connections.
 
 pub mod broker;
 pub mod disk;

@@ -1,4 +1,4 @@
-//! Step processes as the host sees them: started early, fed one job, heard line by line, ended.
+//! Step processes as the host sees them: started early, given one job, read line by line, ended.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
@@ -25,30 +25,30 @@ use crate::error::{Blame, Failure};
 use crate::grants::limits::Limits;
 use crate::protocol::{Job, Message, SEEN};
 
-/// The longest line that is heard; a longer one is dropped, and the step's warnings tell so.
+/// The longest line that is read, in bytes; a longer one is dropped, and the step's warnings say so.
 const MAX_LINE: u64 = 16 << 20;
 
-/// Room for a job as JSON, in bytes.
+/// The space reserved for a job as JSON, in bytes.
 const JOB_ROOM: usize = 256 << 10;
 
-/// What is kept of a process's stderr.
+/// How much of a process's stderr is kept, in bytes.
 const MAX_STDERR: usize = 16 << 10;
 
-/// Messages that wait to be heard, of all processes together; whoever says more waits.
+/// The number of messages of all processes together that may wait to be handled; senders block when the queue is full.
 pub const BACKLOG: usize = 256;
 
-/// How long a process may live on that has closed its stdout.
+/// How long a process may live after it has closed its stdout.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// How long beyond its own deadline a step process may take before it is ended from outside.
+/// How long after its own deadline a step process is ended from outside.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// What a process says, by its number.
+/// An event from a process, which its number identifies.
 #[derive(Debug)]
 pub enum Heard {
     /// A message, and its length as a line.
     Message(u64, Message, u64),
-    /// It said more at once than is heard: a message was lost.
+    /// A line was too long to be read: a message was lost.
     TooLong(u64),
     /// Its stdout has ended, and so has the process.
     Closed(u64),
@@ -61,12 +61,12 @@ pub enum Heard {
 pub struct StepProcess {
     pub number: u64,
     child: Child,
-    /// The process, whatever becomes of its number.
+    /// Refers to the process itself, even if its id is reused.
     handle: Arc<OwnedFd>,
-    /// What it uses, until somebody watches it.
+    /// Its usage figures, until a supervisor watches it.
     figures: Option<Figures>,
     watch: Option<Watch>,
-    /// The other end of its stdin: the job goes out by it, and then answers to what it asks.
+    /// The other end of its stdin, over which the job is sent, and later the answers to its requests.
     socket: Option<UnixStream>,
     stderr: Arc<Mutex<Vec<u8>>>,
     lingered: Arc<AtomicBool>,
@@ -77,27 +77,27 @@ pub struct StepProcess {
 #[derive(Debug)]
 pub struct Ending {
     status: std::io::Result<ExitStatus>,
-    /// Whether it was ended because it stayed after it had closed its stdout.
+    /// Whether it was ended because it kept running after it had closed its stdout.
     lingered: bool,
-    /// The limit at which it was ended.
+    /// The limit that it exceeded and was ended for.
     overrun: Option<Overrun>,
     /// What it wrote to stderr.
     stderr: String,
 }
 
 impl Ending {
-    /// Whether the process ended by itself, and said that all went well.
+    /// Whether the process exited by itself and reported success.
     pub fn is_peaceful(&self) -> bool {
         !self.lingered && self.status.as_ref().is_ok_and(ExitStatus::success)
     }
 
-    /// Whether the process ended by a signal that it brought upon itself, such as that of a wrong memory access.
+    /// Whether the process was ended by a signal that it caused itself, such as that of an invalid memory access.
     fn is_crash(&self) -> bool {
         let signal = self.status.as_ref().ok().and_then(ExitStatusExt::signal);
         matches!(signal, Some(SIGABRT | SIGBUS | SIGFPE | SIGILL | SIGSEGV | SIGSYS | SIGTRAP))
     }
 
-    /// The failure of a step of `driver` whose process ended so, without a result.
+    /// The failure of a step of `driver` whose process ended this way without a result.
     pub fn failure(&self, driver: &str) -> Failure {
         if let Some(overrun) = self.overrun {
             return overrun.failure(driver);
@@ -113,7 +113,7 @@ impl Ending {
         Failure { blame, kind, message: format!("the step process {words}{said}"), hint: None }
     }
 
-    /// How the process ended, in words that follow its name.
+    /// How the process ended, as a phrase that follows its name.
     fn words(&self) -> String {
         if self.lingered {
             return "closed its output and did not end".to_owned();
@@ -131,10 +131,11 @@ impl Ending {
 }
 
 impl StepProcess {
-    /// Starts a process that warms up and then waits for its job. It has no environment, a group of
-    /// its own (so that Ctrl-C reaches the host alone), and dies with the calling thread.
+    /// Starts a process that warms up and then waits for its job. It has no environment and a process group of its own
+    /// (so that Ctrl-C reaches only the host), and it dies with the calling thread.
     ///
     /// # Errors
+    /// If the program cannot be started.
     /// When the program cannot be started.
     pub fn start(number: u64, heard: &SyncSender<Heard>) -> anyhow::Result<Self> {
         let (socket, stdin) = UnixStream::pair().context("cannot make a step process's stdin")?;
@@ -149,7 +150,7 @@ impl StepProcess {
             .stderr(Stdio::piped())
             .spawn()
             .context("cannot start a step process")?;
-        // From here on the process is killed where it cannot be used.
+        // From here on, an error kills the process.
         let mut child = Killed(Some(child));
         let running = child.0.as_mut().context("a step process is gone")?;
         let handle = Arc::new(handle(running).context("cannot hold a step process")?);
@@ -174,10 +175,11 @@ impl StepProcess {
         Ok(Self { number, child, handle, figures: Some(figures), watch: None, socket, stderr, lingered, listener })
     }
 
-    /// Hands the process its job, and then connections to what is reachable, where anything is. From here on
-    /// `supervisor` watches it.
+    /// Sends the process its job and, if anything is reachable, serves its connections. From here on `supervisor`
+    /// watches it.
     ///
     /// # Errors
+    /// If the process has gone, or already has its job.
     /// When the process is gone, or has its job already.
     pub fn give(
         &mut self,
@@ -186,7 +188,7 @@ impl StepProcess {
         supervisor: &Supervisor,
         disk: DiskAllowance,
     ) -> anyhow::Result<()> {
-        // With room enough that it is not moved as it grows: what moves leaves a copy of the secrets behind.
+        // Large enough to never be reallocated: a reallocation leaves a copy of the secrets behind.
         let mut line = Zeroizing::new(Vec::with_capacity(JOB_ROOM));
         serde_json::to_writer(&mut *line, job).context("cannot write the job as JSON")?;
         line.push(b'\n');
@@ -201,7 +203,7 @@ impl StepProcess {
             disk: Some(disk),
         };
         self.watch = Some(supervisor.watch(self.number, Arc::clone(&self.handle), allowance));
-        // A process that died while it waited is heard of when its stdout closes.
+        // The death of a process that was waiting is noticed when its stdout closes.
         if socket.write_all(&line).is_ok() && !reachable.endpoints.is_empty() {
             broker::serve(socket, reachable)?;
         }
@@ -212,7 +214,7 @@ impl StepProcess {
         let _ = self.child.kill();
     }
 
-    /// How the process ended. Ask once it is closed: it is not waited for long.
+    /// How the process ended. Call this once its stdout is closed; the wait is short.
     pub fn ending(mut self) -> Ending {
         let overrun = self.watch.take().and_then(|watch| watch.overrun());
         if self.listener.as_ref().is_some_and(|listener| !listener.is_finished()) {
@@ -231,13 +233,13 @@ impl StepProcess {
 impl Drop for StepProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
-        // Nobody may be told of a process that is gone, or of another one by its number.
+        // The watch must end before the process is waited for: its id may then be reused.
         self.watch = None;
         let _ = self.child.wait();
     }
 }
 
-/// A process that is killed unless it is taken out.
+/// A process that is killed on drop unless it is taken out.
 struct Killed(Option<Child>);
 
 impl Drop for Killed {
@@ -249,12 +251,12 @@ impl Drop for Killed {
     }
 }
 
-/// The process itself, which no other can take the place of as it can take its number.
+/// A handle on the process itself; unlike its id, it can never refer to another process.
 pub fn handle(child: &Child) -> rustix::io::Result<OwnedFd> {
     pidfd_open(Pid::from_child(child), PidfdFlags::empty())
 }
 
-/// Waits for the end of a process that has closed its stdout, for a while; then ends it. Says whether it ended by itself.
+/// Waits a while for the end of a process that has closed its stdout, then ends it. Returns whether it ended by itself.
 fn has_ended(process: &OwnedFd) -> bool {
     let farewell = Timespec { tv_sec: FAREWELL.as_secs().cast_signed(), tv_nsec: 0 };
     let ended = |wait| {
@@ -285,8 +287,8 @@ fn listen(number: u64, stdout: impl Read, heard: &SyncSender<Heard>) {
             Ok(_) => {}
         }
         whole = line.ends_with(b"\n");
-        // Anything else than a message is noise: the host believes only what it can parse. The rest of
-        // a line too long is no line.
+        // Anything but a message is noise: the host believes only what it can parse. The rest of an overlong line is
+        // skipped.
         let told = match (begins_here, whole) {
             (true, true) => {
                 serde_json::from_slice(&line).ok().map(|message| Heard::Message(number, message, line.len() as u64))
@@ -314,7 +316,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// The messages that are heard, and how often one was too long.
+    /// The messages that are read, and how often one was too long.
     fn heard(said: &[u8]) -> (Vec<Message>, usize) {
         let (say, heard) = std::sync::mpsc::sync_channel(16);
         listen(1, said, &say);
@@ -331,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_of_a_line_too_long_is_not_taken_for_a_message() {
+    fn the_rest_of_an_overlong_line_is_not_taken_for_a_message() {
         let ready = "{\"type\":\"ready\"}\n";
         assert_eq!(heard(format!("{ready}noise\n{ready}").as_bytes()), (vec![Message::Ready, Message::Ready], 0));
         assert_eq!(heard(format!("{ready}{{\"type\":").as_bytes()), (vec![Message::Ready], 0), "cut off by its end");

@@ -1,8 +1,8 @@
-//! Ends processes at their limits, from two threads that do nothing else.
+//! Ends processes at their limits, from two dedicated threads.
 //!
 //! Neither thread prints, writes to a log, waits for a message or takes a lock that anybody holds while waiting for
-//! something else, so neither a terminal that nobody reads nor a process under watch can hold them up. One looks at time,
-//! CPU and memory; the other at the disk, so that a slow file system delays its own limit alone.
+//! something else. So neither a terminal that nobody reads nor a watched process can block them. One checks time, CPU
+//! and memory; the other checks the disk, so that a slow file system delays only its own limit.
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -18,28 +18,30 @@ use crate::error::{Blame, Failure};
 use crate::grants::limits::Limits;
 use crate::size::spell;
 
-/// How often each thread looks.
+/// How often each thread checks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Threads that a step's process may have: more than DuckDB, wasmtime's pollables and calls by HTTP ever start.
+/// The number of threads that a step's process may have: more than DuckDB, wasmtime's pollables and HTTP calls ever
+/// start.
 const MAX_THREADS: u64 = 1000;
 
-/// How long after a step was ended for want of free space the next one may be: what the first one took is freed first.
+/// The pause after a step was ended for want of free space, before the next one may be: its space has to be freed
+/// first.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// What a process may use up.
+/// The limits of a process.
 #[derive(Debug)]
 pub struct Allowance {
-    /// From the moment at which it is watched.
+    /// Counted from the start of the watch.
     pub time: Duration,
-    /// How long beyond its time and CPU time a process may take to end by itself.
+    /// How long after its limits of time and CPU time a process may take to end by itself.
     pub grace: Duration,
-    /// The other limits of a process whose figures are read; the kernel alone keeps those of one whose figures are not.
+    /// The other limits of a process whose figures are read; without figures, only the kernel enforces them.
     pub figures: Option<FiguresAllowance>,
     pub disk: Option<DiskAllowance>,
 }
 
-/// What a process may use of what the kernel counts.
+/// Limits on what the kernel counts for a process.
 #[derive(Debug)]
 pub struct FiguresAllowance {
     pub figures: Figures,
@@ -52,24 +54,24 @@ pub struct FiguresAllowance {
 pub enum Overrun {
     Time(Duration),
     Cpu(Duration),
-    /// What it held, in bytes.
+    /// The memory that it used, in bytes.
     Memory(u64),
     Threads(u64),
-    /// What its scratch folder may take, in bytes.
+    /// The limit of its scratch folder, in bytes.
     Scratch(u64),
-    /// How large a written file may be, in bytes.
+    /// The limit of a written file, in bytes.
     File(u64),
-    /// What was left on the disk, and what the step had taken.
+    /// The free space on the disk, and the space that the step used.
     Floor {
         free: u64,
         taken: u64,
     },
-    /// The kernel gives no figures of it.
+    /// The kernel gives no figures for it.
     Unseen,
 }
 
 impl Overrun {
-    /// The failure of a step of `driver` that was ended so.
+    /// The failure of a step of `driver` that was ended for this reason.
     pub fn failure(self, driver: &str) -> Failure {
         let (blame, kind, ended, limit) = match self {
             Self::Time(limit) => {
@@ -123,7 +125,7 @@ struct Watched {
     overrun: OnceLock<Overrun>,
 }
 
-/// A process under watch, until this is dropped.
+/// Watches a process until this is dropped.
 #[derive(Debug)]
 pub struct Watch {
     number: u64,
@@ -133,7 +135,7 @@ pub struct Watch {
 
 impl Supervisor {
     /// # Errors
-    /// When the machine gives no threads.
+    /// If the machine provides no threads.
     pub fn start() -> anyhow::Result<Self> {
         let all = Self(Arc::default());
         let (looking, measuring) = (Arc::downgrade(&all.0), Arc::downgrade(&all.0));
@@ -151,7 +153,7 @@ impl Supervisor {
         Ok(all)
     }
 
-    /// Watches a process from now on. It must be waited for only after the watch was dropped.
+    /// Watches a process from now on. The watch must be dropped before the process is waited for.
     pub fn watch(&self, number: u64, process: Arc<OwnedFd>, allowance: Allowance) -> Watch {
         let watched = Arc::new(Watched { process, begun: Instant::now(), allowance, overrun: OnceLock::new() });
         self.all().insert(number, Arc::clone(&watched));
@@ -176,7 +178,7 @@ impl Drop for Watch {
     }
 }
 
-/// Starts a thread that calls `look` with all that is watched, for as long as somebody watches.
+/// Starts a thread that calls `look` with everything that is watched, until the last [`Supervisor`] is dropped.
 fn every(
     name: &str,
     all: Weak<Mutex<BTreeMap<u64, Arc<Watched>>>>,
@@ -198,13 +200,13 @@ fn every(
 impl Watched {
     fn end_at_limit(&self, overrun: Option<Overrun>) -> bool {
         let Some(overrun) = overrun else { return false };
-        // The first reason is the one that is told; the signal is sent until the process has gone.
+        // The first reason is the one that is reported; the signal is sent until the process has gone.
         let _ = self.overrun.set(overrun);
         let _ = pidfd_send_signal(&self.process, Signal::KILL);
         true
     }
 
-    /// Whether time, CPU, memory or threads are used up.
+    /// Whether time, CPU, memory or threads are exhausted.
     fn look(&self) -> Option<Overrun> {
         let allowance = &self.allowance;
         if self.begun.elapsed() > allowance.time + allowance.grace {
@@ -224,8 +226,8 @@ impl Watched {
     }
 }
 
-/// Ends processes that take up too much disk, and, if it `may`, the largest of those on a disk that is nearly full.
-/// Says whether it ended one for that.
+/// Ends processes that use too much disk space and, if `may` is set, the largest of those on a disk that is nearly
+/// full. Returns whether it ended one for the latter reason.
 fn end_by_disk(all: &[Arc<Watched>], may: bool) -> bool {
     let mut largest: BTreeMap<u64, (Disk, u64, &Watched)> = BTreeMap::new();
     for watched in all {
@@ -244,7 +246,7 @@ fn end_by_disk(all: &[Arc<Watched>], may: bool) -> bool {
     }
     let mut ended = false;
     for (disk, taken, watched) in largest.into_values() {
-        // Where steps take up little, somebody else has filled the disk, and ending them frees nothing.
+        // If steps use little space, somebody else has filled the disk, and ending them would free nothing.
         if may && disk.free < disk.floor() && taken >= disk.floor() / 2 {
             ended |= watched.end_at_limit(Some(Overrun::Floor { free: disk.free, taken }));
         }
@@ -275,7 +277,7 @@ mod tests {
         limit(&mut allowance, child.id());
         let watch = supervisor.watch(1, process, allowance);
         let signal = loop {
-            // A zombie still has figures: only waiting takes them away.
+            // A zombie still has figures until it is waited for.
             match watch.overrun() {
                 Some(_) => break child.wait().unwrap().signal(),
                 None if figures_are_gone(child.id()) => break child.wait().unwrap().signal(),
@@ -294,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_keeps_its_limits_is_left_alone() {
+    fn a_process_within_its_limits_is_left_alone() {
         assert_eq!(watched("exit 3", |allowance, id| allowance.figures = measured(id, 60, 1 << 30)), (None, None));
     }
 
@@ -325,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_larger_than_allowed_ends_its_step_and_no_other() {
+    fn a_folder_over_its_limit_ends_its_step_and_no_other() {
         let supervisor = Supervisor::start().unwrap();
         let mut watches = Vec::new();
         for (number, most) in [(1, 1 << 30), (2, 10_000)] {

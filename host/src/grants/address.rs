@@ -1,32 +1,32 @@
-//! Decides which addresses a granted host may turn out to have. No I/O.
+//! Decides which addresses a granted host may resolve to. No I/O.
 //!
-//! A name is only a name: whoever answers for it in the DNS could point it at a machine's own
-//! services, at its neighbours, or at a cloud's metadata. So a name reaches public addresses, and
-//! private ones only where the operator said that it may; an address reaches itself.
+//! A name proves nothing: whoever controls its DNS could point it at a machine's own services, at its neighbours, or at
+//! a cloud's metadata. So a name reaches public addresses, and private ones only if the operator allows it; an IP
+//! address reaches exactly itself.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What kind of place an address is.
+/// The kind of network that an address belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Zone {
     Public,
-    /// A network of one's own: RFC 1918, RFC 6598, RFC 4193.
+    /// A private network: RFC 1918, RFC 6598, RFC 4193.
     Private,
     /// This machine.
     Loopback,
-    /// The wire itself.
+    /// The local link.
     LinkLocal,
-    /// A cloud's own services for the machine, which hand out its credentials to whoever asks.
+    /// A cloud's own services for the machine, which give its credentials to any caller.
     Metadata,
-    /// Nothing that a connection can mean: unspecified, multicast, reserved, documentation.
+    /// Not a destination: unspecified, multicast, reserved, documentation.
     Special,
 }
 
-/// Metadata services, each with its cloud. Some have public addresses, or ones of private networks.
+/// Metadata services, each with its cloud. Some have public addresses, or addresses in private networks.
 const METADATA_V4: [([u8; 4], u32); 7] = [
-    // Amazon, Google, Azure, Oracle, DigitalOcean, Hetzner, OpenStack; Amazon's time and name servers beside it.
+    // Amazon, Google, Azure, Oracle, DigitalOcean, Hetzner, OpenStack; also Amazon's time and name servers.
     ([169, 254, 169, 0], 24),
-    // Amazon's credentials of containers: ECS and EKS.
+    // Amazon's credentials for containers: ECS and EKS.
     ([169, 254, 170, 0], 24),
     // Tencent.
     ([169, 254, 0, 23], 32),
@@ -36,11 +36,11 @@ const METADATA_V4: [([u8; 4], u32); 7] = [
     ([168, 63, 129, 16], 32),
     // Alibaba.
     ([100, 100, 100, 200], 32),
-    // Oracle's former cloud.
+    // Oracle's former cloud (Classic).
     ([192, 0, 0, 192], 32),
 ];
 
-/// The same by IPv6.
+/// The same over IPv6.
 const METADATA_V6: [([u16; 8], u32); 5] = [
     // Amazon: instances, EKS, and name servers.
     ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0], 32),
@@ -65,8 +65,8 @@ fn is_metadata(address: IpAddr) -> bool {
     }
 }
 
-/// The zone of an address, after the registries of special-purpose addresses (RFC 6890). An IPv6
-/// address that carries an IPv4 one is where that one is.
+/// The zone of an address, by the registries of special-purpose addresses (RFC 6890). An IPv6 address that embeds an
+/// IPv4 address has the zone of the latter.
 pub fn zone(address: IpAddr) -> Zone {
     if is_metadata(address) {
         return Zone::Metadata;
@@ -104,18 +104,18 @@ fn zone_v6(address: Ipv6Addr) -> Zone {
         [0x2002, high, low, ..] => carried(high, low),
         [0xfe80..=0xfebf, ..] => Zone::LinkLocal,
         [0xfc00..=0xfdff, ..] => Zone::Private,
-        // What is global, but for Teredo and documentation.
+        // 2000::/3 is global, except for Teredo and documentation.
         [0x2001, 0 | 0xdb8, ..] => Zone::Special,
         [0x2000..=0x3fff, ..] => Zone::Public,
         _ => Zone::Special,
     }
 }
 
-/// Whether a connection to the granted `host` may lead to `address`. `private` says that the
-/// operator lets the host lie in a private network.
+/// Whether a connection to the granted `host` may use `address`. `private` is true if the operator allows the host to
+/// be in a private network.
 ///
 /// # Errors
-/// Says where the address is, and the cure where there is one.
+/// Says where the address leads, and the remedy if there is one.
 pub fn permit(host: &str, address: IpAddr, private: bool) -> Result<(), String> {
     let zone = zone(address);
     if zone == Zone::Metadata {
@@ -151,12 +151,12 @@ pub fn permit(host: &str, address: IpAddr, private: bool) -> Result<(), String> 
     }
 }
 
-/// Whether a connection to the granted `host` may have ended at this machine, where `own` is the address that it came
-/// from and `peer` the one that it went to. A machine that reaches itself by its own public address has the same one at
-/// both ends, and what listens there was perhaps not meant for the world.
+/// Checks that a connection to the granted `host` did not end at this machine; `own` is the address that it came from,
+/// and `peer` the one that it went to. If a machine connects to its own public address, both are equal, and the service
+/// there may not be meant to be public.
 ///
 /// # Errors
-/// Says so, and the cure.
+/// The refusal, with the remedy.
 pub fn permit_end(host: &str, own: IpAddr, peer: IpAddr, private: bool) -> Result<(), String> {
     let named = host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok();
     if own.to_canonical() != peer.to_canonical() || named || private {
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_leads_where_it_may_and_an_address_to_itself() {
+    fn a_name_reaches_only_permitted_zones_and_an_address_only_itself() {
         let table = [
             ("db.example.com", "8.8.8.8", false, true),
             ("db.example.com", "10.0.0.1", false, false),
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_ends_at_this_machine_is_refused_unless_it_may() {
+    fn a_name_that_leads_to_this_machine_is_refused_unless_allowed() {
         for (host, own, peer, private, permitted) in [
             ("db.example.com", "203.0.113.5", "203.0.113.5", false, false),
             ("db.example.com", "::ffff:203.0.113.5", "203.0.113.5", false, false),

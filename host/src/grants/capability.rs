@@ -1,7 +1,8 @@
-//! What a step can be allowed to touch, each kind of it declared in a file of its own.
+//! The kinds of things that a step can be allowed to touch, each declared in a file of its own.
 //!
-//! A capability says what a spec asks for it, what author and policy allow, and how people and programs get to see it.
-//! `plan`, `drivers inspect`, the lock, the manifest and the checks of a driver's imports follow from [`capabilities!`].
+//! A capability defines how a spec requests it, what the author and the policy allow, and how it is shown to people and
+//! programs. `plan`, `drivers inspect`, the lock, the manifest and the checks of a driver's imports are derived from
+//! [`capabilities!`].
 
 use std::collections::BTreeSet;
 
@@ -19,54 +20,54 @@ use crate::error::Report;
 
 /// One kind of thing that a step can be allowed to touch.
 pub trait Capability {
-    /// What a spec asks: templates over the step's config, or a flag.
+    /// What a spec requests: templates over the step's config, or a flag.
     type Wanted;
-    /// What one step gets; by default nothing.
+    /// What one step is granted; nothing by default.
     type Granted: Default;
 
-    /// The interfaces that a component may import only if its step has this.
+    /// The interfaces that a component may import only if its step has this capability.
     const IMPORTS: &'static [&'static str] = &[];
-    /// What such an import reaches for, after `the step was not granted`.
+    /// What such an import accesses, as a phrase that follows `the step was not granted`.
     const REACHES_FOR: &'static str = "";
 
-    /// The templates that the spec asks with.
+    /// The templates of the spec's request.
     fn templates(wanted: &Self::Wanted) -> &[Template];
 
-    /// What the spec asks, in words that follow `it wants to`.
+    /// The spec's request, as phrases that follow `it wants to`.
     fn wanted_words(wanted: &Self::Wanted) -> Vec<String>;
 
     fn is_wanted(wanted: &Self::Wanted) -> bool {
         !Self::templates(wanted).is_empty()
     }
 
-    /// What one step gets: what the spec asks, as far as author and policy allow.
+    /// Computes the grant of one step: what the spec requests, as far as the author and the policy allow it.
     ///
     /// # Errors
-    /// When the spec asks for something that the author did not name or the policy does not allow.
+    /// If the spec requests something that the author did not name or that the policy does not allow.
     fn grant(wanted: &Self::Wanted, request: &GrantRequest<'_>) -> Result<Self::Granted, Report>;
 
     fn is_granted(granted: &Self::Granted) -> bool;
 
-    /// What the step gets, in words that follow `the step may`. `note` says of a host what else there is to know.
+    /// The grant, as phrases that follow `the step may`. `note` returns further facts about a host.
     fn words(granted: &Self::Granted, note: &dyn Fn(&str) -> &'static str) -> Vec<String>;
 
-    /// What the step gets, for programs.
+    /// The grant, for programs.
     fn json(granted: &Self::Granted) -> Value;
 
-    /// Where the step may connect by it.
+    /// The endpoints to which this capability lets the step connect.
     fn endpoints(_granted: &Self::Granted) -> Vec<Endpoint> {
         Vec::new()
     }
 }
 
-/// Each of a spec's templates after a verb, in words.
+/// Each of a spec's templates after a verb, as phrases.
 pub fn each(verb: &str, templates: &[Template]) -> Vec<String> {
     templates.iter().map(|template| format!("{verb} `{}`", crate::untrusted::line(template.text()))).collect()
 }
 
 macro_rules! capabilities {
     ($($(#[$attribute:meta])* $name:ident: $capability:ty,)*) => {
-        /// What a driver asks to touch, as templates over its config such as `{config.path}`.
+        /// A driver's requests, as templates over its config such as `{config.path}`.
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct WantedGrants {
@@ -74,7 +75,7 @@ macro_rules! capabilities {
         }
 
         impl WantedGrants {
-            /// What the driver wants, in words, one a line.
+            /// The requests in words, one per line.
             pub fn words(&self) -> Vec<String> {
                 [$(<$capability>::wanted_words(&self.$name),)*].concat()
             }
@@ -84,7 +85,7 @@ macro_rules! capabilities {
                 vec![$((stringify!($name), <$capability>::templates(&self.$name)),)*]
             }
 
-            /// What components with `imports` reach for although the spec does not ask for it.
+            /// What components with `imports` access although the spec does not request it.
             pub fn unasked(&self, imports: &[String]) -> Vec<&'static str> {
                 let imports = |interfaces: &[&str]| imports.iter().any(|import| interfaces.contains(&interface(import)));
                 let mut unasked = Vec::new();
@@ -94,10 +95,10 @@ macro_rules! capabilities {
                 unasked
             }
 
-            /// The effective grants of a step: what the spec asks over the step's config, within the policy.
+            /// The effective grants of a step: what the spec requests over the step's config, within the policy.
             ///
             /// # Errors
-            /// When the spec asks for something that the author did not name or the policy does not allow.
+            /// If the spec requests something that the author did not name or that the policy does not allow.
             pub fn grant(&self, request: &GrantRequest<'_>) -> Result<Grants, Report> {
                 let mut grants = Grants::default();
                 $(grants.$name = <$capability>::grant(&self.$name, request)?;)*
@@ -114,12 +115,12 @@ macro_rules! capabilities {
             $(pub $name: <$capability as Capability>::Granted,)*
             /// The hosts among these that may be in a private network or on this machine.
             pub private_hosts: BTreeSet<String>,
-            /// Whether each connection must be encrypted, to a server that proved who it is.
+            /// Whether each connection must be encrypted, to a server that proved its identity.
             pub verified_tls: bool,
         }
 
         impl Grants {
-            /// The grants in words, one a line.
+            /// The grants in words, one per line.
             pub fn words(&self) -> Vec<String> {
                 let note = |host: &str| {
                     if self.private_hosts.contains(host) { " (which may lie in a private network)" } else { "" }
@@ -128,7 +129,7 @@ macro_rules! capabilities {
                 [$(<$capability>::words(&self.$name, &note),)* Vec::from_iter(verified)].concat()
             }
 
-            /// The grants for programs: each by its name, and all in words.
+            /// The grants for programs: each under its name, and all in words.
             pub fn json(&self) -> Value {
                 let mut all = Map::new();
                 all.insert("words".to_owned(), json!(self.words()));
@@ -138,7 +139,7 @@ macro_rules! capabilities {
                 Value::Object(all)
             }
 
-            /// Everywhere that the step may connect, by whatever protocol.
+            /// All endpoints that the step may connect to, by any protocol.
             pub fn endpoints(&self) -> Vec<Endpoint> {
                 [$(<$capability>::endpoints(&self.$name),)*].concat()
             }
@@ -158,19 +159,19 @@ capabilities! {
     /// Files to write.
     #[serde(default)]
     write: WriteFiles,
-    /// A template that says `true` where the folders of written files are to be created.
+    /// A template that is `true` if the folders of written files are to be created.
     #[serde(default, rename = "createFolders")]
     create_folders: CreateFolders,
     /// Hosts to connect to, such as `{connection.host}:{connection.port}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     connect: Connect,
-    /// Methods and addresses to call by HTTP, such as `GET,POST {config.url}`.
+    /// HTTP methods and addresses to call, such as `GET,POST {config.url}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     http: Http,
-    /// PEM texts whose roots HTTP trusts in place of the machine's, such as `{connection.ca}`.
+    /// PEM texts whose roots HTTPS trusts instead of the machine's, such as `{connection.ca}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     roots: Roots,
-    /// Whether the driver keeps something from one run to the next.
+    /// Whether the driver keeps a state between runs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     state: State,
 }

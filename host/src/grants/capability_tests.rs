@@ -67,7 +67,7 @@ fn instances_are_a_number_within_bounds() {
 }
 
 #[test]
-fn a_drivers_default_is_no_number_of_instances() {
+fn a_drivers_default_does_not_set_the_number_of_instances() {
     let config = json!({"partitions": 16});
     let (base, policy) = (Path::new("/base"), Policy::default_with(ConnectionHosts::default()));
     let empty = Map::new();
@@ -77,7 +77,7 @@ fn a_drivers_default_is_no_number_of_instances() {
 }
 
 #[test]
-fn the_author_says_whom_https_trusts() {
+fn the_author_decides_whom_https_trusts() {
     let policy = Policy::default_with(ConnectionHosts::default());
     let decide = |root: &str, config: Value, written: Value| {
         let wanted = WantedGrants { roots: vec![template(root)], ..WantedGrants::default() };
@@ -89,7 +89,7 @@ fn the_author_says_whom_https_trusts() {
     assert_eq!(granted.roots, ["-----BEGIN"]);
     assert_eq!(granted.words(), ["trust for HTTPS only the roots in its config, not the machine's"]);
     assert!(decide("{connection.ca}", json!({}), json!({})).unwrap().roots.is_empty());
-    // A default, a default beside what was written, a text of the driver's own, alone or around a field.
+    // A default, a default beside a written value, and a driver's own text, alone or around a field.
     for (root, written) in [
         ("{connection.ca}", json!({})),
         ("{connection.ca}", json!({"connection": {"ca": "other"}})),
@@ -129,7 +129,7 @@ fn a_default_of_the_driver_names_no_file() {
 }
 
 #[test]
-fn files_of_osiris_itself_are_nobodys() {
+fn no_step_may_touch_osiris_own_files() {
     let table = [
         (".osiris_sessions/x/data/a.duckdb", false, false),
         (".osiris/state/p/s.json", false, false),
@@ -152,7 +152,7 @@ fn files_of_osiris_itself_are_nobodys() {
 }
 
 #[test]
-fn a_policy_narrows_files_and_opens_folders_outside_for_reading() {
+fn a_policy_narrows_files_and_allows_reading_from_other_folders() {
     let policy = crate::grants::policy::parse(
         "read: [in, /data/shared]\nwrite: [out, /data/out]",
         "p",
@@ -216,7 +216,7 @@ fn a_driver_connects_where_connections_or_policy_name_the_host() {
         assert_eq!(decide(&wanted, &config, &by_connections).is_ok(), connections, "{config}");
         assert_eq!(decide(&wanted, &config, &by_policy).is_ok(), policy, "{config}");
     }
-    // A driver's own text or default names no host, unless the operator does.
+    // A driver's own text or default names no host, unless the operator allows the host.
     let config = json!({"connection": {"host": "db", "port": 1}, "url": "https://api/v1"});
     for (connect, http) in [("db:1", "GET {config.url}"), ("{connection.host}:1", "GET https://api/v1")] {
         let wanted =
@@ -234,7 +234,7 @@ fn a_driver_connects_where_connections_or_policy_name_the_host() {
 }
 
 #[test]
-fn every_capability_shows_in_words_and_json() {
+fn every_capability_is_shown_in_words_and_json() {
     let wanted = WantedGrants {
         read: vec![template("{config.from}")],
         write: vec![template("{config.to}")],

@@ -48,8 +48,8 @@ impl Capability for Connect {
     }
 }
 
-/// The hosts and ports that `templates` stand for. Each host is one that the author named, or the
-/// operator: a driver's own text or default names a port at most.
+/// The endpoints that `templates` expand to. Each host must be named by the author or the operator: a driver's own text
+/// or default may only supply a port.
 fn allowed_endpoints(request: &GrantRequest<'_>, templates: &[Template]) -> Result<Vec<Endpoint>, Report> {
     let mut endpoints = Vec::new();
     for template in templates {
@@ -73,10 +73,10 @@ fn allowed_endpoint(request: &GrantRequest<'_>, text: &str) -> Result<Endpoint, 
     Ok(endpoint)
 }
 
-/// Checks that a host is one that connections or policy name.
+/// Checks that a host is named by the connections or the policy.
 ///
 /// # Errors
-/// When it is not.
+/// If it is not.
 pub fn check_host(request: &GrantRequest<'_>, endpoint: &Endpoint) -> Result<(), Report> {
     let step = request.step;
     let (allowed, known, cure) = match &request.policy.hosts {

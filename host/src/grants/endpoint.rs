@@ -1,4 +1,4 @@
-//! Addresses that a grant names: a host and port, or what may be called by HTTP. No I/O.
+//! Addresses that a grant names: a host and port, or an HTTP scope. No I/O.
 
 use std::fmt;
 
@@ -34,7 +34,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A host in lower case without brackets and a final dot; `None` where it is none.
+/// A host in lower case without brackets and a final dot; `None` if it is not a valid host.
 pub fn host_name(text: &str) -> Option<String> {
     if let Some(literal) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return literal.parse::<std::net::Ipv6Addr>().ok().map(|address| address.to_string());
@@ -44,13 +44,13 @@ pub fn host_name(text: &str) -> Option<String> {
     (!name.is_empty() && name.len() <= 253 && name.chars().all(letter) && !name.contains("..")).then_some(name)
 }
 
-/// Methods and an address below which HTTP may be spoken: `GET,POST https://host:port/path`.
+/// The methods and the address prefix of permitted HTTP requests: `GET,POST https://host:port/path`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpScope {
     pub methods: Vec<String>,
     pub tls: bool,
     pub endpoint: Endpoint,
-    /// Begins with `/`; matches itself and what lies below it.
+    /// Starts with `/`; matches itself and everything below it.
     pub path: String,
 }
 
@@ -91,8 +91,8 @@ impl HttpScope {
             && is_below(&self.path, &other.path)
     }
 
-    /// Whether one request may be made. `path` is as the request spells it, without its query: one
-    /// that a server could take for another (dot segments, encoded slashes) is not.
+    /// Whether one request may be made. `path` is as the request spells it, without its query. A path that a server
+    /// could take for another one (dot segments, encoded slashes) is refused.
     pub fn allows(&self, method: &str, tls: bool, endpoint: &Endpoint, path: &str) -> bool {
         self.tls == tls
             && self.endpoint == *endpoint
@@ -109,11 +109,11 @@ impl fmt::Display for HttpScope {
     }
 }
 
-/// Whether no server reads the path as another one, however much of it it decodes, trims or folds.
+/// Whether no server can read the path as a different one, however it decodes, trims or folds it.
 ///
-/// A part is refused that could be `.` or `..` to a server: with a parameter behind it (`..;x`), with white space or marks
-/// around it, or with more dots than that. Refused besides is what decodes to a slash, a percent sign, a control character
-/// or a look-alike of one of those, and what is not UTF-8, or no escape at all (`%u002e`).
+/// A segment is refused if a server could take it for `.` or `..`: with a parameter after it (`..;x`), with white space
+/// or marks around it, or with more dots. Also refused is anything that decodes to a slash, a percent sign, a control
+/// character or a look-alike of one of those, that is not UTF-8, or that is a malformed escape (`%u002e`).
 fn is_plain(path: &str) -> bool {
     let Some(decoded) = decoded(path) else { return false };
     let suspicious = |c: char| c.is_control() || c == '\\' || c == '%' || LOOK_ALIKES.contains(&c);
@@ -135,11 +135,11 @@ const LOOK_ALIKES: &[char] = &[
     '\u{ff3c}', '\u{ff61}',
 ];
 
-/// Characters without a shape, which some servers drop.
+/// Characters without a visible form, which some servers drop.
 const INVISIBLE: &[char] =
     &['\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}', '\u{feff}'];
 
-/// A path with its escapes undone once; `None` where one is malformed, or the whole is not UTF-8.
+/// A path with its escapes decoded once; `None` if one is malformed, or the result is not UTF-8.
 fn decoded(path: &str) -> Option<String> {
     let (mut bytes, mut rest) = (Vec::with_capacity(path.len()), path.as_bytes());
     while let Some((&byte, after)) = rest.split_first() {
@@ -155,7 +155,7 @@ fn decoded(path: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Whether `path` is `prefix` or lies below it: `/v1` covers `/v1` and `/v1/x`, not `/v10`.
+/// Whether `path` is `prefix` or is below it: `/v1` covers `/v1` and `/v1/x`, but not `/v10`.
 fn is_below(prefix: &str, path: &str) -> bool {
     let prefix = prefix.trim_end_matches('/');
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endpoints_are_read_and_nonsense_is_not() {
+    fn endpoints_are_parsed_and_invalid_ones_refused() {
         for (text, shown) in [
             ("DB.example.com:5432", "db.example.com:5432"),
             ("db.:1", "db:1"),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_covers_itself_and_what_lies_below() {
+    fn a_scope_covers_itself_and_everything_below_it() {
         let scope = HttpScope::parse("GET,POST https://api.example.com/v1").unwrap();
         for (text, covered) in [
             ("GET https://api.example.com/v1", true),

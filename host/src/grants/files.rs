@@ -115,23 +115,23 @@ fn places(verb: &str, files: &[FileWish]) -> Vec<String> {
     files.iter().map(|file| format!("{verb} `{}`", line(&file.place.to_string_lossy()))).collect()
 }
 
-/// A file as the config names it, and where that is.
+/// A requested file: its path in the config, and its location.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileWish {
     /// The path as the config has it.
     pub name: String,
-    /// Where it is: relative to the base folder, or absolute outside it.
+    /// The location: relative to the base folder, or absolute outside it.
     pub place: PathBuf,
-    /// The folder out of which it must not lead, absolute.
+    /// The folder that it must not leave, absolute.
     #[serde(skip)]
     pub root: PathBuf,
-    /// Relative to `root`, without `.` and `..`. A symlink may still lead out: whoever opens it
+    /// Relative to `root`, without `.` and `..`. A symlink may still lead out of it, so the code that opens the file
     /// resolves it inside the root.
     #[serde(skip)]
     pub below: PathBuf,
 }
 
-/// What a step may do with a file.
+/// How a step accesses a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Read,
@@ -139,9 +139,9 @@ pub enum Access {
 }
 
 impl Access {
-    /// Whether the file at `place`, relative to a folder of the user's, is one of Osiris's own: what
-    /// runs made, and what says which drivers run and with which credentials. No step gets these,
-    /// whoever names them.
+    /// Whether the file at `place`, relative to one of the user's folders, is one of Osiris's own: files that runs
+    /// made, or that determine which drivers run and with which credentials. No step may touch these, even if the
+    /// pipeline names them.
     pub fn is_reserved(self, place: &Path) -> bool {
         match self {
             Self::Read => reserved::from_reading(place),
@@ -164,8 +164,8 @@ impl Access {
     }
 }
 
-/// The files that `templates` stand for. Each is one that the author named: a driver chooses the key
-/// of the config, never the path.
+/// The files that `templates` expand to. Each must be named by the author: a driver chooses the key of the config,
+/// never the path.
 fn allowed_files(request: &GrantRequest<'_>, access: Access, templates: &[Template]) -> Result<Vec<FileWish>, Report> {
     let mut files = Vec::new();
     for template in templates {
@@ -188,7 +188,7 @@ fn allowed_files(request: &GrantRequest<'_>, access: Access, templates: &[Templa
     Ok(files)
 }
 
-/// Where the file `name` is, if it lies in one of the folders that the policy allows.
+/// Locates the file `name`, if it is in one of the folders that the policy allows.
 fn allowed_file(request: &GrantRequest<'_>, access: Access, name: String) -> Result<FileWish, Report> {
     let GrantRequest { step, base, policy, .. } = request;
     let (verb, allowed) = (access.verb(), access.allowed(policy));
@@ -202,7 +202,7 @@ fn allowed_file(request: &GrantRequest<'_>, access: Access, name: String) -> Res
     let Some(root) = roots.find(|root| path.starts_with(root)) else {
         return Err(outside(request, verb, allowed, &name));
     };
-    // A policy may name one file.
+    // A policy may also name a single file.
     let root = if root == path { path.parent().map(Path::to_owned).unwrap_or_default() } else { root };
     let place = path.strip_prefix(base).map_or_else(|_| path.clone(), Path::to_owned);
     if access == Access::Write && place.is_absolute() {
@@ -220,10 +220,10 @@ fn allowed_file(request: &GrantRequest<'_>, access: Access, name: String) -> Res
     Ok(FileWish { name, place, root, below })
 }
 
-/// The path, absolute, without `.` and `..`; `None` where it climbs beyond the root.
+/// The absolute path without `.` and `..`; `None` if it leads above the root.
 fn normal(base: &Path, path: &Path) -> Option<PathBuf> {
     let mut normal = PathBuf::from("/");
-    // A relative path may not leave the base folder, even to come back.
+    // A relative path may not leave the base folder, even if it returns.
     let depth = if path.is_absolute() { 0 } else { base.components().count() };
     for component in base.join(path).components() {
         match component {
@@ -253,7 +253,7 @@ fn outside(request: &GrantRequest<'_>, verb: &str, allowed: &[PathBuf], name: &s
         .hint(format!("add its folder to `{verb}` of the policy, or take another file"))
 }
 
-/// The refusal of a file that is Osiris's own.
+/// The refusal of one of Osiris's own files.
 pub fn own_file(step: &str, verb: &str, name: &str) -> Report {
     Report::input(format!("step `{step}` may not {verb} `{name}`: it is one of Osiris's own files"))
         .hint("sessions, connections, the lock and drivers are out of every step's reach: name another file")

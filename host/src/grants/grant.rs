@@ -1,4 +1,4 @@
-//! What a step's grants are worked out from, and how many instances share its work. No I/O.
+//! The input from which a step's grants are decided, and how many instances share its work. No I/O.
 
 use std::path::Path;
 
@@ -8,13 +8,13 @@ use super::policy::Policy;
 use super::template::Template;
 use crate::error::Report;
 
-/// What a step's grants are worked out from, besides what its driver wants.
+/// The input from which a step's grants are decided, apart from its driver's requests.
 #[derive(Debug, Clone, Copy)]
 pub struct GrantRequest<'a> {
     pub step: &'a str,
     /// The config, with the defaults of the driver's configSchema.
     pub config: &'a Map<String, Value>,
-    /// The config as the pipeline's author wrote it: a driver's default names no file.
+    /// The config as the pipeline's author wrote it: a driver's default never names a file.
     pub written: &'a Map<String, Value>,
     /// The base folder, absolute and without symlinks.
     pub base: &'a Path,
@@ -24,10 +24,10 @@ pub struct GrantRequest<'a> {
 /// The most instances of a driver that may share a step's work.
 pub const MAX_INSTANCES: u32 = 64;
 
-/// How many instances of its driver share a step's work, by the spec's template: a number that the author wrote.
+/// The number of driver instances that share a step's work, by the spec's template: a number that the author wrote.
 ///
 /// # Errors
-/// When the template stands for no number from 1 to [`MAX_INSTANCES`].
+/// If the template does not expand to a number from 1 to [`MAX_INSTANCES`].
 pub fn instances(template: Option<&Template>, request: &GrantRequest<'_>) -> Result<u32, Report> {
     let Some(template) = template else { return Ok(1) };
     if template.option().is_none() {
@@ -47,10 +47,10 @@ pub fn instances(template: Option<&Template>, request: &GrantRequest<'_>) -> Res
     }
 }
 
-/// Whether `template` stands for anything in `config`.
+/// Whether `template` has a value in `config`.
 ///
 /// # Errors
-/// When it stands for more than a template may.
+/// If it exceeds the bounds of a template.
 pub fn stands_for_something(template: &Template, config: &Map<String, Value>) -> Result<bool, Report> {
     Ok(template.expand(config)?.iter().any(|value| !value.is_empty()))
 }

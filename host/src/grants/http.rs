@@ -1,4 +1,4 @@
-//! What a step may call by HTTP, and whose certificates it trusts there.
+//! The HTTP requests that a step may make, and whose certificates it trusts for them.
 
 use serde_json::{Value, json};
 
@@ -11,10 +11,10 @@ use super::template::Template;
 use crate::digest::sha256_of;
 use crate::error::{Report, listed};
 
-/// Calls by HTTP.
+/// HTTP requests.
 pub struct Http;
 
-/// Trusted roots in place of the machine's.
+/// Trusted roots that replace the machine's.
 pub struct Roots;
 
 impl Capability for Http {
@@ -85,11 +85,11 @@ impl Capability for Roots {
     }
 }
 
-/// What may be called by HTTP. Each host is one that the author or the operator named.
+/// The HTTP scopes that `templates` expand to. Each host must be named by the author or the operator.
 fn allowed_scopes(request: &GrantRequest<'_>, templates: &[Template]) -> Result<Vec<HttpScope>, Report> {
     let mut scopes = Vec::new();
     for template in templates {
-        // Where a call goes is in the value that the address begins with.
+        // The destination of a request is determined by the value at the start of the address.
         let written = template.address().map_or(Ok(Vec::new()), |address| address.expand(request.written))?;
         let written: Vec<HttpScope> =
             written.iter().filter_map(|address| HttpScope::parse(&format!("GET {address}")).ok()).collect();
@@ -123,8 +123,8 @@ fn allowed_scope(request: &GrantRequest<'_>, text: &str) -> Result<HttpScope, Re
     Ok(scope)
 }
 
-/// The PEM texts that `templates` stand for. Whom a step trusts is the author's to say: each is a field that the author
-/// wrote, never a driver's own text or default.
+/// The PEM texts that `templates` expand to. Only the author decides whom a step trusts: each must be a field that the
+/// author wrote, never a driver's own text or default.
 fn allowed_roots(request: &GrantRequest<'_>, templates: &[Template]) -> Result<Vec<String>, Report> {
     let mut roots = Vec::new();
     for template in templates {

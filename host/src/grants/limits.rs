@@ -1,4 +1,5 @@
-//! What one step may use up. Each limit is declared once, in [`limits!`]; flags, the policy's keys and words follow from it.
+//! The resource limits of one step. Each limit is declared once, in [`limits!`]; the flags, the policy's keys and the
+//! descriptions are derived from it.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +8,7 @@ use crate::size;
 /// The largest state that a step may keep, in bytes.
 pub const MAX_STATE_BYTES: usize = 1 << 20;
 
-/// What a limit is counted in.
+/// The unit of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     Seconds,
@@ -16,7 +17,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// What stands for a value in help texts.
+    /// The placeholder for a value in help texts.
     pub const fn placeholder(self) -> &'static str {
         match self {
             Unit::Seconds => "SECONDS",
@@ -32,7 +33,7 @@ impl Unit {
         }
     }
 
-    /// A value as people write it.
+    /// A value in a form for people.
     pub fn write(self, value: u64) -> String {
         match self {
             Unit::Bytes => size::exact(value),
@@ -54,16 +55,16 @@ impl Unit {
 pub struct Limit {
     /// Its key under `limits` of a policy.
     pub policy_key: &'static str,
-    /// Its flag on the command line; none where the machine decides.
+    /// Its flag on the command line; `None` if the machine decides.
     pub flag: Option<&'static str>,
     pub unit: Unit,
-    /// What a step may use up if nobody asks for more or less.
+    /// The limit if nobody sets another one.
     pub default: u64,
-    /// What nobody may ask for more of.
+    /// The highest value that may be set.
     pub ceiling: u64,
     /// The flag's help.
     pub help: &'static str,
-    /// What there is so much of, such as `of spill`.
+    /// The noun phrase after the value, such as `of spill`.
     pub words: &'static str,
     get: fn(&Limits) -> u64,
     set: fn(&mut Limits, u64),
@@ -76,10 +77,10 @@ impl PartialEq for Limit {
 }
 
 impl Limit {
-    /// Parses a value of the command line.
+    /// Parses a value from the command line.
     ///
     /// # Errors
-    /// When it is not between 1 and the ceiling.
+    /// If it is not between 1 and the ceiling.
     pub fn parse(&self, text: &str) -> Result<u64, String> {
         let value = self.unit.parse(text)?;
         if (1..=self.ceiling).contains(&value) {
@@ -96,7 +97,7 @@ impl Limit {
         (self.set)(limits, value);
     }
 
-    /// The flag with its placeholder, as hints name it.
+    /// The flag with its placeholder, for hints.
     pub fn usage(&self) -> String {
         self.flag.map_or_else(
             || format!("{} of a policy", self.policy_key),
@@ -109,7 +110,7 @@ impl Limit {
 macro_rules! limits {
     ($($row:ident $field:ident: $policy_key:literal, $flag:expr, $unit:ident, default $default:expr, ceiling $ceiling:expr,
         $help:literal, $words:literal;)*) => {
-        /// What one step may use up. Every limit is a number: there is no unlimited.
+        /// The resource limits of one step. Every limit is a number: there is no unlimited.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct Limits {
@@ -117,10 +118,10 @@ macro_rules! limits {
         }
 
         impl Limits {
-            /// What a step may use up if nobody asks for more or less.
+            /// The limits if nobody sets others.
             pub const DEFAULT: Self = Self { $($field: $default,)* };
 
-            /// What nobody may ask for more of.
+            /// The highest limits that may be set.
             pub const CEILING: Self = Self { $($field: $ceiling,)* };
 
             $(#[doc = $help] pub const $row: Limit = Limit {
@@ -144,13 +145,13 @@ macro_rules! limits {
     };
 }
 
-/// What a step's process needs beside guest and engine, in bytes.
+/// The memory of a step's process apart from guest and engine, in bytes.
 const PROGRAM_BYTES: u64 = 512 << 20;
 
-/// What each of its threads needs, stack included, in bytes.
+/// The memory of each of its threads, including the stack, in bytes.
 const THREAD_BYTES: u64 = 16 << 20;
 
-/// Addresses without memory, in bytes.
+/// Reserved addresses that use no memory, in bytes.
 const SPARE_BYTES: u64 = 256 << 20;
 
 const YEAR: u64 = 31_536_000;
@@ -180,7 +181,7 @@ limits! {
 }
 
 impl Limits {
-    /// The lower of each two limits.
+    /// The lower of each pair of limits.
     #[must_use]
     pub fn within(mut self, ceiling: &Self) -> Self {
         for limit in Self::ALL {
@@ -197,26 +198,26 @@ impl Limits {
         format!("has at most {}", Self::ALL.iter().map(each).collect::<Vec<_>>().join(", "))
     }
 
-    /// What the step's scratch folder may take up: output and spill, and room for what DuckDB writes
-    /// beside them.
+    /// The limit of the step's scratch folder: output and spill, and room for what DuckDB writes beside them.
     pub fn scratch_bytes(&self) -> u64 {
         self.output_bytes.saturating_add(self.spill_bytes).saturating_add(64 << 20)
     }
 
-    /// What the whole process may hold in memory, as its host measures it: guest and engine, and room for the program
-    /// itself, its threads and what DuckDB does not count.
+    /// The limit of the memory of the whole process, as the host measures it: guest and engine, and room for the
+    /// program itself, its threads and what DuckDB does not count.
     pub fn resident_bytes(&self) -> u64 {
         let program = THREAD_BYTES.saturating_mul(self.threads).saturating_add(PROGRAM_BYTES);
         self.guest_memory_bytes.saturating_add(self.engine_memory_bytes).saturating_add(program)
     }
 
-    /// What the whole process may map for writing, which the kernel keeps (RLIMIT_DATA). Allocators hold on to addresses
-    /// whose memory they gave back, hence the room.
+    /// The limit of writable mappings of the whole process, which the kernel enforces (RLIMIT_DATA). It includes extra
+    /// room, because allocators keep addresses whose memory they have returned.
     pub fn data_bytes(&self) -> u64 {
         self.resident_bytes().saturating_add(SPARE_BYTES)
     }
 
-    /// These limits on a disk that has so much `free`: those of `defaults` that lie on it leave half of it to others.
+    /// Adjusts the limits to a disk with `free` bytes: those in `defaults` that concern the disk leave half of it to
+    /// others.
     #[must_use]
     pub fn on_disk(mut self, defaults: &[Limit], free: u64) -> Self {
         for limit in defaults.iter().filter(|limit| [Self::OUTPUT, Self::SPILL].contains(limit)) {
@@ -227,7 +228,7 @@ impl Limits {
     }
 }
 
-/// The limits that a policy names, by their keys.
+/// The limits that a policy sets, by their keys.
 #[derive(Debug, Clone, Copy)]
 pub struct PolicyLimits(pub Limits);
 
@@ -274,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_default_lies_within_its_ceiling_and_can_be_written() {
+    fn every_default_is_within_its_ceiling_and_can_be_written() {
         for limit in Limits::ALL {
             assert!(limit.default <= limit.ceiling, "{}", limit.policy_key);
             assert_eq!(limit.parse(&limit.unit.write(limit.default)), Ok(limit.default), "{}", limit.policy_key);
@@ -284,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_of_disk_that_nobody_asked_for_follow_what_is_free() {
+    fn default_disk_limits_follow_the_free_space() {
         let (free, half) = (10_000_000_000, 5_000_000_000);
         let on_disk = |defaults: &[Limit]| {
             let limits = Limits::DEFAULT.on_disk(defaults, free);
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lower_limit_counts() {
+    fn the_lower_limit_wins() {
         let (low, high) =
             (Limits { readers: 1, log_bytes: 9, ..Limits::DEFAULT }, Limits { log_bytes: 3, ..Limits::CEILING });
         let both = low.within(&high);

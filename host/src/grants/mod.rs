@@ -1,4 +1,4 @@
-//! What one step may touch and use up: what its driver wants, within what the operator allows.
+//! What one step may touch and use: its driver's requests, within what the operator allows.
 
 pub mod address;
 pub mod capability;

@@ -1,4 +1,4 @@
-//! The operator's ceiling: what no step may go beyond, whatever its driver wants. No I/O.
+//! The operator's ceiling, which no step may exceed whatever its driver requests. No I/O.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::pipeline::connections::Connections;
 use crate::pipeline::params::Environment;
 use crate::pipeline::yaml;
 
-/// What steps may be granted at most.
+/// The most that steps may be granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// Folders and files that steps may read: relative to the base folder, or absolute.
@@ -20,11 +20,11 @@ pub struct Policy {
     /// Folders and files below the base folder that steps may write.
     pub write: Vec<PathBuf>,
     pub hosts: Hosts,
-    /// Hosts that may lie in a private network, or on this machine.
+    /// Hosts that may be in a private network, or on this machine.
     pub private_hosts: BTreeSet<String>,
-    /// Methods and addresses that steps may call by HTTP; `None` leaves it to `hosts`.
+    /// HTTP methods and addresses that steps may call; `None` leaves the decision to `hosts`.
     pub http: Option<Vec<HttpScope>>,
-    /// Whether every connection must be encrypted, to a server that proved who it is.
+    /// Whether every connection must be encrypted, to a server that proved its identity.
     pub verified_tls: bool,
     pub limits: Limits,
 }
@@ -32,9 +32,9 @@ pub struct Policy {
 /// Hosts that steps may connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hosts {
-    /// Those that the connections file names, on any port.
+    /// The hosts that the connections file names, on any port.
     Connections(BTreeSet<String>),
-    /// Those that the policy names.
+    /// The hosts that the policy names.
     Listed(Vec<Endpoint>),
 }
 
@@ -42,7 +42,7 @@ pub enum Hosts {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConnectionHosts {
     pub all: BTreeSet<String>,
-    /// Those whose connection says `private_network: true`.
+    /// The hosts whose connection has `private_network: true`.
     pub private: BTreeSet<String>,
 }
 
@@ -70,8 +70,8 @@ fn host(key: &str, value: &str) -> Option<String> {
 }
 
 impl Policy {
-    /// The policy where the operator gave none: files below the base folder, and the hosts that the
-    /// connections file names.
+    /// The policy if the operator gave none: files below the base folder, and the hosts that the connections file
+    /// names.
     pub fn default_with(connections: ConnectionHosts) -> Self {
         Self {
             read: vec![PathBuf::from(".")],
@@ -98,14 +98,14 @@ struct File {
     limits: PolicyLimits,
 }
 
-/// What a policy demands of connections.
+/// The encryption that a policy demands of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Tls {
     VerifyFull,
 }
 
-/// Parses a policy; what it leaves out is as without a policy. `file` names it in errors.
+/// Parses a policy; whatever it omits is as without a policy. `file` names it in errors.
 ///
 /// # Errors
 /// A [`Report`] with file and line, or naming the value that is wrong.
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_of_all_connections_are_known() {
+    fn hosts_are_collected_from_all_connections() {
         let text = "connections: {pg: {a: {host: Db.example.com}, b: {host: \"${UNSET}\"}}, http: {c: {url: 'https://api.example.com/v1', note: 'a b'}}}";
         let hosts = hosts_of(text);
         assert_eq!(hosts.all.into_iter().collect::<Vec<_>>(), ["api.example.com", "db.example.com"]);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_overrides_what_it_names_and_nothing_else() {
+    fn a_policy_overrides_only_what_it_names() {
         let hosts = ConnectionHosts { all: BTreeSet::from(["db".to_owned()]), ..ConnectionHosts::default() };
         assert_eq!(parse("{}", "p.yaml", hosts.clone()).unwrap(), Policy::default_with(hosts.clone()));
         let text = "read: [in, /data]\nconnect: ['db:5432']\nhttp: ['GET https://api.example.com/v1']\n\
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn private_hosts_are_compared_as_hosts_are() {
+    fn private_hosts_are_compared_like_hosts() {
         let text = "private_hosts: ['DB.Internal', 'warehouse.', '[FD00::0:1]']\ntls: verify-full\n";
         let policy = parse(text, "p.yaml", ConnectionHosts::default()).unwrap();
         assert_eq!(policy.private_hosts, ["db.internal", "fd00::1", "warehouse"].map(str::to_owned).into());

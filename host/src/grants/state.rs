@@ -1,4 +1,4 @@
-//! What a step keeps from one run to the next.
+//! The state that a step keeps between runs.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What a driver asks for in terms of the step's config, such as `{connection.host}:{connection.port}`: parsed once, when
+//! A driver's request in terms of the step's config, such as `{connection.host}:{connection.port}`: parsed once, when
 //! its spec is read, and bounded when it is expanded. No I/O.
 
 use std::fmt;
@@ -11,10 +11,10 @@ use crate::error::Report;
 /// The longest template, in bytes.
 pub const MAX_LENGTH: usize = 1000;
 
-/// The most values that one template may stand for. Templates multiply lists, and lists may be a driver's own defaults.
+/// The most values that one template may expand to. Templates multiply lists, and lists may be a driver's own defaults.
 pub const MAX_VALUES: usize = 1000;
 
-/// The most text that a template of several fields may stand for, in bytes.
+/// The most text that a template of several fields may expand to, in bytes.
 pub const MAX_BYTES: usize = 64_000;
 
 /// Text with placeholders `{config.key}` and `{connection.field}`.
@@ -28,13 +28,13 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Literal(String),
-    /// A field's place in the config: `{connection.host}` is `["connection", "host"]`, as `{config.connection.host}` is.
+    /// A field's path in the config: `{connection.host}` is `["connection", "host"]`, as is `{config.connection.host}`.
     Field(Vec<String>),
 }
 
 impl Template {
     /// # Errors
-    /// A [`Report`] when a placeholder is malformed, or the template is longer than [`MAX_LENGTH`].
+    /// A [`Report`] if a placeholder is malformed, or the template is longer than [`MAX_LENGTH`].
     pub fn parse(text: &str) -> Result<Self, Report> {
         if text.len() > MAX_LENGTH {
             return Err(Report::input(format!("a template of the driver is longer than {MAX_LENGTH} bytes"))
@@ -60,7 +60,7 @@ impl Template {
         Ok(Self { text: text.to_owned(), parts })
     }
 
-    /// As the spec has it.
+    /// The template as the spec has it.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -87,7 +87,7 @@ impl Template {
         self.parts.iter().any(|part| matches!(part, Part::Field(field) if field == place))
     }
 
-    /// The option of the config that the template consists of.
+    /// The option of the config, if the template consists of it alone.
     pub fn option(&self) -> Option<&str> {
         match self.parts.as_slice() {
             [Part::Field(field)] if field.len() == 1 => Some(&field[0]),
@@ -95,15 +95,15 @@ impl Template {
         }
     }
 
-    /// What stands before the last `:` outside a placeholder: of `{connection.host}:{connection.port}` the host.
+    /// The part before the last `:` outside a placeholder: the host of `{connection.host}:{connection.port}`.
     #[must_use]
     pub fn before_colon(&self) -> Self {
-        // No field's name has a colon.
+        // The name of a field contains no colon.
         let text = self.text.rsplit_once(':').map_or(self.text.as_str(), |(before, _)| before);
         Self::parse(text).unwrap_or_else(|_| self.clone())
     }
 
-    /// The field that an address begins with: of `GET {config.url}/v1` the template `{config.url}`.
+    /// The field at the start of an address: for `GET {config.url}/v1` the template `{config.url}`.
     pub fn address(&self) -> Option<Self> {
         match self.parts.as_slice() {
             [Part::Literal(method), field @ Part::Field(_), ..] if method.ends_with(' ') => {
@@ -113,12 +113,12 @@ impl Template {
         }
     }
 
-    /// The values that the template stands for in `config`: one for each item of a list, none where the config has no such
-    /// field.
+    /// The values that the template expands to in `config`: one for each item of a list, and none if the config does
+    /// not have the field.
     ///
     /// # Errors
-    /// A [`Report`] when these are more than [`MAX_VALUES`], or, multiplied out, more text than [`MAX_BYTES`]. That is known
-    /// before any of it is made.
+    /// A [`Report`] if there are more than [`MAX_VALUES`], or if several fields multiply to more text than
+    /// [`MAX_BYTES`]. This is checked before any of it is built.
     pub fn expand(&self, config: &Map<String, Value>) -> Result<Vec<String>, Report> {
         let parts: Vec<Vec<String>> = self
             .parts
@@ -139,7 +139,7 @@ impl Template {
         let length = |values: &Vec<String>| values.iter().map(String::len).fold(0, usize::saturating_add);
         let each = |values: &Vec<String>| length(values).saturating_mul(count / values.len().max(1));
         let bytes = parts.iter().map(each).fold(0, usize::saturating_add);
-        // One field alone stands for what the config holds anyway.
+        // A single field expands to what the config contains anyway.
         if parts.len() > 1 && bytes > MAX_BYTES {
             return Err(beyond("64 kB of text".to_owned()));
         }
@@ -152,7 +152,7 @@ impl Template {
     }
 }
 
-/// The place that a placeholder's name stands for.
+/// The path that a placeholder's name refers to.
 fn place(name: &str) -> Option<Vec<String>> {
     let key = name.strip_prefix("config.").or_else(|| Some(name).filter(|name| name.starts_with("connection.")))?;
     let word = |word: &str| {
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_stands_for_one_value_an_item() {
+    fn a_template_expands_to_one_value_per_item() {
         let config = json!({"a": ["x", "y", 1], "n": 5, "on": true, "connection": {"host": "h"}, "none": null});
         for (text, expected) in [
             ("{config.a}/{config.n}", vec!["x/5", "y/5"]),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn more_values_or_text_than_the_bounds_are_refused_before_they_are_made() {
+    fn more_values_or_text_than_the_bounds_are_refused_before_they_are_built() {
         let of = |items: usize, length: usize| json!({"l": vec!["x".repeat(length); items]});
         for (text, config, refused) in [
             ("{config.l}", of(1000, 1000), None),

@@ -1,4 +1,5 @@
-//! A policy's demand for encrypted connections to servers that prove who they are, as far as the config tells. No I/O.
+//! A policy's demand for encrypted connections to servers that prove their identity, as far as the config shows. No
+//! I/O.
 
 use serde_json::Value;
 
@@ -6,13 +7,13 @@ use super::Grants;
 use super::grant::GrantRequest;
 use crate::error::Report;
 
-/// Names of the option that says how a connection is encrypted.
+/// The names of the option that sets the encryption of a connection.
 const OPTIONS: [&str; 2] = ["ssl_mode", "sslmode"];
 
 /// Whether the step's connections must be verified, because the policy says `tls: verify-full`.
 ///
 /// # Errors
-/// When the config says that they will not be: what would be refused when the step runs is refused before.
+/// If the config shows that they will not be verified, so that this is refused before the step runs.
 pub fn demanded(request: &GrantRequest<'_>, granted: &Grants) -> Result<bool, Report> {
     if !request.policy.verified_tls || granted.endpoints().is_empty() {
         return Ok(false);

@@ -1,4 +1,4 @@
-//! Connections: what `@family.alias` stands for, out of `osiris_connections.yaml`. No I/O.
+//! Connections: resolves `@family.alias` with `osiris_connections.yaml`. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use crate::error::{Report, listed, nearest};
 use crate::pipeline::params::{Environment, Params, substitute_text};
 use crate::pipeline::{database_url, yaml};
 
-/// The file's name, looked for in the pipeline's base folder.
+/// The file's name in the pipeline's base folder.
 pub const FILE: &str = "osiris_connections.yaml";
 
-/// The field of a connection by which the operator lets its hosts lie in a private network.
+/// The field of a connection that allows its hosts to be in a private network.
 const PRIVATE: &str = "private_network";
 
 /// Families of connections, each with its aliases.
@@ -40,11 +40,11 @@ pub fn parse(text: &str, file: &str) -> Result<Connections, Report> {
 }
 
 impl Connections {
-    /// The fields that `reference` (`@family.alias`, or `@family` for its default) stands for, with
-    /// environment variables resolved.
+    /// The fields of the connection `reference` (`@family.alias`, or `@family` for its default), with environment
+    /// variables resolved.
     ///
     /// # Errors
-    /// When family or alias is unknown, no default can be told, or a variable is not set.
+    /// If the family or alias is unknown, the family has no clear default, or a variable is not set.
     pub fn resolve(&self, reference: &str, environment: &Environment) -> Result<Map<String, Value>, Report> {
         let Some(name) = reference.strip_prefix('@') else {
             return Err(Report::input(format!("`{reference}` is not a reference to a connection"))
@@ -81,8 +81,8 @@ impl Connections {
         self.connections.contains_key(family)
     }
 
-    /// The fields of every connection, and whether its hosts may be in a private network. A connection whose environment
-    /// variables are not set is left out.
+    /// The fields of every connection, and whether its hosts may be in a private network. A connection whose
+    /// environment variables are not set is omitted.
     pub fn resolved(&self, environment: &Environment) -> impl Iterator<Item = (bool, Map<String, Value>)> {
         let all = self.connections.iter().flat_map(|(family, aliases)| aliases.iter().map(move |one| (family, one)));
         all.filter_map(|(family, (alias, fields))| {
@@ -122,7 +122,7 @@ impl Connections {
     }
 }
 
-/// Puts the fields in the place of a database's address that stands for them.
+/// Replaces a database URL by the fields that it contains.
 fn of_database_url(reference: &str, mut fields: Map<String, Value>) -> Result<Map<String, Value>, Report> {
     let Some(parsed) = fields.get(database_url::FIELD).and_then(Value::as_str).and_then(database_url::fields) else {
         return Ok(fields);
@@ -174,7 +174,7 @@ mod tests {
     const FILE_TEXT: &str = "version: 1\nconnections:\n  mysql:\n    db: {host: h, password: \"${PW}\", default: true}\n    other: {host: o}\n  pg:\n    a: {host: x}\n    b: {host: y}\n";
 
     #[test]
-    fn an_address_of_a_database_stands_for_its_fields() {
+    fn a_database_url_is_replaced_by_its_fields() {
         let text = "connections: {pg: {a: {url: '${URL}', sslmode: require}, b: {url: 'postgres://h:1/d', host: g}, c: {url: 'postgres://'}}, api: {a: {url: 'https://x'}}}";
         let connections = parse(text, "c.yaml").unwrap();
         let environment = Environment::from([("URL".to_owned(), "postgres://u:s3cret@h:5433/d".to_owned())]);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn private_network_is_the_operators_word_and_no_field() {
+    fn private_network_is_for_the_operator_and_not_a_field() {
         let text =
             "connections: {pg: {a: {host: inside, private_network: true}, b: {host: outside, private_network: false}}}";
         let connections = parse(text, "c.yaml").unwrap();

@@ -1,21 +1,21 @@
-//! A database's address in one text, as `DATABASE_URL` has it: `postgres://user:password@host:5432/database?sslmode=require`.
-//! No I/O.
+//! A database's address as a single text, in the form of `DATABASE_URL`:
+//! `postgres://user:password@host:5432/database?sslmode=require`. No I/O.
 
 use serde_json::{Map, Value};
 
-/// Schemes of addresses that stand for several fields.
+/// Schemes of database URLs.
 const SCHEMES: [&str; 4] = ["postgres", "postgresql", "mysql", "mariadb"];
 
-/// What may follow a `?`, each a field of its own.
+/// Parameters that may follow a `?`; each becomes a field.
 const PARAMETERS: [&str; 3] = ["sslmode", "ssl_mode", "connect_timeout"];
 
-/// The field of a connection that holds such an address.
+/// The field of a connection that contains a database URL.
 pub const FIELD: &str = "url";
 
-/// The fields that an address of a database stands for; `None` if it is not one of a database.
+/// The fields that a database URL contains; `None` if it is not one.
 ///
 /// # Errors
-/// Says what is wrong, without a part of the address: it holds a password.
+/// Says what is wrong without quoting the URL, because it contains a password.
 pub fn fields(url: &str) -> Option<Result<Map<String, Value>, String>> {
     let (scheme, rest) = url.split_once("://")?;
     SCHEMES.contains(&scheme.to_lowercase().as_str()).then(|| parse(rest))
@@ -24,7 +24,7 @@ pub fn fields(url: &str) -> Option<Result<Map<String, Value>, String>> {
 fn parse(rest: &str) -> Result<Map<String, Value>, String> {
     let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
     let (authority, database) = rest.split_once('/').map_or((rest, ""), |(authority, database)| (authority, database));
-    // A password may hold an `@` that is not escaped.
+    // A password may contain an unescaped `@`.
     let (login, place) = authority.rsplit_once('@').map_or((None, authority), |(login, place)| (Some(login), place));
     let mut fields = Map::new();
     let (host, port) = match place.rsplit_once(':') {
@@ -67,7 +67,7 @@ fn parse(rest: &str) -> Result<Map<String, Value>, String> {
     Ok(fields)
 }
 
-/// A part of an address with its escapes undone (RFC 3986).
+/// A part of a URL with its escapes decoded (RFC 3986).
 fn decoded(part: &str) -> Result<String, String> {
     let wrong = || "it has a `%` that begins no escape; write `%25` for the character itself".to_owned();
     let (mut bytes, mut rest) = (Vec::with_capacity(part.len()), part.as_bytes());
@@ -92,7 +92,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_address_stands_for_fields() {
+    fn a_database_url_becomes_fields() {
         for (url, expected) in [
             ("postgres://h", json!({"host": "h"})),
             (
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn other_addresses_are_left_and_wrong_ones_are_refused_without_their_password() {
+    fn other_urls_are_left_alone_and_wrong_ones_are_refused_without_their_password() {
         for url in ["https://u:p@h/v1", "postgres", "sqlite://x", ""] {
             assert!(fields(url).is_none(), "{url}");
         }

@@ -14,17 +14,17 @@ use serde_saphyr::Spanned;
 
 use crate::error::{Report, listed, nearest};
 
-/// The OML versions that are understood.
+/// The supported OML versions.
 const VERSIONS: [&str; 1] = ["0.1.0"];
 
-/// A step's name, which is also the name of its files: it cannot lead out of a folder.
+/// A step's name, which is also the name of its files, so it cannot lead out of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct StepId(String);
 
 impl StepId {
     /// # Errors
-    /// When the text is not 1 to 64 of letters, digits, `-`, `_` and `.`, starting with a letter, digit or `_`.
+    /// If the text is not 1 to 64 of letters, digits, `-`, `_` and `.`, starting with a letter, digit or `_`.
     pub fn new(text: &str) -> Result<Self, Report> {
         let first = text.chars().next().is_some_and(|first| first.is_ascii_alphanumeric() || first == '_');
         let rest = text.chars().all(|each| each.is_ascii_alphanumeric() || matches!(each, '-' | '_' | '.'));
@@ -46,7 +46,7 @@ impl fmt::Display for StepId {
     }
 }
 
-/// What a step does with data, in upstream's words.
+/// What a step does with data, in Python Osiris's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -111,9 +111,9 @@ pub struct Pipeline {
     pub name: String,
     pub params: BTreeMap<String, ParamDef>,
     pub profiles: BTreeMap<String, Profile>,
-    /// Whatever the author notes of the pipeline; it has no effect.
+    /// Free-form notes about the pipeline, without effect.
     pub metadata: Map<String, Value>,
-    /// Whether the author wrote a `schedule`, which Python Osiris allows; nothing here starts runs by the clock.
+    /// Whether the author wrote a `schedule`, which Python Osiris allows; Osiris does not start runs by the clock.
     pub is_scheduled: bool,
     pub steps: Vec<Step>,
 }
@@ -125,11 +125,11 @@ pub struct Step {
     pub component: String,
     pub mode: Option<Mode>,
     pub config: Map<String, Value>,
-    /// `None` where the author left it out: the step before is meant.
+    /// `None` if the author omitted it, which means the previous step.
     pub needs: Option<Vec<StepId>>,
-    /// Alias, step and table of each input, in the author's order; `None` where left out.
+    /// Alias, step and table of each input, in the author's order; `None` if omitted.
     pub inputs: Option<Vec<(String, StepId, String)>>,
-    /// Where the step stands in the file.
+    /// The step's line in the file.
     pub line: u64,
 }
 
@@ -173,7 +173,7 @@ struct RawInput {
     from_step: String,
     #[serde(default)]
     table: Option<String>,
-    /// Upstream's name for the DataFrame of a step, `df`: the table `main` here.
+    /// Python Osiris's name for the DataFrame of a step, `df`: here the table `main`.
     #[serde(default)]
     key: Option<String>,
 }
@@ -181,7 +181,7 @@ struct RawInput {
 /// Parses a pipeline; `file` names it in errors.
 ///
 /// # Errors
-/// A [`Report`] that names line, step and cure.
+/// A [`Report`] that names the line, the step and the remedy.
 pub fn parse(text: &str, file: &str) -> Result<Pipeline, Report> {
     let raw: RawPipeline = yaml::parse(text, "pipeline", file)?;
     check_version(raw.oml_version.as_ref(), file)?;
@@ -222,13 +222,13 @@ fn check_version(version: Option<&Value>, file: &str) -> Result<(), Report> {
     }
 }
 
-/// What a parameter's declaration may say.
+/// The permitted keys of a parameter's declaration.
 const PARAM_KEYS: [&str; 5] = ["type", "default", "required", "enum", "description"];
 
-/// The types of parameters, and their other names.
+/// The types of parameters, and their aliases.
 const PARAM_TYPES: [&str; 8] = ["string", "integer", "number", "boolean", "str", "int", "float", "bool"];
 
-/// A parameter is declared in full, by a mapping, or by its default alone.
+/// A parameter is declared by a mapping or just by its default.
 fn param_def(name: &str, raw: Value, file: &str) -> Result<ParamDef, Report> {
     let fields = match raw {
         Value::Null => return Ok(ParamDef { required: true, ..ParamDef::default() }),
@@ -305,7 +305,7 @@ fn parse_input(step: &StepId, alias: String, value: Value) -> Result<(String, St
     Ok((alias, StepId::new(&from)?, table.unwrap_or_else(|| "main".to_owned())))
 }
 
-/// Ids that differ in case alone would share a file on some systems.
+/// Ids that differ only in case would share a file on some systems.
 fn refuse_twins(steps: &[Step], file: &str) -> Result<(), Report> {
     let mut seen: BTreeMap<String, &Step> = BTreeMap::new();
     for step in steps {
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_of_oml_is_understood() {
+    fn all_of_oml_is_understood() {
         let text = r#"
 oml_version: "0.1.0"
 name: flights
@@ -358,7 +358,7 @@ steps:
     }
 
     #[test]
-    fn a_misspelt_parameter_is_refused_and_never_taken_for_a_default() {
+    fn a_misspelt_parameter_key_is_refused_and_never_taken_for_a_default() {
         for (param, message, hint) in [
             ("{type: string, requried: true}", "unknown key `requried`", "did you mean `required`?"),
             ("{type: integer, defualt: 5}", "unknown key `defualt`", "did you mean `default`?"),
@@ -390,7 +390,7 @@ steps:
     }
 
     #[test]
-    fn wrong_pipelines_are_refused_with_a_cure() {
+    fn wrong_pipelines_are_refused_with_a_remedy() {
         let step = "steps: [{id: a, component: x.y}]";
         for text in [
             format!("name: x\n{step}"),

@@ -1,4 +1,4 @@
-//! Parameters: which value wins, and where `${params.x}` and `${ENV}` go. No I/O.
+//! Parameters: which value wins, and how `${params.x}` and `${ENV}` are substituted. No I/O.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,10 +12,10 @@ use crate::secrets::MASK;
 /// The resolved value of every parameter.
 pub type Params = BTreeMap<String, Value>;
 
-/// Environment variables, as far as a run may see them.
+/// The environment variables that a run may see.
 pub type Environment = BTreeMap<String, String>;
 
-/// Resolves every parameter: command line over profile over `OSIRIS_PARAM_<NAME>` over default.
+/// Resolves every parameter: the command line wins over the profile, then `OSIRIS_PARAM_<NAME>`, then the default.
 ///
 /// # Errors
 /// For unknown names, values of the wrong type, and required parameters without a value.
@@ -52,7 +52,7 @@ pub fn resolve(
                 return Err(Report::input(format!("parameter `{name}` has no value"))
                     .hint(format!("give one with `--param {name}=VALUE`, or set {}", variable(name))));
             }
-            // Every reference to it is reported.
+            // Any reference to it is reported as an error.
             params.insert(name.clone(), Value::Null);
             continue;
         };
@@ -83,7 +83,7 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Cl
     }
 }
 
-/// A value as its parameter's type; text from the command line or environment is converted.
+/// A value converted to its parameter's type; text from the command line or environment is parsed.
 fn typed(name: &str, value: Value, kind: ParamKind) -> Result<Value, Report> {
     let converted = match (kind, &value) {
         (ParamKind::Any, _) => return Ok(value),
@@ -112,12 +112,13 @@ fn typed(name: &str, value: Value, kind: ParamKind) -> Result<Value, Report> {
     converted.ok_or_else(|| Report::input(format!("parameter `{name}` must be {words}, but is {value}")))
 }
 
-/// Puts parameters and environment variables into every string of a step's config.
+/// Substitutes parameters and environment variables in every string of a step's config.
 ///
-/// A string that is one reference alone takes the parameter's type; a reference inside a longer
-/// string becomes text. `$${` stands for `${` itself.
+/// A string that is a single reference takes the parameter's type; a reference inside a longer string becomes text.
+/// `$${` stands for a literal `${`.
 ///
 /// # Errors
+/// For a reference to an unknown parameter or an unset variable, naming the step and the key.
 /// For a reference to an unknown parameter or an unset variable, naming the step and the key.
 pub fn substitute(
     step: &str,
@@ -199,8 +200,8 @@ pub fn substitute_text(text: &str, place: &str, params: &Params, environment: &E
     Ok(Value::String(result))
 }
 
-/// Shows a value as it was written where it stands for variables of the environment: each is masked. Nobody can tell which
-/// of them are secrets.
+/// Shows a value as it was written if it refers to environment variables, each of which is masked: nobody can tell
+/// which of them are secrets.
 pub fn mask_environment(shown: &mut Value, written: &Value, params: &Params, environment: &Environment) {
     match (shown, written) {
         (shown, Value::String(text)) if names_variable(text) => {
@@ -223,7 +224,7 @@ pub fn mask_environment(shown: &mut Value, written: &Value, params: &Params, env
     }
 }
 
-/// Whether a text refers to a variable of the environment.
+/// Whether a text refers to an environment variable.
 pub fn names_variable(text: &str) -> bool {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
@@ -299,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn references_keep_their_type_alone_and_become_text_inside() {
+    fn a_reference_keeps_its_type_alone_and_becomes_text_inside_a_string() {
         let params = Params::from([("n".to_owned(), Value::from(5))]);
         let environment = Environment::from([given("HOST", "db")]);
         let table = [

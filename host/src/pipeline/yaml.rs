@@ -1,4 +1,4 @@
-//! Reads YAML into types, with bounds on hostile documents and errors that name line and cure.
+//! Parses YAML into types, with bounds against hostile documents and errors that name the line and the remedy.
 
 use serde::de::DeserializeOwned;
 use serde_saphyr::Error;
@@ -28,7 +28,7 @@ pub fn parse<T: DeserializeOwned>(text: &str, what: &str, file: &str) -> Result<
     })
 }
 
-/// The parser's message on one line, without its picture of the text.
+/// The parser's message on one line, without its excerpt of the text.
 fn plain(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let line = text.lines().next().unwrap_or_default();
@@ -36,7 +36,7 @@ fn plain(error: &serde_saphyr::Error) -> String {
     line.split(" at line ").next().unwrap_or(line).trim().to_owned()
 }
 
-/// For an unknown key, the nearest of those that are known.
+/// For an unknown key, the nearest known one.
 fn hint(error: &serde_saphyr::Error) -> Option<String> {
     match error {
         Error::WithSnippet { error, .. } | Error::AliasError { error, .. } => hint(error),
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_told_with_its_line_and_the_nearest_name() {
+    fn an_unknown_key_is_reported_with_its_line_and_the_nearest_name() {
         let report = parse::<Shape>("name: a\nnme: b\n", "pipeline", "p.yaml").unwrap_err();
         assert!(report.message.contains("p.yaml"), "{}", report.message);
         assert!(report.message.contains("line 2"), "{}", report.message);

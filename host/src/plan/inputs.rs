@@ -12,7 +12,7 @@ use crate::pipeline::{Pipeline, Step, StepId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
     pub alias: String,
-    /// Further names in SQL.
+    /// Other names in SQL.
     pub also: Vec<String>,
     pub step: StepId,
     pub table: String,
@@ -21,10 +21,10 @@ pub struct Input {
 /// An alias, and the step and table that it stands for.
 type Source = (String, StepId, String);
 
-/// What a step reads: the inputs that it names, or the table `main` of each step that it needs.
+/// The inputs of a step: those that it names, or the table `main` of each step that it needs.
 ///
 /// # Errors
-/// When it reads a step that has no tables.
+/// If it reads a step that has no tables.
 pub(super) fn of_step(
     pipeline: &Pipeline,
     places: &Places<'_>,
@@ -45,7 +45,7 @@ pub(super) fn of_step(
         .hint("read the step that the writer reads"));
     }
     let alone = sources.len() == 1;
-    // DuckDB's names are not case-sensitive.
+    // Names in DuckDB are case-insensitive.
     let aliases: BTreeSet<String> = sources.iter().map(|(alias, ..)| alias.to_lowercase()).collect();
     Ok(sources
         .iter()
@@ -59,8 +59,8 @@ pub(super) fn of_step(
         .collect())
 }
 
-/// The tables that a step reads. Where it names none, those of the steps that it needs, in the author's order. A step
-/// without `needs` that comes after a writer reads what the writer reads.
+/// The tables that a step reads. If it names none, those of the steps that it needs, in the author's order. A step
+/// without `needs` that follows a writer reads what that writer reads.
 fn sources(pipeline: &Pipeline, places: &Places<'_>, place: usize, kinds: &[Kind]) -> Vec<Source> {
     let main = |from: &StepId| (from.to_string(), from.clone(), "main".to_owned());
     let mut reading = place;
@@ -86,8 +86,8 @@ fn frame(step: &StepId) -> String {
     format!("df_{}", step.as_str().replace(['-', '.'], "_"))
 }
 
-/// Whether the input of that number is what `df_<step>` means: of several tables of one step `main`, of one table under
-/// several aliases the first; where the names of two steps fall together, neither.
+/// Whether `df_<step>` refers to the input with that number. Among several tables of one step it is `main`, and among
+/// several aliases of one table the first. If the names of two steps coincide, it refers to neither.
 fn names_frame(sources: &[Source], number: usize) -> bool {
     let Some((_, from, table)) = sources.get(number) else { return false };
     let name = frame(from).to_lowercase();
@@ -101,10 +101,10 @@ fn names_frame(sources: &[Source], number: usize) -> bool {
     (only_one || table == "main") && first == Some(number)
 }
 
-/// Checks that a step's inputs have names of their own, and that its kind of driver can read them.
+/// Checks that a step's inputs have distinct names, and that its kind of driver can read them.
 ///
 /// # Errors
-/// When they do not.
+/// If not.
 pub(super) fn check(step: &Step, kind: Kind, inputs: &[Input]) -> Result<(), Report> {
     let mut names = BTreeSet::new();
     let twice = inputs.iter().find(|input| !names.insert(input.alias.to_lowercase()));

@@ -1,4 +1,4 @@
-//! Turns a pipeline into steps in the order they can run, each with its inputs, config and grants. No I/O.
+//! Turns a pipeline into steps in an order in which they can run, each with its inputs, config and grants. No I/O.
 
 mod inputs;
 mod order;
@@ -29,7 +29,7 @@ use order::{Places, needs, order, places, waits_in_a_circle};
 
 pub use inputs::Input;
 
-/// What a plan is made from besides the pipeline.
+/// The context of a plan, apart from the pipeline.
 #[derive(Debug)]
 pub struct PlanContext<'a> {
     pub params: &'a Params,
@@ -40,53 +40,53 @@ pub struct PlanContext<'a> {
     /// The base folder, absolute and without symlinks.
     pub base: &'a Path,
     pub policy: &'a Policy,
-    /// What judges configs by their drivers' schemas.
+    /// Judges configs by their drivers' schemas.
     pub judge: &'a dyn Judge,
-    /// The pipeline's profile that is used.
+    /// The selected profile of the pipeline.
     pub profile: Option<&'a str>,
 }
 
-/// A pipeline that can run: every reference resolved, every config checked.
+/// A pipeline that is ready to run: every reference is resolved, every config checked.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub pipeline: String,
     /// The pipeline's `metadata`, as its author wrote it.
     pub metadata: Map<String, Value>,
-    /// What of the pipeline's own keys has no effect.
+    /// A notice for each of the pipeline's own keys without effect.
     pub notices: Vec<Warning>,
-    /// In topological order; steps that could run together keep the author's order.
+    /// In topological order; steps that could run in parallel keep the author's order.
     pub steps: Vec<PlannedStep>,
 }
 
 #[derive(Debug, Clone)]
 pub struct PlannedStep {
     pub id: StepId,
-    /// As the pipeline calls it.
+    /// As the pipeline refers to it.
     pub component: String,
     pub driver: Driver,
-    /// The config as the driver sees it, without secrets.
+    /// The config for the driver, without secrets.
     pub config: Map<String, Value>,
-    /// The config as it may be shown.
+    /// The config with its secrets masked, for people and files.
     pub masked_config: Map<String, Value>,
     pub secrets: Secrets,
-    /// Values of environment variables in the config whose names say that they are secrets.
+    /// Values of environment variables in the config whose names suggest that they are secrets.
     pub hidden: Vec<Secret>,
     pub needs: BTreeSet<StepId>,
     pub inputs: Vec<Input>,
     pub grants: Grants,
     /// How many instances of the driver share the step's work.
     pub instances: u32,
-    /// What the step's state belongs to; `None` where it keeps none.
+    /// The identity of the source that the step's state belongs to; `None` if it keeps no state.
     pub state: Option<Identity>,
-    /// What of the author's config has no effect.
+    /// A notice for each part of the author's config without effect.
     pub notices: Vec<Warning>,
 }
 
 /// Plans `pipeline`.
 ///
 /// # Errors
-/// For unknown steps, cycles, modes that a driver does not serve, and everything that
-/// [`config::check`], [`substitute`] and [`WantedGrants::grant`](crate::grants::WantedGrants::grant) refuse.
+/// For unknown steps, cycles, modes that a driver does not support, and everything that [`config::check`],
+/// [`substitute`] and [`WantedGrants::grant`](crate::grants::WantedGrants::grant) refuse.
 pub fn plan(pipeline: &Pipeline, context: &PlanContext<'_>) -> Result<Plan, Report> {
     let places = places(pipeline);
     let needs = needs(pipeline, &places)?;
@@ -107,7 +107,7 @@ pub fn plan(pipeline: &Pipeline, context: &PlanContext<'_>) -> Result<Plan, Repo
 }
 
 impl PlannedStep {
-    /// The places of secrets that are too short to be redacted wherever they stand.
+    /// The places of secrets that are too short to be redacted everywhere.
     pub fn short_secrets(&self) -> impl Iterator<Item = &str> {
         self.secrets.iter().filter(|(_, secret)| !is_distinctive(secret.reveal())).map(|(place, _)| place.as_str())
     }
@@ -150,7 +150,7 @@ fn plan_step(
     let typed = typed::texts(&driver.spec, &step.config, substituted);
     let renamed = options::rename(&driver.spec, step.id.as_str(), &typed)?;
     let reference = renamed.config.get("connection").and_then(Value::as_str).map(str::to_owned);
-    // What the author wrote, in the driver's own names, with the fields of the connection.
+    // The author's config with the driver's own names for options, and with the fields of the connection.
     let (written, connection_notices) =
         connect(renamed.config, &driver.spec, context.connections, context.environment)?;
     let with_defaults = config::check(context.judge, &driver.spec, step.id.as_str(), &written, &renamed.written_as)?;
@@ -185,7 +185,7 @@ fn plan_step(
     })
 }
 
-/// A masked config as people see it: without defaults that the connection stands for, and without secrets inside texts.
+/// A masked config for people: without defaults that the connection overrides, and without secrets inside texts.
 fn shown<'a>(
     mut masked: Map<String, Value>,
     spec: &Spec,
@@ -196,7 +196,8 @@ fn shown<'a>(
     masked.into_iter().map(|(name, value)| (name, mask_inside(value, secrets.clone()))).collect()
 }
 
-/// Masks what came from the environment in a config that is shown, in the step's options and in its connection's fields.
+/// Masks values from the environment in a config that is shown, both in the step's options and in its connection's
+/// fields.
 fn mask_environment(
     shown: &mut Map<String, Value>,
     step: &Step,
@@ -213,7 +214,7 @@ fn mask_environment(
     if let Some(url) = fields.and_then(|fields| fields.get(database_url::FIELD)).and_then(Value::as_str)
         && params::names_variable(url)
     {
-        // It stands for fields that are written nowhere else.
+        // It was resolved into fields that are not written in the connections file.
         for (name, shown) in shown.get_mut("connection").and_then(Value::as_object_mut).into_iter().flatten() {
             if !fields.is_some_and(|fields| fields.contains_key(name)) && !step.config.contains_key(name) {
                 *shown = MASK.into();
@@ -221,7 +222,7 @@ fn mask_environment(
         }
     }
     for (field, written) in fields.into_iter().flatten() {
-        // An option beside the connection has taken the field's place.
+        // An option beside the connection has replaced the field.
         if !step.config.contains_key(field) {
             mask(shown.get_mut("connection").and_then(|fields| fields.get_mut(field)), written);
         }
@@ -236,7 +237,7 @@ fn mask_environment(
     }
 }
 
-/// What the step's state belongs to, where it keeps one.
+/// The identity of the source of the step's state, if it keeps one.
 fn state(
     spec: &Spec,
     config: &Map<String, Value>,
@@ -260,7 +261,7 @@ fn check_mode(step: &Step, spec: &Spec) -> Result<(), Report> {
     }
 }
 
-/// Two steps that write one file would leave whichever came last.
+/// If two steps wrote one file, only the later result would remain.
 fn refuse_shared_targets(steps: &[PlannedStep]) -> Result<(), Report> {
     let mut seen: BTreeMap<&Path, &PlannedStep> = BTreeMap::new();
     for step in steps {

@@ -1,4 +1,4 @@
-//! The order in which steps can run.
+//! The order in which steps run.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -13,11 +13,11 @@ pub(super) fn places(pipeline: &Pipeline) -> Places<'_> {
     pipeline.steps.iter().enumerate().map(|(place, step)| (&step.id, place)).collect()
 }
 
-/// Places of the steps that each step waits for: those that it reads, and those that it names under `needs` or, without
-/// `needs`, the step before it.
+/// The places of the steps that each step waits for: those that it reads, and those that it names under `needs` or,
+/// without `needs`, the step before it.
 ///
 /// # Errors
-/// When a step names an unknown step.
+/// If a step names an unknown step.
 pub(super) fn needs(pipeline: &Pipeline, places: &Places<'_>) -> Result<Vec<BTreeSet<usize>>, Report> {
     let place = |step: &Step, wanted: &StepId, key: &str| {
         places.get(wanted).copied().ok_or_else(|| unknown(pipeline, step, wanted, key))
@@ -33,7 +33,7 @@ pub(super) fn needs(pipeline: &Pipeline, places: &Places<'_>) -> Result<Vec<BTre
         .collect::<Result<Vec<_>, _>>()?;
     let in_order = needs.iter().enumerate().all(|(number, needs)| needs.iter().all(|need| *need < number));
     for (number, step) in pipeline.steps.iter().enumerate().skip(1) {
-        // A step that is written before one that it reads does not wait for that one to be done, too.
+        // If the previous step already waits for this one, this one must not wait for it in turn.
         let waits_already = || !in_order && step.inputs.is_some() && leads(&needs, number - 1, number);
         if step.needs.is_none() && !waits_already() {
             needs[number].insert(number - 1);
@@ -42,7 +42,7 @@ pub(super) fn needs(pipeline: &Pipeline, places: &Places<'_>) -> Result<Vec<BTre
     Ok(needs)
 }
 
-/// Whether the step at `from` needs the one at `to`, however many steps are between them.
+/// Whether the step at `from` needs the one at `to`, directly or through other steps.
 fn leads(needs: &[BTreeSet<usize>], from: usize, to: usize) -> bool {
     let (mut seen, mut left) = (BTreeSet::new(), vec![from]);
     while let Some(place) = left.pop() {
@@ -56,7 +56,7 @@ fn leads(needs: &[BTreeSet<usize>], from: usize, to: usize) -> bool {
     false
 }
 
-/// The most steps for which [`beside`] is worked out.
+/// The most steps for which [`beside`] is computed.
 const MAX_BESIDE: usize = 1000;
 
 /// For each place, the places that neither need it nor are needed by it: these may run at the same time. `needs` are
@@ -85,10 +85,10 @@ fn unknown(pipeline: &Pipeline, step: &Step, wanted: &StepId, key: &str) -> Repo
         .hint(format!("{near}change `{key}` of the step in line {}", step.line))
 }
 
-/// The places in topological order, the author's order where there is a choice.
+/// The places in topological order, or in the author's order where there is a choice.
 ///
 /// # Errors
-/// A circle, as the places of steps that each need the next; its last is its first.
+/// A cycle, as the places of steps that each need the next; the last is the same as the first.
 pub(super) fn order(needs: &[BTreeSet<usize>]) -> Result<Vec<usize>, Vec<usize>> {
     let mut dependents = vec![Vec::new(); needs.len()];
     for (place, needs) in needs.iter().enumerate() {
@@ -110,7 +110,7 @@ pub(super) fn order(needs: &[BTreeSet<usize>]) -> Result<Vec<usize>, Vec<usize>>
     if order.len() == needs.len() { Ok(order) } else { Err(circle(needs, &unmet)) }
 }
 
-/// Walks from a stuck step along its needs until one comes twice.
+/// Follows the needs of a stuck step until one occurs twice.
 fn circle(needs: &[BTreeSet<usize>], unmet: &[usize]) -> Vec<usize> {
     let is_stuck = |place: &usize| unmet[*place] > 0;
     let mut path: Vec<usize> = (0..needs.len()).find(|place| is_stuck(place)).into_iter().collect();
@@ -138,14 +138,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_circle_is_found_behind_steps_that_are_not_part_of_it() {
+    fn a_cycle_is_found_behind_steps_that_are_not_part_of_it() {
         let needs = [[].into(), [0, 2].into(), [3].into(), [2].into()];
         assert_eq!(order(&needs), Err(vec![2, 3, 2]));
         assert_eq!(order(&[[0].into()]), Err(vec![0, 0]));
     }
 
     #[test]
-    fn steps_that_do_not_need_each_other_run_side_by_side() {
+    fn steps_that_do_not_need_each_other_may_run_in_parallel() {
         let needs = [[].into(), [].into(), [0].into(), [1, 2].into(), [3].into()];
         assert_eq!(beside(&needs), [vec![1], vec![0, 2], vec![1], vec![], vec![]]);
     }

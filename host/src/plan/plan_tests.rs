@@ -45,7 +45,7 @@ fn without_needs_a_step_reads_the_step_before() {
     let input = &plan.steps[1].inputs[0];
     assert_eq!((input.alias.as_str(), input.table.as_str()), ("get-it", "main"));
     assert_eq!(input.also, ["df_get_it", "input_df", "input"]);
-    // A step behind a writer reads what the writer read, and waits for the writer.
+    // A step behind a writer reads what the writer reads, and waits for the writer.
     assert_eq!(plan.steps[3].inputs[0].step.as_str(), "b");
     assert!(plan.steps[3].needs.contains(&StepId::new("c").unwrap()));
 }
@@ -82,13 +82,13 @@ fn several_inputs_keep_their_names_and_order() {
 }
 
 #[test]
-fn steps_come_after_what_they_need_wherever_they_stand() {
+fn steps_come_after_what_they_need_regardless_of_their_place() {
     let plan = planned("- {id: c, component: t.work, needs: [b]}\n- {id: b, component: t.work, needs: [a]}\n- {id: a, component: t.read, needs: []}").unwrap();
     assert_eq!(names(&plan), ["a", "b", "c"]);
 }
 
 #[test]
-fn wrong_references_are_refused_with_a_cure() {
+fn wrong_references_are_refused_with_a_remedy() {
     let table = [
         (
             "- {id: extract, component: t.read}\n- {id: b, component: t.work, needs: [extrct]}",
@@ -129,6 +129,6 @@ fn a_driver_gets_the_connection_fields_it_asks_for() {
             .unwrap();
     assert_eq!(plan.steps[1].config["connection"], serde_json::json!({"host": "h"}));
     assert_eq!(plan.steps[1].secrets["/connection/password"].reveal(), "pw");
-    // The secret reaches the driver only when it asks for it.
+    // The secret reaches the driver only when the driver requests it.
     assert!(!serde_json::to_string(&plan.steps[1].masked_config).unwrap().contains("pw"));
 }

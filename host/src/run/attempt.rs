@@ -1,4 +1,4 @@
-//! One attempt of a step: its job, what its process reports, and what it uses while it runs.
+//! One attempt of a step: its job, the messages from its process, and its resource usage while it runs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,10 +20,10 @@ use crate::protocol::{Call, FileGrant, Job, Kept, Message};
 use crate::session::Status;
 use crate::warning::{Warning, Warnings};
 
-/// What a step process logs by itself, beyond what its driver may: a backtrace, a warning.
+/// How much a step process may log on its own, beyond the driver's limit: a backtrace, a warning.
 const OWN_LOG_BYTES: u64 = 1 << 20;
 
-/// What a process may still log. The step keeps to the limit by itself, unless it is no longer itself.
+/// How much a process may still log. The step enforces the limit itself, but its process may have been taken over.
 pub(super) struct LogRoom(u64);
 
 impl LogRoom {
@@ -31,7 +31,7 @@ impl LogRoom {
         Self(limits.log_bytes.saturating_add(OWN_LOG_BYTES))
     }
 
-    /// Whether there is room for a message of that size, which is taken.
+    /// Whether there is room for a message of that size; if so, the room is used up.
     pub(super) fn admits(&mut self, message: &Message, size: u64) -> bool {
         if !matches!(message, Message::Log { .. } | Message::Metric { .. }) {
             return true;
@@ -49,11 +49,11 @@ pub(super) struct Attempt {
     pub(super) begun: Instant,
     pub(super) log_room: LogRoom,
     pub(super) warnings: Warnings,
-    /// The process's last word.
+    /// The process's final report.
     pub(super) verdict: Option<Result<Done, Failure>>,
 }
 
-/// What a step process says of a step that is complete.
+/// The report of a step process whose step is complete.
 pub(super) struct Done {
     pub(super) tables: BTreeMap<String, u64>,
     pub(super) rows_written: u64,
@@ -62,7 +62,7 @@ pub(super) struct Done {
 }
 
 impl Schedule<'_> {
-    /// Begins a step. What stands in its way is that step's failure, and nobody else's.
+    /// Starts a step. Any obstacle is a failure of that step only.
     pub(super) fn begin(&mut self, place: usize) {
         let step = &self.plan.steps[place];
         self.manifest.steps[place].status = Status::Running;
@@ -102,7 +102,7 @@ impl Schedule<'_> {
         }
     }
 
-    /// Makes the step's scratch folder and granted files, and gives its job to a warm process.
+    /// Creates the step's scratch folder and granted files, and gives its job to a warm process.
     fn hand_over(&mut self, place: usize) -> anyhow::Result<(StepProcess, Vec<Target>)> {
         let step = &self.plan.steps[place];
         self.session.write_artifact(&step.id, "cleaned_config.json", &step.masked_config)?;
@@ -226,7 +226,7 @@ impl Schedule<'_> {
             Message::Failed(failure) => running.verdict = Some(Err(failure)),
         }
     }
-    /// A message of a step was lost. What it was is not known; that it is lost is told.
+    /// Records that a message of a step was lost, although its content is unknown.
     pub(super) fn lose(&mut self, number: u64) {
         let Some(running) = self.running.get_mut(&number) else { return };
         let step = self.plan.steps[running.place].id.as_str();

@@ -1,4 +1,4 @@
-//! Starts the process behind `osiris query`, hands on what it prints as it comes, and ends it at its limits.
+//! Starts the process behind `osiris query`, passes on its output as it arrives, and ends it at its limits.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -14,23 +14,24 @@ use crate::executor::process::handle;
 use crate::executor::supervisor::{Allowance, FiguresAllowance, Overrun, Supervisor};
 use crate::step::look::Look;
 
-/// What is read of what the process says went wrong.
+/// How much of the process's error message is read, in bytes.
 const MAX_REASON: u64 = 16 << 10;
 
-/// The longest line that is made harmless at once; a longer one is in parts.
+/// The longest line that is made harmless as a whole; a longer one is handled in parts.
 const MAX_LINE: u64 = 1 << 20;
 
-/// Where rows go.
+/// The destination of rows.
 pub struct Rows<'a> {
     pub sink: &'a mut dyn Write,
-    /// What becomes of each line, where it must not steer what shows it.
+    /// Makes each line harmless, if the destination could be affected by control characters.
     pub harmless: Option<fn(&str) -> String>,
 }
 
-/// Runs a look in a confined process; its rows go to `rows` as they come. A reader that has gone ends it.
+/// Runs a query in a confined process and passes its rows to `rows` as they arrive. It ends early if the reader has
+/// gone.
 ///
 /// # Errors
-/// A [`Report`] in DuckDB's words when the statement is wrong or refused, or that names the limit which it ran into.
+/// A [`Report`] in DuckDB's words if the statement is wrong or refused, or one that names the limit that it reached.
 pub fn look(look: &Look, rows: &mut Rows<'_>, supervisor: &Supervisor) -> anyhow::Result<()> {
     let child = Command::new("/proc/self/exe")
         .arg0("osiris")
@@ -45,7 +46,7 @@ pub fn look(look: &Look, rows: &mut Rows<'_>, supervisor: &Supervisor) -> anyhow
     let mut child = Ended(child);
     let process = Arc::new(handle(&child.0).context("cannot hold a process")?);
     let limits = look.limits;
-    // Its memory and CPU time are the kernel's to limit, too, where its figures cannot be read.
+    // The kernel also limits its memory and CPU time, in case its figures cannot be read.
     let figures = Figures::open(child.0.id()).ok().map(|figures| FiguresAllowance {
         figures,
         cpu: Duration::from_secs(limits.cpu_seconds),
@@ -64,7 +65,7 @@ pub fn look(look: &Look, rows: &mut Rows<'_>, supervisor: &Supervisor) -> anyhow
         String::from_utf8_lossy(&reason).trim().to_owned()
     };
     let reason = std::thread::Builder::new().name("look".to_owned()).spawn(hear).context("cannot start a thread")?;
-    // A process that has ended says why by its stderr.
+    // If the process has already ended, its stderr says why.
     let _ = stdin.write_all(&serde_json::to_vec(look)?);
     drop(stdin);
     if !hand_on(stdout, rows)? {
@@ -107,7 +108,7 @@ fn ended(overrun: Overrun) -> Report {
     }
 }
 
-/// Hands rows on; false where nobody reads them any more.
+/// Passes rows on; returns false once nobody reads them.
 fn hand_on(stdout: ChildStdout, rows: &mut Rows<'_>) -> anyhow::Result<bool> {
     let written = match rows.harmless {
         None => std::io::copy(&mut { stdout }, &mut rows.sink).map(|_| ()),
@@ -134,7 +135,7 @@ fn hand_on(stdout: ChildStdout, rows: &mut Rows<'_>) -> anyhow::Result<bool> {
     }
 }
 
-/// A process that ends with this.
+/// A process that is killed on drop.
 struct Ended(Child);
 
 impl Drop for Ended {

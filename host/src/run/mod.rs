@@ -1,4 +1,4 @@
-//! Runs a plan: each step in a process of its own as soon as what it needs is there.
+//! Runs a plan: each step in a separate process, as soon as its inputs are ready.
 
 mod attempt;
 pub mod look;
@@ -34,39 +34,39 @@ pub use record::manifest;
 /// How a plan is run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Steps that run at once, at most.
+    /// The most steps that run at once.
     pub jobs: usize,
     pub limits: Limits,
     pub require_confinement: bool,
 }
 
-/// What is run.
+/// The plan and its surroundings.
 #[derive(Debug, Clone, Copy)]
 pub struct Work<'a> {
     pub plan: &'a Plan,
-    /// What its steps go on from.
+    /// The states from which its steps continue.
     pub states: &'a States,
     pub base: &'a Base,
 }
 
-/// Told what happens while a plan runs. All text has been scrubbed of secrets.
+/// Receives what happens while a plan runs. All text has been redacted.
 pub trait Observer {
-    /// A driver is compiled, once for this machine.
+    /// A driver is being compiled, once for this machine.
     fn compiling(&mut self, driver: &str);
     fn started(&mut self, step: &str);
     fn progress(&mut self, step: &str, done: u64, total: Option<u64>);
     fn log(&mut self, step: &str, level: &str, line: &Warning);
-    /// A step has ended, or was skipped; its record says how.
+    /// A step has ended or was skipped; its record says how.
     fn ended(&mut self, step: &crate::session::StepRecord);
 }
 
-/// The output's name in a step's scratch folder.
+/// The name of the output file in a step's scratch folder.
 const OUTPUT: &str = "output.duckdb";
 
-/// Compiles what the plan's drivers need; gives the compiled file of each by digest.
+/// Compiles the plan's drivers; returns the compiled file of each by digest.
 ///
 /// # Errors
-/// When a driver does not compile; [`compiler::Interrupted`] where `interrupted` says so.
+/// If a driver does not compile; [`compiler::Interrupted`] if `interrupted` returns true.
 pub fn compile(
     plan: &Plan,
     observer: &mut dyn Observer,
@@ -84,13 +84,13 @@ pub fn compile(
     Ok(compiled)
 }
 
-/// Runs `plan` in `session`; the manifest it gives is the record of what happened, and is on disk.
+/// Runs `plan` in `session`; the returned manifest is the record of what happened, and is on disk.
 ///
-/// Must be called on a thread that outlives the steps: their processes die with it. `heard` hands
-/// over what a signal handler tells through the other end of the channel.
+/// Must be called on a thread that outlives the steps, because their processes die with it. A signal handler sends to
+/// `heard` through the other end of the channel.
 ///
 /// # Errors
-/// When the host itself fails; a step that fails is part of the record.
+/// If the host itself fails; a step that fails is part of the record.
 pub fn run(
     &Work { plan, states, base }: &Work<'_>,
     session: &Session,
@@ -140,7 +140,7 @@ pub fn run(
     Ok(manifest)
 }
 
-/// What a step may reach by its grants, as its process is told.
+/// What a step may reach by its grants, for its process.
 pub fn network(grants: &Grants) -> Network {
     Network {
         connect: grants.connect.clone(),
@@ -151,7 +151,7 @@ pub fn network(grants: &Grants) -> Network {
     }
 }
 
-/// What a step may reach by its grants, as its broker checks.
+/// What a step may reach by its grants, for its broker.
 pub fn reachable(grants: &Grants) -> Reachable {
     let endpoints = grants.endpoints();
     Reachable { endpoints, private_hosts: grants.private_hosts.clone() }

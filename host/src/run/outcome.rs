@@ -1,4 +1,4 @@
-//! What happens after a step has ended: its output and files are put in place, or why it failed is recorded.
+//! What happens after a step has ended: its output and files are put in place, or its failure is recorded.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ fn interrupted() -> Failure {
 }
 
 impl Schedule<'_> {
-    /// A process has ended: its step is complete if it said so and left in peace.
+    /// Handles the end of a process: the step is complete if it reported success and exited cleanly.
     pub(super) fn end(&mut self, number: u64) {
         let Some(running) = self.running.remove(&number) else {
             self.warm.retain(|process| process.number != number);
@@ -55,7 +55,7 @@ impl Schedule<'_> {
         self.note_progress();
     }
 
-    /// Puts what the step made into place.
+    /// Puts the step's output and files in place.
     fn keep(&self, step: &PlannedStep, targets: Vec<Target>, created: &[String]) -> Result<(), Failure> {
         targets::keep(self.base, targets, created).map_err(|error| Failure::of_host(&error))?;
         if !step.driver.spec.kind.makes_tables() {
@@ -81,7 +81,7 @@ impl Schedule<'_> {
         self.observer.ended(record);
     }
 
-    /// Records that a step failed, and how long it took if it `begun` just now.
+    /// Records that a step failed; `begun` is the time at which it started, if it has just started.
     pub(super) fn fail(&mut self, place: usize, begun: Option<Instant>, failure: Failure) {
         let scrub = |text: String| self.session.journal.scrubber().scrub_text(&text);
         let failure = Failure {

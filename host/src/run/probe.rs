@@ -1,4 +1,4 @@
-//! Calls what a driver offers besides its work, `discover` and `check`, in a confined process like any step's.
+//! Calls a driver's optional exports, `discover` and `check`, in a process that is confined like a step's.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
@@ -22,13 +22,13 @@ use crate::secrets::Secrets;
 use crate::secrets::scrubber::Scrubber;
 use crate::warning::Warning;
 
-/// Scratch of the process; it holds nothing that outlives the call.
+/// The scratch folder of the process; nothing in it outlives the call.
 const SCRATCH_PREFIX: &str = "osiris-probe-";
 
-/// What a driver may tell of tables and columns, in bytes.
+/// How much a driver may report about tables and columns, in bytes.
 const MAX_DISCOVERED: u64 = 256 << 20;
 
-/// Warnings of a driver that are shown, in bytes.
+/// How many of a driver's warnings are shown, in bytes.
 const MAX_LOGGED: u64 = 256 << 10;
 
 /// A driver's warnings, up to a bound.
@@ -66,13 +66,13 @@ pub struct Probe<'a> {
     pub grants: Grants,
     pub call: Call,
     pub timeout: Duration,
-    /// What a step may use up; `timeout` takes the place of its time.
+    /// The resource limits of a step; `timeout` replaces the time in them.
     pub limits: Limits,
     pub require_confinement: bool,
     pub supervisor: &'a Supervisor,
 }
 
-/// What the driver said, how long it took, and its warnings; all text scrubbed of secrets.
+/// The driver's answer, how long it took, and the driver's warnings; all text is redacted.
 #[derive(Debug)]
 pub struct Told {
     pub outcome: Result<Message, Failure>,
@@ -83,7 +83,7 @@ pub struct Told {
 /// Makes the call.
 ///
 /// # Errors
-/// When the host itself fails; what the driver says is part of what is told.
+/// If the host itself fails; the driver's errors are part of the answer.
 pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
     let scrubber = Scrubber::new(probe.secrets.values());
     let engine = runtime::engine()?;
@@ -131,8 +131,8 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
     Ok(Told { outcome, took, logged })
 }
 
-/// Hears a process to its end, which the supervisor brings about where nothing else does; gives its last word and its
-/// warnings.
+/// Reads a process's messages until its end, which the supervisor forces at the latest; returns its final report and
+/// its warnings.
 fn listen(
     heard: &Receiver<Heard>,
     process: &mut StepProcess,

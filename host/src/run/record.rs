@@ -1,4 +1,4 @@
-//! The run's record as it grows: a step's line in the manifest, and the run's own status.
+//! The record of a run as it progresses: the entry of each step in the manifest, and the status of the run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The manifest of a run that begins.
+/// The manifest of a run that is starting.
 pub fn manifest(
     plan: &Plan,
     session_id: &str,
@@ -71,7 +71,8 @@ fn pending(step: &PlannedStep) -> StepRecord {
     }
 }
 
-/// Why a step's tables cannot stand: names are kept and shown as they are, so none may give a secret away.
+/// The failure of a step whose table names reveal a secret: names are stored and shown unchanged, so they must not
+/// contain one.
 pub fn secret_name(step: &PlannedStep, tables: &BTreeMap<String, u64>) -> Option<Failure> {
     let betrays = |name: &String| step.secrets.values().any(|secret| betrays(name, secret));
     tables.keys().any(betrays).then(|| Failure {
@@ -82,7 +83,7 @@ pub fn secret_name(step: &PlannedStep, tables: &BTreeMap<String, u64>) -> Option
     })
 }
 
-/// Notes that a step is complete; gives the metric that counts its rows, and their number.
+/// Records that a step is complete; returns the metric that counts its rows, and their number.
 pub fn complete(
     record: &mut StepRecord,
     kind: Kind,
@@ -102,7 +103,7 @@ pub fn complete(
     (kind.rows_metric(), rows)
 }
 
-/// Notes that the run has ended.
+/// Records that the run has ended.
 pub fn close(manifest: &mut Manifest, took: Duration, interrupted: bool) {
     manifest.finished_at = Some(now());
     manifest.duration_ms = Some(milliseconds(took));

@@ -1,4 +1,4 @@
-//! Decides which step runs next, and listens to those that run.
+//! Decides which step runs next, and handles messages from running steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -22,20 +22,20 @@ pub(super) struct Schedule<'a> {
     pub(super) compiled: BTreeMap<String, PathBuf>,
     pub(super) manifest: &'a mut Manifest,
     pub(super) observer: &'a mut dyn Observer,
-    /// Places in the plan of steps that have not begun.
+    /// The places in the plan of steps that have not started.
     pub(super) waiting: BTreeSet<usize>,
-    /// Steps that run, by the number of their process.
+    /// Running steps, by the number of their process.
     pub(super) running: BTreeMap<u64, Attempt>,
     /// Processes that have no job yet.
     pub(super) warm: Vec<StepProcess>,
     pub(super) started: u64,
     pub(super) say: SyncSender<Heard>,
-    /// Ends steps at their limits, whatever this thread is doing.
+    /// Ends steps at their limits, independently of this thread.
     pub(super) supervisor: Supervisor,
     pub(super) interrupted: bool,
-    /// What steps go on from, by their place in the plan.
+    /// The states from which steps continue, by their place in the plan.
     pub(super) earlier: &'a BTreeMap<usize, state::Kept>,
-    /// What steps that succeeded want to keep, by their place in the plan.
+    /// The states that successful steps want to keep, by their place in the plan.
     pub(super) states: BTreeMap<usize, String>,
 }
 
@@ -57,14 +57,14 @@ impl Schedule<'_> {
         }
     }
 
-    /// Keeps as many processes warm as could be needed next.
+    /// Keeps as many processes warm as may be needed next.
     fn warm_up(&mut self) {
         let wanted = self.waiting.len().min(self.settings.jobs);
         while !self.interrupted && self.warm.len() < wanted {
             self.started += 1;
             match StepProcess::start(self.started, &self.say) {
                 Ok(process) => self.warm.push(process),
-                // A step that finds no process begins with an attempt of its own, and fails with that alone.
+                // A step that finds no warm process tries to start one itself, and only that step fails if it cannot.
                 Err(error) => {
                     tracing::info!(error = format!("{error:#}"), "cannot start a process ahead of time");
                     return;
@@ -81,7 +81,7 @@ impl Schedule<'_> {
             .map_or(Status::Pending, |record| record.status)
     }
 
-    /// Begins every step whose needs are met, and skips those whose needs have failed.
+    /// Starts every step whose needs are met, and skips those whose needs have failed.
     fn begin_ready(&mut self) {
         let plan = self.plan;
         for place in self.waiting.clone() {
@@ -105,8 +105,8 @@ impl Schedule<'_> {
         }
     }
 
-    /// Writes the manifest as it is now. A disk that is full for a while must not end the steps that could still finish:
-    /// the manifest is written once more at the end.
+    /// Writes the current manifest. A disk that is temporarily full must not end steps that could still finish: the
+    /// manifest is written once more at the end.
     pub(super) fn note_progress(&self) {
         if let Err(error) = self.session.write_manifest(self.manifest) {
             tracing::warn!(error = format!("{error:#}"), "the manifest is not up to date");

@@ -1,4 +1,4 @@
-//! What steps carry from one run to the next: locked while a run lasts, committed at its end.
+//! The states that steps carry from one run to the next: locked while a run lasts, committed at its end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -13,20 +13,20 @@ use crate::plan::Plan;
 use crate::session::{Base, Status, now, state};
 use crate::warning::Warning;
 
-/// The states of a plan's steps, which no other run and no command can change meanwhile.
+/// The states of a plan's steps, locked against other runs and commands.
 #[derive(Debug, Default)]
 pub struct States {
-    /// What the last run of each step left, by the step's place in the plan.
+    /// The state that the last run of each step left, by the step's place in the plan.
     pub earlier: BTreeMap<usize, state::Kept>,
     _held: Vec<File>,
 }
 
 impl States {
-    /// Holds the state of each step that keeps one, and checks that it was read from what the step reads now.
+    /// Locks the state of each step that keeps one, and checks that it belongs to the source that the step reads.
     ///
     /// # Errors
-    /// A [`Report`] when another run holds one, when one is damaged, or when one was read from another source: then with
-    /// both sides.
+    /// A [`Report`] if another run has locked a state, if one is damaged, or if one belongs to another source; in the
+    /// last case it names both.
     pub fn open(base: &Base, plan: &mut Plan) -> anyhow::Result<Self> {
         let mut states = Self::default();
         let mut refused = Vec::new();
@@ -69,7 +69,7 @@ impl States {
     }
 }
 
-/// The command line that does something with the state of one step.
+/// The command that changes the state of one step.
 fn command(base: &Base, verb: &str, pipeline: &str, step: &str) -> String {
     let here = std::env::current_dir().and_then(|here| here.canonicalize()).is_ok_and(|here| here == base.path);
     let place = if here { String::new() } else { format!(" --base {}", state::quoted(&base.path.to_string_lossy())) };
@@ -77,11 +77,11 @@ fn command(base: &Base, verb: &str, pipeline: &str, step: &str) -> String {
 }
 
 impl Schedule<'_> {
-    /// Writes what steps want to keep, each once all that depends on it has succeeded: what a failed
-    /// step did not deliver is read again. One that cannot be written makes its step fail.
+    /// Commits each step's state once every step that depends on it has succeeded, so that rows which a failed step did
+    /// not deliver are read again. A state that cannot be written makes its step fail.
     pub(super) fn keep_states(&mut self) {
         let mut states = std::mem::take(&mut self.states);
-        // A state that does not say what it was read from is told so once.
+        // A state without a recorded source gets one notice about that.
         for (place, kept) in
             self.earlier.iter().filter(|(place, kept)| kept.identity.is_none() && self.delivered(**place))
         {
@@ -121,7 +121,7 @@ impl Schedule<'_> {
         }
     }
 
-    /// Whether a step and every step that needs it, however far behind, has succeeded.
+    /// Whether a step and every step that needs it, directly or indirectly, has succeeded.
     fn delivered(&self, place: usize) -> bool {
         let mut behind = BTreeSet::from([&self.plan.steps[place].id]);
         for step in &self.plan.steps {

@@ -1,7 +1,7 @@
-//! The files outside the session that a step was granted, found and made inside the base folder.
+//! The files outside the session that a step was granted, found and created inside the base folder.
 //!
-//! A written file is an empty one beside its target until the step has succeeded; the step process
-//! may touch that one alone, and the host puts it in the target's place.
+//! A written file starts as an empty one beside its target. The step process may only touch that one, and the host
+//! moves it to the target once the step has succeeded.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -17,17 +17,17 @@ use crate::plan::PlannedStep;
 use crate::protocol::FileGrant;
 use crate::session::{Base, Session};
 
-/// A file being written beside its target; both relative to the base folder.
+/// A file being written beside its target; both paths are relative to the base folder.
 #[derive(Debug)]
 pub struct Target {
-    /// As the config has it.
+    /// The path as the config has it.
     name: String,
     beside: PathBuf,
     target: PathBuf,
 }
 
 impl Target {
-    /// The file that the step writes: the base folder, and its path in there.
+    /// The file that the step writes: the base folder, and the path inside it.
     pub fn written(&self, base: &Base) -> std::io::Result<(Dir, PathBuf)> {
         Ok((base.dir.try_clone()?, self.beside.clone()))
     }
@@ -36,7 +36,7 @@ impl Target {
 /// The files that a step may read.
 ///
 /// # Errors
-/// A [`Report`] when one does not exist, is no plain file, or leads out of the base folder.
+/// A [`Report`] if one does not exist, is not a regular file, or leads out of the base folder.
 pub fn readable(base: &Base, step: &PlannedStep) -> anyhow::Result<Vec<FileGrant>> {
     let own = OwnFiles::of(base, Access::Read);
     step.grants
@@ -49,17 +49,18 @@ pub fn readable(base: &Base, step: &PlannedStep) -> anyhow::Result<Vec<FileGrant
         .collect()
 }
 
-/// What tells a file from another that takes its name.
+/// Distinguishes a file from another one that takes its name.
 fn identity(found: &Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
 }
 
-/// Osiris's own files and folders by what they are: a link or a mount gives one another name, and no other identity.
+/// Osiris's own files and folders by device and inode: a link or a mount gives a file another name, but not another
+/// identity.
 struct OwnFiles(Vec<(u64, u64)>);
 
 impl OwnFiles {
     fn of(base: &Base, access: Access) -> Self {
-        // Symlinks are followed: what a name of Osiris's own leads to is its own.
+        // Symlinks are followed, because whatever one of Osiris's own names leads to is Osiris's own.
         Self(
             reserved::all(access == Access::Write)
                 .filter_map(|name| Some(identity(&base.dir.metadata(name).ok()?)))
@@ -74,7 +75,7 @@ impl OwnFiles {
     }
 }
 
-/// Checks, before anything runs, that the files exist which no step of the plan writes.
+/// Checks, before anything runs, that files which no step of the plan writes exist.
 pub fn check(base: &Base, steps: &[PlannedStep]) -> anyhow::Result<()> {
     let own = OwnFiles::of(base, Access::Read);
     let made =
@@ -87,7 +88,7 @@ pub fn check(base: &Base, steps: &[PlannedStep]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The file, resolved inside the folder out of which it must not lead; its path is absolute.
+/// The file, resolved inside the folder that it must not leave; its path is absolute.
 fn existing(own: &OwnFiles, step: &PlannedStep, wish: &FileWish) -> anyhow::Result<(PathBuf, Metadata)> {
     let doing = format!("step `{}` cannot read `{}`", step.id, wish.name);
     let root = Base::open(&wish.root)?;
@@ -115,7 +116,7 @@ fn existing(own: &OwnFiles, step: &PlannedStep, wish: &FileWish) -> anyhow::Resu
     Ok((root.path.join(resolved), found))
 }
 
-/// The file in the same folder whose name is nearest.
+/// The file in the same folder with the most similar name.
 fn near_file(root: &Base, wish: &FileWish) -> Option<String> {
     let missing = &wish.below;
     let folder = missing.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -130,10 +131,10 @@ fn near_file(root: &Base, wish: &FileWish) -> Option<String> {
     Some(format!("did you mean `{}`?", wish.place.with_file_name(near).display()))
 }
 
-/// Makes the empty files that a step writes to.
+/// Creates the empty files that a step writes to.
 ///
 /// # Errors
-/// A [`Report`] when a folder is missing or a target is something else than a plain file.
+/// A [`Report`] if a folder is missing or a target is not a regular file.
 pub fn writable(base: &Base, session: &Session, step: &PlannedStep) -> anyhow::Result<(Vec<FileGrant>, Vec<Target>)> {
     let mut targets = Vec::new();
     let mut grants = Vec::new();
@@ -168,7 +169,7 @@ fn make(base: &Base, session: &Session, step: &PlannedStep, wish: &FileWish) -> 
         _ => Report::input(format!("{doing}: {error}"))
             .hint("the file must lie inside the folder, without a symlink that leads out"),
     })?;
-    // From here on relative to the base folder, without symlinks.
+    // From here on the path is relative to the base folder, without symlinks.
     let folder = root.path.strip_prefix(&base.path).map(|root| root.join(folder)).with_context(|| doing.clone())?;
     let name = wish.below.file_name().with_context(|| doing.clone())?;
     let target = folder.join(name);
@@ -189,18 +190,17 @@ fn make(base: &Base, session: &Session, step: &PlannedStep, wish: &FileWish) -> 
     let cannot =
         |error| Report::input(format!("{doing}: {error}")).hint("make its folder writable, or write elsewhere");
     let file = base.dir.open_with(&beside, OpenOptions::new().write(true).create_new(true)).map_err(cannot)?;
-    // A file that only some may read stays so when it is replaced.
+    // A replaced file keeps its permissions, so that a restricted file stays restricted.
     if let Some(before) = before {
         file.set_permissions(before.permissions()).map_err(cannot)?;
     }
     Ok(Target { name: wish.name.clone(), beside, target })
 }
 
-/// Puts every file that a step `created` in its target's place. A target that it was granted and did not create stays as
-/// it is.
+/// Moves every file in `created` to its target. A target that was granted but not created is left unchanged.
 ///
 /// # Errors
-/// When one cannot be moved; those before it stay in place, those after it are removed.
+/// If a file cannot be moved; earlier ones stay in place, later ones are removed.
 pub fn keep(base: &Base, targets: Vec<Target>, created: &[String]) -> anyhow::Result<()> {
     let (written, untouched): (Vec<_>, Vec<_>) = targets.into_iter().partition(|target| created.contains(&target.name));
     discard(base, untouched);
@@ -214,7 +214,7 @@ pub fn keep(base: &Base, targets: Vec<Target>, created: &[String]) -> anyhow::Re
         }
         folders.insert(target.target.parent().unwrap_or(Path::new("")).to_owned());
     }
-    // A state that says what was delivered must not outlive it.
+    // A state that records the delivery must not survive a crash that the files do not.
     for folder in folders {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
         let doing = || format!("cannot flush the folder `{}` to disk", folder.display());
@@ -227,7 +227,7 @@ pub fn keep(base: &Base, targets: Vec<Target>, created: &[String]) -> anyhow::Re
 /// Removes the files of a step that failed.
 pub fn discard(base: &Base, targets: impl IntoIterator<Item = Target>) {
     for target in targets {
-        // What stays behind is swept at the next run.
+        // What cannot be removed is swept at the next run.
         let _ = base.dir.remove_file(&target.beside);
     }
 }

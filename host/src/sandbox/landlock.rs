@@ -1,4 +1,4 @@
-//! Landlock: files by what they are, TCP, abstract sockets and signals.
+//! Landlock: restricts files by identity, TCP, abstract sockets and signals.
 
 use std::os::fd::AsFd;
 
@@ -10,10 +10,10 @@ use landlock::{
 
 use super::Reach;
 
-/// The newest Landlock the rules are written for; older kernels enforce what they know.
+/// The newest version of Landlock that the rules are written for; older kernels enforce the part that they know.
 pub const NEWEST: ABI = ABI::V6;
 
-/// What a process may do in a folder of its own: plain files and folders, nothing else.
+/// The access that a process has in its own folder: regular files and folders, nothing else.
 fn own_folder() -> BitFlags<AccessFs> {
     AccessFs::ReadFile
         | AccessFs::ReadDir
@@ -25,7 +25,7 @@ fn own_folder() -> BitFlags<AccessFs> {
         | AccessFs::RemoveDir
 }
 
-/// Restricts the calling thread to `reach`; says what the kernel cannot enforce.
+/// Restricts the calling thread to `reach`; returns a description of what the kernel cannot enforce.
 pub fn restrict(reach: &Reach<'_>) -> anyhow::Result<Option<String>> {
     let write = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate;
     let mut ruleset = Ruleset::default()

@@ -1,4 +1,4 @@
-//! Limits that the kernel keeps on a step process, and how much CPU time it has used.
+//! Limits that the kernel enforces on a step process, and the CPU time that it has used.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,16 +8,17 @@ use anyhow::Context;
 use rustix::process::{Resource, Rlimit};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Files a step process may have open.
+/// The number of files that a step process may have open.
 const OPEN_FILES: u64 = 1024;
 
-/// How long beyond its CPU limit a process lives that nothing else has ended, in seconds.
+/// How long a process may exceed its CPU limit before the kernel ends it, if nothing else has, in seconds.
 const GRACE_SECONDS: u64 = 10;
 
-/// Sets the kernel's limits. A write beyond the size of a file fails instead of ending the process; so does an allocation
-/// beyond the memory that may be mapped for writing.
+/// Sets the kernel's limits. A write beyond the limit of a file's size fails instead of ending the process, and so does
+/// an allocation beyond the limit of writable memory.
 ///
 /// # Errors
+/// If the kernel refuses.
 /// When the kernel refuses.
 pub fn limit(file_bytes: u64, data_bytes: u64, cpu_seconds: u64) -> anyhow::Result<()> {
     // A handler that does nothing turns SIGXFSZ into an error of the write.
@@ -30,10 +31,10 @@ pub fn limit(file_bytes: u64, data_bytes: u64, cpu_seconds: u64) -> anyhow::Resu
     cap(Resource::Cpu, cpu_seconds.saturating_add(GRACE_SECONDS)).context("cannot limit CPU time")
 }
 
-/// Sets the kernel's limits on a process that compiles. Beyond its CPU time it dies of SIGXCPU.
+/// Sets the kernel's limits on a compile process. Beyond its CPU time it dies of SIGXCPU.
 ///
 /// # Errors
-/// When the kernel refuses.
+/// If the kernel refuses.
 pub fn limit_compiler(cpu_seconds: u64, memory_bytes: u64, code_bytes: u64) -> anyhow::Result<()> {
     cap(Resource::Nofile, OPEN_FILES).context("cannot limit open files")?;
     cap(Resource::Fsize, code_bytes).context("cannot limit the size of files")?;
@@ -43,7 +44,7 @@ pub fn limit_compiler(cpu_seconds: u64, memory_bytes: u64, code_bytes: u64) -> a
     rustix::process::setrlimit(Resource::Cpu, until).context("cannot limit CPU time")
 }
 
-/// Lowers a limit, for good.
+/// Lowers a limit permanently.
 fn cap(resource: Resource, value: u64) -> rustix::io::Result<()> {
     let found = rustix::process::getrlimit(resource);
     let value = found.maximum.map_or(value, |most| most.min(value));

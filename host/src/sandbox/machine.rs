@@ -1,4 +1,4 @@
-//! What this machine can protect, for `osiris doctor`; tried out, not guessed.
+//! What this machine can protect, for `osiris doctor`; tested, not guessed.
 
 #![expect(unsafe_code, reason = "makes a system call that has no safe wrapper")]
 
@@ -11,18 +11,18 @@ use serde::Serialize;
 
 use super::Confinement;
 
-/// One protection and whether the machine gives it.
+/// One protection, and whether the machine offers it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Protection {
     pub name: &'static str,
     pub given: bool,
-    /// Whether `--require-sandbox` demands it.
+    /// Whether `--require-sandbox` requires it.
     pub demanded: bool,
-    /// What it does here, or what is missing and the cure.
+    /// What it does here, or what is missing and the remedy.
     pub words: String,
 }
 
-/// Tries every protection in a way that leaves the calling process as it was.
+/// Tests every protection without changing the calling process.
 pub fn protections() -> Vec<Protection> {
     let abi = landlock_abi();
     let landlock = |name, since: ABI, does: &str| {
@@ -54,7 +54,7 @@ pub fn protections() -> Vec<Protection> {
     ]
 }
 
-/// The second wall, as a process that tried it found.
+/// The second wall, as a process that tested it reported.
 fn walls() -> Protection {
     let missing = match tried() {
         Ok(tried) => tried.shared,
@@ -77,10 +77,10 @@ fn walls() -> Protection {
     }
 }
 
-/// What confining a process gives here. A process of its own tries it, since nobody takes confinement off again.
+/// What confinement achieves on this machine. A separate process tests it, since confinement cannot be undone.
 ///
 /// # Errors
-/// When the process cannot be started, or cannot confine itself.
+/// If the process cannot be started, or cannot confine itself.
 pub fn tried() -> anyhow::Result<Confinement> {
     let mut trial = Command::new("/proc/self/exe");
     trial.arg0("osiris").arg("confine").env_clear().current_dir("/").stdin(Stdio::null());
@@ -91,7 +91,7 @@ pub fn tried() -> anyhow::Result<Confinement> {
     serde_json::from_slice(&output.stdout).context("cannot understand the process that tried the sandbox")
 }
 
-/// Runs the hidden command `osiris confine`: confines itself, and says on stdout what the kernel made of it.
+/// Runs the hidden command `osiris confine`: confines itself, and reports on stdout what the kernel enforces.
 pub fn try_it() -> ExitCode {
     let confinement = super::shed().and_then(|()| super::confine(&super::Reach::default()));
     match confinement.and_then(|confinement| Ok(serde_json::to_string(&confinement)?)) {
@@ -106,14 +106,14 @@ pub fn try_it() -> ExitCode {
     }
 }
 
-/// Whether this kernel takes filters of system calls, so that a refused one is a fault of the filter.
+/// Whether this kernel supports system call filters, so that a refused filter is a mistake in the filter.
 pub fn has_seccomp_filters() -> bool {
     let action: u32 = libc::SECCOMP_RET_ERRNO;
-    // SAFETY: the call reads one number, which lives for as long as it does.
+    // SAFETY: the call reads one number, which lives until it returns.
     unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) == 0 }
 }
 
-/// The Landlock version of this kernel; 0 where there is none.
+/// The Landlock version of this kernel; 0 if it has none.
 fn landlock_abi() -> i32 {
     // SAFETY: with this flag the call reads no memory and returns a number.
     let abi = unsafe {

@@ -1,8 +1,8 @@
-//! Takes from a process everything but what it was granted: the operating system's layer of the sandbox.
+//! Restricts a process to what it was granted: the operating system's layer of the sandbox.
 //!
-//! `shed` drops what no step ever needs, before anything else happens. `confine` closes the process in before it reads
-//! anything of a stranger's; `seal` takes the right to load code once the driver is loaded; `narrow` closes the way to
-//! the inputs' files once they are open.
+//! `shed` drops what no step ever needs, before anything else happens. `confine` restricts the process before it reads
+//! anything untrusted; `seal` removes the right to load code once the driver is loaded; `narrow` removes access to the
+//! inputs' files once they are open.
 
 mod capabilities;
 mod landlock;
@@ -27,23 +27,23 @@ pub use process::{no_core_files, shed, shed_in_place};
 /// What a process may reach once it is confined.
 #[derive(Debug, Default)]
 pub struct Reach<'a> {
-    /// Files, open already: what is granted is the file that was found, not whatever its path names later.
+    /// Files that are already open: the grant is for the file that was found, not for whatever its path names later.
     pub read: Vec<BorrowedFd<'a>>,
     pub write: Vec<BorrowedFd<'a>>,
-    /// Compiled code that the process has yet to load. It may map code into memory until [`seal`].
+    /// Compiled code that the process has not loaded yet. It may map code into memory until [`seal`].
     pub load: Option<BorrowedFd<'a>>,
-    /// A folder that is the process's own.
+    /// The process's own folder.
     pub scratch: Option<&'a Path>,
-    /// Whether it may take open streams from its host and use them. It makes none itself.
+    /// Whether it may receive open streams from its host and use them. It cannot create any itself.
     pub network: bool,
 }
 
-/// What the kernel made of the rules.
+/// The result of applying the rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confinement {
     /// What the kernel does not enforce, in words.
     pub missing: Vec<String>,
-    /// Why there is no second wall of namespaces, where there is none. A process is confined without it.
+    /// Why there is no second wall of namespaces, if it is missing. The process is confined even without it.
     pub shared: Option<String>,
 }
 
@@ -57,11 +57,11 @@ impl Confinement {
     }
 }
 
-/// Confines the calling thread, and so all threads it starts, to `reach`: files, network, signals
-/// and system calls. Call it while the process has one thread.
+/// Confines the calling thread, and so all threads that it starts, to `reach`: files, network, signals and system
+/// calls. Call it while the process has one thread.
 ///
 /// # Errors
-/// When a rule cannot be made, or the kernel refuses the rules.
+/// If a rule cannot be made, or the kernel refuses the rules.
 pub fn confine(reach: &Reach<'_>) -> anyhow::Result<Confinement> {
     process::no_new_privileges()?;
     let shared = wall_in(reach)?;
@@ -71,10 +71,11 @@ pub fn confine(reach: &Reach<'_>) -> anyhow::Result<Confinement> {
     Ok(Confinement { missing, shared })
 }
 
-/// The second wall: an empty root, and no capabilities. Says why there is no empty root where there is none.
+/// Builds the second wall: an empty root, and no capabilities. Returns why there is no empty root, if it cannot be
+/// made.
 ///
 /// # Errors
-/// When capabilities cannot be given up.
+/// If capabilities cannot be dropped.
 pub fn wall_in(reach: &Reach<'_>) -> anyhow::Result<Option<String>> {
     let shared = match process::separation() {
         Separation::Shared(why) => Some(why),
@@ -86,18 +87,18 @@ pub fn wall_in(reach: &Reach<'_>) -> anyhow::Result<Option<String>> {
     Ok(shared)
 }
 
-/// Takes the right to map code into memory, once what `reach.load` was is loaded.
+/// Removes the right to map code into memory, once `reach.load` is loaded.
 ///
 /// # Errors
-/// When the rules cannot be made, or the kernel refuses them.
+/// If the rules cannot be made, or the kernel refuses them.
 pub fn seal(network: bool) -> anyhow::Result<()> {
     seccomp::seal(network)
 }
 
-/// Takes from an already confined process what `reach` lacks. Files that are open stay usable.
+/// Removes from an already confined process whatever `reach` lacks. Open files stay usable.
 ///
 /// # Errors
-/// When a rule cannot be made, or the kernel refuses the rules.
+/// If a rule cannot be made, or the kernel refuses the rules.
 pub fn narrow(reach: &Reach<'_>) -> anyhow::Result<()> {
     landlock::restrict(reach).map(|_| ())
 }

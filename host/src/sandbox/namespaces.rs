@@ -1,7 +1,7 @@
-//! Namespaces: a process with an empty root folder, no network, and no objects of other processes to share.
+//! Namespaces: give a process an empty root folder, no network, and no objects shared with other processes.
 //!
-//! This is a second wall behind Landlock and seccomp, where the kernel lets a user have it. What the process may still
-//! open, it reaches through the files that it holds (`/proc/self/fd`) and its scratch folder, which keeps its path.
+//! This is a second wall behind Landlock and seccomp, if the kernel allows it to unprivileged users. What the process
+//! may still open, it reaches through its open files (`/proc/self/fd`) and its scratch folder, which keeps its path.
 
 #![expect(unsafe_code, reason = "leaves namespaces, which is unsafe for the table of open files alone")]
 
@@ -18,26 +18,26 @@ use rustix::mount::{
 use rustix::process::{chdir, getegid, geteuid, pivot_root};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
-/// What the process has of its own.
+/// Whether the process has namespaces of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Separation {
-    /// Namespaces, in which [`enclose`] can make an empty root.
+    /// It has namespaces in which [`enclose`] can make an empty root.
     Own,
-    /// None, and why.
+    /// It has none, for this reason.
     Shared(String),
 }
 
 /// Where open files are found by their number.
 const DESCRIPTORS: &str = "/proc/self/fd";
 
-/// The folder that the empty root is built over. Any would do: it is covered, and then gone.
+/// The folder over which the empty root is mounted. Any folder would do: it is covered, and then gone.
 const COVERED: &str = "/proc";
 
-/// Room for the few empty folders of the new root.
+/// Enough for the few empty folders of the new root.
 const SIZE: &CStr = c"size=64k,nr_inodes=256,mode=0755";
 
 /// Leaves the host's namespaces. Call it while the process has one thread and is still dumpable, since an undumpable
-/// one may not write its own map of users.
+/// process may not write its own user map.
 pub fn separate() -> Separation {
     match leave() {
         Ok(()) => Separation::Own,
@@ -47,7 +47,7 @@ pub fn separate() -> Separation {
 
 fn leave() -> io::Result<()> {
     let mut apart = UnshareFlags::NEWNS | UnshareFlags::NEWNET | UnshareFlags::NEWIPC;
-    // Root has what it takes; in a namespace of its own it could no longer read the files of other users.
+    // Root already has the privileges; in a user namespace it could no longer read the files of other users.
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
     if user != 0 {
         apart |= UnshareFlags::NEWUSER;
@@ -59,14 +59,14 @@ fn leave() -> io::Result<()> {
         std::fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
         std::fs::write("/proc/self/gid_map", format!("{group} {group} 1"))?;
     }
-    // Nothing that is mounted here shows outside.
+    // Mounts made here are not visible outside.
     Ok(mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?)
 }
 
-/// Gives the process an empty root folder, which holds [`DESCRIPTORS`] and `scratch` and cannot be written to.
+/// Gives the process an empty, read-only root folder that contains only [`DESCRIPTORS`] and `scratch`.
 ///
 /// # Errors
-/// When the kernel refuses a mount. The old root is in place then.
+/// If the kernel refuses a mount. The old root is then still in place.
 pub fn enclose(scratch: Option<&Path>) -> io::Result<()> {
     let clone = |path: &Path| open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC);
     let mut kept = vec![(PathBuf::from(DESCRIPTORS), clone(Path::new(DESCRIPTORS))?)];
@@ -80,13 +80,13 @@ pub fn enclose(scratch: Option<&Path>) -> io::Result<()> {
         let _ = unmount(COVERED, UnmountFlags::DETACH);
         return Err(error);
     }
-    // The old root lies over the new one, at the same place.
+    // The old root is mounted over the new one, at the same place.
     unmount(".", UnmountFlags::DETACH)?;
     chdir("/")?;
     Ok(mount_remount("/", flags | MountFlags::BIND | MountFlags::RDONLY, c"")?)
 }
 
-/// Puts `kept` into the new root, each where it was.
+/// Moves `kept` into the new root, each to its previous path.
 fn fill(kept: &[(PathBuf, OwnedFd)]) -> io::Result<()> {
     for (path, tree) in kept {
         let place = Path::new(COVERED).join(path.strip_prefix("/").map_err(io::Error::other)?);

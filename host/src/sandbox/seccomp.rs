@@ -1,7 +1,7 @@
-//! Seccomp: the system calls a confined step makes, and no other. The rest fail with EPERM.
+//! Seccomp: allows only the system calls that a confined step makes. All others fail with EPERM.
 //!
-//! The list is what the whole suite was seen to call after confinement, with the siblings that the
-//! same library functions use on other kernels and C libraries.
+//! The list consists of the calls that the whole suite makes after confinement, and of the variants that the same
+//! library functions use on other kernels and C libraries.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use seccompiler::{
 
 use super::machine;
 
-/// Calls that are allowed whatever their arguments.
+/// Calls that are allowed with any arguments.
 const ALLOWED: &[c_long] = &[
     // Memory that is not executable; see `rules` for mmap and mprotect.
     libc::SYS_brk,
     libc::SYS_madvise,
     libc::SYS_mremap,
     libc::SYS_munmap,
-    // Files: which ones is Landlock's to say.
+    // Files: Landlock decides which ones.
     libc::SYS_close,
     libc::SYS_faccessat,
     libc::SYS_faccessat2,
@@ -80,11 +80,11 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_epoll_ctl,
     libc::SYS_epoll_pwait,
     libc::SYS_eventfd2,
-    // Giving up more.
+    // Further restrictions.
     libc::SYS_landlock_add_rule,
     libc::SYS_landlock_create_ruleset,
     libc::SYS_landlock_restrict_self,
-    // What the process may know of itself and the machine.
+    // Information about the process and the machine.
     libc::SYS_getegid,
     libc::SYS_geteuid,
     libc::SYS_getgid,
@@ -94,7 +94,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_uname,
 ];
 
-/// Older spellings of the above that only this architecture has.
+/// Older forms of the above that only this architecture has.
 #[cfg(target_arch = "x86_64")]
 const OLDER: &[c_long] = &[
     libc::SYS_access,
@@ -118,15 +118,15 @@ type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 /// Whether the process may still map code into memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
-    /// It has compiled code to load, and then a second filter to install.
+    /// It has yet to load compiled code, and then install a second filter.
     Loads,
     Loaded,
 }
 
-/// Installs the filter on every thread of the process; says what is missing where the kernel has no seccomp.
+/// Installs the filter on every thread of the process; returns what is missing if the kernel has no seccomp.
 ///
 /// # Errors
-/// When the filter cannot be made, or a kernel that has such filters refuses this one.
+/// If the filter cannot be made, or if a kernel that supports such filters refuses this one.
 pub fn restrict(network: bool, code: Code) -> anyhow::Result<Option<String>> {
     if !machine::has_seccomp_filters() {
         return Ok(Some("this kernel has no seccomp filters".to_owned()));
@@ -134,22 +134,22 @@ pub fn restrict(network: bool, code: Code) -> anyhow::Result<Option<String>> {
     if TargetArch::try_from(std::env::consts::ARCH).is_err() {
         return Ok(Some(format!("the system-call filter is not written for {}", std::env::consts::ARCH)));
     }
-    // The C library falls back to clone, whose flags a filter can read, where clone3 does not exist.
+    // If clone3 does not exist, the C library falls back to clone, whose flags a filter can read.
     let absent = Rules::from([(libc::SYS_clone3, Vec::new())]);
     install(absent, SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS as u32))?;
     allow(rules(network, code)?)?;
     Ok(None)
 }
 
-/// Takes what [`Code::Loads`] left open.
+/// Forbids what [`Code::Loads`] still allows.
 ///
 /// # Errors
-/// When the filter cannot be made, or the kernel refuses it.
+/// If the filter cannot be made, or the kernel refuses it.
 pub fn seal(network: bool) -> anyhow::Result<()> {
     if machine::has_seccomp_filters() { allow(rules(network, Code::Loaded)?) } else { Ok(()) }
 }
 
-/// Allows the calls of `rules`, and lets every other fail.
+/// Allows the calls in `rules`, and lets every other call fail.
 fn allow(rules: Rules) -> anyhow::Result<()> {
     install(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
 }
@@ -164,7 +164,7 @@ fn rules(network: bool, code: Code) -> anyhow::Result<Rules> {
     let mut rules: Rules = ALLOWED.iter().chain(OLDER).map(|call| (*call, Vec::new())).collect();
     let own = u64::from(std::process::id());
     let conditional = [
-        // clone3 passes this filter only to be called absent by the other.
+        // clone3 passes this filter only because the other one reports it as missing.
         (libc::SYS_clone3, None),
         // Threads, in no namespace of their own.
         (
@@ -175,7 +175,7 @@ fn rules(network: bool, code: Code) -> anyhow::Result<Rules> {
         (libc::SYS_mprotect, Some((2, Width::Dword, Op::MaskedEq(flag(libc::PROT_EXEC)), 0))),
         // Limits may be read, not set.
         (libc::SYS_prlimit64, Some((2, Width::Qword, Op::Eq, 0))),
-        // A process that aborts signals itself.
+        // A process that aborts sends itself a signal.
         (libc::SYS_tgkill, Some((0, Width::Dword, Op::Eq, own))),
     ];
     for (call, condition) in conditional {
@@ -200,14 +200,14 @@ fn rules(network: bool, code: Code) -> anyhow::Result<Rules> {
     Ok(rules)
 }
 
-/// What it takes to use a stream that the host has opened: no call here makes a socket, connects one
-/// or names an address.
+/// The calls that are needed to use a stream that the host has opened: none of them creates a socket, connects one or
+/// names an address.
 fn stream_rules() -> anyhow::Result<Rules> {
     let only = |argument, value| -> anyhow::Result<Vec<SeccompRule>> {
         Ok(vec![SeccompRule::new(vec![Condition::new(argument, Width::Qword, Op::Eq, value)?])?])
     };
     Ok(Rules::from([
-        // Streams come by the socket that is stdin, and by no other.
+        // Streams arrive over the socket that is stdin, and over no other.
         (libc::SYS_recvmsg, only(0, 0)?),
         (libc::SYS_recvfrom, only(4, 0)?),
         (libc::SYS_sendto, only(4, 0)?),
@@ -215,8 +215,8 @@ fn stream_rules() -> anyhow::Result<Rules> {
     ]))
 }
 
-/// What may be asked of an open file: its flags, a copy of its number, locks. Not signals, leases,
-/// notices of a folder's changes, or the size of a pipe.
+/// The permitted operations on an open file: its flags, duplication, locks. Not signals, leases, notifications of a
+/// folder's changes, or the size of a pipe.
 const FILE_CONTROLS: &[i32] = &[
     libc::F_DUPFD,
     libc::F_DUPFD_CLOEXEC,
@@ -232,7 +232,7 @@ const FILE_CONTROLS: &[i32] = &[
 /// Every flag of `clone` that makes a namespace.
 const NAMESPACES: u64 = 0x7e02_0000;
 
-/// Rules for a call whose argument, by its place, must be one of `values`.
+/// Rules for a call whose argument at that position must be one of `values`.
 fn one_of(argument: u8, values: &[i32]) -> anyhow::Result<Vec<SeccompRule>> {
     let rule = |value| Ok(SeccompRule::new(vec![Condition::new(argument, Width::Dword, Op::Eq, flag(value))?])?);
     values.iter().copied().map(rule).collect()

@@ -1,4 +1,4 @@
-//! Takes known secrets out of whatever is written, also where they stand in another spelling.
+//! Redacts known secrets from everything that is written, including secrets in another encoding.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -10,33 +10,34 @@ use serde_json::{Map, Value};
 
 use super::{MASK, Secret};
 
-/// A secret shorter than this, in characters, is left in text: it would take ordinary words and numbers with it.
+/// A secret shorter than this, in characters, is not redacted from text, because ordinary words and numbers would be
+/// redacted with it.
 const SHORTEST_SECRET: usize = 6;
 
-/// A secret of letters alone, which may be an ordinary word, counts from this length on.
+/// A secret of letters only, which may be an ordinary word, is redacted from this length on.
 const SHORTEST_WORD: usize = 8;
 
-/// A line of a secret shorter than this is left, such as the last of a key.
+/// A line of a secret that is shorter than this is not redacted, such as the last line of a key.
 const SHORTEST_LINE: usize = 8;
 
-/// A spelling of a secret shorter than this is too likely to be chance.
+/// An encoding of a secret that is shorter than this could match by chance.
 const SHORTEST_SPELLING: usize = 6;
 
-/// How long a line of base64 is where lines are cut (RFC 2045).
+/// The line length of wrapped base64 (RFC 2045).
 const BASE64_LINE: usize = 76;
 
-/// Whether a secret is long enough to be redacted wherever it stands. A shorter one is redacted as a value in an address
-/// alone: a password `shop` would take every table of that name along.
+/// Whether a secret is long enough to be redacted everywhere. A shorter one is redacted only as a value in an address:
+/// a password `shop` would otherwise mask every table of that name.
 pub fn is_distinctive(secret: &str) -> bool {
     let length = secret.chars().count();
     length >= SHORTEST_WORD || (length >= SHORTEST_SECRET && !secret.chars().all(char::is_alphabetic))
 }
 
-/// Takes known secrets out of text.
+/// Redacts known secrets from text.
 #[derive(Debug, Clone, Default)]
 pub struct Scrubber {
     finder: Finder,
-    /// Secrets that are redacted in addresses alone.
+    /// Secrets that are redacted only in addresses.
     short: Vec<Secret>,
 }
 
@@ -45,7 +46,7 @@ enum Finder {
     #[default]
     Nothing,
     Automaton(AhoCorasick),
-    /// Where there are too many spellings for an automaton: slow, and as thorough.
+    /// Used if there are too many encodings for an automaton: slow, but just as thorough.
     OneByOne(Vec<String>),
 }
 
@@ -59,7 +60,7 @@ impl Scrubber {
         if spellings.is_empty() {
             return Self { finder: Finder::Nothing, short };
         }
-        // Of two secrets that begin alike the longer one is taken, so that no part of it stays.
+        // If two secrets start alike, the longer one is matched, so that no part of it remains.
         let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&spellings);
         let finder = automaton.map_or_else(|_| Finder::one_by_one(spellings), Finder::Automaton);
         Self { finder, short }
@@ -83,7 +84,7 @@ impl Scrubber {
         self.short.iter().fold(scrubbed, |text, secret| mask_values(&text, secret.reveal()))
     }
 
-    /// Scrubs every text in `value`, keys included.
+    /// Redacts every text in `value`, including keys.
     pub fn scrub(&self, value: Value) -> Value {
         if matches!(self.finder, Finder::Nothing) && self.short.is_empty() {
             return value;
@@ -96,7 +97,7 @@ impl Scrubber {
         }
     }
 
-    /// Scrubs the keys and every text in `fields`.
+    /// Redacts the keys and every text in `fields`.
     pub fn scrub_object(&self, fields: Map<String, Value>) -> Map<String, Value> {
         fields.into_iter().map(|(key, field)| (self.scrub_text(&key), self.scrub(field))).collect()
     }
@@ -118,22 +119,22 @@ impl Finder {
     }
 }
 
-/// A secret shorter than this is not looked for even as a whole value.
+/// A secret shorter than this is not looked for, even as a whole value.
 const SHORTEST_VALUE: usize = 4;
 
-/// From this length in characters on a secret is looked for inside other text: a shorter one, such as `2024`, stands in
-/// many a text that has nothing to do with it.
+/// From this length in characters on, a secret is looked for inside other text; a shorter one, such as `2024`, occurs
+/// in many unrelated texts.
 const SHORTEST_INSIDE: usize = 8;
 
-/// Whether a name that is kept as it is gives the secret away. A short one, or one of letters alone, such as `customers`,
-/// may be a table's name by chance.
+/// Whether a name that is stored unchanged reveals the secret. A short secret, or one of letters only, such as
+/// `customers`, may be a table's name by chance.
 pub fn betrays(name: &str, secret: &Secret) -> bool {
     let text = secret.reveal();
     let is_word = text.chars().all(|letter| letter.is_alphabetic() || letter == '_');
     text.chars().count() >= SHORTEST_INSIDE && !is_word && Scrubber::new([secret]).finds(name)
 }
 
-/// Whether a JSON text holds the secret: a long one in any spelling anywhere, a short one as a whole value.
+/// Whether a JSON text contains the secret: a long one in any encoding anywhere, a short one as a whole value.
 pub fn holds(json: &str, secret: &Secret) -> bool {
     let text = secret.reveal();
     if text.chars().count() >= SHORTEST_INSIDE {
@@ -142,7 +143,7 @@ pub fn holds(json: &str, secret: &Secret) -> bool {
     text.len() >= SHORTEST_VALUE && serde_json::from_str(json).is_ok_and(|value| is_or_has(&value, text))
 }
 
-/// Masks secrets inside text of the user's own: a long one anywhere, a short one, which may be an ordinary word, only as a
+/// Masks secrets inside the user's own text: a long one anywhere; a short one, which may be an ordinary word, only as a
 /// value in an address, such as `?key=SECRET` or `user:SECRET@host`.
 pub fn mask_inside<'a>(value: Value, secrets: impl Iterator<Item = &'a Secret> + Clone) -> Value {
     let (long, short): (Vec<&Secret>, Vec<&Secret>) =
@@ -161,7 +162,7 @@ fn mask_short(value: Value, secrets: &[&Secret]) -> Value {
     }
 }
 
-/// Masks `secret` where it stands between `=` or `:` and the end of a value in an address.
+/// Masks `secret` between `=` or `:` and the end of a value in an address.
 fn mask_values(text: &str, secret: &str) -> String {
     if secret.is_empty() {
         return text.to_owned();
@@ -180,7 +181,7 @@ fn mask_values(text: &str, secret: &str) -> String {
     masked + &text[done..]
 }
 
-/// Whether a value is `text`, or has one inside that is.
+/// Whether a value is `text`, or contains a value that is.
 fn is_or_has(value: &Value, text: &str) -> bool {
     match value {
         Value::String(string) => string == text,
@@ -191,13 +192,13 @@ fn is_or_has(value: &Value, text: &str) -> bool {
     }
 }
 
-/// The secret and, since what is told is often told line by line, each of its lines.
+/// The secret and, because text is often reported line by line, each of its lines.
 fn with_lines(secret: &str) -> impl Iterator<Item = &str> {
     let lines = secret.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE && line.len() < secret.len());
     std::iter::once(secret).chain(lines)
 }
 
-/// The secret and how it looks in JSON, Rust's debug output, URLs, hexadecimal, base64, lists of bytes, SQL and HTML.
+/// The secret, and its forms in JSON, Rust's debug output, URLs, hexadecimal, base64, lists of bytes, SQL and HTML.
 fn spellings(secret: &str) -> Vec<String> {
     let quoted = |text: String| text.get(1..text.len().saturating_sub(1)).unwrap_or_default().to_owned();
     let json = quoted(Value::from(secret).to_string());
@@ -235,7 +236,7 @@ fn html(secret: &str, apostrophe: &str) -> String {
     escaped.replace('\'', apostrophe)
 }
 
-/// The secret in a JSON text that holds ASCII alone: `\u` and four digits for each UTF-16 unit beyond it.
+/// The secret in ASCII-only JSON: `\u` and four digits for each UTF-16 unit beyond ASCII.
 fn json_ascii(secret: &str, upper: bool) -> String {
     let quoted = Value::from(secret).to_string();
     let inside = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
@@ -251,7 +252,7 @@ fn json_ascii(secret: &str, upper: bool) -> String {
     })
 }
 
-/// Percent-encoding, as RFC 3986 has it or as HTML forms send it (a space as `+`).
+/// Percent-encoding, as in RFC 3986 or as HTML forms send it (a space as `+`).
 fn percent(secret: &str, form: bool, upper: bool) -> String {
     secret.bytes().fold(String::new(), |mut text, byte| {
         match byte {
@@ -265,8 +266,8 @@ fn percent(secret: &str, form: bool, upper: bool) -> String {
     })
 }
 
-/// What of the secret's base64 is the same whatever stands around it, `before` bytes after a
-/// boundary of three: characters that also hold bits of a neighbour are left away.
+/// The part of the secret's base64 that does not depend on the surrounding bytes, if the secret starts `before` bytes
+/// after a boundary of three: characters that also encode bits of a neighbour are omitted.
 fn base64(engine: &impl Engine, secret: &str, before: usize) -> String {
     let padded: Vec<u8> = std::iter::repeat_n(0, before).chain(secret.bytes()).collect();
     let text = engine.encode(&padded);
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_betrays_a_secret_that_is_no_word() {
+    fn a_name_that_is_not_an_ordinary_word_reveals_a_secret() {
         for (name, secret, betrayed) in [
             ("main", "main", false),
             ("customers", "customers", false),
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_secret_is_masked_as_a_value_in_an_address_alone() {
+    fn a_short_secret_is_masked_only_as_a_value_in_an_address() {
         let secrets = ["shop", "correct-horse"].map(|secret| Secret::new(secret.to_owned()));
         for (text, expected) in [
             ("http://h/shop?key=shop&a=shops", "http://h/shop?key=***MASKED***&a=shops"),
@@ -319,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_holds_a_long_secret_anywhere_and_a_short_one_as_a_value() {
+    fn a_long_secret_is_found_anywhere_and_a_short_one_only_as_a_value() {
         let long = "correct-horse";
         let spelt = format!(r#"{{"at": "x{}"}}"#, STANDARD.encode(format!("{long}y")));
         for (secret, json, expected) in [
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_or_common_word_is_not_masked_all_over() {
+    fn a_short_or_common_word_is_not_masked_everywhere() {
         let scrubber = scrubber(&["shop", "2024", "abcdefg", "hunter2", "it's-secret", "abcdefgh"]);
         for (text, expected) in [
             ("the shop of 2024: abcdefg", "the shop of 2024: abcdefg"),
@@ -351,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn more_spellings_than_an_automaton_holds_are_found_one_by_one() {
+    fn more_encodings_than_an_automaton_holds_are_found_one_by_one() {
         let finder = Finder::one_by_one(BTreeSet::from(["hunter2".to_owned(), "hunter2-long".to_owned()]));
         let scrubber = Scrubber { finder, short: Vec::new() };
         assert_eq!(scrubber.scrub_text("x hunter2-long hunter2"), format!("x {MASK} {MASK}"));
@@ -369,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_scrubbed_in_every_usual_spelling() {
+    fn secrets_are_scrubbed_in_every_usual_encoding() {
         let secret = "p\"ss w\\rd/ü+1";
         let scrubber = scrubber(&[secret]);
         let mut told = vec![

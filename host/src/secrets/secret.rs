@@ -6,15 +6,15 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-/// What stands in place of a secret wherever a config is shown or stored.
+/// The mask that replaces a secret wherever a config is shown or stored.
 pub const MASK: &str = "***MASKED***";
 
-/// A password, token or key. Serialised only into a step's job, which travels by pipe.
+/// A password, token or key. Serialised only into a step's job, which is sent over a socket and never stored.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
 pub struct Secret(Zeroizing<String>);
 
-/// A step's secrets by the place of their field in its config, as JSON pointer: `/connection/password`.
+/// A step's secrets by the place of their field in its config, as a JSON pointer: `/connection/password`.
 pub type Secrets = BTreeMap<String, Secret>;
 
 impl Secret {

@@ -1,4 +1,4 @@
-//! Past and running sessions: listed, shown, and collected when old.
+//! Past and running sessions: listed, shown, and removed when old.
 
 use std::path::{Path, PathBuf};
 
@@ -9,11 +9,11 @@ use super::manifest::{Manifest, Status};
 use super::{Base, FOLDER, MANIFEST, PREFIX, plain, sweep};
 use crate::error::{Report, listed, nearest};
 
-/// A session as it lies on disk.
+/// A session on disk.
 #[derive(Debug)]
 pub struct Summary {
     pub id: String,
-    /// `None` where the manifest is missing or cannot be read.
+    /// `None` if the manifest is missing or cannot be read.
     pub manifest: Option<Manifest>,
     /// The size of its files, in bytes.
     pub bytes: u64,
@@ -28,7 +28,7 @@ impl Summary {
 /// All sessions of `base`, the newest last.
 ///
 /// # Errors
-/// When the sessions folder cannot be read; that there is none is an empty list.
+/// If the sessions folder cannot be read; a missing folder gives an empty list.
 pub fn list(base: &Base) -> anyhow::Result<Vec<Summary>> {
     if !base.dir.exists(FOLDER) {
         return Ok(Vec::new());
@@ -37,7 +37,7 @@ pub fn list(base: &Base) -> anyhow::Result<Vec<Summary>> {
     let mut found = Vec::new();
     for entry in sessions.entries().with_context(|| format!("cannot read `{FOLDER}`"))? {
         let entry = entry?;
-        // Whatever else is there was not made by a run.
+        // Anything else in the folder was not made by a run.
         if entry.file_type()?.is_dir() && entry.file_name().to_string_lossy().starts_with(PREFIX) {
             found.push(read(&entry.open_dir()?, entry.file_name().to_string_lossy().into_owned()));
         }
@@ -75,7 +75,7 @@ fn size(dir: &Dir) -> u64 {
 /// The file of tables that a session's manifest names, absolute and without symlinks.
 ///
 /// # Errors
-/// When it is not a plain file in the session's folder: a manifest may have been written by anyone.
+/// If it is not a regular file in the session's folder: a manifest may have been written by anyone.
 pub fn tables_file(base: &Base, session: &str, named: &str) -> anyhow::Result<PathBuf> {
     let below = Path::new(FOLDER).join(session);
     let found = base.dir.open_dir(&below).and_then(|dir| {
@@ -89,10 +89,10 @@ pub fn tables_file(base: &Base, session: &str, named: &str) -> anyhow::Result<Pa
     Ok(base.path.join(below).join(below_session))
 }
 
-/// The session called `name`: its id, the end of it, or `latest`.
+/// The session called `name`: its id, the end of its id, or `latest`.
 ///
 /// # Errors
-/// When no session or several match.
+/// If no session or several match.
 pub fn find(base: &Base, name: &str) -> anyhow::Result<Summary> {
     let mut sessions = list(base)?;
     if name == "latest" {
@@ -120,8 +120,9 @@ pub fn find(base: &Base, name: &str) -> anyhow::Result<Summary> {
     }
 }
 
-/// Removes finished sessions but the newest `keep`, and those that ended more than `older_than` ago.
-/// A running session is never removed. Gives the ids of what was (or with `dry_run` would be) removed.
+/// Removes finished sessions except the newest `keep`, and those that ended more than `older_than` ago. A running
+/// session is never removed. Returns the ids of the removed sessions (or, with `dry_run`, of those that would be
+/// removed).
 pub fn collect(
     base: &Base,
     keep: Option<usize>,
@@ -145,7 +146,7 @@ pub fn collect(
     let mut removed = Vec::new();
     for session in finished.into_iter().filter(is_old) {
         let Some(folder) = sessions.as_ref().and_then(|sessions| sessions.open_dir(&session.id).ok()) else { continue };
-        // Between the listing and now it cannot have begun to run, but it may still be closing.
+        // It cannot have started since it was listed, but it may still be closing.
         if sweep::is_running(&folder) {
             continue;
         }

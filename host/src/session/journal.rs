@@ -1,4 +1,4 @@
-//! A session's `events.jsonl` and `metrics.jsonl`: one JSON object a line, secrets scrubbed.
+//! A session's `events.jsonl` and `metrics.jsonl`: one JSON object per line, with secrets redacted.
 
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
@@ -23,12 +23,13 @@ pub struct Journal {
 #[derive(Debug)]
 struct Log {
     file: File,
-    /// Whether the last line may have been written in part.
+    /// Whether the last line may be incomplete.
     torn: bool,
 }
 
 impl Log {
-    /// Appends a line. One that was cut off, as by a disk that was full, is ended first, so that it spoils no other.
+    /// Appends a line. If the previous line was cut off, for example by a full disk, it is ended first, so that it does
+    /// not damage the new one.
     fn append(&mut self, line: &str) -> std::io::Result<()> {
         let start = if self.torn { "\n" } else { "" };
         self.torn = true;
@@ -38,8 +39,8 @@ impl Log {
     }
 }
 
-/// Fields that hold names alone, by which programs find things: they stay as they are, since a secret may happen to be an
-/// ordinary word such as `main`.
+/// Fields that contain only names, by which programs find things: they are not redacted, since a secret may happen to
+/// be an ordinary word such as `main`.
 const NAMES: [&str; 7] = ["step_id", "status", "level", "inputs", "tables", "duckdb_path", "component"];
 
 impl Journal {
@@ -82,7 +83,7 @@ impl Journal {
         }
         let line = untrusted::json(&Value::Object(line).to_string()).into_owned();
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-        // A full disk must not end a run that could still finish; the run itself will say so.
+        // A full disk must not end a run that could still finish; the run itself reports it.
         if let Err(error) = log.append(&line) {
             tracing::warn!(%error, "cannot write to the session's log");
         }
@@ -96,7 +97,7 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// The time in UTC, in milliseconds, as ISO 8601 writes it.
+/// The current UTC time in ISO 8601, to the millisecond.
 pub fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }

@@ -1,4 +1,4 @@
-//! What a session's `manifest.yaml` records: which drivers ran on what, and what came out.
+//! The contents of a session's `manifest.yaml`: which drivers ran on what, and the results.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use crate::error::{Blame, Failure};
 use crate::secrets::scrubber::Scrubber;
 use crate::warning::Warning;
 
-/// How a run or a step stands.
+/// The status of a run or a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// A step that has not begun.
+    /// A step that has not started.
     Pending,
     Running,
     Success,
     Failed,
-    /// A step that waited for one which failed.
+    /// A step that depends on one that failed.
     Skipped,
     /// Ended by the user, or by the death of the host.
     Interrupted,
@@ -43,7 +43,7 @@ impl std::fmt::Display for Status {
 pub struct Manifest {
     pub session_id: String,
     pub pipeline: String,
-    /// Path of the pipeline file as it was named.
+    /// The path of the pipeline file, as the user gave it.
     pub pipeline_path: String,
     pub pipeline_sha256: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,15 +59,15 @@ pub struct Manifest {
     /// The pipeline's own `metadata`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
-    /// What of the pipeline's own keys has no effect.
+    /// A warning for each of the pipeline's own keys without effect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
     pub steps: Vec<StepRecord>,
 }
 
 impl Manifest {
-    /// The manifest without secrets in its texts. Names stay as they are (ids, tables, components, statuses), since
-    /// programs find things by them, and a secret may happen to be an ordinary word.
+    /// The manifest with secrets redacted from its texts. Names (ids, tables, components, statuses) are not redacted,
+    /// since programs find things by them, and a secret may happen to be an ordinary word.
     pub fn scrubbed(&self, scrubber: &Scrubber) -> Self {
         let mut clean = self.clone();
         clean.pipeline_path = scrubber.scrub_text(&clean.pipeline_path);
@@ -102,7 +102,7 @@ pub struct StepRecord {
     /// Relative to the session's folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duckdb_path: Option<String>,
-    /// The output's table, where it has only one.
+    /// The output's table, if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
     /// Rows of all tables together; for a writer, rows written.

@@ -1,7 +1,7 @@
 //! One run's folder: its data, scratch, artifacts and logs, reached only through a capability on it.
 //!
-//! The folder is `<base>/.osiris_sessions/<id>/`; an open session holds a lock in it, so that others
-//! can tell a running session from one whose host died.
+//! The folder is `<base>/.osiris_sessions/<id>/`. An open session locks a file in it, so that others can distinguish a
+//! running session from one whose host died.
 
 mod history;
 mod journal;
@@ -33,7 +33,7 @@ const LOCK: &str = "lock";
 const SCRATCH: &str = "scratch";
 const MANIFEST: &str = "manifest.yaml";
 
-/// The folder that pipelines' paths are relative to, and out of which none leads.
+/// The folder that pipelines' paths are relative to, and that no path may leave.
 #[derive(Debug)]
 pub struct Base {
     pub dir: Dir,
@@ -43,7 +43,7 @@ pub struct Base {
 
 impl Base {
     /// # Errors
-    /// When the folder does not exist or cannot be opened.
+    /// If the folder does not exist or cannot be opened.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let absolute = std::fs::canonicalize(path).map_err(|error| {
             Report::input(format!("cannot open base folder `{}`: {error}", path.display()))
@@ -61,23 +61,23 @@ impl Base {
 }
 
 impl Base {
-    /// Holds the base folder's own files against other commands, for as long as the file is open.
+    /// Locks the base folder's own files against other commands until the returned file is closed.
     ///
     /// # Errors
-    /// When they cannot be held.
+    /// If they cannot be locked.
     pub fn hold(&self) -> anyhow::Result<std::fs::File> {
         let folder = sessions_dir(self)?.open(".").context("cannot open the folder of sessions")?.into_std();
         rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive).context("cannot hold the base folder")?;
         Ok(folder)
     }
 
-    /// Writes a file of the base folder so that a reader sees the old text or the new, never a part.
+    /// Writes a file of the base folder atomically: a reader sees either the old text or the new.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn write_whole(&self, name: &str, text: &str) -> anyhow::Result<()> {
         let doing = || format!("cannot write `{name}` in `{}`", self.path.display());
-        // Several runs may write at once: each makes a file of its own, out of the user's sight.
+        // Several runs may write at once: each writes a separate temporary file, out of the user's sight.
         let sessions = sessions_dir(self)?;
         let own = format!(".{name}.{:x}", noise());
         write_whole(&sessions, &own, text).with_context(doing)?;
@@ -85,7 +85,7 @@ impl Base {
     }
 }
 
-/// A session being run.
+/// A session that is running.
 #[derive(Debug)]
 pub struct Session {
     pub id: String,
@@ -93,15 +93,15 @@ pub struct Session {
     pub path: PathBuf,
     pub journal: Journal,
     dir: Dir,
-    /// Held as long as the session runs.
+    /// Held while the session runs.
     _lock: std::fs::File,
 }
 
 impl Session {
-    /// Creates a session's folder below `base`, after clearing what dead sessions left.
+    /// Creates a session's folder below `base`, after removing what dead sessions left.
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// If the folder cannot be created.
     pub fn create(base: &Base, scrubber: Scrubber) -> anyhow::Result<Self> {
         let sessions = sessions_dir(base)?;
         sweep::dead_sessions(base, &sessions);
@@ -117,7 +117,7 @@ impl Session {
         Ok(Self { id, path, journal, dir, _lock: lock })
     }
 
-    /// The step's data file, as others read it.
+    /// The step's data file, for reading.
     pub fn data_file(&self, step: &StepId) -> PathBuf {
         self.path.join("data").join(format!("{step}.duckdb"))
     }
@@ -129,9 +129,9 @@ impl Session {
         Ok(self.path.join(name))
     }
 
-    /// Removes the step's scratch folder and all in it.
+    /// Removes the step's scratch folder with its contents.
     pub fn remove_scratch(&self, step: &StepId) {
-        // What stays behind is swept at the next run.
+        // What cannot be removed is swept at the next run.
         let _ = self.dir.remove_dir_all(scratch_name(step));
     }
 
@@ -142,10 +142,10 @@ impl Session {
             .with_context(|| format!("cannot open the scratch folder of step `{step}`"))
     }
 
-    /// Puts the whole output of a finished step, `file` in its scratch folder, into `data/`.
+    /// Moves the complete output of a finished step, `file` in its scratch folder, to `data/`.
     ///
     /// # Errors
-    /// When the file is not a plain file of the step's own, or cannot be moved.
+    /// If the file is not a regular file that belongs to the step, or cannot be moved.
     pub fn keep_output(&self, step: &StepId, file: &str) -> anyhow::Result<()> {
         let from = format!("{}/{file}", scratch_name(step));
         let found =
@@ -174,12 +174,13 @@ impl Session {
         write_whole(&self.dir, MANIFEST, &text).context("cannot write the manifest")
     }
 
-    /// Remembers that a file beside a target, relative to the base folder, is this session's to remove.
+    /// Records that a file beside a target, relative to the base folder, belongs to this session and has to be removed
+    /// with it.
     pub fn remember_target(&self, below_base: &Path) -> anyhow::Result<()> {
         sweep::remember(&self.dir, below_base)
     }
 
-    /// Ends the session's writing: removes what only a running session needs.
+    /// Closes the session: removes what only a running session needs.
     pub fn close(self) {
         let _ = self.dir.remove_dir_all(SCRATCH);
         let _ = self.dir.remove_file(LOCK);
@@ -190,7 +191,7 @@ fn scratch_name(step: &StepId) -> String {
     format!("{SCRATCH}/{step}")
 }
 
-/// Opens `.osiris_sessions`, creating it for the user alone.
+/// Opens `.osiris_sessions`, creating it for this user only.
 fn sessions_dir(base: &Base) -> anyhow::Result<Dir> {
     let doing = || format!("cannot create `{FOLDER}` in `{}`", base.path.display());
     if !base.dir.exists(FOLDER) {
@@ -201,17 +202,17 @@ fn sessions_dir(base: &Base) -> anyhow::Result<Dir> {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error).with_context(doing),
         }
-        // Data and logs of runs do not belong into anyone's repository. Runs that begin at once write the same.
+        // Data and logs of runs do not belong in a repository. Runs that start at the same time write the same text.
         base.dir.open_dir(FOLDER).and_then(|dir| dir.write(".gitignore", "*\n")).with_context(doing)?;
     }
     base.dir.open_dir(FOLDER).with_context(doing)
 }
 
-/// What the name of every session's folder begins with.
+/// The prefix of every session folder's name.
 pub const PREFIX: &str = "session_";
 
-/// Creates the folder of a new session, `session_YYYYMMDD_HHMMSS_uuuuuu`. The last part is the microsecond of its start, or
-/// the next one that is free: names are in the order in which sessions were made.
+/// Creates the folder of a new session, `session_YYYYMMDD_HHMMSS_uuuuuu`. The last part is the microsecond of its
+/// start, or the next free one, so that names sort in the order in which sessions were created.
 fn create_next(sessions: &Dir) -> anyhow::Result<String> {
     let mut start = jiff::Timestamp::now();
     loop {
@@ -226,18 +227,18 @@ fn create_next(sessions: &Dir) -> anyhow::Result<String> {
     }
 }
 
-/// A number that differs from call to call and process to process.
+/// A number that differs between calls and between processes.
 fn noise() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
 
-/// Writes a file so that a reader sees the old text or the new, never a part.
+/// Writes a file atomically: a reader sees either the old text or the new.
 fn write_whole(dir: &Dir, name: &str, text: &str) -> anyhow::Result<()> {
     write_beside(dir, name, text, 0o666)
 }
 
-/// As [`write_whole`], for the user alone.
+/// Like [`write_whole`], readable by this user only.
 fn write_private(dir: &Dir, name: &str, text: &str) -> anyhow::Result<()> {
     write_beside(dir, name, text, 0o600)
 }
@@ -253,7 +254,7 @@ fn write_beside(dir: &Dir, name: &str, text: &str, mode: u32) -> anyhow::Result<
     Ok(())
 }
 
-/// Makes a rename in `dir` last.
+/// Makes a rename in `dir` durable.
 fn sync(dir: &Dir) -> anyhow::Result<()> {
     rustix::fs::fsync(dir.open(".")?).context("cannot flush a folder to disk")
 }

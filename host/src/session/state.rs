@@ -1,4 +1,4 @@
-//! What steps keep between runs: `.osiris/state/<pipeline>/<step>.json` in the base folder.
+//! The states that steps keep between runs: `.osiris/state/<pipeline>/<step>.json` in the base folder.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -18,24 +18,24 @@ use crate::grants::reserved;
 /// The folder of all states in the base folder.
 const FOLDER: &str = reserved::STATES;
 
-/// A step's state with where it came from.
+/// A step's state and its origin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Kept {
     pub pipeline: String,
     pub step: String,
     /// The driver that set it.
     pub driver: String,
-    /// The session that wrote it; empty where a person did.
+    /// The session that wrote it; empty if a person did.
     pub session: String,
     pub updated_at: String,
-    /// What it was read from; none where that is not known.
+    /// The source that it was read from; `None` if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
-    /// As the driver wrote it, to the letter.
+    /// Exactly as the driver wrote it.
     pub state: Box<RawValue>,
 }
 
-/// A state that was found, whole or damaged.
+/// A state that was found, valid or damaged.
 #[derive(Debug)]
 pub struct Found {
     pub pipeline: String,
@@ -46,7 +46,7 @@ pub struct Found {
 /// The state of `step` of `pipeline`; `None` if it has no state.
 ///
 /// # Errors
-/// When the file is there but no state.
+/// If the file exists but is not a valid state.
 pub fn read(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<Option<Kept>> {
     let file = format!("{}/{step}.json", folder(pipeline));
     match plain::read(&base.dir, &file) {
@@ -65,7 +65,7 @@ fn parse(text: &str, file: &str, pipeline: &str, step: &str) -> Result<Kept, Rep
     })
 }
 
-/// A name as a shell takes it.
+/// A name, quoted for a shell if necessary.
 pub fn quoted(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
     if !name.is_empty() && name.chars().all(plain) {
@@ -75,11 +75,11 @@ pub fn quoted(name: &str) -> String {
     }
 }
 
-/// Holds the state of a step for as long as the file is open, whether or not there is one yet: two runs at once would
-/// deliver the same rows twice, and a change made during a run would be lost.
+/// Locks the state of a step until the returned file is closed, whether or not a state exists yet. Otherwise two runs
+/// at once would deliver the same rows twice, and a change made during a run would be lost.
 ///
 /// # Errors
-/// A [`Report`] when someone else holds it.
+/// A [`Report`] if someone else has locked it.
 pub fn hold(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<File> {
     let doing = || format!("cannot hold the state of step `{step}`");
     make_folder(base, pipeline).with_context(doing)?;
@@ -99,7 +99,7 @@ pub fn hold(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<File> {
     }
 }
 
-/// Makes the folder of a pipeline's states.
+/// Creates the folder of a pipeline's states.
 fn make_folder(base: &Base, pipeline: &str) -> std::io::Result<()> {
     for folder in [reserved::OWN, FOLDER, folder(pipeline).as_str()] {
         let mut private = DirBuilder::new();
@@ -108,7 +108,7 @@ fn make_folder(base: &Base, pipeline: &str) -> std::io::Result<()> {
             _ => {}
         }
     }
-    // A folder that an earlier version made for everyone is closed.
+    // A folder that other users may read or write, as an earlier version created it, is restricted to this user.
     if base.dir.metadata(reserved::OWN)?.mode() & 0o077 != 0 {
         base.dir.set_permissions(reserved::OWN, Permissions::from_std(std::fs::Permissions::from_mode(0o700)))?;
     }
@@ -118,10 +118,10 @@ fn make_folder(base: &Base, pipeline: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Writes a state; the old one or the new is there, never a part.
+/// Writes a state atomically: a reader sees either the old state or the new.
 ///
 /// # Errors
-/// When it cannot be written.
+/// If it cannot be written.
 pub fn write(base: &Base, kept: &Kept) -> anyhow::Result<()> {
     let doing = || format!("cannot write the state of step `{}`", kept.step);
     make_folder(base, &kept.pipeline).with_context(doing)?;
@@ -130,10 +130,10 @@ pub fn write(base: &Base, kept: &Kept) -> anyhow::Result<()> {
     write_private(&dir, &format!("{}.json", kept.step), &text).and_then(|()| sync(&dir)).with_context(doing)
 }
 
-/// Removes the state of `step`; says whether there was one.
+/// Removes the state of `step`; returns whether there was one.
 ///
 /// # Errors
-/// When the file cannot be removed.
+/// If the file cannot be removed.
 pub fn remove(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<bool> {
     match base.dir.remove_file(format!("{}/{step}.json", folder(pipeline))) {
         Ok(()) => Ok(true),
@@ -145,7 +145,7 @@ pub fn remove(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<bool> {
 /// Every state of the base folder, or of one pipeline, by pipeline and step.
 ///
 /// # Errors
-/// When a folder or file cannot be read.
+/// If a folder or file cannot be read.
 pub fn list(base: &Base, pipeline: Option<&str>) -> anyhow::Result<Vec<Found>> {
     let mut all = Vec::new();
     let Ok(states) = base.dir.open_dir(FOLDER) else { return Ok(all) };
@@ -174,7 +174,7 @@ fn names(dir: &Dir) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// A pipeline's folder. Its name may hold anything; what is no plain letter is spelled out.
+/// A pipeline's folder. The pipeline's name may contain anything; characters that are not plain letters are escaped.
 fn folder(pipeline: &str) -> String {
     let spelled: String = pipeline
         .bytes()
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_pipelines_name_leads_out_of_the_folder_or_meets_another() {
+    fn no_pipelines_name_leads_out_of_the_folder_or_collides_with_another() {
         for (name, expected) in
             [("shop", "shop"), ("../..", "%2e%2e%2f%2e%2e"), ("a b", "a%20b"), ("a%20b", "a%2520b"), ("ä", "%c3%a4")]
         {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_quoted_for_a_shell_where_they_need_it() {
+    fn names_are_quoted_for_a_shell_if_necessary() {
         for (name, expected) in [("a-b.c_1", "a-b.c_1"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("", "''")] {
             assert_eq!(quoted(name), expected);
         }

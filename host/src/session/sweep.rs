@@ -1,4 +1,4 @@
-//! Clears what sessions left whose host died: scratch folders and files beside targets.
+//! Removes what sessions left behind whose host died: scratch folders and files beside targets.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,18 +9,18 @@ use rustix::fs::{FlockOperation, flock};
 use super::{Base, LOCK, PREFIX, SCRATCH, plain};
 use crate::grants::reserved;
 
-/// Names, one JSON string a line, of files beside targets that a session made.
+/// The names of a session's files beside targets, one JSON string per line.
 const TARGETS: &str = "scratch/.targets";
 
-/// Writes down a file beside a target before it is made. `below_base` is relative to the base folder.
+/// Records a file beside a target before it is created. `below_base` is relative to the base folder.
 pub fn remember(session: &Dir, below_base: &Path) -> anyhow::Result<()> {
     let mut file = session.open_with(TARGETS, OpenOptions::new().create(true).append(true))?;
     let name = below_base.to_str().ok_or_else(|| anyhow::anyhow!("path {} is not UTF-8", below_base.display()))?;
     Ok(writeln!(file, "{}", serde_json::Value::from(name))?)
 }
 
-/// Clears up after every session in `sessions` that holds no lock any more. What cannot be cleared
-/// stays for another time: a run does not fail over another's leftovers.
+/// Cleans up after every session in `sessions` whose lock nobody holds. What cannot be removed is left for the next
+/// time: a run does not fail because of another run's leftovers.
 pub fn dead_sessions(base: &Base, sessions: &Dir) {
     for entry in sessions.entries().into_iter().flatten().flatten() {
         let is_session = entry.file_name().to_string_lossy().starts_with(PREFIX);
@@ -31,7 +31,7 @@ pub fn dead_sessions(base: &Base, sessions: &Dir) {
     }
 }
 
-/// The lock of a session that was left locked by nobody; `None` for a running or closed one.
+/// The lock of a session whose host died; `None` for a running or closed session.
 pub fn lock_if_dead(session: &Dir) -> std::io::Result<Option<std::fs::File>> {
     if !session.exists(LOCK) {
         return Ok(None);
@@ -51,7 +51,7 @@ fn clear(base: &Base, session: &Dir, id: &str) {
     }
     let remembered = plain::read(session, TARGETS).unwrap_or_default();
     for name in remembered.lines().filter_map(|line| serde_json::from_str::<PathBuf>(line).ok()) {
-        // Only names that this session can have made.
+        // Only names that this session can have created.
         let own = |file: &str| file.starts_with('.') && file.ends_with(&format!(".{id}"));
         if name.file_name().is_some_and(|file| own(&file.to_string_lossy())) && !reserved::from_writing(&name) {
             let _ = base.dir.remove_file(&name);

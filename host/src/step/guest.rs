@@ -1,4 +1,4 @@
-//! Instantiates the driver and calls its one export; turns what comes back into a tally or a failure.
+//! Instantiates the driver and calls its one export; turns the outcome into a tally or a failure.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
@@ -24,17 +24,17 @@ use crate::error::{Blame, Failure};
 use crate::grants::limits::Limits;
 use crate::protocol::{Call, Job, Message};
 
-/// What one call may move from guest to host, in bytes: a batch of 64 MiB with room to spare.
+/// The most that one call may move from guest to host, in bytes: a batch of 64 MiB with room to spare.
 const HOSTCALL_BYTES: usize = 160 << 20;
 
-/// Handles that a driver may hold at once, of all kinds together.
+/// The number of handles of all kinds together that a driver may hold at once.
 const MAX_HANDLES: usize = 10_000;
 
-/// The stack of each of several instances, in bytes. Deep data makes DuckDB and this program recurse; what overflows it
-/// ends the step.
+/// The stack of each instance if there are several, in bytes. Deeply nested data makes DuckDB and this program recurse;
+/// an overflow ends the step.
 pub(super) const INSTANCE_STACK: usize = 32 << 20;
 
-/// Calls the driver, and gives what the host counted meanwhile.
+/// Calls the driver and returns what the host counted meanwhile.
 pub fn call(
     job: &Job,
     component: &Component,
@@ -60,8 +60,8 @@ pub fn call(
     })
 }
 
-/// Runs instances on threads of their own. At the first failure `stop` ends the others: nobody waits for their work. That
-/// failure is the step's, since what the others say may be what stopping them made of it.
+/// Runs each instance on a thread. At the first failure `stop` ends the others, whose work is no longer needed. That
+/// failure is the step's, since the other failures may be a result of being stopped.
 fn side_by_side(
     count: u32,
     instance: &(dyn Fn(u32) -> Result<Tally, Failure> + Sync),
@@ -128,7 +128,7 @@ fn call_instance(
     }
 }
 
-/// Refuses a driver that imports what its step was not granted, before it runs.
+/// Refuses, before it runs, a driver that imports what its step was not granted.
 fn check_imports(job: &Job, component: &Component) -> Result<(), Failure> {
     let component_type = component.component_type();
     match ungranted(component_type.imports(component.engine()).map(|(name, _)| name), job) {
@@ -142,7 +142,7 @@ fn check_imports(job: &Job, component: &Component) -> Result<(), Failure> {
     }
 }
 
-/// What an instance has for itself.
+/// What belongs to a single instance.
 struct Own<'a> {
     index: u32,
     printed: &'a Captured,
@@ -194,7 +194,7 @@ fn state(
     })
 }
 
-/// What a call gives: what the driver said where its kind's export was not the one called, or its error.
+/// The result of a call: the driver's message if the export was not the one of its kind, or its error.
 type Answer = wasmtime::Result<Result<Option<Message>, Error>>;
 
 fn call_export(job: &Job, component: &Component, store: &mut Store<State>) -> Answer {
@@ -215,16 +215,16 @@ fn call_export(job: &Job, component: &Component, store: &mut Store<State>) -> An
     Ok(done.map(|()| None))
 }
 
-/// Tables that a driver may tell of; what lies beyond is left out, with a warning.
+/// The number of tables that a driver may report; the rest are omitted with a warning.
 const MAX_FOUND: usize = 10_000;
 
-/// How large a message of tables grows, in bytes; the host hears no line beyond 4 MiB.
+/// The largest message of tables, in bytes. The host drops lines beyond its own limit.
 const TABLES_BYTES: usize = 1 << 20;
 
-/// Tells the host of the tables in messages that it hears whole, and gives the last one.
+/// Reports the tables to the host in messages that fit into one line each, and returns the last one.
 ///
 /// # Errors
-/// `data`, when one table is too large for a message.
+/// `data`, if one table is too large for a message.
 fn told(tables: Vec<FoundTable>, reporter: &Reporter) -> Result<Message, Error> {
     let (mut some, mut bytes) = (Vec::new(), 0);
     for table in tables {
@@ -293,7 +293,7 @@ fn invoke<P: ComponentNamedList + Lower, R: Lift + ComponentType + 'static>(
     Ok(function.call(&mut *store, arguments)?.0)
 }
 
-/// An error that the driver returned: its kind says whose it is to cure, as far as that agrees with what the host saw.
+/// The failure for an error that the driver returned: its kind says who can fix it, as far as the host saw the same.
 fn returned(job: &Job, status: &Status, error: Error, reporter: &Reporter) -> Failure {
     let message = reporter.told(error.message);
     if status.has_seen(Trouble::DiskFull) {
@@ -327,9 +327,9 @@ fn returned(job: &Job, status: &Status, error: Error, reporter: &Reporter) -> Fa
     Failure { blame, kind: reporter.told(kind_name(&error.kind)), message, hint }
 }
 
-/// A trap: the driver broke off, or was broken off by a limit.
+/// The failure for a trap: the driver aborted, or a limit ended it.
 fn trapped(job: &Job, status: &Status, error: &wasmtime::Error, reporter: &Reporter) -> Failure {
-    // Where the driver was when it was stopped from outside is of no use to anybody.
+    // The place where the driver was stopped from outside is of no use.
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>().filter(|_| !status.is_interrupted()) {
         reporter.log("error", format!("{backtrace}"), [("driver".to_owned(), job.driver.clone())].into());
     }
@@ -357,14 +357,14 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
-    fn the_first_failure_of_several_instances_is_the_steps() {
+    fn the_first_failure_of_several_instances_is_the_steps_failure() {
         let (stopped, failed) = (AtomicBool::new(false), AtomicBool::new(false));
         let failure =
             |kind: &str| Failure { blame: Blame::Driver, kind: kind.to_owned(), message: String::new(), hint: None };
         let outcome = side_by_side(
             4,
             &|index| {
-                // A trap of its own in the last, which traps by which the others are stopped follow.
+                // One of them traps by itself; the traps of the stopped ones follow.
                 let wanted = if index == 3 { &failed } else { &stopped };
                 failed.store(true, Ordering::SeqCst);
                 while !wanted.load(Ordering::SeqCst) {
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_instances_did_is_added_up() {
+    fn the_work_of_all_instances_is_added_up() {
         let one = |index| Ok(Tally { rows_out: u64::from(index), ..Tally::default() });
         assert_eq!(side_by_side(4, &one, &|| panic!("nothing failed")).unwrap().rows_out, 6);
     }

@@ -1,7 +1,7 @@
 //! The files a job grants, opened once, before the process is confined.
 //!
-//! From then on the step speaks of them as `/proc/self/fd/N`: what its path names later, after a
-//! rename or a new symlink, is of no consequence.
+//! From then on the step refers to them as `/proc/self/fd/N`, so a rename or a new symlink under their old paths has no
+//! effect.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 use crate::engine::InputTable;
 use crate::protocol::{FileGrant, Job};
 
-/// Open files; they stay open for as long as this lives.
+/// Open files; they stay open until this is dropped.
 #[derive(Debug)]
 pub struct Held {
     inputs: Vec<OwnedFd>,
@@ -26,10 +26,10 @@ pub struct Held {
 }
 
 impl Held {
-    /// Opens what `job` grants, and changes the job's paths to the open files'.
+    /// Opens what `job` grants, and changes the job's paths to those of the open files.
     ///
     /// # Errors
-    /// When a file is gone, or is not the one that the host found.
+    /// If a file has gone, or is not the one that the host found.
     pub fn of(job: &mut Job) -> anyhow::Result<Self> {
         let mut held = Self::open(&job.inputs, &job.read_files, &job.write_files)?;
         let code = open(&job.compiled, false)?;
@@ -42,7 +42,7 @@ impl Held {
     }
 
     /// # Errors
-    /// When a file is gone, or is not the one that the host found.
+    /// If a file has gone, or is not the one that the host found.
     pub fn open(inputs: &[InputTable], read: &[FileGrant], write: &[FileGrant]) -> anyhow::Result<Self> {
         let granted = |grant: &FileGrant, writing| {
             let file = open(&grant.path, writing)?;
@@ -62,12 +62,12 @@ impl Held {
         })
     }
 
-    /// Closes the inputs, which DuckDB has opened for itself. DuckDB goes on to allow the paths of what it attached, so
-    /// their numbers must not come to mean other files: something that cannot be opened takes each. Call it while the
-    /// process has one thread.
+    /// Closes the inputs, which DuckDB has opened for itself. DuckDB still allows the paths of what it attached, so
+    /// their numbers must not come to refer to other files: each is taken by something that cannot be opened. Call it
+    /// while the process has one thread.
     ///
     /// # Errors
-    /// When there is no number left.
+    /// If no number is left.
     pub fn retire_inputs(&mut self) -> anyhow::Result<()> {
         let nothing = eventfd(0, EventfdFlags::CLOEXEC).context("cannot close the step's inputs")?;
         for input in &mut self.inputs {
@@ -94,7 +94,7 @@ impl Held {
         self.write.iter().map(AsFd::as_fd).collect()
     }
 
-    /// The inputs with the paths to open them by; two tables of one file share one.
+    /// The inputs with the paths by which to open them; two tables of one file share a path.
     pub fn input_paths(&self, inputs: &[InputTable]) -> Vec<InputTable> {
         let first = |input: &InputTable| inputs.iter().position(|other| other.path == input.path).unwrap_or_default();
         inputs.iter().map(|input| InputTable { path: path(&self.inputs[first(input)]), ..input.clone() }).collect()
@@ -115,7 +115,7 @@ fn replaced(file: OwnedFd, nothing: &OwnedFd, number: i32) -> anyhow::Result<Own
     Ok(copy)
 }
 
-/// Opens a plain file, never waiting for one that is no plain file, never through a symlink.
+/// Opens a regular file, without waiting for one that is not, and never through a symlink.
 fn open(path: &Path, writing: bool) -> anyhow::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     OpenOptions::new()

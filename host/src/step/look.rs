@@ -18,7 +18,7 @@ use crate::grants::limits::Limits;
 use crate::sandbox::{Reach, confine, limit, narrow, shed};
 use crate::untrusted;
 
-/// What to look at; written to the process's stdin as one JSON object.
+/// The job of the process, written to its stdin as one JSON object.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Look {
@@ -26,11 +26,11 @@ pub struct Look {
     pub sql: String,
     pub format: Format,
     pub limits: Limits,
-    /// Refuse to look where the kernel cannot confine the process fully.
+    /// Refuse to run if the kernel cannot confine the process fully.
     pub require_confinement: bool,
 }
 
-/// How rows are printed.
+/// The output format of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -39,7 +39,7 @@ pub enum Format {
     Json,
 }
 
-/// What a look may use up within `seconds`. It needs little: what it cannot do within this is work for a pipeline.
+/// The limits of a query within `seconds`. They are low: what exceeds them is work for a pipeline.
 pub const fn limits(seconds: u64) -> Limits {
     let (engine_memory_bytes, threads) = (1 << 30, 2);
     let cpu_seconds = seconds * 2;
@@ -54,7 +54,7 @@ pub const fn limits(seconds: u64) -> Limits {
     }
 }
 
-/// The most rows that a table for people shows.
+/// The most rows in a table for people.
 const MAX_TABLE_ROWS: usize = 10_000;
 
 /// Runs the hidden command `osiris look`: the rows go to stdout, an error to stderr.
@@ -95,7 +95,7 @@ fn look() -> anyhow::Result<()> {
 }
 
 fn print_rows(engine: &Engine, look: &Look) -> anyhow::Result<()> {
-    // Checked alone first, so that an error speaks of the user's statement and not of what is put around it.
+    // Checked by itself first, so that an error quotes the user's statement and not the text that is put around it.
     let names = engine.column_names(&look.sql)?;
     let from = format!("({}\n)", look.sql.trim_end().trim_end_matches(';'));
     let wrapped = match look.format {
@@ -154,7 +154,7 @@ fn each_row(
     Ok(())
 }
 
-/// A JSON text of DuckDB's without numbers that JSON does not have: NaN and infinities become null, as in files that
+/// DuckDB's JSON text without the numbers that JSON does not have: NaN and infinities become null, as in files that
 /// `filesystem.json_writer` writes.
 fn standard_json(text: &str) -> String {
     let (mut standard, mut rest, mut in_text) = (String::with_capacity(text.len()), text, false);
@@ -162,7 +162,7 @@ fn standard_json(text: &str) -> String {
         let other = ["NaN", "Infinity", "-Infinity"].into_iter().find(|word| !in_text && rest.starts_with(word));
         let length = match (other, c) {
             (Some(word), _) => word.len(),
-            // What is escaped ends no text.
+            // An escaped character does not end a text.
             (None, '\\') if in_text => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
             (None, c) => c.len_utf8(),
         };
@@ -189,7 +189,7 @@ mod tests {
     use super::standard_json;
 
     #[test]
-    fn json_has_no_numbers_that_it_does_not_know() {
+    fn json_has_no_nan_or_infinities() {
         for (text, expected) in [
             (r#"{"a":NaN,"b":[Infinity,-Infinity,1.5]}"#, r#"{"a":null,"b":[null,null,1.5]}"#),
             (r#"{"NaN":"Infinity \" NaN","ü\\":NaN}"#, r#"{"NaN":"Infinity \" NaN","ü\\":null}"#),

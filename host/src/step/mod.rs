@@ -1,8 +1,8 @@
 //! The step process: one attempt of one step, confined, from a job on stdin to JSON lines on stdout.
 //!
-//! The order is the security argument: DuckDB opens while nothing untrusted is in sight, and granted files are opened but
-//! not read; then the process confines itself; only then is the compiled driver loaded, does DuckDB read an input, and
-//! the guest come in. See "The step process" in ARCHITECTURE.md.
+//! The order is the security argument: DuckDB is opened while nothing untrusted is in reach, and granted files are
+//! opened but not read. Then the process confines itself; only then is the compiled driver loaded, an input read by
+//! DuckDB, and the guest called. See "The step process" in ARCHITECTURE.md.
 
 mod guest;
 mod held;
@@ -30,15 +30,15 @@ pub use guest::call;
 use held::Held;
 use watch::{Overrun, Watch};
 
-/// The longest job the process reads.
+/// The longest job that the process reads, in bytes.
 const MAX_JOB_BYTES: u64 = 64 << 20;
 
-/// Which layers of the sandbox are on. All are; a program made for tests looks at one of them alone.
+/// Which layers of the sandbox are on. Normally all are; a test program switches some off to test the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layers {
-    /// DuckDB is locked, and takes nothing but SELECTs.
+    /// DuckDB is locked, and accepts only SELECTs.
     pub engine: bool,
-    /// The process has an empty root, no network and no capabilities, where the kernel gives that.
+    /// The process has an empty root, no network and no capabilities, if the kernel allows it.
     pub walls: bool,
     /// Landlock and seccomp confine the process.
     pub rules: bool,
@@ -53,8 +53,8 @@ pub fn main() -> ExitCode {
     main_with(Layers::ALL, guest::call)
 }
 
-/// Runs a step whose driver is called by `call`: the way in for tests that put native code in the
-/// driver's place, or switch layers off, to see what another layer stops alone.
+/// Runs a step whose driver is called by `call`: the entry point for tests that replace the driver by native code, or
+/// switch layers off to see what another layer stops by itself.
 pub fn main_with(
     layers: Layers,
     call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter, Trust) -> Result<Tally, Failure> + Send,
@@ -70,25 +70,26 @@ pub fn main_with(
     conclude(&Reporter::to_stdout(), layers, prepare, call)
 }
 
-/// What takes most of a small step's time and depends on no job: DuckDB and the WebAssembly runtime, loaded.
+/// What takes most of a small step's time and does not depend on its job: the loaded DuckDB and WebAssembly runtime.
 pub struct Prepared {
     warm: Warm,
     runtime: runtime::Engine,
 }
 
 impl Prepared {
-    /// Loads them; the process has one thread afterwards too.
+    /// Loads them; the process still has one thread afterwards.
     ///
     /// # Errors
-    /// When either does not load.
+    /// If either does not load.
     pub fn load() -> anyhow::Result<Self> {
         Ok(Self { warm: Warm::open().context("cannot open DuckDB")?, runtime: runtime::engine()? })
     }
 }
 
-/// Runs a step in a process that was forked from one that `prepared` it: the way in for tests that run very many.
+/// Runs a step in a process that was forked from one that `prepared` it: the entry point for tests that run very many
+/// steps.
 pub fn main_prepared(prepared: Prepared) -> ExitCode {
-    // Thousands of networks of their own would keep the kernel busy for longer than the steps.
+    // Thousands of network namespaces would keep the kernel busy for longer than the steps.
     let prepare = || sandbox::shed_in_place().map(|()| prepared);
     conclude(&Reporter::to_stdout(), Layers::ALL, prepare, guest::call)
 }
@@ -117,7 +118,8 @@ fn host_fault(error: anyhow::Error) -> Failure {
     Failure::of_host(&error)
 }
 
-/// Waits until the host has opened what the kernel tells of this process, which it hides once it is undumpable.
+/// Waits until the host has opened this process's figures in `/proc`, which the kernel hides once the process is
+/// undumpable.
 fn wait_for_host() -> anyhow::Result<()> {
     let mut seen = [0; SEEN.len()];
     let read = rustix::io::read(rustix::stdio::stdin(), &mut seen).context("cannot hear from the host")?;
@@ -137,7 +139,7 @@ fn attempt(
     let mut job = read_job().map_err(host_fault)?;
     reporter.guard(job.limits.log_bytes, &job.secrets);
     let names = shown_names(&job);
-    // The machine's roots lie in files that the process cannot open once it is confined.
+    // The machine's roots are in files that the process cannot open once it is confined.
     let trust = Trust::load(&job.network).map_err(|error| Failure {
         blame: Blame::User,
         kind: "config".to_owned(),
@@ -149,7 +151,7 @@ fn attempt(
     let stacks = STACK as u64 + guest::INSTANCE_STACK as u64 * u64::from(job.instances);
     sandbox::limit(file_bytes, job.limits.data_bytes() + stacks, job.limits.cpu_seconds).map_err(host_fault)?;
     confine(&job, &held, layers, reporter)?;
-    // Compiled code is a stranger's bytes until it is loaded, so that is done inside.
+    // Compiled code is untrusted bytes until it is loaded, so it is loaded after confinement.
     let component = runtime::load(&runtime, &job.compiled).map_err(host_fault)?;
     if layers.rules {
         sandbox::seal(!job.network.is_empty()).map_err(host_fault)?;
@@ -162,7 +164,7 @@ fn attempt(
     outcome.map_err(|failure| watch.failure().unwrap_or_else(|| renamed(failure, &names, &job)))
 }
 
-/// Every text in a config, however deep.
+/// Every text in a config, at any depth.
 fn texts(config: &Map<String, Value>) -> Vec<String> {
     let mut texts = Vec::new();
     let mut left: Vec<&Value> = config.values().collect();
@@ -177,11 +179,11 @@ fn texts(config: &Map<String, Value>) -> Vec<String> {
     texts
 }
 
-/// The stack of the thread that calls the driver, in bytes. It also runs what DuckDB does for the driver, which recurses
-/// as deep as its data is nested: a million levels are no attack, but a file.
+/// The stack of the thread that calls the driver, in bytes. DuckDB also works for the driver on it and recurses as deep
+/// as the data is nested; a file may legitimately have a million levels.
 const STACK: usize = 256 << 20;
 
-/// Calls the driver on a thread with room for deep data.
+/// Calls the driver on a thread with a stack for deeply nested data.
 fn on_own_stack(call: impl FnOnce() -> Result<Tally, Failure> + Send) -> Result<Tally, Failure> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("driver".to_owned()).stack_size(STACK).spawn_scoped(scope, call);
@@ -190,13 +192,13 @@ fn on_own_stack(call: impl FnOnce() -> Result<Tally, Failure> + Send) -> Result<
     })
 }
 
-/// The granted files' real paths, each with the name that the config has.
+/// The granted files' real paths, each with its name in the config.
 fn shown_names(job: &Job) -> Vec<(String, String)> {
     let files = job.read_files.iter().chain(&job.write_files);
     files.map(|grant| (grant.path.to_string_lossy().into_owned(), grant.name.clone())).collect()
 }
 
-/// Speaks of granted files as the config does, where DuckDB speaks of paths.
+/// Replaces the paths of granted files in DuckDB's messages by their names in the config.
 fn renamed(mut failure: Failure, names: &[(String, String)], job: &Job) -> Failure {
     let open = job.read_files.iter().chain(&job.write_files);
     let open = open.map(|grant| (grant.path.to_string_lossy().into_owned(), grant.name.clone()));
@@ -206,7 +208,7 @@ fn renamed(mut failure: Failure, names: &[(String, String)], job: &Job) -> Failu
     failure
 }
 
-/// Puts `name` in the place of `path`, but not where the path only begins another one: `/proc/self/fd/5` is not
+/// Replaces `path` by `name`, except where the path is only the start of another one: `/proc/self/fd/5` is not
 /// `/proc/self/fd/50`.
 fn with_name(text: &str, path: &str, name: &str) -> String {
     let mut parts = text.split(path);
@@ -275,7 +277,7 @@ fn furnish(warm: Warm, job: &Job, held: &mut Held, layers: Layers) -> Result<Eng
         limits: job.limits,
         lock: layers.engine,
     };
-    // DuckDB has the inputs open by now: from here on their files cannot be opened again.
+    // DuckDB has opened the inputs: from here on their files cannot be opened again.
     let narrowed = || {
         held.retire_inputs()?;
         let reach = Reach {
@@ -298,7 +300,7 @@ fn furnish(warm: Warm, job: &Job, held: &mut Held, layers: Layers) -> Result<Eng
     })
 }
 
-/// Closes the output and says what the step made.
+/// Closes the output and reports what the step produced.
 fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> {
     if let Some(said) = tally.said {
         return Ok(said);
@@ -308,7 +310,7 @@ fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> 
     if let Some(name) = tally.unfinished.first() {
         return Err(driver_fault(format!("driver `{}` left table `{name}` unfinished", job.driver)));
     }
-    // A writer may also ask about its inputs, or read them twice: it delivers no more than they have.
+    // A writer may also count its inputs, or read them twice: it delivers no more rows than they have.
     let input_rows = job.inputs.iter().map(|input| engine.input_rows(&input.alias)).sum::<Result<u64, _>>();
     let input_rows =
         input_rows.map_err(|error| host_fault(anyhow::anyhow!(error).context("cannot count the step's inputs")))?;
@@ -332,7 +334,7 @@ fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> 
     Ok(Message::Complete { tables, rows_written, files, state: tally.state })
 }
 
-/// Makes a file last; gives its size in bytes.
+/// Makes a file durable; returns its size in bytes.
 fn sync(path: &Path) -> anyhow::Result<u64> {
     std::fs::File::open(path)
         .and_then(|file| file.sync_all().and_then(|()| Ok(file.metadata()?.len())))
@@ -344,7 +346,7 @@ mod name_tests {
     use super::with_name;
 
     #[test]
-    fn a_path_that_begins_another_is_left() {
+    fn a_path_that_is_the_start_of_another_is_left_alone() {
         for (text, expected) in [
             ("cannot open /proc/self/fd/5: no", "cannot open a.csv: no"),
             ("/proc/self/fd/50 and /proc/self/fd/5", "/proc/self/fd/50 and a.csv"),

@@ -1,4 +1,4 @@
-//! Ends a step at its limits of time, CPU and output, wherever it is: in the guest, or in a query on its behalf.
+//! Ends a step at its limits of time, CPU and output, whether it is in the guest or in a query on the guest's behalf.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::grants::limits::Limits;
 use crate::protocol::{Job, Message};
 use crate::sandbox::CpuClock;
 
-/// How often the watch looks.
+/// How often the watch checks.
 const TICK: Duration = Duration::from_millis(50);
 
-/// A limit that a step has overrun.
+/// A limit that a step has exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Overrun {
@@ -29,7 +29,7 @@ pub enum Overrun {
 impl Overrun {
     const ALL: [Self; 3] = [Self::Time, Self::Cpu, Self::Output];
 
-    /// The step's failure. A limit that the author's own SQL ran into is the author's to raise or to keep.
+    /// The step's failure. If the author's own SQL reached the limit, the author has to raise it or change the SQL.
     pub fn failure(self, job: &Job, in_authors_sql: bool) -> Failure {
         let Limits { wall_seconds, cpu_seconds, output_bytes, .. } = job.limits;
         let (kind, reason, limit) = match self {
@@ -50,27 +50,28 @@ impl Overrun {
 /// A running watch; it ends with the process.
 #[derive(Clone)]
 pub struct Watch {
-    /// The number of the limit that was overrun, and [`IN_AUTHORS_SQL`]; 0 as long as none was.
+    /// The number of the exceeded limit, and [`IN_AUTHORS_SQL`]; 0 if none was exceeded.
     overrun: Arc<AtomicU8>,
     failures: Arc<[(u8, Failure)]>,
 }
 
-/// Set beside an overrun's number where the author's SQL was running.
+/// Set beside the limit's number if the author's SQL was running.
 const IN_AUTHORS_SQL: u8 = 1 << 7;
 
 fn number(overrun: Overrun, in_authors_sql: bool) -> u8 {
     overrun as u8 | if in_authors_sql { IN_AUTHORS_SQL } else { 0 }
 }
 
-/// How long a step may take to end after it was interrupted, before the watch reports for it: the host ends it soon.
+/// How long a step may take to end after it was interrupted, before the watch reports the failure in its place: the
+/// host ends the process soon.
 const DEAF: Duration = Duration::from_secs(2);
 
 impl Watch {
-    /// Counts from now. At a limit it interrupts guest and queries, over and over, so that a
-    /// driver which swallows the first error gains nothing.
+    /// Starts counting. At a limit it interrupts guest and queries repeatedly, so that a driver that ignores the first
+    /// error gains nothing.
     ///
     /// # Errors
-    /// When the machine gives no thread.
+    /// If the machine provides no thread.
     pub fn start(
         job: &Job,
         runtime: &wasmtime::Engine,
@@ -123,7 +124,7 @@ impl Watch {
         Ok(watch)
     }
 
-    /// The failure of a step that has overrun a limit, if it has.
+    /// The failure of a step that has exceeded a limit, if it has.
     pub fn failure(&self) -> Option<Failure> {
         let overrun = self.overrun.load(Ordering::SeqCst);
         self.failures.iter().find(|(number, _)| *number == overrun).map(|(_, failure)| failure.clone())
