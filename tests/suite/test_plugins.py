@@ -1,9 +1,11 @@
 """Each option of each driver does what its README says."""
 
 import gzip
+import re
 
 import duckdb
 import pytest
+from conftest import ROOT
 
 
 def extract(project, text: str | bytes, name: str = "in.csv", expect: int = 0, **config):
@@ -168,3 +170,10 @@ def test_mask_refuses_what_it_cannot_do(project):
     for config, words in [({"columns": {"b": "redact"}}, "there are: `a`"), ({"columns": {"a": "hash"}}, "secret `key`"), ({"columns": {"a": "drop"}}, "every column")]:
         result = project.run([project.sql("select 1 as a"), {"id": "mask", "component": "mask.processor", "config": config}], expect=1)
         assert words in result["step"]["mask"]["error"]["message"]
+
+
+@pytest.mark.parametrize("spec", sorted((ROOT / "plugins").glob("*/spec.yaml")), ids=lambda path: path.parent.name)
+def test_a_comma_does_not_cut_a_description_short(spec):
+    """In YAML a comma ends an unquoted text within braces, and the rest becomes a key."""
+    cut = re.findall(r"\{.*description: (?![\"'])[^\n{}]*?, (?!\w+: )[^\n{}]*", spec.read_text())
+    assert not cut
