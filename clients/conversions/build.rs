@@ -1,4 +1,4 @@
-//! Lets this crate's tests find libduckdb; the crate itself has none in it.
+//! Lets this crate's tests find libduckdb; the crate itself does not link it.
 
 fn main() {
     println!("cargo:rerun-if-env-changed=DUCKDB_LIB_DIR");

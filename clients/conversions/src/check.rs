@@ -1,8 +1,8 @@
-//! A conversion that must be checked by value: which values survive it, as SQL that DuckDB runs.
+//! A conversion that must be checked by value: SQL for DuckDB that determines which values survive it.
 
 use crate::SourceType;
 
-/// Stands in a template for the value; no SQL can contain it.
+/// The placeholder for the value in a template; no SQL can contain it.
 pub(crate) const X: char = '\u{1}';
 
 /// The predicate of a conversion that always loses something.
@@ -11,11 +11,11 @@ const NEVER: &str = "false";
 /// Whether values survive a conversion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// Predicates, true where nothing is lost, and what is lost where they are not.
+    /// Predicates that are true if nothing is lost, each with a description of what is lost otherwise.
     conditions: Vec<(String, String)>,
-    /// The nearest value that the target may hold, of the same DuckDB type.
+    /// The nearest value that the target can hold, of the same DuckDB type.
     rounded: Option<String>,
-    /// How deep in lists the checked items are.
+    /// How many levels of lists surround the checked items.
     depth: usize,
     /// The type of the outermost list.
     list: Option<String>,
@@ -27,13 +27,13 @@ impl Check {
         Self { conditions: vec![(survives.into(), lost.into())], rounded: None, depth: 0, list: None }
     }
 
-    /// A check that no value passes. What rounding means is the target's own assignment: the date, the time or the zone
-    /// is left out.
+    /// A check that no value passes. Rounding is left to the target's own assignment: the date, the time or the zone is
+    /// dropped.
     pub(crate) fn never(lost: impl Into<String>) -> Self {
         Self::new(NEVER, lost).rounded_by(X)
     }
 
-    /// Both checks, the first one's loss named first.
+    /// Both checks; the first one's loss is named first.
     pub(crate) fn and(mut self, other: Check) -> Self {
         self.conditions.extend(other.conditions);
         self.rounded = self.rounded.or(other.rounded);
@@ -45,20 +45,21 @@ impl Check {
         self
     }
 
-    /// The same check of every item of a list of type `list`.
+    /// The same check for every item of a list of type `list`.
     pub(crate) fn of_items(mut self, list: &SourceType) -> Self {
         self.depth += 1;
         self.list = Some(list.to_string());
         self
     }
 
-    /// A predicate over the SQL expression `value` that is true where it survives, never null; a null survives.
+    /// A predicate over the SQL expression `value` that is true if the value survives. It is never null; a null
+    /// survives.
     pub fn survives(&self, value: &str) -> String {
         let all: Vec<String> = self.conditions.iter().map(|(survives, _)| format!("({survives})")).collect();
         self.items(&all.join(" and "), value)
     }
 
-    /// The same check of an expression over [`X`]; there is nothing to round to.
+    /// The same check of an expression over [`X`]; there is no nearest value.
     pub(crate) fn over(mut self, expression: &str) -> Self {
         for (survives, _) in &mut self.conditions {
             *survives = survives.replace(X, expression);
@@ -67,7 +68,7 @@ impl Check {
         self
     }
 
-    /// Gives the rounded value the type `source`; what does not fit there is null.
+    /// Casts the rounded value to the type `source`; a value that does not fit becomes null.
     pub(crate) fn typed(mut self, source: &SourceType) -> Self {
         let is_value = |rounded: &String| rounded.chars().eq([X]);
         if let Some(rounded) = self.rounded.take_if(|rounded| !is_value(rounded)) {
@@ -76,7 +77,7 @@ impl Check {
         self
     }
 
-    /// A predicate that is true where `value`, once rounded, can be written.
+    /// A predicate that is true if `value` can be written once it is rounded.
     pub fn survives_rounded(&self, value: &str) -> String {
         let Some(rounded) = &self.rounded else { return self.items("false", value) };
         let conditions = self.conditions.iter().filter(|(survives, _)| survives != NEVER);
@@ -85,7 +86,7 @@ impl Check {
         self.items(&format!("{rounded} is not null{}", conditions.concat()), value)
     }
 
-    /// What is lost of a value that does not survive, as a SQL expression; null where it survives.
+    /// The loss of a value that does not survive, as a SQL expression; null if it survives.
     pub fn lost_expression(&self, value: &str) -> String {
         let cases: Vec<String> = self
             .conditions
@@ -97,7 +98,7 @@ impl Check {
         format!("case {} end", cases.join(" "))
     }
 
-    /// What may be lost, in words.
+    /// A description of what may be lost.
     pub fn lost(&self) -> String {
         let mut words: Vec<&str> = Vec::new();
         for (_, lost) in &self.conditions {
@@ -108,8 +109,8 @@ impl Check {
         words.join(", ")
     }
 
-    /// The nearest value to the SQL expression `value` that the target may hold, of the same DuckDB type; none where
-    /// there is nothing near. It can still be out of range: check it again.
+    /// The nearest value to the SQL expression `value` that the target can hold, of the same DuckDB type; `None` if
+    /// there is none. It can still be out of range, so check it again.
     pub fn rounded(&self, value: &str) -> Option<String> {
         let rounded = self.rounded.as_ref()?;
         let whole = (0..self.depth).fold(rounded.clone(), |inner, level| {

@@ -1,4 +1,4 @@
-//! The checks of a whole input, in one SELECT, before the first row is sent.
+//! Checks a whole input in one SELECT, before the first row is sent.
 
 use osiris_sdk::sql::{query, quote_name};
 use osiris_sdk::{Error, Input, Result, context};
@@ -11,14 +11,14 @@ pub struct Column {
     pub name: String,
     pub source: SourceType,
     pub target: TargetType,
-    /// The target's type in its own words, for messages: `numeric(10,2)`, `lossy.whole (integer)`.
+    /// The target's type in the target's own terms, for messages: `numeric(10,2)`, `lossy.whole (integer)`.
     pub target_name: String,
 }
 
-/// How a column is to be selected.
+/// How to select a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversion {
-    /// A SQL expression of the column's own DuckDB type: the column itself, or what `on_loss` makes of it.
+    /// A SQL expression of the column's own DuckDB type: the column itself, or its values after `on_loss` is applied.
     pub expression: String,
     /// How many values it changes.
     pub changed: u64,
@@ -27,16 +27,16 @@ pub struct Conversion {
 /// The names and types of an input's columns.
 ///
 /// # Errors
-/// What DuckDB says.
+/// DuckDB's error.
 pub fn input_columns(input: &Input) -> Result<Vec<(String, SourceType)>> {
     let columns = osiris_sdk::sql::columns(&input.sql_name())?.into_iter();
     Ok(columns.map(|column| (column.name, SourceType::parse(&column.duckdb_type))).collect())
 }
 
-/// The columns `key` of single rows of the input, counted from 1 and given in that order: `code` = AB.
+/// The columns `key` of single rows of the input, in the order of `rows`, which are counted from 1: `code` = AB.
 ///
 /// # Errors
-/// What DuckDB says.
+/// DuckDB's error.
 pub fn key_of_rows(input: &Input, key: &[String], rows: &[u64]) -> Result<Vec<String>> {
     let texts: Vec<String> = key
         .iter()
@@ -60,11 +60,11 @@ pub fn key_of_rows(input: &Input, key: &[String], rows: &[u64]) -> Result<Vec<St
         .collect()
 }
 
-/// Checks the values of all columns that can lose something, and says how each column is to be selected.
+/// Checks the values of all columns that can lose something, and returns how to select each column.
 ///
 /// # Errors
-/// `data` for a type that is refused, and for the first value that does not survive, unless `policy` says what becomes of
-/// it; `config` where `policy` names a column that the input does not have.
+/// `data` for a type that is refused, and for the first value that does not survive unless `policy` covers it; `config`
+/// if `policy` names a column that the input does not have.
 pub fn check_input(input: &Input, columns: &[Column], policy: &LossPolicy) -> Result<Vec<Conversion>> {
     let mut conversions: Vec<Conversion> =
         columns.iter().map(|column| Conversion { expression: quote_name(&column.name), changed: 0 }).collect();
@@ -96,7 +96,7 @@ pub fn check_input(input: &Input, columns: &[Column], policy: &LossPolicy) -> Re
     Ok(conversions)
 }
 
-/// Decides about a column that has values which do not survive.
+/// Decides how to convert a column that has values which do not survive.
 fn convert(input: &Input, column: &Column, check: &Check, count: u64, on_loss: OnLoss) -> Result<Conversion> {
     let value = quote_name(&column.name);
     let expression = match (on_loss, check.rounded(&value)) {
@@ -112,7 +112,7 @@ fn convert(input: &Input, column: &Column, check: &Check, count: u64, on_loss: O
                 return Err(error.context("`on_loss: round` finds no nearest value"));
             }
             warn("values were rounded, since the target cannot hold them", input, column, check, count)?;
-            // A value that survives stays what it is.
+            // Values that survive are not rounded.
             format!("case when {} then {value} else {rounded} end", check.survives(&value))
         }
         (OnLoss::Null, _) => {
@@ -123,7 +123,7 @@ fn convert(input: &Input, column: &Column, check: &Check, count: u64, on_loss: O
     Ok(Conversion { expression, changed: count })
 }
 
-/// Reports what an option changed: how many values, and what the first of them lost.
+/// Warns about what an option changed: how many values, and what the first of them lost.
 pub(crate) fn warn(sentence: &str, input: &Input, column: &Column, check: &Check, count: u64) -> Result<()> {
     let (row, _, lost) = first_bad(input, column, check, &check.survives(VALUE))?.unwrap_or_default();
     context::warn(
@@ -146,10 +146,10 @@ fn refused(column: &Column, lost: &str) -> Error {
     ))
 }
 
-/// What a column's value is called where single rows are looked at.
+/// The name of a column's value in a SELECT of single rows.
 const VALUE: &str = "value";
 
-/// The number of the first row whose value does not survive, its value, and what it loses.
+/// The number of the first row whose value does not survive, the value, and what it loses.
 fn first_bad(
     input: &Input,
     column: &Column,
@@ -168,13 +168,13 @@ fn first_bad(
     Ok(number.map(|number| (number, value.unwrap_or_default(), lost.unwrap_or_else(|| check.lost()))))
 }
 
-/// How many rows do not fulfil a condition.
+/// The number of rows that do not satisfy a condition.
 pub(crate) fn count_rows(input: &Input, survives: &str) -> Result<u64> {
     let select = format!("select (count(*) filter (where not {survives}))::varchar from {}", input.sql_name());
     Ok(first_row(&select, 1)?.remove(0).and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
-/// The refusal of the first value that does not survive; `count` have the same fault.
+/// The refusal of the first value that does not survive; `count` values have the same problem.
 pub(crate) fn lost(input: &Input, column: &Column, check: &Check, count: u64) -> Result<Error> {
     lost_of(input, column, check, &check.survives(VALUE), count)
 }
@@ -182,7 +182,7 @@ pub(crate) fn lost(input: &Input, column: &Column, check: &Check, count: u64) ->
 fn lost_of(input: &Input, column: &Column, check: &Check, survives: &str, count: u64) -> Result<Error> {
     let (number, value, lost) = first_bad(input, column, check, survives)?.unwrap_or_default();
     let others = if count > 1 { format!(" ({count} rows have such values)") } else { String::new() };
-    // Offered where it helps: every value has a nearest one that the target holds.
+    // Offered only if it helps: if every value has a nearest one that the target can hold.
     let can_round =
         check.rounded(VALUE).is_some() && first_bad(input, column, check, &check.survives_rounded(VALUE))?.is_none();
     let round = if can_round { "`on_loss: round` writes the nearest value, " } else { "" };
@@ -196,7 +196,7 @@ fn lost_of(input: &Input, column: &Column, check: &Check, survives: &str, count:
     )))
 }
 
-/// A value for a message.
+/// A value, shortened for a message.
 pub(crate) fn shortened(value: &str) -> String {
     const MOST: usize = 60;
     let shown: String = value.chars().take(MOST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();

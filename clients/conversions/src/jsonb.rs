@@ -1,9 +1,9 @@
-//! What `jsonb` would drop: of equal keys in one object it has only the last, and it has no NUL in texts.
+//! What `jsonb` would drop: it keeps only the last of equal keys in an object, and does not allow NUL in texts.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-/// Why a JSON text does not survive in `jsonb`; `None` where it does, or where it is not JSON, which the server refuses.
+/// Why a JSON text does not survive in `jsonb`; `None` if it does, or if it is not JSON, which the server refuses.
 pub fn loss(text: &[u8]) -> Option<String> {
     let mut objects: Vec<Option<BTreeSet<Cow<'_, [u8]>>>> = Vec::new();
     let mut place = 0;
@@ -41,7 +41,7 @@ pub fn loss(text: &[u8]) -> Option<String> {
     None
 }
 
-/// The place behind the quote that ends the string begun at `start`.
+/// The position after the quote that ends the string starting at `start`.
 fn end_of_string(text: &[u8], start: usize) -> Option<usize> {
     let mut place = start;
     loop {
@@ -53,7 +53,7 @@ fn end_of_string(text: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// A string's content, by which keys are compared. Halves of surrogate pairs stay apart, which suffices for that.
+/// A string's content, for the comparison of keys. Surrogate pairs are not combined, which suffices for that.
 fn unescaped(raw: &[u8]) -> Cow<'_, [u8]> {
     if !raw.contains(&b'\\') {
         return Cow::Borrowed(raw);
@@ -80,7 +80,7 @@ fn unescaped(raw: &[u8]) -> Cow<'_, [u8]> {
                 rest = rest.get(4..).unwrap_or_default();
                 match number.and_then(char::from_u32) {
                     Some(character) => bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-                    // No text has these bytes, so half a pair equals nothing but itself.
+                    // No text contains these bytes, so an unpaired surrogate only equals itself.
                     None => bytes
                         .extend([0xff].into_iter().chain(number.unwrap_or_default().to_be_bytes().map(|b| b | 0x80))),
                 }

@@ -1,8 +1,8 @@
-//! What becomes of a DuckDB value in another system's type, for every writer: one table, no server in it.
+//! Converts DuckDB values to another system's types, for every writer: one table that knows no server.
 //!
-//! [`verdict`] answers for a pair of types: lossless by type, to be checked by value, or refused. [`check_input`] runs
-//! the checks of all columns in one SELECT before the first row is sent, and applies the option `on_loss`.
-//! A value *survives* if the target, read back, gives the same value. The rules:
+//! [`verdict`] decides for a pair of types: lossless by type, to be checked by value, or refused. [`check_input`] runs
+//! the checks of all columns in one SELECT before the first row is sent, and applies the option `on_loss`. A value
+//! *survives* if the target, read back, gives the same value. The rules:
 //!
 //! | from | into | survives |
 //! |---|---|---|
@@ -25,8 +25,8 @@
 //! | any scalar | text | as DuckDB or the server prints it |
 //! | lists | lists | every item survives |
 //!
-//! `on_loss: round` writes the nearest value (half away from zero; a time of day, bits and texts are cut), and still
-//! refuses what is out of range. `on_loss: null` writes null. Both are counted and reported.
+//! `on_loss: round` writes the nearest value (half away from zero; a time of day, bits and texts are truncated), and
+//! still refuses a value that is out of range. `on_loss: null` writes null. Both are counted and reported.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! Into dates, times, timestamps and intervals.
+//! Conversions into dates, times, timestamps and intervals.
 
 use osiris_sdk::sql::quote_text;
 
@@ -8,7 +8,7 @@ use crate::{Check, IntervalPart, Range, SourceType, Verdict};
 
 const DATE: &str = "[0-9]{4,6}-[0-9]{2}-[0-9]{2}";
 
-/// A pattern of a time of day with at most so many digits of a second that are not zero.
+/// A pattern of a time of day with at most this many non-zero digits of a second.
 fn time_pattern(digits: u8) -> String {
     format!("[0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}([.][0-9]{{0,{digits}}}0*)?)?")
 }
@@ -20,7 +20,7 @@ fn written(pattern: &str, kind: &str, what: &str) -> Check {
     )
 }
 
-/// Microseconds in the last digit that is kept.
+/// The number of microseconds in one unit of the last digit that is kept.
 fn step(digits: u8) -> i64 {
     10_i64.pow(6_u32.saturating_sub(digits.into()))
 }
@@ -32,7 +32,7 @@ fn digits_lost(digits: u8) -> String {
     }
 }
 
-/// A check of the range, as values of the DuckDB type `kind`.
+/// A check of the range, with bounds of the DuckDB type `kind`.
 fn within(range: Option<&Range>, source: &SourceType, kind: &SourceType) -> Option<Check> {
     let range = range?;
     let value = if source == kind { X.to_string() } else { format!("try_cast({X} as {kind})") };
@@ -69,7 +69,7 @@ pub(crate) fn into_time(source: &SourceType, digits: u8, span: bool) -> Verdict 
     use SourceType as S;
     let cut = |source: &SourceType, unit: i64| {
         (unit > 1).then(|| {
-            // As a whole number, since a time that is rounded up to midnight would be the next day's.
+            // As an integer, because a time that is rounded up to midnight would belong to the next day.
             let part = if *source == S::TimeNs { format!("epoch_ns({X})") } else { format!("epoch_us({X})") };
             let from = if *source == S::TimeNs { 1000 } else { 1 };
             let kept = format!("to_microseconds({part} // {unit} * {unit} // {from})");
@@ -110,11 +110,12 @@ fn no_days() -> String {
     format!("datepart('year', {X}) = 0 and datepart('month', {X}) = 0 and datepart('day', {X}) = 0")
 }
 
-/// Up to here a moment can be rounded to a second without leaving 64 bits of nanoseconds, or DuckDB's range in microseconds.
+/// Up to this moment, rounding to a second stays within 64 bits of nanoseconds and within DuckDB's range of
+/// microseconds.
 const ROUNDED_NS: i64 = 9_223_372_035_000_000_000;
 const ROUNDED_US: i64 = 9_223_372_020_000_000_000;
 
-/// Columns hand intervals on in nanoseconds, of which 64 bits hold 292 years.
+/// Columns pass intervals to guests in nanoseconds, of which 64 bits hold 292 years.
 fn interval_range() -> Check {
     Check::new(
         format!(
@@ -166,7 +167,7 @@ pub(crate) fn into_timestamp(
         S::TimestampNs if digits < 9 => {
             let unit = step(digits.min(6)) * 1000;
             let survives = format!("not isfinite({X}) or epoch_ns({X}) % {unit} = 0");
-            // Up or down by less than the last digit that is kept; the last seconds of the range stay as they are.
+            // Rounds up or down by less than the last digit that is kept; the last seconds of the range stay unchanged.
             let rest = format!("((epoch_ns({X}) % {unit} + {unit}) % {unit})");
             let rounded = format!(
                 "case when epoch_ns({X}) between -{ROUNDED_NS} and {ROUNDED_NS} then make_timestamp_ns(epoch_ns({X}) - {rest} + if({rest} * 2 >= {unit}, {unit}, 0)) \
@@ -229,7 +230,7 @@ pub(crate) fn into_interval(source: &SourceType, smallest: IntervalPart, digits:
             Verdict::Checked(Check::new(survives, lost))
         }
         SourceType::Time if smallest == P::Second => into_time(source, digits, false),
-        // The server reads intervals of many spellings, and cuts them to its fields.
+        // The server accepts many spellings of intervals, and truncates them to its fields.
         text if text.is_text() => match into_interval(&SourceType::Interval, smallest, digits) {
             Verdict::Checked(check) if smallest != P::Second || digits < 6 => {
                 Verdict::Checked(check.over(&format!("try_cast({X} as interval)")))

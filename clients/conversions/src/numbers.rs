@@ -1,4 +1,4 @@
-//! Into whole numbers, floating-point numbers and decimals.
+//! Conversions into integers, floating-point numbers and decimals.
 
 use crate::check::X;
 use crate::verdict::{round_trip, unlike};
@@ -99,7 +99,7 @@ pub(crate) fn into_float(source: &SourceType, double: bool, special: bool) -> Ve
         ]),
         SourceType::Decimal { precision, .. } if *precision <= digits => Verdict::Lossless,
         SourceType::Decimal { .. } | SourceType::BigNum => {
-            // Through text: DuckDB's own cast of a DECIMAL to DOUBLE is not always the nearest.
+            // Via text, because DuckDB's own cast of a DECIMAL to DOUBLE is not always the nearest.
             let shortest = format!("try_cast({X}::varchar as {kind})::varchar");
             let (survives, rounded) = if *source == SourceType::BigNum {
                 (format!("try_cast({shortest} as bignum) = {X}"), None)
@@ -143,7 +143,7 @@ pub(crate) fn into_decimal(source: &SourceType, bounds: Option<(u32, i32)>, nan:
             other => into_decimal(other, Some((10_000, 5_000)), nan, infinity),
         };
     };
-    // Digits before the point; below zero where the first digits after it must be zero, too.
+    // The number of digits before the point; negative if the first digits after it must be zero too.
     let whole = precision as i32 - scale;
     let beyond = || {
         let digits = if whole > 0 { format!("{whole} digits before the point") } else { "its bounds".to_owned() };
@@ -190,11 +190,11 @@ pub(crate) fn into_decimal(source: &SourceType, bounds: Option<(u32, i32)>, nan:
     }
 }
 
-/// A check of a float's digits after the point, and of its range: `whole` digits before the point.
+/// A check of a float's digits after the point and of its range: `whole` is the number of digits before the point.
 fn float_digits(source: &SourceType, scale: i32, whole: i32, lost: &str, beyond: String) -> Check {
     let kept = scale.clamp(0, 38);
     let exact = format!("try_cast({X}::varchar as decimal(38,{kept}))");
-    // Doubles that are too large for DuckDB's widest decimal have no fractions.
+    // Doubles that are too large for DuckDB's widest decimal have no fraction.
     let survives = format!(
         "not isfinite({X}) or coalesce({exact}::varchar::{source} = {X}, abs({X}) >= 1e{} and {X} = trunc({X}))",
         38 - kept
@@ -205,7 +205,7 @@ fn float_digits(source: &SourceType, scale: i32, whole: i32, lost: &str, beyond:
     checks.reduce(Check::and).unwrap_or_else(|| Check::new("true", lost))
 }
 
-/// A check that a text is a decimal of at most so many digits.
+/// A check that a text is a decimal with at most this many digits.
 fn bounded_text(precision: u32, scale: i32, nan: bool, infinity: bool) -> Check {
     let whole = precision as i32 - scale;
     let places = scale.max(0).to_string();
@@ -221,14 +221,14 @@ fn bounded_text(precision: u32, scale: i32, nan: bool, infinity: bool) -> Check 
     decimal_text(&zeros, &whole, &places, nan, infinity)
 }
 
-/// A check for a scale below zero: the last digits before the point must be zeros.
+/// A check for a negative scale: the last digits before the point must be zeros.
 fn coarse(scale: i32, lost: &str) -> Option<Check> {
     let step = power(u32::try_from(-scale).ok().filter(|digits| *digits > 0)?);
     Some(Check::new(format!("{X} % {step} = 0"), lost).rounded_by(format!("round({X}, {scale})")))
 }
 
-/// A check that a text is a decimal as it is written: `zeros` after the point, then digits; `whole` and `places` repeat
-/// a digit before and after the point.
+/// A check that a text is a decimal in canonical form: `zeros` after the point, then digits; `whole` and `places` are
+/// the repetitions of a digit before and after the point.
 fn decimal_text(zeros: &str, whole: &str, places: &str, nan: bool, infinity: bool) -> Check {
     let before = if whole.is_empty() { "0".to_owned() } else { format!("(0|[1-9][0-9]{whole})") };
     let mut names = Vec::new();

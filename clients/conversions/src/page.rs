@@ -1,4 +1,4 @@
-//! `docs/writing-types.md`: the whole table for people. The test below writes it anew where `BLESS` is set.
+//! `docs/writing-types.md`: the whole table for people. The test below rewrites it if `BLESS` is set.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -27,7 +27,7 @@ lacks; MySQL also refuses what its server cannot store (years before 1, `-0.0`, 
 /// Whether a target type is shown in a table.
 type IsOfFamily = fn(&TargetType) -> bool;
 
-/// Families of target types, a table each.
+/// Families of target types, with one table each.
 const FAMILIES: [(&str, IsOfFamily); 3] = [
     ("Numbers", |target| {
         matches!(
@@ -86,7 +86,7 @@ fn cell(source: &SourceType, target: &TargetType, notes: &mut BTreeMap<String, u
     match row.map(|row| row.verdict) {
         Some(Verdict::Lossless) => "=".to_owned(),
         Some(Verdict::Checked(check)) => number(check.lost()).to_string(),
-        // The types are those of the row and the column.
+        // The row and the column already show the types.
         Some(Verdict::Refused(lost)) => match lost.split_once(" have nothing in common") {
             Some(_) => format!("– {}", number("its meaning: the two types have nothing in common".to_owned())),
             None => format!("– {}", number(lost)),
@@ -97,7 +97,7 @@ fn cell(source: &SourceType, target: &TargetType, notes: &mut BTreeMap<String, u
 
 #[test]
 #[allow(clippy::unwrap_used)]
-fn the_page_of_written_types_is_what_the_table_says() {
+fn the_page_of_written_types_matches_the_table() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/writing-types.md");
     let page = page();
     if std::env::var_os("BLESS").is_some() {

@@ -1,25 +1,25 @@
-//! What a user wants to become of values that the target cannot hold: the option `on_loss`.
+//! The option `on_loss`: how to handle values that the target cannot hold.
 
 use std::collections::BTreeMap;
 
 use osiris_sdk::{Error, Result};
 use serde::Deserialize;
 
-/// What becomes of a value that would lose something.
+/// How to handle a value that would lose something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnLoss {
     /// Nothing is written.
     #[default]
     Error,
-    /// The nearest value that the target holds is written; if there is no such value, nothing is written.
+    /// The nearest value that the target can hold is written; if there is none, nothing is written.
     Round,
-    /// Null is written in its place.
+    /// Null is written instead.
     Null,
 }
 
-/// The option `on_loss`: one word for all columns, or a word for each, with `default` for the others. Writers of formats
-/// that know other words than [`OnLoss`] name their own.
+/// The option `on_loss`: one word for all columns, or a word for each, with `default` for the others. Writers of
+/// formats that support other words than [`OnLoss`] define their own.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum LossPolicy<Word = OnLoss> {
@@ -33,11 +33,11 @@ impl<Word: Default> Default for LossPolicy<Word> {
     }
 }
 
-/// The entry of an `on_loss` object that holds for the columns it does not name.
+/// The entry of an `on_loss` object for all columns that it does not name.
 const DEFAULT: &str = "default";
 
 impl<Word: Copy + Default> LossPolicy<Word> {
-    /// What becomes of the values of a column.
+    /// The policy for a column.
     pub fn of(&self, column: &str) -> Word {
         match self {
             Self::All(on_loss) => *on_loss,
@@ -45,10 +45,10 @@ impl<Word: Copy + Default> LossPolicy<Word> {
         }
     }
 
-    /// Refuses columns that the input does not have: a misspelt name would protect nothing.
+    /// Refuses columns that the input does not have, because a misspelt name would protect nothing.
     ///
     /// # Errors
-    /// `config`, with the names that there are.
+    /// `config`, with the names that exist.
     pub fn check<'a>(&self, columns: impl IntoIterator<Item = &'a str>) -> Result<()> {
         let Self::Columns(named) = self else { return Ok(()) };
         let known: Vec<&str> = columns.into_iter().collect();

@@ -1,4 +1,4 @@
-//! The characters that a whole database can hold, where its encoding is not one of Unicode's.
+//! The characters that a whole database can hold if its encoding is not a Unicode encoding.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use osiris_sdk::{Input, Result};
 use crate::input::{count_rows, lost, warn};
 use crate::{Check, Column, Conversion, LossPolicy, OnLoss, SourceType};
 
-/// The characters beyond ASCII that the values of these columns hold.
+/// The non-ASCII characters in the values of these columns.
 ///
 /// # Errors
-/// What DuckDB says.
+/// DuckDB's error.
 pub fn characters(input: &Input, columns: &[Column]) -> Result<BTreeSet<char>> {
     let mut found = BTreeSet::new();
     for column in columns.iter().filter(|column| holds_text(&column.source)) {
@@ -27,10 +27,10 @@ pub fn characters(input: &Input, columns: &[Column]) -> Result<BTreeSet<char>> {
     Ok(found)
 }
 
-/// Checks that no value holds one of the characters that `encoding` lacks. `found` are all the characters of the values.
+/// Checks that no value contains one of the characters that `encoding` lacks. `found` are all characters in the values.
 ///
 /// # Errors
-/// `data` for the first value that does, unless `policy` says what becomes of it.
+/// `data` for the first value that does, unless `policy` covers it.
 pub fn check_characters(
     input: &Input,
     columns: &[Column],
@@ -62,7 +62,7 @@ pub fn check_characters(
     Ok(())
 }
 
-/// Whether values of a type can hold any character, at some depth.
+/// Whether values of a type can contain arbitrary characters, at any depth.
 fn holds_text(source: &SourceType) -> bool {
     match source {
         SourceType::List(item) | SourceType::Array(item, _) => holds_text(item),
@@ -70,7 +70,8 @@ fn holds_text(source: &SourceType) -> bool {
     }
 }
 
-/// The lacking characters as the inside of a regular expression's class, in as few ranges as those that are found allow.
+/// The missing characters as the inside of a regular expression's class, in as few ranges as the found characters
+/// permit.
 fn ranges(found: &BTreeSet<char>, lacking: &BTreeSet<char>) -> String {
     let mut ranges: Vec<(char, char)> = Vec::new();
     let mut is_open = false;
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lacking_characters_are_ranges_between_those_that_are_there() {
+    fn missing_characters_form_ranges_between_those_that_exist() {
         let set = |text: &str| text.chars().collect::<BTreeSet<char>>();
         assert_eq!(ranges(&set("aéΩЯ日本"), &set("Ω日本")), "\\x{3a9}-\\x{3a9}\\x{65e5}-\\x{672c}");
         assert_eq!(ranges(&set("日本"), &set("日本")), "\\x{65e5}-\\x{672c}");

@@ -1,4 +1,4 @@
-//! DuckDB's types, parsed from the text that `typeof` and `describe` give.
+//! DuckDB's types, parsed from the text that `typeof` and `describe` return.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub enum SourceType {
     UInteger,
     UBigInt,
     UHugeInt,
-    /// An integer without bounds.
+    /// An integer of any length.
     BigNum,
     Float,
     Double,
@@ -50,12 +50,12 @@ pub enum SourceType {
     Struct(Vec<(String, SourceType)>),
     Map(Box<SourceType>, Box<SourceType>),
     Union(Vec<(String, SourceType)>),
-    /// A type that this table does not know: `VARIANT`, `GEOMETRY`, or one of an extension.
+    /// A type that this table does not know: `VARIANT`, `GEOMETRY`, or one from an extension.
     Other(String),
 }
 
 impl SourceType {
-    /// Parses a type as DuckDB prints it. Text that is no type becomes [`SourceType::Other`].
+    /// Parses a type as DuckDB prints it. A text that is not a type becomes [`SourceType::Other`].
     pub fn parse(text: &str) -> Self {
         let parsed = DuckdbType::parse(text).ok().and_then(|kind| of(&kind));
         parsed.unwrap_or_else(|| Self::Other(text.trim().to_owned()))
@@ -91,7 +91,8 @@ impl SourceType {
         }
     }
 
-    /// Whether writers without records write it as JSON: a STRUCT, MAP, UNION or VARIANT, or a list of them.
+    /// Whether writers for systems without records write it as JSON: a STRUCT, MAP, UNION or VARIANT, or a list of
+    /// them.
     pub fn is_nested(&self) -> bool {
         match self {
             Self::Struct(_) | Self::Map(..) | Self::Union(_) => true,
@@ -113,7 +114,7 @@ impl SourceType {
 impl fmt::Display for SourceType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let member = |name: &str, kind: &SourceType| match name {
-            // The members of a row have no names.
+            // The members of a row type have no names.
             "" => kind.to_string(),
             name => format!("{} {kind}", quote_name(name)),
         };
@@ -138,7 +139,7 @@ impl fmt::Display for SourceType {
     }
 }
 
-/// The types without parameters, by the names that DuckDB prints; where it has several, the first is the one.
+/// The types without parameters, by the names that DuckDB prints; if a type has several, the first one is canonical.
 const SIMPLE: &[(&str, SourceType)] = &[
     ("\"NULL\"", SourceType::Null),
     ("NULL", SourceType::Null),
@@ -173,7 +174,7 @@ const SIMPLE: &[(&str, SourceType)] = &[
     ("INTERVAL", SourceType::Interval),
 ];
 
-/// The type that was taken apart; none for one of which the parts are not what they are in DuckDB.
+/// Converts a parsed type; `None` if its parts are not those of a type in DuckDB.
 fn of(kind: &DuckdbType) -> Option<SourceType> {
     let members = |members: &[(String, DuckdbType)]| {
         members.iter().map(|(name, kind)| Some((name.clone(), of(kind)?))).collect::<Option<Vec<_>>>()
@@ -200,7 +201,7 @@ fn of(kind: &DuckdbType) -> Option<SourceType> {
     })
 }
 
-/// The labels of an ENUM, which are in quotes that are doubled inside.
+/// The labels of an ENUM, in quotes; quotes inside are doubled.
 fn labels(mut text: &str) -> Option<Vec<String>> {
     let mut labels = Vec::new();
     loop {
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_nested_where_its_items_are() {
+    fn a_list_is_nested_if_its_items_are() {
         assert!(SourceType::parse("STRUCT(a INTEGER)[][]").is_nested());
         assert!(!SourceType::parse("INTEGER[][2]").is_nested());
         assert_eq!(SourceType::parse("INTEGER[][2]").innermost(), (2, &SourceType::Integer));

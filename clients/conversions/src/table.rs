@@ -10,7 +10,7 @@ pub struct Row {
     pub verdict: Verdict,
 }
 
-/// Every DuckDB type, with some of each kind that has parameters.
+/// Every DuckDB type, with several variants of each kind that has parameters.
 pub fn sources() -> Vec<SourceType> {
     [
         "BOOLEAN",
@@ -57,7 +57,7 @@ pub fn sources() -> Vec<SourceType> {
     .collect()
 }
 
-/// One target of each kind, with bounds where the kind has them.
+/// One target of each kind, with bounds if the kind has them.
 pub fn targets() -> Vec<TargetType> {
     let timestamp = |digits, zone| TargetType::Timestamp { digits, zone, range: None, infinity: true };
     vec![
@@ -89,7 +89,7 @@ pub fn targets() -> Vec<TargetType> {
     ]
 }
 
-/// Every type of DuckDB with every kind of target.
+/// Every DuckDB type combined with every kind of target.
 pub fn table() -> impl Iterator<Item = Row> {
     sources().into_iter().flat_map(|source| {
         targets().into_iter().map(move |target| {

@@ -1,15 +1,15 @@
-//! The types that other systems have, by what they hold. Each writer translates its server's types to these.
+//! The types of other systems, described by the values they can hold. Each writer maps its server's types to these.
 
 use crate::SourceType;
 
-/// What becomes of blanks at the end of a text.
+/// How trailing blanks of a text are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Blanks {
     #[default]
     Kept,
-    /// Blanks at the end do not count and are filled up, as in PostgreSQL's `char(n)`.
+    /// Trailing blanks are insignificant and texts are padded, as in PostgreSQL's `char(n)`.
     Padded,
-    /// Blanks at the end are gone when the text is read, as in MySQL's `char(n)`.
+    /// Trailing blanks are removed when the text is read, as in MySQL's `char(n)`.
     Stripped,
 }
 
@@ -20,11 +20,11 @@ pub enum Characters {
     Unicode,
     /// Unicode without NUL.
     WithoutNul,
-    /// Those of at most three bytes in UTF-8: MySQL's `utf8mb3`.
+    /// Characters of at most three bytes in UTF-8: MySQL's `utf8mb3`.
     BasicPlane,
     /// ISO 8859-1.
     Latin1,
-    /// Windows-1252 where it equals ISO 8859-1 or fills its gap, as MySQL's `latin1`.
+    /// The union of windows-1252 and ISO 8859-1, as in MySQL's `latin1`.
     Windows1252,
     Ascii,
 }
@@ -57,7 +57,7 @@ impl Range {
         Self::new("4714-11-24 (BC)", "5874897-12-31")
     }
 
-    /// PostgreSQL's timestamps; its last one lies behind DuckDB's.
+    /// PostgreSQL's timestamps; the last one is beyond DuckDB's range.
     pub fn postgres_timestamp() -> Self {
         Self::new("4714-11-24 (BC) 00:00:00", "294247-01-10 04:00:54")
     }
@@ -80,25 +80,26 @@ pub enum TargetType {
         min: i128,
         max: i128,
     },
-    /// A binary floating-point number of 24 or 53 bits; `special` where it has NaN and the infinities.
+    /// A binary floating-point number of 24 or 53 bits; `special` if it has NaN and the infinities.
     Float {
         double: bool,
         special: bool,
     },
-    /// A decimal. `bounds` are its digits and, of these, those after the point (which may be negative, or more than
-    /// there are digits: PostgreSQL's `numeric(3,-2)`, `numeric(3,5)`); without them it holds any number of digits.
+    /// A decimal. `bounds` are the number of digits and how many of them are after the point (which may be negative, or
+    /// more than the number of digits: PostgreSQL's `numeric(3,-2)`, `numeric(3,5)`); without them it holds any number
+    /// of digits.
     Decimal {
         bounds: Option<(u32, i32)>,
         nan: bool,
         infinity: bool,
     },
     Text(Text),
-    /// Bytes; `fixed` where shorter values are filled up with zeros.
+    /// Bytes; `fixed` if shorter values are padded with zeros.
     Bytes {
         max: Option<u64>,
         fixed: bool,
     },
-    /// A bit string; `varying` where it may be shorter than `length`.
+    /// A bit string; `varying` if it may be shorter than `length`.
     Bits {
         length: Option<u64>,
         varying: bool,
@@ -107,7 +108,7 @@ pub enum TargetType {
         range: Option<Range>,
         infinity: bool,
     },
-    /// A time of day with so many digits of a second; `span` where it holds any span of hours, as MySQL's.
+    /// A time of day with this many digits of a second; `span` if it can hold any number of hours, as in MySQL.
     Time {
         digits: u8,
         span: bool,
@@ -115,7 +116,7 @@ pub enum TargetType {
     TimeTz {
         digits: u8,
     },
-    /// A moment (`zone`) or a date with a time, with so many digits of a second.
+    /// A point in time (`zone`) or a date with a time, with this many digits of a second.
     Timestamp {
         digits: u8,
         zone: bool,
@@ -133,7 +134,7 @@ pub enum TargetType {
     Year,
     /// An array or list.
     List(Box<TargetType>),
-    /// A type whose own text input decides: an inet, a range, a composite.
+    /// A type whose own text input decides: an inet, a range, a composite type.
     Opaque,
 }
 
@@ -145,18 +146,18 @@ impl TargetType {
         Self::Integer { min, max: (1_i128 << high) - 1 }
     }
 
-    /// A text of any length and all of Unicode.
+    /// A text of any length in all of Unicode.
     pub fn text() -> Self {
         Self::Text(Text::default())
     }
 
-    /// A decimal of `precision` digits, `scale` of them after the point, and no NaN.
+    /// A decimal of `precision` digits, `scale` of which are after the point, without NaN.
     pub fn decimal(precision: u32, scale: i32) -> Self {
         Self::Decimal { bounds: Some((precision, scale)), nan: false, infinity: false }
     }
 
-    /// The type that holds exactly what DuckDB's type does, for a column that a writer creates; none for a type
-    /// that has no like elsewhere. Where the target's own type holds less, say that type instead.
+    /// The type that holds exactly the values of DuckDB's type, for a column that a writer creates; `None` for a type
+    /// without an equivalent elsewhere. If the target's own type holds less, use that type instead.
     pub fn like(source: &SourceType) -> Option<Self> {
         if let Some((min, max)) = source.integer_range() {
             return Some(i128::try_from(max).map_or(
@@ -191,7 +192,7 @@ impl TargetType {
         })
     }
 
-    /// The words for it in a list of types.
+    /// Its description in a list of types.
     pub fn words(&self) -> String {
         let digits = |name: &str, digits: u8| format!("{name} with {digits} digits of a second");
         match self {

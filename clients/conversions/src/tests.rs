@@ -1,4 +1,4 @@
-//! Every predicate against DuckDB itself.
+//! Tests every predicate against DuckDB itself.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ fn database() -> Connection {
     connection
 }
 
-/// A value's fate: whether it survives, what is lost, and what it is rounded to.
+/// The outcome for a value: whether it survives, what is lost, and its rounded value.
 fn fate(connection: &Connection, value: &str, source: &SourceType, check: &Check) -> (bool, Option<String>, String) {
     let rounded = check.rounded("v").unwrap_or_else(|| "null".to_owned());
     let sql = format!(
@@ -53,8 +53,8 @@ const PLAIN_DOUBLE: TargetType = TargetType::Float { double: true, special: fals
 const DAY: TargetType = TargetType::Date { range: None, infinity: true };
 const TIME: TargetType = TargetType::Time { digits: 6, span: false };
 
-/// What must become of values: source type, target, value; whether it survives, a word of what is lost, and what
-/// rounding makes of it (empty where there is nothing near).
+/// Expected outcomes: source type, target, value; whether it survives, a word of the loss, and the rounded value (empty
+/// if there is none).
 fn cases() -> Vec<(&'static str, TargetType, &'static str, bool, &'static str, &'static str)> {
     let int = || TargetType::integer(32, true);
     let big = || TargetType::integer(64, true);
@@ -305,7 +305,7 @@ fn cases() -> Vec<(&'static str, TargetType, &'static str, bool, &'static str, &
 }
 
 #[test]
-fn values_survive_or_lose_what_the_table_says() {
+fn values_survive_or_lose_as_the_table_says() {
     let connection = database();
     let mut wrong = Vec::new();
     for (source, target, value, survives, lost, rounded) in cases() {
@@ -340,11 +340,11 @@ fn every_check_of_the_table_runs_and_lets_nulls_through() {
 }
 
 #[test]
-fn a_type_holds_what_its_like_holds() {
+fn a_type_can_hold_the_values_of_its_equivalent() {
     for source in crate::sources() {
         let like = TargetType::like(&source).unwrap();
-        // PostgreSQL's and MySQL's widest types end where DuckDB's unsigned 128 bits do not; of intervals, it is the way
-        // out of DuckDB that is narrow. DuckDB's JSON is wider than the standard's.
+        // PostgreSQL's and MySQL's widest types cannot hold all of DuckDB's unsigned 128 bits; for intervals, the way
+        // out of DuckDB is the narrow part. DuckDB's JSON admits more than the standard.
         let narrow = matches!(source, SourceType::UHugeInt | SourceType::Interval | SourceType::Json);
         assert!(narrow || verdict(&source, &like) == Verdict::Lossless, "{source}: {:?}", verdict(&source, &like));
     }

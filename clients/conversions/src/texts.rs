@@ -1,4 +1,4 @@
-//! Into text, bytes, bits, booleans, UUIDs and enums.
+//! Conversions into text, bytes, bits, booleans, UUIDs and enums.
 
 use osiris_sdk::sql::{not_finite, not_json, quote_text};
 
@@ -25,7 +25,7 @@ fn limits(limits: &Text, text: &str) -> Vec<Option<Check>> {
     let cut = |name: &str, max: u64| Check::new(format!("{name}({text}) <= {max}"), lost_beyond(name, max));
     let without_nul = limits.characters == Characters::WithoutNul;
     let stripped = limits.blanks == Blanks::Stripped;
-    // The nearest text keeps to all limits at once; the first check has it for all of them.
+    // The nearest text satisfies all limits at once; the first check provides it for all of them.
     let mut nearest = X.to_string();
     if without_nul {
         nearest = format!("replace({nearest}, chr(0), '')");
@@ -76,7 +76,7 @@ pub(crate) fn into_text(source: &SourceType, text: &Text) -> Verdict {
             Verdict::refused("its meaning: bytes are not text; cast them in SQL, as by decode() or hex()")
         }
         source if source.is_text() => Verdict::all(limits(text, &format!("{X}::varchar"))),
-        // Other values print without surprises; only their length can be too much.
+        // Other values print predictably; only their length can exceed the limit.
         _ => Verdict::all([text
             .max_chars
             .map(|max| Check::new(format!("length({X}::varchar) <= {max}"), lost_beyond("length", max)))]),
@@ -88,13 +88,13 @@ pub(crate) fn json() -> Verdict {
     Verdict::all([standard_json("JSON")])
 }
 
-/// A check that all JSON in a value of this type is JSON by the standard.
+/// A check that all JSON in a value of this type is standard JSON.
 fn standard_json(kind: &str) -> Option<Check> {
     let condition = not_json(&X.to_string(), kind).ok().flatten();
     condition.map(|condition| Check::new(format!("not {condition}"), "the value itself, which is not JSON"))
 }
 
-/// Values other than text as JSON, lists and records also as text.
+/// Values other than text as JSON; lists and records also as text.
 pub(crate) fn printed(source: &SourceType, target: &TargetType) -> Verdict {
     // JSON has neither NaN nor the infinities.
     let finite = not_finite(&X.to_string(), &source.to_string()).ok().flatten();

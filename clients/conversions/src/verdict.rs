@@ -1,16 +1,16 @@
-//! The table: what becomes of each type of DuckDB in each type of a target.
+//! The table: how each DuckDB type converts to each type of a target.
 
 use crate::check::X;
 use crate::{Check, SourceType, TargetType, moments, numbers, texts};
 
-/// What becomes of the values of one type in another.
+/// How the values of one type convert to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Every value survives.
     Lossless,
     /// It depends on the value.
     Checked(Check),
-    /// No value can be written; why.
+    /// No value can be written, for this reason.
     Refused(String),
 }
 
@@ -29,13 +29,13 @@ impl Verdict {
         }
     }
 
-    /// The verdict over all of several checks; without one it is lossless.
+    /// The combined verdict of several checks; without any check it is lossless.
     pub(crate) fn all(checks: impl IntoIterator<Item = Option<Check>>) -> Self {
         checks.into_iter().fold(Self::Lossless, Self::and)
     }
 }
 
-/// What becomes of the values of `source` in `target`.
+/// How the values of `source` convert to `target`.
 pub fn verdict(source: &SourceType, target: &TargetType) -> Verdict {
     use SourceType as S;
     use TargetType as T;
@@ -50,7 +50,7 @@ pub fn verdict(source: &SourceType, target: &TargetType) -> Verdict {
     }
     if let Some(item) = source.item() {
         return match target {
-            // Arrays of every depth are one type in PostgreSQL; elsewhere a list of lists has lists as its items.
+            // Arrays of any depth are one type in PostgreSQL; elsewhere the items of a list of lists are lists.
             T::List(inner) => match (item.item(), inner.as_ref()) {
                 (Some(_), T::List(_)) | (None, _) => of_items(source, verdict(item, inner)),
                 (Some(_), _) => of_items(source, verdict(item, target)),
@@ -106,7 +106,8 @@ fn of_items(list: &SourceType, verdict: Verdict) -> Verdict {
     }
 }
 
-/// The text of a whole array, which the server reads: it refuses what is not of the item's type, but rounds to bounds.
+/// The text of a whole array, which the server parses: it refuses text that is not of the item's type, but rounds to
+/// bounds.
 fn list_text(item: &TargetType) -> Verdict {
     use TargetType as T;
     match item {
@@ -121,12 +122,12 @@ fn list_text(item: &TargetType) -> Verdict {
     }
 }
 
-/// Types that have nothing in common.
+/// The refusal for types that have nothing in common.
 pub(crate) fn unlike(source: &SourceType, target: &str) -> Verdict {
     Verdict::refused(format!("its meaning: {source} and {target} have nothing in common"))
 }
 
-/// A predicate that holds where a cast there and back gives the value again.
+/// A predicate that is true if casting to `there` and back gives the same value.
 pub(crate) fn round_trip(there: &str, back: &SourceType) -> String {
     format!("try_cast(try_cast({X} as {there}) as {back}) = {X}")
 }

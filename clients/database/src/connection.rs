@@ -1,4 +1,4 @@
-//! What a pipeline says of a connection, and how it becomes a session on an open stream.
+//! The connection options of a pipeline, and how they become a session on an open stream.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use serde::Deserialize;
 
 use crate::{Reveal, SslMode};
 
-/// What sets one system's connections apart from another's.
+/// What distinguishes one system's connections from another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct System {
-    /// For a person.
+    /// The name for messages.
     pub name: &'static str,
     /// Its family in `osiris_connections.yaml`.
     pub family: &'static str,
-    /// The port that it has by default.
+    /// The default port.
     pub port: u16,
-    /// What it calls the choice of encryption.
+    /// The name of its option for encryption.
     pub ssl_option: &'static str,
 }
 
-/// Who asks, for what, and how private it must be.
+/// The credentials, the database, and the required encryption.
 #[derive(Clone)]
 pub struct Login {
     pub user: String,
@@ -30,11 +30,11 @@ pub struct Login {
     pub ssl_mode: SslMode,
     /// Trusted roots as PEM, for `verify-full`.
     pub ca: Option<String>,
-    /// Who but a verified server may be shown the password.
+    /// Who may see the password, apart from a verified server.
     pub reveal: Reveal,
 }
 
-/// Where a server is and who asks; the password is a secret, so it is not here.
+/// The server's address and the user. The password is a secret, so it is not among them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct ConnectionOptions {
     pub host: Option<String>,
@@ -52,25 +52,25 @@ pub struct ConnectionOptions {
     pub timeout: Option<u32>,
 }
 
-/// A config of which only the connection is known: as discovery and check get it.
+/// A config of which only the connection is known, as `discover` and `check` receive it.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Config {
-    /// The connection by reference; it stands for all of the fields beside it.
+    /// The connection by reference; it replaces all of the fields beside it.
     pub connection: Option<ConnectionOptions>,
     #[serde(flatten)]
     pub direct: ConnectionOptions,
 }
 
-/// A session that runs over a connection of the host's.
+/// A session over a connection that the host opened.
 pub trait Session {
     fn connection(&self) -> &Connection;
 }
 
 impl Config {
-    /// Connects, and has `begin` log in.
+    /// Connects, and calls `begin` to log in.
     ///
     /// # Errors
-    /// `config` where something is missing, `auth`, `transient`, `other("timeout")`; each names the server.
+    /// `config` if something is missing, `auth`, `transient`, `other("timeout")`; each names the server.
     pub fn begin<S: Session>(&self, system: System, begin: impl FnOnce(Connection, &Login) -> Result<S>) -> Result<S> {
         let (options, secret) = match &self.connection {
             Some(_) if self.direct.host.is_some() => {
@@ -83,7 +83,7 @@ impl Config {
         let login = options.login(system, context::secret(secret)?)?;
         let connect = || {
             let stream = tcp::connect(host, port, seconds(options.connect_timeout, 30))?;
-            // The login is part of connecting; a server that accepts and says nothing must not hold it up.
+            // The login is part of connecting: a server that accepts but does not answer must not block it.
             stream.set_timeout(seconds(options.connect_timeout, 30));
             let session = begin(stream, &login)?;
             session.connection().set_timeout(seconds(options.timeout, 300));
@@ -98,13 +98,13 @@ impl Config {
         })
     }
 
-    /// The server's host and port, for a person.
+    /// The server's host and port, for messages.
     pub fn server(&self, system: System) -> String {
         let options = self.options();
         format!("{}:{}", options.host.as_deref().unwrap_or_default(), options.port(system))
     }
 
-    /// The database that the connection begins in.
+    /// The initial database of the connection.
     pub fn database(&self) -> Option<&str> {
         self.options().database.as_deref()
     }
@@ -156,7 +156,7 @@ mod tests {
     const SYSTEM: System = System { name: "A Database", family: "some", port: 5432, ssl_option: "sslmode" };
 
     #[test]
-    fn a_connection_says_what_is_missing() {
+    fn a_connection_names_the_missing_fields() {
         let options = ConnectionOptions { user: Some("ada".to_owned()), ..ConnectionOptions::default() };
         assert!(options.host(SYSTEM).unwrap_err().message.contains("@some."));
         let login = options.login(SYSTEM, None).unwrap();
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_by_reference_stands_for_the_fields_beside_it() {
+    fn a_connection_by_reference_replaces_the_fields_beside_it() {
         let config: Config =
             serde_json::from_str(r#"{"connection": {"host": "h", "sslmode": "verify-full", "port": 1}, "port": 2}"#)
                 .unwrap();

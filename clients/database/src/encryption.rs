@@ -1,20 +1,20 @@
-//! Whether a connection is encrypted, in the words of libpq.
+//! The encryption of a connection, in libpq's terms.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use serde::Deserialize;
 
-/// Whether the connection is encrypted, and whether the server must prove who it is. As libpq's `sslmode`.
+/// Whether the connection is encrypted, and whether the server must prove its identity, like libpq's `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SslMode {
     /// Never encrypted.
     Disable,
-    /// Encrypted where the server offers it.
+    /// Encrypted if the server offers it.
     #[default]
     Prefer,
-    /// Encrypted, whoever the server is.
+    /// Encrypted, without verifying the server.
     Require,
     /// Encrypted, with a certificate of a trusted root that names the host.
     VerifyFull,
@@ -31,23 +31,23 @@ impl fmt::Display for SslMode {
     }
 }
 
-/// Who may be given a password in a form that the receiver can read, apart from a server that proved who it is.
+/// Who may see a password in readable form, apart from a server that proved its identity.
 ///
-/// Most ways to log in prove that a client knows the password without showing it. Some show it: as plain text, or
-/// encrypted by a key that the server sends. The server then has the password, so it must be the right one.
+/// Most login methods prove that a client knows the password without revealing it. Some reveal it: as plain text, or
+/// encrypted with a key that the server sends. The server then has the password, so it must be the right server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reveal {
     /// Nobody else.
     #[default]
     Verified,
-    /// A server on this machine, where nobody stands between: by a key of its own, or over TLS.
+    /// A server on this machine, where nobody can intercept the connection: with a key of its own, or over TLS.
     Local,
     /// Any server, because the connection sets `unverified_password: true`.
     Anyone,
 }
 
 impl Reveal {
-    /// What holds for a server at `host`, as the connection spells it.
+    /// The rule for a server at `host`, as the connection spells it.
     pub fn to(host: &str, unverified_password: bool) -> Self {
         let bare = host.trim_end_matches('.').trim_matches(['[', ']']);
         let local =
@@ -59,7 +59,7 @@ impl Reveal {
         }
     }
 
-    /// Whether the password may cross a connection as plain text.
+    /// Whether the password may be sent over a connection as plain text.
     pub fn plain(self, encrypted: bool, mode: SslMode) -> bool {
         match self {
             Reveal::Verified => encrypted && mode == SslMode::VerifyFull,
@@ -68,7 +68,7 @@ impl Reveal {
         }
     }
 
-    /// Whether the password may be encrypted by a key that came over a connection without TLS.
+    /// Whether the password may be encrypted with a key that was received without TLS.
     pub fn by_sent_key(self) -> bool {
         self != Reveal::Verified
     }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_shown_to_a_verified_server_alone_unless_it_is_local_or_asked_for() {
+    fn a_password_is_revealed_only_to_a_verified_server_unless_local_or_requested() {
         for (host, asked, expected) in [
             ("db.example.com", false, Reveal::Verified),
             ("db.example.com", true, Reveal::Anyone),

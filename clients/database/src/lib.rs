@@ -1,4 +1,4 @@
-//! What drivers of databases share, whatever the protocol: their options, the stream below, encryption.
+//! What database drivers share regardless of protocol: options, the underlying stream, encryption.
 
 #![forbid(unsafe_code)]
 

@@ -17,10 +17,10 @@ const FORMS: &str =
     "a duration such as `90s`, `30m`, `2h`, `1d`, `1w` or `1d 12h`, or a number for a cursor of numbers";
 
 impl Lookback {
-    /// Parses `2h`, `1d 12h`, or a number that is not negative.
+    /// Parses `2h`, `1d 12h`, or a non-negative number.
     ///
     /// # Errors
-    /// `config`, with the forms that there are.
+    /// `config`, with the accepted forms.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = || Error::config(format!("`lookback` is `{text}`; write {FORMS}"));
         let is_number = |text: &str| {
@@ -47,7 +47,7 @@ impl Lookback {
             let count: u64 = count.parse().map_err(|_| wrong())?;
             seconds = count.checked_mul(unit).and_then(|span| seconds.checked_add(span)).ok_or_else(wrong)?;
         }
-        // More than 1,000 years before a cursor is before every date.
+        // More than 1,000 years before a cursor is earlier than every date.
         (!text.trim().is_empty() && seconds <= 31_557_600_000).then_some(Self::Seconds(seconds)).ok_or_else(wrong)
     }
 }

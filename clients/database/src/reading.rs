@@ -1,4 +1,4 @@
-//! What an extractor's config says of the rows to read.
+//! The options of an extractor that select the rows to read.
 
 use osiris_sdk::{Error, Result};
 use serde::Deserialize;
@@ -13,7 +13,7 @@ pub enum Replication {
     Incremental,
 }
 
-/// What becomes of rows without a cursor.
+/// How rows without a cursor value are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NullCursor {
@@ -23,7 +23,7 @@ pub enum NullCursor {
     Include,
 }
 
-/// Where the first increment begins, as YAML has it.
+/// Where the first incremental run starts, as YAML has it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 pub enum Initial {
@@ -42,7 +42,7 @@ impl std::fmt::Display for Initial {
     }
 }
 
-/// The rows to read: of a table or a query, all or what is new.
+/// The rows to read: of a table or a query, either all of them or only new ones.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Selection {
     pub query: Option<String>,
@@ -58,17 +58,17 @@ pub struct Selection {
     pub null_cursor: NullCursor,
     /// The span before the last run's cursor that is read again.
     pub lookback: Option<Lookback>,
-    /// How many instances read at once, each its own part of the rows.
+    /// How many instances read at the same time, each a separate part of the rows.
     pub partitions: Option<u32>,
-    /// The column by which rows are parted.
+    /// The column by which rows are divided.
     pub partition_on: Option<String>,
 }
 
 impl Selection {
-    /// Refuses what a schema cannot.
+    /// Refuses combinations that a schema cannot express.
     ///
     /// # Errors
-    /// `config`, with what goes together.
+    /// `config`, with the options that go together.
     pub fn check(&self) -> Result<()> {
         let wrong = |message: &str| Err(Error::config(message));
         match (&self.query, &self.table) {
@@ -101,12 +101,12 @@ impl Selection {
         }
     }
 
-    /// The query, without the semicolon that it may end with.
+    /// The query, without a trailing semicolon.
     pub fn query(&self) -> Option<&str> {
         self.query.as_ref().map(|query| query.trim_end_matches(|c: char| c.is_whitespace() || c == ';'))
     }
 
-    /// What is read, for a person.
+    /// What is read, for messages.
     pub fn what(&self) -> String {
         self.table.as_ref().map_or_else(|| "the query".to_owned(), |table| format!("table `{table}`"))
     }

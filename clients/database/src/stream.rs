@@ -1,4 +1,4 @@
-//! What a protocol runs over.
+//! The stream below a protocol.
 
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -11,7 +11,7 @@ pub trait Stream: Read + Write {
     /// Encrypts the stream from here on.
     ///
     /// # Errors
-    /// `auth` where the other side cannot prove who it is.
+    /// `auth` if the other side cannot prove its identity.
     fn start_tls(&mut self, options: &TlsOptions) -> Result<()>;
 
     /// The digest of the other side's certificate (`tls-server-end-point` of RFC 5929); `None` without TLS.
@@ -19,17 +19,17 @@ pub trait Stream: Read + Write {
         None
     }
 
-    /// Whether the other side has sent something that is not read yet, without waiting for it. A stream that cannot tell
-    /// says no.
+    /// Whether the other side has sent something that has not been read yet; does not wait for it. A stream that cannot
+    /// tell returns false.
     ///
     /// # Errors
-    /// `transient` where the connection broke.
+    /// `transient` if the connection broke.
     fn has_received(&mut self) -> Result<bool> {
         Ok(false)
     }
 }
 
-/// How long a look at what was received may take.
+/// How long a check for received data may take.
 const GLANCE: Duration = Duration::from_millis(1);
 
 impl Stream for Connection {
@@ -46,7 +46,7 @@ impl Stream for Connection {
     }
 }
 
-/// The error that a stream's trouble is to a driver.
+/// Converts a stream's error to a driver's.
 pub fn broken(error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {

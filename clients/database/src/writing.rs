@@ -1,4 +1,4 @@
-//! What a writer's config says of where and how to write.
+//! The options of a writer: where and how to write.
 
 use conversions::LossPolicy;
 use osiris_sdk::{Error, Result};
@@ -14,26 +14,26 @@ pub struct WriterConfig {
     pub table: String,
     #[serde(default)]
     pub mode: Mode,
-    /// One name, or a list of them.
+    /// One name or a list of names.
     #[serde(default, deserialize_with = "one_or_many")]
     pub primary_key: Vec<String>,
     #[serde(default)]
     pub schema_contract: Contract,
-    /// What becomes of values that the table's columns cannot hold.
+    /// How values that the table's columns cannot hold are handled.
     #[serde(default)]
     pub on_loss: LossPolicy,
-    /// What becomes of several rows of the input that are one row to the table.
+    /// How several input rows that are a single row in the table are handled.
     #[serde(default)]
     pub on_duplicate_key: DuplicateKey,
-    /// How `mode: replace` puts the rows in place of the old ones.
+    /// How `mode: replace` replaces the old rows.
     #[serde(default)]
     pub replace_by: ReplaceBy,
-    /// Whether `mode: replace` may change rows of other tables, by their foreign keys.
+    /// Whether `mode: replace` may change rows of other tables through their foreign keys.
     #[serde(default)]
     pub replace_cascade: bool,
 }
 
-/// What becomes of the rows that are there already.
+/// How existing rows are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -43,13 +43,13 @@ pub enum Mode {
     Upsert,
 }
 
-/// What becomes of several rows of the input that have one key, as the table compares keys.
+/// How several input rows with the same key, as the table compares keys, are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DuplicateKey {
     #[default]
     Error,
-    /// The last of them counts.
+    /// The last of them wins.
     Last,
 }
 
@@ -57,14 +57,14 @@ pub enum DuplicateKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReplaceBy {
-    /// The table stays, with its types, rights and keys; its rows are replaced.
+    /// The table keeps its types, privileges and keys; its rows are replaced.
     #[default]
     Rows,
     /// The table is dropped and created again with the input's types.
     Recreate,
 }
 
-/// What becomes of columns that the table does not have.
+/// How columns that the table does not have are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Contract {
@@ -90,10 +90,10 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
 }
 
 impl WriterConfig {
-    /// Refuses what the schema cannot.
+    /// Refuses combinations that the schema cannot express.
     ///
     /// # Errors
-    /// `config`, with what goes together.
+    /// `config`, with the options that go together.
     pub fn check(&self) -> Result<()> {
         if self.mode == Mode::Upsert && self.primary_key.is_empty() {
             return Err(Error::config("`mode: upsert` needs `primary_key`, the columns that tell rows apart"));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn options_of_a_replacement_go_with_it_alone() {
+    fn options_of_a_replacement_are_only_valid_with_it() {
         let parse = |text: &str| serde_json::from_str::<WriterConfig>(text).unwrap();
         let replace = r#"{"host": "h", "table": "t", "mode": "replace", "replace_by": "recreate""#;
         assert!(parse(&format!("{replace}, \"on_loss\": {{\"a\": \"round\"}}}}")).check().is_ok());

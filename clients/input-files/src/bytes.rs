@@ -1,4 +1,4 @@
-//! The bytes of a file, wherever they are, and a buffered way through them.
+//! The bytes of a file from any source, and a buffered reader over them.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use osiris_sdk::{Result, files};
 
-/// What is read at once.
+/// How many bytes are read at once.
 const CHUNK: u32 = 1 << 20;
 
 /// A file's bytes.
@@ -16,7 +16,7 @@ pub trait Bytes {
     /// Up to `length` bytes; fewer only at the end.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// If the file cannot be read.
     fn read_at(&self, offset: u64, length: u32) -> Result<Vec<u8>>;
 }
 
@@ -38,7 +38,7 @@ impl Bytes for files::Source {
     }
 }
 
-/// Whether a decoder asked for bytes behind the last one.
+/// Whether a decoder requested bytes beyond the end.
 #[derive(Debug, Clone, Default)]
 pub struct Exhausted(Rc<Cell<bool>>);
 
@@ -48,7 +48,7 @@ impl Exhausted {
     }
 }
 
-/// A way through a part of a file.
+/// A reader over a part of a file.
 pub struct Raw {
     bytes: Rc<dyn Bytes>,
     offset: u64,
@@ -72,14 +72,14 @@ impl Raw {
         self.exhausted.clone()
     }
 
-    /// The next bytes, without passing them: `length` of them, fewer only at the end.
+    /// Peeks at the next bytes: `length` of them, or fewer at the end.
     pub fn peek(&mut self, length: usize) -> io::Result<&[u8]> {
         while self.buffer.len() - self.position < length && self.more()? {}
         let end = self.buffer.len().min(self.position + length);
         Ok(&self.buffer[self.position..end])
     }
 
-    /// Reads the next chunk behind what is buffered; false at the end.
+    /// Reads the next chunk after the buffered bytes; returns false at the end.
     fn more(&mut self) -> io::Result<bool> {
         let length = u32::try_from(self.end.saturating_sub(self.offset)).unwrap_or(u32::MAX).min(CHUNK);
         let chunk =

@@ -1,4 +1,4 @@
-//! Decompression to the very end: every member, every checksum, and nothing behind them.
+//! Decompresses to the very end: every member and every checksum, with nothing after them.
 
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
@@ -12,10 +12,10 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use crate::bytes::{Bytes, Exhausted, Raw};
 use crate::{Compression, data, zip};
 
-/// The most memory that a dictionary may take, in KiB: that of `xz -9`, doubled.
+/// The most memory for a dictionary, in KiB: twice that of `xz -9`.
 const DICTIONARY_KIB: u32 = 128 << 10;
 
-/// A file's content without its compression.
+/// A file's decompressed content.
 pub struct Content {
     name: String,
     compression: Compression,
@@ -32,7 +32,7 @@ enum Reader {
 
 impl Content {
     /// # Errors
-    /// `data` for an archive that cannot be read, or holds not exactly one file.
+    /// `data` for an archive that cannot be read, or does not contain exactly one file.
     pub fn open(name: &str, bytes: Rc<dyn Bytes>, compression: Compression) -> Result<Self> {
         let raw = Raw::whole(Rc::clone(&bytes));
         let exhausted = raw.exhausted();
@@ -45,10 +45,10 @@ impl Content {
         Ok(Self { name: name.to_owned(), compression, reader, exhausted })
     }
 
-    /// The next bytes, none at the end.
+    /// The next bytes; none at the end.
     ///
     /// # Errors
-    /// `data` for content that is cut short, damaged, or followed by something else.
+    /// `data` for content that is truncated, damaged, or followed by something else.
     pub fn read(&mut self, target: &mut [u8]) -> Result<usize> {
         let outcome = match &mut self.reader {
             Reader::Plain(raw) => raw.read(target),
@@ -82,18 +82,18 @@ impl Content {
     }
 }
 
-/// A stream of one or several members, each compressed by itself.
+/// A stream of one or more members, each compressed separately.
 struct Members {
     compression: Compression,
-    /// What comes next, while no member is open.
+    /// What comes next, if no member is open.
     rest: Option<Raw>,
     current: Option<Member>,
     /// Whether a member was found.
     any: bool,
-    /// What the first member begins with, as far as a byte-order mark goes, and the last byte that was read.
+    /// The start of the first member, as far as needed for a byte-order mark, and the last byte that was read.
     start: Vec<u8>,
     last: u8,
-    /// Bytes of the current member that were looked at already.
+    /// Bytes of the current member that have already been examined.
     ahead: Vec<u8>,
 }
 
@@ -142,8 +142,9 @@ impl Members {
         Self { compression, rest: Some(raw), current: None, any: false, start, last: 0, ahead }
     }
 
-    /// Looks at what a member begins with. Files that are compressed one by one and joined each bring their byte-order
-    /// mark; behind a line's end it is not a part of the text, as it is not where the first one begins.
+    /// Examines the start of a member. If files were compressed separately and then joined, each may start with a
+    /// byte-order mark. After the end of a line the mark is not part of the text, just as at the start of the first
+    /// member.
     fn look(&mut self, first: bool) -> io::Result<()> {
         let Some(member) = &mut self.current else { return Ok(()) };
         let mut head = [0; 3];
@@ -166,7 +167,7 @@ impl Members {
         Ok(())
     }
 
-    /// Opens the next member; false at the end.
+    /// Opens the next member; returns false at the end.
     fn open_next(&mut self) -> io::Result<bool> {
         let Some(mut raw) = self.rest.take() else { return Ok(false) };
         let start = raw.peek(4)?.to_vec();
@@ -199,7 +200,7 @@ impl Members {
     }
 }
 
-/// Passes a zstd frame that holds no content.
+/// Skips a zstd frame without content.
 fn skip_frame(mut raw: Raw) -> io::Result<Raw> {
     let mut head = [0; 8];
     raw.read_exact(&mut head)?;
@@ -226,7 +227,7 @@ impl Read for Member {
 }
 
 impl Member {
-    /// What follows the member, once its checksum is found right.
+    /// What follows the member, once its checksum is verified.
     fn end(self) -> io::Result<Raw> {
         Ok(match self {
             Self::Gzip(member) => member.into_inner(),

@@ -1,4 +1,4 @@
-//! A file's content as bytes, for drivers that decide themselves what to do with bytes that are no text.
+//! A file's content as bytes, for drivers that handle undecodable bytes themselves.
 
 use std::rc::Rc;
 
@@ -8,10 +8,10 @@ use crate::bytes::Bytes;
 use crate::compressed::Content;
 use crate::{Compression, format};
 
-/// What is read at once.
+/// How many bytes are read at once.
 const CHUNK: usize = 256 << 10;
 
-/// A content being read: decompressed, without the byte-order mark of UTF-8, not decoded.
+/// A reader of content that is decompressed, without the byte-order mark of UTF-8, and not decoded.
 pub struct ContentReader {
     content: Content,
     chunk: Vec<u8>,
@@ -23,10 +23,10 @@ impl ContentReader {
         Ok(Self { content: Content::open(name, bytes, compression)?, chunk: Vec::new(), begun: false })
     }
 
-    /// The next bytes, none at the end. Never empty.
+    /// The next bytes, which are never empty; `None` at the end.
     ///
     /// # Errors
-    /// `data` for content that is cut short or damaged.
+    /// `data` for content that is truncated or damaged.
     pub fn next_chunk(&mut self) -> Result<Option<&[u8]>> {
         self.chunk.resize(CHUNK, 0);
         let mut end = 0;

@@ -1,17 +1,17 @@
-//! What a file is, by its first bytes.
+//! Recognises a file by its first bytes.
 
 use osiris_sdk::{Error, Result};
 
 use crate::bytes::Bytes;
 use crate::{Compression, data, zip};
 
-/// What a file is, as far as its first bytes tell.
+/// The format of a file, as far as its first bytes show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Nothing that is known: a text, presumably.
+    /// No known format; presumably text.
     Text,
     Compressed(Compression),
-    /// A format that holds no text: its name, and what can be done.
+    /// A format without text: its name, and the remedy.
     Other(&'static str, &'static str),
 }
 
@@ -21,7 +21,7 @@ const UNPACK: &str = "unpack it first; gzip, zstd, bzip2, xz and zip are read as
 const EXPORT: &str = "export its tables as CSV or Parquet";
 const CONVERT: &str = "convert it to CSV, JSON or Parquet";
 
-/// First bytes (at an offset), and what they say.
+/// First bytes (at an offset), and the format that they indicate.
 const MAGIC: &[(usize, &[u8], Format)] = &[
     (0, &[0x1f, 0x8b], Format::Compressed(Compression::Gzip)),
     (0, &[0x28, 0xb5, 0x2f, 0xfd], Format::Compressed(Compression::Zstd)),
@@ -56,7 +56,7 @@ const MAGIC: &[(usize, &[u8], Format)] = &[
 /// Recognises a file.
 ///
 /// # Errors
-/// When it cannot be read.
+/// If it cannot be read.
 pub fn recognise(bytes: &dyn Bytes) -> Result<Format> {
     let head = bytes.read_at(0, 512)?;
     if let Format::Compressed(Compression::Zip) = of(&head) {
@@ -67,9 +67,9 @@ pub fn recognise(bytes: &dyn Bytes) -> Result<Format> {
     Ok(of(&head))
 }
 
-/// What the first bytes of a file or of a decompressed stream say.
+/// The format indicated by the first bytes of a file or of a decompressed stream.
 pub fn of(head: &[u8]) -> Format {
-    // `BZh` may begin a text, but not with a digit and then the magic of a block or of the end behind it.
+    // A text may start with `BZh`, but not with a digit and the magic of a block or of the end after it.
     let bzip2 = head.len() >= 10
         && head.starts_with(b"BZh")
         && head[3].is_ascii_digit()
@@ -83,7 +83,7 @@ pub fn of(head: &[u8]) -> Format {
         return Format::Compressed(Compression::Zstd);
     }
     let found = MAGIC.iter().find(|(offset, magic, _)| head.get(*offset..).is_some_and(|head| head.starts_with(magic)));
-    // `ORC` and the like may be the first letters of a text.
+    // A text may start with `ORC` and the like.
     let textual = head.iter().all(|byte| *byte >= 0x20 || matches!(byte, b'\t' | b'\n' | b'\r'));
     match found {
         Some((_, magic, Format::Other(..))) if textual && magic.len() < 5 => Format::Text,
@@ -92,10 +92,10 @@ pub fn of(head: &[u8]) -> Format {
     }
 }
 
-/// How a file is to be decompressed.
+/// The compression to use for a file.
 ///
 /// # Errors
-/// `data` for a file that holds no text, or is not what the option says.
+/// `data` for a file that contains no text, or that does not match the option.
 pub fn compression(found: Format, wanted: Compression, name: &str) -> Result<Compression> {
     match (found, wanted) {
         (Format::Other(what, remedy), _) => Err(not_text(name, what, remedy)),
@@ -120,7 +120,7 @@ pub fn compression(found: Format, wanted: Compression, name: &str) -> Result<Com
     }
 }
 
-/// The error for a file that is in a format without text.
+/// The error for a file in a format without text.
 pub fn not_text(name: &str, what: &str, remedy: &str) -> Error {
     data(name, format_args!("is {what}, not text: {remedy}"))
 }
@@ -136,7 +136,7 @@ fn words(compression: Compression) -> &'static str {
     }
 }
 
-/// Whether a text begins with a byte-order mark, of whatever encoding.
+/// Whether a text starts with a byte-order mark of any encoding.
 pub fn has_mark(head: &[u8]) -> bool {
     [&[0xef, 0xbb, 0xbf][..], &[0xff, 0xfe], &[0xfe, 0xff]].iter().any(|mark| head.starts_with(mark))
 }

@@ -5,8 +5,8 @@
 //! sql::create_table(&output, "main", &format!("from read_csv({})", file.sql_literal()?))?;
 //! ```
 //!
-//! What is in a file is recognised by its first bytes, not by its name. A stream that is cut short, whose
-//! checksum is wrong, or that is followed by anything else is an error: no part of it passes for the whole.
+//! A file's format is recognised by its first bytes, not by its name. A stream that is truncated, has a wrong checksum,
+//! or is followed by anything else is an error: a part never passes for the whole.
 
 #![forbid(unsafe_code)]
 
@@ -27,14 +27,14 @@ pub use content::ContentReader;
 pub use format::Format;
 pub use text::TextReader;
 
-/// What of a text [`InputFile::head`] gives, in bytes.
+/// How many bytes of a text [`InputFile::head`] returns.
 pub const HEAD_BYTES: usize = 1 << 20;
 
-/// How a file is compressed, as a driver's option `compression` has it.
+/// The compression of a file, as a driver's option `compression` gives it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
-    /// Whatever the file's first bytes say.
+    /// Inferred from the file's first bytes.
     #[default]
     Infer,
     None,
@@ -49,22 +49,22 @@ pub enum Compression {
     Zip,
 }
 
-/// How a file's text is encoded, as a driver's option `encoding` has it.
+/// The encoding of a file's text, as a driver's option `encoding` gives it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub enum Encoding {
     /// With or without a byte-order mark.
     #[default]
     #[serde(rename = "utf-8", alias = "utf8", alias = "utf-8-sig")]
     Utf8,
-    /// In the byte order of its mark, or else of its first character.
+    /// In the byte order of its mark or, without one, of its first character.
     #[serde(rename = "utf-16", alias = "utf16")]
     Utf16,
     #[serde(rename = "utf-16le", alias = "utf-16-le")]
     Utf16Le,
     #[serde(rename = "utf-16be", alias = "utf-16-be")]
     Utf16Be,
-    /// All three names mean windows-1252, as in the WHATWG encoding standard: where it differs from ISO 8859-1,
-    /// that has nothing but control characters. Its five undefined bytes are errors.
+    /// All three names mean windows-1252, as in the WHATWG encoding standard: it differs from ISO 8859-1 only where the
+    /// latter has control characters. Its five undefined bytes are errors.
     #[serde(rename = "windows-1252", alias = "latin-1", alias = "iso-8859-1", alias = "cp1252", alias = "latin1")]
     Windows1252,
     #[serde(rename = "ascii", alias = "us-ascii")]
@@ -78,16 +78,16 @@ pub struct InputFile {
     granted: Option<Rc<files::Source>>,
     compression: Compression,
     encoding: Encoding,
-    /// The decoded text, once DuckDB needed it, and its literal.
+    /// The decoded text, once DuckDB has needed it, and its literal.
     temporary: Option<(files::Temporary, String)>,
 }
 
 impl InputFile {
-    /// Opens a granted file and recognises what it is.
+    /// Opens a granted file and recognises its format.
     ///
     /// # Errors
-    /// `data` for a file that holds no text, such as a spreadsheet, or is compressed in another way than
-    /// `compression` says; both say what can be done. Otherwise as [`files::open`].
+    /// `data` for a file that contains no text, such as a spreadsheet, or whose compression does not match
+    /// `compression`; both include the remedy. Otherwise as for [`files::open`].
     pub fn open(path: &str, compression: Compression, encoding: Encoding) -> Result<Self> {
         let granted = Rc::new(files::open(path)?);
         let file = Self::of(path, Rc::<files::Source>::clone(&granted), compression, encoding)?;
@@ -100,17 +100,17 @@ impl InputFile {
         Ok(Self { name: name.to_owned(), bytes, granted: None, compression, encoding, temporary: None })
     }
 
-    /// The path that the config has.
+    /// The path in the config.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// How the file is compressed: never [`Compression::Infer`].
+    /// The compression of the file: never [`Compression::Infer`].
     pub fn compression(&self) -> Compression {
         self.compression
     }
 
-    /// The size of the file as it is on disk, in bytes.
+    /// The size of the file on disk, in bytes.
     pub fn size(&self) -> u64 {
         self.bytes.size()
     }
@@ -118,7 +118,7 @@ impl InputFile {
     /// The text from its start, as plain UTF-8 without a byte-order mark.
     ///
     /// # Errors
-    /// `data` where the file cannot be decoded from its first byte.
+    /// `data` if the first bytes of the file cannot be decoded.
     pub fn text(&self) -> Result<TextReader> {
         TextReader::new(&self.name, Rc::clone(&self.bytes), self.compression, self.encoding)
     }
@@ -131,10 +131,10 @@ impl InputFile {
         ContentReader::new(&self.name, Rc::clone(&self.bytes), self.compression)
     }
 
-    /// The first [`HEAD_BYTES`] of the text or a little more, or all of it; they may end within a character.
+    /// The first [`HEAD_BYTES`] of the text or slightly more, or all of it; it may end within a character.
     ///
     /// # Errors
-    /// As [`TextReader::next_chunk`].
+    /// As for [`TextReader::next_chunk`].
     pub fn head(&self) -> Result<Vec<u8>> {
         let mut text = self.text()?;
         let mut head = Vec::new();
@@ -145,14 +145,15 @@ impl InputFile {
         Ok(head)
     }
 
-    /// The text as a string literal for DuckDB's readers: of the file itself where it is plain UTF-8 already,
-    /// or else of a temporary file, which takes as much of the step's disk as the text is long. Give the
-    /// readers `compression = 'none'` and `encoding = 'utf-8'`.
+    /// The text as a string literal for DuckDB's readers: the file itself if it is already plain UTF-8, or else a
+    /// temporary file, which uses as much of the step's disk space as the text is long. Give the readers `compression =
+    /// 'none'` and `encoding = 'utf-8'`.
     ///
-    /// DuckDB checks that the text of a plain file is valid UTF-8; see [`Self::check_text`] for where it is not.
+    /// DuckDB checks that the text of a plain file is valid UTF-8; see [`Self::check_text`] for the position of an
+    /// error.
     ///
     /// # Errors
-    /// As [`TextReader::next_chunk`], and `other("disk")` for a text that is larger than the step may spill.
+    /// As for [`TextReader::next_chunk`], and `other("disk")` for a text that is larger than the step may spill.
     pub fn sql_literal(&mut self) -> Result<String> {
         if let Some((_, literal)) = &self.temporary {
             return Ok(literal.clone());
@@ -170,26 +171,26 @@ impl InputFile {
         Ok(literal)
     }
 
-    /// Whether the file is text as DuckDB reads it: not compressed, and UTF-8 without a byte-order mark.
+    /// Whether DuckDB can read the file directly: not compressed, and UTF-8 without a byte-order mark.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// If the file cannot be read.
     pub fn is_plain(&self) -> Result<bool> {
         let plain = self.compression == Compression::None && self.encoding == Encoding::Utf8;
         Ok(plain && !format::has_mark(&self.bytes.read_at(0, 4)?))
     }
 
-    /// Reads the whole text, to find where it cannot be decoded.
+    /// Reads the whole text, to find the position where it cannot be decoded.
     ///
     /// # Errors
-    /// As [`TextReader::next_chunk`].
+    /// As for [`TextReader::next_chunk`].
     pub fn check_text(&self) -> Result<()> {
         let mut text = self.text()?;
         while text.next_chunk()?.is_some() {}
         Ok(())
     }
 
-    /// A message of DuckDB's with the file's own name in place of what DuckDB knows it by.
+    /// A message of DuckDB's in which the file's own name replaces the one that DuckDB knows.
     pub fn explain(&self, message: &str) -> String {
         let literal = match (&self.temporary, &self.granted) {
             (Some((_, literal)), _) => literal.clone(),
@@ -200,7 +201,7 @@ impl InputFile {
     }
 }
 
-/// What is wrong with a file.
+/// The error about a file.
 fn data(name: &str, what: impl std::fmt::Display) -> Error {
     Error::data(format!("`{name}` {what}"))
 }

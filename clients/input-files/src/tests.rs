@@ -42,7 +42,7 @@ fn gzip(text: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Lines that no compression makes small.
+/// Incompressible lines.
 fn lines(count: u32) -> String {
     (0..count).map(|line| format!("{line},{}\n", line.wrapping_mul(2_654_435_761) ^ 0x5bd1_e995)).collect()
 }
@@ -95,7 +95,7 @@ fn zip(files: &[(&str, &[u8], bool)]) -> Vec<u8> {
 }
 
 #[test]
-fn every_compression_is_recognised_and_read_to_its_end() {
+fn every_compression_is_recognised_and_read_to_the_end() {
     let text = lines(30_000);
     let half = text.len() / 2;
     let one = text.as_bytes();
@@ -117,13 +117,13 @@ fn every_compression_is_recognised_and_read_to_its_end() {
 }
 
 #[test]
-fn byte_order_marks_of_joined_files_are_no_part_of_the_text() {
+fn byte_order_marks_of_joined_files_are_not_part_of_the_text() {
     let mark = b"\xef\xbb\xbf";
     let marked = |text: &[u8]| [mark, text].concat();
     for pack in [gzip, bz2, zstd] {
         let joined = [pack(&marked(b"a\n")), pack(b""), pack(&marked(b"b\n")), pack(&marked(b"c"))].concat();
         assert_eq!(read(&joined).unwrap(), "a\nb\nc");
-        // Within a line, or where the first file has none, the mark is a part of the text.
+        // Within a line, or if the first file has none, the mark is part of the text.
         assert_eq!(read(&[pack(&marked(b"a")), pack(&marked(b"b"))].concat()).unwrap(), "a\u{feff}b");
         assert_eq!(read(&[pack(b"a\n"), pack(&marked(b"b"))].concat()).unwrap(), "a\n\u{feff}b");
     }
@@ -133,7 +133,7 @@ fn byte_order_marks_of_joined_files_are_no_part_of_the_text() {
 }
 
 #[test]
-fn a_stream_cut_anywhere_is_an_error() {
+fn a_stream_truncated_anywhere_is_an_error() {
     let text = lines(3_000);
     let one = text.as_bytes();
     let two_members = [gzip(&one[..9_000]), gzip(&one[9_000..])].concat();
@@ -142,7 +142,7 @@ fn a_stream_cut_anywhere_is_an_error() {
         [(gzip(one), 0), (two_members, first_member), (bz2(one), 0), (zstd(one), 0), (zip(&[("a", one, true)]), 0)]
     {
         for cut in (12..whole.len()).step_by(whole.len() / 97).chain(whole.len() - 12..whole.len()) {
-            // Between two members is an end like any other.
+            // The position between two members is a valid end.
             if cut != allowed {
                 let message = why(read(&whole[..cut]));
                 assert!(message.contains("cut short"), "{cut} of {}: {message}", whole.len());
@@ -152,7 +152,7 @@ fn a_stream_cut_anywhere_is_an_error() {
 }
 
 #[test]
-fn damage_and_garbage_behind_the_end_are_errors() {
+fn damage_and_garbage_after_the_end_are_errors() {
     let text = lines(3_000);
     for whole in
         [gzip(text.as_bytes()), bz2(text.as_bytes()), zstd(text.as_bytes()), zip(&[("a", text.as_bytes(), true)])]
@@ -171,7 +171,7 @@ fn damage_and_garbage_behind_the_end_are_errors() {
 }
 
 #[test]
-fn what_is_no_text_is_named_with_what_can_be_done() {
+fn a_file_without_text_is_named_with_the_remedy() {
     let xlsx = zip(&[("[Content_Types].xml", b"<x/>", true), ("xl/workbook.xml", b"<x/>", true)]);
     for (bytes, name, remedy) in [
         (&xlsx[..], "Excel file (.xlsx)", "save it as CSV"),
@@ -196,7 +196,7 @@ fn what_is_no_text_is_named_with_what_can_be_done() {
 }
 
 #[test]
-fn encodings_are_read_strictly() {
+fn encodings_are_decoded_strictly() {
     use Encoding::{Ascii, Utf8, Utf16, Utf16Be, Utf16Le, Windows1252};
     let text = "a,é\n€,𝄞\n";
     let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -235,7 +235,7 @@ fn encodings_are_read_strictly() {
         let message = why(plain(bytes, encoding));
         assert!(message.contains(place), "{message}");
     }
-    // The place is found behind many chunks, and no character is cut between two.
+    // The position is found after many chunks, and no character is split between two.
     let long = "ééé\n".repeat(100_001);
     assert_eq!(plain(long.as_bytes(), Utf8).unwrap(), long);
     let broken = [long.as_bytes(), b"x\xff"].concat();

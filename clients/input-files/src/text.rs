@@ -1,4 +1,4 @@
-//! Text of any supported encoding as UTF-8, chunk by chunk, with the position of every byte that is not text in that encoding.
+//! Decodes text of any supported encoding to UTF-8, chunk by chunk, and reports the position of every invalid byte.
 
 use std::rc::Rc;
 
@@ -9,10 +9,10 @@ use crate::compressed::Content;
 use crate::format::{self, Format};
 use crate::{Compression, Encoding, data};
 
-/// What is decoded at once.
+/// How many bytes are decoded at once.
 const CHUNK: usize = 256 << 10;
 
-/// What windows-1252 has at 0x80 to 0x9f (WHATWG encoding standard); NUL where it has nothing.
+/// The characters of windows-1252 at 0x80 to 0x9f (WHATWG encoding standard); NUL for undefined bytes.
 const WINDOWS_1252: [char; 32] = [
     '€', '\0', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\0', 'Ž', '\0', '\0', '‘', '’', '“', '”', '•',
     '–', '—', '˜', '™', 'š', '›', 'œ', '\0', 'ž', 'Ÿ',
@@ -25,9 +25,9 @@ pub struct TextReader {
     compression: Compression,
     content: Content,
     encoding: Encoding,
-    /// Bytes that are not decoded yet.
+    /// Bytes that have not been decoded yet.
     raw: Vec<u8>,
-    /// Where `raw` begins in the decompressed content.
+    /// The position of `raw` in the decompressed content.
     offset: u64,
     ended: bool,
     decoded: Vec<u8>,
@@ -51,7 +51,7 @@ impl TextReader {
         Ok(reader)
     }
 
-    /// Looks at the first bytes: for a byte-order mark, and for what is no text.
+    /// Examines the first bytes: for a byte-order mark, and for formats that are not text.
     fn start(&mut self) -> Result<()> {
         self.fill()?;
         if self.compression != Compression::None {
@@ -120,7 +120,7 @@ impl TextReader {
         Ok(())
     }
 
-    /// Reads on behind what is not decoded yet.
+    /// Reads more bytes after those that have not been decoded.
     fn fill(&mut self) -> Result<()> {
         let kept = self.raw.len();
         self.raw.resize(kept + CHUNK, 0);
@@ -134,11 +134,11 @@ impl TextReader {
         Ok(())
     }
 
-    /// The next part of the text, none at the end. Never empty.
+    /// The next part of the text, which is never empty; `None` at the end.
     ///
     /// # Errors
-    /// `data` for content that is cut short or damaged, and for bytes that are no text of the encoding, with
-    /// line and place.
+    /// `data` for content that is truncated or damaged, and for bytes that are invalid in the encoding, with line and
+    /// position.
     pub fn next_chunk(&mut self) -> Result<Option<&[u8]>> {
         if self.raw.is_empty() && !self.ended {
             self.fill()?;
@@ -159,7 +159,7 @@ impl TextReader {
         Ok(Some(&self.decoded))
     }
 
-    /// The error for a byte, by its place in `raw`, that is no part of a character.
+    /// The error for a byte, given by its position in `raw`, that is not part of a character.
     fn undecodable(&self, at: usize) -> Error {
         let place = self.offset + at as u64;
         let lines = self.decoded.iter().filter(|byte| **byte == b'\n').count() as u64 + self.lines_before(self.offset);
@@ -184,7 +184,7 @@ impl TextReader {
         )
     }
 
-    /// How many line feeds there are before a place of the content. The text is read again for it: only an error asks.
+    /// The number of line feeds before a position of the content. The text is read again for it, but only for an error.
     fn lines_before(&self, place: u64) -> u64 {
         let Ok(mut again) = Self::new(&self.name, Rc::clone(&self.bytes), self.compression, self.encoding) else {
             return 0;
@@ -198,7 +198,7 @@ impl TextReader {
     }
 }
 
-/// An encoding as the option has it.
+/// The name of an encoding in the option.
 fn spelled(encoding: Encoding) -> &'static str {
     match encoding {
         Encoding::Utf8 => "utf-8",
@@ -208,8 +208,9 @@ fn spelled(encoding: Encoding) -> &'static str {
     }
 }
 
-/// Appends what `raw` says; gives how many of its bytes that were. A character that is cut by the end is left,
-/// unless the end is the text's. The error is the place of the first byte that is no part of a character.
+/// Appends the decoded `raw`; returns how many of its bytes were decoded. A character that is cut off at the end is
+/// left for later, unless the text ends there. The error is the position of the first byte that is not part of a
+/// character.
 fn decode(encoding: Encoding, raw: &[u8], ended: bool, decoded: &mut Vec<u8>) -> Result<usize, usize> {
     match encoding {
         Encoding::Utf8 => match std::str::from_utf8(raw) {

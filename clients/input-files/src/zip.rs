@@ -1,4 +1,4 @@
-//! The one file in a zip archive, by the archive's central directory (APPNOTE.TXT, ZIP64 included).
+//! The only file in a zip archive, found by the archive's central directory (APPNOTE.TXT, including ZIP64).
 
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use osiris_sdk::Result;
 use crate::bytes::{Bytes, Raw};
 use crate::data;
 
-/// The end record of the central directory, with the longest comment behind it.
+/// The end record of the central directory, with the longest comment after it.
 const MAX_END: u32 = 22 + 65_535;
 
 /// The largest central directory that is read.
@@ -34,7 +34,7 @@ struct Listed {
     offset: u64,
 }
 
-/// The content of the archive's one file.
+/// The content of the archive's only file.
 pub struct Entry {
     reader: Method,
     hasher: Hasher,
@@ -77,13 +77,13 @@ impl Read for Entry {
     }
 }
 
-/// What document the archive is, where it is one: formats such as `.xlsx` are zip archives.
+/// The kind of document that the archive is, if any: formats such as `.xlsx` are zip archives.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// If the file cannot be read.
 pub fn document(bytes: &dyn Bytes) -> Result<Option<&'static str>> {
     let Ok(listed) = list("", bytes) else {
-        // A cut one: its first file says enough.
+        // For a truncated archive, the first file is enough to recognise it.
         let head = bytes.read_at(0, 64)?;
         let first = head.get(30..).unwrap_or_default();
         return Ok(first.starts_with(b"[Content_Types].xml").then_some("an Office document, cut short"));
@@ -102,13 +102,13 @@ pub fn document(bytes: &dyn Bytes) -> Result<Option<&'static str>> {
     })
 }
 
-/// Opens the archive's one file.
+/// Opens the archive's only file.
 ///
 /// # Errors
-/// `data` for an archive that is cut short, encrypted, or holds not exactly one file.
+/// `data` for an archive that is truncated, encrypted, or does not contain exactly one file.
 pub fn open(name: &str, bytes: Rc<dyn Bytes>) -> Result<Entry> {
     let listed = list(name, &*bytes)?;
-    // Folders, and what macOS adds.
+    // Without folders and the files that macOS adds.
     let files: Vec<&Listed> =
         listed.iter().filter(|entry| !entry.name.ends_with('/') && !entry.name.starts_with("__MACOSX/")).collect();
     let [entry] = files[..] else {
@@ -157,7 +157,7 @@ fn list(name: &str, bytes: &dyn Bytes) -> Result<Vec<Listed>> {
     let size = bytes.size();
     let tail_start = size.saturating_sub(u64::from(MAX_END));
     let tail = bytes.read_at(tail_start, MAX_END)?;
-    // The record counts only where its comment ends with the file.
+    // The record only counts if its comment ends with the file.
     let ends_there =
         |at: &usize| tail[*at..].starts_with(END) && at + 22 + usize::from(short(&tail[*at..], 20)) == tail.len();
     let Some(end) = (0..tail.len().saturating_sub(21)).rev().find(ends_there) else {
@@ -190,7 +190,7 @@ fn list(name: &str, bytes: &dyn Bytes) -> Result<Vec<Listed>> {
     Ok(listed)
 }
 
-/// The first entry of a central directory, and how long it is.
+/// The first entry of a central directory, and its length.
 fn entry(record: &[u8]) -> Option<(Listed, usize)> {
     if record.len() < 46 || !record.starts_with(ENTRY) {
         return None;
@@ -208,7 +208,7 @@ fn entry(record: &[u8]) -> Option<(Listed, usize)> {
         size: u64::from(int(record, 24)),
         offset: u64::from(int(record, 42)),
     };
-    // The field 1 of ZIP64 has those values, in this order, that do not fit into 32 bits.
+    // Field 1 (ZIP64) contains those values, in this order, that do not fit into 32 bits.
     while fields.len() >= 4 {
         let length = usize::from(short(fields, 2));
         let mut values = fields.get(4..4 + length)?;

@@ -1,4 +1,4 @@
-//! Builds columns out of JSON text, value by value.
+//! Builds columns from JSON text, value by value.
 
 use std::collections::HashSet;
 
@@ -26,13 +26,13 @@ impl From<Broken> for Fault {
 /// A value that does not fit the type of its column.
 #[derive(Debug, PartialEq)]
 pub struct Misfit {
-    /// Names from the column down to the value.
+    /// The names from the column down to the value.
     pub path: Vec<String>,
-    /// What the value is, in words.
+    /// A description of the value.
     pub found: &'static str,
     /// The value as JSON, shortened.
     pub value: String,
-    /// The column's type; empty where there is no such column.
+    /// The column's type; empty if there is no such column.
     pub kind: String,
     pub why: Why,
 }
@@ -46,7 +46,7 @@ impl Misfit {
         Self { path: Vec::new(), found: what(raw), value, kind, why }
     }
 
-    /// The same, of the member or item `name`.
+    /// The same fault, in the member or item `name`.
     pub fn inside(fault: Fault, name: &str) -> Fault {
         match fault {
             Fault::Misfit(mut misfit) => {
@@ -62,28 +62,28 @@ impl Misfit {
 pub struct Column {
     pub name: String,
     pub kind: Type,
-    /// Whether the user declared the type, so that texts are taken for what they say.
+    /// Whether the user declared the type, so that texts are parsed as it.
     declared: bool,
     validity: Validity,
     data: Data,
-    /// How many texts without a character became null.
+    /// How many blank texts became null.
     pub blanks: u64,
 }
 
 enum Data {
     Boolean(Validity),
-    /// Values of one width, one after the other.
+    /// Values of one width, one after another.
     Fixed(Vec<u8>),
     /// Texts and bytes.
     Bytes(Vec<i32>, Vec<u8>),
     List(Vec<i32>, Box<Column>),
-    /// Lists of one length.
+    /// Lists of equal length.
     Array(usize, Box<Column>),
     Map(Vec<i32>, Box<Column>, Box<Column>),
     Struct(Members),
 }
 
-/// Bits, one a value: which values are there, or which are true.
+/// One bit per value: which values are present, or which are true.
 #[derive(Default)]
 struct Validity {
     bits: Vec<u8>,
@@ -135,7 +135,7 @@ impl Column {
         Self { name, kind, declared, validity: Validity::default(), data, blanks: 0 }
     }
 
-    /// The same column without a value.
+    /// The same column without values.
     pub fn emptied(&self) -> Self {
         Self { blanks: self.blanks, ..Self::new(self.name.clone(), self.kind.clone(), self.declared) }
     }
@@ -144,7 +144,7 @@ impl Column {
         self.validity.length
     }
 
-    /// The bytes of the last value, of a column of scalars.
+    /// The bytes of the last value in a column of scalars.
     fn last(&self) -> Vec<u8> {
         match &self.data {
             Data::Boolean(bits) => {
@@ -199,7 +199,7 @@ impl Column {
                         let raw = format!("{key:?}");
                         return Err(Fault::Misfit(Misfit::new(&raw, keys.kind.name(), Why::Kind)));
                     }
-                    // Two texts may be one key: `1` and `01`.
+                    // Two texts may be the same key: `1` and `01`.
                     if !seen.insert(keys.last()) {
                         let misfit = Misfit::new(reader.raw()?, values.kind.name(), Why::Twice);
                         return Err(Misfit::inside(Fault::Misfit(misfit), &key));
@@ -232,7 +232,7 @@ impl Column {
             Token::Text(text) => {
                 let is_text = matches!(self.kind, Type::Varchar | Type::Blob | Type::Bit);
                 if self.declared && !is_text && text.trim().is_empty() {
-                    // A text of nothing is how many services write that there is no number or date.
+                    // Many services write an empty text if there is no number or date.
                     self.push_null();
                     self.blanks += 1;
                     Ok(())
@@ -275,11 +275,11 @@ impl Column {
         })
     }
 
-    /// Appends what a text says.
+    /// Appends the value that a text represents.
     fn push_text(&mut self, text: &str) -> Result<(), Why> {
         use Type::{BigInt, BigNum, Bit, Blob, Decimal, Double, HugeInt, Varchar};
         match &mut self.data {
-            // A column whose type was inferred has texts only where it has no numbers.
+            // A column of inferred type contains texts only if it contains no numbers.
             Data::Fixed(_) if !self.declared && matches!(self.kind, BigInt | HugeInt | Decimal(..) | Double) => {
                 return Err(Why::Kind);
             }
@@ -322,7 +322,7 @@ impl Column {
         }
     }
 
-    /// Takes back all values from `length` on.
+    /// Removes all values from `length` on.
     pub fn truncate(&mut self, length: usize) {
         self.validity.truncate(length);
         let cut = |ends: &mut Vec<i32>| {
@@ -390,7 +390,7 @@ impl Column {
 }
 
 fn end(length: usize) -> i32 {
-    // A batch is far below what 32-bit offsets can address; the host refuses one that is not.
+    // A batch is far smaller than what 32-bit offsets can address; the host refuses a larger one.
     i32::try_from(length).unwrap_or(i32::MAX)
 }
 
@@ -401,7 +401,7 @@ fn offsets(ends: &[i32]) -> Vec<u8> {
     bytes
 }
 
-/// What a value is, in words.
+/// A description of a value.
 fn what(raw: &str) -> &'static str {
     match raw.bytes().next() {
         Some(b'"') => "a text",

@@ -1,4 +1,4 @@
-//! The types that columns have, declared or found, by the names that DuckDB gives them.
+//! The types of columns, declared or inferred, by DuckDB's names for them.
 
 use std::collections::HashSet;
 
@@ -18,11 +18,11 @@ pub enum Type {
     UInteger,
     UBigInt,
     UHugeInt,
-    /// A whole number of any length.
+    /// An integer of any length.
     BigNum,
     Float,
     Double,
-    /// Digits in all, and those behind the point.
+    /// The total number of digits, and the number of digits after the point.
     Decimal(u8, u8),
     Varchar,
     Json,
@@ -40,7 +40,7 @@ pub enum Type {
     TimestampTz,
     Interval,
     List(Box<Type>),
-    /// Lists of one length.
+    /// Lists of equal length.
     Array(Box<Type>, u32),
     Struct(Vec<(String, Type)>),
     Map(Box<Type>, Box<Type>),
@@ -51,14 +51,14 @@ const KNOWN: &str = "BOOLEAN, TINYINT, SMALLINT, INTEGER, BIGINT, HUGEINT, UTINY
                      TIMESTAMP_MS, TIMESTAMP_NS, TIMESTAMPTZ, INTERVAL, lists, arrays, STRUCT and MAP of them; in place of an \
                      ENUM declare VARCHAR, in place of a UNION the STRUCT of its members, and cast it in SQL";
 
-/// The longest array: each null of the column takes as much room as a value.
+/// The longest array: each null of the column needs as much space as a value.
 const MAX_LENGTH: u32 = 10_000;
 
 impl Type {
-    /// Reads a type's name as DuckDB writes it.
+    /// Parses a type's name as DuckDB writes it.
     ///
     /// # Errors
-    /// `config`, naming those there are.
+    /// `config`, naming the types that exist.
     pub fn parse(name: &str) -> Result<Self> {
         let unknown =
             || Error::config(format!("`{name}` is not a type that a column can be declared as; there are: {KNOWN}"));
@@ -149,7 +149,7 @@ impl Type {
         }
     }
 
-    /// Arrow's format of the type, and the metadata that tells DuckDB's own type where Arrow has none.
+    /// Arrow's format of the type, and the metadata that names DuckDB's own type if Arrow has none.
     pub fn format(&self) -> (String, Vec<(String, String)>) {
         let extension = |name: &str| ("ARROW:extension:name".to_owned(), name.to_owned());
         let own = |name: &str| {
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_types_are_read() {
+    fn names_of_types_are_parsed() {
         for (name, expected) in [
             ("bigint", "BIGINT"),
             ("Decimal(10, 2)", "DECIMAL(10,2)"),

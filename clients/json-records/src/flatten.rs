@@ -1,16 +1,16 @@
-//! Nested objects as columns of their own: `{"a": {"b": 1}}` becomes `a_b`.
+//! Nested objects as separate columns: `{"a": {"b": 1}}` becomes `a_b`.
 //!
-//! Each nested field has a key that says where it is, so that `a_b` beside `a: {b}` are two fields. Which of several
-//! gets the plain name is decided by their places alone, not by their order: the one that is nested least.
+//! Each nested field has a key that encodes its place, so that `a_b` and `a: {b}` side by side are two fields. Which of
+//! several fields gets the plain name depends only on their places, not on their order: it is the least nested one.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-/// Between the names in a key. Inside a name it is doubled, so that keys are never ambiguous.
+/// The separator of names in a key. It is doubled inside a name, so that keys are never ambiguous.
 const BETWEEN: char = '\u{e000}';
 
-/// How objects become columns, and which keys turned out to be objects.
+/// How objects become columns, and which keys have turned out to be objects.
 #[derive(Debug)]
 pub struct Flatten {
     pub separator: String,
@@ -22,7 +22,7 @@ impl Flatten {
         Self { separator: separator.to_owned(), parents: HashSet::new() }
     }
 
-    /// The record with its nested objects dissolved, by keys; lists stay lists.
+    /// The record with its nested objects flattened, by keys; lists stay lists.
     pub fn apply(&mut self, record: Map<String, Value>) -> Map<String, Value> {
         let mut flat = Map::new();
         self.dissolve("", record, &mut flat);
@@ -49,7 +49,7 @@ impl Flatten {
         }
     }
 
-    /// Whether `key` was an object somewhere, so that it says nothing where it is null elsewhere.
+    /// Whether `key` was an object somewhere, so that a null for it elsewhere does not make a column.
     pub fn is_parent(&self, key: &str) -> bool {
         self.parents.contains(key)
     }
@@ -59,7 +59,7 @@ fn escaped(name: String) -> String {
     if name.contains(BETWEEN) { name.replace(BETWEEN, &format!("{BETWEEN}{BETWEEN}")) } else { name }
 }
 
-/// The names that a key is made of.
+/// The names that make up a key.
 fn parts(key: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut characters = key.chars();
@@ -74,17 +74,17 @@ fn parts(key: &str) -> Vec<String> {
     parts
 }
 
-/// The name of a key's column, unless another field has it.
+/// The name of a key's column, unless another field has taken it.
 pub fn shown(key: &str, separator: &str) -> String {
     if key.contains(BETWEEN) { parts(key).join(separator) } else { key.to_owned() }
 }
 
-/// Where the field of a key is, for messages: `user.id`.
+/// The place of a key's field, for messages: `user.id`.
 pub fn path(key: &str) -> String {
     parts(key).join(".")
 }
 
-/// What decides between keys of one name: how deep the field is, then the names on the way to it.
+/// The order of keys with the same name: the depth of the field first, then the names leading to it.
 pub fn rank(key: &str) -> (usize, Vec<String>) {
     let parts = parts(key);
     (parts.len(), parts)
@@ -97,7 +97,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_key_says_where_its_field_is() {
+    fn a_key_encodes_the_place_of_its_field() {
         let mut flatten = Flatten::new("_");
         let record = json!({"a_b": 1, "a": {"b": {"": 2}, "\u{e000}": {".": 3}, "e": {}}, "\u{e000}.": 4});
         let flat = flatten.apply(record.as_object().unwrap().clone());

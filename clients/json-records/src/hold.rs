@@ -1,7 +1,7 @@
 //! Holds records, compressed, until the types of all of them are known.
 //!
-//! JSON repeats its names in every record, so a tenth of its size is usual; memory stays bounded, since beyond a
-//! bound the table is started with what is known.
+//! JSON repeats its names in every record, so it typically shrinks to a tenth of its size. Memory stays bounded,
+//! because the table is started with the types known so far once a bound is reached.
 
 use std::io::{BufRead, BufReader, Write};
 
@@ -10,10 +10,10 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use osiris_sdk::Result;
 
-/// How much is compressed together, in bytes of JSON.
+/// How many bytes of JSON are compressed together.
 const BLOCK: u64 = 4 << 20;
 
-/// Records in the order in which they came.
+/// Records in the order in which they arrived.
 pub struct Hold {
     blocks: Vec<Vec<u8>>,
     open: DeflateEncoder<Vec<u8>>,
@@ -32,7 +32,7 @@ fn encoder() -> DeflateEncoder<Vec<u8>> {
 }
 
 impl Hold {
-    /// Takes a record, as a line of JSON.
+    /// Adds a record, as a line of JSON.
     pub fn push(&mut self, line: &str) -> Result<()> {
         self.open.write_all(line.as_bytes())?;
         self.open.write_all(b"\n")?;
@@ -51,12 +51,12 @@ impl Hold {
         Ok(())
     }
 
-    /// The memory that the records take, in bytes.
+    /// The memory that the records use, in bytes.
     pub fn size(&self) -> u64 {
         self.held + self.open.get_ref().len() as u64
     }
 
-    /// Gives the lines back, freeing each block as it is read.
+    /// Returns the lines, freeing each block once it has been read.
     pub fn release(mut self, mut each: impl FnMut(&str) -> Result<()>) -> Result<()> {
         self.end_block()?;
         for block in self.blocks {

@@ -1,4 +1,4 @@
-//! What a field's values have in common: each value seen may widen it, none narrows it, and their order never matters.
+//! The common type of a field's values: each value may widen it, none narrows it, and their order never matters.
 
 use std::collections::HashMap;
 
@@ -10,28 +10,30 @@ use crate::moment::{Shape, shape};
 use crate::number::{NumberType, Numbers};
 use crate::text::{Broken, Reader, Token};
 
-/// How deep structs and lists are told apart; what is deeper is JSON.
+/// How deep structs and lists are distinguished; anything deeper is JSON.
 pub const MAX_DEPTH: usize = 16;
 
-/// How many members a nested object may have before it is taken for a map and kept as JSON.
+/// How many members a nested object may have before it is considered a map and stored as JSON.
 const MAX_MEMBERS: usize = 256;
 
-/// Where records come from, which decides the types of what has no type of its own.
+/// The source of records, which decides the types of values without a type of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// A file: its whole is known. Dates and times in ISO 8601 and UUIDs get types, whole numbers beyond 64 bits are
-    /// HUGEINT, and JSON is what holds nulls alone, numbers beyond any type, or scalars of several types.
+    /// A file, which is known completely. Dates and times in ISO 8601 and UUIDs get types, integers beyond 64 bits
+    /// become HUGEINT, and JSON is used for columns of only nulls, numbers beyond any type, or scalars of several
+    /// types.
     File,
-    /// The answers of a server, which may answer otherwise tomorrow: texts stay texts, whole numbers beyond 64 bits are
-    /// DECIMAL(38,0), and VARCHAR is what holds nulls alone, numbers beyond any type, or scalars of several types.
+    /// The responses of a server, which may change tomorrow: texts stay texts, integers beyond 64 bits become
+    /// DECIMAL(38,0), and VARCHAR is used for columns of only nulls, numbers beyond any type, or scalars of several
+    /// types.
     Answers,
 }
 
-/// What is known of a field's values, from the narrowest on.
+/// What is known about a field's values, from the narrowest kind on.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// Nothing but nulls so far.
+    /// Only nulls so far.
     #[default]
     Null,
     Boolean,
@@ -53,10 +55,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Widens the kind so that it holds the next value of `reader`. Below `max_depth` levels all is JSON.
+    /// Widens the kind so that it can hold the next value of `reader`. Below `max_depth` levels everything is JSON.
     ///
     /// # Errors
-    /// For what is not JSON, and for a record that has a name twice.
+    /// For text that is not JSON, and for a record that has a name twice.
     pub fn see(&mut self, reader: &mut Reader<'_>, max_depth: usize) -> Result<(), Broken> {
         self.see_at(reader, 0, max_depth)
     }
@@ -111,7 +113,7 @@ impl Kind {
                 {
                     return Err(reader.broken(format!("duplicate key {name:?} in one record, which ends")));
                 }
-                // No STRUCT has a name twice, but JSON keeps both.
+                // A STRUCT cannot have a name twice, but JSON keeps both.
                 if depth > 0 && (twice.is_some() || fields.len() > MAX_MEMBERS) {
                     *self = Kind::Json;
                 }
@@ -135,7 +137,7 @@ impl Kind {
         matches!(self, Kind::Date | Kind::Time | Kind::Timestamp | Kind::TimestampTz | Kind::Uuid | Kind::Text)
     }
 
-    /// The type of a column whose values were all seen.
+    /// The type of a column, once all its values have been seen.
     pub fn settle(&self, style: Style) -> Type {
         let file = style == Style::File;
         match self {
@@ -164,7 +166,7 @@ impl Kind {
             Kind::Date | Kind::Time | Kind::Timestamp | Kind::TimestampTz | Kind::Uuid | Kind::Text => Type::Varchar,
             Kind::Json => Type::Json,
             Kind::List(items) => Type::List(Box::new(items.settle(style))),
-            // No STRUCT tells names apart by case alone, and none has an empty one.
+            // A STRUCT cannot distinguish names by case only, and cannot have an empty name.
             Kind::Struct(fields) if fields.is_empty() || !fields.are_names() => Type::Json,
             Kind::Struct(fields) => {
                 Type::Struct(fields.iter().map(|(name, kind)| (name.clone(), kind.settle(style))).collect())
@@ -179,13 +181,13 @@ impl Kind {
 pub struct Fields {
     members: Vec<(String, Kind)>,
     places: HashMap<String, usize>,
-    /// In which object each member was seen last, counted, so that a name that comes twice is found.
+    /// The number of the object in which each member was last seen, to detect a name that occurs twice.
     seen: Vec<u64>,
     objects: u64,
 }
 
 impl Fields {
-    /// Takes the members of the object that was opened; gives a name that it has twice.
+    /// Adds the members of the object that was opened; returns a name that occurs twice in it.
     fn see_members(
         &mut self,
         reader: &mut Reader<'_>,
@@ -194,7 +196,7 @@ impl Fields {
     ) -> Result<Option<String>, Broken> {
         let mut twice = None;
         self.objects += 1;
-        // Objects of one kind mostly have their members in one order.
+        // Objects of one kind usually have their members in the same order.
         let mut likely = 0;
         while let Some(name) = reader.member(likely == 0)? {
             let place = match self.members.get(likely) {
@@ -211,10 +213,10 @@ impl Fields {
         Ok(twice)
     }
 
-    /// Takes the members of the object that `reader` stands at.
+    /// Adds the members of the object that `reader` is at.
     ///
     /// # Errors
-    /// As [`Kind::see`].
+    /// As for [`Kind::see`].
     pub fn see(&mut self, reader: &mut Reader<'_>, max_depth: usize) -> Result<(), Broken> {
         match reader.token()? {
             Token::Object => self.see_members(reader, 0, max_depth).map(|_| ()),
@@ -240,7 +242,7 @@ impl Fields {
         self.len() == 0
     }
 
-    /// Whether DuckDB can have the names beside one another.
+    /// Whether DuckDB accepts the names side by side.
     fn are_names(&self) -> bool {
         let mut names = Names::new(2);
         self.members.iter().all(|(name, _)| !name.is_empty() && names.free(name, "") == *name)
@@ -333,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_that_are_maps_and_deep_ones_are_json() {
+    fn map_like_and_deep_objects_are_json() {
         let map: Vec<String> = (0..300).map(|n| format!("\"k{n}\": {n}")).collect();
         let map = format!("{{\"map\": {{{}}}}}", map.join(","));
         assert_eq!(name(&[&map], Style::File), "STRUCT(\"map\" JSON)");
@@ -345,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_comes_twice_makes_json_or_is_refused() {
+    fn a_repeated_name_makes_json_or_is_refused() {
         let error = Kind::Null.see(&mut Reader::new(r#"{"a": 1, "a": 2}"#), usize::MAX).unwrap_err();
         assert!(error.why.starts_with("duplicate key \"a\""), "{error}");
         let nested = [r#"{"o": {"b": 1}}"#, r#"{"o": {"b": 1, "c": 2, "b": 1}}"#];
@@ -353,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_survive_a_state() {
+    fn kinds_survive_serialisation_in_a_state() {
         let kind = kind(&[r#"{"n": null, "l": [1.5], "o": {}, "t": "2024-01-01"}"#]);
         let kept: Kind = serde_json::from_str(&serde_json::to_string(&kind).unwrap()).unwrap();
         assert_eq!(kept, kind);

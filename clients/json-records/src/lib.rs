@@ -1,9 +1,9 @@
-//! JSON records to a table of typed columns, whose types are those of all records together.
+//! Converts JSON records to a table of typed columns, whose types are those of all records together.
 //!
-//! Records are [pushed](Records::push) as they come, page by page. They are held, compressed, until all were seen,
-//! so that a late page can add a column or widen one. Beyond a bound the table is started with the types found so
-//! far and the rest goes through at once; from then on a record that does not fit ends the step and says how to
-//! declare its field. So memory stays flat whatever the number of records.
+//! Records are [pushed](Records::push) as they arrive, page by page. They are held, compressed, until all have been
+//! seen, so that a late page can add a column or widen one. Once a bound is reached, the table is started with the
+//! types found so far and the rest is written at once; from then on a record that does not fit ends the step, with an
+//! error that shows how to declare its field. So memory stays flat for any number of records.
 
 #![forbid(unsafe_code)]
 

@@ -10,17 +10,17 @@ use crate::flatten;
 use crate::text::Reader;
 use crate::value::Why;
 
-/// A member that objects have: its key, and the column of its values (name, type, whether it was declared), or `None`
-/// for one that is left out.
+/// A member of objects: its key, and the column of its values (name, type, whether it was declared), or `None` if the
+/// member is omitted.
 pub struct Member {
     pub key: String,
     pub column: Option<(String, Type, bool)>,
 }
 
-/// Columns being built, found by the keys that JSON has for them.
+/// Columns being built, found by their keys in JSON.
 pub struct Members {
     columns: Vec<Column>,
-    /// Known keys in their usual order, with the places of their columns.
+    /// Known keys in their usual order, with the positions of their columns.
     keys: Vec<(String, Option<usize>)>,
     places: HashMap<String, usize>,
     rows: usize,
@@ -43,7 +43,7 @@ impl Members {
         Self { columns, keys, places, rows: 0, spare: HashMap::new(), separator: None }
     }
 
-    /// Columns that take the values of whichever flattened key has their name, where no other key is known by it.
+    /// Adds columns for any flattened key with their name, if no other key is known by that name.
     pub fn with_spare(mut self, names: &HashSet<String>, separator: Option<&str>) -> Self {
         let places = self.columns.iter().enumerate().map(|(place, column)| (&column.name, place));
         self.spare =
@@ -52,7 +52,7 @@ impl Members {
         self
     }
 
-    /// Appends the members of the object that was opened; those it lacks become null.
+    /// Appends the members of the object that was opened; missing ones become null.
     pub fn push(&mut self, reader: &mut Reader<'_>) -> Result<(), Fault> {
         let (mut likely, mut first) = (0, true);
         while let Some(name) = reader.member(first)? {
@@ -99,14 +99,14 @@ impl Members {
         self.columns.iter_mut().for_each(Column::push_null);
     }
 
-    /// Takes back all rows from `rows` on, also those that were begun.
+    /// Removes all rows from `rows` on, including incomplete ones.
     pub fn truncate(&mut self, rows: usize) {
         self.rows = rows;
         self.columns.iter_mut().for_each(|column| {
             if column.len() > rows {
                 column.truncate(rows);
             } else {
-                // A list or struct of a row that was begun has items beyond its last end.
+                // A list or struct of an incomplete row has items beyond its last end.
                 column.truncate(column.len());
             }
         });
@@ -124,7 +124,7 @@ impl Members {
         self.columns.len()
     }
 
-    /// Gives the fields and nodes of all columns, in pre-order, and begins again without a row.
+    /// Returns the fields and nodes of all columns, in pre-order, and starts again without rows.
     pub fn take(&mut self) -> (Vec<Field>, Vec<Node>) {
         let (mut fields, mut nodes) = (Vec::new(), Vec::new());
         self.rows = 0;
@@ -140,14 +140,14 @@ impl Members {
     }
 }
 
-/// Gives names that DuckDB tells apart, which it does not by case.
+/// Assigns names that DuckDB can distinguish, which ignores their case.
 pub struct Names {
     taken: HashSet<String>,
     first: usize,
 }
 
 impl Names {
-    /// `first` is the number that the second of two gets.
+    /// `first` is the number that the second of two equal names gets.
     pub fn new(first: usize) -> Self {
         Self { taken: HashSet::new(), first }
     }
@@ -156,7 +156,7 @@ impl Names {
         !self.taken.contains(&name.to_lowercase())
     }
 
-    /// `wanted`, or `empty` where that is nothing, with the lowest number that makes it free.
+    /// `wanted`, or `empty` if that is empty, with the lowest number that makes it unique.
     pub fn free(&mut self, wanted: &str, empty: &str) -> String {
         let wanted = if wanted.is_empty() { empty } else { wanted };
         let numbered = (self.first..).map(|number| format!("{wanted}_{number}"));

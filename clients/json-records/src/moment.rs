@@ -1,28 +1,28 @@
-//! Dates and times out of their texts, exactly or not at all.
+//! Parses dates and times, either exactly or not at all.
 
 use osiris_sdk::calendar;
 
-/// A point in time, or a date and a clock without a place.
+/// A point in time, or a date and a time of day without a zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     pub days: i64,
-    /// Since midnight, of the clock that the text shows.
+    /// Nanoseconds since midnight, on the clock that the text shows.
     pub nanoseconds: i64,
-    /// What the clock is ahead of UTC, in seconds; `None` where the text names no zone.
+    /// How many seconds the clock is ahead of UTC; `None` if the text has no zone.
     pub offset: Option<i64>,
-    /// How many digits stand behind the seconds.
+    /// How many digits follow the seconds.
     pub fraction_digits: usize,
 }
 
-/// What a text is, by ISO 8601 as programs write it. Types are inferred from this alone.
+/// The kind of a text, by ISO 8601 as programs write it. Types are inferred only from this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     Text,
     /// `2024-02-29`
     Date,
-    /// `10:00:00`, with up to six digits behind the seconds
+    /// `10:00:00`, with up to six digits after the seconds
     Time,
-    /// `2024-02-29T10:00:00` or with a blank, with up to six digits behind the seconds
+    /// `2024-02-29T10:00:00` or with a blank, with up to six digits after the seconds
     Timestamp,
     /// The same with `Z` or an offset
     TimestampTz,
@@ -60,7 +60,7 @@ pub fn shape(text: &str) -> Shape {
 /// A day in nanoseconds.
 pub const DAY: i64 = 86_400_000_000_000;
 
-/// Days since 1970-01-01 of a text such as `2024-02-29`; longer years and `(BC)` as DuckDB writes them.
+/// The days since 1970-01-01 of a text such as `2024-02-29`; longer years and `(BC)` as DuckDB writes them.
 pub fn date(text: &str) -> Option<i64> {
     let (text, before) = match text.strip_suffix(" (BC)") {
         Some(text) => (text, true),
@@ -77,7 +77,7 @@ pub fn date(text: &str) -> Option<i64> {
     calendar::days(year, month, day)
 }
 
-/// A date, or a date and a clock behind `T` or a blank, with or without a zone.
+/// A date, or a date and a time after `T` or a blank, with or without a zone.
 pub fn moment(text: &str) -> Option<Moment> {
     let split = text.find(['T', 't']).or_else(|| text.find(' ').filter(|&at| text[at..] != *" (BC)"));
     let Some(split) = split else {
@@ -97,7 +97,8 @@ pub fn moment(text: &str) -> Option<Moment> {
     (nanoseconds < DAY).then_some(Moment { days, nanoseconds, offset, fraction_digits })
 }
 
-/// Nanoseconds of `10:00`, `10:00:00` or `10:00:00.123456789`, and the digits behind the seconds. `24:00:00` is one.
+/// The nanoseconds of `10:00`, `10:00:00` or `10:00:00.123456789`, and the number of digits after the seconds.
+/// `24:00:00` is valid.
 pub fn clock(text: &str) -> Option<(i64, usize)> {
     let (time, fraction) = text.split_once(['.', ',']).map_or((text, None), |(time, fraction)| (time, Some(fraction)));
     let mut parts = time.split(':').map(two_digits);
@@ -118,7 +119,7 @@ pub fn clock(text: &str) -> Option<(i64, usize)> {
     (time <= DAY).then_some((time, if fraction == "0" { 0 } else { fraction.len() }))
 }
 
-/// The seconds that a zone such as `+02:00` is ahead of UTC.
+/// How many seconds a zone such as `+02:00` is ahead of UTC.
 pub fn offset(zone: &str) -> Option<i64> {
     if matches!(zone, "Z" | "z") {
         return Some(0);
@@ -147,14 +148,14 @@ pub fn uuid(text: &str) -> Option<[u8; 16]> {
     Some(u128::from_str_radix(&hex, 16).ok()?.to_be_bytes())
 }
 
-/// Months, days and nanoseconds of a text such as `1 year 2 months 3 days 04:05:06.789`, as DuckDB writes it.
+/// The months, days and nanoseconds of a text such as `1 year 2 months 3 days 04:05:06.789`, as DuckDB writes it.
 pub fn interval(text: &str) -> Option<(i32, i32, i64)> {
     let (mut months, mut days, mut nanoseconds) = (0_i64, 0_i64, 0_i64);
     let mut words = text.split(' ');
     while let Some(word) = words.next() {
         if word.contains(':') {
             let (sign, time) = word.strip_prefix('-').map_or((1, word), |time| (-1, time));
-            // The hours of an interval have no bound.
+            // The hours of an interval are unbounded.
             let (hours, rest) = time.split_once(':')?;
             let hours: i64 = hours.bytes().all(|byte| byte.is_ascii_digit()).then(|| hours.parse().ok())??;
             let (rest, _) = clock(&format!("00:{rest}"))?;
@@ -179,8 +180,8 @@ fn two_digits(text: &str) -> Option<i64> {
     (text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
 }
 
-/// Microseconds since 1970-01-01 UTC of an ISO 8601 text, and whether it names a zone; without one it is taken
-/// for UTC. Digits beyond microseconds are left out, so this is for comparing.
+/// The microseconds since 1970-01-01 UTC of an ISO 8601 text, and whether it has a zone; without one it is interpreted
+/// as UTC. Digits beyond microseconds are dropped, so this is only for comparison.
 pub fn timestamp(text: &str) -> Option<(i64, bool)> {
     let moment = moment(text.trim())?;
     let seconds = moment.days.checked_mul(86_400)?.checked_sub(moment.offset.unwrap_or(0))?;
@@ -194,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shapes_are_told_by_the_whole_text() {
+    fn shapes_depend_on_the_whole_text() {
         for (text, expected) in [
             ("2024-02-29", Shape::Date),
             ("2024-02-30", Shape::Text),
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_read() {
+    fn times_are_parsed() {
         for (text, expected) in [
             ("1970-01-01", Some((0, false))),
             ("1970-01-01T00:00:00Z", Some((0, true))),

@@ -4,7 +4,7 @@ use osiris_sdk::{Error, Result, context};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// `null_records`: what a null in a list of records is.
+/// `null_records`: how a null in a list of records is handled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NullRecords {
@@ -13,7 +13,7 @@ pub enum NullRecords {
     Skip,
 }
 
-/// Leaves nulls out and counts them, where the author asked for that.
+/// Skips nulls and counts them, if the author requested it.
 #[derive(Debug)]
 pub struct Nulls {
     choice: NullRecords,
@@ -25,10 +25,10 @@ impl Nulls {
         Self { choice, count: 0 }
     }
 
-    /// Whether `record` is a null that is left out; `place` names the record in an error.
+    /// Whether `record` is a null to be skipped; `place` names the record in an error.
     ///
     /// # Errors
-    /// `data`, for a null that the author did not ask to leave out.
+    /// `data` for a null, unless the author chose to skip nulls.
     pub fn leave_out(&mut self, record: &Value, place: impl Fn() -> String) -> Result<bool> {
         if !record.is_null() {
             return Ok(false);
@@ -43,7 +43,7 @@ impl Nulls {
         Ok(true)
     }
 
-    /// Warns of those that were left out.
+    /// Warns about the skipped nulls.
     pub fn warn(&self) {
         if self.count > 0 {
             context::warn("nulls in place of records were left out", &[("count", &self.count)]);

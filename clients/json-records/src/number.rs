@@ -2,20 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The digits of a number and where its point is, without zeros at either end: 0.`digits` × 10^`point`.
+/// The digits of a number and the position of its point, without leading and trailing zeros: 0.`digits` × 10^`point`.
 struct Digits<'a> {
     negative: bool,
     whole: &'a [u8],
     fraction: &'a [u8],
-    /// How many digits there are between the first and the last that is not zero.
+    /// The number of digits from the first to the last non-zero one.
     significant: i64,
-    /// How many zeros stand before the first of them.
+    /// The number of zeros before the first of them.
     leading: usize,
     point: i64,
 }
 
 impl<'a> Digits<'a> {
-    /// `None` for what is not a decimal number.
+    /// `None` for a text that is not a decimal number.
     fn of(token: &'a str) -> Option<Self> {
         let token = token.trim().as_bytes();
         let (negative, rest) = match token.split_first()? {
@@ -48,7 +48,7 @@ impl<'a> Digits<'a> {
         self.whole.iter().chain(self.fraction).skip(self.leading).take(self.significant as usize).copied()
     }
 
-    /// How many digits stand before and behind the point.
+    /// The numbers of digits before and after the point.
     fn extent(&self) -> (i64, i64) {
         (self.point.max(0), (self.significant - self.point).max(0))
     }
@@ -60,7 +60,7 @@ impl<'a> Digits<'a> {
     }
 }
 
-/// An exponent; one beyond any type's reach stays there.
+/// An exponent; one beyond every type's range is clamped.
 fn exponent(digits: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(digits).ok()?;
     let sign = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -74,15 +74,15 @@ fn exponent(digits: &[u8]) -> Option<i64> {
 /// Why a number does not fit a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// It is not of the type at all.
+    /// It is not a value of the type at all.
     Kind,
-    /// It is larger than the type's values.
+    /// It is out of the type's range.
     Range,
-    /// It has more digits than the type keeps.
+    /// It has more digits than the type can hold.
     Digits,
 }
 
-/// A decimal as the integer that it is with `scale` digits behind the point, where it has `digits` at most.
+/// A decimal as an integer scaled by `scale` digits after the point, if it has at most `digits` digits.
 pub fn decimal(token: &str, digits: u8, scale: u8) -> Result<i128, Loss> {
     let number = Digits::of(token).ok_or(Loss::Kind)?;
     let (whole, fraction) = number.extent();
@@ -98,9 +98,9 @@ pub fn decimal(token: &str, digits: u8, scale: u8) -> Result<i128, Loss> {
     Ok(if number.negative { -value } else { value })
 }
 
-/// A whole number, which may be written `5`, `5.0` or `5e0`.
+/// An integer, which may be written as `5`, `5.0` or `5e0`.
 pub fn integer<T: TryFrom<i128>>(token: &str) -> Result<T, Loss> {
-    // HUGEINT reaches beyond 38 digits.
+    // HUGEINT can hold more than 38 digits.
     let value = match token.trim().parse::<i128>() {
         Ok(value) => value,
         Err(_) => decimal(token, 38, 0)?,
@@ -108,16 +108,16 @@ pub fn integer<T: TryFrom<i128>>(token: &str) -> Result<T, Loss> {
     T::try_from(value).map_err(|_| Loss::Range)
 }
 
-/// A whole number without a sign, of up to 128 bits.
+/// An unsigned integer of up to 128 bits.
 pub fn unsigned(token: &str) -> Result<u128, Loss> {
     token.trim().parse().or_else(|_| integer(token))
 }
 
-/// The longest number that becomes a BIGNUM, in digits: making one takes time by the square of them.
+/// The longest number that becomes a BIGNUM, in digits: the conversion takes quadratic time.
 const MAX_BIGNUM_DIGITS: i64 = 20_000;
 
-/// A whole number of any length as DuckDB's BIGNUM has it: three bytes of its length, whose first bit is set where it is
-/// not negative, and then its digits in base 256; all bits are flipped for a negative number.
+/// An integer of any length in the layout of DuckDB's BIGNUM: three bytes of length, whose first bit is set if the
+/// number is not negative, followed by its digits in base 256; all bits are flipped for a negative number.
 pub fn bignum(token: &str) -> Result<Vec<u8>, Loss> {
     let number = Digits::of(token).ok_or(Loss::Kind)?;
     let (whole, fraction) = number.extent();
@@ -129,7 +129,7 @@ pub fn bignum(token: &str) -> Result<Vec<u8>, Loss> {
     }
     let zeros = std::iter::repeat_n(b'0', (number.point - number.significant).max(0) as usize);
     let decimal: Vec<u8> = number.digits().chain(zeros).collect();
-    // In base 2^32, the least significant first.
+    // In base 2^32, least significant first.
     let mut words: Vec<u32> = Vec::new();
     for group in decimal.chunks(9) {
         let scale = 10_u64.pow(group.len() as u32);
@@ -153,13 +153,13 @@ pub fn bignum(token: &str) -> Result<Vec<u8>, Loss> {
     Ok(length[1..].iter().chain(&bytes).map(|byte| byte ^ flip).collect())
 }
 
-/// The DOUBLE that is written so; `NaN` and the infinities as well.
+/// The DOUBLE with this text, including `NaN` and the infinities.
 pub fn double(token: &str) -> Result<f64, Loss> {
     let value: f64 = token.trim().parse().map_err(|_| Loss::Kind)?;
     if is_not_finite(token) || survives_as_double(token) { Ok(value) } else { Err(lost(value.is_infinite())) }
 }
 
-/// The FLOAT that is written so.
+/// The FLOAT with this text.
 pub fn float(token: &str) -> Result<f32, Loss> {
     let value: f32 = token.trim().parse().map_err(|_| Loss::Kind)?;
     if is_not_finite(token) || survives(token, &format!("{value:e}")) {
@@ -177,14 +177,14 @@ fn is_not_finite(token: &str) -> bool {
     !token.bytes().any(|byte| byte.is_ascii_digit())
 }
 
-/// Whether a number is the same once it was a DOUBLE and is written again, with as few digits as tell it from others.
+/// Whether a number is unchanged after it was a DOUBLE and is written again with the fewest distinguishing digits.
 fn survives_as_double(token: &str) -> bool {
     let Some(number) = Digits::of(token) else { return false };
     if number.significant <= 15 && (-290..=308).contains(&number.point) {
         return true;
     }
-    // The shortest digits that tell a number from others may be two, equally near; which one is written differs from
-    // program to program. Rounded to the same number of digits it is the same everywhere.
+    // There may be two shortest texts that distinguish a number, equally near; which of them is written differs between
+    // programs. Rounded to the same number of digits, they all agree.
     let places = number.significant.saturating_sub(1) as usize;
     token
         .parse::<f64>()
@@ -195,32 +195,32 @@ fn survives(token: &str, written: &str) -> bool {
     matches!((Digits::of(token), Digits::of(written)), (Some(number), Some(written)) if number.equals(&written))
 }
 
-/// What the numbers of a column have in common.
+/// The common properties of a column's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbers {
-    /// Whether one is written with a point or an exponent.
+    /// Whether any number is written with a point or an exponent.
     fractions: bool,
-    /// The most digits before and behind the point.
+    /// The most digits before and after the point.
     whole_digits: i64,
     fraction_digits: i64,
-    /// Whether each fits a BIGINT, a HUGEINT, and is the same as a DOUBLE.
+    /// Whether each fits a BIGINT, fits a HUGEINT, and is preserved by a DOUBLE.
     bigint: bool,
     hugeint: bool,
     double: bool,
-    /// Whether one is NaN or infinite, or zero with a minus sign, all of which only a DOUBLE has.
+    /// Whether any number is NaN, infinite or negative zero, which only a DOUBLE can hold.
     only_double: bool,
 }
 
-/// The narrowest type that keeps all numbers of a column as they are.
+/// The narrowest type that preserves all numbers of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberType {
     BigInt,
-    /// Whole numbers beyond 64 bits with a sign.
+    /// Integers beyond 64 bits, signed.
     HugeInt,
-    /// 38 digits, of which so many are behind the point.
+    /// 38 digits, with this many after the point.
     Decimal(u8),
     Double,
-    /// More digits than any number type keeps.
+    /// More digits than any number type can hold.
     Text,
 }
 
@@ -254,7 +254,7 @@ impl Numbers {
         }
     }
 
-    /// Of these and those together.
+    /// The combined properties of both.
     pub fn and(self, other: Self) -> Self {
         Self {
             fractions: self.fractions || other.fractions,
@@ -283,7 +283,7 @@ impl Numbers {
         NumberType::Text
     }
 
-    /// Whether a DECIMAL(38,0) holds all of them.
+    /// Whether DECIMAL(38,0) can hold all of them.
     pub fn fits_38_digits(self) -> bool {
         self.whole_digits <= 38
     }
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_type_is_chosen_only_if_every_number_survives_it() {
+    fn a_type_is_only_chosen_if_every_number_survives_it() {
         use NumberType::{BigInt, Decimal, Double, HugeInt, Text};
         for (tokens, expected) in [
             (&["1", "-5"] as &[&str], BigInt),
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_of_any_length_are_laid_out_as_duckdb_does() {
+    fn big_integers_have_duckdbs_layout() {
         for (text, expected) in [
             ("0", Ok(vec![0x80, 0, 1, 0])),
             ("-0", Ok(vec![0x80, 0, 1, 0])),

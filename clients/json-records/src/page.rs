@@ -1,4 +1,4 @@
-//! The records of one answer, and how many of them the server sent, whatever a filter of the path leaves.
+//! The records of one response, and how many of them the server sent before a filter in the path.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -6,31 +6,32 @@ use osiris_sdk::{Error, Result};
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
-/// A path to an answer's records, such as `$.data.items`; `$.` may be left out.
+/// A path to a response's records, such as `$.data.items`; `$.` may be omitted.
 #[derive(Debug, Clone)]
 pub struct RecordsPath {
     path: JsonPath,
-    /// The path with `[*]` in place of filters and slices, where it has any.
+    /// The path with `[*]` in place of filters and slices, if it has any.
     unfiltered: Option<JsonPath>,
-    /// The places where the path goes into what a list or object holds: up to there, and with all that it holds.
+    /// The points where the path enters a list or object: the path up to there, and the path to all items there.
     steps: Vec<(JsonPath, JsonPath)>,
-    /// Whether it may lead to several places.
+    /// Whether it may match several places.
     is_plural: bool,
-    /// Whether it has `..`, which leads nowhere in particular.
+    /// Whether it contains `..`, which has no particular place.
     is_descendant: bool,
     text: String,
 }
 
-/// What one answer holds. A null in a list of records is a record here.
+/// The content of one response. A null in a list of records is a record here.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
     pub records: Vec<Value>,
-    /// How many records the server sent; more than there are, where the path has a filter.
+    /// How many records the server sent; more than there are if the path has a filter.
     pub sent: usize,
 }
 
 impl Page {
-    /// What tells the records from those of another page, whatever surrounds them; `None` where a filter left some out.
+    /// Distinguishes the records from those of another page, regardless of what surrounds them; `None` if a filter
+    /// removed some.
     pub fn digest(&self) -> Option<[u8; 8]> {
         let mut hasher = DefaultHasher::new();
         self.records.hash(&mut hasher);
@@ -40,7 +41,7 @@ impl Page {
 
 impl RecordsPath {
     /// # Errors
-    /// `config`, for what is not a JSONPath.
+    /// `config` for a text that is not a JSONPath.
     pub fn parse(text: &str) -> Result<Self> {
         let whole = crate::path::whole(text);
         let parse = |path: &str| {
@@ -57,7 +58,7 @@ impl RecordsPath {
         let is_descendant = unfiltered.contains("..");
         Ok(Self {
             unfiltered: if unfiltered == whole { None } else { Some(parse(&unfiltered)?) },
-            // What cannot be taken apart is not checked step by step.
+            // A path that cannot be divided is not checked step by step.
             steps: if is_descendant { Vec::new() } else { steps.unwrap_or_default() },
             is_plural: !plural.is_empty() || is_descendant,
             is_descendant,
@@ -66,7 +67,7 @@ impl RecordsPath {
         })
     }
 
-    /// Whether the whole answer is meant.
+    /// Whether the path means the whole response.
     pub fn is_whole(&self) -> bool {
         matches!(self.text.trim(), "" | "$")
     }
@@ -76,7 +77,7 @@ impl RecordsPath {
         &self.text
     }
 
-    /// The records: a list's items, or the values themselves. `None` where the path leads nowhere.
+    /// The records: a list's items, or the values themselves. `None` if the path matches nothing.
     pub fn page(&self, json: &Value) -> Option<Page> {
         let records = self.values(&self.path, json);
         let Some(unfiltered) = &self.unfiltered else {
@@ -94,7 +95,7 @@ impl RecordsPath {
 
     fn values(&self, path: &JsonPath, json: &Value) -> Vec<Value> {
         let found = path.query(json).all();
-        // Among lists, null is a list with nothing in it.
+        // Among lists, null counts as an empty list.
         let null_is_list = !self.is_plural || found.iter().any(|value| value.is_array());
         let mut records = Vec::new();
         for value in found {
@@ -107,7 +108,7 @@ impl RecordsPath {
         records
     }
 
-    /// Whether the path is right and there is just nothing there: an empty list, or null.
+    /// Whether the path is valid and only its target is empty: an empty list, or null.
     fn leads_to_nothing(&self, json: &Value) -> bool {
         if self.is_descendant {
             return true;
@@ -126,11 +127,11 @@ impl RecordsPath {
 
 struct Split {
     unfiltered: String,
-    /// Where in `unfiltered` each selector of several places begins and ends.
+    /// The start and end of each selector of several places in `unfiltered`.
     plural: Vec<(usize, usize)>,
 }
 
-/// Puts `[*]` in place of filters and slices, and finds the selectors of several places.
+/// Replaces filters and slices by `[*]`, and finds the selectors of several places.
 fn split(path: &str) -> Split {
     let mut split = Split { unfiltered: String::new(), plural: Vec::new() };
     let mut rest = path;
@@ -161,7 +162,7 @@ fn split(path: &str) -> Split {
     split
 }
 
-/// Where the bracket that `text` begins with ends, past its `]`.
+/// The position after the `]` that closes the bracket at the start of `text`.
 fn bracket(text: &str) -> usize {
     let (mut depth, mut quote, mut escaped) = (0, None, false);
     for (place, letter) in text.char_indices() {

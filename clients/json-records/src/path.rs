@@ -1,10 +1,10 @@
-//! JSONPath (RFC 9535) into an answer: its records, its cursor, its next address.
+//! JSONPath (RFC 9535) into a response: its records, its cursor, its next address.
 
 use osiris_sdk::{Error, Result};
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
-/// A path such as `$.data.items[*]`; `$.` may be left out.
+/// A path such as `$.data.items[*]`; `$.` may be omitted.
 #[derive(Debug, Clone)]
 pub struct Path {
     path: JsonPath,
@@ -13,7 +13,7 @@ pub struct Path {
 
 impl Path {
     /// # Errors
-    /// `config`, for what is not a JSONPath.
+    /// `config` for a text that is not a JSONPath.
     pub fn parse(text: &str) -> Result<Self> {
         let whole = whole(text);
         let path = JsonPath::parse(&whole).map_err(|error| {
@@ -22,12 +22,12 @@ impl Path {
         Ok(Self { path, text: text.to_owned() })
     }
 
-    /// The first value that is there, unless it is null.
+    /// The first matching value, unless it is null.
     pub fn first<'a>(&self, json: &'a Value) -> Option<&'a Value> {
         self.path.query(json).all().into_iter().find(|value| !value.is_null())
     }
 
-    /// Whether the path leads anywhere, be it to null.
+    /// Whether the path matches anything, including null.
     pub fn leads(&self, json: &Value) -> bool {
         !self.path.query(json).is_empty()
     }
@@ -38,7 +38,7 @@ impl Path {
     }
 }
 
-/// The path with the `$` that it may leave out.
+/// The path with the `$` that may have been omitted.
 pub(crate) fn whole(text: &str) -> String {
     let trimmed = text.trim();
     match trimmed.chars().next() {
@@ -49,7 +49,7 @@ pub(crate) fn whole(text: &str) -> String {
     }
 }
 
-/// The value that stands at names joined by dots, such as `user.updated_at`.
+/// The value under names joined by dots, such as `user.updated_at`.
 pub fn field<'a>(record: &'a serde_json::Map<String, Value>, name: &str) -> Option<&'a Value> {
     if let Some(value) = record.get(name) {
         return Some(value);
@@ -58,7 +58,7 @@ pub fn field<'a>(record: &'a serde_json::Map<String, Value>, name: &str) -> Opti
     field(record.get(first)?.as_object()?, rest)
 }
 
-/// What an answer holds, for an error that says where to look.
+/// The structure of a response, for an error about a path.
 pub fn outline(json: &Value) -> String {
     match json {
         Value::Object(members) => {
@@ -78,7 +78,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_path_finds_values_and_says_whether_it_leads_anywhere() {
+    fn a_path_finds_values_and_reports_whether_it_matches() {
         let answer = json!({"meta": {"next": "a", "none": null}});
         for (path, first, leads) in [
             ("$.meta.next", Some(json!("a")), true),

@@ -1,4 +1,4 @@
-//! Records on their way to a table whose types are not known yet.
+//! Records for a table whose types are not known yet.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -13,21 +13,21 @@ use crate::members::{Member, Members, Names};
 use crate::rows::{Rows, Sink, Table, explain};
 use crate::text::Reader;
 
-/// The most columns that a table gets.
+/// The most columns of a table.
 pub const MAX_COLUMNS: usize = 4096;
 
 /// How records become columns.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// What joins the names of nested objects to columns; `None` makes STRUCTs of them.
+    /// The separator that joins the names of nested objects to column names; `None` makes STRUCTs of them.
     pub flatten: Option<String>,
     /// Types that the user declared, by column.
     pub dtype: BTreeMap<String, String>,
-    /// The memory in which records wait for their types, in bytes.
+    /// The memory for records that wait for their types, in bytes.
     pub hold_bytes: u64,
 }
 
-/// Takes records and makes a table of them.
+/// Collects records and writes a table of them.
 pub struct Records<S> {
     sink: S,
     flatten: Option<Flatten>,
@@ -39,17 +39,17 @@ pub struct Records<S> {
 }
 
 enum Stage {
-    /// Types may still change.
+    /// The types may still change.
     Held(Box<Hold>),
-    /// The table was started.
+    /// The table has been started.
     Started(Box<Rows>),
 }
 
 impl Records<()> {
-    /// Records for the table `name` of `output`. `known` are the types that an earlier run found.
+    /// Collects records for the table `name` of `output`. `known` are the types that an earlier run found.
     ///
     /// # Errors
-    /// `config`, for a type that does not exist.
+    /// `config` for a type that does not exist.
     pub fn into_table(
         output: Output,
         name: &str,
@@ -61,10 +61,10 @@ impl Records<()> {
 }
 
 impl<S: Sink> Records<S> {
-    /// Records for a sink of one's own.
+    /// Collects records for any sink.
     ///
     /// # Errors
-    /// `config`, for a type that does not exist.
+    /// `config` for a type that does not exist.
     pub fn into_sink(sink: S, options: &Options, known: Option<Kind>) -> Result<Self> {
         let fields = match known {
             Some(Kind::Struct(fields)) => fields,
@@ -85,10 +85,11 @@ impl<S: Sink> Records<S> {
         })
     }
 
-    /// Takes a record. A null is a row without a value; what is not an object becomes one of the single member `value`.
+    /// Adds a record. A null is a row without values; anything else that is not an object becomes an object with the
+    /// single member `value`.
     ///
     /// # Errors
-    /// `data`, for a record that does not fit once the table was started, or has too many members.
+    /// `data` for a record that does not fit the types of a started table, or has too many members.
     pub fn push(&mut self, record: Value) -> Result<()> {
         let record = match record {
             Value::Object(record) => record,
@@ -123,7 +124,7 @@ impl<S: Sink> Records<S> {
         self.records
     }
 
-    /// Settles the types and gives the sink what was held.
+    /// Decides the types and passes the held records to the sink.
     fn start(&mut self) -> Result<()> {
         let Stage::Held(hold) = &mut self.stage else { return Ok(()) };
         let hold = std::mem::take(hold.as_mut());
@@ -138,10 +139,10 @@ impl<S: Sink> Records<S> {
         Ok(())
     }
 
-    /// The columns: of the fields that were seen, and of those that were declared alone.
+    /// The columns: those of the fields that were seen, and those that were only declared.
     ///
     /// # Errors
-    /// `config`, for a declared column whose name differs from a field's by case alone.
+    /// `config` for a declared column whose name differs from a field's only in case.
     fn members(&mut self) -> Result<Members> {
         let separator = self.flatten.as_ref().map(|flatten| flatten.separator.as_str());
         let is_there = |(key, kind): &&(String, Kind)| {
@@ -188,12 +189,12 @@ impl<S: Sink> Records<S> {
         Ok(Members::new(members).with_spare(&spare_names, separator))
     }
 
-    /// Ends the table; says how many rows it has, and the types for the next run.
+    /// Finishes the table; returns its number of rows, and the types for the next run.
     ///
     /// # Errors
-    /// As [`push`](Self::push), and what the sink says.
+    /// As for [`push`](Self::push), and the sink's errors.
     pub fn finish(mut self) -> Result<(u64, Kind)> {
-        // Before they are settled: a column of nothing but nulls may be of any type next time.
+        // Taken before the types are decided: a column of only nulls may have any type next time.
         let found = Kind::Struct(self.fields.clone());
         if self.fields.is_empty() && self.dtype.is_empty() {
             self.sink
@@ -212,15 +213,15 @@ fn grow(sink: &mut impl Sink, rows: &mut Rows, line: &str, number: u64) -> Resul
     rows.push(line, sink)?.map_err(|fault| explain(&fault, &format!("record {number}")))
 }
 
-/// A key's own name for its column.
+/// The column name that a key asks for.
 fn shown(key: &str, separator: Option<&str>) -> String {
     separator.map_or_else(|| key.to_owned(), |separator| flatten::shown(key, separator))
 }
 
-/// The names of the columns of `keys`, in their order, which DuckDB tells apart, as it does not by case.
+/// The names of the columns of `keys`, in order, made distinct because DuckDB ignores case.
 ///
-/// Where several keys have one name, it belongs to the one that is nested least, and of those to the first by its names;
-/// the others get numbers that no other column has. So names depend on the keys that there are, not on their order.
+/// If several keys have the same name, it goes to the least nested one, and among those to the first in the order of
+/// their names; the others get numbers that make them unique. So names depend on the set of keys, not on their order.
 fn column_names<'a>(keys: impl Iterator<Item = &'a str>, separator: Option<&str>) -> Vec<String> {
     let keys: Vec<&str> = keys.collect();
     let mut groups: HashMap<String, Vec<usize>> = HashMap::new();

@@ -1,4 +1,4 @@
-//! Rows of known types on their way to a table, batch by batch.
+//! Rows of known types, written to a table batch by batch.
 
 use std::rc::Rc;
 
@@ -9,22 +9,22 @@ use crate::members::Members;
 use crate::text::{Reader, Token};
 use crate::value::Why;
 
-/// Rows kept before a batch goes out, and the size in bytes of JSON at which it goes out before that.
+/// The number of rows after which a batch is written, and the size in bytes of JSON at which it is written earlier.
 const BATCH_ROWS: usize = 8192;
 const BATCH_BYTES: usize = 8 << 20;
 
-/// Where batches go: a table of the output, or a test.
+/// The destination of batches: a table of the output, or a test.
 pub trait Sink {
     /// # Errors
-    /// As [`Output::create_table`].
+    /// As for [`Output::create_table`].
     fn create(&mut self, schema: &Schema) -> Result<()>;
     /// # Errors
-    /// As [`TableWriter::append`].
+    /// As for [`TableWriter::append`].
     fn append(&mut self, batch: &Batch) -> Result<()>;
     /// # Errors
-    /// As [`TableWriter::finish`].
+    /// As for [`TableWriter::finish`].
     fn finish(&mut self) -> Result<u64>;
-    /// Reports what was changed on the way.
+    /// Reports a change that was made on the way.
     fn warn(&mut self, message: &str, fields: &[(&str, &dyn std::fmt::Display)]) {
         context::warn(message, fields);
     }
@@ -58,7 +58,7 @@ impl Sink for Table {
     }
 }
 
-/// Rows of the batch being built.
+/// The rows of the current batch.
 pub struct Rows {
     members: Members,
     bytes: usize,
@@ -68,17 +68,18 @@ impl Rows {
     /// Creates the table with the columns of `members`.
     ///
     /// # Errors
-    /// As [`Sink::create`].
+    /// As for [`Sink::create`].
     pub fn create(mut members: Members, sink: &mut impl Sink) -> Result<Self> {
         let (fields, _) = members.take();
         sink.create(&Schema::new(fields))?;
         Ok(Self { members, bytes: 0 })
     }
 
-    /// Appends a record, which is an object, or null for a row without a value. A record that does not fit leaves nothing.
+    /// Appends a record, which is an object, or null for a row without values. A record that does not fit leaves
+    /// nothing behind.
     ///
     /// # Errors
-    /// The inner one where the record does not fit, the outer one as [`Sink::append`].
+    /// The inner error if the record does not fit, the outer one as for [`Sink::append`].
     pub fn push(&mut self, record: &str, sink: &mut impl Sink) -> Result<Result<(), Fault>> {
         let rows = self.members.rows();
         if let Err(fault) = self.take(record) {
@@ -112,10 +113,10 @@ impl Rows {
         sink.append(&Batch::new(Rc::new(Schema::new(fields)), RawBatch { rows, nodes }))
     }
 
-    /// Ends the table; says how many rows it has.
+    /// Finishes the table; returns its number of rows.
     ///
     /// # Errors
-    /// As [`Sink::append`].
+    /// As for [`Sink::append`].
     pub fn finish(mut self, sink: &mut impl Sink) -> Result<u64> {
         self.send(sink)?;
         for column in self.members.columns().iter().filter(|column| column.blanks > 0) {
@@ -128,7 +129,7 @@ impl Rows {
     }
 }
 
-/// The error of a record that does not fit; `record` names it, such as `record 3`.
+/// The error for a record that does not fit; `record` names it, such as `record 3`.
 pub fn explain(fault: &Fault, record: &str) -> Error {
     let Misfit { path, found, value, kind, why } = match fault {
         Fault::Broken(broken) => return Error::data(format!("Malformed JSON in {record}: {broken}")),

@@ -1,4 +1,4 @@
-//! Records through the whole way, into a sink that keeps what it gets.
+//! Runs records through the whole path into a sink that collects the batches.
 #![allow(clippy::unwrap_used)]
 
 use std::cell::RefCell;
@@ -102,7 +102,7 @@ fn a_late_record_widens_and_adds_columns() {
 }
 
 #[test]
-fn beyond_the_hold_memory_stays_flat_and_rows_are_whole() {
+fn beyond_the_hold_memory_stays_flat_and_rows_are_complete() {
     let many =
         (0..100_000_u64).map(|id| json!({"id": id, "text": format!("{:x}", id.wrapping_mul(0x9E37_79B9_7F4A_7C15))}));
     let (keep, rows, _) = run(&options(64 << 10), None, many).unwrap();
@@ -115,7 +115,7 @@ fn beyond_the_hold_memory_stays_flat_and_rows_are_whole() {
 }
 
 #[test]
-fn beyond_the_hold_what_does_not_fit_says_how_to_declare_it() {
+fn beyond_the_hold_an_error_shows_how_to_declare_a_misfit() {
     for (last, expected) in [
         (json!({"id": 1.5}), "a number in `id`, 1.5, which has more digits than BIGINT keeps"),
         (json!({"id": 1, "late": 1}), "`late`, which none of the records before had"),
@@ -130,7 +130,7 @@ fn beyond_the_hold_what_does_not_fit_says_how_to_declare_it() {
 }
 
 #[test]
-fn names_that_duckdb_takes_for_one_are_told_apart() {
+fn names_that_duckdb_considers_equal_are_made_distinct() {
     let record = r#"{"Id": 1, "ID": 2, "id_2": 3, "": 4, "o": {"x": 1, "X": 2}}"#;
     let backwards = r#"{"o": {"X": 2, "x": 1}, "": 4, "id_2": 3, "ID": 2, "Id": 1}"#;
     for record in [record, backwards] {
@@ -224,12 +224,12 @@ fn declared_types_are_kept_and_checked() {
 }
 
 #[test]
-fn an_empty_run_has_the_columns_of_earlier_ones_and_none_gets_narrower() {
+fn an_empty_run_has_the_columns_of_earlier_runs_and_no_type_gets_narrower() {
     let (_, _, kind) = run(&options(1 << 20), None, [json!({"id": 1.5, "o": {"a": "x"}, "n": null})]).unwrap();
     let kept: Kind = serde_json::from_str(&serde_json::to_string(&kind).unwrap()).unwrap();
     let (keep, rows, _) = run(&options(1 << 20), Some(kept.clone()), []).unwrap();
     assert_eq!((rows, columns(&keep)), (0, pairs(&[("id", "g"), ("o", "+s"), ("a", "u"), ("n", "u")])));
-    // A column of which only nulls were seen may still become anything.
+    // A column of which only nulls were seen may still get any type.
     let (keep, ..) = run(&options(1 << 20), Some(kept), [json!({"id": 1, "n": 5})]).unwrap();
     assert_eq!(columns(&keep), pairs(&[("id", "g"), ("o", "+s"), ("a", "u"), ("n", "l")]));
 }
@@ -242,7 +242,7 @@ fn scalars_are_records_too() {
 }
 
 #[test]
-fn fields_that_flatten_to_one_name_stay_two_columns() {
+fn fields_that_flatten_to_the_same_name_stay_two_columns() {
     let flatten = |separator: &str| Options { flatten: Some(separator.to_owned()), ..options(1 << 20) };
     let names = |separator: &str, records: &[&str]| {
         let records: Vec<Value> = records.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
@@ -292,7 +292,7 @@ fn fields_that_flatten_to_one_name_stay_two_columns() {
 }
 
 #[test]
-fn a_declared_column_of_a_nested_field_may_come_late() {
+fn a_declared_column_of_a_nested_field_may_appear_late() {
     let dtype = [("a_b", "DECIMAL(30,20)")].map(|(name, kind)| (name.to_owned(), kind.to_owned())).into();
     let options = Options { flatten: Some("_".to_owned()), dtype, ..options(64 << 10) };
     let noise = |id: u64| format!("{:x}", id.wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -306,14 +306,14 @@ fn a_declared_column_of_a_nested_field_may_come_late() {
 }
 
 #[test]
-fn a_null_among_records_is_a_row_without_a_value() {
+fn a_null_among_records_is_a_row_without_values() {
     let (keep, rows, _) = run(&options(1 << 20), None, [json!({"a": 1}), json!(null), json!({"a": 2})]).unwrap();
     assert_eq!((rows, columns(&keep)), (3, pairs(&[("a", "l")])));
     assert!(keep.0.borrow().batches[0].column("a").unwrap().is_null(1));
 }
 
 #[test]
-fn numbers_keep_their_digits_wherever_they_are() {
+fn numbers_keep_their_digits_at_any_depth() {
     let text = r#"{"whole": 1234567890123456789012, "nested": {"x": 1234567890123456.78, "l": [9007199254740993, 0.5]},
         "text": "x", "json": {"a": 12345678901234567890.123456789, "b": 1.10}, "declared": 1.10, "huge": 170141183460469231731687303715884105727}"#;
     let dtype = [("json", "JSON"), ("declared", "VARCHAR"), ("huge", "HUGEINT")];
@@ -361,7 +361,7 @@ fn every_declared_type_has_its_layout() {
 }
 
 #[test]
-fn doubles_and_large_integers_are_those_that_were_written() {
+fn doubles_and_large_integers_are_the_written_ones() {
     let text = r#"{"a": 0.1, "b": 1.7976931348623157e308, "c": 9007199254740993, "d": 18446744073709551615, "e": 123456789.12345679}"#;
     let (keep, ..) = run(&options(1 << 20), None, [serde_json::from_str(text).unwrap()]).unwrap();
     let kept = keep.0.borrow();

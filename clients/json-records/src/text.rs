@@ -1,11 +1,11 @@
-//! Reads JSON text value by value, without building a tree: numbers keep the digits that they are written with.
+//! Reads JSON text value by value without building a tree, so that numbers keep their written digits.
 //!
-//! The grammar is that of RFC 8259, strictly, and `NaN`, `Infinity` and `-Infinity`, which Python writes.
+//! The grammar is strictly that of RFC 8259, plus `NaN`, `Infinity` and `-Infinity`, which Python writes.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// What begins at a place in the text: a scalar, or a list or an object whose content follows.
+/// The start of a value: a scalar, or the opening of a list or an object whose content follows.
 #[derive(Debug, PartialEq)]
 pub enum Token<'a> {
     Null,
@@ -17,7 +17,7 @@ pub enum Token<'a> {
     Object,
 }
 
-/// Why a text is not JSON, and where, in bytes.
+/// Why a text is not JSON, and the position in bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Broken {
     pub at: usize,
@@ -30,7 +30,7 @@ impl fmt::Display for Broken {
     }
 }
 
-/// A place in a JSON text.
+/// A position in a JSON text.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
     text: &'a str,
@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether a list has another item, which is read next. `first` right behind the opening bracket.
+    /// Whether a list has another item, which is read next. `first` is true directly after the opening bracket.
     pub fn item(&mut self, first: bool) -> Result<bool, Broken> {
         match self.peek() {
             Some(b']') => {
@@ -94,7 +94,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The name of an object's next member, whose value is read next. `first` right behind the opening bracket.
+    /// The name of an object's next member, whose value is read next. `first` is true directly after the opening
+    /// bracket.
     pub fn member(&mut self, first: bool) -> Result<Option<Cow<'a, str>>, Broken> {
         match self.peek() {
             Some(b'}') => {
@@ -122,11 +123,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a whole value and gives its text.
+    /// Reads a whole value and returns its text.
     pub fn raw(&mut self) -> Result<&'a str, Broken> {
         self.peek();
         let start = self.at;
-        // Whether each bracket that is open is an object's.
+        // For each open bracket, whether it belongs to an object.
         let mut open: Vec<bool> = Vec::new();
         loop {
             let is_open = match self.token()? {
@@ -152,7 +153,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Makes sure that nothing but blanks follows.
+    /// Checks that only blanks follow.
     pub fn end(&mut self) -> Result<(), Broken> {
         match self.peek() {
             None => Ok(()),
@@ -210,7 +211,7 @@ impl<'a> Reader<'a> {
         Ok(Token::Number(&self.text[start..at]))
     }
 
-    /// Reads a text between quotes.
+    /// Reads a quoted text.
     fn quoted(&mut self) -> Result<Cow<'a, str>, Broken> {
         let bytes = self.text.as_bytes();
         let start = self.at + 1;
@@ -244,7 +245,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The character of the escape at `at`, which moves behind it.
+    /// The character of the escape at `at`, which is moved past it.
     fn escape(&self, at: &mut usize) -> Result<char, Broken> {
         let bytes = self.text.as_bytes();
         let broken = |at: usize| Broken { at, why: "a text holds an escape that is not one".to_owned() };
@@ -314,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_taken_whole_and_as_they_are() {
+    fn values_are_read_whole_and_unchanged() {
         for text in [
             "null",
             "-0",
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_refused() {
+    fn text_that_is_not_json_is_refused() {
         for text in [
             "",
             "nul",

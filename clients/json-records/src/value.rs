@@ -1,4 +1,4 @@
-//! One JSON value as a value of one type, exactly or not at all.
+//! Converts one JSON value to one type, either exactly or not at all.
 
 use crate::declared::Type;
 use crate::moment::{self, DAY, Moment};
@@ -9,17 +9,17 @@ use crate::number::{self, Loss};
 pub enum Why {
     /// It is of another type.
     Kind,
-    /// It is beyond the type's values.
+    /// It is out of the type's range.
     Range,
-    /// It has more digits than the type keeps.
+    /// It has more digits than the type can hold.
     Digits,
-    /// It has a clock that the type does not keep.
+    /// It has a time of day that the type cannot hold.
     Clock,
-    /// It has an offset that the type does not keep.
+    /// It has an offset that the type cannot hold.
     Offset,
     /// It has more or fewer items than the array.
     Length,
-    /// The object has a member that the column has no place for.
+    /// The object has a member for which there is no column.
     Unknown,
     /// The object has the member twice.
     Twice,
@@ -35,7 +35,7 @@ impl From<Loss> for Why {
     }
 }
 
-/// The little-endian bytes of a value of fixed width, appended to `bytes`. `text` is a number or a text as JSON has it.
+/// Appends the little-endian bytes of a value of fixed width to `bytes`. `text` is a number or a text as in JSON.
 pub fn encode(text: &str, is_text: bool, kind: &Type, bytes: &mut Vec<u8>) -> Result<(), Why> {
     macro_rules! whole {
         ($type:ty) => {
@@ -83,7 +83,7 @@ pub fn encode(text: &str, is_text: bool, kind: &Type, bytes: &mut Vec<u8>) -> Re
     Ok(())
 }
 
-/// How many bytes a value of fixed width has; 0 for other types.
+/// The number of bytes of a fixed-width value; 0 for other types.
 pub fn width(kind: &Type) -> usize {
     match kind {
         Type::TinyInt | Type::UTinyInt => 1,
@@ -108,7 +108,7 @@ fn infinity(text: &str) -> Option<bool> {
     }
 }
 
-/// Days since 1970-01-01. A clock must be midnight, and without an offset.
+/// Days since 1970-01-01. A time of day must be midnight, without an offset.
 fn date(text: &str) -> Result<i32, Why> {
     if let Some(positive) = infinity(text) {
         return Ok(if positive { i32::MAX } else { -i32::MAX });
@@ -121,8 +121,9 @@ fn date(text: &str) -> Result<i32, Why> {
     }
 }
 
-/// So many units a second since 1970-01-01. A text with an offset is an instant, which only a TIMESTAMPTZ keeps; `Z`
-/// is UTC, as the text shows. A text without one under TIMESTAMPTZ is taken for UTC.
+/// The number of `units` (per second) since 1970-01-01. A text with an offset is an instant, which only a TIMESTAMPTZ
+/// can hold, except that `Z` is UTC, as the text shows. Under TIMESTAMPTZ, a text without an offset is interpreted as
+/// UTC.
 fn timestamp(text: &str, units: i64, zoned: bool) -> Result<i64, Why> {
     if let Some(positive) = infinity(text) {
         return Ok(if positive { i64::MAX } else { -i64::MAX });
@@ -137,7 +138,7 @@ fn timestamp(text: &str, units: i64, zoned: bool) -> Result<i64, Why> {
     i64::try_from(days * i128::from(units) + i128::from(parts)).map_err(|_| Why::Range)
 }
 
-/// DuckDB's packing: microseconds above, below them how far the offset is from +15:59:59.
+/// DuckDB's layout: microseconds in the upper bits, and below them the distance of the offset from +15:59:59.
 fn time_tz(text: &str) -> Result<u64, Why> {
     let at = text.find(['Z', 'z', '+', '-']).ok_or(Why::Kind)?;
     let (time, _) = moment::clock(&text[..at]).filter(|(time, _)| *time <= DAY).ok_or(Why::Kind)?;
@@ -145,7 +146,7 @@ fn time_tz(text: &str) -> Result<u64, Why> {
     Ok((exactly(time, 1000)? as u64) << 24 | (57_599 - offset) as u64)
 }
 
-/// Truth as texts and numbers have it: `true`, `false`, 1, 0.
+/// A boolean in a text or number: `true`, `false`, 1, 0.
 pub fn boolean(text: &str) -> Option<bool> {
     match text.trim() {
         "1" => Some(true),
@@ -156,7 +157,8 @@ pub fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// The bytes that DuckDB writes as ASCII and `\xAB`; none for what PostgreSQL may have written, all of it in hexadecimal digits.
+/// The bytes of a blob that DuckDB wrote as ASCII and `\xAB`; `None` for text that PostgreSQL may have written, which
+/// is entirely in hexadecimal digits.
 pub fn blob(text: &str) -> Option<Vec<u8>> {
     if text.strip_prefix("\\x").is_some_and(|hex| hex.len() != 2 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())) {
         return None;
@@ -183,7 +185,7 @@ pub fn blob(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// DuckDB's packing of bits: how many bits of the first byte are unused, and set, and then the bits.
+/// DuckDB's layout of bits: the number of unused bits in the first byte, which are set, followed by the bits.
 pub fn bit(text: &str) -> Option<Vec<u8>> {
     if text.is_empty() || !text.bytes().all(|byte| matches!(byte, b'0' | b'1')) {
         return None;
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_duckdb_writes_as_text_is_read_back() {
+    fn text_that_duckdb_writes_is_read_back() {
         assert_eq!(blob("a\\x00\\xFFb").unwrap(), [b'a', 0, 255, b'b']);
         assert_eq!((blob("\\x616263"), blob("\\x")), (None, None));
         assert_eq!((blob("\\x0"), blob("é"), blob("\\y00"), blob("\\")), (None, None, None, None));

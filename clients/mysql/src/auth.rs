@@ -1,7 +1,7 @@
-//! What a client answers to prove that it knows a password, plugin by plugin.
+//! The client's answers that prove knowledge of a password, for each authentication plugin.
 //!
-//! `mysql_native_password` and `caching_sha2_password` are as MySQL's internals documentation has them,
-//! `client_ed25519` as MariaDB's: <https://mariadb.com/kb/en/authentication-plugin-ed25519/>.
+//! `mysql_native_password` and `caching_sha2_password` follow MySQL's internals documentation, `client_ed25519`
+//! MariaDB's: <https://mariadb.com/kb/en/authentication-plugin-ed25519/>.
 
 use ed25519_dalek::VerifyingKey;
 use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
@@ -11,7 +11,7 @@ use rsa::{Oaep, RsaPublicKey};
 use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha512};
 
-/// The ways to log in that this client has.
+/// The authentication plugins that this client supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plugin {
     Native,
@@ -22,7 +22,7 @@ pub(crate) enum Plugin {
 
 impl Plugin {
     /// # Errors
-    /// `auth`, for a plugin that this client lacks.
+    /// `auth` for a plugin that this client lacks.
     pub fn find(name: &str) -> Result<Self> {
         match name {
             "mysql_native_password" => Ok(Plugin::Native),
@@ -48,7 +48,7 @@ impl Plugin {
         }
     }
 
-    /// How many bytes a server's nonce has; a NUL may follow, or be its last byte.
+    /// The length of a server's nonce in bytes; a NUL may follow it, or be its last byte.
     pub fn nonce_length(self) -> usize {
         match self {
             Plugin::Ed25519 => 32,
@@ -59,7 +59,7 @@ impl Plugin {
     /// The first answer to the server's random `nonce`.
     ///
     /// # Errors
-    /// `auth` where the password would have to be shown, and `may_be_plain` says that it may not.
+    /// `auth` if the password would have to be revealed, and `may_be_plain` forbids it.
     pub fn answer(self, password: &str, nonce: &[u8], may_be_plain: bool) -> Result<Vec<u8>> {
         match self {
             Plugin::Clear if !may_be_plain => Err(unverified("the password as plain text")),
@@ -72,7 +72,7 @@ impl Plugin {
     }
 }
 
-/// The error for a server that wants to see a password and has not proved who it is.
+/// The error for a server that wants to see a password and has not proved its identity.
 pub(crate) fn unverified(wanted: &str) -> Error {
     Error::new(
         ErrorKind::Auth,
@@ -83,10 +83,10 @@ pub(crate) fn unverified(wanted: &str) -> Error {
     )
 }
 
-/// A password as it crosses whole: up to a NUL, which it cannot contain itself.
+/// A password that is sent as a whole, terminated by a NUL, which it therefore must not contain.
 ///
 /// # Errors
-/// `config`, for a password that would be cut.
+/// `config` for a password that would be cut off.
 pub(crate) fn terminated(password: &str) -> Result<Vec<u8>> {
     if password.contains('\0') {
         return Err(Error::config("the password contains a NUL character, where the server would cut it off"));
@@ -115,10 +115,10 @@ fn ed25519(password: &str, nonce: &[u8]) -> Vec<u8> {
     raw_sign::<Sha512>(&secret, nonce, &public).to_bytes().to_vec()
 }
 
-/// The password for a server whose public key is known: masked by the nonce and encrypted by RSA with OAEP.
+/// The password for a server whose public key is known: masked with the nonce and encrypted with RSA and OAEP.
 ///
 /// # Errors
-/// `auth`, for a key that is none.
+/// `auth` for an invalid key.
 pub(crate) fn rsa_password(password: &str, nonce: &[u8], key: &str) -> Result<Vec<u8>> {
     let wrong = |what: String| Error::new(ErrorKind::Auth, format!("the server's public key cannot be used: {what}"));
     let key = RsaPublicKey::from_public_key_pem(key.trim()).map_err(|error| wrong(error.to_string()))?;
@@ -130,7 +130,7 @@ pub(crate) fn rsa_password(password: &str, nonce: &[u8], key: &str) -> Result<Ve
     key.encrypt(&mut Random, Oaep::new::<Sha1>(), &masked).map_err(|error| wrong(error.to_string()))
 }
 
-/// The host's randomness.
+/// The host's random numbers.
 struct Random;
 
 impl rsa::rand_core::CryptoRng for Random {}
@@ -145,7 +145,7 @@ impl rsa::rand_core::RngCore for Random {
     }
 
     fn fill_bytes(&mut self, bytes: &mut [u8]) {
-        // A padding that is not random would give the password away, so there is no way on.
+        // A padding that is not random would reveal the password, so this cannot continue.
         if let Err(error) = self.try_fill_bytes(bytes) {
             panic!("the host gives no random bytes: {error}");
         }
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_shown_only_where_it_may_be() {
+    fn a_password_is_revealed_only_if_allowed() {
         assert!(Plugin::Clear.answer("p", b"", false).unwrap_err().message.contains("`unverified_password: true`"));
         assert_eq!(Plugin::Clear.answer("p", b"", true).unwrap(), b"p\0");
         assert!(Plugin::Clear.answer("p\0q", b"", true).unwrap_err().message.contains("NUL"));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_private_key_opens_what_its_public_key_closed() {
+    fn the_servers_private_key_decrypts_what_its_public_key_encrypted() {
         use rsa::pkcs8::{EncodePublicKey, LineEnding};
         let private = rsa::RsaPrivateKey::new(&mut Random, 1024).unwrap();
         let public = private.to_public_key().to_public_key_pem(LineEnding::LF).unwrap();

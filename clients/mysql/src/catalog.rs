@@ -1,4 +1,4 @@
-//! What a server holds, from `information_schema`.
+//! The server's tables and columns, from `information_schema`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,10 +11,10 @@ use crate::{Client, Stream};
 /// A table's schema and name.
 type Key = (String, String);
 
-/// The tables and views of `database`, or of all that are not the server's own.
+/// The tables and views of `database`, or of all databases except the server's own.
 ///
 /// # Errors
-/// What the server says.
+/// The server's error.
 pub fn tables<S: Stream>(client: &mut Client<S>, database: Option<&str>) -> Result<Vec<CatalogTable>> {
     let wanted = match database {
         Some(database) => format!("table_schema = {}", quote_text(database)),
@@ -48,7 +48,8 @@ fn named<S: Stream>(client: &mut Client<S>, wanted: &str) -> Result<BTreeMap<Key
     Ok(tables.collect())
 }
 
-/// The columns that hold JSON as text, as MariaDB's do: a check says so. Each is a schema, a table and a name.
+/// The columns that store JSON as text, as in MariaDB, recognised by a check constraint. Each is a schema, a table and
+/// a name.
 fn json_texts<S: Stream>(client: &mut Client<S>, wanted: &str) -> Result<BTreeSet<(String, String, String)>> {
     if !client.is_mariadb() {
         return Ok(BTreeSet::new());

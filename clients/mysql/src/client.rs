@@ -1,4 +1,4 @@
-//! A session with a server: statements, and what they give.
+//! A session with a server: statements and their results.
 
 use database_client::Stream;
 use osiris_sdk::tcp::Connection;
@@ -9,33 +9,34 @@ use crate::types::Definition;
 use crate::wire::{Fields, Wire, malformed};
 use crate::{Config, Login, MYSQL};
 
-/// A logged-in connection. Dropping it ends the session, and with it an open transaction and temporary tables.
+/// A logged-in connection. Dropping it ends the session, which rolls back an open transaction and drops temporary
+/// tables.
 pub struct Client<S> {
     pub(crate) wire: Wire<S>,
     session: Session,
 }
 
-/// The rows of a small query, every value as text.
+/// The rows of a small query, with every value as text.
 pub type Rows = Vec<Vec<Option<String>>>;
 
-/// A SELECT that the server has understood.
+/// A SELECT that the server has prepared.
 #[derive(Debug)]
 pub struct Statement {
     id: u32,
     pub columns: Vec<Definition>,
 }
 
-/// What a statement gave that gives no rows.
+/// The result of a statement without rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Done {
     pub rows: u64,
     pub warnings: u16,
 }
 
-/// Bytes of LOAD DATA LOCAL in one packet.
+/// How many bytes of LOAD DATA LOCAL are in one packet.
 const LOAD_PACKET: usize = 1 << 20;
 
-/// Whether the server may ask for data by LOAD DATA LOCAL; it gets what the driver gives, never a file.
+/// Whether the server may request data by LOAD DATA LOCAL; it gets data from the driver, never a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LocalFiles {
     Refused,
@@ -45,7 +46,7 @@ pub enum LocalFiles {
 /// Connects and logs in.
 ///
 /// # Errors
-/// `config` where something is missing, `auth`, `transient`, `other("timeout")`; each names the server.
+/// `config` if something is missing, `auth`, `transient`, `other("timeout")`; each names the server.
 pub fn connect(config: &Config, files: LocalFiles) -> Result<Client<Connection>> {
     config.begin(MYSQL, |stream, login| {
         let mut client = Client::start(stream, login, files)?;
@@ -61,20 +62,21 @@ impl database_client::Session for Client<Connection> {
 }
 
 impl<S: Stream> Client<S> {
-    /// Begins a session on a fresh stream.
+    /// Starts a session on a fresh stream.
     ///
     /// # Errors
-    /// `auth` where the login or TLS fails, `not-found` for a database that does not exist.
+    /// `auth` if the login or TLS fails, `not-found` for a database that does not exist.
     pub fn start(stream: S, login: &Login, files: LocalFiles) -> Result<Self> {
         let mut wire = Wire::new(stream);
         let session = login::log_in(&mut wire, login, files)?;
         Ok(Self { wire, session })
     }
 
-    /// Text crosses as UTF-8, timestamps as UTC, the server waits for a slow reader, and no default of its sessions cuts
-    /// rows or values off.
+    /// Sets up the session: text as UTF-8, timestamps as UTC, a server that waits for a slow reader, and no session
+    /// default that truncates rows or values.
     ///
     /// # Errors
+    /// The server's error.
     /// What the server says.
     pub fn prepare_session(&mut self) -> Result<()> {
         self.execute("set names utf8mb4")?;
@@ -95,7 +97,7 @@ impl<S: Stream> Client<S> {
         self.session.version.contains("MariaDB")
     }
 
-    /// What the server is and how it is reached, for a person.
+    /// The server's version and the connection's encryption, for messages.
     pub fn describe_server(&self) -> String {
         let product = if self.is_mariadb() { "MariaDB" } else { "MySQL" };
         let encrypted = if self.session.encrypted { "over TLS" } else { "not encrypted" };
@@ -110,18 +112,18 @@ impl<S: Stream> Client<S> {
         self.wire.send(&message)
     }
 
-    /// Runs a statement that gives no rows.
+    /// Runs a statement that returns no rows.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn execute(&mut self, sql: &str) -> Result<Done> {
         self.execute_bytes(sql.as_bytes())
     }
 
-    /// Runs a statement of any bytes that gives no rows.
+    /// Runs a statement, which may contain any bytes, that returns no rows.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn execute_bytes(&mut self, sql: &[u8]) -> Result<Done> {
         self.command(3, sql)?;
         match self.answer()? {
@@ -134,10 +136,10 @@ impl<S: Stream> Client<S> {
         }
     }
 
-    /// Runs one statement and gives its rows as text: for catalogs and other small things.
+    /// Runs one statement and returns its rows as text: for catalogs and other small results.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn query(&mut self, sql: &str) -> Result<Rows> {
         self.command(3, sql.as_bytes())?;
         let Answer::Rows(columns) = self.answer()? else { return Ok(Rows::new()) };
@@ -160,15 +162,15 @@ impl<S: Stream> Client<S> {
     /// The first value of the first row.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn value(&mut self, sql: &str) -> Result<Option<String>> {
         Ok(self.query(sql)?.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
     }
 
-    /// Has the server understand a statement, and say which columns it gives.
+    /// Prepares a statement; the server describes its columns.
     ///
     /// # Errors
-    /// What the server says; `config` for a statement with placeholders.
+    /// The server's error; `config` for a statement with placeholders.
     pub fn prepare(&mut self, sql: &str) -> Result<Statement> {
         self.command(0x16, sql.as_bytes())?;
         let mut fields = Fields(self.wire.receive_answer()?);
@@ -182,10 +184,10 @@ impl<S: Stream> Client<S> {
         Ok(Statement { id, columns })
     }
 
-    /// Runs a prepared SELECT; its rows come by [`next_row`](Self::next_row), all of which must be taken.
+    /// Runs a prepared SELECT; all its rows must be read with [`next_row`](Self::next_row).
     ///
     /// # Errors
-    /// What the server says; `transient` where the columns are no longer those that were promised.
+    /// The server's error; `transient` if the columns differ from those that were described.
     pub fn open(&mut self, statement: &Statement) -> Result<()> {
         let mut body = statement.id.to_le_bytes().to_vec();
         body.extend_from_slice(&[0, 1, 0, 0, 0]);
@@ -203,10 +205,10 @@ impl<S: Stream> Client<S> {
         Ok(())
     }
 
-    /// The next row in the binary form: a bitmap of nulls and then the values. `None` after the last.
+    /// The next row in the binary format: a bitmap of nulls, then the values. `None` after the last.
     ///
     /// # Errors
-    /// What the server says, `transient` where the connection broke.
+    /// The server's error, or `transient` if the connection broke.
     #[inline]
     pub fn next_row(&mut self) -> Result<Option<&[u8]>> {
         match self.next_message()? {
@@ -216,19 +218,19 @@ impl<S: Stream> Client<S> {
         }
     }
 
-    /// Forgets a prepared statement. The server does not answer.
+    /// Closes a prepared statement. The server does not reply.
     ///
     /// # Errors
-    /// `transient` where the connection broke.
+    /// `transient` if the connection broke.
     pub fn close(&mut self, statement: &Statement) -> Result<()> {
         self.command(0x19, &statement.id.to_le_bytes())
     }
 
-    /// Runs `LOAD DATA LOCAL INFILE`, giving the server what `more` appends until it says false. `None` where the
-    /// server does not take local data.
+    /// Runs `LOAD DATA LOCAL INFILE` and sends the server what `more` appends until it returns false. `None` if the
+    /// server does not accept local data.
     ///
     /// # Errors
-    /// What the server and `more` say. After an error of `more` the connection is of no use.
+    /// The errors of the server and of `more`. After an error of `more` the connection cannot be used.
     pub fn load(&mut self, sql: &str, mut more: impl FnMut(&mut Vec<u8>) -> Result<bool>) -> Result<Done> {
         self.command(3, sql.as_bytes())?;
         if self.wire.receive_answer()?.first() != Some(&0xfb) {
@@ -250,13 +252,13 @@ impl<S: Stream> Client<S> {
         done(self.wire.receive_answer()?)
     }
 
-    /// How an answer begins.
+    /// The start of a response.
     fn answer(&mut self) -> Result<Answer> {
         let message = self.wire.receive_answer()?;
         match message.first() {
             Some(0) => Ok(Answer::Done(done(message)?)),
             Some(0xfb) => {
-                // Nobody asked for data to be loaded; a server that does is after a file.
+                // No statement asked to load data; a server that requests it anyway is after a file.
                 self.wire.send(&[])?;
                 Err(malformed("it asks for a file that no statement offered"))
             }
@@ -280,11 +282,11 @@ impl<S: Stream> Client<S> {
         Ok(definitions)
     }
 
-    /// The next row; `None` for what ends them.
+    /// The next row; `None` for the message that ends them.
     #[inline]
     fn next_message(&mut self) -> Result<Option<&[u8]>> {
         let message = self.wire.receive_answer()?;
-        // A row that begins with 0xfe begins with a text of more than 16 MiB.
+        // A row that starts with 0xfe starts with a text of more than 16 MiB.
         Ok(if message.first() == Some(&0xfe) && message.len() < 0xff_ffff { None } else { Some(message) })
     }
 }

@@ -1,4 +1,4 @@
-//! What a server says when it refuses.
+//! The server's errors.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::wire::Fields;
 /// An ERR packet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServerError {
-    /// MySQL's own number, such as 1045.
+    /// MySQL's error number, such as 1045.
     pub number: u16,
     pub message: String,
 }
@@ -27,7 +27,7 @@ impl ServerError {
         Self { number, message: text.lines().collect::<Vec<_>>().join(" ") }
     }
 
-    /// Who has to fix it, by the numbers of MySQL's and MariaDB's error references.
+    /// Who has to fix it, by the error references of MySQL and MariaDB.
     pub fn kind(&self) -> ErrorKind {
         let kinds = [
             (numbers::LOGIN, ErrorKind::Auth),
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_say_whose_fault_it_is() {
+    fn error_numbers_say_whose_fault_it_is() {
         let kind = |number: u16| format!("{:?}", ServerError { number, ..ServerError::default() }.kind());
         for (number, expected) in [
             (1045, "Auth"),

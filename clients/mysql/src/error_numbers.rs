@@ -1,4 +1,4 @@
-//! The numbers of MySQL's and MariaDB's error references, by what they are about, with their names there.
+//! The error numbers of MySQL and MariaDB, grouped by meaning, with their names from the error references:
 //! <https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html>,
 //! <https://mariadb.com/kb/en/mariadb-error-code-reference/>
 
@@ -14,7 +14,7 @@ pub const LOGIN: &[u16] = &[
     4151, // ER_ACCOUNT_HAS_BEEN_LOCKED
 ];
 
-/// Rights that are missing, servers that only read, hosts that are not let in.
+/// Missing privileges, read-only servers, hosts that are not admitted.
 pub const RIGHTS: &[u16] = &[
     1044, // ER_DBACCESS_DENIED_ERROR
     1095, // ER_KILL_DENIED_ERROR
@@ -113,7 +113,7 @@ pub const DATA: &[u16] = &[
     4038, // ER_JSON_SYNTAX
 ];
 
-/// What is wrong with a statement or a definition, and packets of more than `max_allowed_packet`.
+/// Errors in a statement or a definition, and packets larger than `max_allowed_packet`.
 pub const STATEMENTS: &[u16] = &[
     1046, // ER_NO_DB_ERROR
     1047, // ER_UNKNOWN_COM_ERROR

@@ -1,8 +1,9 @@
-//! MySQL's and MariaDB's client protocol (4.1) over any stream: what their drivers share.
+//! The client protocol (4.1) of MySQL and MariaDB over any stream, shared by their drivers.
 //!
 //! The protocol is that of <https://dev.mysql.com/doc/dev/mysql-server/latest/PAGE_PROTOCOL.html> and
 //! <https://mariadb.com/kb/en/clientserver-protocol/>. [`Client`] speaks it over a [`Stream`]: the host's connection
-//! inside a driver, a socket in tests. [`types`] is what MySQL's types are to DuckDB, [`catalog`] what a server holds.
+//! inside a driver, a socket in tests. [`types`] maps MySQL's types to DuckDB's, and [`catalog`] lists a server's
+//! tables.
 
 #![forbid(unsafe_code)]
 
@@ -23,5 +24,5 @@ pub use database_client::{Config, Login, SslMode, Stream};
 pub use error::ServerError;
 pub use wire::Fields;
 
-/// What a connection to MySQL or MariaDB is called, and where it leads by default.
+/// The names and defaults of connections to MySQL or MariaDB.
 pub const MYSQL: System = System { name: "MySQL or MariaDB", family: "mysql", port: 3306, ssl_option: "ssl_mode" };

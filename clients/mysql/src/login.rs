@@ -1,4 +1,4 @@
-//! How a session begins: the server's greeting, TLS, and the proof of who asks.
+//! The start of a session: the server's greeting, TLS, and authentication.
 
 use database_client::{Login, SslMode, Stream};
 use osiris_sdk::tcp::{TlsOptions, Verify};
@@ -8,9 +8,9 @@ use crate::LocalFiles;
 use crate::auth::{Plugin, rsa_password, terminated, unverified};
 use crate::wire::{Fields, Wire, malformed, push_run};
 
-/// Capability flags: what client and server agree on.
+/// Capability flags, on which client and server agree.
 pub(crate) mod capability {
-    /// MySQL sets it always, MariaDB never: then the last four reserved bytes hold flags of its own.
+    /// MySQL always sets it, MariaDB never: without it, the last four reserved bytes contain MariaDB's own flags.
     pub const MYSQL: u32 = 1;
     pub const FOUND_ROWS: u32 = 1 << 1;
     pub const LONG_FLAG: u32 = 1 << 2;
@@ -27,13 +27,13 @@ pub(crate) mod capability {
     pub const EXTENDED_METADATA: u32 = 1 << 3;
 }
 
-/// `utf8mb4_general_ci`, which every version knows.
+/// `utf8mb4_general_ci`, which every version supports.
 const UTF8MB4: u8 = 45;
 
-/// The largest message that this client takes.
+/// The largest message that this client accepts, in bytes.
 const MAX_MESSAGE: u32 = 1 << 30;
 
-/// What server and client agreed on.
+/// What client and server agreed on.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     pub version: String,
@@ -103,9 +103,9 @@ pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login, files: LocalF
         wire.stream.start_tls(&TlsOptions { verify, server_name: None, ca: login.ca.clone() })?;
     }
     let password = login.password.as_deref().unwrap_or_default();
-    // A plugin that this client lacks may be the server's default and not the user's: then the server switches.
+    // A plugin that this client lacks may be the server's default but not the user's: then the server switches.
     let plugin = Plugin::find(&greeting.plugin).unwrap_or(Plugin::Native);
-    // Nothing that a password can be read from goes out before the server has asked for it itself.
+    // Nothing that reveals the password is sent before the server itself requests it.
     let plugin = if plugin == Plugin::Clear { Plugin::Native } else { plugin };
     let answer = plugin.answer(password, &greeting.nonce, login.reveal.plain(encrypt, login.ssl_mode))?;
     let mut message = head;
@@ -135,7 +135,7 @@ pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login, files: LocalF
     })
 }
 
-/// Answers the server's questions until it is content.
+/// Answers the server's requests until it accepts the login.
 fn prove<S: Stream>(
     wire: &mut Wire<S>,
     mut plugin: Plugin,
@@ -145,7 +145,7 @@ fn prove<S: Stream>(
 ) -> Result<()> {
     let password = login.password.as_deref().unwrap_or_default();
     let may_be_plain = login.reveal.plain(encrypted, login.ssl_mode);
-    // An honest server asks three times at most.
+    // An honest server sends at most three requests.
     for _ in 0..8 {
         let message = wire.receive_answer()?.to_vec();
         let reply = match (plugin, message.as_slice()) {
@@ -163,9 +163,9 @@ fn prove<S: Stream>(
                 nonce = fields.0[..fields.0.len().min(plugin.nonce_length())].to_vec();
                 plugin.answer(password, &nonce, may_be_plain)?
             }
-            // The server's cache knows the password.
+            // The server has the password in its cache.
             (Plugin::CachingSha2, [1, 3]) => continue,
-            // It does not, and asks for the password itself.
+            // It does not, and requests the password itself.
             (Plugin::CachingSha2, [1, 4]) if encrypted && may_be_plain => terminated(password)?,
             (Plugin::CachingSha2, [1, 4]) if !encrypted && login.reveal.by_sent_key() => vec![2],
             (Plugin::CachingSha2, [1, 4]) => {

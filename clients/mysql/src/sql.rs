@@ -1,8 +1,8 @@
-//! Names and texts as MySQL's SQL writes them, whatever the server's `sql_mode`.
+//! Quotes names and texts for MySQL's SQL, for every `sql_mode`.
 
 use osiris_sdk::{Error, Result};
 
-/// A name between backticks, which every `sql_mode` takes.
+/// A name in backticks, which every `sql_mode` accepts.
 pub fn quote_name(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
@@ -12,7 +12,8 @@ pub fn quote_names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(quote_name).collect::<Vec<_>>().join(", ")
 }
 
-/// A text as a literal of its bytes: quotes and backslashes mean different things by `sql_mode`, hex digits do not.
+/// A text as a literal of its bytes in hexadecimal, because the meaning of quotes and backslashes depends on
+/// `sql_mode`.
 pub fn quote_text(text: &str) -> String {
     use std::fmt::Write;
     let mut literal = "_utf8mb4 x'".to_owned();
@@ -24,7 +25,7 @@ pub fn quote_text(text: &str) -> String {
     literal
 }
 
-/// A table, in a database or in the connection's.
+/// A table, in a named database or in the connection's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableName {
     pub database: Option<String>,
@@ -32,10 +33,10 @@ pub struct TableName {
 }
 
 impl TableName {
-    /// Reads `table` or `database.table`; backticks keep dots.
+    /// Parses `table` or `database.table`; dots inside backticks do not separate.
     ///
     /// # Errors
-    /// `config`, for what is neither.
+    /// `config` for any other form.
     pub fn parse(text: &str) -> Result<Self> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -60,10 +61,10 @@ impl TableName {
         }
     }
 
-    /// The same table, in `database` where its name says none.
+    /// The same table, in `database` if its name contains none.
     ///
     /// # Errors
-    /// `config`, where both name one and they differ.
+    /// `config` if both name one and they differ.
     pub fn in_database(mut self, database: Option<&str>) -> Result<Self> {
         match (&self.database, database) {
             (Some(own), Some(other)) if own != other => {
@@ -90,7 +91,7 @@ impl TableName {
     }
 }
 
-/// Takes one part off the front; `None` where it is empty.
+/// Takes the first part from the front; `None` if it is empty.
 fn take_part(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('`') else {
         let end = text.find('.').unwrap_or(text.len());
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quotes_cannot_be_left() {
+    fn quotes_cannot_be_escaped() {
         assert_eq!(quote_name("a`b"), "`a``b`");
         assert_eq!(quote_text("ü'\\"), "_utf8mb4 x'c3bc275c'");
         assert_eq!(quote_text(""), "_utf8mb4 x''");

@@ -1,4 +1,4 @@
-//! What MySQL's types are to DuckDB.
+//! Maps MySQL's types to DuckDB's.
 
 use osiris_sdk::Result;
 use serde::Deserialize;
@@ -9,18 +9,18 @@ use crate::wire::Fields;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
     pub name: String,
-    /// The table it comes from; empty for what is computed.
+    /// The table that it comes from; empty for a computed column.
     pub table: String,
     charset: u16,
     length: u32,
     type_code: u8,
     flags: u16,
     decimals: u8,
-    /// The type or format that MariaDB names where the protocol lacks it: `uuid`, `json`.
+    /// The type or format that MariaDB names if the protocol lacks it: `uuid`, `json`.
     extended: String,
 }
 
-/// The character set of bytes that are no text.
+/// The character set of binary data.
 const BINARY: u16 = 63;
 
 const UNSIGNED: u16 = 0x20;
@@ -49,12 +49,12 @@ impl Definition {
         Ok(Self { name, table, charset, length, type_code, flags, decimals, extended })
     }
 
-    /// What the binary form of a value depends on.
+    /// What determines the binary form of a value.
     pub(crate) fn shape(&self) -> (u8, bool, u16) {
         (self.type_code, self.flags & UNSIGNED != 0, self.charset)
     }
 
-    /// What the column is read as.
+    /// The kind as which the column is read.
     pub fn kind(&self, reading: Reading) -> Kind {
         let unsigned = self.flags & UNSIGNED != 0;
         match self.type_code {
@@ -92,7 +92,7 @@ impl Definition {
     }
 }
 
-/// What a column becomes.
+/// The kinds of columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Null,
@@ -112,7 +112,7 @@ pub enum Kind {
         scale: u8,
     },
     Year,
-    /// So many bits.
+    /// This many bits.
     Bit(u8),
     Text,
     Json,
@@ -127,7 +127,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// DECIMAL as far as DuckDB has it, else text.
+    /// DECIMAL if DuckDB supports this precision, else text.
     pub fn decimal(precision: u32, scale: u32) -> Self {
         match (u8::try_from(precision), u8::try_from(scale)) {
             (Ok(precision @ 1..=38), Ok(scale)) if scale <= precision => Kind::Decimal { precision, scale },
@@ -135,7 +135,7 @@ impl Kind {
         }
     }
 
-    /// DuckDB's name of the type.
+    /// DuckDB's name for the type.
     pub fn duckdb(self) -> String {
         match self {
             Kind::Null | Kind::I32 => "INTEGER",
@@ -198,14 +198,14 @@ impl Kind {
     }
 }
 
-/// What the config says of types that can be read in two ways.
+/// The config's choices for types that can be read in two ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reading {
     pub tinyint1: Tinyint1,
     pub time: TimeAs,
 }
 
-/// What a `tinyint(1)` is.
+/// How a `tinyint(1)` is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tinyint1 {
@@ -214,7 +214,7 @@ pub enum Tinyint1 {
     Integer,
 }
 
-/// What a `time` is: a time of day, or a span of up to 838 hours.
+/// How a `time` is read: as a time of day, or as a span of up to 838 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TimeAs {
@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_catalogs_types_become_duckdbs() {
+    fn the_catalogs_types_become_duckdb_types() {
         for (column_type, precision, scale, expected) in [
             ("tinyint(1)", Some(3), Some(0), "BOOLEAN"),
             ("tinyint(4)", Some(3), Some(0), "TINYINT"),

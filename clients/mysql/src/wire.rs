@@ -1,30 +1,30 @@
-//! Packets: what every message travels in, and the numbers and texts inside.
+//! Packets, which carry every message, and the numbers and texts inside.
 
 use database_client::{Stream, broken};
 use osiris_sdk::{Error, ErrorKind, Result};
 
 use crate::ServerError;
 
-/// A payload of this length says that another packet continues it.
+/// A payload of this length is continued by another packet.
 const FULL: usize = 0xff_ffff;
 
-/// What one read asks the stream for.
+/// How many bytes one read requests from the stream.
 const CHUNK: usize = 256 << 10;
 
-/// More than any ERR packet has: a message of 512 bytes with its head.
+/// More than the size of any ERR packet: a message of 512 bytes with its header.
 const LONGEST_ERROR: usize = 4096;
 
-/// The protocol's limit for one message is the server's `max_allowed_packet`, at most 1 GiB.
+/// The largest message: the server's `max_allowed_packet` is at most 1 GiB.
 const LARGEST: usize = 1 << 30;
 
-/// Packets over a stream, with what was received and not yet taken.
+/// Packets over a stream, with the received bytes that have not been read.
 pub(crate) struct Wire<S> {
     pub stream: S,
     received: Vec<u8>,
     start: usize,
     end: usize,
     sequence: u8,
-    /// A message of several packets, put together.
+    /// A message of several packets, assembled.
     whole: Vec<u8>,
 }
 
@@ -33,17 +33,17 @@ impl<S: Stream> Wire<S> {
         Self { stream, received: Vec::new(), start: 0, end: 0, sequence: 0, whole: Vec::new() }
     }
 
-    /// The next packet begins a new exchange.
+    /// Starts a new exchange with the next packet.
     pub fn begin(&mut self) {
         self.sequence = 0;
     }
 
-    /// Whether bytes wait that nobody has taken; none may at the moment of `start_tls`.
+    /// Whether there are unread bytes; there must be none when `start_tls` is called.
     pub fn has_more(&self) -> bool {
         self.end > self.start
     }
 
-    /// Waits until `count` bytes are there.
+    /// Waits until `count` bytes have been received.
     fn fill(&mut self, count: usize) -> Result<()> {
         if self.end - self.start >= count {
             return Ok(());
@@ -62,7 +62,7 @@ impl<S: Stream> Wire<S> {
         Ok(())
     }
 
-    /// Takes a packet's head; gives the length of its payload.
+    /// Reads a packet's header; returns the length of its payload.
     fn head(&mut self) -> Result<usize> {
         self.fill(4)?;
         let head = &self.received[self.start..self.start + 4];
@@ -75,8 +75,9 @@ impl<S: Stream> Wire<S> {
         Ok(length)
     }
 
-    /// The error that a packet with the wrong number is. A server that ends a session by itself (idle for too long, shut
-    /// down, killed) sends its reason unasked, as an ERR packet with number 0, before it closes the connection.
+    /// The error for a packet with the wrong sequence number. A server that ends a session by itself (because it was
+    /// idle for too long, shut down or killed) sends its reason unasked, as an ERR packet with number 0, before it
+    /// closes the connection.
     fn out_of_turn(&mut self, length: usize, number: u8) -> Error {
         let wrong = malformed(&format!("packet {number} came where {} was due", self.sequence));
         if number != 0 || !(3..=LONGEST_ERROR).contains(&length) {
@@ -96,7 +97,7 @@ impl<S: Stream> Wire<S> {
     /// The next message.
     ///
     /// # Errors
-    /// `transient` where the connection broke, `internal` for what is no packet.
+    /// `transient` if the connection broke, `internal` for an invalid packet.
     #[inline]
     pub fn receive(&mut self) -> Result<&[u8]> {
         let mut length = self.head()?;
@@ -120,10 +121,10 @@ impl<S: Stream> Wire<S> {
         }
     }
 
-    /// The next message, where an ERR packet is the server's error.
+    /// The next message; an ERR packet is returned as an error.
     ///
     /// # Errors
-    /// As [`receive`](Self::receive), and what the server says.
+    /// As for [`receive`](Self::receive), and the server's error.
     pub fn receive_answer(&mut self) -> Result<&[u8]> {
         let message = self.receive()?;
         if message.first() == Some(&0xff) {
@@ -132,10 +133,10 @@ impl<S: Stream> Wire<S> {
         Ok(message)
     }
 
-    /// Sends a message, in as many packets as it takes.
+    /// Sends a message in as many packets as necessary.
     ///
     /// # Errors
-    /// `transient` where the connection broke.
+    /// `transient` if the connection broke.
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         let mut rest = message;
         loop {
@@ -155,7 +156,7 @@ impl<S: Stream> Wire<S> {
         }
     }
 
-    /// What the server sent before it closed the connection on which writing fails, where it sent its reason.
+    /// The reason that the server sent before it closed a connection to which writing fails, if any.
     fn reason(&mut self) -> Option<Error> {
         let head = self.fill(5).ok().map(|()| &self.received[self.start..self.start + 5])?;
         let length = usize::from(head[0]) | usize::from(head[1]) << 8 | usize::from(head[2]) << 16;
@@ -169,15 +170,15 @@ pub(crate) fn malformed(what: &str) -> Error {
     Error::internal(format!("the server does not keep to MySQL's protocol: {what}"))
 }
 
-/// What lies in a message, taken from its front.
+/// The content of a message, read from its front.
 #[derive(Debug, Clone, Copy)]
 pub struct Fields<'a>(pub &'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// So many bytes.
+    /// The next `count` bytes.
     ///
     /// # Errors
-    /// `internal` where the message ends before them.
+    /// `internal` if the message ends before them.
     #[inline]
     pub fn bytes(&mut self, count: usize) -> Result<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count).ok_or_else(|| malformed("a message ends early"))?;
@@ -185,10 +186,10 @@ impl<'a> Fields<'a> {
         Ok(taken)
     }
 
-    /// So many bytes as an array.
+    /// The next bytes as an array.
     ///
     /// # Errors
-    /// As [`bytes`](Self::bytes).
+    /// As for [`bytes`](Self::bytes).
     #[inline]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         let (taken, rest) = self.0.split_first_chunk::<N>().ok_or_else(|| malformed("a message ends early"))?;
@@ -199,7 +200,7 @@ impl<'a> Fields<'a> {
     /// One byte.
     ///
     /// # Errors
-    /// As [`bytes`](Self::bytes).
+    /// As for [`bytes`](Self::bytes).
     #[inline]
     pub fn byte(&mut self) -> Result<u8> {
         Ok(self.array::<1>()?[0])
@@ -216,7 +217,7 @@ impl<'a> Fields<'a> {
     /// A length-encoded integer.
     ///
     /// # Errors
-    /// As [`bytes`](Self::bytes), and for the NULL mark.
+    /// As for [`bytes`](Self::bytes), and for the NULL mark.
     #[inline]
     pub fn length(&mut self) -> Result<u64> {
         match self.byte()? {
@@ -231,10 +232,10 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A length-encoded text or run of bytes.
+    /// A length-encoded text or sequence of bytes.
     ///
     /// # Errors
-    /// As [`length`](Self::length).
+    /// As for [`length`](Self::length).
     #[inline]
     pub fn run(&mut self) -> Result<&'a [u8]> {
         let length = usize::try_from(self.length()?).map_err(|_| malformed("a text longer than memory"))?;
@@ -250,7 +251,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Appends a length-encoded run of bytes.
+/// Appends a length-encoded sequence of bytes.
 pub(crate) fn push_run(message: &mut Vec<u8>, bytes: &[u8]) {
     match bytes.len() {
         length @ 0..=0xfa => message.push(length as u8),
@@ -279,7 +280,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives what was written, as a server that echoes; reads come in small pieces.
+    /// Returns what was written, like an echo server; reads come in small pieces.
     #[derive(Default)]
     struct Echo(std::collections::VecDeque<u8>);
 
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_any_length_arrive_whole() {
+    fn messages_of_any_length_arrive_complete() {
         for length in [0, 1, 250, FULL - 1, FULL, FULL + 1, 2 * FULL, 2 * FULL + 7] {
             let message: Vec<u8> = (0..length).map(|place| (place % 251) as u8).collect();
             let mut wire = Wire::new(Echo::default());
@@ -330,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_ends_the_session_unasked_is_heard() {
+    fn the_reason_of_a_server_that_ends_the_session_is_reported() {
         for (number, text) in [
             (4031_u16, "The client was disconnected by the server"),
             (1053, "shutdown"),
@@ -349,7 +350,7 @@ mod tests {
             assert!(matches!(error.kind, ErrorKind::Transient) && error.message.contains(text), "{error:?}");
             assert!(error.message.contains(&number.to_string()), "{error:?}");
         }
-        // Number 0 alone is no excuse: a packet that is no error, or ends early, is refused.
+        // Number 0 alone is not enough: a packet that is not an error, or ends early, is refused.
         for packet in [&[3, 0, 0, 0, 1, 2, 3][..], &[0, 0, 0, 0], &[9, 0, 0, 0, 0xff, 1]] {
             let mut wire = Wire::new(Echo::default());
             wire.stream.write_all(packet).unwrap();

@@ -1,5 +1,5 @@
-//! `caching_sha2_password` against a stand-in for MySQL 8, which MariaDB's servers do not have: it greets, checks the
-//! password as MySQL documents it, and gives its RSA key. It speaks no SQL.
+//! `caching_sha2_password` against a stand-in for MySQL 8, because MariaDB's servers do not have it. The stand-in
+//! greets, checks the password as MySQL documents it, and sends its RSA key. It does not support SQL.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{self, Read, Write};
@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 const PASSWORD: &str = "correct horse ü";
 const NONCE: &[u8; 20] = b"abcdefghijklmnopqrst";
 
-/// The server's key, made for this run.
+/// The server's key, generated for this run.
 static KEY: LazyLock<RsaPrivateKey> = LazyLock::new(|| {
     let made = Command::new("openssl")
         .args(["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"])
@@ -27,7 +27,7 @@ static KEY: LazyLock<RsaPrivateKey> = LazyLock::new(|| {
     RsaPrivateKey::from_pkcs8_pem(&String::from_utf8(made.unwrap().stdout).unwrap()).unwrap()
 });
 
-/// A socket that claims to be encrypted once asked to.
+/// A socket that claims to be encrypted once TLS is requested.
 struct Socket(TcpStream);
 
 impl Read for Socket {
@@ -65,7 +65,7 @@ fn receive(socket: &mut TcpStream) -> Vec<u8> {
     payload
 }
 
-/// What the server's cache knows, and whether the login is switched to the plugin or begins with it.
+/// Whether the server's cache has the password, and whether the login is switched to the plugin or starts with it.
 #[derive(Clone, Copy)]
 struct Behaviour {
     cached: bool,
@@ -73,7 +73,7 @@ struct Behaviour {
     switched: bool,
 }
 
-/// Lets one client log in; says by which way its password was proven.
+/// Lets one client log in; returns how its password was proved.
 fn serve(listener: &TcpListener, behaviour: Behaviour) -> &'static str {
     let (mut socket, _) = listener.accept().unwrap();
     let capabilities: u32 = 1 | 1 << 9 | 1 << 15 | 1 << 19 | 1 << 21 | 1 << 24 | u32::from(behaviour.tls) << 11;
@@ -99,7 +99,7 @@ fn serve(listener: &TcpListener, behaviour: Behaviour) -> &'static str {
         sequence += 2;
         receive(&mut socket)
     } else {
-        // Flags, a length, a character set, zeros, the user and its NUL come before the answer.
+        // Flags, a length, a character set, zeros, and the user with its NUL come before the answer.
         let user = response[32..].iter().position(|byte| *byte == 0).unwrap();
         response[32 + user + 2..32 + user + 2 + usize::from(response[32 + user + 1])].to_vec()
     };
@@ -137,7 +137,7 @@ fn serve(listener: &TcpListener, behaviour: Behaviour) -> &'static str {
     way
 }
 
-/// Logs in; gives the way that the server took, or `None` where the client broke off.
+/// Logs in; returns how the password was proved to the server, or `None` if the client aborted.
 fn log_in(behaviour: Behaviour, password: &str, reveal: Reveal) -> (Result<()>, Option<&'static str>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -155,7 +155,7 @@ fn log_in(behaviour: Behaviour, password: &str, reveal: Reveal) -> (Result<()>, 
 }
 
 #[test]
-fn every_way_of_proving_the_password_is_taken() {
+fn every_way_of_proving_the_password_is_used() {
     for switched in [false, true] {
         for (cached, tls, way) in
             [(true, false, "cache"), (true, true, "cache"), (false, true, "tls"), (false, false, "rsa")]
@@ -172,12 +172,12 @@ fn every_way_of_proving_the_password_is_taken() {
 }
 
 #[test]
-fn a_server_that_did_not_prove_who_it_is_gets_no_password_to_read() {
+fn a_server_that_did_not_prove_its_identity_gets_no_readable_password() {
     for (switched, tls) in [(false, false), (false, true), (true, false), (true, true)] {
         let (client, taken) = log_in(Behaviour { cached: false, tls, switched }, PASSWORD, Reveal::Verified);
         assert!(client.unwrap_err().message.contains("has not proved who it is"));
         assert_eq!(taken, None, "the client ends before the server has heard more");
-        // The control: what shows nothing goes on.
+        // The control: a login that reveals nothing succeeds.
         let (client, taken) = log_in(Behaviour { cached: true, tls, switched }, PASSWORD, Reveal::Verified);
         client.unwrap();
         assert_eq!(taken, Some("cache"));

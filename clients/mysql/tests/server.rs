@@ -1,4 +1,4 @@
-//! The protocol against a real MariaDB, which this starts and ends itself.
+//! The protocol against a real MariaDB, which this test starts and ends.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
@@ -42,7 +42,7 @@ impl Stream for Plain {
     }
 }
 
-/// MariaDB does not run as root unless told to.
+/// MariaDB does not run as root by default.
 const NOBODY: u32 = 65_534;
 
 fn command(folder: &Path, program: &str) -> Command {
@@ -157,7 +157,7 @@ fn a_real_server_understands_this_client() {
     process.process.kill().unwrap();
     process.process.wait().unwrap();
     assert!(kind(client.execute("select 1")).contains("Transient"));
-    // `drop` ends what is left.
+    // `drop` ends the rest.
     process.process = Command::new("true").spawn().unwrap();
 }
 
@@ -212,7 +212,7 @@ fn statements(server: &Server) {
         assert_eq!(seen, [1, 2, 3]);
     }
     client.execute("alter table numbers modify a bigint").unwrap();
-    // The server may prepare anew; what must not be is other bytes under the old columns.
+    // The server may prepare the statement anew; it must not send different bytes under the old columns.
     assert!(client.open(&statement).is_err());
 }
 
@@ -298,7 +298,7 @@ fn local_data(server: &Server) {
         Ok(first)
     });
     assert!(done.unwrap().warnings > 0);
-    // A statement that a query is not meant to be gets no data.
+    // A statement that requests data unexpectedly gets none.
     assert!(client.execute("load data local infile '/etc/hostname' into table loaded").is_err());
     let mut shut = server.log_in(&login("root", None), LocalFiles::Refused).unwrap();
     assert!(shut.load("load data local infile 'x' into table loaded", |_| Ok(false)).is_err());

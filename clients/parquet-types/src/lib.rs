@@ -1,7 +1,7 @@
 //! How DuckDB's types are stored in Parquet files.
 //!
-//! Parquet has no type for some of DuckDB's. Their values are stored in a type that holds them exactly, and the file's
-//! metadata records the type they came from, so that the extractor can restore it.
+//! Parquet has no equivalent for some of them. Their values are stored in a type that holds them exactly, and the
+//! file's metadata records the original type, so that the extractor can restore it.
 
 #![forbid(unsafe_code)]
 
@@ -13,15 +13,15 @@ pub const METADATA_KEY: &str = "osiris.duckdb_types";
 /// The type in which a column's values are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stored {
-    /// As they are.
+    /// In the same type.
     Same,
     /// In another type, which holds every value exactly.
     Exactly(SourceType),
-    /// In another type, which holds most values: each has to be checked.
+    /// In another type, which holds most values, so each has to be checked.
     Checked(SourceType),
-    /// Top-level intervals, which Parquet stores without a sign and in milliseconds: each has to be checked.
+    /// Top-level intervals, which Parquet stores unsigned and in milliseconds, so each has to be checked.
     Interval,
-    /// Not at all: the name of the type that Parquet has no place for.
+    /// Not at all: the name of the type that Parquet cannot store.
     Nowhere(String),
 }
 
@@ -45,8 +45,8 @@ pub fn stored_as_text(column: &SourceType) -> SourceType {
     convert(column, true, &mut Outcome::default())
 }
 
-/// The type in which a column comes back: ENUMs inside other types come back as text, since no SELECT that the host
-/// accepts can name them there.
+/// The type in which a column is restored: ENUMs inside other types are restored as text, because no SELECT that the
+/// host accepts can name them there.
 pub fn restored(column: &SourceType) -> SourceType {
     let inside = |kind: &SourceType| match kind {
         SourceType::Enum(_) => SourceType::Varchar,
@@ -73,7 +73,7 @@ struct Outcome {
 
 fn convert(from: &SourceType, as_text: bool, outcome: &mut Outcome) -> SourceType {
     let target = match from {
-        // Parquet's groups tell their members apart by name.
+        // Members of a Parquet group are distinguished by name.
         SourceType::Struct(members) if members.iter().any(|(name, _)| name.is_empty()) => {
             outcome.refused = Some(from.to_string());
             return from.clone();
@@ -92,7 +92,7 @@ fn convert(from: &SourceType, as_text: bool, outcome: &mut Outcome) -> SourceTyp
             outcome.checked = true;
             SourceType::Decimal { precision: 38, scale: 0 }
         }
-        // An interval inside of other values cannot be checked one by one, so it is stored as text.
+        // An interval inside other values cannot be checked individually, so it is stored as text.
         SourceType::HugeInt | SourceType::UHugeInt | SourceType::Interval => {
             outcome.checked = true;
             SourceType::Varchar

@@ -1,4 +1,4 @@
-//! What a database holds: tables, columns, keys, as `osiris discover` shows them.
+//! The database's tables, columns and keys, as `osiris discover` shows them.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use osiris_sdk::{CatalogColumn, CatalogTable, Result};
 use crate::types::{Numeric, Types};
 use crate::{Client, Stream};
 
-/// Tables, views and foreign tables that the user may read; partitions show as their one table.
+/// Tables, views and foreign tables that the user may read; partitions are shown as the table that they belong to.
 const COLUMNS: &str = "
 select n.nspname, c.relname, case when c.relkind in ('r', 'p', 'm') and c.reltuples >= 0 then c.reltuples::bigint end,
        a.attname, a.atttypid, a.atttypmod, a.attndims, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -22,10 +22,10 @@ where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
   and pg_catalog.has_column_privilege(c.oid, a.attnum, 'select')
 order by n.nspname, c.relname, a.attnum";
 
-/// The tables that the user can see.
+/// The tables that the user can read.
 ///
 /// # Errors
-/// What the server says.
+/// The server's error.
 pub fn discover<S: Stream>(client: &mut Client<S>) -> Result<Vec<CatalogTable>> {
     let rows = client.query(COLUMNS)?;
     let text = |value: &Option<String>| value.clone().unwrap_or_default();

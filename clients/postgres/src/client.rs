@@ -1,4 +1,4 @@
-//! A session with a server: statements, and what they give.
+//! A session with a server: statements and their results.
 
 use database_client::Session;
 use osiris_sdk::Result;
@@ -8,20 +8,20 @@ use crate::copy::{CopyIn, CopyOut};
 use crate::wire::{Fields, Wire, frame, protocol, refuse_nul, text};
 use crate::{Config, Login, POSTGRESQL, ServerError, Stream, login};
 
-/// A logged-in connection. Dropping it ends the session, and with it an open transaction.
+/// A logged-in connection. Dropping it ends the session, which rolls back an open transaction.
 pub struct Client<S> {
     pub(crate) wire: Wire<S>,
     version: String,
 }
 
-/// The rows of a small query, every value as text.
+/// The rows of a small query, with every value as text.
 pub type Rows = Vec<Vec<Option<String>>>;
 
-/// A column that a query gives.
+/// A column in the result of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Described {
     pub name: String,
-    /// The table it comes from and its place there; zeros for what is computed.
+    /// The table that it comes from and its position there; zeros for a computed column.
     pub table: u32,
     pub attribute: i16,
     pub type_oid: u32,
@@ -31,7 +31,7 @@ pub struct Described {
 /// Connects and logs in.
 ///
 /// # Errors
-/// `config` where something is missing, `auth`, `transient`, `other("timeout")`; each names the server.
+/// `config` if something is missing, `auth`, `transient`, `other("timeout")`; each names the server.
 pub fn connect(config: &Config) -> Result<Client<Connection>> {
     config.begin(POSTGRESQL, Client::start)
 }
@@ -43,10 +43,10 @@ impl Session for Client<Connection> {
 }
 
 impl<S: Stream> Client<S> {
-    /// Begins a session on a fresh stream.
+    /// Starts a session on a fresh stream.
     ///
     /// # Errors
-    /// `auth` where the login or TLS fails, `not-found` for a database that does not exist.
+    /// `auth` if the login or TLS fails, `not-found` for a database that does not exist.
     pub fn start(stream: S, login: &Login) -> Result<Self> {
         let mut wire = Wire::new(stream);
         let version = login::log_in(&mut wire, login)?;
@@ -58,33 +58,34 @@ impl<S: Stream> Client<S> {
         &self.version
     }
 
-    /// What the server is and how it is reached, for a person.
+    /// The server's version and the connection's encryption, for messages.
     pub fn describe_server(&self) -> String {
         let encrypted = if self.wire.stream.server_end_point().is_some() { "over TLS" } else { "not encrypted" };
         format!("PostgreSQL {}, {encrypted}", self.version)
     }
 
-    /// Runs statements and says how many rows the last one touched.
+    /// Runs statements and returns how many rows the last one affected.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn execute(&mut self, sql: &str) -> Result<u64> {
         self.run(sql).map(|(_, count)| count)
     }
 
-    /// As [`execute`](Self::execute), with the server's refusal as it is, to be told by its code.
+    /// Like [`execute`](Self::execute), but returns the server's refusal unchanged, so that the caller can use its
+    /// code.
     ///
     /// # Errors
-    /// What goes wrong with the connection.
+    /// Errors of the connection.
     pub fn try_execute(&mut self, sql: &str) -> Result<Result<u64, ServerError>> {
         self.ask(sql)?;
         Ok(self.answer()?.map(|(_, count)| count))
     }
 
-    /// Runs one statement and gives its rows as text: for catalogs and other small things.
+    /// Runs one statement and returns its rows as text: for catalogs and other small results.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn query(&mut self, sql: &str) -> Result<Rows> {
         self.run(sql).map(|(rows, _)| rows)
     }
@@ -92,7 +93,7 @@ impl<S: Stream> Client<S> {
     /// The first value of the first row.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn value(&mut self, sql: &str) -> Result<Option<String>> {
         Ok(self.query(sql)?.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
     }
@@ -109,10 +110,10 @@ impl<S: Stream> Client<S> {
         self.wire.send(&bytes)
     }
 
-    /// Runs one statement with parameters, given as text for the server to read by their types.
+    /// Runs one statement with parameters, which are sent as text for the server to convert to their types.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn query_with(&mut self, sql: &str, parameters: &[Option<&str>]) -> Result<Rows> {
         refuse_nul(sql)?;
         let mut bytes = Vec::with_capacity(sql.len() + 64);
@@ -146,10 +147,10 @@ impl<S: Stream> Client<S> {
         Ok(self.rows()?.0)
     }
 
-    /// The columns that a statement would give, without running it.
+    /// The columns that a statement would return, without running it; none for a statement without a result.
     ///
     /// # Errors
-    /// What the server says; no columns for a statement that gives none.
+    /// The server's error.
     pub fn describe(&mut self, sql: &str) -> Result<Vec<Described>> {
         refuse_nul(sql)?;
         let mut bytes = Vec::with_capacity(sql.len() + 32);
@@ -181,7 +182,7 @@ impl<S: Stream> Client<S> {
     /// Starts `COPY ... TO STDOUT`.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn copy_out(&mut self, sql: &str) -> Result<CopyOut<'_, S>> {
         self.start_copy(sql, b'H')?;
         Ok(CopyOut::new(self))
@@ -190,7 +191,7 @@ impl<S: Stream> Client<S> {
     /// Starts `COPY ... FROM STDIN`.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn copy_in(&mut self, sql: &str) -> Result<CopyIn<'_, S>> {
         self.start_copy(sql, b'G')?;
         Ok(CopyIn::new(self))
@@ -210,12 +211,12 @@ impl<S: Stream> Client<S> {
         }
     }
 
-    /// Reads on until the server is ready again, after an error that is already known.
+    /// Reads until the server is ready again, after an error that has already been received.
     pub(crate) fn settle(&mut self) {
         while self.wire.message().is_ok_and(|message| message.tag != b'Z') {}
     }
 
-    /// The rest of a statement's answer: rows, if any, and the count of the last one.
+    /// The rest of a statement's response: its rows, if any, and the count of the last statement.
     pub(crate) fn rows(&mut self) -> Result<(Rows, u64)> {
         self.answer()?.map_err(Into::into)
     }

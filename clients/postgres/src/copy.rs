@@ -1,14 +1,14 @@
-//! COPY in PostgreSQL's binary format, out and in.
+//! COPY in PostgreSQL's binary format, in both directions.
 
 use osiris_sdk::Result;
 
 use crate::wire::{Fields, frame, protocol};
 use crate::{Client, ServerError, Stream};
 
-/// What a binary COPY begins with: a signature, no flags, no extension.
+/// The start of a binary COPY: a signature, no flags, no extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
-/// Rows coming out.
+/// Rows being read.
 pub struct CopyOut<'a, S> {
     client: &'a mut Client<S>,
     started: bool,
@@ -20,11 +20,11 @@ impl<'a, S: Stream> CopyOut<'a, S> {
         Self { client, started: false, ended: false }
     }
 
-    /// The next row: for each column four bytes of length, -1 for a null, and the value's bytes. `None` after the
-    /// last; the server has then said that the COPY is whole.
+    /// The next row: for each column a length of four bytes, which is -1 for a null, and the value's bytes. `None`
+    /// after the last, once the server has confirmed that the COPY is complete.
     ///
     /// # Errors
-    /// What the server says; `transient` where the connection broke.
+    /// The server's error; `transient` if the connection broke.
     pub fn next_row(&mut self, columns: usize) -> Result<Option<&[u8]>> {
         let skip = loop {
             // The body is borrowed again below, once it is known to be a row.
@@ -70,15 +70,15 @@ impl<'a, S: Stream> CopyOut<'a, S> {
     }
 }
 
-/// Rows going in. Dropped without [`finish`](Self::finish), it leaves a session that must be dropped too.
+/// Rows being written. If it is dropped without [`finish`](Self::finish), the session must be dropped too.
 pub struct CopyIn<'a, S> {
     client: &'a mut Client<S>,
     framed: Vec<u8>,
-    /// Bytes sent since the last look for an error of the server.
+    /// The number of bytes sent since the last check for an error from the server.
     unwatched: usize,
 }
 
-/// Bytes after which rows that go in look whether the server has refused them already.
+/// How many bytes are sent between two checks for an error from the server.
 const WATCH_BYTES: usize = 8 << 20;
 
 impl<'a, S: Stream> CopyIn<'a, S> {
@@ -88,11 +88,11 @@ impl<'a, S: Stream> CopyIn<'a, S> {
         Self { client, framed, unwatched: 0 }
     }
 
-    /// Sends rows: each is two bytes of the number of columns, and then each column as in [`CopyOut::next_row`].
-    /// `write` appends them to the message's body.
+    /// Sends rows: each is a column count of two bytes, followed by each column as in [`CopyOut::next_row`]. `write`
+    /// appends them to the message's body.
     ///
     /// # Errors
-    /// What `write` says, `transient` where the connection broke, and whatever the server gave up for.
+    /// The error of `write`, `transient` if the connection broke, or the server's reason to abort.
     pub fn send(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
         let mut written = Ok(());
         frame(&mut self.framed, b'd', |body| written = write(body));
@@ -107,10 +107,10 @@ impl<'a, S: Stream> CopyIn<'a, S> {
         Ok(())
     }
 
-    /// Ends the COPY; says how many rows the server took.
+    /// Ends the COPY; returns how many rows the server accepted.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn finish(mut self) -> Result<u64> {
         frame(&mut self.framed, b'd', |body| body.extend_from_slice(&(-1_i16).to_be_bytes()));
         frame(&mut self.framed, b'c', |_| {});

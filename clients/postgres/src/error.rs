@@ -1,4 +1,4 @@
-//! What a server says when it refuses.
+//! The server's errors.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub struct ServerError {
     pub message: String,
     pub detail: Option<String>,
     pub hint: Option<String>,
-    /// Where in a statement's work it happened, innermost first.
+    /// Where in a statement's execution it happened, innermost first.
     pub place: Option<String>,
 }
 
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_say_whose_fault_it_is() {
+    fn error_codes_say_whose_fault_it_is() {
         let kind = |code: &str| format!("{:?}", ServerError { code: code.to_owned(), ..ServerError::default() }.kind());
         for (code, expected) in [
             ("28P01", "Auth"),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn message_hint_and_place_are_told_and_values_are_not() {
+    fn message_hint_and_place_are_reported_and_values_are_not() {
         let body = b"SERROR\0C22003\0Minteger out of range\0Hcast it\0WCOPY staging, line 1, column a: \"12345\"\0\0";
         let told = ServerError::parse(body).to_string();
         assert_eq!(

@@ -1,8 +1,8 @@
-//! PostgreSQL's wire protocol (3.0) over any stream: what its drivers share.
+//! PostgreSQL's wire protocol (3.0) over any stream, shared by its drivers.
 //!
-//! The protocol is that of <https://www.postgresql.org/docs/15/protocol.html>. [`Client`] speaks it over a
-//! [`Stream`]: the host's connection inside a driver, a socket in tests. [`types`] is what PostgreSQL's types are to
-//! DuckDB, [`catalog`] what a database holds.
+//! The protocol is that of <https://www.postgresql.org/docs/15/protocol.html>. [`Client`] speaks it over a [`Stream`]:
+//! the host's connection inside a driver, a socket in tests. [`types`] maps PostgreSQL's types to DuckDB's, and
+//! [`catalog`] lists a database's tables.
 
 #![forbid(unsafe_code)]
 
@@ -24,5 +24,5 @@ pub use database_client::{Config, Login, SslMode, Stream};
 pub use error::ServerError;
 pub use targets::{TargetTypes, created_type};
 
-/// What a connection to PostgreSQL is called, and where it leads by default.
+/// The names and defaults of connections to PostgreSQL.
 pub const POSTGRESQL: System = System { name: "PostgreSQL", family: "postgres", port: 5432, ssl_option: "sslmode" };

@@ -1,4 +1,4 @@
-//! How a connection begins: TLS where wanted, then who one is.
+//! The start of a connection: TLS if required, then authentication.
 
 use database_client::{Login, SslMode};
 use osiris_sdk::tcp::{TlsOptions, Verify};
@@ -12,7 +12,7 @@ use crate::{ServerError, Stream};
 const SSL_REQUEST: u32 = 80_877_103;
 const PROTOCOL: u32 = 196_608;
 
-/// Settings that make every text that the server gives read the same, wherever it runs.
+/// Settings that make all text from the server have the same form, regardless of its configuration.
 const SETTINGS: [(&str, &str); 7] = [
     ("application_name", "osiris"),
     ("client_encoding", "UTF8"),
@@ -23,7 +23,7 @@ const SETTINGS: [(&str, &str); 7] = [
     ("bytea_output", "hex"),
 ];
 
-/// Brings a new stream to where statements may be sent; says which version the server is.
+/// Logs in on a new stream until statements can be sent; returns the server's version.
 pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login) -> Result<String> {
     if login.ssl_mode != SslMode::Disable {
         encrypt(wire, login)?;
@@ -58,7 +58,7 @@ pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login) -> Result<Str
     }
 }
 
-/// Asks for TLS, and does without only where the mode allows.
+/// Requests TLS, and continues without it only if the mode allows.
 fn encrypt<S: Stream>(wire: &mut Wire<S>, login: &Login) -> Result<()> {
     let mut bytes = Vec::new();
     untagged(&mut bytes, |body| body.extend_from_slice(&SSL_REQUEST.to_be_bytes()));
@@ -141,7 +141,7 @@ fn password(login: &Login) -> Result<&str> {
     })
 }
 
-/// SCRAM-SHA-256 (RFC 7677), bound to the TLS channel where the server can.
+/// SCRAM-SHA-256 (RFC 7677), bound to the TLS channel if the server supports it.
 fn scram<S: Stream>(wire: &mut Wire<S>, login: &Login, mechanisms: &[String]) -> Result<()> {
     let offered = |name: &str| mechanisms.iter().any(|mechanism| mechanism == name);
     let (mechanism, binding) = match wire.stream.server_end_point() {

@@ -1,8 +1,8 @@
-//! Names and texts as PostgreSQL's SQL writes them.
+//! Quotes names and texts for PostgreSQL's SQL.
 
 use osiris_sdk::{Error, Result};
 
-/// The longest name that PostgreSQL keeps, in bytes; it cuts longer ones off.
+/// The longest name that PostgreSQL keeps, in bytes; it truncates longer ones.
 const LONGEST_NAME: usize = 63;
 
 /// A name in quotes.
@@ -10,7 +10,7 @@ pub fn quote_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A text as a literal, whatever `standard_conforming_strings` says.
+/// A text as a literal for any setting of `standard_conforming_strings`.
 pub fn quote_text(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
@@ -21,10 +21,10 @@ pub fn quote_names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(quote_name).collect::<Vec<_>>().join(", ")
 }
 
-/// Refuses a name that PostgreSQL would cut off, or cannot hold at all.
+/// Refuses a name that PostgreSQL would truncate or cannot store.
 ///
 /// # Errors
-/// `data`, naming it and what it is.
+/// `data`, with the name and what it names.
 pub fn check_name(what: &str, name: &str) -> Result<()> {
     if name.is_empty() {
         return Err(Error::data(format!("a {what} has an empty name, which PostgreSQL does not allow")));
@@ -49,10 +49,10 @@ pub struct TableName {
 }
 
 impl TableName {
-    /// Reads a name as a config has it: dots part, double quotes keep what is between them.
+    /// Parses a name as in a config: dots separate, except inside double quotes.
     ///
     /// # Errors
-    /// `config`, with the form that is expected.
+    /// `config`, with the expected form.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = || Error::config(format!("`table: {text}` is not of the form `table` or `schema.table`"));
         let mut parts = vec![String::new()];
@@ -96,14 +96,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quotes_and_backslashes_stay_inside() {
+    fn quotes_and_backslashes_are_escaped() {
         assert_eq!(quote_name("a\"b"), "\"a\"\"b\"");
         assert_eq!(quote_text("it's"), "'it''s'");
         assert_eq!(quote_text("a\\'b"), "E'a\\\\''b'");
     }
 
     #[test]
-    fn table_names_are_read_as_sql_reads_them() {
+    fn table_names_are_parsed_as_in_sql() {
         for (text, quoted) in [
             ("flights", "\"flights\""),
             ("public.Flights", "\"public\".\"Flights\""),

@@ -1,4 +1,4 @@
-//! What PostgreSQL's types hold, for writers: domains resolved to what they are over, bounds included.
+//! What PostgreSQL's types can hold, for writers: domains are resolved to their base types, including bounds.
 
 use std::collections::BTreeMap;
 
@@ -13,17 +13,17 @@ use crate::{Client, Stream};
 pub struct TargetTypes {
     types: Types,
     labels: BTreeMap<u32, Vec<String>>,
-    /// Digits after the point of the server's money.
+    /// The number of digits after the point in the server's money type.
     money_scale: i32,
 }
 
 const MONEY: u32 = 790;
 
 impl TargetTypes {
-    /// Reads the types of these OIDs and all that they are made of.
+    /// Reads the types with these OIDs and everything that they are made of.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn read<S: Stream>(client: &mut Client<S>, oids: impl IntoIterator<Item = u32>) -> Result<Self> {
         let types = Types::read(client, oids)?;
         let enums: Vec<String> =
@@ -49,7 +49,7 @@ impl TargetTypes {
         Ok(Self { types, labels, money_scale })
     }
 
-    /// What a domain is over, at the end; any other type itself.
+    /// The base type of a domain; any other type itself.
     pub fn base(&self, oid: u32, modifier: i32) -> (u32, i32) {
         self.types.base(oid, modifier)
     }
@@ -59,12 +59,12 @@ impl TargetTypes {
         self.types.0.get(&oid).map(|entry| entry.name.as_str())
     }
 
-    /// The type of an array's elements as it is declared, which may be a domain; none for what is no array.
+    /// The declared type of an array's elements, which may be a domain; `None` if the type is not an array.
     pub fn element(&self, oid: u32) -> Option<u32> {
         self.types.0.get(&oid).map(|entry| entry.element).filter(|element| *element != 0)
     }
 
-    /// Whether a type takes text without a cast: text, varchar, char, name, citext.
+    /// Whether a type accepts text without a cast: text, varchar, char, name, citext.
     pub fn is_text(&self, oid: u32) -> bool {
         matches!(oid, 18 | 19 | 25 | 1042 | 1043) || self.is_citext(oid)
     }
@@ -76,7 +76,7 @@ impl TargetTypes {
             .is_some_and(|entry| entry.extension && entry.kind == "b" && entry.name.ends_with("citext"))
     }
 
-    /// What a column of this type holds.
+    /// What a column of this type can hold.
     pub fn target(&self, oid: u32, modifier: i32) -> TargetType {
         let (oid, modifier) = self.base(oid, modifier);
         if let Some(element) = self.element(oid) {
@@ -123,7 +123,7 @@ impl TargetTypes {
     }
 }
 
-/// What the column holds that a writer creates for values of a DuckDB type.
+/// What a column can hold that a writer creates for values of a DuckDB type.
 pub fn created_type(source: &SourceType) -> TargetType {
     match source {
         source if source.is_nested() => TargetType::Json,
@@ -156,15 +156,15 @@ fn timestamp(digits: u8, zone: bool) -> TargetType {
     TargetType::Timestamp { digits, zone, range: Some(Range::postgres_timestamp()), infinity: true }
 }
 
-/// The digits of a numeric and, of these, those after the point, as the modifier has them.
+/// The number of digits of a numeric and how many of them are after the point, from the modifier.
 fn bounds(modifier: i32) -> Option<(u32, i32)> {
     let bounds = modifier.checked_sub(4).filter(|bounds| *bounds >= 0)?;
-    // Eleven bits with a sign, since PostgreSQL 15.
+    // Eleven bits, signed, since PostgreSQL 15.
     let scale = ((bounds & 0x7ff) ^ 0x400) - 0x400;
     Some(((bounds >> 16 & 0xffff).unsigned_abs(), scale))
 }
 
-/// The fields of an interval: a mask of bits in the modifier's upper half, the digits of a second in its lower.
+/// The fields of an interval: a bit mask in the modifier's upper half, the digits of a second in its lower half.
 fn interval(modifier: i32) -> TargetType {
     const FULL: i32 = 0xffff;
     let (mask, precision) = if modifier < 0 { (0x7fff, FULL) } else { (modifier >> 16 & 0x7fff, modifier & 0xffff) };
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modifiers_are_bounds() {
+    fn modifiers_are_decoded_to_bounds() {
         assert_eq!(bounds((10 << 16 | 2) + 4), Some((10, 2)));
         assert_eq!(bounds((3 << 16 | (-2 & 0x7ff)) + 4), Some((3, -2)));
         assert_eq!(bounds(-1), None);

@@ -1,4 +1,4 @@
-//! What PostgreSQL's types are to DuckDB.
+//! Maps PostgreSQL's types to DuckDB's.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use osiris_sdk::{Error, Result};
 
 use crate::{Client, Stream};
 
-/// How a value comes out of a binary COPY, and what DuckDB type it becomes.
+/// How a value is encoded in a binary COPY, and the DuckDB type that it becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     Bool,
@@ -21,7 +21,7 @@ pub enum Kind {
         precision: u8,
         scale: u8,
     },
-    /// A numeric without, as its digits or as the nearest DOUBLE.
+    /// A numeric without bounds, as its digits or as the nearest DOUBLE.
     NumericText,
     NumericDouble,
     Text,
@@ -44,13 +44,13 @@ pub enum Kind {
     List(Box<Kind>),
 }
 
-/// What becomes of a column.
+/// How a column is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapping {
     pub kind: Kind,
-    /// The type to cast to in the SELECT, where the server's own binary form says too little.
+    /// The type to cast to in the SELECT, if the server's own binary form is not sufficient.
     pub cast: Option<&'static str>,
-    /// The type as the server calls it.
+    /// The server's name for the type.
     pub source: String,
 }
 
@@ -92,29 +92,29 @@ impl Kind {
     }
 }
 
-/// A row of `pg_type`, as far as it matters here.
+/// A row of `pg_type`, as far as it is needed here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// `b`ase, `c`omposite, `d`omain, `e`num, `p`seudo, `r`ange, `m`ultirange.
     pub kind: String,
-    /// The type of an array's elements; 0 for what is no array.
+    /// The type of an array's elements; 0 if it is not an array.
     pub element: u32,
     pub base: u32,
     pub base_modifier: i32,
-    /// Whether it is one of PostgreSQL's own; the OIDs of others mean nothing.
     pub name: String,
+    /// Whether it is not built into PostgreSQL (OIDs from 16384 on), so that only its name identifies it.
     pub extension: bool,
 }
 
-/// The types that a query's columns have, read from the server's catalog.
+/// The types of a query's columns, read from the server's catalog.
 #[derive(Debug, Default)]
 pub struct Types(pub(crate) BTreeMap<u32, Entry>);
 
 impl Types {
-    /// Reads the types of these OIDs and all that they are made of.
+    /// Reads the types with these OIDs and everything that they are made of.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn read<S: Stream>(client: &mut Client<S>, oids: impl IntoIterator<Item = u32>) -> Result<Self> {
         let mut known = BTreeMap::new();
         let mut wanted: Vec<u32> = oids.into_iter().collect();
@@ -150,8 +150,8 @@ impl Types {
         Ok(Self(known))
     }
 
-    /// What becomes of a column of this type. `dimensions` is how deep an array is; arrays of another depth are data
-    /// that does not fit.
+    /// How a column of this type is read. `dimensions` is the depth of an array; arrays of another depth are data that
+    /// does not fit.
     pub fn mapping(&self, oid: u32, modifier: i32, dimensions: usize, numeric: Numeric) -> Mapping {
         let source = self.0.get(&oid).map_or_else(|| format!("type {oid}"), |entry| entry.name.clone());
         let (oid, modifier) = self.base(oid, modifier);
@@ -166,9 +166,9 @@ impl Types {
         Mapping { kind, cast: cast.map(|(_, array)| array), source }
     }
 
-    /// What a domain is over.
+    /// The base type of a domain.
     pub(crate) fn base(&self, mut oid: u32, mut modifier: i32) -> (u32, i32) {
-        // Domains over domains end; the loop is bounded in case a server claims otherwise.
+        // Chains of domains end; the loop is bounded in case a server claims otherwise.
         for _ in 0..32 {
             match self.0.get(&oid) {
                 Some(entry) if entry.kind == "d" => {
@@ -205,7 +205,7 @@ impl Types {
             3802 => Kind::Jsonb,
             700 => Kind::Float4,
             701 => Kind::Float8,
-            // Its text has a currency that depends on the server; 19 digits of the smallest unit at most.
+            // Its text has a currency that depends on the server; it has at most 19 digits of the smallest unit.
             790 => return (Kind::Decimal { precision: 21, scale: 2 }, Some(("numeric", "numeric[]"))),
             650 | 869 => Kind::Inet,
             774 | 829 => Kind::Mac,
@@ -227,11 +227,11 @@ impl Types {
     }
 }
 
-/// The DECIMAL of a numeric's modifier; none where it has no bounds, or wider ones than DuckDB has.
+/// The DECIMAL for a numeric's modifier; `None` if it has no bounds, or wider ones than DuckDB supports.
 fn decimal(modifier: i32) -> Option<Kind> {
     let bounds = modifier.checked_sub(4).filter(|bounds| *bounds >= 0)?;
     let precision = bounds >> 16 & 0xffff;
-    // Eleven bits with a sign, since PostgreSQL 15.
+    // Eleven bits, signed, since PostgreSQL 15.
     let scale = ((bounds & 0x7ff) ^ 0x400) - 0x400;
     let (precision, scale) = if scale < 0 { (precision - scale, 0) } else { (precision.max(scale), scale) };
     let (precision, scale) = (u8::try_from(precision).ok()?, u8::try_from(scale).ok()?);

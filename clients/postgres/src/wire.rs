@@ -5,13 +5,13 @@ use osiris_sdk::{Error, ErrorKind, Result};
 
 use crate::ServerError;
 
-/// What one read asks the stream for, in bytes.
+/// How many bytes one read requests from the stream.
 const CHUNK: usize = 256 << 10;
 
-/// The longest body that is believed: a value of PostgreSQL has at most 1 GiB.
+/// The longest body that is accepted: a value in PostgreSQL has at most 1 GiB.
 const LONGEST: usize = (1 << 30) + (1 << 20);
 
-/// A stream with what was received and not yet taken.
+/// A stream with the received bytes that have not been read.
 pub(crate) struct Wire<S> {
     pub stream: S,
     received: Vec<u8>,
@@ -19,7 +19,7 @@ pub(crate) struct Wire<S> {
     end: usize,
 }
 
-/// A message of the server.
+/// A message from the server.
 #[derive(Debug)]
 pub(crate) struct Message<'a> {
     pub tag: u8,
@@ -31,19 +31,19 @@ impl<S: Stream> Wire<S> {
         Self { stream, received: vec![0; CHUNK], start: 0, end: 0 }
     }
 
-    /// Sends bytes that are whole messages.
+    /// Sends bytes that are complete messages.
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
         match self.stream.write_all(bytes).and_then(|()| self.stream.flush()) {
             Ok(()) => Ok(()),
-            // A server that ends a connection says why, if it can.
+            // A server that ends a connection sends the reason if it can.
             Err(error) => Err(self.last_words().unwrap_or_else(|| broken(error))),
         }
     }
 
-    /// Looks whether the server has refused what is being sent to it, without waiting.
+    /// Checks, without waiting, whether the server has refused the data being sent to it.
     ///
     /// # Errors
-    /// What the server says; `transient` where it closed the connection.
+    /// The server's error; `transient` if it closed the connection.
     pub fn look_for_error(&mut self) -> Result<()> {
         loop {
             while self.end - self.start >= 5 && self.end - self.start > self.length() {
@@ -69,7 +69,7 @@ impl<S: Stream> Wire<S> {
         }
     }
 
-    /// Takes the one byte that answers a request for TLS. More than it would be somebody else's plain text.
+    /// Reads the one byte that answers a request for TLS. Any more bytes could be plain text injected by somebody else.
     pub fn answer(&mut self) -> Result<u8> {
         self.fill(1)?;
         match self.received[self.start..self.end] {
@@ -81,13 +81,13 @@ impl<S: Stream> Wire<S> {
         }
     }
 
-    /// The next message, but for notices and their like, which may come at any time.
+    /// The next message, except for notices and similar messages, which may arrive at any time.
     pub fn message(&mut self) -> Result<Message<'_>> {
         let tag = self.peek()?.tag;
         Ok(Message { tag, body: self.take() })
     }
 
-    /// As [`message`](Self::message), but the message stays the next one.
+    /// Like [`message`](Self::message), but does not consume the message.
     pub fn peek(&mut self) -> Result<Message<'_>> {
         let (tag, end) = loop {
             let (tag, end) = self.whole()?;
@@ -99,7 +99,7 @@ impl<S: Stream> Wire<S> {
         Ok(Message { tag, body: &self.received[self.start + 5..end] })
     }
 
-    /// Takes the message that [`peek`](Self::peek) showed.
+    /// Consumes the message that [`peek`](Self::peek) returned.
     pub fn take(&mut self) -> &[u8] {
         let end = self.start + 1 + self.length();
         let body = self.start + 5..end;
@@ -107,13 +107,13 @@ impl<S: Stream> Wire<S> {
         &self.received[body]
     }
 
-    /// The length that the next message's head tells, itself included.
+    /// The length in the next message's header, which includes itself.
     fn length(&self) -> usize {
         let head = &self.received[self.start + 1..self.start + 5];
         u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize
     }
 
-    /// Has the next message whole; gives its tag and where it ends.
+    /// Receives the next message completely; returns its tag and where it ends.
     #[inline]
     fn whole(&mut self) -> Result<(u8, usize)> {
         if self.end - self.start < 5 {
@@ -129,13 +129,13 @@ impl<S: Stream> Wire<S> {
         Ok((self.received[self.start], self.start + 1 + length))
     }
 
-    /// Reads until at least `wanted` bytes are there.
+    /// Reads until at least `wanted` bytes have been received.
     fn fill(&mut self, wanted: usize) -> Result<()> {
         self.received.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
         while self.end < wanted {
             if self.received.len() - self.end < CHUNK / 2 {
-                // Grows with what came, not with what was announced.
+                // The buffer grows with the received data, not with the announced length.
                 let length = self.received.len();
                 self.received.resize(length * 2, 0);
             }
@@ -150,18 +150,18 @@ impl<S: Stream> Wire<S> {
     }
 }
 
-/// What the server said is no PostgreSQL.
+/// The error for a violation of PostgreSQL's protocol.
 pub(crate) fn protocol(what: &str) -> Error {
     Error::internal(format!("the server does not keep to PostgreSQL's protocol: {what}"))
 }
 
-/// Appends a message of `tag` whose body `write` makes.
+/// Appends a message with `tag` and the body that `write` produces.
 pub(crate) fn frame(bytes: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)) {
     bytes.push(tag);
     untagged(bytes, write);
 }
 
-/// Appends a message without a tag, as a connection begins with.
+/// Appends a message without a tag, as at the start of a connection.
 pub(crate) fn untagged(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let start = bytes.len();
     bytes.extend_from_slice(&[0; 4]);
@@ -177,7 +177,7 @@ pub(crate) fn text(bytes: &mut Vec<u8>, text: &str) {
     bytes.push(0);
 }
 
-/// Refuses a statement that the protocol would end early.
+/// Refuses a statement that a NUL would end early.
 pub(crate) fn refuse_nul(sql: &str) -> Result<()> {
     match sql.chars().position(|character| character == '\0') {
         None => Ok(()),
@@ -188,7 +188,7 @@ pub(crate) fn refuse_nul(sql: &str) -> Result<()> {
     }
 }
 
-/// Reads a message's body from its start.
+/// Reads the fields of a message's body in order.
 pub(crate) struct Fields<'a>(pub &'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -222,7 +222,7 @@ impl<'a> Fields<'a> {
         Ok(text)
     }
 
-    /// A value with its length before it; `None` for a null.
+    /// A value after its length; `None` for a null.
     pub fn value(&mut self) -> Result<Option<&'a [u8]>> {
         match self.int32()? {
             -1 => Ok(None),

@@ -1,4 +1,4 @@
-//! The protocol against a real server, which this starts and ends itself.
+//! The protocol against a real server, which this test starts and ends.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
@@ -148,10 +148,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // SIGINT would let it end by itself; its data goes anyway.
+        // SIGINT would let it shut down cleanly, but its data is removed anyway.
         let _ = self.process.kill();
         let _ = self.process.wait();
-        // Its children end when they notice, and may still hold files.
+        // Its children end once they notice, and may still have open files.
         for _ in 0..100 {
             if std::fs::remove_dir_all(&self.folder).is_ok() {
                 break;
@@ -161,9 +161,9 @@ impl Drop for Server {
     }
 }
 
-/// All in one test, so that one server is enough and is sure to be ended.
+/// A single test, so that one server is enough and is certain to be ended.
 #[test]
-fn a_real_server_is_understood() {
+fn the_protocol_works_against_a_real_server() {
     static SERVER: OnceLock<()> = OnceLock::new();
     SERVER.set(()).unwrap();
     let server = Server::start();
@@ -216,7 +216,7 @@ fn statements(client: &mut Client<Plain>) {
     ] {
         let refused = client.query(sql).unwrap_err();
         assert!(format!("{:?}", refused.kind).contains(kind), "{sql}: {refused:?}");
-        // The session goes on.
+        // The session can continue.
         client.execute("set statement_timeout = 0").unwrap();
         assert!(client.describe("select * from missing").is_err());
         assert_eq!(client.value("select 1").unwrap().as_deref(), Some("1"));

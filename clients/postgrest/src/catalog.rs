@@ -1,12 +1,12 @@
-//! Tables out of PostgREST's description of itself (OpenAPI 2).
+//! Tables from PostgREST's OpenAPI 2 description.
 
 use osiris_sdk::{CatalogColumn, CatalogTable};
 use serde_json::Value;
 
-/// The mark that PostgREST puts into the description of a primary key's column.
+/// The mark in PostgREST's description of a primary key's column.
 pub(crate) const PRIMARY_KEY: &str = "<pk/>";
 
-/// The tables and views that a description names.
+/// The tables and views in a description.
 pub fn tables(description: &Value) -> Vec<CatalogTable> {
     let definitions = description["definitions"].as_object();
     definitions.into_iter().flatten().map(|(name, definition)| table(name, definition)).collect()
@@ -36,7 +36,7 @@ fn table(name: &str, definition: &Value) -> CatalogTable {
     }
 }
 
-/// The type that a column of JSON values gets where no `dtype` says better.
+/// The type of a column of JSON values, unless `dtype` gives a better one.
 fn duckdb_type(property: &Value) -> &'static str {
     match property["type"].as_str() {
         Some("integer") => "BIGINT",
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_read_out_of_a_description() {
+    fn tables_are_read_from_a_description() {
         let description = serde_json::json!({"definitions": {"orders": {
             "required": ["id"],
             "properties": {

@@ -1,10 +1,10 @@
-//! What PostgREST says in an error, and who has to fix it.
+//! PostgREST's errors, and who has to fix them.
 
 use osiris_sdk::http::{Answer, Request};
 use osiris_sdk::{Error, ErrorKind, Result};
 use serde::Deserialize;
 
-/// Statuses whose body says what PostgreSQL or PostgREST has to say. They do not pass by trying again.
+/// Statuses whose body contains an error from PostgreSQL or PostgREST. A retry does not help.
 const TOLD: [u16; 12] = [400, 401, 402, 403, 404, 405, 406, 409, 413, 415, 416, 422];
 
 /// PostgREST's errors (<https://docs.postgrest.org/en/stable/references/errors.html>).
@@ -16,21 +16,21 @@ struct Told {
     hint: Option<String>,
 }
 
-/// Lets those statuses pass as answers, so that their bodies are read whole.
+/// Accepts those statuses as responses, so that their bodies are read completely.
 pub fn with_body(request: Request) -> Request {
     TOLD.into_iter().fold(request, Request::accept)
 }
 
-/// The answer, or the error that it tells.
+/// The response, or the error in it.
 ///
 /// # Errors
-/// By PostgreSQL's own code where there is one: `data` for rows that do not fit (classes 21, 22 and 23), `auth`,
-/// `denied`, `not-found`, `rate-limited` and `transient` for what they say, otherwise `config`.
+/// By PostgreSQL's own code if there is one: `data` for rows that do not fit (classes 21, 22 and 23), `auth`, `denied`,
+/// `not-found`, `rate-limited` and `transient` for the corresponding codes, otherwise `config`.
 pub fn judge(answer: Answer) -> Result<Answer> {
     judge_coded(answer).map_err(|fault| fault.error)
 }
 
-/// An error with PostgreSQL's or PostgREST's own code for it.
+/// An error with its code from PostgreSQL or PostgREST.
 #[derive(Debug)]
 pub struct Fault {
     /// Empty if it has none.
@@ -44,7 +44,7 @@ impl From<Error> for Fault {
     }
 }
 
-/// As [`judge`], with the code.
+/// Like [`judge`], with the error's code.
 pub(crate) fn judge_coded(answer: Answer) -> Result<Answer, Fault> {
     if !TOLD.contains(&answer.status) {
         return Ok(answer);
@@ -52,7 +52,7 @@ pub(crate) fn judge_coded(answer: Answer) -> Result<Answer, Fault> {
     let told: Told = serde_json::from_slice(&answer.bytes).unwrap_or_default();
     let Some(message) = &told.message else { return Err(answer.as_error(answer.status).into()) };
     let code = told.code.as_deref().unwrap_or_default();
-    // The reason first: addresses can be long.
+    // The reason comes first, because addresses can be long.
     let mut text = message.clone();
     if !code.is_empty() {
         text.push_str(&format!(" ({code})"));
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_database_says_whose_fault_it_is() {
+    fn the_databases_code_says_whose_fault_it_is() {
         for (status, code, expected) in [
             (409, "23505", ErrorKind::Data),
             (400, "22P02", ErrorKind::Data),

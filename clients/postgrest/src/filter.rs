@@ -1,4 +1,4 @@
-//! Names and values as PostgREST's query language quotes them.
+//! Quotes names and values for PostgREST's query language.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ pub fn name(column: &str) -> String {
     if plain { column.to_owned() } else { quoted(column) }
 }
 
-/// A column's name inside of `and` and `or`, where the names of operators mean something else.
+/// A column's name inside `and` and `or`, where the names of operators have a different meaning.
 fn word(column: &str) -> String {
     if RESERVED.contains(&column) || column == "not" { quoted(column) } else { name(column) }
 }
@@ -18,16 +18,16 @@ pub fn names(columns: &[String]) -> String {
     columns.iter().map(|column| name(column)).collect::<Vec<_>>().join(",")
 }
 
-/// A value inside `in.(…)` or `and(…)`, always quoted so that no sign in it has a meaning.
+/// A value inside `in.(…)` or `and(…)`, always quoted so that no character in it is special.
 pub fn quoted(value: &str) -> String {
     format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Names of query parameters that mean something else than a column of that name.
+/// Names of query parameters that do not refer to a column of that name.
 const RESERVED: [&str; 8] = ["select", "order", "limit", "offset", "columns", "on_conflict", "and", "or"];
 
-/// The query parameter that puts a condition (`eq.5`) on a column. A name that collides with a parameter stands inside of
-/// `and`, where every name can be quoted.
+/// The query parameter for a condition (`eq.5`) on a column. If the column's name collides with a parameter, the
+/// condition is put inside `and`, where every name can be quoted.
 pub fn condition(column: &str, condition: &str) -> (String, String) {
     if name(column) == column && !RESERVED.contains(&column) && column != "not" {
         (column.to_owned(), condition.to_owned())
@@ -36,11 +36,11 @@ pub fn condition(column: &str, condition: &str) -> (String, String) {
     }
 }
 
-/// A condition as it stands inside of `and(…)`, where a comma or parenthesis in its value would end it.
+/// A condition inside `and(…)`, where a comma or parenthesis in its value would end it.
 fn inside_logic(condition: &str) -> String {
     let (not, rest) = condition.strip_prefix("not.").map_or(("", condition), |rest| ("not.", rest));
     match rest.split_once('.') {
-        // Lists are quoted item by item, arrays have braces, and `is` takes words.
+        // Lists are quoted item by item, arrays have braces, and `is` takes keywords.
         Some((operator, value))
             if !matches!(operator, "in" | "is") && !operator.contains('(') && !value.starts_with(['{', '"']) =>
         {
@@ -50,8 +50,8 @@ fn inside_logic(condition: &str) -> String {
     }
 }
 
-/// The query parameter that chooses the rows with one of these keys: `id=in.("1","2")`, and for keys of several
-/// columns `or=(and(a.eq."1",b.eq."2"),…)`.
+/// The query parameter that selects the rows with one of these keys: `id=in.("1","2")`, and for keys of several columns
+/// `or=(and(a.eq."1",b.eq."2"),…)`.
 pub fn one_of(columns: &[String], keys: &[Vec<String>]) -> (String, String) {
     if let [column] = columns {
         let values: Vec<String> = keys.iter().flatten().map(|value| quoted(value)).collect();

@@ -1,6 +1,6 @@
-//! PostgREST's HTTP API, which Supabase speaks: where it is, how it is asked, what its errors mean.
+//! PostgREST's HTTP API, which Supabase provides: its address, its requests, its errors.
 //!
-//! Every request is a transaction of its own in PostgREST. That is what the drivers' guarantees rest on.
+//! Each request is a separate transaction in PostgREST. The drivers' guarantees depend on that.
 
 #![forbid(unsafe_code)]
 
@@ -23,7 +23,7 @@ pub use range::{ContentRange, content_range};
 pub use table::{Column, Reference, Table};
 pub use types::target_type;
 
-/// Where the API is, as a connection or a config names it.
+/// The address of the API, in a connection or a config.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Place {
     url: Option<String>,
@@ -32,7 +32,7 @@ pub struct Place {
     project_id: Option<String>,
 }
 
-/// The part of a config that leads to the API: a connection, or its fields beside the other options.
+/// The part of a config that gives access to the API: a connection, or its fields beside the other options.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Access {
     connection: Option<Place>,
@@ -52,7 +52,7 @@ fn retries() -> u32 {
     3
 }
 
-/// The API, with the key of whoever calls it.
+/// The API, with the caller's key.
 pub struct Api {
     client: Client,
     base: Url,
@@ -62,7 +62,7 @@ pub struct Api {
 
 impl Api {
     /// # Errors
-    /// `config`, where no address or no key is given.
+    /// `config` if no address or no key is given.
     pub fn open(access: &Access) -> Result<Self> {
         let (place, keys): (_, &[&str]) = match &access.connection {
             Some(connection) => (connection, &["connection.service_role_key", "connection.key", "connection.anon_key"]),
@@ -90,17 +90,17 @@ impl Api {
             .redirects(0)
             .retry(retry);
         let base = Url::parse(url)?.below(place.path.as_deref().unwrap_or("/rest/v1"))?;
-        // What a step says of the schema counts before what its connection says.
+        // The step's own schema takes precedence over its connection's.
         let schema = access.place.schema.clone().or_else(|| place.schema.clone());
         Ok(Self { client, base, schema, retries: access.max_retries })
     }
 
-    /// How many requests went out.
+    /// How many requests have been sent.
     pub fn sent(&self) -> u64 {
         self.client.sent()
     }
 
-    /// How often a request that failed is tried again.
+    /// How often a failed request is retried.
     pub fn retries(&self) -> u32 {
         self.retries
     }
@@ -108,7 +108,7 @@ impl Api {
     /// A request to a table.
     ///
     /// # Errors
-    /// `config`, for a name that no address can have.
+    /// `config` for a name that cannot be part of an address.
     pub fn table(&self, method: &str, table: &str) -> Result<Request> {
         let request = self.client.request_to(method, self.base.below(table)?);
         let profile = if matches!(method, "GET" | "HEAD") { "accept-profile" } else { "content-profile" };
@@ -118,10 +118,10 @@ impl Api {
         })
     }
 
-    /// PostgREST's description of itself and of what it shows.
+    /// PostgREST's description of itself and of the tables it exposes.
     ///
     /// # Errors
-    /// As [`judge`].
+    /// As for [`judge`].
     pub fn description(&self) -> Result<serde_json::Value> {
         let request = self.client.request_to("GET", self.base.below("/")?);
         let request = match &self.schema {
@@ -132,10 +132,10 @@ impl Api {
     }
 }
 
-/// As [`fetch`], with the code of an error.
+/// Like [`fetch`], with the code of an error.
 ///
 /// # Errors
-/// As [`fetch`].
+/// As for [`fetch`].
 pub fn fetch_coded(request: Request) -> Result<Answer, Fault> {
     error::judge_coded(error::with_body(request).fetch()?)
 }
@@ -149,15 +149,15 @@ fn no_address(project_id: Option<&str>) -> Error {
     })
 }
 
-/// Sends a request and reads its answer; what PostgREST says in an error becomes the error.
+/// Sends a request and reads its response; an error in the response is returned as an error.
 ///
 /// # Errors
-/// As [`judge`], and as [`Request::fetch`] for what never reached PostgREST.
+/// As for [`judge`], and as for [`Request::fetch`] if the request never reached PostgREST.
 pub fn fetch(request: Request) -> Result<Answer> {
     judge(error::with_body(request).fetch()?)
 }
 
-/// A sentence about the server, out of its description.
+/// A sentence about the server, from its description.
 pub fn version(description: &serde_json::Value) -> String {
     let version = description["info"]["version"].as_str().unwrap_or("of an unknown version");
     format!("PostgREST {version}")

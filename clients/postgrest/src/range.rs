@@ -1,20 +1,20 @@
-//! The header `Content-Range`: which rows an answer holds, and how many there are in all.
+//! The header `Content-Range`: which rows a response contains, and how many there are in total.
 
 use osiris_sdk::http::Answer;
 use osiris_sdk::{Error, Result};
 
-/// Rows `first` to `last` (none of them in an empty answer) of `total`.
+/// Rows `first` to `last` of `total`; an empty response has neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentRange {
     pub rows: Option<(u64, u64)>,
-    /// `None` where it was not asked for.
+    /// `None` if it was not requested.
     pub total: Option<u64>,
 }
 
-/// What an answer's header says.
+/// Parses a response's header.
 ///
 /// # Errors
-/// `data`, where it is missing or malformed.
+/// `data` if it is missing or malformed.
 pub fn content_range(answer: &Answer) -> Result<ContentRange> {
     let header = answer.header("content-range");
     header.and_then(parse).ok_or_else(|| {
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_read_and_nonsense_is_not() {
+    fn ranges_are_parsed_and_invalid_ones_refused() {
         assert_eq!(parse("0-9/100"), Some(ContentRange { rows: Some((0, 9)), total: Some(100) }));
         assert_eq!(parse("5-5/*"), Some(ContentRange { rows: Some((5, 5)), total: None }));
         assert_eq!(parse("*/0"), Some(ContentRange { rows: None, total: Some(0) }));

@@ -1,12 +1,12 @@
-//! One table out of PostgREST's description of itself, with what refers to it.
+//! One table from PostgREST's description, with the columns that refer to it.
 
 use serde_json::Value;
 
-/// A column, as far as the description tells.
+/// A column, as far as the description shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     pub name: String,
-    /// PostgreSQL's name of the type, without length and digits.
+    /// PostgreSQL's name for the type, without length and digits.
     pub format: String,
     pub max_length: Option<u64>,
     /// The labels of an enum.
@@ -18,7 +18,7 @@ pub struct Column {
 }
 
 impl Column {
-    /// The type in its own words.
+    /// The type as PostgreSQL writes it.
     pub fn type_name(&self) -> String {
         match self.max_length {
             Some(length) => format!("{}({length})", self.format),
@@ -26,7 +26,7 @@ impl Column {
         }
     }
 
-    /// Whether texts that differ by case alone are equal in it.
+    /// Whether it treats texts that differ only in case as equal.
     pub fn ignores_case(&self) -> bool {
         crate::types::is_citext(&self.format)
     }
@@ -48,7 +48,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table `name` of a description; `None` where it names no such table.
+    /// The table `name` in a description; `None` if there is no such table.
     pub fn find(description: &Value, name: &str) -> Option<Self> {
         let definitions = description["definitions"].as_object()?;
         let columns = columns(definitions.get(name)?);
@@ -97,7 +97,7 @@ fn note(property: &Value) -> &str {
     property["description"].as_str().unwrap_or_default()
 }
 
-/// The table and column of the mark `<fk table='customers' column='id'/>`.
+/// The table and column in the mark `<fk table='customers' column='id'/>`.
 fn reference(property: &Value) -> Option<(String, String)> {
     let mark = note(property).split_once("<fk table='")?.1;
     let (table, rest) = mark.split_once("' column='")?;

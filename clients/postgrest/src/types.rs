@@ -1,11 +1,11 @@
-//! PostgreSQL's types, by the names that PostgREST's description gives them, as targets of conversions.
+//! PostgreSQL's types, by their names in PostgREST's description, as targets of conversions.
 
 use conversions::{Blanks, Characters, IntervalPart, Range, TargetType, Text};
 
 use crate::Column;
 
-/// What a column holds, as far as the description tells. It tells the length of texts and the labels of enums, but not
-/// the digits of `numeric(10,2)` or `timestamp(0)`: see [`Column::hides_digits`].
+/// What a column can hold, as far as the description shows. It contains the length of texts and the labels of enums,
+/// but not the digits of `numeric(10,2)` or `timestamp(0)`: see [`Column::hides_digits`].
 pub fn target_type(column: &Column) -> TargetType {
     if !column.labels.is_empty() {
         return TargetType::Enum(column.labels.clone());
@@ -52,18 +52,18 @@ fn named(format: &str, length: Option<u64>) -> TargetType {
     }
 }
 
-/// Whether a type is citext, in whatever schema.
+/// Whether a type is citext, in any schema.
 pub(crate) fn is_citext(format: &str) -> bool {
     format.rsplit('.').next() == Some("citext")
 }
 
 impl Column {
-    /// Whether the description keeps back how many digits the type has, so that only the rows themselves can show it.
+    /// Whether the description omits how many digits the type has, so that only written rows can show it.
     pub fn hides_digits(&self) -> bool {
         let item = self.format.trim_end_matches("[]");
         let listed = item != self.format;
         let digits = ["numeric", "interval"].contains(&item) || item.starts_with("time");
-        // Of arrays it does not tell the length of texts either.
+        // For arrays it omits the length of texts too.
         digits || listed && ["character", "character varying", "bit", "bit varying"].contains(&item)
     }
 }
