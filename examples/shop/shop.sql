@@ -1,4 +1,4 @@
--- A shop in miniature, for MySQL or MariaDB.
+-- A small shop, for MySQL or MariaDB.
 create table customers (
   id bigint unsigned primary key,
   name varchar(100) not null,

@@ -111,7 +111,7 @@ STEERS = r"\e[2J\e]0;owned\a\u202E\u009b31m\r"
 TEXTS = {
     "title": ("title: Greet everyone", f'title: "{STEERS}seen"'),
     "description": ("title:", f'description: "{STEERS}seen"\ntitle:'),
-    "an option's description": ("description: Whom to greet", f'description: "{STEERS}seen"'),
+    "an option's description": ("description: The names to greet", f'description: "{STEERS}seen"'),
     "an option's name": ("    names:", f'    "{STEERS}seen": {{type: string}}\n    names:'),
     "an example": ("title: Two greetings", f'title: "{STEERS}seen"'),
     "the reason of an ignored option": ("examples:", f'ignored: {{other: "{STEERS}seen"}}\nexamples:'),

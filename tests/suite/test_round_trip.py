@@ -60,4 +60,4 @@ def test_the_page_of_types_shows_what_happens(outcomes):
     page = types_page.page(type_cases.cases(), outcomes)
     if os.environ.get("BLESS"):
         types_page.PATH.write_text(page)
-    assert types_page.PATH.read_text() == page, "BLESS=1 writes docs/types.md anew"
+    assert types_page.PATH.read_text() == page, "BLESS=1 regenerates docs/types.md"

@@ -1,4 +1,4 @@
-"""Every option of Python Osiris's component specs is accepted, and docs/python-osiris.md shows what became of it."""
+"""Every option of Python Osiris's component specs is accepted, and docs/python-osiris.md shows its equivalent."""
 
 import json
 import os
@@ -33,5 +33,5 @@ def test_the_page_of_options_shows_what_became_of_each(project):
     page = upstream_options.page(specs)
     if os.environ.get("BLESS"):
         upstream_options.PATH.write_text(page)
-    assert upstream_options.PATH.read_text() == page, "BLESS=1 writes docs/python-osiris.md anew"
+    assert upstream_options.PATH.read_text() == page, "BLESS=1 regenerates docs/python-osiris.md"
     assert "NOT ACCEPTED" not in page

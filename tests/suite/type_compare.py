@@ -121,11 +121,11 @@ class Notes(set):
     """What two trees differ in although they are equal."""
 
 
-ABSENT = "objects become STRUCTs, in which a key that an object lacks is null"
-SPELLING = "a spelling that the README of the extractor gives up, such as `1.50` for 1.5"
-NULL = "a JSON `null` alone becomes null"
-TAG = "the member of the UNION is a key"
-WORD = "by default an empty text and words such as `NULL` and `nan` are null, in quotes too: `na_values: [\"\"]` and `quoted_na: false` keep them"
+ABSENT = "objects become STRUCTs; a key that an object does not have is null"
+SPELLING = "the value is the same, but not its spelling, such as `1.50` for 1.5; the extractor's README lists these spellings"
+NULL = "a value that is only a JSON `null` becomes null"
+TAG = "the tag of the UNION becomes a key"
+WORD = "by default an empty text and words such as `NULL` and `nan` are null, even in quotes; `na_values: [\"\"]` and `quoted_na: false` keep them"
 
 
 def same(was, became, kind: Kind, found: Kind, notes: Notes) -> bool:

@@ -1,4 +1,4 @@
-"""docs/types.md: what becomes of each type in each format, from the round trips that the tests make."""
+"""docs/types.md: the type that each type becomes in each format, from the round trips that the tests make."""
 
 import re
 
@@ -6,21 +6,21 @@ from conftest import ROOT
 from round_trip import FORMATS, RUNS, Outcome, Run, Verdict
 
 PATH = ROOT / "docs" / "types.md"
-HEAD = """# Types through formats
+HEAD = """# Types in each format
 
 Each row is a column of a table that was written by a format's writer and read again by the same format's reader, both with
-default options; *declared* is the same file or table read with the column's type given by `dtype` (and for CSV with `na_values: [""]`
-and `quoted_na: false`, which tell null from text). The tests make these round
-trips on the real servers and files and fail where this page is wrong: `BLESS=1` writes it anew. The values of each row are in
-`tests/suite/type_cases.py`; a null is among them.
-[writing-types.md](writing-types.md) says what becomes of each type in a table that exists.
+default options. *Declared* means that the same file or table was read with the column's type in `dtype` (and for CSV with
+`na_values: [""]` and `quoted_na: false`, which distinguish null from text). The tests make these round
+trips with real servers and files and fail if this page is wrong; `BLESS=1` regenerates it. The values of each row are in
+`tests/suite/type_cases.py`; they include a null.
+[writing-types.md](writing-types.md) shows how each type is written to an existing table.
 
 | word | meaning |
 |---|---|
 | `=` | the same type and the same values, doubles to the last bit |
 | a type | the same values in that type |
-| refused | the writer refuses the column, names it, and writes nothing |
-| unread | the reader refuses the column and names it |
+| refused | the writer refuses the column, with its name in the error, and writes nothing |
+| unread | the reader refuses the column, with its name in the error |
 | warned | some values become null; a warning names the column and counts them |
 """
 

@@ -1,4 +1,4 @@
-"""The options of Python Osiris 0.5.7's component specs and example pipelines, and docs/python-osiris.md: what became of each."""
+"""The options of Python Osiris 0.5.7's component specs and example pipelines, and docs/python-osiris.md: the equivalent of each."""
 
 import json
 
@@ -51,7 +51,7 @@ OPTIONS = {
     }),
 }  # fmt: skip
 
-# What an option needs beside it.
+# What an option needs as well.
 TOGETHER = {
     "mysql.extractor": {"query": {"table": None}},
     "graphql.extractor": {
@@ -63,17 +63,17 @@ TOGETHER = {
     "supabase.extractor": {"tables": {"table": None}},
 }  # fmt: skip
 
-# Beside what the specs say of themselves.
+# Notes in addition to what the specs declare.
 NOTES = {
     ("filesystem.csv_extractor", "header"): "`0` is `true`, `null` is `false`",
     ("filesystem.csv_extractor", "dtype"): "DuckDB's types; they are checked value by value",
-    ("filesystem.csv_extractor", "compression"): "also `zstd`; `infer` goes by the first bytes",
-    ("filesystem.csv_extractor", "connection"): "`@filesystem.<alias>`, whose `base_dir` stands before `path`",
+    ("filesystem.csv_extractor", "compression"): "also `zstd`; `infer` uses the first bytes",
+    ("filesystem.csv_extractor", "connection"): "`@filesystem.<alias>`; `path` is relative to its `base_dir`",
     ("supabase.extractor", "filter"): "by column: a value, a list of values, or a condition such as `gte.5`",
-    ("supabase.extractor", "project_id"): "needs `url` beside it: no step may call an address that is not written down",
-    ("supabase.writer", "project_id"): "needs `url` beside it: no step may call an address that is not written down",
-    ("supabase.writer", "create_if_missing"): "the API cannot create tables: the error for a missing one shows the statement that does",
-    ("posthog.extractor", "region"): "needs the address beside it, `url: https://us.posthog.com` or `https://eu.posthog.com` in the connection: no step may call an address that is not written down",
+    ("supabase.extractor", "project_id"): "needs `url` as well: a step may only call a URL that is written in the config or the connection",
+    ("supabase.writer", "project_id"): "needs `url` as well: a step may only call a URL that is written in the config or the connection",
+    ("supabase.writer", "create_if_missing"): "the API cannot create tables; the error for a missing table shows the statement that creates it",
+    ("posthog.extractor", "region"): "needs `url: https://us.posthog.com` or `https://eu.posthog.com` in the connection as well: a step may only call a URL that is written in the config or the connection",
     ("supabase.extractor", "order"): "as text, or as a list",
     ("supabase.writer", "primary_key"): "as text, or as a list",
     ("mysql.extractor", "schema"): "the database",
@@ -82,13 +82,13 @@ NOTES = {
 
 PIPELINE = """## A pipeline's own keys
 
-| key | here |
+| key in Python Osiris | here |
 |---|---|
 | `oml_version`, `name`, `steps` | the same |
 | `description` | accepted without effect |
-| `metadata` | accepted without effect, and kept |
-| `schedule` | accepted without effect: nothing here starts runs by the clock; let cron, systemd or an orchestrator start `osiris run` |
-| another key | refused with the nearest known one, where Python Osiris only warns: it may be a misspelled one |
+| `metadata` | accepted without effect; it is recorded in the session's manifest |
+| `schedule` | accepted without effect: Osiris has no scheduler; let cron, systemd or an orchestrator start `osiris run` |
+| any other key | refused, and the error suggests the most similar known key. Python Osiris only warns, but the key may be misspelled |
 | `params`, `profiles` | the same |
 | a step's `id`, `component`, `mode`, `config`, `needs` | the same; a step without `needs` needs the one before it |
 | `connection: "@family.alias"` | the same, from `osiris_connections.yaml` |
@@ -101,7 +101,7 @@ def spec(project: Project, component: str) -> dict:
 
 
 def became(spec: dict, option: str) -> str:
-    """What an option is here: itself, another one, without effect, or nothing."""
+    """The equivalent of an option: itself, another one, accepted without effect, or none."""
     if option == "connection" or option in spec.get("configSchema", {}).get("properties", {}):
         return "the same"
     if name := spec.get("aliases", {}).get(option):
@@ -113,12 +113,12 @@ def became(spec: dict, option: str) -> str:
 
 def page(specs: dict[str, dict]) -> str:
     parts = [
-        "# Options of Python Osiris\n\nA pipeline written for Python Osiris 0.5.7 runs unchanged, apart from a line that two kinds of connection need (their `url`; see the notes): every option of its component specs is accepted. "
-        "This page shows\nwhat became of each. It is made from the specs of the drivers by the tests (`BLESS=1` writes it anew). An option without effect\n"
-        "gives a warning with its reason.\n",
+        "# Options of Python Osiris\n\nA pipeline written for Python Osiris 0.5.7 runs unchanged, except that two kinds of connection need one more line "
+        "(`url`; see the notes):\nevery option of its component specs is accepted. This page shows the equivalent of each option. The tests generate it from the\n"
+        "drivers' specs (`BLESS=1` regenerates it). An option without effect causes a warning with the reason.\n",
     ]
     for component, (_, options) in OPTIONS.items():
-        lines = [f"## {component}\n", "| option there | here | note |", "|---|---|---|"]
+        lines = [f"## {component}\n", "| option in Python Osiris | here | note |", "|---|---|---|"]
         lines += [f"| `{option}` | {became(specs[component], option)} | {NOTES.get((component, option), '')} |" for option in options]
         parts.append("\n".join(lines) + "\n")
     return "\n".join([*parts, PIPELINE])

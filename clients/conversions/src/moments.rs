@@ -28,7 +28,7 @@ fn step(digits: u8) -> i64 {
 fn digits_lost(digits: u8) -> String {
     match digits {
         0 => "fractions of a second".to_owned(),
-        digits => format!("digits beyond {digits} of a second"),
+        digits => format!("digits beyond the first {digits} of a second"),
     }
 }
 
@@ -39,7 +39,7 @@ fn within(range: Option<&Range>, source: &SourceType, kind: &SourceType) -> Opti
     let bound = |text: &str| format!("{}::{kind}", quote_text(text));
     Some(Check::new(
         format!("not isfinite({X}) or {value} between {} and {}", bound(&range.first), bound(&range.last)),
-        format!("the value itself, which is beyond {} to {}", range.first, range.last),
+        format!("the value itself, which is outside {} to {}", range.first, range.last),
     ))
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn into_date(source: &SourceType, range: Option<&Range>, infinity: bo
             within(range, source, &S::Date),
         ]),
         S::TimestampTz => Verdict::Checked(Check::never("the time of day and the time zone")),
-        text if text.is_text() => Verdict::Checked(written(DATE, "date", "a date as 2024-05-31")),
+        text if text.is_text() => Verdict::Checked(written(DATE, "date", "a date such as 2024-05-31")),
         other => unlike(other, "a date"),
     }
 }
@@ -100,7 +100,7 @@ pub(crate) fn into_time(source: &SourceType, digits: u8, span: bool) -> Verdict 
             interval_digits(digits),
         ]),
         text if text.is_text() => {
-            Verdict::Checked(written(&time_pattern(digits), "time", "a time as 12:34:56 that the target can hold"))
+            Verdict::Checked(written(&time_pattern(digits), "time", "a time such as 12:34:56 that the target can hold"))
         }
         other => unlike(other, "a time"),
     }
@@ -122,7 +122,7 @@ fn interval_range() -> Check {
             "datepart('hour', {X}) * 3600000000 + datepart('minute', {X}) * 60000000 + datepart('microsecond', {X}) \
              between -9223372036854775 and 9223372036854775"
         ),
-        "more than 2,562,047 hours, which cannot cross from DuckDB to the driver",
+        "more than 2,562,047 hours, which cannot be passed from DuckDB to the driver",
     )
 }
 
@@ -146,7 +146,7 @@ pub(crate) fn into_time_tz(source: &SourceType, digits: u8) -> Verdict {
         text if text.is_text() => Verdict::Checked(written(
             &format!("{}(Z|[+-][0-9]{{2}}(:?[0-9]{{2}}(:[0-9]{{2}})?)?)", time_pattern(digits)),
             "time with time zone",
-            "a time with its offset, as 12:34:56+02:00, that the target can hold",
+            "a time with its offset, such as 12:34:56+02:00, that the target can hold",
         )),
         other => unlike(other, "a time with time zone"),
     }
@@ -185,9 +185,9 @@ pub(crate) fn into_timestamp(
             let offset = if zone { "( ?(Z|[+-][0-9]{2}(:?[0-9]{2})?))?" } else { "" };
             let kind = if zone { "timestamp with time zone" } else { "timestamp" };
             let what = if zone {
-                "a timestamp as 2024-05-31T12:34:56Z that the target can hold"
+                "a timestamp such as 2024-05-31T12:34:56Z that the target can hold"
             } else {
-                "a timestamp without an offset, as 2024-05-31 12:34:56, that the target can hold"
+                "a timestamp without an offset, such as 2024-05-31 12:34:56, that the target can hold"
             };
             Verdict::Checked(written(&format!("{DATE}([T ]{}{offset})?", time_pattern(digits)), kind, what))
         }

@@ -10,7 +10,7 @@ fn power(exponent: u32) -> String {
 }
 
 fn beyond(min: impl std::fmt::Display, max: impl std::fmt::Display) -> String {
-    format!("the number itself, which is beyond {min} to {max}")
+    format!("the number itself, which is outside {min} to {max}")
 }
 
 pub(crate) fn into_integer(source: &SourceType, min: i128, max: i128) -> Verdict {

@@ -1,4 +1,4 @@
-//! `docs/writing-types.md`: the whole table for people. The test below rewrites it if `BLESS` is set.
+//! `docs/writing-types.md`: the whole table, for readers. The test below rewrites the page if `BLESS` is set.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,21 +7,22 @@ use crate::{SourceType, TargetType, Verdict, sources, table};
 
 const HEAD: &str = "# Types into databases
 
-What becomes of a value of a DuckDB type in a column of another type, for `postgres.writer`, `mysql.writer` and
-`supabase.writer`. The page is generated from the table by which these drivers decide (`clients/conversions`); a test fails where
-it is out of date (`BLESS=1` writes it anew). [types.md](types.md) shows what comes back when each format reads what it wrote.
+This page shows how `postgres.writer`, `mysql.writer` and `supabase.writer` treat a value of a DuckDB type in a column of another
+type. It is generated from the table that these drivers use (`clients/conversions`). A test fails if the page is out of date;
+`BLESS=1` regenerates it. [types.md](types.md) shows the types that come back when each format reads what it wrote.
 
 | cell | meaning |
 |---|---|
-| `=` | every value of the type survives |
-| a number | survival depends on the value: every value is checked before the first row is sent, and the note says what would be lost. Such a value is refused by column, row and value; `on_loss: round` or `on_loss: null` allows something else |
-| – | refused for every value, by column; the note with the same number gives the reason. Cast the column in SQL to choose a conversion |
+| `=` | every value of the type is unchanged |
+| a number | it depends on the value. Every value is checked before the first row is sent, and the note with this number says what would be lost. Such a value is refused, and the error shows the column, the row and the value. `on_loss: round` or `on_loss: null` writes another value instead |
+| – | every value is refused, and the error shows the column. The note with this number gives the reason. Cast the column in SQL to choose a conversion |
 
-A value *survives* if the target, read back, gives the same value. `decimal(10,2)`, `text of at most 3
-characters` and the like are examples: other bounds behave the same. A domain counts as the type that it is over. Types of a
-server that are not in this table, such as `inet`, ranges or composites, accept what the server's own text input accepts
-(*another type, by its text*), and everything else is refused by column, row and value. A database whose encoding is not UTF-8 also refuses characters that it
-lacks; MySQL also refuses what its server cannot store (years before 1, `-0.0`, members of a `set` out of order).
+A value is *unchanged* if reading the target gives the same value. `decimal(10,2)`, `text of at most 3
+characters` and similar columns are examples: other bounds behave the same. A domain counts as the type that it is based on. Types
+of a server that are not in this table, such as `inet`, ranges or composites, accept what the server's own text input accepts
+(*another type, by its text*). Everything else is refused, and the error shows the column, the row and the value. Characters that a
+database's encoding does not have are refused too. So is what MySQL's server cannot store (years before 1, `-0.0`, members of a
+`set` out of order).
 ";
 
 /// Whether a target type is shown in a table.
@@ -105,6 +106,6 @@ fn the_page_of_written_types_matches_the_table() {
     }
     assert!(
         std::fs::read_to_string(path).unwrap() == page,
-        "docs/writing-types.md is out of date: BLESS=1 writes it anew"
+        "docs/writing-types.md is out of date: BLESS=1 regenerates it"
     );
 }

@@ -73,7 +73,7 @@ fn characters(characters: Characters, text: &str) -> Option<Check> {
 pub(crate) fn into_text(source: &SourceType, text: &Text) -> Verdict {
     match source {
         SourceType::Blob => {
-            Verdict::refused("its meaning: bytes are not text; cast them in SQL, as by decode() or hex()")
+            Verdict::refused("its meaning: bytes are not text; cast them in SQL, for example with decode() or hex()")
         }
         source if source.is_text() => Verdict::all(limits(text, &format!("{X}::varchar"))),
         // Other values print predictably; only their length can exceed the limit.

@@ -84,7 +84,9 @@ fn scalar(source: &SourceType, target: &TargetType) -> Verdict {
         T::Uuid => texts::into_uuid(source),
         T::Json => match source {
             S::Other(name) => Verdict::refused(format!("its values: nothing is known of the type {name}")),
-            S::Blob => Verdict::refused("its meaning: bytes are not JSON; encode them in SQL, as by base64()"),
+            S::Blob => {
+                Verdict::refused("its meaning: bytes are not JSON; encode them in SQL, for example with base64()")
+            }
             text if text.is_text() => texts::json(),
             _ => texts::printed(source, target),
         },
