@@ -1,4 +1,4 @@
-//! `duckdb.processor`: transforms the step's inputs by SQL, inside DuckDB.
+//! `duckdb.processor`: transforms the step's inputs with SQL, inside DuckDB.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exactly_one_of_query_and_queries_is_taken() {
+    fn exactly_one_of_query_and_queries_is_accepted() {
         let config = |query: Option<&str>, queries: Option<&[(&str, &str)]>| Config {
             query: query.map(str::to_owned),
             queries: queries

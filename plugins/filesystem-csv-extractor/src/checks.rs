@@ -1,10 +1,10 @@
-//! The SQL that casts a column's text, and finds the values that would not survive the cast.
+//! The SQL that casts a column's text, and finds values that would not survive the cast.
 
 use osiris_sdk::sql::quote_text;
 
 use crate::kinds::{Booleans, DOUBLE_DIGITS, Kind, MAX_DIGITS, NumberFormat, Type};
 
-/// A number in digits, without superfluous zeros before it.
+/// A number in digits, without superfluous leading zeros.
 const NUMBER: &str = "-?(0|[1-9][0-9]*)([.][0-9]+)?";
 const DAY: &str = "[0-9]{4}-[0-9]{2}-[0-9]{2}";
 const CLOCK: &str = "([01][0-9]|2[0-3]):[0-5][0-9]";
@@ -13,10 +13,10 @@ const OFFSET: &str = "(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)";
 /// A type that the author declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declared {
-    /// As SQL has it.
+    /// The type in SQL.
     pub sql: String,
     pub rule: Rule,
-    /// How the text is written, where it is not ISO 8601.
+    /// The format of the text, if it is not ISO 8601.
     pub format: Option<String>,
 }
 
@@ -31,13 +31,13 @@ pub enum Rule {
     },
     Double,
     Date,
-    /// With so many digits of a second.
+    /// With this many digits of a second.
     Timestamp {
         digits: u8,
     },
     TimestampTz,
     Time,
-    /// Other types that cut a second off behind so many digits.
+    /// Other types that truncate a second after this many digits.
     Seconds {
         digits: u8,
     },
@@ -47,14 +47,14 @@ pub enum Rule {
     Other,
 }
 
-/// What becomes of a column.
+/// The type that a column gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     Inferred(Type),
     Declared(Declared),
 }
 
-/// One column in SQL: `c` is its text, `n` the same with a decimal point where it is a number.
+/// One column in SQL: `c` is its text, `n` the same text with a decimal point if it is a number.
 #[derive(Debug)]
 pub struct Column<'a> {
     pub place: usize,
@@ -78,7 +78,7 @@ impl Column<'_> {
         format!("c{}", self.place)
     }
 
-    /// The text as a number: the column itself, unless the file has a number format of its own.
+    /// The text as a number: the column itself, unless the file has its own number format.
     fn number(&self) -> String {
         if self.numbers.is_plain() { self.text() } else { format!("n{}", self.place) }
     }
@@ -87,7 +87,7 @@ impl Column<'_> {
         format!("t{}", self.place)
     }
 
-    /// The expression for `n`, where it is needed.
+    /// The expression for `n`, if it is needed.
     pub fn number_column(&self) -> Option<String> {
         if self.numbers.is_plain() || !self.needs_number() {
             return None;
@@ -104,7 +104,7 @@ impl Column<'_> {
         };
         let shape = matches(&c, &format!("-?({whole})({point}[0-9]+)?"));
         let plain = format!("replace({bare}, {}, '.')", quote_text(&self.numbers.decimal.to_string()));
-        // What is no number of this format must not pass for one of another.
+        // A text that is not a number in this format must not be taken for one in another.
         Some(format!("case when {shape} then {plain} else 'x' || {c} end as n{}", self.place))
     }
 
@@ -126,7 +126,7 @@ impl Column<'_> {
         format!("case when {c} in ({truths}) then true when {c} in ({falsehoods}) then false end")
     }
 
-    /// The cast, none for text. `try_` gives null for what cannot be cast, in place of an error.
+    /// The cast; `None` for text. `try_` makes a value that cannot be cast null instead of an error.
     pub fn cast(&self, try_: &str) -> Option<String> {
         let (c, n) = (self.text(), self.number());
         let cast = |text: &str, kind: &str| Some(format!("{try_}cast({text} as {kind})"));
@@ -159,13 +159,13 @@ impl Column<'_> {
         }
     }
 
-    /// What the column gives, under no name.
+    /// The column's output expression, without an alias.
     pub fn output(&self) -> String {
         if self.cast("").is_none() { self.text() } else { self.value() }
     }
 
-    /// True for a value, of `c` cast to `t`, that does not survive; for a declared type, also one that could not
-    /// be cast. Null where `c` is null.
+    /// True if a value of `c`, cast to `t`, does not survive or, for a declared type, could not be cast. Null if `c` is
+    /// null.
     pub fn lost(&self) -> Option<String> {
         let (c, n, t) = (self.text(), self.number(), self.value());
         let differs = format!("{t}::varchar <> {n}");
@@ -245,7 +245,7 @@ impl Column<'_> {
             }
             Rule::Nested => {
                 let bare = |text: &str| format!("regexp_replace(lower({text}), {}, '', 'g')", quote_text("[ \"']"));
-                // DuckDB joins adjacent quoted texts, so that a doubled quote inside of one would vanish.
+                // DuckDB joins adjacent quoted texts, so a doubled quote inside one would vanish.
                 let doubled = quote_text(r#"([^\[\s,:{(=\\]'')|([^\[\s,:{(=\\]"")"#);
                 Some(format!("({} <> {} or regexp_matches({c}, {doubled}))", bare(&format!("{t}::varchar")), bare(&c)))
             }
@@ -253,7 +253,7 @@ impl Column<'_> {
     }
 }
 
-/// Whether a column's text is what a format makes of the moment that it reads in the text.
+/// Whether formatting the moment that a format reads from a column's text gives the same text.
 pub fn prints_back(place: usize, format: &str) -> String {
     let format = quote_text(format);
     format!("coalesce(strftime(try_strptime(c{place}, {format}), {format}) = c{place}, c{place} is null)")
@@ -273,14 +273,14 @@ fn sql_name(kind: Kind) -> &'static str {
     }
 }
 
-/// A number that every DOUBLE keeps the digits of.
+/// A number whose digits every DOUBLE preserves.
 fn short_number(n: &str) -> String {
     let digits = format!("strlen(replace(replace({n}, '-', ''), '.', ''))");
     format!("{digits} <= {DOUBLE_DIGITS} and {}", matches(n, NUMBER))
 }
 
-/// True for a text that is not of the form `2024-01-31T10:00:00Z`. What it leaves out is a subset of what [`moment`]
-/// accepts; a glob takes a third of a pattern's time.
+/// True if a text does not have the form `2024-01-31T10:00:00Z`. Its complement is a subset of what [`moment`] accepts;
+/// a glob takes a third of the time of a pattern.
 fn not_plain_utc(c: &str) -> String {
     const D: &str = "[0-9]";
     let glob = |hour: &str| quote_text(&format!("{D}{D}{D}{D}-{D}{D}-{D}{D}T{hour}:{D}{D}:{D}{D}Z"));
@@ -288,15 +288,15 @@ fn not_plain_utc(c: &str) -> String {
     format!("((not ({c} glob {most}) and not ({c} glob {late})) or {c} < '0001')")
 }
 
-/// True for a number of which the FLOAT or DOUBLE `t` is not the same number. `t` is the nearest that the type has, so
-/// it is the same number where it is printed with the same digits.
+/// True if the FLOAT or DOUBLE `t` is not the number in the text. `t` is the nearest value of the type, so it is the
+/// same number if it is printed with the same digits.
 fn changed_float(n: &str, t: &str) -> String {
     let digits = |text: &str| format!("trim(regexp_replace({text}, '(?i)e.*|[\\s.+-]', '', 'g'), '0')");
     let word = matches(n, "(?i)\\s*[+-]?(inf(inity)?|nan)\\s*");
     format!("({t}::varchar <> {n} and {} <> {} and not {word})", digits(&format!("{t}::varchar")), digits(n))
 }
 
-/// A moment in ISO 8601, as it is spelled; whether there is such a day is left to the cast.
+/// The form of a moment in ISO 8601; whether the day exists is left to the cast.
 fn moment(c: &str, kind: Kind) -> String {
     let fraction = "([.][0-9]{1,6})?";
     match kind {

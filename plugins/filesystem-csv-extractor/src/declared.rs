@@ -4,7 +4,7 @@ use osiris_sdk::{Error, Result, sql};
 
 use crate::checks::{Declared, Rule};
 
-/// Names of types in pandas, as Python Osiris took them, and what they are in DuckDB.
+/// Names of pandas types, which Python Osiris accepts, and the corresponding DuckDB types.
 const PANDAS: &[(&str, &str)] = &[
     ("str", "VARCHAR"),
     ("string", "VARCHAR"),
@@ -27,14 +27,14 @@ const PANDAS: &[(&str, &str)] = &[
 ];
 
 impl Declared {
-    /// Reads a type's name as the config has it. Whether DuckDB knows it is for [`Self::check`] to find out.
+    /// Parses a type's name from the config. Whether DuckDB knows it is left to [`Self::check`].
     ///
     /// # Errors
-    /// `config` for what cannot be the name of a type.
+    /// `config` for a text that cannot be the name of a type.
     pub fn parse(column: &str, name: &str) -> Result<Self> {
         let trimmed = name.trim();
         let known = PANDAS.iter().find(|(pandas, _)| trimmed.eq_ignore_ascii_case(pandas));
-        // `FLOAT` is four bytes in DuckDB and eight in Python, which writes it in lower case.
+        // `FLOAT` has four bytes in DuckDB, but eight in Python, which writes it in lower case.
         let known = known.filter(|(pandas, _)| *pandas != "float" || trimmed == "float");
         let sql = known.map_or(trimmed, |(_, sql)| sql).to_owned();
         let mut depth = 0_i32;
@@ -69,7 +69,7 @@ impl Declared {
         }
     }
 
-    /// What a value must be like, and what else the column could be, in words.
+    /// The form of a valid value, and other possible types of the column, for an error.
     pub fn remedy(&self, column: &str) -> String {
         let wider = match self.rule {
             Rule::Integer => "declare a wider type, such as HUGEINT, or DOUBLE or DECIMAL for fractions",
@@ -103,7 +103,7 @@ fn rule(sql: &str) -> Rule {
         "BOOLEAN" | "BOOL" | "LOGICAL" => Rule::Boolean,
         "DOUBLE" | "FLOAT8" | "FLOAT" | "FLOAT4" | "REAL" => Rule::Double,
         "DECIMAL" | "NUMERIC" | "DEC" => {
-            // DuckDB's default is DECIMAL(18, 3); a width alone has no fraction.
+            // DuckDB's default is DECIMAL(18, 3); a width without a scale has no fraction.
             let scale = arguments.map_or(Some(3), |rest| {
                 rest.trim_end_matches(')').split_once(',').map_or(Some(0), |(_, scale)| scale.trim().parse().ok())
             });
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_are_read_by_their_names() {
+    fn types_are_parsed_by_name() {
         for (name, sql, rule) in [
             ("int64", "BIGINT", Rule::Integer),
             ("DECIMAL(10,2)", "DECIMAL(10,2)", Rule::Decimal { scale: 2 }),

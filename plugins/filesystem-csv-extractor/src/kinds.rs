@@ -1,11 +1,11 @@
-//! The rule by which a column gets its type: the narrowest one in which every value of the file survives.
+//! The rule that decides a column's type: the narrowest type in which every value of the file survives.
 //!
-//! Each value survives in a set of kinds. A column's type follows from what survives in all of its values and
-//! from the longest digits, so it depends neither on the order of rows nor on how many were looked at first.
+//! Each value survives in a set of kinds. A column's type follows from the kinds in which all of its values survive and
+//! from the most digits, so it depends neither on the order of rows nor on how many were examined first.
 
 use std::borrow::Cow;
 
-/// A type, as far as one value can tell.
+/// A type, as far as a single value can show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Boolean,
@@ -61,16 +61,16 @@ impl Kinds {
     }
 }
 
-/// What is known of a column's values.
+/// What is known about a column's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evidence {
-    /// Whether there is a value at all.
+    /// Whether there is any value.
     pub any: bool,
-    /// The kinds that all values survive in.
+    /// The kinds in which all values survive.
     pub kinds: Kinds,
-    /// Whether a value is a number that is written in digits, and not `inf` or `nan`.
+    /// Whether any value is a number written in digits, rather than `inf` or `nan`.
     pub digits: bool,
-    /// The most digits before and behind a decimal point.
+    /// The most digits before and after a decimal point.
     pub whole: u64,
     pub fraction: u64,
 }
@@ -84,9 +84,9 @@ impl Default for Evidence {
 /// A column's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
-    /// No value at all: text.
+    /// No values: text.
     Nothing,
-    /// Nothing but `inf`, `-inf` and `nan`: text, unless numbers come.
+    /// Only `inf`, `-inf` and `nan`: text, unless there are numbers too.
     NotFinite,
     Of(Kind),
     Decimal {
@@ -98,11 +98,11 @@ pub enum Type {
 /// The most digits of a DECIMAL.
 pub const MAX_DIGITS: u64 = 38;
 
-/// The most significant digits that every DOUBLE keeps.
+/// The most significant digits that every DOUBLE preserves.
 pub const DOUBLE_DIGITS: usize = 15;
 
 impl Evidence {
-    /// Adds one value: as text, and as number by the file's own decimal point.
+    /// Adds one value: as text, and as a number with a decimal point.
     pub fn add(&mut self, text: &str, number: Option<&str>, booleans: &Booleans) {
         let number = number.map(Number::of).unwrap_or_default();
         let mut kinds = Kinds::default()
@@ -124,7 +124,7 @@ impl Evidence {
         self.fraction = self.fraction.max(number.fraction);
     }
 
-    /// The column's type; of dates only where they are looked for.
+    /// The column's type; a type of dates only if `dates` is set.
     pub fn decide(&self, dates: bool) -> Type {
         if !self.any {
             return Type::Nothing;
@@ -160,7 +160,7 @@ impl Booleans {
     }
 }
 
-/// How a file writes numbers.
+/// How numbers are written in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NumberFormat {
     pub decimal: char,
@@ -172,7 +172,7 @@ impl NumberFormat {
         self.decimal == '.' && self.thousands.is_none()
     }
 
-    /// A number with a point and without thousands separators; none for what is no number of this format.
+    /// A number with a point and without thousands separators; `None` for a text that is not a number in this format.
     pub fn plain(self, text: &str) -> Option<Cow<'_, str>> {
         if self.is_plain() {
             return Some(Cow::Borrowed(text));
@@ -195,7 +195,7 @@ impl NumberFormat {
     }
 }
 
-/// What a text is as a number.
+/// A text interpreted as a number.
 #[derive(Debug, Default)]
 struct Number {
     integer: Option<i128>,
@@ -229,8 +229,8 @@ impl Number {
     }
 }
 
-/// Whether a text is what DuckDB prints for the DOUBLE that it is: its shortest digits, with an exponent below 0.0001
-/// and from 1e16 on.
+/// Whether a text is how DuckDB prints the DOUBLE in it: its shortest digits, with an exponent below 0.0001 and from
+/// 1e16 on.
 fn prints_back(text: &str) -> bool {
     if matches!(text, "inf" | "-inf" | "nan") {
         return true;
@@ -252,7 +252,7 @@ fn prints_back(text: &str) -> bool {
     }
 }
 
-/// What a text is as a date or a time, in ISO 8601.
+/// A text interpreted as a date or a time in ISO 8601.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
     Date,
@@ -291,7 +291,7 @@ fn after(bytes: &[u8], expected: u8) -> Option<&[u8]> {
     bytes.split_first().filter(|(first, _)| **first == expected).map(|(_, rest)| rest)
 }
 
-/// What follows a date.
+/// The rest after a date.
 fn date(bytes: &[u8]) -> Option<&[u8]> {
     let (year, rest) = number(bytes, 4)?;
     let (month, rest) = number(after(rest, b'-')?, 2)?;
@@ -306,7 +306,7 @@ fn date(bytes: &[u8]) -> Option<&[u8]> {
     (year > 0 && (1..=days).contains(&day)).then_some(rest)
 }
 
-/// Whether a time of day has seconds, and what follows it. Only a date without an offset goes without seconds.
+/// Whether a time of day has seconds, and the rest after it. Seconds may only be omitted in a date without an offset.
 fn clock(bytes: &[u8]) -> Option<(bool, &[u8])> {
     let (hour, rest) = number(bytes, 2)?;
     let (minute, rest) = number(after(rest, b':')?, 2)?;
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn the_type_is_the_narrowest_that_all_values_survive_in() {
+    fn the_type_is_the_narrowest_in_which_all_values_survive() {
         use Kind::{BigInt, Boolean, Date, Double, HugeInt, Time, Timestamp, TimestampTz};
         for (values, expected) in [
             (&["1", "-5", "0", "9223372036854775807"][..], Type::Of(BigInt)),
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_survive_stays_text() {
+    fn a_column_with_a_value_that_would_not_survive_stays_text() {
         for value in [
             "007",
             "+1",
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_another_format_keep_to_its_rules() {
+    fn numbers_in_another_format_follow_its_rules() {
         let german = NumberFormat { decimal: ',', thousands: Some('.') };
         for (text, plain) in [
             ("1.234.567,50", Some("1234567.50")),

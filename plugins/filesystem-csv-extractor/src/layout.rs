@@ -1,4 +1,4 @@
-//! How a file is laid out, by its first bytes: delimiter, header, and what its first rows look like.
+//! A file's layout, from its first bytes: the delimiter, the header, and the first rows.
 
 use osiris_sdk::{Error, Result, context};
 
@@ -10,19 +10,19 @@ use crate::records::{Dialect, End, Fault, Record, Value};
 #[derive(Debug)]
 pub struct Layout {
     pub dialect: Dialect,
-    /// The columns' names, each one once.
+    /// The columns' names, which are unique.
     pub names: Vec<String>,
-    /// Whether DuckDB can read the file as it is, its first line a header or not.
+    /// Whether DuckDB can read the file unchanged, and if so whether its first line is a header.
     pub direct: Option<bool>,
-    /// Where the first row begins: bytes and lines before it.
+    /// The bytes and lines before the first row.
     pub body: usize,
     pub body_line: u64,
-    /// What the first rows tell of each column.
+    /// What the first rows show about each column.
     pub sample: Vec<Evidence>,
 }
 
 impl Layout {
-    /// Looks at the first bytes of a text, which is all of it if it `ended`.
+    /// Examines the first bytes of a text, which are all of it if it `ended`.
     ///
     /// # Errors
     /// `data` for a text without a header, or whose header does not end.
@@ -92,7 +92,7 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Takes the first rows as a sample, and finds out whether their lines end in one way.
+    /// Examines the first rows as a sample, and determines whether all their lines end in the same way.
     fn look(&mut self, config: &Config, head: &[u8], ended: bool, end: End) {
         let booleans = config.booleans();
         let numbers = config.numbers();
@@ -107,7 +107,7 @@ impl Layout {
             at = record.next;
             let whole = record.fault.is_none() && (values.len() == self.names.len());
             if !whole || row >= rows {
-                // What DuckDB says of such a line counts.
+                // DuckDB's own error is used for such a line.
                 if row >= rows && self.direct.is_none() {
                     break;
                 }
@@ -123,9 +123,9 @@ impl Layout {
         }
     }
 
-    /// Whether a record is a row, of so many values.
+    /// Whether a record is a row with this many values.
     pub fn fits(&self, record: &Record, values: &[Value]) -> bool {
-        // An empty value more is a delimiter at the line's end.
+        // One extra empty value is a delimiter at the line's end.
         let spare = values.len() == self.names.len() + 1
             && values.last().is_some_and(|value| value.place.is_empty() && !value.quoted);
         record.fault.is_none() && (values.len() == self.names.len() || spare)
@@ -144,7 +144,7 @@ fn broken_header(config: &Config, line: u64, fault: Fault) -> Error {
     Error::data(format!("line {line} of `{}` {what}; see `delimiter`, `quote` and `escape`", config.path))
 }
 
-/// Where the text goes on behind so many lines.
+/// The position in the text after this many lines.
 fn skip_lines(head: &[u8], count: u64) -> (usize, u64) {
     let (mut at, mut lines) = (0, 0);
     while lines < count && at < head.len() {
@@ -160,8 +160,8 @@ fn skip_lines(head: &[u8], count: u64) -> (usize, u64) {
     (at, lines)
 }
 
-/// The delimiter that a first line such as `sep=;` names, as Excel reads and writes it, and that line's length; none where
-/// the config wants another delimiter.
+/// The delimiter that a first line such as `sep=;` names, which Excel reads and writes, and that line's length; `None`
+/// if the config requires another delimiter.
 fn delimiter_hint(config: &Config, head: &[u8]) -> Option<(u8, usize)> {
     let end = head.iter().position(|byte| matches!(byte, b'\n' | b'\r'))?;
     let line = &head[..end];
@@ -175,7 +175,7 @@ fn delimiter_hint(config: &Config, head: &[u8]) -> Option<(u8, usize)> {
     Some((*delimiter, end + 1 + usize::from(crlf)))
 }
 
-/// The delimiter: the config's, or the one of the first line that is not blank and no comment.
+/// The delimiter: the config's, or that of the first line that is neither blank nor a comment.
 fn delimiter(config: &Config, dialect: &Dialect, head: &[u8], start: usize, ended: bool) -> String {
     if let Some(wanted) = config.wanted_delimiter() {
         return wanted;
@@ -187,7 +187,7 @@ fn delimiter(config: &Config, dialect: &Dialect, head: &[u8], start: usize, ende
         loop {
             let Some(record) = dialect.record(head, at, ended, &mut values) else { return 0 };
             if !record.is_blank() || record.next >= head.len() {
-                // A quote that does not fit is a sign that it stands within a value: the delimiter is another one.
+                // A misplaced quote suggests that it is part of a value, and that the delimiter is a different one.
                 return if record.fault.is_some() { 0 } else { values.len() - 1 };
             }
             at = record.next;
@@ -209,13 +209,13 @@ fn delimiter(config: &Config, dialect: &Dialect, head: &[u8], start: usize, ende
     delimiter.to_owned()
 }
 
-/// A name for a column that has none, as DuckDB numbers them.
+/// A name for a column without one, numbered like DuckDB's.
 fn numbered(place: usize, count: usize) -> String {
     let width = (count - 1).to_string().len();
     format!("column{place:0width$}")
 }
 
-/// The header's names, each one once: DuckDB's tables do not tell names apart by case.
+/// The header's names, made unique: DuckDB's tables ignore the case of names.
 fn unique(config: &Config, header: &[String]) -> Vec<String> {
     let mut names: Vec<String> = Vec::with_capacity(header.len());
     let mut taken: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();

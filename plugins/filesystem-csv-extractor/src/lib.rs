@@ -1,4 +1,4 @@
-//! `filesystem.csv_extractor`: reads one CSV file through DuckDB's own reader, and loses nothing on the way.
+//! `filesystem.csv_extractor`: reads one CSV file with DuckDB's own reader, without losing anything.
 
 mod checks;
 mod declared;
@@ -43,7 +43,7 @@ impl Extractor for CsvExtractor {
             (rows.literal, rows.header) = (file.sql_literal()?, header);
             match rows.load(&output) {
                 Ok(loaded) => return whole(loaded),
-                // Whatever DuckDB did not like: read line by line, it is either right or can be named.
+                // Whatever DuckDB objected to: read line by line, the file is either valid or the error can be located.
                 Err(error) if matches!(error.kind, ErrorKind::Data) => {}
                 Err(error) => return Err(error),
             }

@@ -1,4 +1,4 @@
-//! The driver's options, and what they may not be.
+//! The driver's options, and the checks on them.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub struct Config {
     pub encoding: Encoding,
     pub quote: String,
     pub escape: Option<String>,
-    /// No header for null.
+    /// Null means no header.
     pub header: Option<Header>,
     pub columns: Option<Vec<String>>,
     pub skip_rows: u64,
@@ -57,7 +57,7 @@ impl Default for Dtype {
     }
 }
 
-/// Whether there is a header, or which line it is, from 0.
+/// Whether there is a header, or which line it is, counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Header {
@@ -73,11 +73,11 @@ pub enum ParseDates {
     Columns(Vec<String>),
 }
 
-/// How the types of columns that nothing is said of are chosen.
+/// How to choose the types of columns without a declared type.
 #[derive(Debug, Deserialize, PartialEq, Eq, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 pub enum Types {
-    /// Such that every value survives.
+    /// So that every value survives.
     Strict,
     /// By DuckDB's own guess, without checks.
     Fast,
@@ -95,7 +95,7 @@ fn refuse(message: impl Into<String>) -> Result<()> {
 }
 
 impl Config {
-    /// Refuses what cannot work, before anything is read.
+    /// Refuses options that cannot work, before anything is read.
     ///
     /// # Errors
     /// `config`, naming the options.
@@ -165,7 +165,7 @@ impl Config {
         Ok(())
     }
 
-    /// The delimiter that the config wants; none where the file decides.
+    /// The delimiter in the config; `None` if it is inferred from the file.
     pub fn wanted_delimiter(&self) -> Option<String> {
         match self.delimiter.as_str() {
             "auto" => None,
@@ -192,15 +192,15 @@ impl Config {
         }
     }
 
-    /// Whether dates are looked for in columns that nothing is said of.
+    /// Whether dates are inferred in columns without a declared type.
     pub fn infers_dates(&self) -> bool {
         matches!(self.parse_dates, ParseDates::All(true))
     }
 
-    /// The type that is declared for a column.
+    /// The declared type of a column.
     ///
     /// # Errors
-    /// `config` for what cannot be a type.
+    /// `config` for a text that cannot be a type.
     pub fn declared(&self, column: &str) -> Result<Option<Declared>> {
         let named = match &self.dtype {
             Dtype::All(kind) => Some(kind),

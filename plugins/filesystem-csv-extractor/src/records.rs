@@ -1,9 +1,9 @@
-//! Finds the records and values of a CSV text, by the rules of DuckDB's strict reader, but with any mix of line ends.
+//! Finds the records and values of a CSV text by the rules of DuckDB's strict reader, but with any mix of line ends.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// How values and lines are told apart.
+/// How values and lines are separated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dialect {
     pub delimiter: Vec<u8>,
@@ -12,7 +12,7 @@ pub struct Dialect {
     pub comment: Option<u8>,
 }
 
-/// A value, by its place in the text: without its quotes, but with its escapes.
+/// A value's position in the text: without its quotes, but with its escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
     pub place: Range<usize>,
@@ -25,7 +25,7 @@ pub enum End {
     Lf,
     CrLf,
     Cr,
-    /// The text ends with the line.
+    /// The text ends with this line.
     None,
 }
 
@@ -38,15 +38,15 @@ pub enum Fault {
     AfterQuote,
 }
 
-/// One record, by its place in the text.
+/// One record, by its position in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// The record without comment and line end.
+    /// The record without its comment and line end.
     pub content: Range<usize>,
-    /// Where the next one begins.
+    /// Where the next record starts.
     pub next: usize,
     pub end: End,
-    /// Lines that the record takes up.
+    /// The number of lines in the record.
     pub lines: u64,
     pub fault: Option<Fault>,
 }
@@ -58,7 +58,8 @@ impl Record {
 }
 
 impl Dialect {
-    /// The record that begins at `start`, its values in `values`; none where the text goes on, unless it `ended`.
+    /// The record that starts at `start`, with its values in `values`; `None` if it continues beyond the text, unless
+    /// the text `ended`.
     pub fn record(&self, text: &[u8], start: usize, ended: bool, values: &mut Vec<Value>) -> Option<Record> {
         values.clear();
         let (mut at, mut lines, mut fault) = (start, 1, None);
@@ -111,7 +112,7 @@ impl Dialect {
         let returns = text[at..].iter().take_while(|byte| **byte == b'\r').count();
         let end = match text.get(at + returns) {
             Some(b'\n') if returns == 0 => (End::Lf, 1),
-            // `\r\r\n` is one line end too: it comes of writing `\r\n` twice over.
+            // `\r\r\n` is one line end too: it results from converting `\n` to `\r\n` twice.
             Some(b'\n') => (End::CrLf, returns + 1),
             Some(_) if returns > 0 => (End::Cr, 1),
             Some(_) => (End::None, 0),
@@ -122,7 +123,7 @@ impl Dialect {
         Some(Record { content: start..content_end, next: at + end.1, end: end.0, lines, fault })
     }
 
-    /// Where a quoted value ends, and where the text goes on behind its quote.
+    /// Where a quoted value ends, and where the text continues after its quote.
     fn quoted(&self, text: &[u8], start: usize, lines: &mut u64) -> (Option<usize>, usize) {
         let mut at = start;
         while let Some(byte) = text.get(at).copied() {
@@ -140,7 +141,7 @@ impl Dialect {
         (None, text.len())
     }
 
-    /// Where a value without quotes ends.
+    /// Where an unquoted value ends.
     fn unquoted(&self, text: &[u8], start: usize) -> usize {
         let first = self.delimiter.first().copied().unwrap_or(b',');
         let ends = |at: &usize| {
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_end_ends_a_line_wherever_it_stands() {
+    fn every_line_end_ends_a_line_anywhere() {
         let text = "a,b\n1,\"x\r\ny\"\r\n2,z\r3,w\r\r\n4,v";
         assert_eq!(words(&all(&comma(), text)), ["a|b Lf", "1|x\r\ny CrLf", "2|z Cr", "3|w CrLf", "4|v None"]);
     }
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_a_chunk_cuts_is_no_record_yet() {
+    fn a_record_cut_off_by_a_chunk_is_incomplete() {
         let text = b"1,\"x\"\"y\",z\r\n";
         let mut values = Vec::new();
         for cut in 0..text.len() {

@@ -1,5 +1,5 @@
-//! Writes a file's rows anew for DuckDB, where it cannot read them as they are: without header, comments and
-//! bad lines, and with one kind of line end. Whatever is wrong with a line is found here, with its number.
+//! Rewrites a file's rows for DuckDB, if it cannot read them unchanged: without header, comments and bad lines, and
+//! with one kind of line end. Any error in a line is found here, with the line's number.
 
 use input_files::InputFile;
 use osiris_sdk::{Error, Result, context, files};
@@ -8,13 +8,13 @@ use crate::layout::Layout;
 use crate::options::{Config, OnBadLines};
 use crate::records::{Fault, Record, Value};
 
-/// What is gathered before it is written.
+/// How many bytes are collected before they are written.
 const WRITE_BYTES: usize = 4 << 20;
 
-/// Lines that a warning names.
+/// How many lines a warning names.
 const NAMED_LINES: usize = 5;
 
-/// The rows of a file, as DuckDB's strict reader takes them.
+/// The rows of a file in a form that DuckDB's strict reader accepts.
 pub struct Rewritten {
     temporary: files::Temporary,
     /// The longest row.
@@ -42,7 +42,7 @@ struct Rewriting<'a> {
 /// Rewrites the rows of `file`.
 ///
 /// # Errors
-/// `data` for the first line that is no row, unless such lines are skipped, and for what cannot be decoded.
+/// `data` for the first line that is not a row, unless such lines are skipped, and for bytes that cannot be decoded.
 pub fn rewrite(config: &Config, layout: &Layout, file: &InputFile) -> Result<Rewritten> {
     let mut rewriting = Rewriting {
         config,
@@ -76,7 +76,7 @@ pub fn rewrite(config: &Config, layout: &Layout, file: &InputFile) -> Result<Rew
         }
         buffer.drain(..used);
         rewriting.check_length(buffer.len() as u64)?;
-        // A row that goes on is looked at again only once it has doubled.
+        // An incomplete row is only examined again once the buffer has doubled.
         wanted = buffer.len() * 2;
         if ended {
             return rewriting.finish();
@@ -85,7 +85,7 @@ pub fn rewrite(config: &Config, layout: &Layout, file: &InputFile) -> Result<Rew
 }
 
 impl Rewriting<'_> {
-    /// Rewrites the whole rows of a text; gives what they take up.
+    /// Rewrites the complete rows of a text; returns their length.
     fn rows(&mut self, text: &[u8], ended: bool) -> Result<usize> {
         let (mut at, mut values) = (0, Vec::new());
         while at < text.len() && !self.has_enough() {
@@ -122,7 +122,7 @@ impl Rewriting<'_> {
         Ok(())
     }
 
-    /// Whether there are as many rows as the config wants: what stands behind them is not looked at.
+    /// Whether there are as many rows as the config requests; anything after them is not examined.
     fn has_enough(&self) -> bool {
         self.config.limit.is_some_and(|limit| self.written >= limit)
     }
@@ -192,7 +192,7 @@ fn counted(values: usize) -> String {
     plural(values as u64, "value")
 }
 
-/// The verb for a number of things that something was done to.
+/// The verb form for a number of things.
 pub fn were(count: u64) -> &'static str {
     if count == 1 { "was" } else { "were" }
 }
@@ -202,7 +202,7 @@ pub fn plural(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// The first letters of a text.
+/// The first characters of a text.
 pub fn shown(text: &[u8]) -> String {
     const MOST: usize = 60;
     let text = String::from_utf8_lossy(&text[..text.len().min(4 * MOST)]);

@@ -1,4 +1,4 @@
-//! Makes the table from rows that DuckDB can read: one pass that casts and checks, a second where a check fails.
+//! Creates the table from rows that DuckDB can read: one pass that casts and checks, and a second one if a check fails.
 
 use osiris_sdk::sql::{quote_name, quote_text};
 use osiris_sdk::{Error, ErrorKind, Output, Result, context, sql};
@@ -9,17 +9,17 @@ use crate::layout::Layout;
 use crate::options::{Config, OnBadLines, Types};
 use crate::rewrite::{plural, shown, were};
 
-/// Columns whose values are looked at in one reading.
+/// How many columns are examined in one pass.
 const COLUMNS_AT_ONCE: usize = 256;
 
-/// The longest row that DuckDB takes by default.
+/// The longest row that DuckDB accepts by default, in bytes.
 const LINE_BYTES: u64 = 2_000_000;
 
-/// What became of rows.
+/// The outcome of loading rows.
 #[derive(Debug)]
 pub enum Loaded {
     Whole,
-    /// A value does not survive the type that is declared for it.
+    /// A value does not survive its declared type.
     Lost(Error),
 }
 
@@ -29,17 +29,17 @@ pub struct Rows<'a> {
     pub layout: &'a Layout,
     pub literal: String,
     pub header: bool,
-    /// The longest row in bytes, where it is known.
+    /// The length of the longest row in bytes, if it is known.
     pub longest: Option<u64>,
     booleans: Booleans,
-    /// The columns that are read, each by its place in the file.
+    /// The columns that are read, each by its position in the file.
     wanted: Vec<usize>,
     declared: Vec<Option<Declared>>,
 }
 
 impl<'a> Rows<'a> {
     /// # Errors
-    /// `config` or `not-found` for options that name no column or no type.
+    /// `config` or `not-found` for options that name a column or a type that does not exist.
     pub fn new(config: &'a Config, layout: &'a Layout) -> Result<Self> {
         let place = |name: &str| layout.names.iter().position(|known| known == name);
         if let Some((option, unknown)) = config.named_columns().into_iter().find(|(_, name)| place(name).is_none()) {
@@ -76,10 +76,10 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// Makes the output's table `main`. An error of kind `data` says that DuckDB cannot read the rows.
+    /// Creates the output's table `main`. An error of kind `data` means that DuckDB cannot read the rows.
     ///
     /// # Errors
-    /// As [`sql::create_table`].
+    /// As for [`sql::create_table`].
     pub fn load(&self, output: &Output) -> Result<Loaded> {
         let formats =
             self.config.infers_dates() && (self.config.date_format.is_some() || self.config.timestamp_format.is_some());
@@ -111,7 +111,7 @@ impl<'a> Rows<'a> {
         let dates = self.config.infers_dates();
         let decide = |(evidence, declared): (&Evidence, &Option<Declared>)| match declared {
             Some(declared) => Target::Declared(declared.clone()),
-            // DuckDB's reader has chosen the type already.
+            // DuckDB's reader has already chosen the type.
             None if self.config.types == Types::Fast => Target::Inferred(Type::Text),
             None => Target::Inferred(evidence.decide(dates)),
         };
@@ -129,9 +129,9 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Decides the types over every value of the file.
+    /// Decides the types by every value in the file.
     fn count(&self) -> Result<Vec<Target>> {
-        // What is text by its first rows is text by all of them, unless a format is given.
+        // A column that is text by its first rows is text by all of them, unless a format is given.
         let formats = self.config.date_format.is_some() || self.config.timestamp_format.is_some();
         let is_open = |place: &usize| {
             let sample = &self.layout.sample[*place];
@@ -148,8 +148,8 @@ impl<'a> Rows<'a> {
         Ok(self.targets(&evidence))
     }
 
-    /// Looks at every value of some columns. DuckDB's aggregates over them would take five times as long, and gigabytes
-    /// where columns are many.
+    /// Examines every value of some columns. DuckDB's aggregates would take five times as long, and gigabytes of memory
+    /// for many columns.
     fn look(&self, places: &[usize], evidence: &mut [Evidence]) -> Result<()> {
         let numbers = self.config.numbers();
         for place in places {
@@ -168,7 +168,7 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// Adds whether all values of some columns are written in the config's formats, which only DuckDB knows.
+    /// Adds whether all values of some columns have the config's formats, which only DuckDB can parse.
     fn try_formats(&self, places: &[usize], evidence: &mut [Evidence]) -> Result<()> {
         let formats = [
             (Kind::FormattedDate, &self.config.date_format),
@@ -191,7 +191,7 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// The rows, with a number for each of `columns` that needs one.
+    /// The rows, with the number form of each of `columns` that needs it.
     fn numbered(&self, columns: &[Column<'_>]) -> String {
         let numbers: Vec<String> = columns.iter().filter_map(Column::number_column).collect();
         if numbers.is_empty() {
@@ -246,7 +246,7 @@ impl<'a> Rows<'a> {
         if left_out.is_empty() { Ok(()) } else { self.warn_of_lost(rows) }
     }
 
-    /// Whether rows are left out where a value of the column does not fit.
+    /// Whether rows are skipped if a value of the column does not fit.
     fn leaves_out(&self, column: &Column<'_>) -> bool {
         self.config.on_bad_lines == OnBadLines::Skip && matches!(column.target, Target::Declared(_))
     }
@@ -267,7 +267,7 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// The error for the first value that does not survive a declared type.
+    /// The error for the first value that does not survive its declared type.
     fn find_lost(&self, targets: &[Target]) -> Result<Option<Error>> {
         for place in &self.wanted {
             let Target::Declared(declared) = &targets[*place] else { continue };
@@ -295,7 +295,7 @@ impl<'a> Rows<'a> {
         Ok(None)
     }
 
-    /// DuckDB's reader over the rows, every column a text: `c0`, `c1` and so on.
+    /// DuckDB's reader over the rows, with every column as text: `c0`, `c1` and so on.
     fn read_csv(&self) -> String {
         let config = self.config;
         let places = || (0..self.layout.names.len()).map(|place| format!("c{place}"));
@@ -336,7 +336,7 @@ impl<'a> Rows<'a> {
             options.push(format!("nullstr = [{}], allow_quoted_nulls = {}", nulls.join(", "), config.quoted_na));
         }
         if self.longest.is_some() {
-            // DuckDB would take a CRLF within the first row's quotes for the end of a line.
+            // DuckDB would take a CRLF inside quotes in the first row for the end of a line.
             options.push("new_line = '\\n'".to_owned());
         }
         if let Some(longest) = self.longest.filter(|longest| *longest > LINE_BYTES / 2) {
@@ -354,7 +354,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Whether a value of a declared type cannot be cast, or is lost by it.
+/// Whether a value of a declared type cannot be cast, or does not survive.
 fn uncast_or_lost(column: &Column<'_>) -> Option<String> {
     let uncast = column.cast("").map(|_| format!("(c{0} is not null and t{0} is null)", column.place))?;
     Some(match column.lost() {

@@ -1,4 +1,4 @@
-//! `filesystem.csv_writer`: writes one input to one CSV file, row by row and never as a whole.
+//! `filesystem.csv_writer`: writes one input to one CSV file, row by row without holding all of it in memory.
 
 mod text;
 
@@ -65,7 +65,7 @@ enum ColumnOrder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Column {
     name: String,
-    /// As DuckDB's `typeof` has it.
+    /// The type as DuckDB's `typeof` prints it.
     kind: String,
 }
 
@@ -80,7 +80,7 @@ impl Column {
         !self.is_nested() && (matches!(self.kind.as_str(), "FLOAT" | "DOUBLE") || self.kind.starts_with("DECIMAL("))
     }
 
-    /// Whether it is a DECIMAL with all its digits behind the point.
+    /// Whether it is a DECIMAL with all its digits after the point.
     fn is_all_fraction(&self) -> bool {
         let arguments = self.kind.strip_prefix("DECIMAL(").and_then(|rest| rest.strip_suffix(')'));
         arguments.and_then(|rest| rest.split_once(',')).is_some_and(|(digits, scale)| digits.trim() == scale.trim())
@@ -93,7 +93,7 @@ impl Column {
 
 impl Config {
     /// # Errors
-    /// `config`, for characters that could not be told apart in the file.
+    /// `config` for characters that could not be distinguished in the file.
     fn check(&self) -> Result<()> {
         let refuse = |message: String| Err(Error::config(message));
         if self.delimiter == self.quote {
@@ -118,7 +118,7 @@ impl Config {
         Ok(())
     }
 
-    /// Whether two values of a column that differ look the same in the file.
+    /// Whether different values of a column can look the same in the file.
     fn loses_tag(&self, column: &Column) -> bool {
         self.nested == Nested::DuckDb && column.is_nested() && column.kind.contains("UNION(")
     }
@@ -134,7 +134,7 @@ impl Config {
             && self.escape.is_none()
     }
 
-    /// The SQL for a column as text; none where DuckDB's own is right.
+    /// The SQL for a column as text; `None` if DuckDB's own text is right.
     fn expression(&self, column: &Column) -> Result<Option<String>> {
         let name = quote_name(&column.name);
         if column.is_nested() && self.nested == Nested::Json {
@@ -211,7 +211,7 @@ fn copy(config: &Config, table: &str, columns: &[Column]) -> Result<()> {
     Ok(())
 }
 
-/// Writes what DuckDB's writer cannot: other line ends, encodings and quotes. DuckDB still makes the texts.
+/// Writes what DuckDB's writer cannot: other line ends, encodings and quotes. DuckDB still produces the texts.
 fn stream(config: &Config, table: &str, columns: &[Column]) -> Result<()> {
     let dialect = Dialect {
         delimiter: &config.delimiter,

@@ -1,4 +1,4 @@
-//! Lines of CSV as text: quoting as RFC 4180 has it, line ends, encodings.
+//! Lines of CSV as text: quoting as in RFC 4180, line ends, encodings.
 
 use osiris_sdk::Error;
 use serde::Deserialize;
@@ -24,7 +24,7 @@ pub enum Encoding {
     Ascii,
 }
 
-/// What windows-1252 has at 0x80 to 0x9f (WHATWG encoding standard); NUL where it has nothing.
+/// The characters of windows-1252 at 0x80 to 0x9f (WHATWG encoding standard); NUL for undefined bytes.
 const WINDOWS_1252: [char; 32] = [
     '€', '\0', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\0', 'Ž', '\0', '\0', '‘', '’', '“', '”', '•',
     '–', '—', '˜', '™', 'š', '›', 'œ', '\0', 'ž', 'Ÿ',
@@ -36,23 +36,23 @@ pub struct Dialect<'a> {
     pub quote: &'a str,
     pub escape: &'a str,
     pub newline: &'a str,
-    /// What a null is.
+    /// The text for null.
     pub null: &'a str,
     pub encoding: Encoding,
 }
 
-/// A value of a line.
+/// A value in a line.
 #[derive(Debug, Clone, Copy)]
 pub struct Value<'a> {
     pub text: Option<&'a str>,
-    /// Whether it is quoted even where it need not be.
+    /// Whether it is quoted even if it does not have to be.
     pub quoted: bool,
 }
 
 /// A character that the encoding lacks.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// The value's place in its line.
+    /// The value's position in its line.
     pub place: usize,
     character: char,
     encoding: Encoding,
@@ -76,7 +76,7 @@ impl Missing {
 }
 
 impl Dialect<'_> {
-    /// What stands before the first line: a byte order mark, where the encoding wants one.
+    /// The bytes before the first line: a byte-order mark, if the encoding requires one.
     pub fn start(&self) -> Vec<u8> {
         match self.encoding {
             Encoding::Utf8Signed => vec![0xef, 0xbb, 0xbf],
@@ -88,7 +88,7 @@ impl Dialect<'_> {
     /// Appends one line; a null is never quoted.
     ///
     /// # Errors
-    /// For a character that the encoding does not have. The line is half written then.
+    /// For a character that the encoding does not have. The line is then incomplete.
     pub fn line<'v>(&self, values: impl Iterator<Item = Value<'v>>, bytes: &mut Vec<u8>) -> Result<(), Missing> {
         let mut written = String::new();
         for (place, value) in values.enumerate() {
@@ -143,7 +143,7 @@ impl Dialect<'_> {
                 text.encode_utf16().for_each(|unit| bytes.extend_from_slice(&unit.to_le_bytes()))
             }
             Encoding::Utf16Be => text.encode_utf16().for_each(|unit| bytes.extend_from_slice(&unit.to_be_bytes())),
-            // Readers take its control characters for windows-1252's letters.
+            // Readers interpret its control characters as letters of windows-1252.
             Encoding::Latin1 => {
                 return single(&|character| {
                     u8::try_from(u32::from(character)).ok().filter(|byte| !(0x80..0xa0).contains(byte))
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_quoted_where_they_must_be() {
+    fn values_are_quoted_if_necessary() {
         let values = [Some("a"), None, Some(""), Some("x;y"), Some("say \"hi\""), Some("two\nlines")];
         let text = String::from_utf8(line(Encoding::Utf8, false, &values).unwrap()).unwrap();
         assert_eq!(text, "a;;\"\";\"x;y\";\"say \"\"hi\"\"\";\"two\nlines\"\r\n");

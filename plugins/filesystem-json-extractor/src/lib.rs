@@ -1,4 +1,5 @@
-//! `filesystem.json_extractor`: reads one JSON file, twice: for the types that all its records have, and for its rows.
+//! `filesystem.json_extractor`: reads one JSON file twice: first for the common types of all records, then for the
+//! rows.
 
 mod options;
 mod records;
@@ -80,7 +81,7 @@ fn extract(config: &Config, file: &InputFile, output: Output) -> Result<()> {
     Ok(())
 }
 
-/// Widens the kind of all records so that it holds one more. A null is a record without a value.
+/// Widens the kind of all records so that it can hold one more. A null is a record without values.
 fn see(kind: &mut Kind, text: &str, config: &Config) -> Result<(), Fault> {
     let mut reader = Reader::new(text);
     kind.see(&mut reader, config.depth())?;
@@ -97,7 +98,7 @@ struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// Its text; none for one that is to be skipped, as it is not a JSON object.
+    /// The record's text; `None` for a record to be skipped because it is not a JSON object.
     fn read(&self, skip: bool) -> Result<Option<&str>> {
         let text = std::str::from_utf8(self.bytes);
         if !skip {
@@ -127,15 +128,15 @@ impl Record<'_> {
     }
 }
 
-/// What became of a record.
+/// The outcome of a record.
 enum Next {
     Taken,
     Skipped,
-    /// No more is wanted.
+    /// No more records are wanted.
     End,
 }
 
-/// Gives each record of the file; says how many were taken and how many skipped.
+/// Passes each record of the file to `take`; returns how many were taken and how many skipped.
 fn each(config: &Config, file: &InputFile, mut take: impl FnMut(Record<'_>) -> Result<Next>) -> Result<(u64, u64)> {
     let (mut taken, mut skipped) = (0, 0);
     let mut count = |next: Next| {
@@ -165,7 +166,7 @@ fn each(config: &Config, file: &InputFile, mut take: impl FnMut(Record<'_>) -> R
     let stream = Stream::new(file.text()?, config.record_bytes());
     let mut records = Records::new(stream, config.format, &config.records);
     let mut number = 0;
-    // No line of an array is a record of its own, which could be left out.
+    // The lines of an array are not separate records, so they cannot be skipped.
     let in_lines = !records.begin()?;
     if in_lines && config.may_skip() {
         records.advise_skipping();
@@ -179,7 +180,7 @@ fn each(config: &Config, file: &InputFile, mut take: impl FnMut(Record<'_>) -> R
     Ok((taken, skipped))
 }
 
-/// The file for reading line by line. UTF-8 is not decoded, so that a line that is not valid can be skipped.
+/// The file for reading line by line. UTF-8 is not decoded, so that an invalid line can be skipped.
 fn lines_of(config: &Config, file: &InputFile) -> Result<Box<dyn Chunks>> {
     Ok(match config.encoding {
         Encoding::Utf8 => Box::new(file.content()?),

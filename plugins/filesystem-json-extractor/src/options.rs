@@ -6,7 +6,7 @@ use input_files::{Compression, Encoding};
 use osiris_sdk::{Error, Result};
 use serde::{Deserialize, Deserializer};
 
-/// What a record may be in size where the config says nothing.
+/// The default size limit of a record, in bytes.
 const RECORD_BYTES: u64 = 16 << 20;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -40,7 +40,7 @@ pub enum OnBadLines {
     Skip,
 }
 
-/// A path of keys, written as one text with dots or as a list.
+/// A path of keys, as one dotted text or as a list.
 fn records_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -58,7 +58,7 @@ impl Config {
     /// Refuses options that exclude one another.
     ///
     /// # Errors
-    /// `config`, for such options.
+    /// `config` for such options.
     pub fn check(&self) -> Result<()> {
         if self.on_bad_lines == OnBadLines::Skip && (self.format == Format::Array || !self.records.is_empty()) {
             return Err(Error::config(
@@ -76,7 +76,7 @@ impl Config {
         usize::try_from(self.max_record_bytes.unwrap_or(RECORD_BYTES)).unwrap_or(usize::MAX)
     }
 
-    /// The depth from which on values stay JSON; a record is at depth 0.
+    /// The depth from which values stay JSON; a record has depth 0.
     pub fn depth(&self) -> usize {
         usize::try_from(self.max_depth).unwrap_or(usize::MAX)
     }

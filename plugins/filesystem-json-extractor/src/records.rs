@@ -1,4 +1,4 @@
-//! The records of a file, one after the other: a sequence of values, the items of an array, or those of a list inside
+//! The records of a file, one after another: a sequence of values, the items of an array, or those of a list inside
 //! documents.
 
 use osiris_sdk::{Error, Result};
@@ -6,18 +6,18 @@ use osiris_sdk::{Error, Result};
 use crate::options::Format;
 use crate::stream::{Chunks, SKIP_ADVICE, Stream};
 
-/// Where the reading is, between two records.
+/// The reading position, between two records.
 pub struct Records<C> {
     stream: Stream<C>,
     format: Format,
     path: Vec<String>,
     begun: bool,
-    /// Whether all is one array.
+    /// Whether the whole file is one array.
     array: bool,
     /// How many objects of the path are open, and whether the list is.
     level: usize,
     in_list: bool,
-    /// Whether nothing was read yet of what is open, so that no comma is due.
+    /// Whether nothing has been read yet inside the innermost open value, so that no comma is expected.
     first: bool,
     array_first: bool,
     /// Whether the path led to a list anywhere.
@@ -42,10 +42,10 @@ impl<C: Chunks> Records<C> {
         }
     }
 
-    /// The next record with the line that it begins in; none at the end.
+    /// The next record with the number of its first line; `None` at the end.
     ///
     /// # Errors
-    /// `data`, for what is no sequence of records; `not-found`, for a path that leads nowhere.
+    /// `data` for a text that is not a sequence of records; `not-found` for a path that matches nothing.
     pub fn next_record(&mut self) -> Result<Option<(u64, &[u8])>> {
         loop {
             let more = if self.in_list {
@@ -67,15 +67,15 @@ impl<C: Chunks> Records<C> {
         }
     }
 
-    /// From now on an error says that malformed lines can be left out.
+    /// Makes later errors mention that malformed lines can be skipped.
     pub fn advise_skipping(&mut self) {
         self.stream.advice = SKIP_ADVICE;
     }
 
-    /// Begins to read; says whether the whole file is one array.
+    /// Starts reading; returns whether the whole file is one array.
     ///
     /// # Errors
-    /// `data`, for another value under `format: array`.
+    /// `data` for any other value under `format: array`.
     pub fn begin(&mut self) -> Result<bool> {
         if self.begun {
             return Ok(self.array);
@@ -105,7 +105,7 @@ impl<C: Chunks> Records<C> {
         Ok(None)
     }
 
-    /// Steps to the next value of the file: whether it is a record, none at the end.
+    /// Moves to the next value of the file; returns whether it is a record, or `None` at the end.
     fn document(&mut self) -> Result<Option<bool>> {
         self.begin()?;
         if !self.array {
@@ -165,7 +165,7 @@ impl<C: Chunks> Records<C> {
         self.first = true;
     }
 
-    /// Steps to the next item of the list: whether there is one.
+    /// Moves to the next item of the list; returns whether there is one.
     fn item(&mut self) -> Result<bool> {
         match self.stream.peek()? {
             Some(b']') => {
@@ -188,7 +188,7 @@ impl<C: Chunks> Records<C> {
         Ok(true)
     }
 
-    /// Steps over a member of an object of the path, or into it.
+    /// Skips a member of an object on the path, or enters it.
     fn member(&mut self) -> Result<()> {
         match self.stream.peek()? {
             Some(b'}') => {
@@ -255,7 +255,7 @@ impl<C: Chunks> Records<C> {
         }
     }
 
-    /// What the next value is, in words.
+    /// A description of the next value.
     fn what(&mut self) -> Result<&'static str> {
         Ok(match self.stream.peek()? {
             Some(b'{') => "an object",
@@ -272,7 +272,7 @@ impl<C: Chunks> Records<C> {
     }
 }
 
-/// Whether a text that begins with a bracket has an array in each line, rather than being one.
+/// Whether a text that starts with a bracket has an array in each line, instead of being a single one.
 fn arrays_in_lines(text: &[u8]) -> bool {
     let Some(end) = text.iter().position(|&byte| byte == b'\n') else { return false };
     let (line, rest) = text.split_at(end);
@@ -287,7 +287,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// A text in chunks of so many bytes.
+    /// A text in chunks of this many bytes.
     struct Cut<'a>(&'a [u8], usize);
 
     impl Chunks for Cut<'_> {
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_found_whatever_the_chunks() {
+    fn records_are_found_for_any_chunk_size() {
         use Format::{Array, Auto, NewlineDelimited};
         for (text, format, path, expected) in [
             ("{\"a\": 1}\n\n{\"a\":\n 2}", Auto, &[] as &[&str], &["1 {\"a\": 1}", "3 {\"a\":\n 2}"] as &[&str]),
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_more_is_an_error() {
+    fn truncated_or_extra_text_is_an_error() {
         for (text, path, words) in [
             ("[{\"a\": 1},", &[] as &[&str], "cut off"),
             ("[{\"a\": 1}, {\"a\":", &[], "Malformed JSON"),

@@ -1,4 +1,4 @@
-//! The columns that a file's records become.
+//! The columns of a file's records.
 
 use std::collections::HashSet;
 
@@ -7,19 +7,19 @@ use osiris_sdk::{Error, Result, context};
 
 use crate::options::Config;
 
-/// The one column of a file whose values are not objects.
+/// The only column of a file whose values are not objects.
 pub const WHOLE: &str = "json";
 
-/// The columns, and whether each record is an object of them rather than a value of the one column.
+/// The columns, and whether each record is an object with these members or a value of the only column.
 pub struct Shape {
     pub members: Members,
     pub objects: bool,
 }
 
-/// What all records together have.
+/// The common columns of all records.
 ///
 /// # Errors
-/// `config`, for a type that does not exist; `not-found`, for a column that does not; `data`, for more columns than a
+/// `config` for a type that does not exist; `not-found` for a column that does not; `data` for more columns than a
 /// table may have.
 pub fn shape(config: &Config, kind: &Kind, records: u64) -> Result<Shape> {
     let declared = |name: &str| -> Result<Option<Type>> {
@@ -88,7 +88,7 @@ pub fn shape(config: &Config, kind: &Kind, records: u64) -> Result<Shape> {
     Ok(Shape { members: chosen(config, columns)?, objects })
 }
 
-/// The columns that the config wants, in its order; the values of others are passed over.
+/// The columns that the config selects, in its order; the values of other columns are skipped.
 fn chosen(config: &Config, columns: Vec<(String, String, Type, bool)>) -> Result<Members> {
     let member = |(key, name, kind, declared): (String, String, Type, bool)| Member {
         key,

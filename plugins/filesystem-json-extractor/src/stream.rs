@@ -1,12 +1,12 @@
-//! A JSON text read piece by piece: only the value at hand is in memory.
+//! A JSON text read piece by piece: only the current value is in memory.
 
 use std::ops::Range;
 
 use osiris_sdk::{Error, Result};
 
-/// Where text comes from, chunk by chunk.
+/// A source of text, chunk by chunk.
 pub trait Chunks {
-    /// The next bytes, none at the end.
+    /// The next bytes; `None` at the end.
     fn next_chunk(&mut self) -> Result<Option<&[u8]>>;
 }
 
@@ -31,10 +31,10 @@ impl Chunks for Box<dyn Chunks> {
 /// The byte-order mark of UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Ends the error of a line that the user may have skipped.
+/// Appended to the error about a line that the user may choose to skip.
 pub const SKIP_ADVICE: &str = "; `on_bad_lines: skip` leaves such lines out";
 
-/// A line without what may stand before its record.
+/// A line without any separators before its record.
 pub fn without_separators(mut line: &[u8]) -> &[u8] {
     while let Some(rest) = line.strip_prefix(b"\x1e").or_else(|| line.strip_prefix(MARK)) {
         line = rest;
@@ -42,15 +42,15 @@ pub fn without_separators(mut line: &[u8]) -> &[u8] {
     line
 }
 
-/// The text from the place on that was not read yet.
+/// The part of the text that has not been read yet.
 pub struct Stream<C> {
     chunks: C,
     buffer: Vec<u8>,
     at: usize,
-    /// The line of the place, from 1.
+    /// The number of the current line, from 1.
     pub line: u64,
     max_value: usize,
-    /// Ends each error about malformed JSON.
+    /// Appended to each error about malformed JSON.
     pub advice: &'static str,
 }
 
@@ -59,12 +59,12 @@ impl<C: Chunks> Stream<C> {
         Self { chunks, buffer: Vec::new(), at: 0, line: 1, max_value, advice: "" }
     }
 
-    /// The error for text that is no JSON; `what` continues its first words.
+    /// The error for text that is not JSON; `what` continues its first words.
     pub fn malformed(&self, what: &str) -> Error {
         Error::data(format!("Malformed JSON{what}{}", self.advice))
     }
 
-    /// Reads on; false at the end.
+    /// Reads more text; returns false at the end.
     fn fill(&mut self) -> Result<bool> {
         if self.at > 0 {
             self.buffer.drain(..self.at);
@@ -79,7 +79,7 @@ impl<C: Chunks> Stream<C> {
         }
     }
 
-    /// The next byte that is not blank, which is not taken.
+    /// The next non-blank byte, which is not consumed.
     pub fn peek(&mut self) -> Result<Option<u8>> {
         loop {
             while let Some(&byte) = self.buffer.get(self.at) {
@@ -96,8 +96,8 @@ impl<C: Chunks> Stream<C> {
         }
     }
 
-    /// Passes what may stand before a record without being a part of it: the record separator of JSON text sequences
-    /// (RFC 7464), and the byte-order mark of a file that was joined to another.
+    /// Skips what may precede a record without being part of it: the record separator of JSON text sequences (RFC
+    /// 7464), and the byte-order mark of a file that was joined to another.
     pub fn skip_separators(&mut self) -> Result<()> {
         loop {
             match self.peek()? {
@@ -114,12 +114,13 @@ impl<C: Chunks> Stream<C> {
         }
     }
 
-    /// Takes the byte that was peeked at.
+    /// Consumes the byte that was peeked at.
     pub fn skip_byte(&mut self) {
         self.at += 1;
     }
 
-    /// What is in memory from here on: at least a line and the beginning of what follows it, unless that is far away.
+    /// The text in memory from here on: at least a line and the start of the text after it, unless that is too far
+    /// away.
     pub fn ahead(&mut self) -> Result<&[u8]> {
         let is_enough = |bytes: &[u8]| {
             let behind = bytes.iter().position(|&byte| byte == b'\n').map_or(&[] as &[u8], |end| &bytes[end..]);
@@ -129,21 +130,21 @@ impl<C: Chunks> Stream<C> {
         Ok(&self.buffer[self.at..])
     }
 
-    /// Takes the value that begins at the next byte that is not blank, up to its closing bracket or quote. Whether it
-    /// is JSON is seen when it is read.
+    /// Takes the value that starts at the next non-blank byte, up to its closing bracket or quote. Whether it is valid
+    /// JSON is checked when it is parsed.
     ///
     /// # Errors
-    /// `data`, where the text ends before the value, or the value is larger than it may be.
+    /// `data` if the text ends before the value does, or the value exceeds the size limit.
     pub fn value(&mut self) -> Result<&[u8]> {
         let range = self.span(false)?;
         self.at = range.end;
         Ok(&self.buffer[range])
     }
 
-    /// Passes over a value of any size.
+    /// Skips a value of any size.
     ///
     /// # Errors
-    /// `data`, where the text ends before the value.
+    /// `data` if the text ends before the value does.
     pub fn skip_value(&mut self) -> Result<()> {
         self.at = self.span(true)?.end;
         Ok(())
@@ -152,7 +153,7 @@ impl<C: Chunks> Stream<C> {
     fn span(&mut self, discard: bool) -> Result<Range<usize>> {
         self.peek()?;
         let start_line = self.line;
-        // How far the value was looked at, from where it begins.
+        // How much of the value has been examined, from its start.
         let (mut seen, mut depth, mut quoted, mut escaped) = (0, 0_usize, false, false);
         loop {
             let bytes = &self.buffer[self.at..];
@@ -217,10 +218,10 @@ impl<C: Chunks> Stream<C> {
         }
     }
 
-    /// Takes a line without its end, none at the end of the text.
+    /// Takes a line without its end; `None` at the end of the text.
     ///
     /// # Errors
-    /// `data`, where the line is larger than a record may be.
+    /// `data` if the line exceeds the size limit of a record.
     pub fn line(&mut self) -> Result<Option<&[u8]>> {
         let mut seen = 0;
         loop {

@@ -1,4 +1,4 @@
-//! `filesystem.json_writer`: writes one input to one JSON file, as text that DuckDB makes of each row.
+//! `filesystem.json_writer`: writes one input to one JSON file, as text that DuckDB makes from each row.
 
 mod lines;
 
@@ -42,16 +42,16 @@ enum ColumnOrder {
     Source,
 }
 
-/// What becomes of numbers that JSON does not have.
+/// How to handle numbers that JSON does not have.
 #[derive(Debug, Deserialize, PartialEq, Eq, Clone, Copy, Default)]
 #[serde(rename_all = "lowercase")]
 enum OnLoss {
     /// Nothing is written.
     #[default]
     Error,
-    /// Null is written in their place.
+    /// Null is written instead.
     Null,
-    /// `"NaN"`, `"Infinity"` and `"-Infinity"` are written in their place.
+    /// `"NaN"`, `"Infinity"` and `"-Infinity"` are written instead.
     Text,
 }
 
@@ -68,8 +68,8 @@ impl Config {
         }
     }
 
-    /// The options of COPY: lines of text, without anything that CSV would add. A control character, which JSON
-    /// text never holds bare, separates the columns of which there is one.
+    /// The options of COPY: lines of text, without any of CSV's additions. The delimiter is a control character, which
+    /// never occurs unescaped in JSON; there is only one column anyway.
     fn options(&self) -> Vec<(&str, &str)> {
         vec![
             ("header", "false"),
@@ -105,7 +105,7 @@ impl Writer for JsonWriter {
         check(&table, &columns, &config.on_loss)?;
         let select = match config.format {
             Format::NewlineDelimited => format!("select {line} as line from {table}"),
-            // Rows keep their order through a UNION ALL, and the window numbers them as they come.
+            // Rows keep their order through a UNION ALL, and the window numbers them in that order.
             Format::Array => format!(
                 "select '[' as line union all \
                  select case when row_number() over () > 1 then ',' else '' end || chr(9) || {line} from {table} \
@@ -117,7 +117,7 @@ impl Writer for JsonWriter {
     }
 }
 
-/// Refuses what JSON cannot hold, or counts what becomes of it.
+/// Refuses values that JSON cannot hold, or counts the replaced ones.
 fn check(table: &str, columns: &[TableColumn], on_loss: &LossPolicy<OnLoss>) -> Result<()> {
     on_loss.check(columns.iter().map(|column| column.name.as_str()))?;
     for column in columns {
@@ -149,14 +149,14 @@ fn check(table: &str, columns: &[TableColumn], on_loss: &LossPolicy<OnLoss>) -> 
     Ok(())
 }
 
-/// In how many rows `condition` holds.
+/// The number of rows that satisfy `condition`.
 fn count(table: &str, condition: &str) -> Result<i64> {
     let counted = sql::query(&format!("select count(*)::bigint as n from {table} where {condition}"))?.next_batch()?;
     let counted = counted.ok_or_else(|| Error::internal("DuckDB counts nothing"))?;
     Ok(counted.column("n")?.values::<i64>()?.first().copied().unwrap_or_default())
 }
 
-/// The first row in which `condition` holds, from 1, with the shortened text of its value.
+/// The number of the first row that satisfies `condition`, from 1, with the shortened text of its value.
 fn first(table: &str, quoted: &str, condition: &str) -> Result<Option<(i64, String)>> {
     let found = sql::query(&format!(
         "select row, value from (select row_number() over () as row, {quoted}::varchar as value, {condition} as wrong \
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn compression_goes_by_the_name() {
+    fn compression_is_inferred_from_the_name() {
         let mut config = Config {
             path: "out.json.GZ".into(),
             format: Format::Array,

@@ -3,7 +3,7 @@
 use osiris_sdk::Result;
 use osiris_sdk::sql::{JsonMember, NotFinite, TableColumn, json_object_text, quote_name, quote_text};
 
-/// The SQL of a row's line. The formats apply to columns, not to what is nested in them.
+/// The SQL of a row's line. The formats apply to columns, not to values nested in them.
 ///
 /// # Errors
 /// `data`, naming the column, for a type that JSON cannot hold.

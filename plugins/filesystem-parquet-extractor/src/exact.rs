@@ -1,4 +1,4 @@
-//! Reads exactly what DuckDB's reader would change: looks at the values first, then decides for each leaf.
+//! Reads exactly what DuckDB's reader would change: examines the values first, then decides for each leaf.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use crate::schema::{Column, Risk};
 use crate::{Nanoseconds, leaves, value};
 
 impl Risk {
-    /// How its values are looked at.
+    /// How its values are read for the examination.
     pub fn looked_at(self) -> Reading {
         match self {
             Risk::Decimal { .. } => Reading::Bytes,
@@ -20,14 +20,14 @@ impl Risk {
     }
 }
 
-/// What the values of a leaf are like.
+/// The result of examining the values of a leaf.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Finding {
-    /// How many values DuckDB's type does not hold.
+    /// How many values DuckDB's type cannot hold.
     pub count: u64,
-    /// The first of them, with its row where it is not nested.
+    /// The first of them, with its row unless it is nested.
     pub first: Option<(Option<u64>, String)>,
-    /// The first value that no type holds which the driver could read it as.
+    /// The first value that no type available to the driver can hold.
     pub beyond: Option<String>,
 }
 
@@ -38,10 +38,10 @@ impl Finding {
     }
 }
 
-/// Looks at all values of the leaves at risk of `columns`, read by `select` from a copy whose footer was rewritten.
+/// Examines all values of the leaves at risk in `columns`, which `select` reads from a copy with a rewritten footer.
 ///
 /// # Errors
-/// What DuckDB says, and `data` for a column whose leaves cannot be told apart.
+/// DuckDB's error, and `data` for a column whose leaves cannot be distinguished.
 pub fn look(select: &str, columns: &[&Column], risks: &[Option<Risk>]) -> Result<Vec<Finding>> {
     let mut findings = vec![Finding::default(); risks.len()];
     let reader = sql::query(select)?;
@@ -101,7 +101,7 @@ fn moment(risk: Risk, nanoseconds: i64) -> String {
     if risk == Risk::TimeOfDay { value::time_text(nanoseconds) } else { value::timestamp_text(0, nanoseconds) }
 }
 
-/// Each leaf of the columns, by its number in the file's schema, with its place in what was read.
+/// Each leaf of the columns, by its number in the file's schema, with its place in the read columns.
 fn matched(schema: &Schema, columns: &[&Column]) -> Result<Vec<(usize, usize)>> {
     let mut all = Vec::new();
     for (number, column) in columns.iter().enumerate() {
@@ -118,21 +118,21 @@ fn matched(schema: &Schema, columns: &[&Column]) -> Result<Vec<(usize, usize)>> 
     Ok(all)
 }
 
-/// What becomes of a leaf.
+/// How a leaf is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// DuckDB's reader reads it exactly.
     AsIs,
-    /// DuckDB's reader reads it exactly from another footer.
+    /// DuckDB's reader reads it exactly if the footer declares another type.
     Declared(Reading),
-    /// The driver makes text of the decimal's bytes.
+    /// The driver converts the decimal's bytes to text.
     Text { scale: u32 },
-    /// The driver makes a TIMESTAMP_NS of an INT96.
+    /// The driver converts an INT96 to a TIMESTAMP_NS.
     Nanoseconds,
 }
 
 impl Decision {
-    /// The footer that this leaf needs.
+    /// The type in the footer that this leaf needs.
     pub fn reading(self) -> Option<Reading> {
         match self {
             Decision::AsIs => None,
@@ -147,10 +147,10 @@ impl Decision {
     }
 }
 
-/// Decides by what was found. What is cut or becomes text is reported.
+/// Decides by the findings. Truncated values and values that become text are reported.
 ///
 /// # Errors
-/// `data`, naming column, type, row and value, for what would be lost and was not asked for.
+/// `data`, naming column, type, row and value, for a loss that was not requested.
 pub fn decide(column: &Column, risk: Risk, finding: &Finding, wish: Nanoseconds) -> Result<Decision> {
     let (name, described) = (column.name.as_str(), risk.described());
     if let Risk::Decimal { scale, .. } = risk {
@@ -199,10 +199,10 @@ pub fn decide(column: &Column, risk: Risk, finding: &Finding, wish: Nanoseconds)
     }
 }
 
-/// Reads `select` and writes the table `main`, with those leaves exchanged that the driver makes itself.
+/// Reads `select` and writes the table `main`, replacing those leaves that the driver converts itself.
 ///
 /// # Errors
-/// What DuckDB and the host say.
+/// The errors of DuckDB and of the host.
 pub fn write(output: &Output, select: &str, columns: &[&Column], decisions: &[Decision]) -> Result<()> {
     let mut reader = sql::query(select)?;
     let places: Vec<(usize, Decision)> =
@@ -244,7 +244,7 @@ fn exchanged(batch: &Batch, schema: &Rc<Schema>, places: &[(usize, Decision)]) -
     Ok(Batch::new(Rc::clone(schema), RawBatch { rows: batch.raw().rows, nodes }))
 }
 
-/// A SELECT of the columns as they are.
+/// A SELECT of the columns unchanged.
 pub fn select(columns: &[&Column], from: &str, limit: &str) -> String {
     let names: Vec<String> = columns.iter().map(|column| quote_name(&column.name)).collect();
     format!("select {} from {from}{limit}", names.join(", "))
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_lost_is_refused_by_name() {
+    fn a_loss_is_refused_by_name() {
         let finding = Finding { count: 2, first: Some((Some(3), "x.5".into())), beyond: None };
         let error = decide(&column(), Risk::Instant, &finding, Nanoseconds::Refuse).unwrap_err().message;
         assert!(

@@ -6,29 +6,29 @@ use osiris_sdk::{Error, Result};
 
 use crate::thrift::{Value, Width};
 
-/// How a leaf of the schema is to be read.
+/// The type in which a leaf of the schema is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
-    /// A decimal as the bytes that hold it.
+    /// A decimal as the bytes that encode it.
     Bytes,
-    /// A decimal with at most 38 digits, whatever it was declared with.
+    /// A decimal of at most 38 digits, whatever precision was declared.
     Narrow,
-    /// A time or timestamp in UTC as one without a time zone, which keeps its nanoseconds.
+    /// A time or timestamp in UTC as one without a time zone, which preserves its nanoseconds.
     Local,
     /// The 12 bytes of an INT96.
     TwelveBytes,
 }
 
-/// The bytes with which Parquet files begin and end.
+/// The first and the last bytes of a Parquet file.
 const MAGIC: &[u8] = b"PAR1";
-/// What a file with an encrypted footer ends with.
+/// The last bytes of a file with an encrypted footer.
 const ENCRYPTED: &[u8] = b"PARE";
-/// The footer's length and the magic behind it.
+/// The size of the footer's length and the magic after it.
 const TAIL: u64 = 8;
 /// The physical type FIXED_LEN_BYTE_ARRAY.
 const FIXED: i64 = 7;
 
-/// What the numbers of fields in Parquet's Thrift definition mean.
+/// The field numbers of Parquet's Thrift definition.
 mod field {
     pub const FILE_SCHEMA: i16 = 2;
     pub const FILE_ROW_GROUPS: i16 = 4;
@@ -51,17 +51,17 @@ mod field {
     pub const TIME_IN_UTC: i16 = 1;
 }
 
-/// Where the footer is.
+/// The position of the footer.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     start: u64,
     length: u64,
 }
 
-/// Finds the footer, or says why there is none.
+/// Locates the footer.
 ///
 /// # Errors
-/// `data` for a file that is not Parquet, is cut off or is encrypted.
+/// `data` for a file that is not Parquet, is truncated or is encrypted.
 pub fn find(source: &Source, path: &str) -> Result<Place> {
     let size = source.size();
     if size == 0 {
@@ -89,8 +89,8 @@ pub fn find(source: &Source, path: &str) -> Result<Place> {
     }
 }
 
-/// Refuses a file whose footer is plain text while some of its columns are encrypted. A footer that cannot be understood
-/// is left to DuckDB.
+/// Refuses a file whose footer is plain text while some of its columns are encrypted. A footer that cannot be parsed is
+/// left to DuckDB.
 ///
 /// # Errors
 /// `data` for such a file.
@@ -120,7 +120,7 @@ fn read(source: &Source, offset: u64, length: u64) -> Result<Vec<u8>> {
 /// A temporary copy of the file with another footer. `readings` has an entry for each leaf of the schema, in order.
 ///
 /// # Errors
-/// `data` for a footer that cannot be understood.
+/// `data` for a footer that cannot be parsed.
 pub fn copy(source: &Source, place: Place, path: &str, readings: &[Option<Reading>]) -> Result<Temporary> {
     let malformed = || Error::data(format!("`{path}` has a footer that cannot be understood"));
     let mut footer = Value::read(&read(source, place.start, place.length)?).map_err(|_| malformed())?;
@@ -161,7 +161,7 @@ fn rewrite(footer: &mut Value, readings: &[Option<Reading>]) -> Option<()> {
         }
         for (chunk, reading) in chunks.iter_mut().zip(readings) {
             let (Some(reading), Some(metadata)) = (reading, chunk.field(field::CHUNK_METADATA)) else { continue };
-            // Least and greatest values are those of the declared type.
+            // The minimum and maximum are values of the declared type.
             metadata.remove(field::METADATA_STATISTICS);
             if *reading == Reading::TwelveBytes {
                 metadata.set(field::METADATA_TYPE, Value::Integer(Width::Four, FIXED));
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_asked_for_is_declared_differently() {
+    fn only_the_requested_leaves_are_declared_differently() {
         let mut same = footer();
         rewrite(&mut same, &[None, None, None]).unwrap();
         assert_eq!(same, footer());

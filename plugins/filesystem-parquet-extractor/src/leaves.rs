@@ -1,10 +1,10 @@
-//! The leaves of nested columns, found and exchanged in batches.
+//! The leaves of nested columns, located and replaced in batches.
 
 use std::ops::Range;
 
 use osiris_sdk::{Error, Field, Node, Result, Schema};
 
-/// The places, among all fields of a schema, of a column's leaves.
+/// The positions of a column's leaves among all fields of a schema.
 pub fn places(schema: &Schema, column: usize) -> Vec<usize> {
     schema.span(column).filter(|&place| schema.fields()[place].children == 0).collect()
 }
@@ -41,7 +41,7 @@ fn is_valid(bitmap: &[u8], place: usize) -> bool {
     bitmap.get(place / 8).is_none_or(|byte| byte >> (place % 8) & 1 == 1)
 }
 
-/// A leaf of text in the place of one whose nulls it has.
+/// A leaf of text that replaces one with the same nulls.
 pub fn text(node: &Node, values: impl Iterator<Item = Option<String>>) -> Node {
     let (mut ends, mut bytes) = (0_i32.to_le_bytes().to_vec(), Vec::new());
     for value in values {
@@ -53,7 +53,7 @@ pub fn text(node: &Node, values: impl Iterator<Item = Option<String>>) -> Node {
     Node { length: node.length, null_count: node.null_count, buffers: vec![validity, ends, bytes] }
 }
 
-/// A leaf of 64-bit numbers in the place of one whose nulls it has.
+/// A leaf of 64-bit numbers that replaces one with the same nulls.
 pub fn of_numbers(node: &Node, values: impl Iterator<Item = Option<i64>>) -> Node {
     let numbers = values.flat_map(|value| value.unwrap_or_default().to_le_bytes()).collect();
     let validity = node.buffers.first().cloned().unwrap_or_default();
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn leaves_are_read_and_exchanged_with_their_nulls() {
+    fn leaves_are_read_and_replaced_with_their_nulls() {
         let field = Field { name: "a".into(), format: "z".into(), nullable: true, children: 0, metadata: Vec::new() };
         let ends = [0_i32, 2, 2, 3].iter().flat_map(|end| end.to_le_bytes()).collect();
         let node = Node { length: 3, null_count: 1, buffers: vec![vec![0b101], ends, vec![1, 2, 3]] };

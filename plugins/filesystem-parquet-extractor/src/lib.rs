@@ -1,6 +1,6 @@
-//! `filesystem.parquet_extractor`: reads one Parquet file through DuckDB's own reader, and exactly.
+//! `filesystem.parquet_extractor`: reads one Parquet file exactly, with DuckDB's own reader.
 //!
-//! Where DuckDB's type for a column cannot hold all that the file's type can, the values are looked at first.
+//! If DuckDB's type for a column cannot hold everything that the file's type can, the values are examined first.
 
 mod exact;
 mod footer;
@@ -27,7 +27,7 @@ struct Config {
     nanoseconds: Nanoseconds,
 }
 
-/// What becomes of nanoseconds that DuckDB's type for a column does not hold.
+/// How to handle nanoseconds that DuckDB's type for a column cannot hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Nanoseconds {
@@ -36,7 +36,7 @@ enum Nanoseconds {
     Cut,
 }
 
-/// Parentheses in the recorded name of a type, whose nesting the parser follows.
+/// The most parentheses in the recorded name of a type, because the parser recurses into them.
 const MOST_PARENTHESES: usize = 1000;
 
 struct ParquetExtractor;
@@ -49,7 +49,7 @@ impl Extractor for ParquetExtractor {
     }
 }
 
-/// DuckDB's reader of a file. Folders such as `day=1` on its path never become a column or replace one.
+/// DuckDB's reader for a file. Folders such as `day=1` in its path never become a column or replace one.
 fn reader(literal: &str) -> String {
     format!("read_parquet({literal}, hive_partitioning = false)")
 }
@@ -81,7 +81,7 @@ fn read(config: &Config, output: &Output) -> Result<()> {
     Ok(())
 }
 
-/// What becomes of each leaf of the schema, those of columns that nobody asked for included.
+/// How each leaf of the schema is read, including those of columns that were not selected.
 fn decide(
     config: &Config,
     source: &files::Source,
@@ -136,7 +136,7 @@ fn recorded_types(literal: &str) -> Result<BTreeMap<String, String>> {
     Ok(BTreeMap::new())
 }
 
-/// The SQL of a column in the type that was recorded for it, where the file stores that type as it should.
+/// The SQL of a column in its recorded type, if the file stores that type in the expected way.
 fn expression(column: &Column, recorded: Option<&String>) -> String {
     let name = quote_name(&column.name);
     if column.kind == "TIME" {
@@ -170,14 +170,14 @@ fn is_stored_as(recorded: &SourceType, kind: &SourceType) -> bool {
     usual || parquet_types::stored_as_text(recorded) == *kind
 }
 
-/// The error with the name of the column that it comes from, found by reading one after the other.
+/// The error with the name of the column that causes it, found by reading the columns one after another.
 fn naming_column(error: Error, columns: &[&Column], from: &str, limit: &str) -> Error {
     let fails = |column: &&&Column| {
         let reader = sql::query(&exact::select(&[**column], from, limit));
         reader.map_or(true, |mut reader| reader.any(|batch| batch.is_err()))
     };
     match columns.iter().find(fails) {
-        // Whatever DuckDB calls it, a column that cannot be read by itself is the file's fault.
+        // Whatever type DuckDB gives the error, a column that cannot be read by itself is the file's fault.
         Some(column) => Error::data(format!("column `{}` ({}): {}", column.name, column.kind, error.message)),
         None => error,
     }
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recorded_types_are_restored_only_where_they_belong() {
+    fn recorded_types_are_restored_only_in_matching_columns() {
         let column = |kind: &str| Column { own_name: "a".into(), name: "a".into(), kind: kind.into(), leaves: 0..1 };
         let sql = |kind: &str, recorded: Option<&str>| expression(&column(kind), recorded.map(str::to_owned).as_ref());
         assert_eq!(sql("INTEGER", None), "\"a\"");

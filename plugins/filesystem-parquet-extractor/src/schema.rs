@@ -1,4 +1,4 @@
-//! What a file's own schema says of each column, and which of it DuckDB's reader would not read exactly.
+//! A file's own schema, and which parts of it DuckDB's reader would not read exactly.
 
 use std::ops::Range;
 
@@ -9,16 +9,16 @@ use osiris_sdk::{Error, Result, sql};
 pub enum Risk {
     /// A decimal of more than 38 digits, which DuckDB reads as DOUBLE.
     Decimal { precision: u32, scale: u32 },
-    /// A timestamp in UTC with nanoseconds, which TIMESTAMPTZ cuts off.
+    /// A timestamp in UTC with nanoseconds, which TIMESTAMPTZ truncates.
     Instant,
-    /// A time of day in UTC with nanoseconds, which TIMETZ cuts off.
+    /// A time of day in UTC with nanoseconds, which TIMETZ truncates.
     TimeOfDay,
-    /// A timestamp of 96 bits, whose nanoseconds TIMESTAMP cuts off and whose range it lacks.
+    /// A timestamp of 96 bits, whose nanoseconds TIMESTAMP truncates and whose range it lacks.
     Int96,
 }
 
 impl Risk {
-    /// The type as the file's author knows it.
+    /// The type in the terms of the file's author.
     pub fn described(self) -> String {
         match self {
             Risk::Decimal { precision, scale } => format!("decimal({precision},{scale})"),
@@ -32,9 +32,9 @@ impl Risk {
 /// A column of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
-    /// As the file has it.
+    /// The name in the file.
     pub own_name: String,
-    /// As DuckDB calls it: names that differ by case alone get a number.
+    /// DuckDB's name for it: names that differ only in case get a number.
     pub name: String,
     /// The DuckDB type in which it is read.
     pub kind: String,
@@ -124,10 +124,10 @@ impl Schema {
         Ok(Self { columns: columns.collect(), leaves })
     }
 
-    /// The columns that are asked for, in that order; all for `None`.
+    /// The selected columns in the given order; all for `None`.
     ///
     /// # Errors
-    /// `not-found`, naming the columns there are.
+    /// `not-found`, naming the existing columns.
     pub fn choose(&self, wanted: Option<&[String]>) -> Result<Vec<&Column>> {
         let Some(wanted) = wanted else { return Ok(self.columns.iter().collect()) };
         let find = |name: &String| {

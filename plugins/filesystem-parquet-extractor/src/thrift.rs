@@ -1,7 +1,7 @@
-//! Thrift's compact protocol, as far as a Parquet footer needs it: values as a tree that can be changed and written
-//! again (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>).
+//! The part of Thrift's compact protocol that a Parquet footer uses: values as a tree that can be changed and written
+//! back (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>).
 
-/// A value. Integers keep the width that the protocol tags them with.
+/// A value. Integers keep the width of their tag in the protocol.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     Bool(bool),
@@ -37,7 +37,7 @@ const SET: u8 = 10;
 const MAP: u8 = 11;
 const STRUCT: u8 = 12;
 
-/// How deep values may lie within one another.
+/// How deep values may be nested.
 const MOST_LEVELS: u32 = 32;
 
 impl Value {
@@ -75,7 +75,7 @@ impl Value {
         }
     }
 
-    /// Puts a field into a struct, in the place of the one it had.
+    /// Sets a field of a struct, replacing the previous one.
     pub fn set(&mut self, id: i16, value: Value) {
         self.remove(id);
         if let Value::Struct(fields) = self {
@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
-    /// How many items follow: never more than there are bytes, so that nothing is reserved for a lie.
+    /// How many items follow: at most the number of remaining bytes, so that no memory is reserved for a false count.
     fn count(&mut self) -> Parsed<usize> {
         usize::try_from(self.varint()?).ok().filter(|&count| count <= self.rest.len()).ok_or(Malformed)
     }
@@ -280,24 +280,24 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_survives_being_written_and_read() {
+    fn a_tree_is_unchanged_after_writing_and_reading() {
         let bytes = tree().to_bytes();
         assert_eq!(Value::read(&bytes).unwrap(), tree());
     }
 
     #[test]
-    fn bytes_that_end_early_or_lie_are_refused() {
+    fn truncated_or_lying_bytes_are_refused() {
         let bytes = tree().to_bytes();
         for end in 0..bytes.len() {
             assert_eq!(Value::read(&bytes[..end]), Err(Malformed), "{end}");
         }
-        // A list of four billion, and structs without end.
+        // A list of four billion, and endless structs.
         assert_eq!(Value::read(&[0x19, 0xf8, 0xff, 0xff, 0xff, 0xff, 0x0f]), Err(Malformed));
         assert_eq!(Value::read(&[0x1c; 1000]), Err(Malformed));
     }
 
     #[test]
-    fn fields_are_replaced_in_their_place() {
+    fn fields_are_replaced_in_place() {
         let mut tree = tree();
         tree.set(2, Value::Bool(false));
         tree.set(5, Value::Byte(1));

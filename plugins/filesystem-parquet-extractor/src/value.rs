@@ -1,4 +1,4 @@
-//! Values as the file's bytes hold them: decimals of any length, timestamps of 96 bits, nanoseconds.
+//! Values in the file's encoding: decimals of any length, timestamps of 96 bits, nanoseconds.
 
 use osiris_sdk::calendar;
 
@@ -6,10 +6,10 @@ use osiris_sdk::calendar;
 const DAY: i64 = 86_400_000_000_000;
 /// The Julian day number of 1970-01-01, from which INT96 counts.
 const EPOCH: i64 = 2_440_588;
-/// Days from 1970-01-01, either way, that a TIMESTAMP in microseconds can hold.
+/// How many days before or after 1970-01-01 a TIMESTAMP in microseconds can hold.
 const MOST_DAYS: i64 = 106_751_990;
 
-/// A whole number in big-endian two's complement: whether it is negative, and its magnitude without leading zeros.
+/// An integer in big-endian two's complement: whether it is negative, and its magnitude without leading zeros.
 fn magnitude(bytes: &[u8]) -> (bool, Vec<u8>) {
     let negative = bytes.first().is_some_and(|first| first & 0x80 != 0);
     let mut magnitude = bytes.to_vec();
@@ -24,14 +24,14 @@ fn magnitude(bytes: &[u8]) -> (bool, Vec<u8>) {
     (negative, magnitude.split_off(start))
 }
 
-/// Whether a decimal's digits are 38 at most.
+/// Whether a decimal has at most 38 digits.
 pub fn is_narrow(bytes: &[u8]) -> bool {
     let (_, magnitude) = magnitude(bytes);
     magnitude.len() <= 16
         && magnitude.iter().fold(0_u128, |value, byte| value << 8 | u128::from(*byte)) < 10_u128.pow(38)
 }
 
-/// A decimal with `scale` digits behind its point.
+/// A decimal with `scale` digits after its point.
 pub fn decimal_text(bytes: &[u8], scale: u32) -> String {
     let (negative, mut rest) = magnitude(bytes);
     let mut groups = Vec::new();
@@ -54,31 +54,31 @@ pub fn decimal_text(bytes: &[u8], scale: u32) -> String {
     format!("{sign}{whole}{point}{fraction}")
 }
 
-/// Days since 1970-01-01 and nanoseconds of the day, out of 12 bytes of INT96.
+/// The days since 1970-01-01 and the nanoseconds of the day from the 12 bytes of an INT96.
 pub fn int96(bytes: &[u8]) -> Option<(i64, i64)> {
     let nanoseconds = i64::from_le_bytes(*bytes.first_chunk()?);
     let day = i32::from_le_bytes(*bytes.get(8..12)?.first_chunk()?);
     Some((i64::from(day) - EPOCH, nanoseconds))
 }
 
-/// Whether a TIMESTAMP holds this day and time of day.
+/// Whether a TIMESTAMP can hold this day and time of day.
 pub fn in_range(days: i64, nanoseconds: i64) -> bool {
     (-MOST_DAYS..=MOST_DAYS).contains(&days) && (-DAY..=DAY).contains(&nanoseconds)
 }
 
-/// Nanoseconds since 1970, where 64 bits hold them.
+/// The nanoseconds since 1970, if 64 bits can hold them.
 pub fn nanoseconds(days: i64, nanoseconds: i64) -> Option<i64> {
     i64::try_from(i128::from(days) * i128::from(DAY) + i128::from(nanoseconds)).ok()
 }
 
-/// A timestamp as a person reads it, from days since 1970 and nanoseconds of the day.
+/// A timestamp for people, from days since 1970 and nanoseconds of the day.
 pub fn timestamp_text(days: i64, nanoseconds: i64) -> String {
     let (days, nanoseconds) = (days + nanoseconds.div_euclid(DAY), nanoseconds.rem_euclid(DAY));
     let (year, month, day) = calendar::date(days);
     format!("{year:04}-{month:02}-{day:02} {}", time_text(nanoseconds))
 }
 
-/// A time of day.
+/// A time of day for people.
 pub fn time_text(nanoseconds: i64) -> String {
     let seconds = nanoseconds.div_euclid(1_000_000_000);
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_told_as_people_read_them() {
+    fn moments_are_shown_in_a_form_for_people() {
         assert_eq!(timestamp_text(0, -1), "1969-12-31 23:59:59.999999999");
         assert_eq!(timestamp_text(19_675, 80_000_123_456_789), "2023-11-14 22:13:20.123456789");
         assert_eq!(timestamp_text(11_016, 0), "2000-02-29 00:00:00.000000000");

@@ -1,4 +1,4 @@
-//! How a column is written: as it is, in a type that Parquet has, or not at all.
+//! How a column is written: unchanged, in a type that Parquet has, or not at all.
 
 use conversions::{LossPolicy, SourceType};
 use osiris_sdk::sql::{query, quote_name};
@@ -6,7 +6,7 @@ use osiris_sdk::{Error, Input, Result, context};
 use parquet_types::{Stored, restored, stored, stored_as_text};
 use serde::Deserialize;
 
-/// What becomes of values that Parquet's type for a column does not hold.
+/// How to handle values that Parquet's type for a column cannot hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnLoss {
@@ -15,7 +15,7 @@ pub enum OnLoss {
     Error,
     /// The whole column is written as text.
     Text,
-    /// Null is written in their place.
+    /// Null is written instead.
     Null,
 }
 
@@ -28,11 +28,11 @@ pub struct Column {
     pub name: String,
     /// The SQL of its values.
     pub expression: String,
-    /// The DuckDB type that the file's own schema does not show.
+    /// The DuckDB type, if the file's own schema does not show it.
     pub recorded: Option<String>,
 }
 
-/// Decides how a column is written, after a look at its values where its type asks for one.
+/// Decides how a column is written, after examining its values if its type requires it.
 ///
 /// # Errors
 /// `data`, naming the column and the first row and value that would be lost.
@@ -78,17 +78,17 @@ pub fn decide(input: &Input, name: String, kind: &SourceType, policy: &Policy) -
     }
 }
 
-/// Stands for the value in a predicate; no name contains it.
+/// The placeholder for the value in a predicate; no name contains it.
 const VALUE: &str = "\u{1}";
 
-/// A predicate: the value comes back from a type.
+/// A predicate: casting to a type and back gives the same value.
 fn round_trip(target: &SourceType, kind: &SourceType) -> String {
     let back = restored(kind);
     let own = if back == *kind { VALUE.to_owned() } else { format!("cast({VALUE} as {back})") };
     format!("(try_cast(try_cast({VALUE} as {target}) as {back}) is not distinct from {own})")
 }
 
-/// A predicate: an interval without a sign, in whole milliseconds, of less than 1193 hours beside its days and months.
+/// A predicate: an unsigned interval in whole milliseconds, of less than 1193 hours besides its days and months.
 fn interval_survives() -> String {
     let part = |part: &str| format!("datepart('{part}', {VALUE})");
     let signs = ["year", "month", "day", "minute", "microsecond"].map(|name| format!("{} >= 0", part(name)));

@@ -1,4 +1,4 @@
-//! `filesystem.parquet_writer`: writes one input to one Parquet file by DuckDB's own writer, without losing anything.
+//! `filesystem.parquet_writer`: writes one input to one Parquet file with DuckDB's own writer, without losing anything.
 
 mod column;
 
@@ -55,7 +55,7 @@ impl Writer for ParquetWriter {
     }
 }
 
-/// The types that Parquet does not store, in the words of the option that writes them into the file's metadata.
+/// The types that Parquet does not store, in the form of the option that writes them into the file's metadata.
 fn recorded(columns: &[Column]) -> Result<Option<String>> {
     let types: BTreeMap<&str, &str> =
         columns.iter().filter_map(|column| Some((column.name.as_str(), column.recorded.as_deref()?))).collect();

@@ -1,4 +1,4 @@
-//! One GraphQL request: its answer's JSON, or the error that hides in it.
+//! One GraphQL request: the JSON of its response, or the error inside it.
 
 use osiris_sdk::http::{Answer, Client, Retry, Url};
 use osiris_sdk::{Error, ErrorKind, Result, context};
@@ -6,24 +6,24 @@ use serde_json::{Map, Value, json};
 
 use crate::config::Access;
 
-/// What the API told.
+/// The API's response.
 pub struct Told {
     pub answer: Answer,
-    /// `None` for an answer without a body.
+    /// `None` for a response without a body.
     pub json: Option<Value>,
 }
 
 impl Told {
-    /// The answer's JSON, where there must be some.
+    /// The response's JSON, which must exist.
     ///
     /// # Errors
-    /// `data`, for an answer without a body.
+    /// `data` for a response without a body.
     pub fn json(self) -> Result<Value> {
         self.json.ok_or_else(|| Error::data(format!("the answer to `{}` is empty", self.answer.asked())))
     }
 }
 
-/// A place to ask.
+/// An API that can be queried.
 pub struct Api<'a> {
     access: &'a Access,
     client: Client,
@@ -33,7 +33,7 @@ pub struct Api<'a> {
 
 impl<'a> Api<'a> {
     /// # Errors
-    /// `config`, when address or login are not as they must be.
+    /// `config` if the address or the login is invalid.
     pub fn new(access: &'a Access) -> Result<Self> {
         Ok(Self { client: access.client()?, address: access.address()?, retry: access.patience.retry(), access })
     }
@@ -46,10 +46,10 @@ impl<'a> Api<'a> {
         self.client.sent()
     }
 
-    /// Asks a query, again where a failure may pass.
+    /// Sends a query, and retries failures that may be temporary.
     ///
     /// # Errors
-    /// What HTTP says, and what GraphQL says by `errors`.
+    /// The errors of HTTP, and those in GraphQL's `errors`.
     pub fn ask(&self, query: &str, operation: Option<&str>, variables: &Map<String, Value>) -> Result<Told> {
         let mut body = json!({"query": query, "variables": variables});
         if let Some(operation) = operation {
@@ -76,7 +76,7 @@ impl<'a> Api<'a> {
     }
 }
 
-/// The error, saying how long the server asked to wait.
+/// The error with the time that the server asked to wait.
 fn with_wait(error: Error) -> Error {
     let wait = error.retry_after.map(|wait| format!(" (it asks to wait {} s)", wait.as_millis().div_ceil(1000)));
     Error { message: error.message + &wait.unwrap_or_default(), ..error }
@@ -89,7 +89,7 @@ fn is_read(query: &str) -> bool {
     !words.any(|word| word == "mutation")
 }
 
-/// The error that an answer with status 200 may hold.
+/// The error in a response with status 200, if any.
 fn told_error(json: &Value, answer: &Answer) -> Option<Error> {
     let errors = match json.get("errors") {
         None | Some(Value::Null) => {
@@ -120,7 +120,7 @@ fn message(error: &Value) -> String {
     path.map_or_else(|| said.clone(), |path| format!("{said} (at `{path}`)"))
 }
 
-/// What kind of error the server's code stands for: GraphQL fixes none, these are those in use.
+/// The kind of error for the server's code: GraphQL defines no codes, these are those in use.
 fn kind(error: &Value) -> ErrorKind {
     let code =
         error.pointer("/extensions/code").or_else(|| error.get("type")).and_then(Value::as_str).unwrap_or_default();
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reading_and_changing_are_told_apart() {
+    fn queries_and_mutations_are_distinguished() {
         for (query, expected) in [
             ("{ users { id } }", true),
             ("query Q($mutations: Int) { a }", true),

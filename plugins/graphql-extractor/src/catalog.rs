@@ -1,11 +1,11 @@
-//! What an API offers, by introspection: each field of its query type that gives objects is a table.
+//! The tables of an API, by introspection: each field of its query type that returns objects.
 
 use std::collections::HashMap;
 
 use osiris_sdk::{CatalogColumn, CatalogTable};
 use serde_json::Value;
 
-/// Asks for all types; a type's wrappers are spelt out as deep as they come.
+/// Requests all types; a type's wrappers are spelt out to the depth that occurs.
 pub const QUERY: &str = "query { __schema { queryType { name } types { kind name fields { name type { ...T } } } } } \
     fragment T on __Type { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name \
     ofType { kind name ofType { kind name } } } } } } }";
@@ -27,7 +27,7 @@ fn fields(kind: &Value) -> &[Value] {
     kind["fields"].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// The type without lists and non-nulls around it.
+/// The type without surrounding lists and non-nulls.
 fn bare(kind: &Value) -> &Value {
     match kind["kind"].as_str() {
         Some("NON_NULL" | "LIST") => bare(&kind["ofType"]),
@@ -42,7 +42,7 @@ fn table(field: &Value, types: &HashMap<&str, &Value>) -> Option<CatalogTable> {
         fields(kind).iter().find(|field| field["name"] == name).map(|field| field["type"].clone())
     };
     let whole = object(&field["type"])?;
-    // A page of a list: what matters is what its nodes are.
+    // A page of a list: the type of its nodes is what matters.
     let by_edges = || object(&member(object(&member(whole, "edges")?)?, "node")?);
     let rows = member(whole, "nodes").and_then(|nodes| object(&nodes)).or_else(by_edges).unwrap_or(whole);
     let columns: Vec<CatalogColumn> = fields(rows)
@@ -66,7 +66,7 @@ fn table(field: &Value, types: &HashMap<&str, &Value>) -> Option<CatalogTable> {
     })
 }
 
-/// The type as GraphQL writes it: `[String!]!`.
+/// The type in GraphQL's notation: `[String!]!`.
 fn spelt(kind: &Value) -> String {
     match kind["kind"].as_str() {
         Some("NON_NULL") => format!("{}!", spelt(&kind["ofType"])),
@@ -83,7 +83,7 @@ fn duckdb(kind: &Value) -> String {
         (Some("SCALAR"), Some("Float")) => "DOUBLE".to_owned(),
         (Some("SCALAR"), Some("Boolean")) => "BOOLEAN".to_owned(),
         (Some("SCALAR" | "ENUM"), _) => "VARCHAR".to_owned(),
-        // Its members are those that a query asks for.
+        // Its members depend on the fields that a query requests.
         _ => "STRUCT".to_owned(),
     }
 }

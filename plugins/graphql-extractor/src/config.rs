@@ -1,4 +1,4 @@
-//! The driver's options, as `spec.yaml` has them: upstream's, and a few more.
+//! The driver's options, as in `spec.yaml`: those of Python Osiris, and some more.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ pub struct Config {
     pub hold_mb: u64,
 }
 
-/// Where the API is, who asks and how patiently: also what `check` and `discover` are given.
+/// The API's address, the login and the retries: all that `check` and `discover` receive.
 #[derive(Debug, Deserialize)]
 pub struct Access {
     #[serde(default)]
@@ -73,7 +73,7 @@ impl Access {
     /// The API's address.
     ///
     /// # Errors
-    /// `config`, when there is none.
+    /// `config` if there is none.
     pub fn address(&self) -> Result<Url> {
         let Connection { endpoint, url, .. } = &self.connection;
         let address = self.endpoint.as_ref().or(endpoint.as_ref()).or(url.as_ref());
@@ -84,10 +84,10 @@ impl Access {
         )
     }
 
-    /// A client that says who asks.
+    /// A client with the login.
     ///
     /// # Errors
-    /// `config`, when a part of the login is missing.
+    /// `config` if a part of the login is missing.
     pub fn client(&self) -> Result<Client> {
         if !self.validate_ssl || self.connection.validate_ssl == Some(false) {
             context::warn(
@@ -106,7 +106,7 @@ impl Access {
     /// The request with the login.
     ///
     /// # Errors
-    /// `config`, when a part of the login is missing.
+    /// `config` if a part of the login is missing.
     pub fn sign(&self, request: Request) -> Result<Request> {
         let secret = |name: &str| match context::secret(name)? {
             None => context::secret(&format!("connection.{name}")),
@@ -121,7 +121,7 @@ impl Access {
             AuthType::Basic => {
                 let user = self.auth_username.as_ref().or(self.connection.auth_username.as_ref());
                 let user = user.ok_or_else(|| missing("auth_username"))?;
-                // Upstream keeps the password in `auth_token`.
+                // Python Osiris keeps the password in `auth_token`.
                 let password = secret("auth_password")?.or(token).ok_or_else(|| missing("auth_password"))?;
                 request.basic(user, &password)
             }

@@ -1,4 +1,4 @@
-//! `graphql.extractor`: reads the answer of a GraphQL query, page by page, into a table of typed columns.
+//! `graphql.extractor`: reads the response to a GraphQL query, page by page, into a table of typed columns.
 
 mod ask;
 mod catalog;
@@ -46,7 +46,7 @@ impl Extractor for GraphQl {
     }
 }
 
-/// All pages on their way into the table.
+/// Reads all pages into the table.
 struct Reading<'a, S: Sink> {
     config: &'a Config,
     api: Api<'a>,
@@ -83,7 +83,7 @@ impl<S: Sink> Reading<'_, S> {
             }
             variables.insert(pages.variable.clone(), cursor);
             if is_empty && self.guard.was_asked(&asked(&variables)) {
-                // Asking again would give the same.
+                // A retry would give the same response.
                 context::warn(
                     "a page is empty, says that there is more and names a page that was read already, so it was taken for the last",
                     &[("page", &self.guard.pages())],
@@ -116,12 +116,12 @@ impl<S: Sink> Reading<'_, S> {
     }
 }
 
-/// What tells one page's request from the others.
+/// Distinguishes one page's request from the others.
 fn asked(variables: &Map<String, Value>) -> String {
     Value::Object(variables.clone()).to_string()
 }
 
-/// The records of an answer. One without a body is an empty page.
+/// The records of a response. One without a body is an empty page.
 fn page(data_path: &RecordsPath, told: &Told) -> Result<Page> {
     let Some(json) = &told.json else { return Ok(Page { records: Vec::new(), sent: 0 }) };
     data_path.page(json).ok_or_else(|| {
@@ -135,7 +135,7 @@ fn page(data_path: &RecordsPath, told: &Told) -> Result<Page> {
     })
 }
 
-/// Where an answer says whether and how there is more.
+/// Where a response says whether and how there is more.
 struct Pages {
     info: Path,
     cursor_field: String,
@@ -163,7 +163,8 @@ impl Pages {
         })
     }
 
-    /// The next page's cursor, where there is one. A page of no records that says nothing is the last.
+    /// The next page's cursor, if there is one. A page without records and without information about a next page is the
+    /// last.
     fn next(&self, told: &Told, sent: usize) -> Result<Option<Value>> {
         let Some(json) = &told.json else { return Ok(None) };
         let Some(info) = self.info.first(json) else {

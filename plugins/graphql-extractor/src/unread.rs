@@ -1,5 +1,5 @@
-//! Lists in an answer that say that they go on, and that nothing reads on: nested connections, and those of a query
-//! whose pages the author did not ask for.
+//! Lists in a response that say they continue, although nothing reads the rest: nested connections, and those of a
+//! query for which the author configured no paging.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,15 @@ use json_records::Path;
 use osiris_sdk::context;
 use serde_json::Value;
 
-/// The most places that are told apart.
+/// The most places that are distinguished.
 const MAX_PLACES: usize = 16;
 
-/// How often which place had `hasNextPage: true`.
+/// How often each place had `hasNextPage: true`.
 #[derive(Debug, Default)]
 pub struct Unread(BTreeMap<String, u64>);
 
 impl Unread {
-    /// Looks through what is at `place`; `read` is where the pages that are read on say so.
+    /// Searches the value at `place`; `read` is the place where the paging that is followed says so.
     pub fn look(&mut self, json: &Value, place: &mut Vec<String>, read: Option<&Path>) {
         match json {
             Value::Array(items) => items.iter().for_each(|item| self.look(item, place, read)),
@@ -47,7 +47,7 @@ impl Unread {
     }
 }
 
-/// A path as `look` spells it.
+/// A path in the notation of `look`.
 fn own(path: &str) -> &str {
     path.trim().trim_start_matches('$').trim_start_matches('.')
 }
@@ -59,7 +59,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn only_lists_that_nobody_reads_on_are_counted() {
+    fn only_lists_that_are_not_read_further_are_counted() {
         let more = json!({"hasNextPage": true});
         let data = json!({"users": {"pageInfo": more, "nodes": [
             {"id": 1, "posts": {"pageInfo": more}}, {"id": 2, "posts": {"pageInfo": more}},

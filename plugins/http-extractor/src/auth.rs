@@ -1,4 +1,4 @@
-//! Who asks: puts the login into each request.
+//! Adds the login to each request.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use serde::Deserialize;
 
 use crate::config::{Auth, ClientAuth, Connection, Method, Place};
 
-/// A token is renewed this long before it ends.
+/// A token is renewed this long before it expires.
 const MARGIN: Duration = Duration::from_secs(30);
 
-/// A login, ready to be put into requests.
+/// A login, ready to be added to requests.
 pub enum Login {
     None,
     Bearer(String),
@@ -21,7 +21,7 @@ pub enum Login {
     OAuth2(Box<OAuth2>),
 }
 
-/// Client credentials, and the token that they bought.
+/// Client credentials, and the token obtained with them.
 pub struct OAuth2 {
     token_url: String,
     client_id: String,
@@ -38,10 +38,10 @@ struct Token {
     expires_in: Option<f64>,
 }
 
-/// The login that the step names, else that of its connection.
+/// The step's login, or else that of its connection.
 ///
 /// # Errors
-/// `config`, when a part is missing.
+/// `config` if a part is missing.
 pub fn login(auth: Option<&Auth>, connection: &Connection) -> Result<Login> {
     match auth {
         Some(auth) => build(auth, "auth"),
@@ -117,7 +117,7 @@ impl Login {
     /// The request with the login.
     ///
     /// # Errors
-    /// `auth`, when a token is needed and refused.
+    /// `auth` if a token is needed and refused.
     pub fn sign(&mut self, client: &Client, request: Request) -> Result<Request> {
         Ok(match self {
             Login::None => request,
@@ -129,7 +129,7 @@ impl Login {
         })
     }
 
-    /// Forgets a token that was refused; says whether there is hope for another one.
+    /// Discards a token that was refused; returns whether a new one may help.
     pub fn renew(&mut self) -> bool {
         match self {
             Login::OAuth2(login) => login.token.take().is_some(),
@@ -150,7 +150,7 @@ impl OAuth2 {
         if self.client_auth == ClientAuth::Body {
             fields.extend([("client_id", self.client_id.as_str()), ("client_secret", self.client_secret.as_str())]);
         }
-        // Buying a token twice does no harm.
+        // Requesting a token twice does no harm.
         let mut request = client.post(&self.token_url)?.header("accept", "application/json").form(&fields).repeatable();
         if self.client_auth == ClientAuth::Basic {
             request = request.basic(&self.client_id, &self.client_secret);
@@ -158,7 +158,7 @@ impl OAuth2 {
         let answer = request.fetch().map_err(|error| {
             let refused = matches!(error.kind, osiris_sdk::ErrorKind::Config);
             let error = error.context("cannot get a token for the login");
-            // RFC 6749 answers 400 where the client is not known.
+            // RFC 6749 responds with 400 if the client is unknown.
             if refused { Error { kind: osiris_sdk::ErrorKind::Auth, ..error } } else { error }
         })?;
         let token: Token = answer.json().map_err(|error| error.context("the token's server gave no token"))?;

@@ -1,4 +1,4 @@
-//! The driver's options, as `spec.yaml` has them.
+//! The driver's options, as in `spec.yaml`.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ pub struct Config {
     pub manner: Manner,
 }
 
-/// What the driver needs of a connection; all that `check` is given.
+/// What the driver needs from a connection; all that `check` receives.
 #[derive(Debug, Default, Deserialize)]
 pub struct Connection {
     pub url: Option<String>,
@@ -56,14 +56,14 @@ pub struct Connection {
     pub key_name: Option<String>,
     #[serde(default)]
     pub key_in: Place,
-    /// Where OAuth 2 gives out its tokens.
+    /// The address of the OAuth 2 token endpoint.
     pub auth_url: Option<String>,
     pub client_id: Option<String>,
     pub scope: Option<String>,
     pub check_path: Option<String>,
 }
 
-/// How long requests wait, how often they are retried and how fast they go out.
+/// How long requests wait, how often they are retried and how fast they are sent.
 #[derive(Debug, Deserialize)]
 pub struct Manner {
     #[serde(flatten)]
@@ -101,7 +101,7 @@ pub enum Place {
     Body,
 }
 
-/// Who asks. Its secrets are not here: `auth.token`, `auth.password`, `auth.key`, `auth.client_secret`.
+/// The login. Its secrets are not here: `auth.token`, `auth.password`, `auth.key`, `auth.client_secret`.
 #[derive(Debug, Deserialize)]
 pub struct Auth {
     #[serde(rename = "type")]
@@ -110,7 +110,7 @@ pub struct Auth {
     pub name: Option<String>,
     #[serde(default, rename = "in")]
     pub place: Place,
-    /// Where OAuth 2 gives out its tokens.
+    /// The address of the OAuth 2 token endpoint.
     pub url: Option<String>,
     pub client_id: Option<String>,
     pub scope: Option<String>,
@@ -138,13 +138,13 @@ pub struct Pagination {
     pub size: Option<u64>,
     pub path: Option<String>,
     pub has_more_path: Option<String>,
-    /// The value at `path` that says that there is no more.
+    /// The value at `path` that means there are no more pages.
     pub end_value: Option<Value>,
     #[serde(default)]
     pub step: Step,
     #[serde(default)]
     pub last_page: LastPage,
-    /// `query` by default, which `header` stands for here.
+    /// `query` by default; `header` means the query here.
     #[serde(default, rename = "in")]
     pub place: Place,
 }
@@ -161,18 +161,18 @@ pub enum Paging {
     NextUrl,
 }
 
-/// By what an offset grows.
+/// The increment of an offset.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// The records received: right for a server that gives fewer at a time than it is asked for.
+    /// The number of records received: right for a server that returns fewer at a time than requested.
     #[default]
     Received,
-    /// The records asked for: right for a server that filters a page after it was cut.
+    /// The number of records requested: right for a server that filters a page after selecting it.
     Size,
 }
 
-/// By what the last page is known.
+/// How the last page is recognised.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LastPage {
@@ -183,7 +183,7 @@ pub enum LastPage {
     Repeated,
 }
 
-/// What is read is what is new.
+/// Reads only new records.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Cursor {
     pub param: String,
@@ -194,10 +194,10 @@ pub struct Cursor {
 }
 
 impl Config {
-    /// Where the records are.
+    /// The address of the records.
     ///
     /// # Errors
-    /// `config`, when no or too many places are named.
+    /// `config` if no address or too many are given.
     pub fn address(&self) -> Result<Url> {
         let base = self.base_url.as_deref().or(self.connection.url.as_deref());
         match (&self.url, &self.path, base) {
@@ -213,7 +213,7 @@ impl Config {
     }
 }
 
-/// A value as a parameter spells it.
+/// A value as a query parameter.
 pub fn spelt(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,

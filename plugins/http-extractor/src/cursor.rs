@@ -1,10 +1,10 @@
-//! Reads what is new: from the highest value of a field that the last run saw on.
+//! Reads new records: those from the highest value of a field that the last run saw.
 //!
-//! A server asked for what is since a value may give that value again, and there may be more records of it than
-//! last time. So the state keeps, beside the value, a digest of each record that had it; those are left out, and
-//! records below the value too. No record that the server gives is lost, and none comes twice. What a server itself
-//! leaves out (one that takes "since" for "after", where a record of the same value appears later) cannot be known;
-//! `lookback` asks for it again.
+//! If a server is asked for records since a value, it may return that value again, and there may be more records with
+//! it than last time. So the state stores, beside the value, a digest of each record that had it; those are skipped,
+//! and so are records below the value. No record that the server returns is lost, and none is read twice. Records that
+//! the server itself omits cannot be detected (for example if it interprets "since" as "after", and another record with
+//! the same value appears later); `lookback` requests them again.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -22,29 +22,29 @@ use crate::config::{self, spelt};
 use crate::lookback::Lookback;
 use crate::order::{CursorType, Key, Order, Rank};
 
-/// How many records of one value the state can hold digests of.
+/// For how many records of one value the state can store digests.
 const MAX_TIES: usize = 70_000;
 
-/// How many records beyond any value the state holds digests of.
+/// For how many records beyond any value the state stores digests.
 const MAX_BEYOND: usize = 10_000;
 
-/// The bytes of a digest that are kept.
+/// How many bytes of a digest are stored.
 const DIGEST: usize = 8;
 
 type Digests = HashSet<[u8; DIGEST]>;
 
-/// What the next run has to know.
+/// What the next run needs to know.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct State {
-    /// The field that the value is of: another one's says nothing.
+    /// The field that the value belongs to; a state of another field is not used.
     field: String,
-    /// As the record had it. A number is kept as its digits, and `is_number` says so.
+    /// The record's value. A number is stored as its digits, and `is_number` is then set.
     value: Option<Value>,
     #[serde(default)]
     is_number: bool,
-    /// Digests of the records that had the value, one after the other, in base64.
+    /// Digests of the records that had the value, concatenated, in base64.
     ties: String,
-    /// Digests of the records whose value nothing can come after.
+    /// Digests of the records whose value nothing can follow.
     #[serde(default)]
     beyond: String,
     /// The types found so far, so that an empty run has columns, and none gets narrower.
@@ -68,11 +68,11 @@ pub struct Manner {
     pub lookback: Option<Value>,
 }
 
-/// Tells new records from those read before.
+/// Distinguishes new records from those read before.
 pub struct Cursor {
     options: config::Cursor,
     order: Order,
-    /// What is asked for, and below which records are left out.
+    /// The requested start; records below it are skipped.
     since: Option<(Value, Key)>,
     /// Whether records at or above `since` are delivered again.
     again: bool,
@@ -83,26 +83,26 @@ pub struct Cursor {
     counts: Counts,
 }
 
-/// What was remarkable about the records, for warnings.
+/// Notable facts about the records, for warnings.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Counts {
     /// Records without the field.
     pub without: u64,
-    /// Records left out, since the last run read them or they lie before where it ended.
+    /// Records skipped because the last run read them or they are before its end.
     pub skipped: u64,
-    /// Records whose value nothing can come after, and the first such value.
+    /// Records whose value nothing can follow, and the first such value.
     pub beyond: u64,
     pub beyond_value: Option<String>,
-    /// The state's own value, where nothing can come after it.
+    /// The state's own value, if nothing can follow it.
     pub stuck: Option<String>,
-    /// Whether there were too many of these to know them again.
+    /// Whether there were too many of these to recognise them again.
     pub forgot: bool,
 }
 
 impl Cursor {
     /// # Errors
-    /// `data`, for a state that another driver made, or a value in it without a place in the order; `config`, for
-    /// options that contradict each other.
+    /// `data` for a state that another driver made, or a value in it without a place in the order; `config` for options
+    /// that contradict each other.
     pub fn new(options: config::Cursor, manner: &Manner, state: Option<&State>) -> Result<Self> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
         let mut order = Order::new(&options.field, manner.kind, manner.format.as_deref(), now)?;
@@ -133,7 +133,7 @@ impl Cursor {
         Ok(Self { highest, ties, since, again, known, beyond, options, order, counts })
     }
 
-    /// The parameter that asks for what is new.
+    /// The query parameter that requests new records.
     pub fn param(&self) -> Option<(String, Value)> {
         let value = self.since.as_ref().map(|(value, _)| value).or(self.options.initial.as_ref())?;
         Some((self.options.param.clone(), value.clone()))
@@ -143,10 +143,10 @@ impl Cursor {
         self.options.place == config::Place::Body
     }
 
-    /// Whether the record is new; remembers it. `place` says in messages which record it is.
+    /// Whether the record is new; remembers it. `place` identifies the record in messages.
     ///
     /// # Errors
-    /// `data`, for a value that has no order; `config`, when too many records have the same value.
+    /// `data` for a value that has no order; `config` if too many records have the same value.
     pub fn take(&mut self, record: &Value, place: impl Fn() -> String) -> Result<bool> {
         let value = record.as_object().and_then(|record| path::field(record, &self.options.field));
         let value = value.unwrap_or(&Value::Null);
@@ -190,7 +190,7 @@ impl Cursor {
         Ok(true)
     }
 
-    /// A record whose value would be the last for ever is delivered once, and never becomes the highest.
+    /// Delivers a record whose value nothing can follow once; such a value never becomes the highest.
     fn take_beyond(&mut self, record: &Value, value: &Value) -> bool {
         let digest = digest(record);
         if self.beyond.contains(&digest) {
@@ -215,13 +215,13 @@ impl Cursor {
         &self.counts
     }
 
-    /// What the next run has to know.
+    /// What the next run needs to know.
     pub fn state(self, columns: Kind) -> State {
         let value = self.highest.map(|(value, _)| value);
         let is_number = matches!(value, Some(Value::Number(_)));
         State {
             field: self.options.field,
-            // A number as text keeps its digits, whoever reads the state.
+            // As text, a number keeps its digits for every reader of the state.
             value: if is_number { value.as_ref().and_then(spelt).map(Value::from) } else { value },
             is_number,
             ties: encoded(self.ties),
@@ -248,7 +248,7 @@ fn encoded(digests: Digests) -> String {
 }
 
 fn digest(record: &Value) -> [u8; DIGEST] {
-    // Some servers give the members of an object in another order each time.
+    // Some servers return the members of an object in varying order.
     let mut sorted = record.clone();
     sorted.sort_all_objects();
     let whole = Sha256::digest(sorted.to_string());

@@ -17,7 +17,7 @@ fn run(state: Option<&State>, records: &[Value]) -> (Vec<Value>, State) {
 }
 
 #[test]
-fn ties_are_neither_lost_nor_doubled() {
+fn ties_are_neither_lost_nor_duplicated() {
     let record = |id: u32, at: &str| json!({"id": id, "at": at});
     let all = [record(1, "2024-01-01T00:00:00Z"), record(2, "2024-01-02T00:00:00Z"), record(3, "2024-01-02T00:00:00Z")];
     let (first, state) = run(None, &all);
@@ -26,7 +26,7 @@ fn ties_are_neither_lost_nor_doubled() {
     assert!(nothing.is_empty());
     let (nothing, state) = run(Some(&state), &[]);
     assert!(nothing.is_empty());
-    // The same instant in another zone, a later one, and what was there before.
+    // The same instant in another zone, a later one, and the earlier records.
     let more =
         [all[1].clone(), all[2].clone(), record(4, "2024-01-02T01:00:00+01:00"), record(5, "2024-01-03T00:00:00Z")];
     let (new, state) = run(Some(&state), &more);
@@ -44,7 +44,7 @@ fn records_without_the_field_always_pass() {
 }
 
 #[test]
-fn another_field_begins_anew() {
+fn another_field_starts_anew() {
     let (_, state) = run(None, &[json!({"at": 5})]);
     let options: config::Cursor = serde_json::from_value(json!({"param": "p", "field": "id", "initial": 1})).unwrap();
     let cursor = Cursor::new(options, &Manner::default(), Some(&state)).unwrap();
@@ -52,7 +52,7 @@ fn another_field_begins_anew() {
 }
 
 #[test]
-fn a_state_of_an_older_version_goes_on() {
+fn a_state_of_an_older_version_is_continued() {
     for (value, new) in
         [("\"2024-02-07T10:00:00Z\"", "2024-02-09T08:00:00+01:00"), ("999", "1000.5"), ("\"999\"", "1000")]
     {
@@ -65,7 +65,7 @@ fn a_state_of_an_older_version_goes_on() {
 }
 
 #[test]
-fn what_nothing_can_come_after_comes_once_and_blocks_nothing() {
+fn a_value_that_nothing_can_follow_is_delivered_once_and_blocks_nothing() {
     for sentinel in ["9999-12-31", "infinity", "NaN", "2999-01-01"] {
         let first = [json!({"at": "2024-01-01"}), json!({"at": sentinel})];
         let (taken, state) = run(None, &first);
@@ -73,7 +73,7 @@ fn what_nothing_can_come_after_comes_once_and_blocks_nothing() {
         let (asked, taken, state) =
             run_with(&Manner::default(), Some(&state), &[first.as_slice(), &[json!({"at": "2024-01-02"})]].concat());
         assert_eq!((asked, taken), (Some(json!("2024-01-01")), vec![json!({"at": "2024-01-02"})]), "{sentinel}");
-        // A changed record comes again.
+        // A changed record is delivered again.
         let (taken, _) = run(Some(&state), &[json!({"at": sentinel, "x": 1})]);
         assert_eq!(taken.len(), 1);
         // An older version took it for the highest.
@@ -85,14 +85,14 @@ fn what_nothing_can_come_after_comes_once_and_blocks_nothing() {
 }
 
 #[test]
-fn a_lookback_asks_further_back_and_delivers_again() {
+fn a_lookback_requests_earlier_records_and_delivers_them_again() {
     let manner = Manner { lookback: Some(json!("2d")), ..Manner::default() };
     let record = |at: &str| json!({"at": at});
     let (_, _, state) = run_with(&manner, None, &[record("2024-01-05"), record("2024-01-09")]);
     let late = [record("2024-01-06"), record("2024-01-07"), record("2024-01-08"), record("2024-01-09")];
     let (asked, taken, state) = run_with(&manner, Some(&state), &late);
     assert_eq!((asked, taken), (Some(json!("2024-01-07")), late[1..].to_vec()));
-    // It still goes on from the highest.
+    // It still continues from the highest.
     let (asked, _, _) = run_with(&manner, Some(&state), &[]);
     assert_eq!(asked, Some(json!("2024-01-07")));
 }

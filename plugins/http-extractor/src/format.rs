@@ -1,4 +1,4 @@
-//! `cursor_format`: how an API spells its moments, in the letters of strftime.
+//! `cursor_format`: the format of an API's timestamps, in the notation of strftime.
 
 use osiris_sdk::{Error, Result};
 
@@ -29,7 +29,7 @@ const KNOWN: &str = "%Y %m %b %d %H %M %S %f %z %a %s (seconds since 1970) %Q (m
 
 impl Format {
     /// # Errors
-    /// `config`, for an unknown letter, and for a format without a whole date.
+    /// `config` for an unknown letter, and for a format without a complete date.
     pub fn parse(text: &str) -> Result<Self> {
         let mut parts = Vec::new();
         let mut letters = text.chars();
@@ -68,7 +68,7 @@ impl Format {
         Ok(Self(parts))
     }
 
-    /// Reads a moment; `None` for a text of another form.
+    /// Parses a timestamp; `None` for a text of another form.
     pub fn read(&self, text: &str) -> Option<Moment> {
         let (mut clock, mut rest) = (Clock { month: 1, day: 1, ..Clock::default() }, text);
         let (mut fraction, mut zone, mut epoch) = (String::new(), None, None);
@@ -126,7 +126,7 @@ impl Format {
         })
     }
 
-    /// Writes the local moment.
+    /// Writes a local time.
     pub fn write(&self, local: i64, offset: i64, fraction: &str, zone: &str) -> String {
         let clock = Clock::of(local);
         let utc = local - offset;
@@ -149,7 +149,7 @@ impl Format {
     }
 }
 
-/// The number of `least` to `most` digits that `rest` begins with.
+/// The number of `least` to `most` digits at the start of `rest`.
 fn number(rest: &mut &str, least: usize, most: usize) -> Option<i64> {
     let length = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
     let (digits, behind) = rest.split_at(length);
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_order_what_letters_do_not() {
+    fn formats_order_timestamps_that_are_not_in_alphabetical_order() {
         for (format, earlier, later) in [
             ("%m/%d/%Y", "12/31/2023", "01/02/2024"),
             ("%d.%m.%Y", "31.12.2023", "01.01.2024"),

@@ -69,7 +69,7 @@ impl Extractor for Http {
     }
 }
 
-/// Content types of JSON values one after the other.
+/// Content types for a sequence of JSON values.
 const LINES: [&str; 7] = ["ndjson", "jsonl", "jsonlines", "json-lines", "json-seq", "stream+json", "json-stream"];
 
 fn cursor(config: &Config, before: Option<&State>) -> Result<Option<Cursor>> {
@@ -85,13 +85,13 @@ fn cursor(config: &Config, before: Option<&State>) -> Result<Option<Cursor>> {
     config.cursor.clone().map(|options| Cursor::new(options, &manner, before)).transpose()
 }
 
-/// An answer, and its JSON if it has a body.
+/// A response, and its JSON if it has a body.
 struct Received {
     answer: Answer,
     json: Option<Value>,
 }
 
-/// All pages on their way into the table.
+/// Reads all pages into the table.
 struct Reading<'a, S: Sink> {
     config: &'a Config,
     source: Source,
@@ -99,11 +99,11 @@ struct Reading<'a, S: Sink> {
     cursor: Option<Cursor>,
     records: Records<S>,
     records_path: RecordsPath,
-    /// How many records the server sent, and how many it says that there are, and where it does.
+    /// How many records the server sent, and how many it says there are, with the place where it says so.
     sent: u64,
     total: Option<(String, u64)>,
     nulls: Nulls,
-    /// What the user should know of the answers.
+    /// Notes about the responses for the user.
     notes: Vec<String>,
 }
 
@@ -141,8 +141,8 @@ impl<S: Sink> Reading<'_, S> {
         Ok(())
     }
 
-    /// Asks for a page, again while the server says that it is not done yet. `None` where it is known by a 404 that the
-    /// page before was the last.
+    /// Requests a page, again as long as the server says that it is not ready. `None` if a 404 shows that the page
+    /// before was the last.
     fn ask(&mut self, ask: &Ask) -> Result<Option<Received>> {
         for tried in 1.. {
             let answer = match self.source.fetch(ask, self.pager.in_body()) {
@@ -168,14 +168,14 @@ impl<S: Sink> Reading<'_, S> {
         Err(Error::internal("the tries of a page have no end"))
     }
 
-    /// Whether an answer of 202 is a list all the same, and not the word that there is none yet.
+    /// Whether a response of 202 contains a list anyway, rather than a notice that there is none yet.
     fn has_records(&self, json: Option<&Value>) -> bool {
         let Some(json) = json else { return false };
         let is_single = json.is_object() && self.records_path.is_whole();
         !is_single && self.records_path.page(json).is_some_and(|page| page.sent > 0)
     }
 
-    /// The answer's JSON, `None` where it has no body. Values on lines of their own (NDJSON) become one list.
+    /// The response's JSON; `None` if it has no body. Values on separate lines (NDJSON) become one list.
     fn json(&mut self, answer: &Answer) -> Result<Option<Value>> {
         if answer.is_empty() {
             return Ok(None);
@@ -203,7 +203,7 @@ impl<S: Sink> Reading<'_, S> {
         Ok(Some(Value::Array(values)))
     }
 
-    /// The records of an answer that is not an error in disguise.
+    /// The records of a response, after checking that it is not an error with a status of success.
     fn checked_page(&mut self, json: Option<Value>, answer: &Answer) -> Result<Page> {
         let error = json.as_ref().and_then(signs::of_failure);
         let is_single = json.as_ref().is_some_and(Value::is_object) && self.records_path.is_whole();
@@ -216,7 +216,7 @@ impl<S: Sink> Reading<'_, S> {
         Ok(page)
     }
 
-    /// Notes that the last page that was read says that there are more.
+    /// Notes that the last page that was read announces more.
     fn note_more(&mut self, sign: Option<String>) {
         let Some(sign) = sign.filter(|_| !self.pager.has_sign()) else { return };
         self.notes.push(match self.config.pagination.kind {
@@ -242,7 +242,7 @@ impl<S: Sink> Reading<'_, S> {
         ));
     }
 
-    /// The records of an answer. One without a body is an empty page.
+    /// The records of a response. One without a body is an empty page.
     fn page(&self, json: Option<Value>, answer: &Answer) -> Result<Page> {
         let nothing = Page { records: Vec::new(), sent: 0 };
         let Some(json) = json else { return Ok(nothing) };
@@ -259,7 +259,7 @@ impl<S: Sink> Reading<'_, S> {
         }
     }
 
-    /// An answer that is one object may be no record but an error that the server sent with a status of success.
+    /// Refuses a single object that is not a record, but an error that the server sent with a status of success.
     fn look_for_error(&mut self, page: &Page) -> Result<()> {
         let Some(told) = page.records.first().and_then(signs::of_error) else { return Ok(()) };
         let message = format!("the answer has no list of records, and is what errors look like: {told}");
@@ -270,7 +270,7 @@ impl<S: Sink> Reading<'_, S> {
         Ok(())
     }
 
-    /// An answer without records that says why is not an empty page.
+    /// Refuses a response without records that gives a reason: it is not an empty page.
     fn look_for_error_beside(&mut self, error: Option<&str>) -> Result<()> {
         let Some(told) = error else { return Ok(()) };
         let message = format!("page {} has no records and names an error: {told}", self.pager.pages());
@@ -312,7 +312,7 @@ impl<S: Sink> Reading<'_, S> {
     }
 }
 
-/// What the user should know of the records that the cursor saw.
+/// Warns about the records that the cursor saw.
 fn tell(cursor: &Cursor) {
     let (field, counts) = (cursor.field(), cursor.counts());
     context::metric("records_known", counts.skipped as f64);
@@ -346,7 +346,7 @@ fn tell(cursor: &Cursor) {
     }
 }
 
-/// What `check` is given: a connection, and the schema's defaults.
+/// The config that `check` receives: a connection, and the schema's defaults.
 #[derive(Deserialize)]
 struct CheckConfig {
     #[serde(default)]

@@ -12,7 +12,7 @@ pub struct Lookback {
 
 impl Lookback {
     /// # Errors
-    /// `config`, for what is neither a number nor a duration.
+    /// `config` for a text that is neither a number nor a duration.
     pub fn parse(written: &Value) -> Result<Self> {
         let known = match written {
             Value::Number(number) => !number.to_string().starts_with('-'),
@@ -28,10 +28,10 @@ impl Lookback {
         )))
     }
 
-    /// The value that lies the span before `value`, in the same spelling, and its place in the order.
+    /// The value that precedes `value` by the span, in the same notation, and its place in the order.
     ///
     /// # Errors
-    /// `config`, when the span does not go with the cursor's values.
+    /// `config` if the span does not match the cursor's values.
     pub fn before(&self, value: &Value, key: &Key, order: &mut Order) -> Result<(Value, Key)> {
         let wrong = |wanted: &str| {
             Error::config(format!("`lookback` is {}, but the cursor's values are {wanted}", self.written))
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_is_taken_off_in_the_values_own_spelling() {
+    fn a_span_is_subtracted_in_the_values_own_notation() {
         for (lookback, value, expected) in [
             (json!("2h"), json!("2024-03-01T01:00:00+01:00"), json!("2024-02-29T23:00:00+01:00")),
             (json!("1d 12h"), json!("2024-03-03"), json!("2024-03-01")),

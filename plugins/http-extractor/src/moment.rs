@@ -1,4 +1,4 @@
-//! Points in time as texts spell them: read exactly, compared by the instant, and written again in the same way.
+//! Timestamps as text: parsed exactly, compared by the instant, and written back in the same notation.
 
 use std::cmp::Ordering;
 
@@ -11,21 +11,21 @@ const DAY: i64 = 86_400;
 pub const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 pub const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-/// A point in time and how it was spelled.
+/// A point in time and its notation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {
-    /// Since 1970-01-01 UTC; without a zone, as if it were UTC.
+    /// Seconds since 1970-01-01 UTC; without a zone, as if it were UTC.
     pub seconds: i64,
-    /// The digits behind the second, without zeros at the end.
+    /// The digits after the second, without trailing zeros.
     pub fraction: String,
     pub spelling: Spelling,
 }
 
-/// How a text spells a moment.
+/// The notation of a timestamp.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spelling {
     pub style: Style,
-    /// How many digits stand behind the second.
+    /// How many digits follow the second.
     pub places: usize,
     /// The zone's own text, and how many seconds it is ahead of UTC.
     pub zone: Option<(String, i64)>,
@@ -35,18 +35,18 @@ pub struct Spelling {
 pub enum Style {
     /// `2024-02-29`
     Date,
-    /// `2024-02-29T12:00:00`: what stands between, whether there are seconds, and the sign of the fraction.
+    /// `2024-02-29T12:00:00`: the separator, whether there are seconds, and the fraction's decimal sign.
     Iso { between: char, seconds: bool, point: char },
     /// `20240229T120000Z`
     Basic,
     /// `Thu, 29 Feb 2024 12:00:00 GMT` (RFC 2822)
     Mail { weekday: bool },
-    /// By the author's `cursor_format`.
+    /// In the author's `cursor_format`.
     Own(Format),
 }
 
 impl Moment {
-    /// Reads a text whose order is provable: ISO 8601 or RFC 2822.
+    /// Parses a text whose order is provable: ISO 8601 or RFC 2822.
     pub fn parse(text: &str) -> Option<Self> {
         iso(text).or_else(|| mail(text))
     }
@@ -59,7 +59,7 @@ impl Moment {
         self.spelling.style == Style::Date
     }
 
-    /// The text of the moment `seconds` earlier, spelled in the same way; a date is the day it falls on.
+    /// The text of the timestamp `seconds` earlier, in the same notation; for a date, the day that it falls on.
     pub fn earlier(&self, seconds: i64) -> Option<String> {
         let offset = self.spelling.zone.as_ref().map_or(0, |(_, offset)| *offset);
         let local = self.seconds.checked_sub(seconds)?.checked_add(offset)?;
@@ -95,7 +95,7 @@ impl Moment {
 
 impl Ord for Moment {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Fractions without zeros at the end compare as texts.
+        // Fractions without trailing zeros compare like texts.
         self.seconds.cmp(&other.seconds).then_with(|| self.fraction.cmp(&other.fraction))
     }
 }
@@ -118,7 +118,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Seconds since 1970-01-01; `None` for a day or time that does not exist. A leap second is the next one.
+    /// Seconds since 1970-01-01; `None` for a day or time that does not exist. A leap second counts as the next second.
     pub fn seconds(self) -> Option<i64> {
         let Self { year, month, day, hour, minute, second } = self;
         if !(0..24).contains(&hour) || !(0..60).contains(&minute) || !(0..=60).contains(&second) {
@@ -135,7 +135,7 @@ impl Clock {
     }
 }
 
-/// A number of digits alone, of one of these lengths.
+/// A number of only digits, with one of these lengths.
 pub fn digits(text: &str, lengths: std::ops::RangeInclusive<usize>) -> Option<i64> {
     (lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()))
         .then(|| text.parse().ok())
@@ -203,7 +203,7 @@ fn iso(text: &str) -> Option<Moment> {
     })
 }
 
-/// `Thu, 29 Feb 2024 12:00:00 +0100`; the weekday may be left out.
+/// `Thu, 29 Feb 2024 12:00:00 +0100`; the weekday may be omitted.
 fn mail(text: &str) -> Option<Moment> {
     let (weekday, rest) = match text.split_once(", ") {
         Some((name, rest)) => (WEEKDAYS.contains(&name).then_some(true)?, rest),
@@ -228,7 +228,7 @@ fn mail(text: &str) -> Option<Moment> {
     })
 }
 
-/// The seconds that a zone such as `+02:00` is ahead of UTC.
+/// How many seconds a zone such as `+02:00` is ahead of UTC.
 pub fn offset(zone: &str) -> Option<i64> {
     if matches!(zone, "Z" | "z" | "GMT" | "UTC" | "UT") {
         return Some(0);
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn earlier_moments_are_spelled_in_the_same_way() {
+    fn earlier_timestamps_keep_the_notation() {
         for (text, seconds, expected) in [
             ("2024-03-01", 86_400, "2024-02-29"),
             ("2024-03-01", 3_600, "2024-02-29"),

@@ -1,8 +1,8 @@
-//! Numbers of any size by their digits, since a cursor that went through a double is another one.
+//! Numbers of any size by their digits, because a cursor that is converted to a double may change.
 
 use std::cmp::Ordering;
 
-/// A decimal number: `0.DIGITS × 10^exponent`, without zeros at either end. Zero has no digits.
+/// A decimal number: `0.DIGITS × 10^exponent`, without leading and trailing zeros. Zero has no digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Number {
     negative: bool,
@@ -11,7 +11,7 @@ pub struct Number {
 }
 
 impl Number {
-    /// Reads `-12`, `1000.50`, `9e5`; nothing else that people write for numbers.
+    /// Parses `-12`, `1000.50`, `9e5`, and no other notation.
     pub fn parse(text: &str) -> Option<Self> {
         let (negative, unsigned) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -40,7 +40,7 @@ impl Number {
         Some(Self { negative, exponent, digits })
     }
 
-    /// Whether systems write it for "no end": the greatest of an integer type, or nothing but nines.
+    /// Whether systems write it for "no end": the greatest value of an integer type, or only nines.
     pub fn is_sentinel(&self) -> bool {
         const GREATEST: [&str; 5] =
             ["2147483647", "4294967295", "9223372036854775807", "18446744073709551615", "253402300799"];
@@ -53,7 +53,7 @@ impl Number {
         }
     }
 
-    /// The number less `other`, as it is written; `None` where that takes more than 38 digits.
+    /// The number minus `other`, in plain notation; `None` if that takes more than 38 digits.
     pub fn less(&self, other: &Self) -> Option<String> {
         let scale_of = |number: &Self| (number.digits.len() as i64 - number.exponent).max(0);
         let scale = scale_of(self).max(scale_of(other));
@@ -80,7 +80,7 @@ impl Number {
             (true, true) => Ordering::Equal,
             (true, false) => Ordering::Less,
             (false, true) => Ordering::Greater,
-            // Digits without zeros at the end compare as texts.
+            // Digits without trailing zeros compare like texts.
             (false, false) => self.exponent.cmp(&other.exponent).then_with(|| self.digits.cmp(&other.digits)),
         }
     }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_greatest_of_types_stand_for_no_end() {
+    fn the_greatest_values_of_types_stand_for_no_end() {
         for (text, expected) in [
             ("9223372036854775807", true),
             ("2147483647", true),

@@ -1,4 +1,4 @@
-//! What comes before what: the order of a cursor's values, declared by the author or proven from the value itself.
+//! The order of a cursor's values, declared by the author or proven from the value itself.
 
 use std::cmp::Ordering;
 
@@ -11,7 +11,7 @@ use crate::format::Format;
 use crate::moment::Moment;
 use crate::number::Number;
 
-/// How much later than this machine's clock a moment may be and still be one that a record was changed at.
+/// How far ahead of this machine's clock a timestamp of a record's change may be, in seconds.
 const AHEAD: i64 = 86_400;
 
 /// `cursor_type`.
@@ -46,17 +46,17 @@ impl Key {
     }
 }
 
-/// What a value says about where its record stands.
+/// The place of a value's record in the order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Rank {
     At(Key),
-    /// It stands for no end, or for no number: nothing could come after it.
+    /// The value stands for no end or is not a number, so nothing could follow it.
     Beyond,
-    /// There is none.
+    /// There is no value.
     Blank,
 }
 
-/// The kinds of values that are not ordered among each other.
+/// Kinds of values that cannot be compared with each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
     Number,
@@ -81,7 +81,7 @@ pub struct Order {
     field: String,
     kind: CursorType,
     format: Option<Format>,
-    /// Seconds since 1970 beyond which a moment is in the future.
+    /// Seconds since 1970 after which a timestamp is in the future.
     latest: i64,
     /// The kind of the first value, and that value.
     first: Option<(Class, String)>,
@@ -91,7 +91,7 @@ impl Order {
     /// `now` is in seconds since 1970.
     ///
     /// # Errors
-    /// `config`, for options that contradict each other.
+    /// `config` for options that contradict each other.
     pub fn new(field: &str, kind: CursorType, format: Option<&str>, now: i64) -> Result<Self> {
         if format.is_some() && matches!(kind, CursorType::Number | CursorType::Text) {
             return Err(Error::config(
@@ -102,10 +102,10 @@ impl Order {
         Ok(Self { field: field.to_owned(), kind, format, latest: now.saturating_add(AHEAD), first: None })
     }
 
-    /// The rank of `value`; `place` says in messages where it stands.
+    /// The rank of `value`; `place` identifies the record in messages.
     ///
     /// # Errors
-    /// `data`, for a value without a provable place, and for one of another kind than those before.
+    /// `data` for a value without a provable place, and for one of another kind than the values before.
     pub fn rank(&mut self, value: &Value, place: impl Fn() -> String) -> Result<Rank> {
         let text = match value {
             Value::Null => return Ok(Rank::Blank),
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_moments_are_proven() {
+    fn numbers_and_timestamps_have_a_proven_order() {
         for (one, other, expected) in [
             (json!(2), json!(10), Ordering::Less),
             (json!("2"), json!("10"), Ordering::Less),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_for_no_end_has_no_place() {
+    fn a_value_for_no_end_has_no_place() {
         for value in [
             json!("Infinity"),
             json!("-infinity"),

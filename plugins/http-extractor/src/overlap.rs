@@ -1,19 +1,20 @@
-//! Records that come twice because two pages overlap: the first of one are the last of the other.
+//! Records that arrive twice because two pages overlap: the first ones of a page are the last ones of the previous
+//! page.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use json_records::Page;
 
-/// Remembers the records of the page before, by digest.
+/// Remembers the records of the previous page, by digest.
 #[derive(Debug, Default)]
 pub struct Overlap {
     before: Vec<u64>,
 }
 
 impl Overlap {
-    /// How many records at the beginning of `page` are those at the end of the page before. Records of which a page has
-    /// several that are equal prove nothing, so they do not count.
+    /// How many records at the start of `page` are those at the end of the previous page. Records that occur several
+    /// times in a page prove nothing, so they do not count.
     pub fn look(&mut self, page: &Page) -> usize {
         let digest = |record| {
             let mut hasher = DefaultHasher::new();
@@ -33,7 +34,7 @@ impl Overlap {
     }
 }
 
-/// The length of the longest beginning of `now` that is also an end of `before` (Knuth, Morris and Pratt).
+/// The length of the longest prefix of `now` that is also a suffix of `before` (Knuth, Morris and Pratt).
 fn longest(now: &[u64], before: &[u64]) -> usize {
     let mut borders = vec![0; now.len()];
     let step = |borders: &[usize], mut length: usize, next: u64| {
@@ -54,7 +55,7 @@ mod tests {
     use serde_json::Value;
 
     #[test]
-    fn only_records_that_are_unique_prove_an_overlap() {
+    fn only_unique_records_prove_an_overlap() {
         for (before, now, expected) in [
             (&[1_i64, 2, 3] as &[i64], &[3_i64, 4] as &[i64], 1),
             (&[1, 2, 3], &[2, 3, 4], 2),

@@ -1,4 +1,4 @@
-//! One page after another: what to ask for next, and when to stop.
+//! One page after another: what to request next, and when to stop.
 
 use json_records::path::outline;
 use json_records::{Page, Path};
@@ -9,31 +9,31 @@ use serde_json::Value;
 use crate::config::{LastPage, Pagination, Paging, Place, Step, spelt};
 use crate::overlap::Overlap;
 
-/// What may have happened where counted pages repeat.
+/// A possible explanation if numbered pages repeat.
 const CLAMPED: &str = "if the server answers a number beyond the last page with the last page, write `pagination.last_page: repeated`; \
                        if pages may be equal, `allow_repeated_pages: true`";
 
-/// What may have happened where other pages repeat.
+/// A possible explanation if other pages repeat.
 const EQUAL: &str = "if pages may have equal records, write `allow_repeated_pages: true`";
 
-/// What tells one page from the others.
+/// What distinguishes one page's request from the others.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ask {
-    /// The whole address, where a server gave one.
+    /// The complete address, if the server gave one.
     pub url: Option<Url>,
     pub params: Vec<(String, Value)>,
 }
 
-/// What an answer says about the page that follows it.
+/// What a response says about the next page.
 #[derive(Debug, Default)]
 pub struct Hint {
     next: Option<Value>,
-    /// Whether the place where the next page would be named is there at all.
+    /// Whether the place that would name the next page exists at all.
     is_named: bool,
     has_more: More,
 }
 
-/// What an answer says at `has_more_path`.
+/// What a response says at `has_more_path`.
 #[derive(Debug, Default, PartialEq)]
 enum More {
     /// The author named no such path.
@@ -41,7 +41,7 @@ enum More {
     Unasked,
     Yes,
     No,
-    /// There is nothing; why, for a message.
+    /// There is nothing there, for this reason.
     Missing(String),
 }
 
@@ -54,10 +54,10 @@ pub struct Pager {
     guard: PageGuard,
     number: u64,
     first_count: Option<u64>,
-    /// Whether the page that is asked for next may lie beyond the last.
+    /// Whether the next page to request may be beyond the last one.
     is_probing: bool,
     overlap: Overlap,
-    /// How many records at the beginning of pages were the last of the page before.
+    /// How many records at the start of pages were the last of the previous page.
     overlapping: u64,
     last_count: u64,
     notes: Vec<String>,
@@ -65,7 +65,7 @@ pub struct Pager {
 
 impl Pager {
     /// # Errors
-    /// `config`, when an option that this kind of paging needs is missing.
+    /// `config` if an option that this kind of paging needs is missing.
     pub fn new(options: Pagination, address: Url, max_pages: u64, may_repeat: bool) -> Result<Self> {
         if options.path.is_none() && matches!(options.kind, Paging::Cursor | Paging::NextUrl) {
             return Err(Error::config(
@@ -103,7 +103,7 @@ impl Pager {
         self.guard.pages()
     }
 
-    /// What the user should hear about how the pages ended.
+    /// Notes for the user about how the pages ended.
     pub fn take_notes(&mut self) -> Vec<String> {
         let count = std::mem::take(&mut self.overlapping);
         if count > 0 {
@@ -120,10 +120,10 @@ impl Pager {
         std::mem::take(&mut self.notes)
     }
 
-    /// Notices records that the page before had as its last.
+    /// Counts records that the previous page had as its last ones.
     ///
     /// # Errors
-    /// `data`, where an offset grew by fewer records than were asked for, which explains it.
+    /// `data` if an offset grew by fewer records than requested, which explains it.
     pub fn look_for_overlap(&mut self, page: &Page) -> Result<()> {
         let count = self.overlap.look(page) as u64;
         let before = std::mem::replace(&mut self.last_count, page.sent as u64);
@@ -154,15 +154,15 @@ impl Pager {
         self.options.place == Place::Body
     }
 
-    /// Whether an answer of 404 is the end.
+    /// Whether a response of 404 is the end.
     pub fn may_end_by_not_found(&self) -> bool {
         self.is_probing || (self.options.last_page == LastPage::NotFound && self.pages() > 1)
     }
 
-    /// What to ask for first.
+    /// The first request.
     ///
     /// # Errors
-    /// `config`, when no page is allowed.
+    /// `config` if no page is allowed.
     pub fn first(&mut self) -> Result<Ask> {
         let mut params = self.size();
         match self.options.kind {
@@ -196,11 +196,11 @@ impl Pager {
         self.options.param.clone().unwrap_or_else(|| default.to_owned())
     }
 
-    /// Reads what an answer says about what follows, before its records are taken; `json` is `None` for an
-    /// answer without a body.
+    /// Parses what a response says about the next page, before its records are taken; `json` is `None` for a response
+    /// without a body.
     ///
     /// # Errors
-    /// `data`, for what says neither yes nor no.
+    /// `data` for a value that means neither yes nor no.
     pub fn look(&self, json: Option<&Value>, link_header: &str) -> Result<Hint> {
         if self.options.kind == Paging::Link {
             let next = link(link_header, "next").map(Value::from);
@@ -240,29 +240,29 @@ impl Pager {
         })
     }
 
-    /// Whether the server's own sign says whether there is more.
+    /// Whether the server itself says whether there is more.
     pub fn has_sign(&self) -> bool {
         self.has_more.is_some() || self.options.end_value.is_some()
     }
 
-    /// What tells a page's records from those of the page before. What surrounds them does not: the number of the page, the
-    /// time, another cursor.
+    /// Distinguishes a page's records from those of the previous page. The content around them does not count: a page
+    /// number, the time, another cursor.
     pub fn content(page: &Page, bytes: &[u8]) -> Vec<u8> {
         page.digest().map_or_else(|| bytes.to_vec(), |digest| digest.to_vec())
     }
 
-    /// Whether a page that repeats the one before is the end.
+    /// Whether a page that repeats the previous one is the end.
     pub fn ends_with(&self, content: &[u8]) -> bool {
         let counted = matches!(self.options.kind, Paging::Page | Paging::Offset);
         counted && (self.is_probing || self.options.last_page == LastPage::Repeated) && self.guard.is_last(content)
     }
 
-    /// What to ask for after a page of `count` records, as the server sent them, whose content was `bytes`; `None`
-    /// after the last.
+    /// The request after a page of `count` records, as the server sent them, whose content was `bytes`; `None` after
+    /// the last one.
     ///
     /// # Errors
-    /// `data`, when the server goes in circles, does not say whether there is more, or gives an address that is none;
-    /// `denied`, for one of another host; `config`, beyond `max_pages`.
+    /// `data` if the server goes in circles, does not say whether there is more, or gives an invalid address; `denied`
+    /// for an address on another host; `config` beyond `max_pages`.
     pub fn next(&mut self, hint: &Hint, count: usize, bytes: &[u8], from: &Url) -> Result<Option<Ask>> {
         if self.options.kind == Paging::None {
             return Ok(None);
@@ -276,12 +276,12 @@ impl Pager {
             })?;
         }
         if self.pages() == 1 {
-            // A server may name its first page by its whole address later on.
+            // A server may later refer to its first page by its complete address.
             self.guard.note(&key(&Ask { url: Some(from.clone()), params: Vec::new() }));
         }
         let more = match &hint.has_more {
             More::Missing(why) if count > 0 || self.names_next(hint) => return Err(self.silent(why)),
-            // A page with nothing in it and nothing said is the last.
+            // An empty page that says nothing about a next one is the last.
             More::No | More::Missing(_) => return Ok(None),
             More::Yes => true,
             More::Unasked => false,
@@ -305,7 +305,7 @@ impl Pager {
             return Ok(None);
         };
         if count == 0 && self.guard.was_asked(&key(&ask)) {
-            // Asking again would give the same.
+            // A retry would give the same page.
             if more {
                 self.notes.push(format!(
                     "page {} is empty, says that there is more and names a page that was read already, so it was taken for the \
@@ -341,10 +341,11 @@ impl Pager {
         ))
     }
 
-    /// The next number, by what the server sent.
+    /// The next number, computed from what the server sent.
     fn counted(&mut self, count: u64, more: bool) -> Result<Option<Ask>> {
         let first_count = *self.first_count.get_or_insert(count);
-        // A first page below `size` is the only one, or of a server that gives fewer at a time: the next one tells.
+        // A first page below `size` is either the only one, or that of a server that returns fewer at a time; the next
+        // one shows.
         let is_short = self.options.last_page == LastPage::Short;
         self.is_probing = is_short && self.pages() == 1 && self.options.size.is_some_and(|size| count < size);
         let short = is_short && count < first_count;
@@ -406,7 +407,7 @@ impl Pager {
         }
     }
 
-    /// A first page with records that has no such key at all may be a misspelled path.
+    /// If a first page with records does not have such a key at all, the path may be misspelled.
     fn note_unnamed(&mut self, hint: &Hint, count: u64) {
         if let Some(path) = &self.path
             && !hint.is_named
@@ -427,7 +428,7 @@ impl Pager {
             .join(next)
             .map_err(|error| Error::data(format!("the next page is at no address: {}", error.message)))?;
         if !url.is_tls() && url.secured().same_origin(&self.address) {
-            // A server behind a proxy that ends TLS names itself so.
+            // A server behind a proxy that ends TLS gives its own addresses this way.
             if self.pages() == 1 {
                 self.notes.push("the server names its next pages by `http`; they were asked for by `https`".to_owned());
             }
@@ -449,13 +450,13 @@ fn is_one_of(text: &str, words: &[&str]) -> bool {
     words.iter().any(|word| text.trim().eq_ignore_ascii_case(word))
 }
 
-/// What tells one request from the others.
+/// Distinguishes one request from the others.
 fn key(ask: &Ask) -> String {
     let url = ask.url.as_ref().map(ToString::to_string).unwrap_or_default();
     format!("{url} {:?}", ask.params)
 }
 
-/// What is there where a path ends in nothing: the keys of the innermost object that it leads to.
+/// What exists where a path matches nothing: the keys of the innermost object that it reaches.
 fn surroundings(path: &str, json: &Value) -> String {
     let mut outer = path.trim();
     while let Some(place) = outer.rfind(['.', '[']) {

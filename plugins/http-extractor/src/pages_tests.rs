@@ -7,7 +7,7 @@ fn pager(options: Value) -> Pager {
     Pager::new(serde_json::from_value(options).unwrap(), address, 100, false).unwrap()
 }
 
-/// Feeds answers (their JSON, link header and record count) and gives what was asked after each.
+/// Feeds responses (their JSON, link header and record count); returns what was requested after each.
 fn run(pager: &mut Pager, answers: &[(Value, &str, usize)]) -> Vec<Option<Ask>> {
     let from = Url::parse("https://h/items?x=1").unwrap();
     let mut asked = vec![Some(pager.first().unwrap())];
@@ -76,7 +76,7 @@ fn cursors_links_and_addresses_are_followed() {
 }
 
 #[test]
-fn circles_other_hosts_and_nonsense_are_refused() {
+fn circles_other_hosts_and_invalid_values_are_refused() {
     let from = Url::parse("https://h/items").unwrap();
     let mut circle = pager(json!({"type": "cursor", "path": "next"}));
     circle.first().unwrap();
@@ -99,7 +99,7 @@ fn circles_other_hosts_and_nonsense_are_refused() {
 }
 
 #[test]
-fn an_empty_page_that_names_one_read_before_is_the_end() {
+fn an_empty_page_that_names_an_earlier_one_is_the_end() {
     let from = Url::parse("https://h/items?x=1").unwrap();
     for (options, first, repeated) in [
         (json!({"type": "cursor", "path": "next"}), json!({"next": "b"}), json!({"next": "b"})),
@@ -134,7 +134,7 @@ fn an_empty_page_that_names_one_read_before_is_the_end() {
 }
 
 #[test]
-fn the_servers_own_sign_comes_before_an_empty_page() {
+fn the_servers_own_sign_takes_precedence_over_an_empty_page() {
     let from = Url::parse("https://h/items?x=1").unwrap();
     let next = |options: Value, json: Value, count| {
         let mut pager = pager(options);
@@ -171,7 +171,7 @@ fn the_servers_own_sign_comes_before_an_empty_page() {
 }
 
 #[test]
-fn a_path_that_leads_nowhere_on_the_first_page_is_noted() {
+fn a_path_that_matches_nothing_on_the_first_page_is_noted() {
     let from = Url::parse("https://h/items?x=1").unwrap();
     for (json, count, noted) in [
         (json!({"meta": {"next": null}}), 1, false),

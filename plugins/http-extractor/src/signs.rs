@@ -1,9 +1,9 @@
-//! What an answer says beside its records: that there are more pages, or that something went wrong.
+//! What a response says beside its records: that there are more pages, or that something went wrong.
 
 use osiris_sdk::http::{Answer, link};
 use serde_json::{Map, Value};
 
-/// Objects in which servers say how pages follow.
+/// Objects in which servers describe paging.
 const AROUND: [&str; 9] =
     ["meta", "paging", "pagination", "links", "_links", "page_info", "pageInfo", "page", "cursors"];
 
@@ -20,10 +20,10 @@ const NEXT: [&str; 9] = [
     "@odata.nextLink",
 ];
 
-/// Members that say whether there is one.
+/// Members that say whether there is a next page.
 const MORE: [&str; 5] = ["has_more", "hasMore", "has_next", "hasNext", "has_next_page"];
 
-/// Members that say how many records there are on all pages.
+/// Members with the number of records on all pages.
 const TOTAL: [&str; 12] = [
     "total_count",
     "totalCount",
@@ -39,10 +39,10 @@ const TOTAL: [&str; 12] = [
     "@odata.count",
 ];
 
-/// Headers that say so.
+/// Headers with that number.
 const TOTAL_HEADERS: [&str; 5] = ["x-total-count", "x-total", "total-count", "x-wp-total", "x-pagination-total-count"];
 
-/// By what an answer says that another page follows.
+/// The sign in a response that another page follows.
 pub fn of_more(json: Option<&Value>, link_header: &str) -> Option<String> {
     match link(link_header, "next") {
         Some(_) => Some("its `Link` header has a `rel=\"next\"`".to_owned()),
@@ -50,7 +50,7 @@ pub fn of_more(json: Option<&Value>, link_header: &str) -> Option<String> {
     }
 }
 
-/// How many records there are on all pages, and where the answer says so.
+/// The number of records on all pages, and where the response says so.
 pub fn of_total(json: Option<&Value>, answer: &Answer) -> Option<(String, u64)> {
     let from_header = TOTAL_HEADERS.iter().find_map(|name| {
         let total = answer.header(name)?.trim().parse().ok()?;
@@ -70,7 +70,7 @@ fn total_in_body(answer: &Map<String, Value>) -> Option<(String, u64)> {
     let own = TOTAL.iter().find_map(|name| Some((format!("`{name}`"), number(answer, name)?)));
     own.or_else(|| {
         around.into_iter().find_map(|(place, members)| {
-            // In an object about pages, `total` alone is no amount.
+            // Only in an object about pages is `total` a number of records.
             let names = TOTAL.iter().chain(&["total"]);
             names.into_iter().find_map(|name| Some((format!("`{place}.{name}`"), number(members, name)?)))
         })
@@ -94,7 +94,7 @@ fn in_body(answer: &Map<String, Value>) -> Option<String> {
     })
 }
 
-/// Members that an object of nothing but an error has beside `error`, `errors` or `success`.
+/// Members that an error object may have beside `error`, `errors` or `success`.
 const BESIDE: [&str; 22] = [
     "error",
     "errors",
@@ -120,13 +120,13 @@ const BESIDE: [&str; 22] = [
     "path",
 ];
 
-/// What an object says that has the members of an error and no others.
+/// The message of an object that has only the members of an error.
 pub fn of_error(record: &Value) -> Option<String> {
     let members = record.as_object()?;
     of_failure(record).filter(|_| members.keys().all(|name| BESIDE.contains(&name.as_str())))
 }
 
-/// What an object says by `error`, `errors`, `success` or `ok`.
+/// The message in an object's `error`, `errors`, `success` or `ok`.
 pub fn of_failure(answer: &Value) -> Option<String> {
     let members = answer.as_object()?;
     let is_empty = |value: &Value| match value {
@@ -149,7 +149,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn signs_of_more_pages_are_seen() {
+    fn signs_of_more_pages_are_recognised() {
         for (answer, header, seen) in [
             (json!([]), "</x?page=2>; rel=\"next\"", true),
             (json!({"has_more": true, "data": []}), "", true),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_are_found_where_they_are_about_pages() {
+    fn totals_are_found_only_in_information_about_pages() {
         for (answer, total) in [
             (json!({"totalCount": 7}), Some(7)),
             (json!({"meta": {"total": 7, "page": 1}}), Some(7)),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_of_nothing_but_an_error_is_seen() {
+    fn an_error_object_is_recognised() {
         for (answer, seen) in [
             (json!({"error": "rate limit", "code": 7}), true),
             (json!({"errors": [{"message": "no"}]}), true),

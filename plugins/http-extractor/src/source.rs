@@ -1,4 +1,4 @@
-//! The requests: what all pages have in common, and what tells them apart.
+//! The requests: what all pages have in common, and what differs.
 
 use osiris_sdk::http::{Answer, Client, Request, Retry, Url};
 use osiris_sdk::{Error, ErrorKind, Result, context};
@@ -9,7 +9,7 @@ use crate::config::{Config, Connection, Manner, spelt};
 use crate::cursor::Cursor;
 use crate::pages::Ask;
 
-/// Where the records come from.
+/// The source of the records.
 pub struct Source {
     client: Client,
     method: String,
@@ -23,7 +23,7 @@ pub struct Source {
 
 impl Source {
     /// # Errors
-    /// `config`, when address, login or body are not as they must be.
+    /// `config` if the address, the login or the body is invalid.
     pub fn new(config: &Config, cursor: Option<&Cursor>) -> Result<Self> {
         let mut params: Vec<(String, String)> = Vec::new();
         for (name, value) in &config.params {
@@ -69,7 +69,7 @@ impl Source {
     /// Reads one page.
     ///
     /// # Errors
-    /// As [`Request::fetch`].
+    /// As for [`Request::fetch`].
     pub fn fetch(&mut self, ask: &Ask, in_body: bool) -> Result<Answer> {
         match self.request(ask, in_body)?.fetch() {
             Err(error) if matches!(error.kind, ErrorKind::Auth) && self.login.renew() => {
@@ -80,11 +80,11 @@ impl Source {
         }
     }
 
-    /// Waits until a page may be asked for again whose answer says that it is accepted and not done yet; `tried` counts
-    /// the answers so far.
+    /// Waits until a page may be requested again whose response says that it was accepted but is not ready; `tried`
+    /// counts the responses so far.
     ///
     /// # Errors
-    /// The answer as an error, where it was asked for often enough.
+    /// The response as an error, if it was requested often enough.
     pub fn wait(&self, tried: u32, answer: &Answer) -> Result<()> {
         let error = answer.as_error(answer.status);
         let may_repeat = self.method != "POST" || self.retry_post;
@@ -99,7 +99,7 @@ impl Source {
     fn request(&mut self, ask: &Ask, in_body: bool) -> Result<Request> {
         let mut body = self.body.clone();
         let mut request = match &ask.url {
-            // An address that the server gave has the parameters in it.
+            // An address from the server already contains the parameters.
             Some(url) => self.client.request_to(&self.method, url.clone()),
             None => {
                 let mut request = self.client.request_to(&self.method, self.address.clone());
@@ -126,7 +126,7 @@ impl Source {
     }
 }
 
-/// Sets a member of the body, which becomes an object where there is none.
+/// Sets a member of the body, which is created as an object if there is none.
 fn member(body: &mut Option<Value>, name: String, value: Value) -> Result<()> {
     match body.get_or_insert_with(|| Value::Object(Map::new())) {
         Value::Object(members) => {
@@ -152,10 +152,10 @@ fn client(manner: &Manner) -> Client {
     }
 }
 
-/// Asks for the connection's address and says what answered.
+/// Requests the connection's address and describes the response.
 ///
 /// # Errors
-/// As [`Request::fetch`]; an address at which there is nothing is none.
+/// As for [`Request::fetch`], except that an address at which there is nothing is not an error.
 pub fn check(connection: &Connection, manner: &Manner) -> Result<String> {
     let base = connection.url.as_deref().ok_or_else(|| Error::config("the connection has no `url`"))?;
     let url = Url::parse(base)?.below(connection.check_path.as_deref().unwrap_or_default())?;
@@ -163,7 +163,7 @@ pub fn check(connection: &Connection, manner: &Manner) -> Result<String> {
     let mut login = auth::login(None, connection)?;
     let mut request = client.request_to("GET", url.clone());
     if connection.check_path.is_none() {
-        // A base address alone often leads to nothing, which is no fault.
+        // A base address alone often leads to nothing, which is not an error.
         request = request.accept(404).accept(405);
     }
     let answer = login.sign(&client, request)?.fetch()?;

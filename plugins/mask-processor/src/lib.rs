@@ -1,4 +1,4 @@
-//! `mask.processor`: makes columns unreadable and passes the others on as they are.
+//! `mask.processor`: makes columns unreadable and passes the others through unchanged.
 
 mod method;
 
@@ -36,7 +36,7 @@ impl Processor for Mask {
     }
 }
 
-/// The columns that stay, in order, each with what becomes of it.
+/// The columns that are kept, in order, each with the method that masks it.
 struct Plan(Vec<(String, Option<Method>)>);
 
 fn plan(config: &Config, key: Option<&str>, schema: &Schema) -> Result<Plan> {
@@ -58,7 +58,7 @@ fn plan(config: &Config, key: Option<&str>, schema: &Schema) -> Result<Plan> {
 }
 
 impl Plan {
-    /// The SELECT's columns: masked ones as text, since what is masked is what a person would read.
+    /// The SELECT's columns: masked ones as text, since the text that a person would read is masked.
     fn columns(&self) -> String {
         let column = |(name, method): &(String, Option<Method>)| {
             let name = quote_name(name);
@@ -67,7 +67,7 @@ impl Plan {
         self.0.iter().map(column).collect::<Vec<_>>().join(", ")
     }
 
-    /// The schema of what is written: that of what is read, masked columns nullable and nothing but text.
+    /// The schema of the output: that of the input, with masked columns nullable and as text.
     fn schema(&self, read: &Schema) -> Schema {
         let mut fields = read.fields().to_vec();
         for (place, _) in self.0.iter().enumerate().filter(|(_, (_, method))| method.is_some()) {

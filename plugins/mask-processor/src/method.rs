@@ -14,7 +14,7 @@ pub enum Name {
     Drop,
 }
 
-/// What the config says of a column: a method, alone or with its settings.
+/// A column's entry in the config: a method, alone or with its settings.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "Written")]
 pub struct Wish {
@@ -52,7 +52,7 @@ pub enum Method {
 
 impl Wish {
     /// # Errors
-    /// `config`, for a hash without a key.
+    /// `config` for a hash without a key.
     pub fn method(&self, key: Option<&str>) -> Result<Method> {
         match self.method {
             Name::Hash => {
@@ -80,7 +80,7 @@ impl Method {
             }
             Method::Redact(replacement) => replacement.clone(),
             Method::Partial(keep) => {
-                // A value of no more characters than are kept would be shown whole, so nothing of it is.
+                // A value with no more characters than are kept would be shown completely, so none of it is.
                 let count = text.chars().count();
                 let hidden = if count > *keep { count - keep } else { count };
                 text.chars().enumerate().map(|(place, c)| if place < hidden { '*' } else { c }).collect()
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn redact_hides_the_length_too() {
+    fn redact_also_hides_the_length() {
         assert_eq!(wish(Name::Redact, 0).method(None).unwrap().apply("secret"), "***");
     }
 }
