@@ -1,4 +1,4 @@
-//! A column being filled from rows, as Arrow lays it out.
+//! A column being filled from rows, in Arrow's layout.
 
 use mysql_client::Fields;
 use mysql_client::types::Kind;
@@ -13,14 +13,14 @@ pub struct Column {
     pub name: String,
     pub kind: Kind,
     zero_dates: ZeroDates,
-    /// Dates that do not exist and became null.
+    /// The number of dates that do not exist and became null.
     nulled: u64,
-    /// Geometries whose reference system's number was left out, and the first such number.
+    /// The number of geometries whose spatial reference ID was dropped, and the first such ID.
     reference_systems: (u64, u32),
     rows: usize,
     nulls: usize,
     validity: Vec<u8>,
-    /// 32-bit ends of texts, after a first 0; unused for other types.
+    /// 32-bit ends of texts, after an initial 0; unused for other types.
     offsets: Vec<u8>,
     values: Vec<u8>,
 }
@@ -61,15 +61,15 @@ impl Column {
         }
     }
 
-    /// How many bytes wait to be sent.
+    /// How many bytes are waiting to be sent.
     pub fn bytes(&self) -> usize {
         self.values.len() + self.offsets.len()
     }
 
-    /// Takes the value that `row` begins with.
+    /// Takes the value at the start of `row`.
     ///
     /// # Errors
-    /// `data`, naming the column, for a value that DuckDB's type does not have.
+    /// `data`, naming the column, for a value that DuckDB's type cannot hold.
     #[inline]
     pub fn take(&mut self, row: &mut Fields<'_>) -> Result<()> {
         let before = self.values.len();
@@ -99,7 +99,7 @@ impl Column {
         }
     }
 
-    /// Counts a geometry that names its reference system, which DuckDB's bytes do not.
+    /// Counts a geometry that has a spatial reference ID, which DuckDB's bytes cannot hold.
     fn count_reference_system(&mut self, mut row: Fields<'_>) {
         if let Ok([a, b, c, d, ..]) = row.run() {
             let number = u32::from_le_bytes([*a, *b, *c, *d]);
@@ -110,7 +110,7 @@ impl Column {
         }
     }
 
-    /// Reports what was left out of the column's values.
+    /// Reports what was dropped from the column's values.
     pub fn report(&self) {
         if self.nulled > 0 {
             context::warn(
@@ -130,7 +130,7 @@ impl Column {
     /// Appends a null.
     ///
     /// # Errors
-    /// `data`, where a batch cannot hold more.
+    /// `data` if a batch cannot hold more.
     #[inline]
     pub fn push_null(&mut self) -> Result<()> {
         self.values.resize(self.values.len() + value::width(self.kind), 0);
@@ -155,7 +155,7 @@ impl Column {
         Ok(())
     }
 
-    /// Hands the values over as Arrow's node, and starts again.
+    /// Returns the values as Arrow's node, and starts again.
     pub fn finish(&mut self) -> Node {
         let validity = std::mem::take(&mut self.validity);
         let mut buffers = vec![if self.nulls == 0 { Vec::new() } else { validity }];

@@ -1,4 +1,5 @@
-//! The cursor column: how its values are written, which of them stand for no place in its order, and what lies before.
+//! The cursor column: how its values are written, which of them have no place in its order, and the start of a
+//! lookback.
 
 use database_client::Lookback;
 use mysql_client::sql::quote_text;
@@ -12,15 +13,15 @@ pub struct Cursor<'a> {
     /// Its name, quoted.
     pub sql: String,
     pub kind: Kind,
-    /// The first of the values that stand for no place in its order, as SQL writes it.
+    /// The lowest of the values that have no place in its order, in SQL.
     pub sentinel: Option<String>,
 }
 
 impl Cursor<'_> {
-    /// Reports a greatest value that looks like a mistake: every later row below it is never read.
+    /// Reports a greatest value that looks like a mistake: every later row below it would never be read.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn warn<S: Stream>(&self, client: &mut Client<S>, end: &str) -> Result<()> {
         let sentence = match self.kind {
             Kind::Date | Kind::DateTime | Kind::Timestamp => {
@@ -40,7 +41,7 @@ impl Cursor<'_> {
     }
 }
 
-/// The values that people put where there is none: the year 9999, the last second of a timestamp, the largest integer.
+/// The values that stand for "none": the year 9999, the last second of a timestamp, the largest integer.
 pub fn sentinel(kind: Kind) -> Option<String> {
     let number = match kind {
         Kind::Date | Kind::DateTime => return Some("'9999-01-01'".to_owned()),
@@ -54,7 +55,7 @@ pub fn sentinel(kind: Kind) -> Option<String> {
     Some(number)
 }
 
-/// A value below all others, for a state that has read no row with a place in the cursor's order.
+/// A value below all others, for a state that has not read any row with a place in the cursor's order.
 pub fn first_value(kind: Kind) -> &'static str {
     match kind {
         Kind::Date | Kind::DateTime => "0001-01-01",
@@ -65,15 +66,15 @@ pub fn first_value(kind: Kind) -> &'static str {
     }
 }
 
-/// The value that lies a span before another, as SQL writes it.
+/// The value that precedes another by a span, in SQL.
 ///
 /// # Errors
-/// `config`, for a span of another kind than the cursor.
+/// `config` for a span of another kind than the cursor.
 pub fn before(kind: Kind, value: &str, lookback: &Lookback, name: &str) -> Result<String> {
     let own = literal(kind, value, name)?;
     match (kind, lookback) {
         (Kind::Date | Kind::DateTime | Kind::Timestamp, Lookback::Seconds(seconds)) => {
-            // Before the first year there is only null.
+            // Before the first year the result is null.
             Ok(format!(
                 "coalesce(cast({own} as datetime(6)) - interval {seconds} second, cast('0001-01-01' as datetime(6)))"
             ))
@@ -91,10 +92,10 @@ pub fn before(kind: Kind, value: &str, lookback: &Lookback, name: &str) -> Resul
     }
 }
 
-/// A cursor value as SQL writes it.
+/// A cursor value in SQL.
 ///
 /// # Errors
-/// `config` for a type that has no order to rely on, or a value that is not of the type.
+/// `config` for a type without a reliable order, or a value that is not of the type.
 pub fn literal(kind: Kind, value: &str, name: &str) -> Result<String> {
     match kind {
         Kind::I8
@@ -123,7 +124,7 @@ pub fn literal(kind: Kind, value: &str, name: &str) -> Result<String> {
     }
 }
 
-/// What orders the values of a cursor, in words: the same for types that hold the same values in the same order.
+/// A description of the order of a cursor's values: the same for types that hold the same values in the same order.
 pub fn order_in_words(kind: Kind) -> &'static str {
     match kind {
         Kind::Date | Kind::DateTime => "dates and times without a zone",
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_goes_back_from_a_value_of_its_kind() {
+    fn a_lookback_needs_a_span_of_the_values_kind() {
         let back = |kind, value: &str, span: &str| before(kind, value, &Lookback::parse(span).unwrap(), "c");
         assert_eq!(back(Kind::I32, "100", "10").unwrap(), "cast(100 as decimal(65,30)) - 10");
         assert!(back(Kind::Date, "2024-01-01", "1d").unwrap().contains("- interval 86400 second"));

@@ -1,8 +1,8 @@
-//! What a run reads that the last one had not: by a cursor column, ties included.
+//! Reads the rows that the last run did not, by a cursor column, including rows with equal values.
 //!
-//! All of a run's SELECTs see one snapshot, which fixes its end: the greatest cursor value there is. The state keeps
-//! that value and which of its rows were read, so that the next run reads the rows of the same value that came later,
-//! and those alone. Where too many have it to be remembered, they wait for a run that finds a greater one.
+//! All of a run's SELECTs see one snapshot, which fixes its end: the greatest cursor value in it. The state stores that
+//! value and which of its rows were read, so that the next run reads exactly those rows of the same value that appeared
+//! later. If too many rows have the value to be remembered, they wait for a run that finds a greater one.
 
 use std::collections::BTreeMap;
 
@@ -18,23 +18,23 @@ use crate::cursor::{Cursor, before, first_value, literal, order_in_words, sentin
 use crate::options::Config;
 use crate::value;
 
-/// How many rows of one cursor value are remembered. A state has 1 MiB at most.
+/// How many rows of one cursor value are remembered. A state has at most 1 MiB.
 const MOST_TIES: usize = 20_000;
 
-/// What one run tells the next.
+/// What one run stores for the next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub cursor: String,
-    /// What orders the cursor's values, in words.
+    /// A description of the order of the cursor's values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
     /// The greatest value that was read.
     pub value: String,
-    /// The columns that tell rows apart.
+    /// The columns that identify rows.
     pub key: Vec<String>,
-    /// The rows of that value that were read, and how often each.
+    /// The rows of that value that were read, each with its number of occurrences.
     pub ties: BTreeMap<String, u64>,
-    /// The rows that were read whose cursor stands for no place in its order, such as 9999-12-31.
+    /// The rows that were read whose cursor has no place in its order, such as 9999-12-31.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sentinels: BTreeMap<String, u64>,
 }
@@ -43,7 +43,7 @@ pub struct State {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Part {
     pub condition: String,
-    /// Whose rows, of those that the last run read, are left out.
+    /// Which of the rows that the last run read are skipped.
     pub skips: Option<Memory>,
     /// Where its rows are remembered for the next run.
     pub remembers: Option<Memory>,
@@ -52,17 +52,17 @@ pub struct Part {
 /// Rows that a state remembers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Memory {
-    /// Those at the greatest cursor value.
+    /// Rows at the greatest cursor value.
     Ties,
-    /// Those whose cursor value stands for no place in its order.
+    /// Rows whose cursor value has no place in its order.
     Sentinels,
 }
 
-/// What to read, and what to tell the next run.
+/// What to read, and what to store for the next run.
 #[derive(Debug)]
 pub struct Increment {
     pub parts: Vec<Part>,
-    /// Places of the columns that tell rows apart.
+    /// Positions of the columns that identify rows.
     key: Vec<usize>,
     seen: BTreeMap<String, u64>,
     seen_sentinels: BTreeMap<String, u64>,
@@ -84,7 +84,7 @@ impl Increment {
     /// Decides what the run reads.
     ///
     /// # Errors
-    /// `config` for a cursor that cannot be one, `data` for rows without one that the config does not speak of.
+    /// `config` for an unsuitable cursor, `data` for rows without a cursor value unless the config covers them.
     pub fn find<S: Stream>(
         client: &mut Client<S>,
         config: &Config,
@@ -103,7 +103,7 @@ impl Increment {
         let (cursor, kind) = (quote_name(name), kinds[place]);
         literal(kind, "0", name)?;
         if let Some(lookback) = &config.selection.lookback {
-            // Refused on the first run, too, which has nothing to go back from.
+            // Also refused on the first run, although it does not use the lookback.
             before(kind, "0", lookback, name)?;
         }
         let key = key(client, config, columns)?;
@@ -152,7 +152,7 @@ impl Increment {
             _ => None,
         };
         let Some(end) = end else {
-            // Rows that were read have gone since; what was known of them stays.
+            // Rows that were read have been deleted since; what was stored about them is kept.
             self.state = last.map(|last| State { sentinels: BTreeMap::new(), ..last });
             return Ok(());
         };
@@ -167,7 +167,7 @@ impl Increment {
         };
         let grown = at_last.as_ref().map_or(Ok(true), |value| cursor.has_above(client, config, value))?;
         let many = are_many(client, config, at_end.as_deref())?;
-        // What is read again anyway need not be remembered.
+        // Rows that are read again anyway need not be remembered.
         let waits = many && lookback.is_none();
         if waits {
             context::warn(
@@ -177,7 +177,7 @@ impl Increment {
         }
         let remembers = (!many).then_some(Memory::Ties);
         if lookback.is_some() && last.is_some() {
-            // From the lookback's begin to the end, whatever was read of it.
+            // From the start of the lookback to the end, whether or not rows were read before.
             self.parts.push(part(&[&above_last, &below_end], None, None));
             self.parts.push(part(&[&above_last, &at_end], None, remembers));
         } else {
@@ -202,7 +202,7 @@ impl Increment {
         Ok(())
     }
 
-    /// Plans the part of rows whose cursor stands for no place in its order: each is read once, and none moves the state.
+    /// Plans the part of rows whose cursor has no place in its order: each is read once, and none moves the state.
     fn add_sentinels<S: Stream>(
         &mut self,
         client: &mut Client<S>,
@@ -248,10 +248,10 @@ impl Increment {
         Ok(())
     }
 
-    /// Whether a row of `part` is new; remembers it where the next run has to know it.
+    /// Whether a row of `part` is new; remembers it if the next run needs to know it.
     ///
     /// # Errors
-    /// `internal` for a row that is not one.
+    /// `internal` for a malformed row.
     pub fn is_new(&mut self, place: usize, row: &[u8], kinds: &[Kind]) -> Result<bool> {
         let Part { skips, remembers, .. } = self.parts[place];
         if skips.is_none() && remembers.is_none() {
@@ -272,7 +272,7 @@ impl Increment {
             None => false,
         });
         match (remembers, &mut self.state) {
-            // The last run's ties are in the state already; its sentinels are remembered as long as they are there.
+            // The last run's ties are already in the state; its sentinels are remembered as long as they exist.
             (Some(Memory::Ties), Some(state)) if !is_seen => *state.ties.entry(digest).or_insert(0) += 1,
             (Some(Memory::Sentinels), Some(state)) => *state.sentinels.entry(digest).or_insert(0) += 1,
             _ => {}
@@ -280,13 +280,13 @@ impl Increment {
         Ok(!is_seen)
     }
 
-    /// What to tell the next run; `None` where nothing was ever read.
+    /// What to store for the next run; `None` if nothing was ever read.
     pub fn into_state(self) -> Option<State> {
         self.state
     }
 }
 
-/// Refuses what another cursor, another order or another key left.
+/// Refuses a state of another cursor, another order or another key.
 fn refuse_state(last: &State, name: &str, kind: Kind, key_names: &[String]) -> Result<()> {
     if last.cursor != name {
         return Err(Error::config(format!(
@@ -314,7 +314,7 @@ fn refuse_state(last: &State, name: &str, kind: Kind, key_names: &[String]) -> R
     Ok(())
 }
 
-/// Reports or refuses rows without a cursor, as the config says.
+/// Reports or refuses rows without a cursor value, as the config says.
 fn check_nulls<S: Stream>(client: &mut Client<S>, config: &Config, name: &str, cursor: &str) -> Result<()> {
     if config.selection.null_cursor == NullCursor::Skip {
         let without = config.select(Some("1"), Some(&format!("{cursor} is null")))?;
@@ -335,7 +335,7 @@ fn check_nulls<S: Stream>(client: &mut Client<S>, config: &Config, name: &str, c
     Ok(())
 }
 
-/// Refuses a value beyond which nothing can come.
+/// Refuses a value that nothing can follow.
 fn refuse_stuck<S: Stream>(client: &mut Client<S>, cursor: &Cursor<'_>, last: &State) -> Result<()> {
     let Some(sentinel) = &cursor.sentinel else { return Ok(()) };
     let stuck = format!("select {} >= {sentinel}", literal(cursor.kind, &last.value, cursor.name)?);
@@ -352,20 +352,20 @@ fn refuse_stuck<S: Stream>(client: &mut Client<S>, cursor: &Cursor<'_>, last: &S
     )))
 }
 
-/// Whether more rows than can be remembered fulfil a condition.
+/// Whether more rows than can be remembered satisfy a condition.
 fn are_many<S: Stream>(client: &mut Client<S>, config: &Config, condition: Option<&str>) -> Result<bool> {
     let some = config.select(Some("1"), condition)?;
     let ties = client.value(&format!("select count(*) from ({some} limit {}) as ties", MOST_TIES + 1))?;
     Ok(ties.and_then(|text| text.parse().ok()).unwrap_or(0_usize) > MOST_TIES)
 }
 
-/// A part whose rows fulfil all of `conditions`.
+/// A part whose rows satisfy all of `conditions`.
 fn part(conditions: &[&Option<String>], skips: Option<Memory>, remembers: Option<Memory>) -> Part {
     let condition = conditions.iter().filter_map(|text| text.as_deref()).collect::<Vec<_>>().join(" and ");
     Part { condition, skips, remembers }
 }
 
-/// The places of the table's primary key, or of all columns where there is none among those read.
+/// The positions of the table's primary key, or of all columns if the key is not among those read.
 fn key<S: Stream>(client: &mut Client<S>, config: &Config, columns: &[Definition]) -> Result<Vec<usize>> {
     let all = || (0..columns.len()).collect();
     if config.selection.table.is_none() {
@@ -385,7 +385,7 @@ fn key<S: Stream>(client: &mut Client<S>, config: &Config, columns: &[Definition
     Ok(places.collect::<Option<Vec<_>>>().filter(|places| !places.is_empty()).unwrap_or_else(all))
 }
 
-/// 64 bits of a digest of the row's key; among the rows of one cursor value that is enough.
+/// 64 bits of a digest of the row's key, which is enough to distinguish the rows of one cursor value.
 fn digest(row: &[u8], kinds: &[Kind], key: &[usize]) -> Result<String> {
     let (nulls, values) = split(row, kinds.len())?;
     let mut fields = Fields(values);
@@ -407,10 +407,10 @@ fn digest(row: &[u8], kinds: &[Kind], key: &[usize]) -> Result<String> {
     Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// A row's bitmap of nulls and its values.
+/// A row's bitmap of nulls, and its values.
 ///
 /// # Errors
-/// `internal` where the row is shorter than its bitmap.
+/// `internal` if the row is shorter than its bitmap.
 pub fn split(row: &[u8], columns: usize) -> Result<(&[u8], &[u8])> {
     row.split_at_checked((columns + 9) / 8).ok_or_else(|| Error::internal("the server sent a row that ends early"))
 }
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_were_seen_are_left_out_as_often_as_they_were() {
+    fn seen_rows_are_skipped_as_often_as_they_occurred() {
         let kinds = [Kind::I8, Kind::Text];
         let row = [&[0_u8, 7][..], b"\x01x"].concat();
         let digest = digest(&row, &kinds, &[0]).unwrap();

@@ -22,7 +22,7 @@ use crate::column::Column;
 use crate::incremental::{Increment, State, is_null, split};
 use crate::options::Config;
 
-/// Bytes after which a batch goes to the host, whatever its rows; one value may be larger.
+/// How many bytes make a full batch, regardless of its number of rows; a single value may be larger.
 const BATCH_BYTES: usize = 8 << 20;
 
 struct MysqlExtractor;
@@ -61,7 +61,7 @@ impl Check for MysqlExtractor {
     }
 }
 
-/// Reads everything that the config asks for; gives what the next run has to know.
+/// Reads everything that the config selects; returns what the next run needs to know.
 fn read<S: Stream>(
     client: &mut Client<S>,
     config: &Config,
@@ -109,7 +109,7 @@ fn read<S: Stream>(
     Ok(next)
 }
 
-/// The condition on the rows that this instance reads; `None` where there is only one.
+/// The condition for the rows that this instance reads; `None` if there is only one instance.
 fn part(config: &Config, columns: &[Definition], kinds: &[Kind]) -> Result<Option<String>> {
     let part = context::partition();
     let Some(name) = config.selection.partition_on.as_ref() else { return Ok(None) };
@@ -120,10 +120,10 @@ fn part(config: &Config, columns: &[Definition], kinds: &[Kind]) -> Result<Optio
     Ok((part.count > 1).then(|| remainder(kinds[place], &quote_name(name), part.index, part.count)))
 }
 
-/// The condition that a column leaves the remainder `index` by `count`; a null leaves none, so it counts as 0.
+/// The condition that a column modulo `count` is `index`; a null counts as 0.
 fn remainder(kind: Kind, column: &str, index: u32, count: u32) -> String {
     let remainder = match kind {
-        // A remainder has its dividend's sign.
+        // A remainder has the sign of its dividend.
         Kind::I8 | Kind::I16 | Kind::I32 | Kind::I64 => format!("({column} % {count} + {count}) % {count}"),
         Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64 => format!("{column} % {count}"),
         _ => format!("crc32({column}) % {count}"),
@@ -131,7 +131,7 @@ fn remainder(kind: Kind, column: &str, index: u32, count: u32) -> String {
     format!("coalesce({remainder}, 0) = {index}")
 }
 
-/// What each column becomes.
+/// How each column is read.
 fn kinds(columns: &[Definition], config: &Config) -> Result<Vec<Kind>> {
     if columns.is_empty() {
         return Err(Error::config("it gives no columns; only a statement that gives rows can be read"));
@@ -154,7 +154,7 @@ struct Table {
     writer: TableWriter,
     rows: usize,
     batch_rows: usize,
-    /// Rows in the batches that were sent.
+    /// The number of rows in the batches that were sent.
     sent: usize,
 }
 
@@ -179,7 +179,7 @@ impl Table {
             }
         }
         self.rows += 1;
-        // What a batch holds is counted now and then: counting costs more than a short row.
+        // The size of a batch is only measured from time to time, because measuring costs more than a short row.
         let full = self.rows >= self.batch_rows
             || ((self.rows.is_multiple_of(64) || row.len() > 65_536)
                 && self.columns.iter().map(Column::bytes).sum::<usize>() > BATCH_BYTES);

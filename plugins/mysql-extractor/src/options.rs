@@ -1,4 +1,4 @@
-//! What a step's config says of what to read.
+//! The options of a step that select what to read.
 
 use database_client::{Replication, Selection};
 use mysql_client::sql::{TableName, quote_name, quote_names};
@@ -20,9 +20,9 @@ pub struct Config {
     pub time: TimeAs,
     #[serde(default)]
     pub zero_dates: ZeroDates,
-    /// The database of the table, where `table` names none.
+    /// The database of the table, if `table` names none.
     pub schema: Option<String>,
-    /// How many rows of the table are left out at its beginning.
+    /// How many rows to skip at the start of the table.
     pub offset: Option<u64>,
     /// The columns by which rows are ordered.
     pub order: Option<Order>,
@@ -37,10 +37,10 @@ pub enum Order {
 }
 
 impl Order {
-    /// The ORDER BY list, its names quoted.
+    /// The ORDER BY list, with quoted names.
     ///
     /// # Errors
-    /// `config` for what is not a column with `asc` or `desc`.
+    /// `config` for anything other than a column with `asc` or `desc`.
     fn sql(&self) -> Result<String> {
         let parts: Vec<&str> = match self {
             Order::One(text) => text.split(',').collect(),
@@ -69,7 +69,7 @@ fn batch_size() -> usize {
     65_536
 }
 
-/// What becomes of dates that do not exist.
+/// How to handle dates that do not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ZeroDates {
@@ -79,10 +79,10 @@ pub enum ZeroDates {
 }
 
 impl Config {
-    /// The config with what goes together, and its `query` in place of a `table` beside it.
+    /// Checks that options go together, and gives `query` precedence over a `table` beside it.
     ///
     /// # Errors
-    /// `config`, with what does not go together.
+    /// `config`, with the options that do not go together.
     pub fn checked(mut self) -> Result<Self> {
         if self.selection.query.is_some() && self.selection.table.take().is_some() {
             context::warn("`query` is read; `table` beside it has no effect", &[]);
@@ -106,10 +106,10 @@ impl Config {
         Reading { tinyint1: self.tinyint1, time: self.time }
     }
 
-    /// The rows to read, as `from {this}`.
+    /// The rows to read, for use in `from {this}`.
     ///
     /// # Errors
-    /// `config`, for an invalid table name.
+    /// `config` for an invalid table name.
     pub fn rows(&self) -> Result<String> {
         if let Some(query) = self.selection.query() {
             return Ok(format!("(\n{query}\n) as source"));
@@ -120,15 +120,15 @@ impl Config {
     /// The table to read.
     ///
     /// # Errors
-    /// `config`, for an invalid table name, or that names another database than `schema`.
+    /// `config` for an invalid table name, or one in another database than `schema`.
     pub fn table(&self) -> Result<TableName> {
         TableName::parse(self.selection.table.as_deref().unwrap_or_default())?.in_database(self.schema.as_deref())
     }
 
-    /// A SELECT of the rows that meet the config's filter and `condition`.
+    /// A SELECT of the rows that satisfy the config's filter and `condition`.
     ///
     /// # Errors
-    /// As [`rows`](Self::rows).
+    /// As for [`rows`](Self::rows).
     pub fn select(&self, what: Option<&str>, condition: Option<&str>) -> Result<String> {
         if let (Some(query), None, None) = (self.selection.query(), what, condition) {
             return Ok(query.to_owned());
@@ -146,7 +146,7 @@ impl Config {
         }
         match (self.selection.limit, self.offset.filter(|offset| *offset > 0)) {
             (Some(limit), None) => select += &format!(" limit {limit}"),
-            // MySQL has no offset without a limit; its manual gives this number.
+            // MySQL has no offset without a limit; its manual recommends this number.
             (limit, Some(offset)) => {
                 select += &format!(" limit {} offset {offset}", limit.unwrap_or(u64::MAX));
             }

@@ -1,4 +1,4 @@
-//! Single values: the binary form of MySQL's protocol to DuckDB's as Arrow has it.
+//! Converts single values from the binary form of MySQL's protocol to DuckDB's form in Arrow.
 
 use mysql_client::Fields;
 use mysql_client::types::Kind;
@@ -13,7 +13,7 @@ type Metadata = &'static [(&'static str, &'static str)];
 pub enum Wrong {
     /// A date that does not exist, such as `0000-00-00` or the 31st of February: year, month and day.
     ZeroDate(i32, i32, i32),
-    /// A value that the DuckDB type does not have, and what to do about it.
+    /// A value that the DuckDB type cannot hold, and the remedy.
     Unrepresentable(String),
     Malformed(Error),
 }
@@ -24,7 +24,7 @@ impl From<Error> for Wrong {
     }
 }
 
-/// The Arrow format and the extension of a type, as `osiris:driver/arrow` names them.
+/// The Arrow format and the extension of a type, as `osiris:driver/arrow` defines them.
 pub fn format(kind: Kind) -> (String, Metadata) {
     const NAME: &str = "ARROW:extension:name";
     const DETAILS: &str = "ARROW:extension:metadata";
@@ -55,7 +55,7 @@ pub fn format(kind: Kind) -> (String, Metadata) {
     (format.to_owned(), metadata)
 }
 
-/// Bytes a value in Arrow; 0 for texts.
+/// The number of bytes of a value in Arrow; 0 for texts.
 pub fn width(kind: Kind) -> usize {
     match kind {
         Kind::Bool | Kind::I8 | Kind::U8 => 1,
@@ -67,11 +67,11 @@ pub fn width(kind: Kind) -> usize {
     }
 }
 
-/// Takes the value that `row` begins with and appends it.
+/// Takes the value at the start of `row` and appends it.
 #[inline]
 pub fn take(kind: Kind, row: &mut Fields<'_>, values: &mut Vec<u8>) -> Result<(), Wrong> {
     match kind {
-        // The protocol's numbers are little-endian, as Arrow's.
+        // The protocol's numbers are little-endian, like Arrow's.
         Kind::I8 | Kind::U8 => values.push(row.byte()?),
         Kind::I16 | Kind::U16 | Kind::Year => values.extend_from_slice(&row.array::<2>()?),
         Kind::I32 | Kind::U32 | Kind::F32 => values.extend_from_slice(&row.array::<4>()?),
@@ -95,7 +95,7 @@ pub fn take(kind: Kind, row: &mut Fields<'_>, values: &mut Vec<u8>) -> Result<()
         Kind::Bit(count) => bits(row.run()?, count, values)?,
         Kind::Uuid => values.extend_from_slice(&uuid(row.run()?)?),
         Kind::Geometry => {
-            // MySQL puts the number of the reference system before the geometry in well-known binary.
+            // MySQL puts the spatial reference ID before the geometry in well-known binary.
             let (_, geometry) = row.run()?.split_at_checked(4).ok_or_else(|| malformed("an invalid geometry"))?;
             values.extend_from_slice(geometry);
         }
@@ -126,7 +126,7 @@ pub fn take(kind: Kind, row: &mut Fields<'_>, values: &mut Vec<u8>) -> Result<()
     Ok(())
 }
 
-/// The value's bytes as they are in the row, unread: to tell rows apart.
+/// The value's bytes as they are in the row, without decoding, to identify rows.
 pub fn skip<'a>(kind: Kind, row: &mut Fields<'a>) -> Result<&'a [u8], Error> {
     match kind {
         Kind::Null => Ok(&[]),
@@ -148,7 +148,7 @@ fn malformed(what: &str) -> Wrong {
     Wrong::Malformed(Error::internal(format!("the server sent {what}")))
 }
 
-/// Digits with their point, times ten to the `scale`.
+/// A decimal in text form, as an integer scaled by ten to the `scale`.
 fn decimal(text: &[u8], scale: u8) -> Option<i128> {
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
@@ -174,8 +174,8 @@ fn decimal(text: &[u8], scale: u8) -> Option<i128> {
     (!digits.is_empty()).then_some(if negative { -number } else { number })
 }
 
-/// The same of up to 18 digits, `scale` of them after the point: WebAssembly has no 128-bit arithmetic, which most
-/// numbers do not need.
+/// The same for up to 18 digits, `scale` of them after the point, which suffices for most numbers: WebAssembly has no
+/// 128-bit arithmetic.
 fn small_decimal(text: &[u8], scale: u8) -> Option<i64> {
     let (whole, point_and_part) = text.split_at_checked(text.len().checked_sub(usize::from(scale) + 1)?)?;
     let part = point_and_part.strip_prefix(b".")?;
@@ -189,7 +189,7 @@ fn small_decimal(text: &[u8], scale: u8) -> Option<i64> {
     Some(number)
 }
 
-/// MySQL fills the first byte with zeros, DuckDB says how many bits of it are unused and sets them.
+/// MySQL pads the first byte with zeros; DuckDB stores how many of its bits are unused, and sets them.
 fn bits(bytes: &[u8], count: u8, values: &mut Vec<u8>) -> Result<(), Wrong> {
     let size = usize::from(count).div_ceil(8);
     if bytes.is_empty() || bytes.len() > size {
@@ -273,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_count_from_1970_and_those_that_do_not_exist_are_told() {
+    fn dates_count_from_1970_and_nonexistent_ones_are_reported() {
         let days = |year: u16, month: u8, day: u8| {
             let [a, b] = year.to_le_bytes();
             date(&[a, b, month, day])
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_and_uuids_are_laid_out_as_duckdb_has_them() {
+    fn bits_and_uuids_have_duckdbs_layout() {
         let laid = |bytes: &[u8], count: u8| {
             let mut values = Vec::new();
             bits(bytes, count, &mut values).map(|()| values)

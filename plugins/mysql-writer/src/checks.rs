@@ -1,4 +1,4 @@
-//! Whether the values survive in the table's columns: asked of DuckDB, before the first row is sent.
+//! Checks with DuckDB, before the first row is sent, whether the values survive in the table's columns.
 
 use conversions::{LossPolicy, OnLoss, SourceType, check_input};
 use mysql_client::sql::TableName;
@@ -9,11 +9,11 @@ use osiris_sdk::{Error, Input, Result, context};
 use crate::column::Column;
 use crate::kinds::target_type;
 
-/// The predicate that a value of one column fulfils where it survives, and what it loses where it does not.
+/// A predicate that is true if a value of one column survives, and what it loses otherwise.
 struct OwnCheck {
     survives: String,
     lost: String,
-    /// The nearest value to what [`Column::expression`] gives, where there is one.
+    /// The nearest value to that of [`Column::expression`], if there is one.
     rounded: Option<String>,
 }
 
@@ -23,10 +23,10 @@ impl OwnCheck {
     }
 }
 
-/// Checks all columns, and gives each the expression of what is to be written.
+/// Checks all columns, and sets the expression that each one writes.
 ///
 /// # Errors
-/// `data` for what would be lost, unless `on_loss` says what becomes of it.
+/// `data` for what would be lost, unless `on_loss` covers it.
 pub fn check<S: Stream>(
     client: &Client<S>,
     table: &TableName,
@@ -57,13 +57,13 @@ pub fn check<S: Stream>(
     refuse_nulls(input, columns)
 }
 
-/// Refuses nulls for columns that take none: the server would put a default in their place.
+/// Refuses nulls for columns that do not allow them: the server would replace them by a default.
 fn refuse_nulls(input: &Input, columns: &[Column]) -> Result<()> {
     let strict: Vec<&Column> = columns.iter().filter(|column| !column.target.nullable).collect();
     if strict.is_empty() || input.rows() == 0 {
         return Ok(());
     }
-    // The number's name must not be a column's, whose value it would hide.
+    // The alias of the number must not hide a column of the same name.
     let mut number = "_osiris_number".to_owned();
     while columns.iter().any(|column| column.name.eq_ignore_ascii_case(&number)) {
         number.push('_');
@@ -88,7 +88,7 @@ fn refuse_nulls(input: &Input, columns: &[Column]) -> Result<()> {
     Ok(())
 }
 
-/// The last moment of a `timestamp`: MariaDB counts seconds without a sign since 11.5.
+/// The last `timestamp` of the server: since 11.5 MariaDB counts unsigned seconds.
 fn last_timestamp(version: &str) -> &'static str {
     let mut numbers = version.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
     let version_number = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
@@ -99,8 +99,8 @@ fn last_timestamp(version: &str) -> &'static str {
     }
 }
 
-/// What only MySQL has: sets, zeros without a sign, and JSON, where NaN cannot be written and MySQL's own type counts in
-/// doubles.
+/// Checks that only MySQL needs: sets, unsigned zeros, and JSON, which cannot contain NaN, and whose numbers MySQL's
+/// own type stores as doubles.
 fn own_check(is_mariadb: bool, column: &Column) -> Result<Option<OwnCheck>> {
     let (name, kind) = (quote_name(&column.name), column.kind());
     if kind.base == "set" {
@@ -143,8 +143,8 @@ fn own_check(is_mariadb: bool, column: &Column) -> Result<Option<OwnCheck>> {
     Ok(None)
 }
 
-/// A condition on a JSON text: outside of its strings there are no integers beyond 64 bits, and no decimals beyond 15
-/// digits, which MySQL would keep as doubles.
+/// A condition on a JSON text: outside its strings there are no integers beyond 64 bits, and no decimals beyond 15
+/// digits, which MySQL would store as doubles.
 fn exact_in_doubles(text: &str) -> String {
     let bare = format!("regexp_replace({text}, '\"([^\"\\\\]|\\\\.)*\"', '\"\"', 'g')");
     format!(
@@ -197,14 +197,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn timestamps_end_when_the_servers_do() {
+    fn the_last_timestamp_depends_on_the_server() {
         assert!(last_timestamp("10.11.6-MariaDB").starts_with("2038"));
         assert!(last_timestamp("11.5.2-MariaDB").starts_with("2106"));
         assert!(last_timestamp("8.4.0").starts_with("2038"));
     }
 
     #[test]
-    fn mysqls_own_json_is_looked_at_for_digits_and_mariadbs_for_json() {
+    fn mysqls_json_is_checked_for_digits_and_mariadbs_only_for_being_json() {
         let check = |source: &str, kind: &str, json: bool, is_mariadb: bool| {
             let mut column = Column::new("c", SourceType::parse(source));
             (column.target.kind, column.target.json) = (kind.to_owned(), json);

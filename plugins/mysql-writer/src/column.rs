@@ -1,4 +1,4 @@
-//! One column on its way from DuckDB to MySQL: how its values are spelt.
+//! One column on its way from DuckDB to MySQL: the text form of its values.
 
 use conversions::SourceType;
 use osiris_sdk::sql::{json_text, quote_name};
@@ -14,25 +14,25 @@ pub struct Column {
     pub source: SourceType,
     /// The table's column; set once the table is known.
     pub target: TableColumn,
-    /// The value to write, in DuckDB's SQL: of the column's own type.
+    /// The value to write, as a DuckDB SQL expression of the column's own type.
     pub expression: String,
 }
 
-/// What a column is as a part of a new key.
+/// The shape of a column as part of a new key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyShape {
-    /// Of this type, which has a length of its own.
+    /// Of this type, which has a fixed length.
     Fixed(String),
     Text,
     Bytes,
-    /// No index takes it.
+    /// No index supports it.
     Unfit,
 }
 
-/// A value as text, in DuckDB's SQL.
+/// A value as text, as a DuckDB SQL expression.
 struct Spelling {
     sql: String,
-    /// Whether it can hold characters to escape.
+    /// Whether it can contain characters that must be escaped.
     escape: bool,
 }
 
@@ -49,12 +49,12 @@ impl Column {
         Kind::parse(&self.target.kind)
     }
 
-    /// Whether the column's values are bytes to the server.
+    /// Whether the server treats the column's values as bytes.
     pub fn is_binary_target(&self) -> bool {
         self.kind().is_binary()
     }
 
-    /// The table's type for a person, with what compares its texts.
+    /// The table's type with its collation, for messages.
     pub fn describe_target(&self) -> String {
         match &self.target.collation {
             Some(collation) => format!("{} ({collation})", self.target.kind),
@@ -75,7 +75,7 @@ impl Column {
         }
     }
 
-    /// The length of a value in characters, or in bytes of a BLOB, in DuckDB's SQL.
+    /// The length of a value in characters, or in bytes of a BLOB, as a DuckDB SQL expression.
     pub fn length_sql(&self) -> String {
         let name = quote_name(&self.name);
         if self.source == SourceType::Blob {
@@ -91,7 +91,7 @@ impl Column {
             || matches!(self.source, S::Float | S::Double | S::Decimal { .. } | S::BigNum | S::Boolean)
     }
 
-    /// The value as the server reads it into the column.
+    /// The value in the form in which the server reads it into the column.
     fn spelling(&self) -> Result<Spelling> {
         use SourceType as S;
         let (value, kind) = (&self.expression, self.kind());
@@ -102,12 +102,12 @@ impl Column {
         }
         let varchar = || format!("cast({value} as varchar)");
         match kind.base.as_str() {
-            // What can be cut off is zero by now, or was asked to be cut.
+            // Whatever this truncates is already zero, or the author asked to truncate it.
             "date" => return plain(format!("cast({} as varchar)", self.moment("date"))),
             "time" if self.source == S::Interval => return plain(span(value)),
             "time" => return plain(format!("cast({} as varchar)", self.moment("time"))),
             "datetime" | "timestamp" => return plain(format!("cast({} as varchar)", self.moment("timestamp"))),
-            // A float from its text is rounded once; the server would round to a double first.
+            // A float that is parsed from its text is rounded once; the server would round to a double first.
             "float" if self.is_number() || self.source.is_text() => {
                 return plain(format!("cast(cast(cast({} as float) as double) as varchar)", self.number_text()));
             }
@@ -137,7 +137,7 @@ impl Column {
         }
     }
 
-    /// A number as text, whatever it is.
+    /// Any number as text.
     fn number_text(&self) -> String {
         match self.source {
             SourceType::Boolean => format!("cast(cast({} as integer) as varchar)", self.expression),
@@ -145,7 +145,7 @@ impl Column {
         }
     }
 
-    /// A date, time or timestamp as DuckDB's `kind`; an instant as its UTC.
+    /// A date, time or timestamp as DuckDB's `kind`; an instant in UTC.
     fn moment(&self, kind: &str) -> String {
         let value = &self.expression;
         match &self.source {
@@ -157,10 +157,10 @@ impl Column {
         }
     }
 
-    /// The field of LOAD DATA, in DuckDB's SQL.
+    /// The field of LOAD DATA, as a DuckDB SQL expression.
     ///
     /// # Errors
-    /// `data` for a type that has no text.
+    /// `data` for a type that has no text form.
     pub fn load_field(&self) -> Result<String> {
         let Spelling { sql, escape } = self.spelling()?;
         let text = if escape {
@@ -173,10 +173,11 @@ impl Column {
         Ok(format!("coalesce({text}, '\\N')"))
     }
 
-    /// The value of INSERT, in DuckDB's SQL: text as its bytes in hex, which every `sql_mode` reads alike.
+    /// The value of INSERT, as a DuckDB SQL expression: text as its bytes in hexadecimal, which every `sql_mode` reads
+    /// in the same way.
     ///
     /// # Errors
-    /// `data` for a type that has no text.
+    /// `data` for a type that has no text form.
     pub fn insert_value(&self) -> Result<String> {
         let Spelling { sql, escape } = self.spelling()?;
         let kind = self.kind();
@@ -200,14 +201,14 @@ impl Column {
         Ok(format!("coalesce({literal}, 'null')"))
     }
 
-    /// What LOAD DATA makes of the field that it read into `variable`, where that is not what it is.
+    /// The expression that LOAD DATA applies to the field in `variable`, if the field needs conversion.
     pub fn convert(&self, variable: &str) -> Option<String> {
         let kind = self.kind();
         match &self.source {
             SourceType::Blob if kind.is_geometry() => Some(format!("st_geomfromwkb(unhex({variable}))")),
             SourceType::Blob => Some(format!("unhex({variable})")),
             _ if kind.is_geometry() && self.is_geometry_source() => Some(format!("st_geomfromtext({variable})")),
-            // As a text, year 0 would be 2000, and the digit 1 the bits 110001.
+            // As text, year 0 would become 2000, and the digit 1 the bits 110001.
             _ if (kind.base == "year" || kind.base == "bit") && self.is_number() => {
                 Some(format!("cast({variable} as unsigned)"))
             }
@@ -220,10 +221,10 @@ impl Column {
         matches!(&self.source, SourceType::Other(name) if name == "GEOMETRY")
     }
 
-    /// Refuses values that no spelling can carry.
+    /// Refuses values that have no text form for the column.
     ///
     /// # Errors
-    /// `data`, for a number into a geometry and the like.
+    /// `data`, for example for a number written to a geometry.
     pub fn check_spelling(&self) -> Result<()> {
         if self.kind().is_geometry() && self.source != SourceType::Blob && !self.is_geometry_source() {
             return Err(Error::data(format!(
@@ -236,7 +237,7 @@ impl Column {
     }
 }
 
-/// An instant as a timestamp in UTC, whatever the session's time zone; the infinities stay.
+/// An instant as a timestamp in UTC, regardless of the session's time zone; infinities are unchanged.
 fn utc(value: &str) -> String {
     format!(
         "case when isfinite({value}) then make_timestamp(epoch_us({value})) else cast(cast({value} as varchar) as timestamp) \
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_and_bytes_are_converted_for_the_column_that_takes_them() {
+    fn bits_and_bytes_are_converted_for_their_column() {
         assert_eq!(column("BIT", "longtext").convert("@c0"), None);
         assert_eq!(column("BIT", "bit(7)").convert("@c0").unwrap(), "cast(conv(@c0, 2, 10) as unsigned)");
         assert_eq!(column("BOOLEAN", "bit(1)").convert("@c0").unwrap(), "cast(@c0 as unsigned)");

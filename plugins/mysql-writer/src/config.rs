@@ -1,4 +1,4 @@
-//! What a step's config says of where and how to write.
+//! The options of a step: where and how to write.
 
 use database_client::{Mode, ReplaceBy, WriterConfig};
 use mysql_client::sql::TableName;
@@ -9,19 +9,19 @@ use serde::Deserialize;
 pub struct Config {
     #[serde(flatten)]
     pub writer: WriterConfig,
-    /// The database of the table, where `table` names none.
+    /// The database of the table, if `table` names none.
     pub schema: Option<String>,
     pub create_table: Option<bool>,
     pub truncate_before: Option<bool>,
-    /// Rows in one INSERT at most, where the server takes no LOAD DATA LOCAL.
+    /// The most rows in one INSERT, if the server does not accept LOAD DATA LOCAL.
     pub batch_size: Option<usize>,
 }
 
 impl Config {
-    /// The config with `truncate_before` as the mode that it means.
+    /// The config with `truncate_before` replaced by the mode that it stands for.
     ///
     /// # Errors
-    /// `config`, for options that do not go together.
+    /// `config` for options that do not go together.
     pub fn checked(mut self) -> Result<Self> {
         if self.truncate_before == Some(true) {
             if self.writer.mode == Mode::Upsert {
@@ -41,7 +41,7 @@ impl Config {
     /// The table to write to.
     ///
     /// # Errors
-    /// `config`, where `table` and `schema` name different databases, or none.
+    /// `config` if `table` and `schema` name different databases, or none.
     pub fn table(&self) -> Result<TableName> {
         TableName::parse(&self.writer.table)?.in_database(self.schema.as_deref())
     }
@@ -51,7 +51,7 @@ impl Config {
         self.create_table != Some(false)
     }
 
-    /// Whether the table is made anew.
+    /// Whether the table is created again.
     pub fn creates_anew(&self) -> bool {
         self.writer.replace_by == ReplaceBy::Recreate
     }
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_emptied_before_by_being_replaced() {
+    fn truncate_before_means_replacing_the_rows() {
         let config = parse(r#", "truncate_before": true, "schema": "d""#).unwrap();
         assert_eq!((config.writer.mode, config.table().unwrap().quoted().as_str()), (Mode::Replace, "`d`.`t`"));
         assert_eq!(parse(r#", "truncate_before": false, "schema": null"#).unwrap().writer.mode, Mode::Append);

@@ -1,4 +1,4 @@
-//! Whether geometries arrived: the server makes null of bytes that are not well-known binary, without a word.
+//! Checks whether geometries arrived: the server silently turns bytes that are not well-known binary into null.
 
 use mysql_client::sql::quote_name;
 use mysql_client::{Client, Stream};
@@ -7,13 +7,13 @@ use osiris_sdk::{Error, Input, Result, sql};
 use crate::column::Column;
 use crate::staging::{STAGING, Staging};
 
-/// Rows whose nulls are looked at to name the first one that should not be null.
+/// How many rows with nulls are examined to name the first one that should not be null.
 const LOOKED_AT: usize = 10_000;
 
 /// Refuses geometries of the input that are null in the temporary table, or that lost bytes there.
 ///
 /// # Errors
-/// `data`, naming the column and the first such row; what the server says.
+/// `data`, naming the column and the first such row; the server's error.
 pub fn refuse_lost<S: Stream>(
     client: &mut Client<S>,
     staging: &Staging,

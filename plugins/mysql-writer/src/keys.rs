@@ -1,4 +1,4 @@
-//! What tells rows apart: the columns of a new key, and which rows are one to the table.
+//! Keys: the columns of a new key, and which input rows are a single row in the table.
 
 use mysql_client::sql::{TableName, quote_name, quote_names};
 use mysql_client::{Client, Stream};
@@ -8,21 +8,21 @@ use crate::column::{Column, KeyShape};
 use crate::staging::{STAGING, Staging};
 use crate::table::{IndexPart, TableColumn, UniqueIndex, same_name};
 
-/// Bytes that InnoDB takes of a key at most.
+/// The most bytes of an InnoDB key.
 const KEY_BYTES: u64 = 3072;
 
-/// Characters or bytes that a key's column holds at least, where the key has room.
+/// The least length of a key's column in characters or bytes, if the key has room for it.
 const ROOMY: u64 = 255;
 
-/// The columns that `primary_key` names, in its order.
+/// The columns that `primary_key` names, in that order.
 pub fn key_columns<'a>(columns: &'a [Column], key: &[String]) -> Vec<&'a Column> {
     key.iter().filter_map(|name| columns.iter().find(|column| same_name(&column.name, name))).collect()
 }
 
-/// The types of a new table's key: they hold the input's values, and differ where the input's values do.
+/// The types of a new table's key: they can hold the input's values and distinguish the same values as the input.
 ///
 /// # Errors
-/// `data` for values longer than an index takes, or of a type that no index takes.
+/// `data` for values that are too long for an index, or of a type that no index supports.
 pub fn new_key_types<S: Stream>(client: &mut Client<S>, input: &Input, key: &[&Column]) -> Result<Vec<String>> {
     let mut room = KEY_BYTES;
     let mut lengths: Vec<Option<u64>> = Vec::new();
@@ -55,7 +55,7 @@ pub fn new_key_types<S: Stream>(client: &mut Client<S>, input: &Input, key: &[&C
             list.join(", ")
         )));
     }
-    // Where columns of 255 do not fit, each is as long as its longest value.
+    // If columns of 255 do not fit, each is only as long as its longest value.
     let least = if variable().map(|(column, length)| length.max(ROOMY) * width(column)).sum::<u64>() <= room {
         ROOMY
     } else {
@@ -74,7 +74,7 @@ pub fn new_key_types<S: Stream>(client: &mut Client<S>, input: &Input, key: &[&C
     Ok(types.collect())
 }
 
-/// Characters of a text column's longest value, or bytes of a BLOB's.
+/// The length of a column's longest value: characters of a text, or bytes of a BLOB.
 fn longest(input: &Input, column: &Column) -> Result<u64> {
     let select = format!("select coalesce(max({}), 0)::ubigint as n from {}", column.length_sql(), input.sql_name());
     let mut reader = sql::query(&select)?;
@@ -83,20 +83,20 @@ fn longest(input: &Input, column: &Column) -> Result<u64> {
     Ok(lengths.values::<u64>()?.first().copied().unwrap_or_default())
 }
 
-/// The collation that tells apart whatever differs, trailing blanks too, as far as the server has one.
+/// The collation that distinguishes all different texts, including trailing blanks, as far as the server has one.
 fn text_collation<S: Stream>(client: &mut Client<S>) -> Result<String> {
     let found = client.query(
         "select collation_name from information_schema.collations where collation_name in ('utf8mb4_nopad_bin', \
          'utf8mb4_0900_bin') order by collation_name desc",
     )?;
-    // MySQL 5.7 has none that tells trailing blanks apart; keys that differ by them alone are refused there.
+    // No collation of MySQL 5.7 distinguishes trailing blanks; keys that differ only in them are refused there.
     Ok(found.into_iter().next().and_then(|row| row.into_iter().next().flatten()).unwrap_or("utf8mb4_bin".to_owned()))
 }
 
-/// Refuses an upsert that would not go by `key` and by nothing else.
+/// Refuses an upsert that would match rows by anything other than `key`.
 ///
 /// # Errors
-/// `config`, naming the index that is missing or in the way.
+/// `config`, naming the index that is missing or conflicts.
 pub fn check_indexes(
     indexes: &[UniqueIndex],
     known: &[TableColumn],
@@ -118,7 +118,7 @@ pub fn check_indexes(
             table.quoted()
         )));
     }
-    // A row that leaves a column of an index out cannot meet another one there if it gets null, or a number of its own.
+    // A row that omits a column of an index cannot collide there if it gets null, or a generated number.
     let harmless = |index: &&UniqueIndex| {
         index.parts.iter().filter_map(|part| part.column()).any(|name| {
             !columns.iter().any(|column| same_name(&column.name, name))
@@ -136,7 +136,7 @@ pub fn check_indexes(
     }
 }
 
-/// Refuses rows whose key is null: nothing tells them apart.
+/// Refuses rows whose key is null, because nothing identifies them.
 ///
 /// # Errors
 /// `data`, naming the column and the row.
@@ -156,7 +156,7 @@ pub fn refuse_null_keys<S: Stream>(client: &mut Client<S>, staging: &Staging, ke
     Ok(())
 }
 
-/// Refuses two rows of the input that are one to the table.
+/// Refuses two input rows that are a single row in the table.
 ///
 /// # Errors
 /// `data`, naming the columns, both values and both rows.
@@ -184,10 +184,11 @@ pub fn refuse_equal_keys<S: Stream>(
     )))
 }
 
-/// Leaves of rows with one key the last one of the input: the key that the config names, else the table's primary key.
+/// Of several rows with the same key, keeps the last one of the input. The key is the one that the config names, or
+/// else the table's primary key.
 ///
 /// # Errors
-/// What the server says.
+/// The server's error.
 pub fn keep_last<S: Stream>(
     client: &mut Client<S>,
     staging: &Staging,
@@ -220,10 +221,10 @@ pub fn keep_last<S: Stream>(
     Ok(())
 }
 
-/// Finds the rows of the input that are one to some unique index of the table, for an error that the server gave.
+/// Finds input rows that collide in a unique index of the table, to explain an error from the server.
 ///
 /// # Errors
-/// `data`, where there are such; what the server says.
+/// `data` if there are such rows; the server's error.
 pub fn explain<S: Stream>(
     client: &mut Client<S>,
     staging: &Staging,

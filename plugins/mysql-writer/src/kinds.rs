@@ -1,10 +1,10 @@
-//! MySQL's types as the table of conversions knows them, and the types that new columns get.
+//! Maps MySQL's types to targets of conversions, and chooses the types of new columns.
 
 use conversions::{Blanks, Characters, Range, SourceType, TargetType, Text};
 
 use crate::table::TableColumn;
 
-/// A column's type in parts: `decimal(10,2) unsigned` is `decimal`, 10 and 2.
+/// A parsed column type: `decimal(10,2) unsigned` is `decimal`, 10 and 2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kind {
     pub base: String,
@@ -15,7 +15,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// Parses a `column_type` of the catalog.
+    /// Parses a `column_type` from the catalog.
     pub fn parse(text: &str) -> Self {
         let end = text.find(['(', ' ']).unwrap_or(text.len());
         let base = text[..end].to_lowercase();
@@ -101,7 +101,7 @@ fn labels(text: &str) -> Vec<String> {
     labels
 }
 
-/// What a column holds, for values of `source`. `last_timestamp` is the last second of the server's `timestamp`.
+/// What a column can hold, for values of `source`. `last_timestamp` is the last second of the server's `timestamp`.
 pub fn target_type(column: &TableColumn, source: &SourceType, last_timestamp: &str) -> TargetType {
     let kind = Kind::parse(&column.kind);
     let digits = kind.number(0).unwrap_or(0).try_into().unwrap_or(6);
@@ -109,12 +109,12 @@ pub fn target_type(column: &TableColumn, source: &SourceType, last_timestamp: &s
         return integer;
     }
     match kind.base.as_str() {
-        // MariaDB's JSON is a text with a check.
+        // MariaDB's JSON is a text with a check constraint.
         _ if column.json => TargetType::Json,
         "bit" if *source == SourceType::Boolean && kind.number(0) == Some(1) => TargetType::Boolean,
         "bit" => TargetType::Bits { length: Some(kind.number(0).unwrap_or(1)), varying: false },
         "decimal" => decimal(kind.number(0).unwrap_or(10), kind.number(1).unwrap_or(0)),
-        // With a scale they round as decimals do, and hold no more digits than a decimal that always comes back.
+        // With a scale they round like decimals, and can hold no more digits than a decimal that is always preserved.
         "float" => match (kind.number(0), kind.number(1)) {
             (Some(digits), Some(scale)) => decimal(digits.min(6), scale),
             _ => TargetType::Float { double: false, special: false },
@@ -126,7 +126,7 @@ pub fn target_type(column: &TableColumn, source: &SourceType, last_timestamp: &s
         "year" => TargetType::Year,
         "date" => TargetType::Date { range: years(source), infinity: false },
         "time" => TargetType::Time { digits, span: true },
-        // An instant goes into a `datetime` as its UTC, as the README says.
+        // A `datetime` stores an instant in UTC, as the README says.
         "datetime" => TargetType::Timestamp {
             digits,
             zone: *source == SourceType::TimestampTz,
@@ -146,7 +146,7 @@ pub fn target_type(column: &TableColumn, source: &SourceType, last_timestamp: &s
         "binary" => TargetType::Bytes { max: Some(kind.number(0).unwrap_or(1)), fixed: true },
         "varbinary" => TargetType::Bytes { max: kind.number(0), fixed: false },
         "tinyblob" | "blob" | "mediumblob" | "longblob" => TargetType::Bytes { max: bytes(&kind.base), fixed: false },
-        // A SET, whose members are checked besides; a geometry, an inet6: what the server makes of the text.
+        // A SET, whose members are checked separately; a geometry or an inet6, which the server parses.
         _ => TargetType::Opaque,
     }
 }
@@ -155,12 +155,12 @@ fn decimal(precision: u64, scale: u64) -> TargetType {
     TargetType::decimal(precision.try_into().unwrap_or(65), scale.try_into().unwrap_or(30))
 }
 
-/// The years that a date can have; nanoseconds reach neither of their ends.
+/// The years of a date; a timestamp in nanoseconds reaches neither bound.
 fn years(source: &SourceType) -> Option<Range> {
     (*source != SourceType::TimestampNs).then(|| Range::new("0001-01-01", "9999-12-31 23:59:59.999999"))
 }
 
-/// Bytes that a text or blob type holds.
+/// The most bytes of a text or blob type.
 fn bytes(base: &str) -> Option<u64> {
     match base {
         "tinytext" | "tinyblob" => Some(255),
@@ -176,7 +176,7 @@ fn text(column: &TableColumn, kind: &Kind) -> Text {
         Some("utf8" | "utf8mb3" | "ucs2") => Characters::BasicPlane,
         Some("latin1") => Characters::Windows1252,
         Some("ascii") => Characters::Ascii,
-        // The server itself refuses what other character sets lack.
+        // The server itself refuses characters that other character sets lack.
         _ => Characters::Unicode,
     };
     let limit = bytes(&kind.base);
@@ -184,14 +184,14 @@ fn text(column: &TableColumn, kind: &Kind) -> Text {
         _ if limit.is_none() => (kind.number(0), None),
         Some("utf8mb4" | "utf8" | "utf8mb3") => (None, limit),
         Some("latin1" | "ascii") => (limit, None),
-        // Bytes of other character sets are counted by the server.
+        // The server counts the bytes of other character sets.
         _ => (None, None),
     };
     let blanks = if kind.base == "char" { Blanks::Stripped } else { Blanks::Kept };
     Text { max_chars, max_bytes, blanks, characters }
 }
 
-/// The type of a new column that is no key.
+/// The type of a new column that is not part of a key.
 pub fn new_type(source: &SourceType) -> String {
     use SourceType as S;
     match source {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn duckdbs_types_get_columns_that_hold_them() {
+    fn duckdb_types_get_columns_that_can_hold_them() {
         for (kind, expected) in [
             ("UBIGINT", "bigint unsigned"),
             ("HUGEINT", "decimal(39,0)"),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_of_the_server_is_known_by_what_it_holds() {
+    fn every_type_of_the_server_is_mapped_to_what_it_can_hold() {
         let is = |kind: &str, charset: Option<&str>| {
             target_type(&column(kind, charset), &SourceType::Varchar, "2038-01-19 03:14:07.999999")
         };

@@ -1,4 +1,4 @@
-//! `mysql.writer`: writes one input to a table of MySQL or MariaDB, whole or not at all.
+//! `mysql.writer`: writes one input to a table in MySQL or MariaDB, completely or not at all.
 
 mod checks;
 mod column;

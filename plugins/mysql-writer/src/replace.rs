@@ -1,8 +1,8 @@
-//! How `mode: replace` takes the old rows out: without touching rows of other tables, which refer to them.
+//! How `mode: replace` removes the old rows without changing rows of other tables that refer to them.
 //!
-//! The rows are deleted with the checks of foreign keys off, so that no ON DELETE acts, and those that refer to them are
-//! looked for by hand: each must find its row again among the new ones. Until the commit nobody else can add a reference,
-//! since the deleted rows are locked.
+//! The rows are deleted with foreign key checks off, so that no ON DELETE action runs, and the rows that refer to them
+//! are then checked explicitly: each must find its row again among the new ones. Nobody else can add a reference before
+//! the commit, because the deleted rows are locked.
 
 use mysql_client::sql::{TableName, quote_name, quote_text};
 use mysql_client::{Client, Stream};
@@ -12,19 +12,19 @@ use crate::column::Column;
 use crate::staging::STAGING;
 use crate::table::{is_table, same_name};
 
-/// A foreign key of another table, by which its rows refer to the rows of the target.
+/// A foreign key of another table, whose rows refer to rows of the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
     constraint: String,
     table: TableName,
-    /// The columns that refer, and the target's that they refer to.
+    /// The referring columns, each with the target's column that it refers to.
     columns: Vec<(String, String)>,
 }
 
-/// The foreign keys of other tables that lead to the table, as far as the user may see them.
+/// The foreign keys of other tables that refer to the table, as far as the user may see them.
 ///
 /// # Errors
-/// What the server says.
+/// The server's error.
 pub fn references<S: Stream>(client: &mut Client<S>, table: &TableName) -> Result<Vec<Reference>> {
     let rows = client.query(&format!(
         "select constraint_name, table_schema, table_name, column_name, referenced_column_name, table_schema = {database} \
@@ -56,8 +56,8 @@ pub fn references<S: Stream>(client: &mut Client<S>, table: &TableName) -> Resul
 /// Deletes the table's rows in the open transaction.
 ///
 /// # Errors
-/// `data` where rows of other tables refer to rows that are not among the new ones, naming the constraint; what the server
-/// says.
+/// `data` if rows of other tables refer to rows that are not among the new ones, naming the constraint; the server's
+/// error.
 pub fn delete_rows<S: Stream>(
     client: &mut Client<S>,
     table: &TableName,
@@ -71,7 +71,7 @@ pub fn delete_rows<S: Stream>(
         return Ok(());
     }
     if cascade {
-        // Only rows that are gone act on others; a row whose key comes again is no reason to.
+        // Only rows that are really gone matter; a row whose key is written again does not.
         for reference in references {
             client.execute(&format!("{delete} where {}", reference.is_missing(columns, &table.quoted(), false)))?;
         }
@@ -98,14 +98,14 @@ pub fn delete_rows<S: Stream>(
 }
 
 impl Reference {
-    /// A condition on rows of `rows`: that their value of the reference is not among the new rows.
+    /// A condition on rows of `rows`: their value of the reference is not among the new rows.
     fn is_missing(&self, columns: &[Column], rows: &str, of_child: bool) -> String {
         let own = |pair: &(String, String)| format!("{rows}.{}", quote_name(if of_child { &pair.0 } else { &pair.1 }));
         let filled =
             self.columns.iter().map(|pair| format!("{} is not null", own(pair))).collect::<Vec<_>>().join(" and ");
         let is_written = |name: &str| columns.iter().any(|column| same_name(&column.name, name));
         if !self.columns.iter().all(|(_, referenced)| is_written(referenced)) {
-            // New rows get new values there, so that no reference leads to one.
+            // New rows get generated values there, so no existing reference can match one.
             return filled;
         }
         let equal = self.columns.iter().map(|pair| format!("staged.{} = {}", quote_name(&pair.1), own(pair)));
@@ -115,7 +115,7 @@ impl Reference {
         )
     }
 
-    /// The referenced columns, as an index of the staged rows.
+    /// The referenced columns, as an index on the staged rows.
     fn index(&self, columns: &[Column]) -> Option<String> {
         let names = self.columns.iter().map(|(_, referenced)| {
             columns.iter().any(|column| same_name(&column.name, referenced)).then(|| quote_name(referenced))
@@ -137,10 +137,10 @@ impl Reference {
     }
 }
 
-/// Indexes the staged rows by what other tables refer to.
+/// Indexes the staged rows by the columns that other tables refer to.
 ///
 /// # Errors
-/// What the server says.
+/// The server's error.
 pub fn index_staging<S: Stream>(client: &mut Client<S>, references: &[Reference], columns: &[Column]) -> Result<()> {
     let mut indexes: Vec<String> = references.iter().filter_map(|reference| reference.index(columns)).collect();
     indexes.sort();
@@ -151,10 +151,10 @@ pub fn index_staging<S: Stream>(client: &mut Client<S>, references: &[Reference]
     Ok(())
 }
 
-/// Says which triggers run for each row that is deleted, since they may change other tables.
+/// Warns about triggers that run for each deleted row, since they may change other tables.
 ///
 /// # Errors
-/// What the server says.
+/// The server's error.
 pub fn warn_of_triggers<S: Stream>(client: &mut Client<S>, table: &TableName) -> Result<()> {
     let condition =
         is_table(table).replace("table_schema", "event_object_schema").replace("table_name", "event_object_table");
@@ -171,7 +171,7 @@ pub fn warn_of_triggers<S: Stream>(client: &mut Client<S>, table: &TableName) ->
     Ok(())
 }
 
-/// A new table of the input's own types, to take the place of `table`.
+/// A new table with the input's own types, which replaces `table`.
 #[derive(Debug)]
 pub struct Successor {
     pub name: TableName,
@@ -179,10 +179,10 @@ pub struct Successor {
 }
 
 impl Successor {
-    /// Names for the new table, and for the old one once it is out of its place.
+    /// Chooses names for the new table, and for the old one while it is being replaced.
     ///
     /// # Errors
-    /// `data`, where other tables refer to `table` by foreign keys; what the server says.
+    /// `data` if other tables refer to `table` by foreign keys; the server's error.
     pub fn plan<S: Stream>(client: &mut Client<S>, table: &TableName) -> Result<Self> {
         if let Some(reference) = references(client, table)?.first() {
             return Err(Error::data(format!(
@@ -199,10 +199,10 @@ impl Successor {
         Ok(Self { name: named("new"), old: named("old") })
     }
 
-    /// Puts the new table in the place of `table`, in one step for all readers, and drops the old one.
+    /// Replaces `table` by the new table, in one step for all readers, and drops the old one.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn take_place<S: Stream>(&self, client: &mut Client<S>, table: &TableName) -> Result<()> {
         self.warn_of_what_goes(client, table)?;
         let (new, old, place) = (self.name.quoted(), self.old.quoted(), table.quoted());
@@ -211,9 +211,9 @@ impl Successor {
         Ok(())
     }
 
-    /// Drops the new table, of which nobody knows, after an error.
+    /// Drops the new table, which nobody uses yet, after an error.
     pub fn forget<S: Stream>(&self, client: &mut Client<S>) {
-        // Where this fails, too, the first error is the one to report.
+        // If this fails too, the first error is the one to report.
         let _ = client.execute(&format!("drop table if exists {}", self.name.quoted()));
     }
 

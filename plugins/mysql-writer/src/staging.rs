@@ -1,4 +1,4 @@
-//! The temporary table that the rows go into first: the connection's own, with the types of the target.
+//! The temporary table into which the rows are written first: it belongs to the connection, and has the target's types.
 
 use mysql_client::sql::{TableName, quote_name, quote_names};
 use mysql_client::{Client, Stream};
@@ -6,23 +6,23 @@ use osiris_sdk::{Error, Result};
 
 use crate::column::Column;
 
-/// The temporary table, visible to this connection alone.
+/// The temporary table, which is only visible to this connection.
 pub const STAGING: &str = "`_osiris_staging`";
 
-/// The rows of the input with their numbers, as the target's columns hold them.
+/// The rows of the input with their numbers, as the target's columns store them.
 #[derive(Debug)]
 pub struct Staging {
-    /// The columns that are written, quoted and separated.
+    /// The columns that are written, quoted and separated by commas.
     pub names: String,
-    /// The column that counts the rows in the input's order, quoted. See [`number`](Self::number).
+    /// The column that numbers the rows in the input's order, quoted. See [`number`](Self::number).
     pub row: String,
 }
 
 impl Staging {
-    /// Makes the temporary table, empty.
+    /// Creates the temporary table, empty.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn create<S: Stream>(client: &mut Client<S>, table: &TableName, columns: &[Column]) -> Result<Self> {
         let mut row = "_osiris_row".to_owned();
         while columns.iter().any(|column| column.name.eq_ignore_ascii_case(&row)) {
@@ -40,17 +40,17 @@ impl Staging {
         Ok(staging)
     }
 
-    /// The rows into `table`, in the input's order.
+    /// The statement that inserts the rows into `table` in the input's order.
     pub fn insert_into(&self, table: &TableName) -> String {
         let Self { names, row } = self;
         format!("insert into {} ({names}) select {names} from {STAGING} order by {row}", table.quoted())
     }
 
-    /// What counts two rows of the input that are equal in all of `compared`, as the columns' types and collations compare; the
-    /// first such pair. Null equals nothing.
+    /// The first two rows of the input that are equal in all of `compared`, as the columns' types and collations
+    /// compare, by their values in the counting column. Null equals nothing.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn equal_rows<S: Stream>(&self, client: &mut Client<S>, compared: &[String]) -> Result<Option<(u64, u64)>> {
         let (row, list) = (&self.row, compared.join(", "));
         let filled = compared.iter().map(|part| format!("{part} is not null")).collect::<Vec<_>>().join(" and ");
@@ -62,14 +62,15 @@ impl Staging {
         Ok(found.first().and_then(|pair| Some((number(pair.first()?)?, number(pair.get(1)?)?))))
     }
 
-    /// Deletes rows after which another one is equal in all of `compared`; gives how many they were.
+    /// Deletes rows that are followed by one that is equal in all of `compared`; returns their number.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn keep_last<S: Stream>(&self, client: &mut Client<S>, compared: &[String]) -> Result<u64> {
         let (row, list) = (&self.row, compared.join(", "));
         let filled = compared.iter().map(|part| format!("{part} is not null")).collect::<Vec<_>>().join(" and ");
-        // A temporary table cannot be read and changed in one statement, so the last rows stand in one of their own.
+        // A temporary table cannot be read and changed in one statement, so the last rows are put into another one
+        // first.
         client.execute(&format!(
             "create temporary table `_osiris_last` (last bigint unsigned primary key) as select max({row}) as last from \
              {STAGING} where {filled} group by {list}"
@@ -82,20 +83,21 @@ impl Staging {
         Ok(done.rows)
     }
 
-    /// The number of a row in the input, from 1, by what counts it: servers that replicate each other count in other steps.
+    /// The number of a row in the input, from 1, by its value in the counting column: servers that replicate each other
+    /// increment by other steps.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn number<S: Stream>(&self, client: &mut Client<S>, row: u64) -> Result<u64> {
         let number = client
             .value(&format!("select ({row} - min({})) div @@auto_increment_increment + 1 from {STAGING}", self.row))?;
         Ok(number.and_then(|text| text.parse().ok()).unwrap_or(row))
     }
 
-    /// The values of some columns in one row, for a person: `'AB'`, or `'AB', 7` of several columns.
+    /// The values of some columns in one row, for messages: `'AB'`, or `'AB', 7` for several columns.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn values<S: Stream>(&self, client: &mut Client<S>, row: u64, columns: &[&Column]) -> Result<String> {
         let texts = columns.iter().map(|column| {
             let name = quote_name(&column.name);
@@ -114,7 +116,7 @@ impl Staging {
     }
 }
 
-/// A value in a message: at most 80 characters.
+/// A value, shortened for a message to at most 80 characters.
 fn shortened(value: &str) -> String {
     match value.char_indices().nth(80) {
         Some((end, _)) => format!("{}…", &value[..end]),

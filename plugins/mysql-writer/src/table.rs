@@ -1,4 +1,4 @@
-//! What the catalog says of the table that is written to: its columns, unique indexes and engine.
+//! The catalog's description of the target table: its columns, unique indexes and engine.
 
 use mysql_client::sql::{TableName, quote_name, quote_text};
 use mysql_client::{Client, Stream};
@@ -14,11 +14,11 @@ pub struct TableColumn {
     pub charset: Option<String>,
     pub collation: Option<String>,
     pub nullable: bool,
-    /// Its values are JSON; MariaDB keeps them as a text with a constraint that says so.
+    /// Whether its values are JSON; MariaDB stores them as a text with a check constraint.
     pub json: bool,
-    /// Its values are computed by the server, which takes none.
+    /// Whether the server computes its values, and accepts none.
     pub generated: bool,
-    /// A row that leaves it out gets null, or a number of its own.
+    /// Whether a row that omits it gets null, or a generated number.
     pub absent_is_unique: bool,
 }
 
@@ -29,17 +29,17 @@ pub struct UniqueIndex {
     pub parts: Vec<IndexPart>,
 }
 
-/// A column of an index, or what is not just a column.
+/// A column of an index, or something other than a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IndexPart {
     Column(String),
-    /// So many first characters or bytes of a column.
+    /// This many leading characters or bytes of a column.
     Prefix(String, u64),
     Expression,
 }
 
 impl IndexPart {
-    /// The column that it reads; `None` for an expression.
+    /// The column that it uses; `None` for an expression.
     pub fn column(&self) -> Option<&str> {
         match self {
             IndexPart::Column(name) | IndexPart::Prefix(name, _) => Some(name),
@@ -47,7 +47,7 @@ impl IndexPart {
         }
     }
 
-    /// What it compares, in MySQL's SQL.
+    /// The compared value, in MySQL's SQL.
     pub fn sql(&self) -> Option<String> {
         match self {
             IndexPart::Column(name) => Some(quote_name(name)),
@@ -57,7 +57,7 @@ impl IndexPart {
     }
 }
 
-/// Whether two names are one column to MySQL: it does not tell letter case apart, accents it does.
+/// Whether MySQL treats two names as the same column: it ignores case, but not accents.
 pub fn same_name(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
@@ -67,10 +67,10 @@ pub fn is_table(table: &TableName) -> String {
     format!("table_schema = {} and table_name = {}", table.database_sql(), quote_text(&table.table))
 }
 
-/// The table's columns in order; none where there is no table.
+/// The table's columns in order; none if there is no such table.
 ///
 /// # Errors
-/// What the server says; `config` where there is a table whose name differs in letter case alone.
+/// The server's error; `config` if there is a table whose name differs only in case.
 pub fn columns<S: Stream>(client: &mut Client<S>, table: &TableName) -> Result<Vec<TableColumn>> {
     let rows = client.query(&format!(
         "select column_name, column_type, character_set_name, collation_name, extra, is_nullable, column_default from \
@@ -85,7 +85,7 @@ pub fn columns<S: Stream>(client: &mut Client<S>, table: &TableName) -> Result<V
         [Some(name), Some(kind), charset, collation, extra, nullable, default] => {
             let extra = extra.as_deref().unwrap_or_default().to_lowercase();
             let generated = extra.contains("virtual generated") || extra.contains("stored generated");
-            // MariaDB spells a missing default NULL.
+            // MariaDB writes a missing default as NULL.
             let no_default = default.as_deref().is_none_or(|text| text.eq_ignore_ascii_case("null"));
             Some(TableColumn {
                 name: name.clone(),
@@ -104,7 +104,7 @@ pub fn columns<S: Stream>(client: &mut Client<S>, table: &TableName) -> Result<V
     Ok(columns.collect())
 }
 
-/// The columns that MariaDB holds to JSON by a constraint.
+/// The columns that a check constraint of MariaDB's restricts to JSON.
 fn json_columns<S: Stream>(client: &mut Client<S>, table: &TableName) -> Result<Vec<String>> {
     if !client.is_mariadb() {
         return Ok(Vec::new());
@@ -120,7 +120,7 @@ fn json_columns<S: Stream>(client: &mut Client<S>, table: &TableName) -> Result<
     Ok(names.collect())
 }
 
-/// Where names of tables are case-sensitive, a second table beside one of nearly the same name is never what was meant.
+/// If table names are case-sensitive, a second table with nearly the same name is never intended.
 fn refuse_other_case<S: Stream>(client: &mut Client<S>, table: &TableName) -> Result<()> {
     let similar = client.query(&format!(
         "select table_name from information_schema.tables where table_schema = {} and lower(table_name) = lower({})",
@@ -143,10 +143,10 @@ fn refuse_other_case<S: Stream>(client: &mut Client<S>, table: &TableName) -> Re
     )))
 }
 
-/// The table's unique indexes, the primary key among them.
+/// The table's unique indexes, including the primary key.
 ///
 /// # Errors
-/// What the server says.
+/// The server's error.
 pub fn unique_indexes<S: Stream>(client: &mut Client<S>, table: &TableName) -> Result<Vec<UniqueIndex>> {
     let rows = client.query(&format!(
         "select index_name, column_name, sub_part from information_schema.statistics where {} and non_unique = 0 order by \
@@ -170,10 +170,10 @@ pub fn unique_indexes<S: Stream>(client: &mut Client<S>, table: &TableName) -> R
     Ok(indexes)
 }
 
-/// Refuses a table whose engine keeps half of what a failed transaction did.
+/// Refuses a table whose engine does not roll back a failed transaction completely.
 ///
 /// # Errors
-/// `config`, naming the engine; what the server says.
+/// `config`, naming the engine; the server's error.
 pub fn refuse_half_transactions<S: Stream>(client: &mut Client<S>, table: &TableName) -> Result<()> {
     let row = client.query(&format!(
         "select t.engine, e.transactions from information_schema.tables t left join information_schema.engines e on \
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_an_index_are_compared_as_the_index_does() {
+    fn parts_of_an_index_are_compared_like_the_index() {
         assert_eq!(IndexPart::Column("a`b".to_owned()).sql().as_deref(), Some("`a``b`"));
         assert_eq!(IndexPart::Prefix("a".to_owned(), 3).sql().as_deref(), Some("left(`a`, 3)"));
         assert_eq!((IndexPart::Expression.sql(), IndexPart::Expression.column()), (None, None));

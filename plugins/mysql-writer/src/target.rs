@@ -1,4 +1,4 @@
-//! The table to write to: made where it is missing, given columns that it lacks, and checked before anything is sent.
+//! The target table: created if it is missing, extended by missing columns, and checked before anything is sent.
 
 use std::collections::BTreeSet;
 
@@ -13,20 +13,20 @@ use crate::kinds::new_type;
 use crate::table::{self, TableColumn, UniqueIndex, same_name};
 use crate::{checks, keys};
 
-/// A table that rows can go into.
+/// A table that is ready to receive rows.
 #[derive(Debug)]
 pub struct Target {
     pub name: TableName,
-    /// The columns of the input that are written, each with the table's.
+    /// The columns of the input that are written, each with the table's column.
     pub columns: Vec<Column>,
     pub indexes: Vec<UniqueIndex>,
 }
 
-/// Makes the table fit the input, and the input's values fit the table.
+/// Makes the table fit the input, and checks that the input's values fit the table.
 ///
 /// # Errors
-/// `config` and `not-found`, for a table that does not fit the config; `data` for values that it cannot hold; what the
-/// server says.
+/// `config` and `not-found` for a table that does not match the config; `data` for values that it cannot hold; the
+/// server's error.
 pub fn prepare<S: Stream>(
     client: &mut Client<S>,
     config: &Config,
@@ -68,7 +68,7 @@ pub fn prepare<S: Stream>(
     Ok(Target { name: name.clone(), columns, indexes })
 }
 
-/// Refuses names that MySQL does not take, and a key that the input does not have.
+/// Refuses names that MySQL does not accept, and a key that the input does not have.
 fn check_names(config: &Config, columns: &[Column]) -> Result<()> {
     let mut names = BTreeSet::new();
     for column in columns {
@@ -95,7 +95,7 @@ fn check_names(config: &Config, columns: &[Column]) -> Result<()> {
     Ok(())
 }
 
-/// Does with columns that the table lacks what the contract says; whether the table has changed.
+/// Handles columns that the table lacks according to the contract; returns whether the table has changed.
 fn add_columns<S: Stream>(
     client: &mut Client<S>,
     config: &Config,
@@ -138,10 +138,10 @@ fn add_columns<S: Stream>(
     }
 }
 
-/// Makes a table of the input's columns.
+/// Creates a table with the input's columns.
 ///
 /// # Errors
-/// `data` for a key that no index takes; what the server says.
+/// `data` for a key that no index supports; the server's error.
 pub fn create<S: Stream>(
     client: &mut Client<S>,
     key: &[String],
@@ -190,7 +190,7 @@ fn refuse_generated(name: &TableName, columns: &[Column]) -> Result<()> {
     )))
 }
 
-/// Says which columns get their default in every row: what was there is not in the input.
+/// Warns about columns that get their default in every row, because the input does not have their previous values.
 fn warn_of_absent(known: &[TableColumn], columns: &[Column]) {
     let absent: Vec<String> = known
         .iter()

@@ -1,7 +1,7 @@
-//! The way of the rows: into a temporary table, and from there in one transaction into the target.
+//! Writes the rows into a temporary table, and from there in one transaction into the target.
 //!
-//! MySQL commits at every definition, so tables and columns are made first. The temporary table is the connection's
-//! own: whatever breaks, it goes with the connection.
+//! MySQL commits at every definition, so tables and columns are created first. The temporary table belongs to the
+//! connection and disappears with it after any failure.
 
 use database_client::{DuplicateKey, Mode};
 use mysql_client::sql::{TableName, quote_name};
@@ -16,13 +16,13 @@ use crate::table::{self, same_name};
 use crate::target::{self, Target};
 use crate::{geometries, keys, replace};
 
-/// Bytes of one multi-row INSERT, where the server takes that many.
+/// The size of one multi-row INSERT in bytes, if the server accepts that much.
 const INSERT_BYTES: usize = 4 << 20;
 
 /// Writes all rows of the input.
 ///
 /// # Errors
-/// What the server says; `data` for values that do not fit. Until the last statement nothing of the table changes.
+/// The server's error; `data` for values that do not fit. Nothing in the table changes before the last statement.
 pub fn write<S: Stream>(
     client: &mut Client<S>,
     config: &Config,
@@ -70,7 +70,7 @@ fn move_rows<S: Stream>(client: &mut Client<S>, config: &Config, input: &Input, 
     }
     if let Err(error) = client.execute(&insert) {
         if matches!(error.kind, ErrorKind::Data) {
-            // The server names one value; the rows of the input that are one to it are named here, if it was that.
+            // The server only names one value; if that is the reason, the input rows that collide are named here.
             keys::explain(client, &staging, &target.indexes, &target.columns)?;
         }
         return Err(error);
@@ -79,7 +79,7 @@ fn move_rows<S: Stream>(client: &mut Client<S>, config: &Config, input: &Input, 
     Ok(())
 }
 
-/// Sees to it that each row has a key of its own, as the table compares keys.
+/// Makes sure that each row has a distinct key, as the table compares keys.
 fn check_keys<S: Stream>(client: &mut Client<S>, config: &Config, target: &Target, staging: &Staging) -> Result<()> {
     let key = keys::key_columns(&target.columns, &config.writer.primary_key);
     if config.writer.mode == Mode::Upsert {
@@ -89,13 +89,13 @@ fn check_keys<S: Stream>(client: &mut Client<S>, config: &Config, target: &Targe
         DuplicateKey::Error if config.writer.mode == Mode::Upsert => {
             keys::refuse_equal_keys(client, staging, &key, None)
         }
-        // Without an upsert the table's own unique indexes decide.
+        // Without an upsert, the table's own unique indexes decide.
         DuplicateKey::Error => Ok(()),
         DuplicateKey::Last => keys::keep_last(client, staging, &key, &target.indexes, &target.columns),
     }
 }
 
-/// What an upsert does to a row that is there.
+/// What an upsert does to an existing row.
 fn update(table: &TableName, columns: &[Column], key: &[String]) -> String {
     let is_key = |column: &&Column| key.iter().any(|name| same_name(name, &column.name));
     let mut sets: Vec<String> = columns
@@ -104,14 +104,15 @@ fn update(table: &TableName, columns: &[Column], key: &[String]) -> String {
         .map(|column| format!("{name} = values({name})", name = quote_name(&column.name)))
         .collect();
     if sets.is_empty() {
-        // A row that is all key stays as it is.
+        // A row that consists of its key is left unchanged.
         let own = columns.first().map(|column| format!("{}.{}", table.quoted(), quote_name(&column.name)));
         sets.extend(own.map(|own| format!("{own} = {own}")));
     }
     format!(" on duplicate key update {}", sets.join(", "))
 }
 
-/// Where the connection breaks over a commit, nobody knows whether it came to pass; rows must not be added twice.
+/// If the connection breaks during a commit, it is unknown whether the commit succeeded, and rows must not be added
+/// twice.
 fn unknown_end(error: Error, mode: Mode) -> Error {
     let broke = matches!(&error.kind, ErrorKind::Transient)
         || matches!(&error.kind, ErrorKind::Other(what) if what == "timeout");
@@ -126,7 +127,7 @@ fn unknown_end(error: Error, mode: Mode) -> Error {
     error
 }
 
-/// Sends the rows, by LOAD DATA where the server takes it.
+/// Sends the rows, by LOAD DATA if the server accepts it.
 fn fill<S: Stream>(
     client: &mut Client<S>,
     config: &Config,
@@ -144,8 +145,8 @@ fn fill<S: Stream>(
     insert(client, config, input, columns, &staging.names)
 }
 
-/// The rows as single texts: DuckDB writes them, the driver passes them on. (A call with many arguments, since operators
-/// between many columns would nest deeper than a statement may.)
+/// The rows as single texts: DuckDB writes them, the driver passes them on. (It uses a call with many arguments, since
+/// operators between many columns would exceed a statement's nesting limit.)
 fn lines(input: &Input, expression: &str) -> Result<Reader> {
     sql::query(&format!("select {expression} as line from {}", input.sql_name()))
 }
@@ -181,7 +182,7 @@ fn load<S: Stream>(client: &mut Client<S>, input: &Input, columns: &[Column]) ->
         context::progress(sent, Some(total));
         Ok(true)
     })?;
-    // LOAD DATA LOCAL only warns of what every other statement refuses.
+    // LOAD DATA LOCAL only warns where every other statement refuses.
     refuse_warnings(client, done)?;
     if done.rows != sent {
         return Err(Error::data(format!("the server took {} of {sent} rows", done.rows)));
@@ -189,7 +190,7 @@ fn load<S: Stream>(client: &mut Client<S>, input: &Input, columns: &[Column]) ->
     Ok(())
 }
 
-/// Takes a warning or note as the error that it is: the server changed a value.
+/// Treats a warning or note as an error, because the server changed a value.
 fn refuse_warnings<S: Stream>(client: &mut Client<S>, done: Done) -> Result<()> {
     if done.warnings == 0 {
         return Ok(());

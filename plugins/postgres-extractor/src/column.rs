@@ -1,4 +1,4 @@
-//! A column being filled from the fields of a binary COPY, as Arrow lays it out.
+//! A column being filled from the fields of a binary COPY, in Arrow's layout.
 
 use osiris_sdk::{Field, Node};
 use postgres_client::types::Kind;
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::refusal::Wrong;
 use crate::value;
 
-/// What becomes of a value that its DuckDB type does not have, such as NaN in a DECIMAL.
+/// How to handle a value that its DuckDB type cannot hold, such as NaN in a DECIMAL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unrepresentable {
@@ -24,11 +24,11 @@ pub struct Column {
     rows: usize,
     nulls: usize,
     nulled: u64,
-    /// Arrays whose first item has another number than 1.
+    /// The number of arrays whose first subscript is not 1.
     renumbered: u64,
-    /// Kept only once a value is missing.
+    /// Empty until the first null.
     validity: Vec<u8>,
-    /// 32-bit ends of texts and lists, after a first 0; unused for other types.
+    /// 32-bit ends of texts and lists, after an initial 0; unused for other types.
     offsets: Vec<u8>,
     values: Vec<u8>,
     /// A list's values.
@@ -81,22 +81,22 @@ impl Column {
         fields
     }
 
-    /// How many arrays have a first item with another number than 1, which a list does not have.
+    /// How many arrays have a first subscript other than 1, which a list cannot express.
     pub fn renumbered(&self) -> u64 {
         self.renumbered
     }
 
-    /// How many values have become null since the type does not have them, items of lists included.
+    /// How many values, including items of lists, became null because the type cannot hold them.
     pub fn nulled(&self) -> u64 {
         self.nulled + self.item.as_ref().map_or(0, |item| item.nulled())
     }
 
-    /// How many bytes wait to be sent.
+    /// How many bytes are waiting to be sent.
     pub fn bytes(&self) -> usize {
         self.values.len() + self.offsets.len() + self.item.as_ref().map_or(0, |item| item.bytes())
     }
 
-    /// Takes the field that `row` begins with; gives the rest of the row.
+    /// Takes the field at the start of `row`; returns the rest of the row.
     #[inline]
     pub fn take<'a>(&mut self, row: &'a [u8]) -> Result<&'a [u8], Wrong> {
         let (head, rest) = row.split_first_chunk::<4>().ok_or(Wrong::Malformed)?;
@@ -131,7 +131,7 @@ impl Column {
 
     fn push_null(&mut self) {
         self.values.resize(self.values.len() + value::width(&self.kind), 0);
-        // An end that fits before fits again.
+        // An end that fitted before fits again.
         let _ = self.end_value(false);
     }
 
@@ -144,7 +144,7 @@ impl Column {
             self.offsets.extend_from_slice(&end.to_le_bytes());
         }
         if !valid && self.nulls == 0 {
-            // All before this one are there.
+            // All earlier values are present.
             self.validity.resize(self.rows.div_ceil(8), 0xff);
             if let (Some(last), used @ 1..) = (self.validity.last_mut(), self.rows % 8) {
                 *last = (1 << used) - 1;
@@ -163,7 +163,7 @@ impl Column {
         Ok(())
     }
 
-    /// How many lists lie in one another.
+    /// How many levels of lists are nested.
     fn depth(&self) -> usize {
         self.item.as_ref().map_or(0, |item| 1 + item.depth())
     }
@@ -178,7 +178,7 @@ impl Column {
         if self.push_items(&dimensions, values)?.is_empty() { Ok(()) } else { Err(Wrong::Malformed) }
     }
 
-    /// Appends the items of one list, which may be lists; gives what is left of the array.
+    /// Appends the items of one list, which may be lists; returns the rest of the array.
     fn push_items<'a>(&mut self, dimensions: &[usize], mut values: &'a [u8]) -> Result<&'a [u8], Wrong> {
         let (Some((count, inner)), Some(item)) = (dimensions.split_first(), self.item.as_mut()) else {
             return Ok(values);
@@ -194,7 +194,7 @@ impl Column {
         Ok(values)
     }
 
-    /// Hands the values over as Arrow's nodes, in pre-order.
+    /// Returns the values as Arrow's nodes, in pre-order.
     pub fn finish(&mut self, nodes: &mut Vec<Node>) {
         let mut buffers = vec![std::mem::take(&mut self.validity)];
         if !self.offsets.is_empty() {
@@ -209,7 +209,7 @@ impl Column {
         }
     }
 
-    /// Starts again with the buffers of nodes that [`finish`](Self::finish) handed over.
+    /// Starts again with the buffers of nodes that [`finish`](Self::finish) returned.
     pub fn reuse(&mut self, nodes: &mut impl Iterator<Item = Node>) {
         let mut buffers = nodes.next().map(|node| node.buffers).unwrap_or_default().into_iter();
         self.validity = buffers.next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The cursor column: which of its values have no place in its order, and where a lookback begins.
+//! The cursor column: which of its values have no place in its order, and the start of a lookback.
 
 use database_client::Lookback;
 use osiris_sdk::{Error, Result, context};
@@ -12,17 +12,17 @@ use crate::source::SourceColumn;
 #[derive(Debug)]
 pub struct Cursor<'a> {
     pub name: &'a str,
-    /// What it is called inside of the source's SELECT.
+    /// Its name inside the source's SELECT.
     pub sql: String,
     order: Order,
-    /// The type as the server calls it.
+    /// The server's name for the type.
     source: &'a str,
 }
 
-/// What orders a cursor's values.
+/// The order of a cursor's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
-    /// Dates and times, as a type of PostgreSQL.
+    /// Dates and times, as a PostgreSQL type.
     Time(&'static str),
     Whole(i64),
     Float,
@@ -41,7 +41,7 @@ const TEXTS: [u32; 3] = [25, 1042, 1043];
 impl<'a> Cursor<'a> {
     pub fn new(name: &'a str, sql: String, column: &'a SourceColumn) -> Self {
         let order = match &column.mapping.kind {
-            // A money is cast; its own text has a currency.
+            // A money value is cast; its own text has a currency.
             _ if column.mapping.cast.is_some() => Order::Other,
             Kind::Date => Order::Time("date"),
             Kind::Timestamp => Order::Time("timestamp"),
@@ -58,7 +58,7 @@ impl<'a> Cursor<'a> {
         Self { name, sql, order, source: &column.mapping.source }
     }
 
-    /// What orders the values, in words: the same for types that hold the same values in the same order.
+    /// A description of the order: the same for types that hold the same values in the same order.
     pub fn order_in_words(&self) -> String {
         match self.order {
             Order::Time("timestamptz") => "times with a zone".to_owned(),
@@ -68,22 +68,22 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A condition on values that say that there is no end, and so have no place in the order: infinity, NaN, the year
-    /// 9999, the largest integer. None for types without such.
+    /// A condition for values that stand for "no end" and so have no place in the order: infinity, NaN, the year 9999,
+    /// the largest integer. `None` for types without such values.
     pub fn is_open(&self, value: &str) -> Option<String> {
         Some(match self.order {
             Order::Time(_) => format!("{value} >= '9999-01-01'"),
             Order::Whole(max) => format!("{value} = {max}"),
-            // NaN sorts behind infinity.
+            // NaN sorts after infinity.
             Order::Float => format!("{value} >= 'Infinity'"),
             Order::Numeric { bounded: true } => format!("{value} = 'NaN'"),
-            // As a text, since servers before version 14 have no infinity of this type.
+            // As text, since servers before version 14 have no infinity of this type.
             Order::Numeric { bounded: false } => format!("({value} = 'NaN' or {value}::text = 'Infinity')"),
             Order::Text | Order::Other => return None,
         })
     }
 
-    /// A kept value as one of the cursor's type; only for types that have open ends.
+    /// A stored value cast to the cursor's type; only for types that have open ends.
     pub fn typed(&self, value: &str) -> String {
         let kind = match self.order {
             Order::Time(kind) => kind,
@@ -95,15 +95,15 @@ impl<'a> Cursor<'a> {
         format!("{}::{kind}", quote_text(value))
     }
 
-    /// The condition on rows from the beginning of the lookback before `value`.
+    /// The condition for rows from the start of the lookback before `value`.
     ///
     /// # Errors
-    /// `config`, for a span that the cursor's type does not have.
+    /// `config` for a span that does not match the cursor's type.
     pub fn from(&self, value: &str, lookback: &Lookback) -> Result<String> {
         let (typed, sql) = (self.typed(value), &self.sql);
         Ok(match (self.order, lookback) {
             (Order::Time(_), Lookback::Seconds(seconds)) => {
-                // A date less a day has a time; PostgreSQL's earliest date is as far back as it goes.
+                // A date minus a span is a timestamp. Starting at the year 1 at the earliest keeps it in PostgreSQL's range.
                 format!("{sql} >= greatest({typed}, '0001-01-01') - interval '{seconds} seconds'")
             }
             (Order::Whole(_), Lookback::Number(number)) => {
@@ -131,18 +131,18 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Refuses a lookback that the cursor cannot have, even where there is nothing yet to go back from.
+    /// Refuses a lookback that does not match the cursor, even if there is nothing to look back from yet.
     ///
     /// # Errors
-    /// As [`Cursor::from`].
+    /// As for [`Cursor::from`].
     pub fn check(&self, lookback: Option<&Lookback>) -> Result<()> {
         lookback.map_or(Ok(()), |lookback| self.from("0", lookback).map(drop))
     }
 
-    /// Reports a greatest value that looks like a mistake: every later row below it is never read.
+    /// Reports a greatest value that looks like a mistake: every later row below it would never be read.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn warn<S: Stream>(&self, client: &mut Client<S>, end: &str) -> Result<()> {
         let sentence = match self.order {
             Order::Time(_) => {

@@ -1,4 +1,4 @@
-//! Texts that the server cannot give as UTF-8, since its database's encoding is another one.
+//! Texts that the server cannot convert to UTF-8 from its database's encoding.
 
 use osiris_sdk::sql::quote_name;
 use osiris_sdk::{Error, ErrorKind, Result};
@@ -7,13 +7,13 @@ use postgres_client::{Client, Stream};
 
 use crate::source::Source;
 
-/// The error of a COPY with the column that causes it and a way out, where that is a text which is not UTF-8: the server
-/// names no column.
+/// The error of a COPY, with the column that causes it and the remedy if the cause is a text that is not UTF-8: the
+/// server names no column.
 pub fn explained<S: Stream>(client: &mut Client<S>, source: &Source, error: Error) -> Error {
     if !matches!(error.kind, ErrorKind::Data) {
         return error;
     }
-    // Whatever goes wrong from here on, the first error is the one to tell.
+    // Whatever fails from here on, the first error is the one to report.
     find(client, source, &error).ok().flatten().unwrap_or(error)
 }
 

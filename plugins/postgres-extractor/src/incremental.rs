@@ -1,9 +1,10 @@
-//! What is new since the last run: by a cursor column, with no row lost and none doubled.
+//! Reads what is new since the last run, by a cursor column, without losing or repeating a row.
 //!
-//! All statements of a run see one snapshot. A run reads up to the largest cursor of its snapshot, and remembers that
-//! value together with a digest of each row that has it. The next run reads what lies beyond, and of the rows at that
-//! value those that are not remembered: so a row that joins a tie later is read, and the ones before it are not again.
-//! Rows whose cursor is an open end (infinity, NaN, the year 9999) are remembered alike, and never move the state.
+//! All statements of a run see one snapshot. A run reads up to the largest cursor value in its snapshot, and stores
+//! that value with a digest of each row that has it. The next run reads the rows beyond it, and those rows at that
+//! value that are not remembered: so a row that is added at the same value later is read, and earlier ones are not read
+//! again. Rows whose cursor is an open end (infinity, NaN, the year 9999) are remembered in the same way, and never
+//! move the state.
 
 use std::collections::BTreeMap;
 
@@ -17,23 +18,24 @@ use crate::cursor::Cursor;
 use crate::options::Config;
 use crate::source::Source;
 
-/// How many rows of one cursor value are remembered. A state has 1 MiB at most.
+/// How many rows of one cursor value are remembered. A state has at most 1 MiB.
 const MOST_TIES: usize = 10_000;
 
-/// Digests of rows, and how many there are of each.
+/// Digests of rows, each with its number of occurrences.
 type Seen = BTreeMap<String, u64>;
 
-/// What one run tells the next.
+/// What one run stores for the next.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub cursor: String,
-    /// What orders the cursor's values, in words.
+    /// A description of the order of the cursor's values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
-    /// The columns that tell rows of one cursor value apart; none for all.
+    /// The columns that identify rows of one cursor value; `None` for all columns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Vec<String>>,
-    /// The largest cursor with a place in the order that was read, as PostgreSQL writes it; none where no row has one.
+    /// The largest cursor value with a place in the order that was read, as PostgreSQL writes it; `None` if no row has
+    /// one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     /// The rows that have that value and were read.
@@ -43,34 +45,34 @@ pub struct State {
     pub open: Seen,
 }
 
-/// The rows of this run, and what to remember of them.
+/// The rows of this run, and what to remember about them.
 pub struct Increment {
     pub select: String,
     state: Option<State>,
 }
 
 impl Increment {
-    /// Remembers how far this run has read.
+    /// Stores how far this run has read.
     ///
     /// # Errors
-    /// What the host says.
+    /// The host's error.
     pub fn keep(self) -> Result<()> {
         self.state.map_or(Ok(()), |state| state::set(&state))
     }
 }
 
-/// What the last run kept.
+/// What the last run stored.
 ///
 /// # Errors
-/// `data`, when it is not of this driver.
+/// `data` if it is not a state of this driver.
 pub fn last() -> Result<Option<State>> {
     state::get()
 }
 
-/// Finds where this run's rows begin and end.
+/// Determines where this run's rows start and end.
 ///
 /// # Errors
-/// What the server says; `data` for rows without a cursor, unless the config says what becomes of them.
+/// The server's error; `data` for rows without a cursor value, unless the config covers them.
 pub fn bound<S: Stream>(
     client: &mut Client<S>,
     source: &Source,
@@ -111,7 +113,7 @@ pub fn bound<S: Stream>(
     Ok(Increment { select, state })
 }
 
-/// Refuses what another cursor left, and a value beyond which nothing can come.
+/// Refuses a state of another cursor, and a value that nothing can follow.
 fn refuse_state<S: Stream>(client: &mut Client<S>, cursor: &Cursor<'_>, last: &State) -> Result<()> {
     if last.cursor != cursor.name {
         return Err(Error::config(format!(
@@ -145,7 +147,7 @@ fn refuse_state<S: Stream>(client: &mut Client<S>, cursor: &Cursor<'_>, last: &S
     Ok(())
 }
 
-/// Refuses a key other than that by which the remembered rows were told apart: they would be read again.
+/// Refuses a key other than the one by which the remembered rows were identified: they would be read again.
 fn refuse_other_key(last: &State, key: &[String]) -> Result<()> {
     match &last.key {
         Some(before) if before != key => Err(Error::config(format!(
@@ -158,8 +160,8 @@ fn refuse_other_key(last: &State, key: &[String]) -> Result<()> {
     }
 }
 
-/// What a run reads of the rows that have a place in the order: a condition, and whether rows at the last value that are
-/// not remembered belong to it.
+/// Which rows with a place in the order a run reads: a condition, and whether rows at the last value that are not
+/// remembered are included.
 struct Ordered {
     range: String,
     ties: bool,
@@ -183,12 +185,12 @@ fn ordered<S: Stream>(
         (Some(value), Some(lookback)) => Some(cursor.from(value, lookback)?),
         _ => None,
     };
-    // Not every type that has an order has a max(). The text is called otherwise than what it is ordered by.
+    // Not every type with an order has a max(). The alias of the text differs from the column that orders it.
     let greatest =
         format!("select {sql}::text as greatest from {rows} where {from}{within} order by {sql} desc limit 1");
     let end = client.value(&greatest)?;
     let Some(end) = end else {
-        // Nothing at or beyond the last value; what was remembered stays as it was.
+        // There is nothing at or beyond the last value; what was remembered is unchanged.
         let range = lookback.map_or("false".to_owned(), |begin| format!("{begin}{within}"));
         return Ok((Ordered { range, ties: false }, last.cloned()));
     };
@@ -214,7 +216,7 @@ fn ordered<S: Stream>(
             }
         });
     }
-    // What is read again anyway need not be remembered.
+    // Rows that are read again anyway need not be remembered.
     let ties = if many { Seen::new() } else { statement.digests(client, &at_end)? };
     let state = State { value: Some(end.clone()), ties, ..State::default() };
     Ok((Ordered { range: up_to("<="), ties: !read_again }, Some(state)))
@@ -246,7 +248,7 @@ fn open_ends<S: Stream>(client: &mut Client<S>, statement: &Statement<'_>, open:
     statement.digests(client, open)
 }
 
-/// Refuses rows without a cursor, where the config does not say what becomes of them.
+/// Refuses rows without a cursor value, unless the config covers them.
 fn refuse_nulls<S: Stream>(
     client: &mut Client<S>,
     source: &Source,
@@ -285,8 +287,8 @@ fn refuse_nulls<S: Stream>(
     Ok(())
 }
 
-/// The columns that tell rows of one cursor value apart: the table's primary key, or else all. The rows of tables that
-/// inherit from it need not keep to its key.
+/// The columns that identify rows of one cursor value: the table's primary key, or else all. Rows of tables that
+/// inherit from it need not satisfy its key.
 fn key<S: Stream>(client: &mut Client<S>, source: &Source, config: &Config) -> Result<Vec<usize>> {
     let mut places: Vec<usize> = Vec::new();
     if config.selection.table.is_some() {
@@ -336,7 +338,7 @@ impl Statement<'_> {
         }
     }
 
-    /// The rows of a condition that were not read before.
+    /// The rows that satisfy a condition and were not read before.
     fn unseen(&self, condition: &str, seen: &Seen) -> String {
         let seen = seen.iter().map(|(digest, times)| format!("({}, {times})", quote_text(digest)));
         let seen: Vec<String> = std::iter::once("(null::text, 0::bigint)".to_owned()).chain(seen).collect();
@@ -351,7 +353,7 @@ impl Statement<'_> {
         )
     }
 
-    /// The digests of the rows of a condition.
+    /// The digests of the rows that satisfy a condition.
     fn digests<S: Stream>(&self, client: &mut Client<S>, condition: &str) -> Result<Seen> {
         let rows = self.source.rows();
         let found =

@@ -1,4 +1,4 @@
-//! `postgres.extractor`: reads a table or a query of PostgreSQL by binary COPY, whole or what is new.
+//! `postgres.extractor`: reads a table or a query from PostgreSQL by binary COPY, completely or only what is new.
 
 mod column;
 mod cursor;
@@ -22,7 +22,7 @@ use column::Column;
 use options::Config;
 use source::Source;
 
-/// Rows and bytes after which a batch goes to the host, whichever comes first.
+/// The rows and bytes after which a batch is sent to the host, whichever comes first.
 const BATCH_ROWS: usize = 32 << 10;
 const BATCH_BYTES: usize = 8 << 20;
 
@@ -35,7 +35,7 @@ impl Extractor for PostgresExtractor {
         config.selection.check()?;
         let mut client = postgres_client::connect(&config.connection)?;
         let doing = || format!("cannot read {} of `{}`", config.selection.what(), config.connection.server(POSTGRESQL));
-        // One snapshot for all statements: the bounds of an increment are those of its rows.
+        // One snapshot for all statements, so that the bounds of an incremental read match its rows.
         client.execute("begin isolation level repeatable read read only")?;
         let source = Source::find(&mut client, &config).map_err(|error| error.context(doing()))?;
         let mut read = || match config.selection.replication {
@@ -108,7 +108,7 @@ fn copy<S: Stream>(
     Ok(())
 }
 
-/// Reports values that are not what they were.
+/// Warns about values that were changed.
 fn warn(columns: &[Column], source: &Source) {
     for (values, column) in columns.iter().zip(&source.columns).filter(|(values, _)| values.renumbered() > 0) {
         context::warn(
@@ -133,7 +133,7 @@ fn send(schema: &Rc<Schema>, columns: &mut [Column], rows: usize, table: &mut Ta
     columns.iter_mut().for_each(|column| column.finish(&mut nodes));
     let batch = Batch::new(Rc::clone(schema), RawBatch { rows: rows as u64, nodes });
     table.append(&batch)?;
-    // The buffers come back, so that the next batch needs no memory of its own.
+    // The buffers are returned, so that the next batch needs no new memory.
     let mut nodes = batch.into_raw().nodes.into_iter();
     columns.iter_mut().for_each(|column| column.reuse(&mut nodes));
     Ok(())

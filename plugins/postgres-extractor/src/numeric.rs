@@ -1,17 +1,17 @@
-//! PostgreSQL's numeric in binary: base-10000 digits, the weight of the first, a sign, and a scale to show.
+//! PostgreSQL's binary numeric: base-10000 digits, the weight of the first, a sign, and a display scale.
 
 use std::fmt::Write;
 
-/// A numeric as it lies in a message.
+/// A numeric in its encoding in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Numeric<'a> {
     Finite {
         negative: bool,
-        /// The exponent of the first digit, to the base 10000.
+        /// The exponent of the first digit, in base 10000.
         weight: i16,
         /// Decimal digits after the point.
         scale: u16,
-        /// Two bytes a digit.
+        /// Two bytes per digit.
         digits: &'a [u8],
     },
     NaN,
@@ -37,11 +37,11 @@ impl<'a> Numeric<'a> {
         }
     }
 
-    /// The number times ten to the `scale`; none where that is no integer, too large, or no number.
+    /// The number times ten to the `scale`; `None` if that is not an integer, is too large, or is not a number.
     pub fn scaled(self, scale: u8) -> Option<i128> {
         let Numeric::Finite { negative, weight, digits, .. } = self else { return None };
         let Some(last) = (digits.len() / 2).checked_sub(1) else { return Some(0) };
-        // The decimal exponent of the last digit once scaled: below zero, so many zeros must end it.
+        // The decimal exponent of the last digit once scaled: if it is negative, the digit must end in that many zeros.
         let exponent = (i32::from(weight) - last as i32) * 4 + i32::from(scale);
         if let Some(number) = small(digits, exponent) {
             return Some(i128::from(if negative { -number } else { number }));
@@ -102,8 +102,8 @@ impl<'a> Numeric<'a> {
     }
 }
 
-/// Up to 16 digits times ten to the `exponent`, where that is an integer: WebAssembly has no 128-bit arithmetic, which
-/// most numbers do not need.
+/// Up to 16 digits times ten to the `exponent`, if that is an integer. This suffices for most numbers: WebAssembly has
+/// no 128-bit arithmetic.
 fn small(digits: &[u8], exponent: i32) -> Option<i64> {
     if digits.len() > 8 || !(-3..=2).contains(&exponent) {
         return None;
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_has_no_scale() {
+    fn special_values_have_no_scaled_number() {
         assert_eq!(told(&numeric(0xc000, 0, 0, &[]), 0), (None, "NaN".to_owned()));
         assert_eq!(told(&numeric(0xf000, 0, 0, &[]), 0), (None, "-Infinity".to_owned()));
         assert_eq!(told(&numeric(0, 20, 0, &[1]), 0).0, None);

@@ -1,4 +1,4 @@
-//! What a step's config says of what to read.
+//! The options of a step that select what to read.
 
 use std::collections::BTreeMap;
 
@@ -20,16 +20,16 @@ pub struct Config {
     pub numeric: Numeric,
     #[serde(default)]
     pub unrepresentable: Unrepresentable,
-    /// How deep the arrays of a column are, where the server does not say.
+    /// The depth of each column's arrays, if the server does not report it.
     #[serde(default)]
     pub array_dimensions: BTreeMap<String, usize>,
 }
 
 impl Config {
-    /// The SELECT that gives the rows, as the user means it.
+    /// The SELECT of the rows, as the user configured it.
     ///
     /// # Errors
-    /// `config`, for an invalid table name.
+    /// `config` for an invalid table name.
     pub fn select(&self) -> Result<String> {
         if let Some(query) = self.selection.query() {
             return Ok(query.to_owned());

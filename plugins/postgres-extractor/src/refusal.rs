@@ -5,9 +5,9 @@ use std::fmt;
 /// Why a value cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wrong {
-    /// Not what the type's binary form is.
+    /// It does not have the type's binary form.
     Malformed,
-    /// A value that the DuckDB type does not have.
+    /// The DuckDB type cannot hold the value.
     Unrepresentable(&'static str),
     /// An array of another depth than the column's.
     Depth {

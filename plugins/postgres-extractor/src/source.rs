@@ -1,4 +1,4 @@
-//! The rows to read as the server describes them.
+//! The rows to read, as the server describes them.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,12 @@ use postgres_client::{Client, Described, Stream};
 
 use crate::options::Config;
 
-/// A SELECT and its columns. Inside, columns are called by their places: `c0`, `c1`.
+/// A SELECT and its columns, which are named by position inside it: `c0`, `c1`.
 #[derive(Debug)]
 pub struct Source {
     select: String,
     pub columns: Vec<SourceColumn>,
-    /// Whether the SELECT is of one table as it is, so that what the table says of a column holds for the rows.
+    /// Whether the SELECT reads one table unchanged, so that the table's properties of a column apply to the rows.
     pub is_table: bool,
 }
 
@@ -25,10 +25,10 @@ pub struct SourceColumn {
 }
 
 impl Source {
-    /// Has the server describe what the config asks for.
+    /// Asks the server to describe what the config selects.
     ///
     /// # Errors
-    /// What the server says of the SELECT; `config` for one that gives no columns, or two of one name.
+    /// The server's error about the SELECT; `config` for a SELECT without columns, or with two of the same name.
     pub fn find<S: Stream>(client: &mut Client<S>, config: &Config) -> Result<Self> {
         let select = config.select()?;
         let described = client.describe(&select)?;
@@ -64,13 +64,13 @@ impl Source {
         Ok(Self { select, columns, is_table: config.selection.table.is_some() })
     }
 
-    /// The SELECT with its columns named by place, to be used as `from {this}`.
+    /// The SELECT with its columns named by position, for use in `from {this}`.
     pub fn rows(&self) -> String {
         let names: Vec<String> = (0..self.columns.len()).map(|place| format!("c{place}")).collect();
         format!("(\n{}\n) as source ({})", self.select, names.join(", "))
     }
 
-    /// The columns as they are copied, cast where the server's own binary form says too little.
+    /// The columns as they are copied, with a cast if the server's own binary form is not sufficient.
     pub fn casts(&self) -> String {
         let casts = self.columns.iter().enumerate().map(|(place, column)| match column.mapping.cast {
             Some(cast) => format!("c{place}::{cast}"),
@@ -79,26 +79,26 @@ impl Source {
         casts.collect::<Vec<_>>().join(", ")
     }
 
-    /// All rows; or one of `count` parts of them, which together are all, each row in one.
+    /// All rows; or one of `count` disjoint parts, which together are all rows.
     pub fn select_all(&self, on: Option<&str>, index: u32, count: u32) -> String {
         let part = on.filter(|_| count > 1).and_then(|name| self.place(name)).map(|place| {
             let number = match self.columns[place].mapping.kind {
                 Kind::Int2 | Kind::Int4 | Kind::Int8 => format!("c{place}::int8"),
                 _ => format!("pg_catalog.hashtextextended(c{place}::text, 0)"),
             };
-            // A remainder has its dividend's sign; a null has none.
+            // A remainder has the sign of its dividend; null has none.
             format!(" where coalesce((({number} % {count}) + {count}) % {count}, 0) = {index}")
         });
         format!("select {} from {}{}", self.casts(), self.rows(), part.unwrap_or_default())
     }
 
-    /// The place of a column.
+    /// The position of a column.
     pub fn place(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
     }
 }
 
-/// How deep the arrays of each column are: what the config says, else what the table's definition says, else one.
+/// The depth of each column's arrays: from the config, or else from the table's definition, or else one.
 fn depths<S: Stream>(
     client: &mut Client<S>,
     described: &[Described],

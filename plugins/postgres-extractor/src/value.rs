@@ -1,4 +1,4 @@
-//! Single values: PostgreSQL's binary form to DuckDB's as Arrow has it.
+//! Converts single values from PostgreSQL's binary form to DuckDB's form in Arrow.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -7,7 +7,7 @@ use postgres_client::types::Kind;
 use crate::numeric::Numeric;
 use crate::refusal::Wrong;
 
-/// From 1970-01-01, DuckDB's epoch, to 2000-01-01, PostgreSQL's.
+/// The days from 1970-01-01, DuckDB's epoch, to 2000-01-01, PostgreSQL's.
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
 const DAY_MICROSECONDS: i64 = 86_400_000_000;
@@ -17,7 +17,7 @@ const LAST_OFFSET: i32 = 57_599;
 
 type Metadata = &'static [(&'static str, &'static str)];
 
-/// The Arrow format and the extension of a type, as `osiris:driver/arrow` names them.
+/// The Arrow format and the extension of a type, as `osiris:driver/arrow` defines them.
 pub fn format(kind: &Kind) -> (String, Metadata) {
     const NAME: &str = "ARROW:extension:name";
     const DETAILS: &str = "ARROW:extension:metadata";
@@ -48,12 +48,12 @@ pub fn format(kind: &Kind) -> (String, Metadata) {
     (format.to_owned(), metadata)
 }
 
-/// Whether a type's values differ in length.
+/// Whether a type's values vary in length.
 pub fn has_offsets(kind: &Kind) -> bool {
     width(kind) == 0
 }
 
-/// Bytes a value; 0 for texts and lists.
+/// The number of bytes of a value; 0 for texts and lists.
 pub fn width(kind: &Kind) -> usize {
     match kind {
         Kind::Bool => 1,
@@ -106,7 +106,7 @@ pub fn push(kind: &Kind, field: &[u8], values: &mut Vec<u8>) -> Result<(), Wrong
     Ok(())
 }
 
-/// The types that are read more slowly.
+/// Appends a value of one of the types that are decoded more slowly.
 fn push_rare(kind: &Kind, field: &[u8], values: &mut Vec<u8>) -> Result<(), Wrong> {
     match kind {
         Kind::NumericText | Kind::NumericDouble => {
@@ -152,7 +152,7 @@ fn exactly<const N: usize>(field: &[u8]) -> Result<[u8; N], Wrong> {
     field.try_into().map_err(|_| Wrong::Malformed)
 }
 
-/// Days since 1970; PostgreSQL's infinities are DuckDB's.
+/// Days since 1970; PostgreSQL's infinities become DuckDB's.
 #[inline]
 fn date(days: i32) -> Result<i32, Wrong> {
     match days {
@@ -165,7 +165,7 @@ fn date(days: i32) -> Result<i32, Wrong> {
     }
 }
 
-/// Microseconds since 1970; PostgreSQL's infinities are DuckDB's.
+/// Microseconds since 1970; PostgreSQL's infinities become DuckDB's.
 #[inline]
 fn timestamp(microseconds: i64) -> Result<i64, Wrong> {
     match microseconds {
@@ -178,8 +178,8 @@ fn timestamp(microseconds: i64) -> Result<i64, Wrong> {
     }
 }
 
-/// Months, days and nanoseconds. What 64 bits of nanoseconds cannot hold goes over into days of 24 hours, which is
-/// the same interval to both databases.
+/// Months, days and nanoseconds. Time beyond 64 bits of nanoseconds is carried over into days of 24 hours, which is the
+/// same interval in both databases.
 fn interval(field: &[u8]) -> Result<[u8; 16], Wrong> {
     let (microseconds, rest) = field.split_first_chunk::<8>().ok_or(Wrong::Malformed)?;
     let (days, months) = rest.split_first_chunk::<4>().ok_or(Wrong::Malformed)?;
@@ -197,7 +197,7 @@ fn interval(field: &[u8]) -> Result<[u8; 16], Wrong> {
     Ok(bytes)
 }
 
-/// A bit string: PostgreSQL leaves the last bits of the last byte over, DuckDB the first of the first, set to one.
+/// A bit string: PostgreSQL pads the last byte at its end, DuckDB the first byte at its start, with ones.
 fn bits(field: &[u8], values: &mut Vec<u8>) -> Result<(), Wrong> {
     let (count, bits) = field.split_first_chunk::<4>().ok_or(Wrong::Malformed)?;
     let count = usize::try_from(i32::from_be_bytes(*count)).map_err(|_| Wrong::Malformed)?;
@@ -218,7 +218,7 @@ fn bits(field: &[u8], values: &mut Vec<u8>) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// An address as PostgreSQL writes it: with the length of its network where that says more than the address.
+/// An address as PostgreSQL writes it: with the length of its network, unless that covers only the address.
 fn inet(field: &[u8]) -> Option<String> {
     let [_, bits, is_cidr, _, address @ ..] = field else { return None };
     let (text, whole) = if let Ok(four) = <[u8; 4]>::try_from(address) {
@@ -229,7 +229,7 @@ fn inet(field: &[u8]) -> Option<String> {
     Some(if *is_cidr != 0 || *bits != whole { format!("{text}/{bits}") } else { text })
 }
 
-/// An array's parts.
+/// The parts of an array.
 pub struct ArrayParts<'a> {
     /// The sizes of its dimensions.
     pub sizes: Vec<usize>,
@@ -238,7 +238,7 @@ pub struct ArrayParts<'a> {
     pub counts_from_one: bool,
 }
 
-/// Takes an array apart.
+/// Splits an array into its parts.
 pub fn array(field: &[u8]) -> Result<ArrayParts<'_>, Wrong> {
     let word = |place: usize| {
         let bytes = field.get(place * 4..place * 4 + 4).ok_or(Wrong::Malformed)?;
@@ -246,7 +246,7 @@ pub fn array(field: &[u8]) -> Result<ArrayParts<'_>, Wrong> {
     };
     let count = usize::try_from(word(0)?).ok().filter(|count| *count <= 6).ok_or(Wrong::Malformed)?;
     let sizes = (0..count).map(|dimension| {
-        // An array without values has no dimensions, so each has a size.
+        // An array without values has no dimensions, so every dimension has a size.
         usize::try_from(word(3 + dimension * 2)?).ok().filter(|size| *size > 0).ok_or(Wrong::Malformed)
     });
     let sizes = sizes.collect::<Result<Vec<_>, _>>()?;
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn times_without_end_and_beyond_the_end() {
+    fn infinite_and_out_of_range_times() {
         assert_eq!(timestamp(i64::MAX), Ok(i64::MAX));
         assert_eq!(timestamp(i64::MIN), Ok(-i64::MAX));
         assert_eq!(timestamp(0), Ok(EPOCH_MICROSECONDS));
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_read_as_postgresql_writes_them() {
+    fn addresses_are_written_as_in_postgresql() {
         assert_eq!(inet(&[2, 32, 0, 4, 10, 0, 0, 1]).unwrap(), "10.0.0.1");
         assert_eq!(inet(&[2, 32, 1, 4, 10, 0, 0, 1]).unwrap(), "10.0.0.1/32");
         assert_eq!(inet(&[2, 24, 0, 4, 10, 0, 0, 1]).unwrap(), "10.0.0.1/24");
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn long_intervals_go_over_into_days() {
+    fn long_intervals_are_carried_over_into_days() {
         let field = |microseconds: i64, days: i32, months: i32| {
             [&microseconds.to_be_bytes()[..], &days.to_be_bytes(), &months.to_be_bytes()].concat()
         };

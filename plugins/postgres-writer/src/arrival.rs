@@ -1,4 +1,4 @@
-//! How many of the rows arrive in the table: triggers and rules can leave some out.
+//! Checks how many of the rows arrive in the table: triggers and rules can drop some.
 
 use osiris_sdk::{Result, context};
 use postgres_client::{Client, Stream};
@@ -7,10 +7,10 @@ use crate::culprit;
 use crate::rows::Rows;
 use crate::target::Target;
 
-/// Puts the rows in place of those with their keys. A trigger or rule that left rows out is reported.
+/// Upserts the rows by their keys. A trigger or rule that dropped rows is reported.
 ///
 /// # Errors
-/// What the server says.
+/// The server's error.
 pub fn upsert<S: Stream>(
     client: &mut Client<S>,
     target: &Target,
@@ -26,7 +26,7 @@ pub fn upsert<S: Stream>(
     Ok(())
 }
 
-/// Reports rows that the table did not take.
+/// Reports rows that the table did not accept.
 pub fn warn_of_lost(target: &Target, lost: u64, expected: u64) {
     if lost > 0 {
         context::warn(

@@ -1,4 +1,4 @@
-//! Which value it was that the server refused to assign: its own messages name neither row nor column.
+//! Finds the value that the server refused to assign: the server's own messages name neither row nor column.
 
 use osiris_sdk::{Error, ErrorKind, Result};
 use postgres_client::{Client, Stream};
@@ -7,11 +7,11 @@ use crate::rows::{Rows, STAGING};
 
 const SAVEPOINT: &str = "osiris_assignment";
 
-/// Runs the statements that assign staged rows to the target's types. A value that the server does not take is named
-/// with its column and row.
+/// Runs the statements that assign staged rows to the target's types. A value that the server does not accept is
+/// reported with its column and row.
 ///
 /// # Errors
-/// What the server says.
+/// The server's error.
 pub fn run<S: Stream>(client: &mut Client<S>, rows: &Rows<'_>, statements: &[String]) -> Result<u64> {
     client.execute(&format!("savepoint {SAVEPOINT}"))?;
     let mut count = 0;
@@ -28,7 +28,7 @@ pub fn run<S: Stream>(client: &mut Client<S>, rows: &Rows<'_>, statements: &[Str
     Ok(count)
 }
 
-/// The error with the column, row and value that cause it, where one value alone does.
+/// The error with the column, row and value that cause it, if a single value does.
 fn named<S: Stream>(client: &mut Client<S>, rows: &Rows<'_>, error: Error) -> Error {
     for column in rows.assigned() {
         let fails = |client: &mut Client<S>, condition: &str| -> Result<Option<Error>> {
@@ -36,7 +36,7 @@ fn named<S: Stream>(client: &mut Client<S>, rows: &Rows<'_>, error: Error) -> Er
             let all = format!("select count({}) from {STAGING} where {condition}", column.assigned());
             Ok(client.execute(&all).err())
         };
-        // A broken connection has nothing more to tell.
+        // A broken connection cannot report anything else.
         let Ok(refusal) = fails(client, "true") else { return error };
         let Some(refusal) = refusal else { continue };
         let Ok(found) = first(client, &fails) else { return error };
@@ -58,13 +58,13 @@ fn named<S: Stream>(client: &mut Client<S>, rows: &Rows<'_>, error: Error) -> Er
     error
 }
 
-/// A row of the staging table: where it is, and its number in the input.
+/// A row of the staging table: its position there, and its number in the input.
 struct Found {
     place: String,
     row: u64,
 }
 
-/// The first row of which `fails` gives an error, found by halves.
+/// The first row for which `fails` returns an error, found by bisection.
 fn first<S: Stream>(
     client: &mut Client<S>,
     fails: &impl Fn(&mut Client<S>, &str) -> Result<Option<Error>>,

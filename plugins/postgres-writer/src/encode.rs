@@ -1,17 +1,17 @@
-//! Columns of a batch as the fields of a binary COPY.
+//! Encodes columns of a batch as the fields of a binary COPY.
 
 use osiris_sdk::{Column, Error, Result};
 
 use crate::numeric;
 
-/// From 1970-01-01, DuckDB's epoch, to 2000-01-01, PostgreSQL's.
+/// The days from 1970-01-01, DuckDB's epoch, to 2000-01-01, PostgreSQL's.
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
 
 /// The largest offset from UTC, from which DuckDB counts down.
 const LAST_OFFSET: i64 = 57_599;
 
-/// How the values of a column are sent. Named after what lies in the column, of which a FLOAT is 32 bits as well.
+/// How the values of a column are sent. Named after the column's layout, in which a FLOAT has 32 bits too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Encode {
     Bool,
@@ -28,11 +28,11 @@ pub enum Encode {
     UHugeInt,
     Decimal(u8),
     Text,
-    /// JSON text for `jsonb`, which drops keys that occur twice.
+    /// JSON text for `jsonb`, which drops repeated keys.
     Jsonb,
     Bytes,
     Bit,
-    /// Sent as text, which the SELECT makes of it.
+    /// Sent as text, to which the SELECT converts it.
     BigNumber,
     Date,
     Time {
@@ -45,7 +45,7 @@ pub enum Encode {
     },
     Interval,
     Uuid,
-    /// `length` where every list has the same; `oid` is the innermost items' type.
+    /// `length` if every list has the same one; `oid` is the innermost items' type.
     List {
         item: Box<Encode>,
         length: Option<usize>,
@@ -54,7 +54,7 @@ pub enum Encode {
 }
 
 impl Encode {
-    /// The same for texts that `jsonb` takes.
+    /// The same encoding, for texts that are written to `jsonb`.
     pub fn for_jsonb(self) -> Self {
         match self {
             Encode::Text => Encode::Jsonb,
@@ -72,7 +72,7 @@ pub struct View<'a> {
     name: &'a str,
     encode: &'a Encode,
     validity: Option<&'a [u8]>,
-    /// 32-bit ends after a first start, for texts and lists.
+    /// 32-bit ends after an initial start, for texts and lists.
     offsets: &'a [u8],
     values: &'a [u8],
     item: Option<Box<View<'a>>>,
@@ -80,8 +80,8 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     /// # Errors
-    /// `internal`, for a column of another layout than its type has; `data`, naming the column, for text that
-    /// PostgreSQL cannot hold.
+    /// `internal` for a column whose layout does not match its type; `data`, naming the column, for text that
+    /// PostgreSQL cannot store.
     pub fn new(name: &'a str, encode: &'a Encode, column: Column<'a>) -> Result<Self> {
         let malformed = || Error::internal(format!("column `{name}` came without its buffers"));
         let (_, nodes) = column.parts();
@@ -111,7 +111,7 @@ impl<'a> View<'a> {
     /// Appends the field of a row of the batch, which is row `number` of the input: its length and its bytes.
     ///
     /// # Errors
-    /// `data`, naming the column, for a value that PostgreSQL does not have.
+    /// `data`, naming the column, for a value that PostgreSQL cannot store.
     #[inline]
     pub fn write(&self, row: usize, number: u64, body: &mut Vec<u8>) -> Result<()> {
         self.field(row, body).map_err(|wrong| Error::data(format!("column `{}`, row {number}: {wrong}", self.name)))
@@ -127,7 +127,7 @@ impl<'a> View<'a> {
         bytes.ok_or_else(|| "a batch ends before its rows do".to_owned())
     }
 
-    /// Where a text's bytes or a list's items lie.
+    /// The position of a text's bytes or a list's items.
     #[inline]
     fn range(&self, row: usize) -> Result<std::ops::Range<usize>, Wrong> {
         if let Encode::List { length: Some(length), .. } = self.encode {
@@ -210,7 +210,7 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    /// Appends an array: its dimensions, and the innermost items one after the other.
+    /// Appends an array: its dimensions, and the innermost items one after another.
     fn list(&self, row: usize, oid: u32, body: &mut Vec<u8>) -> Result<(), Wrong> {
         let start = body.len();
         body.extend_from_slice(&[0; 4]);
@@ -248,7 +248,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The sizes that an array's dimensions have, going by its first items.
+    /// The sizes of an array's dimensions, judged by its first items.
     fn sizes(&self, row: usize, sizes: &mut Vec<usize>) -> Result<(), Wrong> {
         let range = self.range(row)?;
         sizes.push(range.len());
@@ -298,7 +298,7 @@ fn signed(number: i128, scale: u8, body: &mut Vec<u8>) {
     numeric::write(number < 0, number.unsigned_abs(), scale, body);
 }
 
-/// Days since 2000; DuckDB's infinities are PostgreSQL's.
+/// Days since 2000; DuckDB's infinities become PostgreSQL's.
 fn date(days: i32) -> Result<i32, Wrong> {
     match days {
         i32::MAX => Ok(i32::MAX),
@@ -307,7 +307,7 @@ fn date(days: i32) -> Result<i32, Wrong> {
     }
 }
 
-/// Microseconds since 2000; DuckDB's infinities are PostgreSQL's. Nanoseconds are cut off.
+/// Microseconds since 2000; DuckDB's infinities become PostgreSQL's. Nanoseconds are truncated.
 fn timestamp(value: i64, factor: i64, divisor: i64) -> Result<i64, Wrong> {
     match value {
         i64::MAX => return Ok(i64::MAX),
@@ -321,7 +321,7 @@ fn timestamp(value: i64, factor: i64, divisor: i64) -> Result<i64, Wrong> {
         .ok_or_else(|| "a timestamp beyond those that PostgreSQL has".to_owned())
 }
 
-/// A bit string: DuckDB leaves the first bits of the first byte over, PostgreSQL the last of the last.
+/// A bit string: DuckDB pads the first byte at its start, PostgreSQL the last byte at its end.
 fn bits(value: &[u8], body: &mut Vec<u8>) -> Result<(), Wrong> {
     let Some((unused, bytes)) = value.split_first().filter(|(unused, bytes)| **unused < 8 && !bytes.is_empty()) else {
         return Err("a malformed bit string".to_owned());
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn text_with_a_nul_is_refused_by_its_columns_name() {
+    fn text_with_a_nul_is_refused_with_its_columns_name() {
         let error = fields(Array::from(["a\0b"].as_slice()), &Encode::Text).unwrap_err();
         assert!(error.message.contains("`x`") && error.message.contains("NUL"));
     }
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn infinities_and_the_far_past() {
+    fn infinities_and_the_distant_past() {
         assert_eq!(timestamp(i64::MAX, 1_000_000, 1), Ok(i64::MAX));
         assert_eq!(timestamp(-i64::MAX, 1, 1000), Ok(i64::MIN));
         assert_eq!(timestamp(-1, 1, 1000), Ok(-EPOCH_MICROSECONDS - 1));

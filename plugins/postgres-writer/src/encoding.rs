@@ -1,4 +1,4 @@
-//! Databases whose encoding is not UTF-8: which characters of the input they cannot hold.
+//! Databases whose encoding is not UTF-8: which characters of the input they cannot store.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use osiris_sdk::{Error, Input, Result};
 use postgres_client::sql::quote_text;
 use postgres_client::{Client, Stream};
 
-/// Encodings without a character set of their own that would lack any: UTF-8, and SQL_ASCII, which stores any bytes.
+/// Encodings that lack no character: UTF-8, and SQL_ASCII, which stores any bytes.
 const ANY_CHARACTER: [&str; 2] = ["UTF8", SQL_ASCII];
 
 pub const SQL_ASCII: &str = "SQL_ASCII";
@@ -15,7 +15,7 @@ pub const SQL_ASCII: &str = "SQL_ASCII";
 /// The encoding of the session's database.
 ///
 /// # Errors
-/// What the server says.
+/// The server's error.
 pub fn of_database<S: Stream>(client: &mut Client<S>) -> Result<String> {
     Ok(client.value("select pg_catalog.getdatabaseencoding()")?.unwrap_or_default())
 }
@@ -23,7 +23,7 @@ pub fn of_database<S: Stream>(client: &mut Client<S>) -> Result<String> {
 /// Refuses values and names with characters that the database's encoding lacks, before anything is sent.
 ///
 /// # Errors
-/// `data` for the first of them, unless `policy` says what becomes of it; what the server says.
+/// `data` for the first of them, unless `policy` covers it; the server's error.
 pub fn check<S: Stream>(
     client: &mut Client<S>,
     encoding: &str,
@@ -47,8 +47,8 @@ pub fn check<S: Stream>(
     check_characters(input, columns, policy, encoding, (&found, &lacking), conversions)
 }
 
-/// Those of the characters that the server cannot convert to its encoding. They are asked for one by one in a function,
-/// since the first that fails ends any other statement. A server without PL/pgSQL refuses them as they arrive.
+/// The characters that the server cannot convert to its encoding. They are tried one by one in a function, since the
+/// first failure ends any other statement. A server without PL/pgSQL refuses them as they arrive.
 fn lacking<S: Stream>(client: &mut Client<S>, encoding: &str, found: &BTreeSet<char>) -> Result<BTreeSet<char>> {
     let may = "select exists (select from pg_catalog.pg_language where lanname = 'plpgsql' and \
                pg_catalog.has_language_privilege(oid, 'usage'))";

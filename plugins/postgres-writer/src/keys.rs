@@ -1,4 +1,4 @@
-//! Keys as the target compares them: present, not null, each once.
+//! Checks keys as the target compares them: present, not null, and unique.
 
 use conversions::key_of_rows;
 use database_client::DuplicateKey;
@@ -8,10 +8,10 @@ use postgres_client::{Client, Stream};
 use crate::rows::Rows;
 use crate::target::Target;
 
-/// Refuses rows whose key is null, and two rows of one key.
+/// Refuses rows whose key is null, and two rows with the same key.
 ///
 /// # Errors
-/// `data`, naming the rows and their keys as the input has them; what the server says.
+/// `data`, naming the rows and their keys as in the input; the server's error.
 pub fn check<S: Stream>(
     client: &mut Client<S>,
     input: &Input,
@@ -66,16 +66,16 @@ pub fn check<S: Stream>(
     )))
 }
 
-/// The number of a row of a staging table, which were filled in the input's order.
+/// The number of a row in a staging table, which was filled in the input's order.
 fn row_number<S: Stream>(client: &mut Client<S>, table: &str, place: &str) -> Result<u64> {
     let number = client.value(&format!("select count(*) from {table} where ctid <= '{place}'::tid"))?;
     number.and_then(|text| text.parse().ok()).ok_or_else(|| Error::internal("a row that was there is not"))
 }
 
-/// Whether an index makes the key's columns unique as they compare, so that ON CONFLICT can go by them.
+/// Whether an index makes the key's columns unique as they compare, so that ON CONFLICT can use it.
 ///
 /// # Errors
-/// What the server says.
+/// The server's error.
 pub fn has_unique_index<S: Stream>(client: &mut Client<S>, target: &Target, key: &[String]) -> Result<bool> {
     let numbers = key.iter().map(|name| target.column(name).map(|column| column.number));
     let Some(mut numbers) = numbers.collect::<Option<Vec<i16>>>() else { return Ok(false) };

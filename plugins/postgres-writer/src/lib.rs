@@ -1,4 +1,4 @@
-//! `postgres.writer`: brings a table to PostgreSQL by binary COPY, in one transaction.
+//! `postgres.writer`: writes a table to PostgreSQL by binary COPY, in one transaction.
 
 mod arrival;
 mod culprit;

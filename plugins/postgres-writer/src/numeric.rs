@@ -1,14 +1,14 @@
-//! Integers with a decimal scale as PostgreSQL's numeric in binary.
+//! Encodes integers with a decimal scale as PostgreSQL's binary numeric.
 
 /// Appends the field of `magnitude` divided by ten to the `scale`.
 pub fn write(negative: bool, magnitude: u128, scale: u8, body: &mut Vec<u8>) {
-    // 38 digits and up to three of padding on either side of the point.
+    // 38 digits, and up to three of padding on either side of the point.
     let mut digits = [0_u16; 16];
     let power = 10_u128.pow(u32::from(scale.min(38)));
     let (mut whole, mut fraction) = if scale == 0 { (magnitude, 0) } else { (magnitude / power, magnitude % power) };
     let mut groups = 0;
     while whole > 0 {
-        // Most numbers fit 64 bits, whose division is many times faster.
+        // Most numbers fit into 64 bits, which are many times faster to divide.
         let digit = match u64::try_from(whole) {
             Ok(small) => {
                 whole = u128::from(small / 10_000);

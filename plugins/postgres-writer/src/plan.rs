@@ -1,4 +1,4 @@
-//! Decides which columns are written, how they are staged, and what the table needs first.
+//! Decides which columns are written, how they are staged, and how the table must be changed first.
 
 use conversions::{Column, SourceType, TargetType, Text};
 use database_client::{Contract, WriterConfig};
@@ -24,7 +24,7 @@ pub struct Plan {
 pub struct Planned {
     pub input: InputColumn,
     pub staged: Staged,
-    /// How the target's column is declared.
+    /// The declaration of the target's column.
     pub declaration: String,
 }
 
@@ -37,7 +37,7 @@ impl Planned {
 /// Decides what to do.
 ///
 /// # Errors
-/// `config` and `data`, for columns that do not fit the table or the contract.
+/// `config` and `data` for columns that do not match the table or the contract.
 pub fn plan(target: &Target, config: &WriterConfig, input: &[InputColumn]) -> Result<Plan> {
     let is_key = |name: &str| config.primary_key.iter().any(|key| key == name);
     if let Some(missing) = config.primary_key.iter().find(|key| !input.iter().any(|column| column.name == **key)) {
@@ -69,7 +69,7 @@ pub fn plan(target: &Target, config: &WriterConfig, input: &[InputColumn]) -> Re
     Ok(Plan { columns, define })
 }
 
-/// Whether the target's column is JSON and the values are not yet, so that they are written as their JSON.
+/// Whether the target's column is JSON but the values are not, so that they are written as JSON.
 fn takes_json(target: &Target, own: &TargetColumn, input: &InputColumn) -> bool {
     target.holds(own).0 == TargetType::Json && !input.source.is_text() && input.source != SourceType::Null
 }
@@ -85,14 +85,14 @@ fn missing_key(missing: &str, input: &[InputColumn]) -> Error {
     ))
 }
 
-/// The type of the column that the writer makes. To jsonb, texts of one meaning are one key; to text, they are as many
-/// as to the source.
+/// The type of the column that the writer creates. In jsonb, different texts with the same meaning are one key; in
+/// text, they are as distinct as in the source.
 fn created(column: &InputColumn, is_key: bool) -> &str {
     let is_json = column.source == SourceType::Json || column.source.is_nested();
     if is_key && is_json { "text" } else { &column.created }
 }
 
-/// What every column's target holds, for the checks of values.
+/// What every column's target can hold, for the checks of values.
 pub fn checked_columns(target: &Target, columns: &[Planned], encoding: &str) -> Vec<Column> {
     let column = |planned: &Planned| {
         let (holds, words) = match target.column(&planned.input.name) {
@@ -106,7 +106,7 @@ pub fn checked_columns(target: &Target, columns: &[Planned], encoding: &str) -> 
     columns.iter().map(column).collect()
 }
 
-/// What a type holds in a database that takes each byte for a character.
+/// What a type can hold in a database that treats each byte as a character.
 fn in_bytes(target: TargetType) -> TargetType {
     match target {
         TargetType::Text(Text { max_chars, max_bytes: None, blanks, characters }) => {
@@ -117,7 +117,7 @@ fn in_bytes(target: TargetType) -> TargetType {
     }
 }
 
-/// The columns that the contract lets through.
+/// The columns that the contract allows.
 fn kept(target: &Target, config: &WriterConfig, input: &[InputColumn]) -> Result<Vec<InputColumn>> {
     if !target.exists() {
         return match config.schema_contract {
@@ -156,7 +156,7 @@ fn kept(target: &Target, config: &WriterConfig, input: &[InputColumn]) -> Result
     }
 }
 
-/// A column whose name differs from the table's in letter case alone is nobody's intent.
+/// A column whose name differs from the table's only in case is never intended.
 fn refuse_other_case(target: &Target, input: &[InputColumn]) -> Result<()> {
     for column in input.iter().filter(|column| target.column(&column.name).is_none()) {
         let lower = column.name.to_lowercase();
@@ -174,7 +174,7 @@ fn refuse_other_case(target: &Target, input: &[InputColumn]) -> Result<()> {
     Ok(())
 }
 
-/// Columns whose values the server makes take none from a writer.
+/// Refuses values for columns whose values the server generates.
 fn refuse_generated(target: &Target, input: &[InputColumn]) -> Result<()> {
     let generated = |column: &&InputColumn| target.column(&column.name).is_some_and(|own| own.is_generated);
     let names: Vec<&str> = input.iter().filter(generated).map(|column| column.name.as_str()).collect();

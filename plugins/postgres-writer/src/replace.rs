@@ -1,7 +1,8 @@
-//! `mode: replace`: new rows in place of all old ones, and no row of another table changed.
+//! `mode: replace`: replaces all old rows by the new ones, without changing a row of another table.
 //!
-//! A DELETE reaches other tables through foreign keys that cascade or set null. So where other tables refer to this one,
-//! rows whose key stays are updated, and only those are deleted that the input does not have and that nothing refers to.
+//! A DELETE reaches other tables through foreign keys that cascade or set null. So if other tables refer to this one,
+//! rows whose key remains are updated, and only rows that the input does not have and that nothing refers to are
+//! deleted.
 
 use database_client::{ReplaceBy, WriterConfig};
 use osiris_sdk::{Error, Result, context};
@@ -17,31 +18,31 @@ use crate::target::Target;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignKey {
     name: String,
-    /// The table that refers, quoted.
+    /// The referring table, quoted.
     table: String,
     /// The target's columns that it refers to.
     columns: Vec<String>,
-    /// A condition that is true where `child` refers to `old`.
+    /// A condition that is true if `child` refers to `old`.
     joined: String,
-    /// What a deletion does to the rows that refer, in SQL's words.
+    /// The action of a deletion on the referring rows, in SQL.
     on_delete: String,
-    /// Whether a deletion or a new key changes or deletes rows that refer.
+    /// Whether a deletion or a new key changes or deletes referring rows.
     spreads: bool,
 }
 
-/// How the old rows give way.
+/// How the old rows are replaced.
 #[derive(Debug)]
 pub enum Replacement {
     /// All are deleted first.
     Empty(String),
-    /// Those whose key stays are updated, the others deleted.
+    /// Those whose key remains are updated, the others deleted.
     Merge { key: Vec<String>, foreign_keys: Vec<ForeignKey>, refers_to_itself: bool },
 }
 
-/// Decides how the rows of a table that exists give way.
+/// Decides how the rows of an existing table are replaced.
 ///
 /// # Errors
-/// `data`, naming a foreign key by which rows of another table would change; what the server says.
+/// `data`, naming a foreign key through which rows of another table would change; the server's error.
 pub fn decide<S: Stream>(
     client: &mut Client<S>,
     target: &Target,
@@ -74,7 +75,7 @@ pub fn decide<S: Stream>(
             let foreign_keys = foreign_keys.iter().filter(|key| key.spreads).cloned().collect();
             Ok(Replacement::Merge { key: first.columns.clone(), foreign_keys, refers_to_itself })
         }
-        // The server refuses to delete what others refer to.
+        // The server refuses to delete rows that others refer to.
         _ if !first.spreads => Ok(Replacement::Empty(format!("delete from {}", target.alone()))),
         (Some(other), _) => Err(refused(
             other,
@@ -98,10 +99,10 @@ fn refused(key: &ForeignKey, why: &str) -> Error {
     ))
 }
 
-/// Moves the rows in, over the old ones.
+/// Merges the rows into the old ones.
 ///
 /// # Errors
-/// `data`, naming a foreign key that refers to rows which the input does not have; what the server says.
+/// `data`, naming a foreign key that refers to rows which the input does not have; the server's error.
 pub fn merge<S: Stream>(
     client: &mut Client<S>,
     target: &Target,
@@ -110,7 +111,7 @@ pub fn merge<S: Stream>(
     foreign_keys: &[ForeignKey],
     refers_to_itself: bool,
 ) -> Result<()> {
-    // A row that refers takes a lock on the one it refers to, so that none appears between the check and the deletion.
+    // A referring row locks the row it refers to, so none can appear between the check and the deletion.
     client.execute(&format!("lock table {} in exclusive mode", target.quoted()))?;
     let (alone, same, table) = (target.alone(), rows.same_key(), rows.table());
     let gone = format!("not exists (select from {table} as new where {same})");
@@ -144,7 +145,7 @@ pub fn merge<S: Stream>(
         .map(|own| own.name.as_str())
         .collect();
     let delete = format!("delete from {alone} as old where {gone}");
-    // A row that refers to one of its own table must first refer to what stays.
+    // Rows that refer to rows of the same table must first refer to rows that remain.
     if refers_to_itself {
         arrival::upsert(client, target, rows, unique, &cleared)?;
     }
@@ -157,8 +158,8 @@ fn key_names(rows: &Rows<'_>, columns: &[Planned]) -> Vec<String> {
     columns.iter().filter(|column| quoted.contains(&column.quoted())).map(|column| column.input.name.clone()).collect()
 }
 
-/// Empties the table within the transaction: by TRUNCATE where no trigger sees rows go, the user may, and no policy
-/// hides rows from the user, which TRUNCATE would delete, too.
+/// Empties the table within the transaction: by TRUNCATE if no trigger fires for deleted rows, the user has the
+/// privilege, and no row security policy hides rows from the user, which TRUNCATE would delete too.
 fn empty<S: Stream>(client: &mut Client<S>, target: &Target) -> Result<String> {
     let oid = target.oid;
     let may = client.value(&format!(
@@ -169,7 +170,7 @@ fn empty<S: Stream>(client: &mut Client<S>, target: &Target) -> Result<String> {
     Ok(format!("{verb} {}", target.alone()))
 }
 
-/// The foreign keys of other tables that refer to the target or a partition of it.
+/// The foreign keys of other tables that refer to the target or to a partition of it.
 fn foreign_keys<S: Stream>(client: &mut Client<S>, target: &Target) -> Result<Vec<ForeignKey>> {
     let tree = format!("(select {oid} union select relid from pg_catalog.pg_partition_tree({oid}))", oid = target.oid);
     let rows = client.query(&format!(
@@ -205,10 +206,10 @@ fn foreign_keys<S: Stream>(client: &mut Client<S>, target: &Target) -> Result<Ve
     Ok(keys.collect())
 }
 
-/// The statements that drop a table to be created again, and those that give the new one the old one's rights.
+/// The statements that drop a table to create it again, and those that grant the old table's privileges on the new one.
 ///
 /// # Errors
-/// `config` for a table that cannot be created again as it is; what the server says.
+/// `config` for a table that cannot be recreated unchanged; the server's error.
 pub fn recreate<S: Stream>(client: &mut Client<S>, target: &Target) -> Result<(String, Vec<String>)> {
     if target.is_partitioned {
         return Err(Error::config("`replace_by: recreate` cannot create the partitions of a partitioned table again"));
@@ -229,10 +230,10 @@ pub fn recreate<S: Stream>(client: &mut Client<S>, target: &Target) -> Result<(S
     Ok((format!("drop table {}", target.quoted()), rights))
 }
 
-/// Drops the table that is to be created again.
+/// Drops the table that is to be recreated.
 ///
 /// # Errors
-/// `config`, naming what depends on the table; what the server says.
+/// `config`, naming what depends on the table; the server's error.
 pub fn drop_table<S: Stream>(client: &mut Client<S>, target: &Target, statement: &str) -> Result<()> {
     const DEPENDENT_OBJECTS: &str = "2BP01";
     match client.try_execute(statement)? {
@@ -247,7 +248,7 @@ pub fn drop_table<S: Stream>(client: &mut Client<S>, target: &Target, statement:
     }
 }
 
-/// Whether the config asks for a table that exists to be created again.
+/// Whether the config asks to recreate an existing table.
 pub fn is_recreated(target: &Target, config: &WriterConfig) -> bool {
     target.exists() && config.replace_by == ReplaceBy::Recreate
 }

@@ -1,4 +1,4 @@
-//! The rows on the server: where they lie before they are moved, and the statements that move them.
+//! The rows on the server: where they are staged, and the statements that move them.
 
 use database_client::DuplicateKey;
 use osiris_sdk::{Error, Result};
@@ -8,41 +8,41 @@ use postgres_client::{Client, Stream};
 use crate::plan::Planned;
 use crate::target::Target;
 
-/// What the staging table is called; it lies in the session's own schema and goes with the transaction.
+/// The staging table, which is in the session's own schema and is dropped with the transaction.
 pub const STAGING: &str = "pg_temp.osiris_staging";
 
-/// The rows in the target's own types, where the staging table's are others.
+/// The rows in the target's own types, if the staging table has others.
 pub const TYPED: &str = "pg_temp.osiris_typed";
 
 /// The rows before they are moved.
 #[derive(Debug)]
 pub struct Rows<'a> {
     columns: &'a [Planned],
-    /// Whether they lie in [`TYPED`].
+    /// Whether they are in [`TYPED`].
     pub is_typed: bool,
     duplicates: DuplicateKey,
     key: Vec<&'a Planned>,
 }
 
 impl<'a> Rows<'a> {
-    /// Rows of these columns. Keys are compared in the target's types, so all of them are assigned to those first where
-    /// some key is staged in another.
+    /// Rows with these columns. Keys are compared in the target's types, so all rows are assigned to those first if any
+    /// key is staged in another type.
     pub fn new(columns: &'a [Planned], key: &[String], duplicates: DuplicateKey) -> Self {
-        // In the order of the key, which an index may have.
+        // In the order of the key, which may be that of an index.
         let key: Vec<&Planned> =
             key.iter().filter_map(|name| columns.iter().find(|column| column.input.name == *name)).collect();
         let is_typed = key.iter().any(|column| !column.staged.is_exact);
         Self { columns, is_typed, duplicates, key }
     }
 
-    /// The statement that makes the staging table.
+    /// The statement that creates the staging table.
     pub fn stage(&self) -> String {
         let columns: Vec<String> =
             self.columns.iter().map(|column| format!("{} {}", column.quoted(), column.staged.declaration)).collect();
         format!("create temporary table osiris_staging ({}) on commit drop", columns.join(", "))
     }
 
-    /// The statements that assign the staged rows to the target's types, in their order.
+    /// The statements that assign the staged rows to the target's types, in order.
     pub fn assign(&self) -> Vec<String> {
         if !self.is_typed {
             return Vec::new();
@@ -56,12 +56,12 @@ impl<'a> Rows<'a> {
         ]
     }
 
-    /// The columns of which values are assigned to another type than they were staged in.
+    /// The columns whose values are assigned to another type than they were staged in.
     pub fn assigned(&self) -> impl Iterator<Item = &'a Planned> {
         self.columns.iter().filter(|column| !column.staged.is_exact)
     }
 
-    /// The table that they lie in.
+    /// The table that contains them.
     pub fn table(&self) -> &'static str {
         if self.is_typed { TYPED } else { STAGING }
     }
@@ -78,7 +78,7 @@ impl<'a> Rows<'a> {
         if self.is_typed { column.quoted() } else { column.staged.value(&column.quoted()) }
     }
 
-    /// The rows to write, as something to select from: all of them, or the last of each key.
+    /// The rows to write, as a source for a SELECT: all of them, or the last of each key.
     fn source(&self) -> String {
         let table = self.table();
         if self.duplicates == DuplicateKey::Error || self.key.is_empty() {
@@ -88,25 +88,25 @@ impl<'a> Rows<'a> {
         format!("(select distinct on ({key}) * from {table} order by {key}, ctid desc) as staged")
     }
 
-    /// How many rows there are to write.
+    /// The number of rows to write.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn count<S: Stream>(&self, client: &mut Client<S>) -> Result<u64> {
         let count = client.value(&format!("select count(*) from {}", self.source()))?;
         count.and_then(|text| text.parse().ok()).ok_or_else(|| Error::internal("a count that is no number"))
     }
 
-    /// How many rows the statements of [`upsert`](Self::upsert) insert and update, if nothing leaves any out.
+    /// The number of rows that the statements of [`upsert`](Self::upsert) insert and update, if none are dropped.
     ///
     /// # Errors
-    /// What the server says.
+    /// The server's error.
     pub fn upserted<S: Stream>(&self, client: &mut Client<S>, target: &Target, unique: bool) -> Result<u64> {
         let (alone, same) = (target.alone(), self.same_key());
         let new = format!("(select {} from {}) as new", self.typed(), self.source());
         let is_old = format!("exists (select from {alone} as old where {same})");
         let changes_nothing = self.columns.iter().all(|column| column.is_in(&self.key));
-        // With an index a row is inserted or updated; without one, it can have several rows of its key to update.
+        // With an index a row is inserted or updated; without one, it may update several rows with its key.
         let select = match (unique, changes_nothing) {
             (true, false) => return self.count(client),
             (_, true) => format!("select count(*) from {new} where not {is_old}"),
@@ -119,7 +119,7 @@ impl<'a> Rows<'a> {
         count.and_then(|text| text.parse().ok()).ok_or_else(|| Error::internal("a count that is no number"))
     }
 
-    /// The values in the target's types, by their names.
+    /// The values in the target's types, by name.
     fn typed(&self) -> String {
         let typed = self.columns.iter().map(|column| format!("{} as {}", self.value(column), column.quoted()));
         typed.collect::<Vec<_>>().join(", ")
@@ -133,17 +133,17 @@ impl<'a> Rows<'a> {
         self.columns.iter().map(|column| self.value(column)).collect::<Vec<_>>().join(", ")
     }
 
-    /// Adds the rows.
+    /// Inserts the rows.
     pub fn insert(&self, target: &Target) -> String {
         format!("insert into {} ({}) select {} from {}", target.quoted(), self.names(), self.values(), self.source())
     }
 
-    /// A condition that is true where `old` and `new` have one key.
+    /// A condition that is true if `old` and `new` have the same key.
     pub fn same_key(&self) -> String {
         self.key().map(|name| format!("old.{name} = new.{name}")).collect::<Vec<_>>().join(" and ")
     }
 
-    /// Puts the rows in place of those with their keys, and adds the others. `unique` says that an index makes keys
+    /// Replaces existing rows with the same keys, and inserts the others. `unique` is true if an index makes keys
     /// unique; `cleared` are columns of the target that get their defaults.
     pub fn upsert(&self, target: &Target, unique: bool, cleared: &[&str]) -> Vec<String> {
         let others: Vec<String> =

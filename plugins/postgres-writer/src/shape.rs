@@ -1,4 +1,4 @@
-//! What becomes of the input's columns: how each is selected, sent, staged and created.
+//! How the input's columns are selected, sent, staged and created.
 
 use conversions::SourceType;
 use osiris_sdk::sql::json_text;
@@ -18,14 +18,14 @@ pub struct InputColumn {
     pub encode: Encode,
     /// Its PostgreSQL type while staged.
     pub staged: String,
-    /// Its PostgreSQL type where the writer makes the column.
+    /// Its PostgreSQL type if the writer creates the column.
     pub created: String,
 }
 
 /// The input's columns, whose DuckDB types are `sources`.
 ///
 /// # Errors
-/// `data`, naming a column whose name PostgreSQL cannot have, or whose type cannot be written.
+/// `data`, naming a column whose name PostgreSQL does not accept, or whose type cannot be written.
 pub fn columns(schema: &Schema, sources: Vec<SourceType>) -> Result<Vec<InputColumn>> {
     let columns = (0..schema.columns().len()).zip(sources);
     columns.map(|(place, source)| column(&schema.fields()[schema.span(place)], source)).collect()
@@ -37,7 +37,7 @@ impl InputColumn {
         Self { is_json: true, encode: Encode::Text, staged: "text".to_owned(), ..self }
     }
 
-    /// Selects the DuckDB expression `value` of this column, so that it crosses in a form that can be sent.
+    /// Selects the DuckDB expression `value` of this column in a form that can be sent.
     ///
     /// # Errors
     /// `data` for a type that JSON cannot hold.
@@ -45,7 +45,7 @@ impl InputColumn {
         match self.source {
             _ if self.is_json => json_text(value, &self.source.to_string())
                 .map_err(|error| error.context(format!("column `{}`", self.name))),
-            // BIGNUM crosses as its bytes, but as digits in text.
+            // BIGNUM crosses as bytes, but as text in digits.
             SourceType::BigNum => Ok(format!("{value}::varchar")),
             _ => Ok(value.to_owned()),
         }
@@ -68,7 +68,7 @@ fn column(fields: &[Field], source: SourceType) -> Result<InputColumn> {
     Ok(InputColumn { name, source, is_json: false, encode, staged, created })
 }
 
-/// How a column's values are sent, and its types while staged and where created.
+/// How a column's values are sent, and its types when staged and when created.
 fn kind(fields: &[Field]) -> Option<(Encode, String, String)> {
     let field = fields.first()?;
     let (format, rest) = field.format.split_once(':').unwrap_or((&field.format, ""));
@@ -130,7 +130,7 @@ fn kind(fields: &[Field]) -> Option<(Encode, String, String)> {
     }
 }
 
-/// The extension type of a field: DuckDB's own by its name there, others by Arrow's.
+/// The extension type of a field: DuckDB's own by DuckDB's name, others by Arrow's.
 fn extension(field: &Field) -> &str {
     let entry = |key: &str| field.metadata.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
     match entry("ARROW:extension:name") {
@@ -145,7 +145,7 @@ fn extension(field: &Field) -> &str {
     }
 }
 
-/// The OID that an array's binary form names its elements by.
+/// The OID of an array's elements in its binary form.
 fn element_oid(staged: &str) -> Option<u32> {
     let base = staged.trim_end_matches("[]");
     Some(match base.split('(').next()? {
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_has_a_place() {
+    fn every_type_can_be_written() {
         for (fields, staged, created) in [
             (vec![field("x", "c", 0, "arrow.bool8")], "boolean", "boolean"),
             (vec![field("x", "c", 0, "")], "smallint", "smallint"),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_would_be_cut_are_refused() {
+    fn names_that_would_be_truncated_are_refused() {
         let long = field(&"ü".repeat(32), "i", 0, "");
         assert!(columns(&Schema::new(vec![long]), vec![SourceType::Integer]).unwrap_err().message.contains("64 bytes"));
     }

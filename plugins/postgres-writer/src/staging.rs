@@ -1,5 +1,5 @@
-//! How a column lies in the staging table: in the target's own type where the bytes that are sent are that type's, so
-//! that keys compare as they do in the target; else in the type they are sent as, to be assigned from there.
+//! How a column is staged: in the target's own type if the bytes that are sent have that type, so that keys compare as
+//! they do in the target; otherwise in the type that is sent, to be assigned from there.
 
 use crate::shape::InputColumn;
 use crate::target::{Target, TargetColumn};
@@ -7,22 +7,22 @@ use crate::target::{Target, TargetColumn};
 /// A column of the staging table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staged {
-    /// How it is declared.
+    /// Its declaration.
     pub declaration: String,
-    /// The cast that its value needs before PostgreSQL assigns it to the target's column.
+    /// The cast of its value before PostgreSQL assigns it to the target's column.
     pub cast: Option<String>,
     /// Whether its type is the target's.
     pub is_exact: bool,
 }
 
-/// How `column` is staged on its way to the column that the writer makes for it; `created` is that column's type.
+/// How `column` is staged for the column that the writer creates for it; `created` is that column's type.
 pub fn for_created(column: &InputColumn, created: &str) -> Staged {
     let is_exact = column.staged == created;
     let cast = (!is_exact).then(|| created.to_owned());
     Staged { declaration: column.staged.clone(), cast, is_exact }
 }
 
-/// How `column` is staged on its way to a column that exists.
+/// How `column` is staged for an existing column.
 pub fn for_existing(target: &Target, column: &InputColumn, own: &TargetColumn) -> Staged {
     let types = &target.types;
     let (base, _) = types.base(own.type_oid, own.modifier);
@@ -30,7 +30,7 @@ pub fn for_existing(target: &Target, column: &InputColumn, own: &TargetColumn) -
     let brackets = &column.staged[column.staged.trim_end_matches("[]").len()..];
     let (sent, is_list) = (spelled_out(&column.staged), !brackets.is_empty());
     let is_array = types.element(base).is_some();
-    // The elements of a binary array must be of the very type that the array has.
+    // The elements of a binary array must have exactly the array's element type.
     let same = if is_list { is_array && name == format!("{sent}[]") } else { name == sent };
     if same || !is_list && sent == "text" && base != 18 && types.is_text(base) {
         return Staged { declaration: own.declaration(), cast: None, is_exact: true };
@@ -38,9 +38,9 @@ pub fn for_existing(target: &Target, column: &InputColumn, own: &TargetColumn) -
     let element = types.element(base).map_or(base, |element| types.base(element, -1).0);
     let cast = match sent {
         "text" if is_array && !is_list => Some(name.to_owned()),
-        // Other single values for an array, or lists for a single value, are the server's to refuse.
+        // The server refuses other single values for an array, and lists for a single value.
         _ if is_list != is_array => None,
-        // A cast to `bit` would cut it to one.
+        // A cast to `bit` would truncate it to one bit.
         "text" if name.trim_end_matches("[]") == "bit" => Some(format!("bit varying{brackets}")),
         "text" if types.is_text(element) => None,
         "text" => Some(name.to_owned()),
@@ -53,7 +53,7 @@ pub fn for_existing(target: &Target, column: &InputColumn, own: &TargetColumn) -
     Staged { declaration: column.staged.clone(), cast, is_exact: false }
 }
 
-/// The name that PostgreSQL's catalog has for the type of a staged value, without bounds and brackets.
+/// The name in PostgreSQL's catalog for the type of a staged value, without bounds and brackets.
 fn spelled_out(staged: &str) -> &str {
     match staged.trim_end_matches("[]").split('(').next().unwrap_or_default() {
         "time" => "time without time zone",
@@ -63,7 +63,7 @@ fn spelled_out(staged: &str) -> &str {
 }
 
 impl Staged {
-    /// The value of the column `quoted` of the staging table, as it is assigned.
+    /// The value of the column `quoted` of the staging table, in the form in which it is assigned.
     pub fn value(&self, quoted: &str) -> String {
         self.cast.as_ref().map_or_else(|| quoted.to_owned(), |cast| format!("{quoted}::{cast}"))
     }

@@ -1,19 +1,19 @@
-//! The table to write, as the server's catalog has it.
+//! The target table, as the server's catalog describes it.
 
 use conversions::TargetType;
 use osiris_sdk::{Error, Result};
 use postgres_client::sql::{TableName, quote_name};
 use postgres_client::{Client, Stream, TargetTypes};
 
-/// The table, with its place found out.
+/// The table, with its schema resolved.
 #[derive(Debug)]
 pub struct Target {
     pub schema: String,
     pub table: String,
-    /// 0 where it does not exist.
+    /// 0 if it does not exist.
     pub oid: u32,
     pub is_partitioned: bool,
-    /// Whether it has triggers or rules, which can leave rows out.
+    /// Whether it has triggers or rules, which can drop rows.
     pub has_triggers: bool,
     pub columns: Vec<TargetColumn>,
     pub types: TargetTypes,
@@ -27,16 +27,17 @@ pub struct TargetColumn {
     pub modifier: i32,
     /// The type with its bounds, as the server writes it.
     pub full_type: String,
-    /// The collation, quoted; none for types that have none.
+    /// The collation, quoted; `None` for types without one.
     pub collation: Option<String>,
-    /// Whether the server makes its values and takes none: a generated column, an identity that is always generated.
+    /// Whether the server generates its values and accepts none: a generated column, or an identity that is always
+    /// generated.
     pub is_generated: bool,
-    /// Whether a row that stays keeps its value where the input has none: an identity, a part of the primary key.
+    /// Whether a row that remains keeps its value if the input has none: an identity, a part of the primary key.
     pub stays: bool,
 }
 
 impl TargetColumn {
-    /// The type and the collation, to declare another column by.
+    /// The type and the collation, to declare another column.
     pub fn declaration(&self) -> String {
         let collation = self.collation.as_ref().map(|name| format!(" collate {name}"));
         format!("{}{}", self.full_type, collation.unwrap_or_default())
@@ -44,10 +45,10 @@ impl TargetColumn {
 }
 
 impl Target {
-    /// Looks the table up.
+    /// Looks up the table.
     ///
     /// # Errors
-    /// What the server says; `config` for something that is not a table.
+    /// The server's error; `config` for something that is not a table.
     pub fn find<S: Stream>(client: &mut Client<S>, name: &TableName) -> Result<Self> {
         let quoted = name.quoted();
         let found = client.query_with(
@@ -104,7 +105,7 @@ impl Target {
         format!("{}.{}", quote_name(&self.schema), quote_name(&self.table))
     }
 
-    /// The table without those that inherit from it. The partitions of a partitioned table are its own rows.
+    /// The table without those that inherit from it. The partitions of a partitioned table count as its own rows.
     pub fn alone(&self) -> String {
         if self.is_partitioned { self.quoted() } else { format!("only {}", self.quoted()) }
     }
@@ -113,14 +114,14 @@ impl Target {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// Whether a column's values are `jsonb`, as items of an array, too.
+    /// Whether a column's values are `jsonb`, or arrays of it.
     pub fn is_jsonb(&self, column: &TargetColumn) -> bool {
         const JSONB: u32 = 3802;
         let (base, _) = self.types.base(column.type_oid, column.modifier);
         self.types.element(base).map_or(base, |element| self.types.base(element, -1).0) == JSONB
     }
 
-    /// What a column holds, and its type in words.
+    /// What a column can hold, and a description of its type.
     pub fn holds(&self, column: &TargetColumn) -> (TargetType, String) {
         let (base, _) = self.types.base(column.type_oid, column.modifier);
         let words = match self.types.name(base) {
@@ -131,7 +132,7 @@ impl Target {
     }
 }
 
-/// A table whose name differs from one that exists in letter case alone is nobody's intent.
+/// A table whose name differs from an existing one only in case is never intended.
 fn refuse_other_case<S: Stream>(client: &mut Client<S>, schema: &str, table: &str) -> Result<()> {
     let other = client.query_with(
         "select c.relname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \

@@ -1,4 +1,4 @@
-//! Moves the rows: into a staging table by COPY, and from there to the target, in one transaction.
+//! Moves the rows into a staging table by COPY, and from there to the target, in one transaction.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::rows::{Rows, STAGING};
 use crate::shape::InputColumn;
 use crate::target::Target;
 
-/// Bytes of rows after which a message is sent.
+/// How many bytes of rows are put into one message.
 const MESSAGE_BYTES: usize = 256 << 10;
 
-/// Writes the input; says how many rows it had. Until the COMMIT at the end, nobody sees anything of it.
+/// Writes the input; returns its number of rows. Nothing is visible to others before the COMMIT at the end.
 pub fn write<S: Stream>(
     client: &mut Client<S>,
     config: &WriterConfig,
@@ -98,7 +98,7 @@ fn move_rows<S: Stream>(
                     "no unique index tells rows apart by the key alone, so the table is locked against other writers",
                     &[("key", &config.primary_key.join(", "))],
                 );
-                // Without an index, nothing but a lock keeps two writers from inserting the same key.
+                // Without an index, only a lock prevents two writers from inserting the same key.
                 client.execute(&format!("lock table {} in share row exclusive mode", target.quoted()))?;
             }
             return arrival::upsert(client, target, rows, unique, &[]);
@@ -155,8 +155,8 @@ fn stage<S: Stream>(
     Ok(done)
 }
 
-/// Commits. Where the connection breaks before the answer, the server is asked over another one what became of it,
-/// since appending the same rows again would double them.
+/// Commits. If the connection breaks before the response, the server is asked over another connection for the outcome,
+/// since appending the same rows again would duplicate them.
 fn commit<S: Stream>(client: &mut Client<S>, config: &WriterConfig) -> Result<()> {
     let transaction = client.value("select pg_catalog.txid_current()")?.unwrap_or_default();
     let Err(error) = client.execute("commit") else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! The driver's options, as `spec.yaml` has them: upstream's, and a few more.
+//! The driver's options, as in `spec.yaml`: those of Python Osiris, and some more.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub struct Config {
     pub hold_mb: u64,
 }
 
-/// Where PostHog is, which project is meant and how patiently: also what `check` and `discover` are given.
+/// PostHog's address, the project and the retries: all that `check` and `discover` receive.
 #[derive(Debug, Deserialize)]
 pub struct Access {
     #[serde(default)]
@@ -58,7 +58,7 @@ enum Region {
 }
 
 impl Region {
-    /// PostHog's own address of the region.
+    /// PostHog's own address for the region.
     fn address(self) -> Option<&'static str> {
         match self {
             Self::Us => Some("https://us.posthog.com"),
@@ -78,10 +78,10 @@ pub enum DataType {
 }
 
 impl Access {
-    /// The address that takes the project's queries.
+    /// The address for the project's queries.
     ///
     /// # Errors
-    /// `config`, when address or project are missing or contradict the region.
+    /// `config` if the address or project is missing or contradicts the region.
     pub fn address(&self) -> Result<Url> {
         let Connection { url, custom_base_url, .. } = &self.connection;
         let region = self.region.or(self.connection.region);
@@ -116,10 +116,10 @@ impl Access {
         url.below(&format!("api/projects/{project}/query/"))
     }
 
-    /// A client that retries as asked and says who asks.
+    /// A client with the configured retries and the key.
     ///
     /// # Errors
-    /// `config`, when there is no key.
+    /// `config` if there is no key.
     pub fn client(&self) -> Result<Client> {
         let key = match context::secret("api_key")? {
             None => context::secret("connection.api_key")?,

@@ -1,4 +1,4 @@
-//! `posthog.extractor`: reads events, persons, sessions or ids of a PostHog project by its query API.
+//! `posthog.extractor`: reads events, persons, sessions or ids of a PostHog project through its query API.
 
 mod config;
 mod query;
@@ -19,15 +19,15 @@ use config::{Access, Config, DataType};
 use query::{Page, Place};
 use seen::Seen;
 
-/// How far back the first run reads where the author does not say, as upstream does.
+/// How far back the first run reads by default, as in Python Osiris.
 const FIRST: Duration = Duration::from_secs(30 * 86_400);
 
 struct PostHog;
 
-/// What the next run has to know.
+/// What the next run needs to know.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct State {
-    /// The kind of data that it is of: another one's says nothing.
+    /// The kind of data that it belongs to; a state of another kind is not used.
     data_type: Option<DataType>,
     /// The time of the last row, as PostHog spelled it.
     since: Option<String>,
@@ -60,7 +60,7 @@ impl Extractor for PostHog {
     }
 }
 
-/// Where the run begins.
+/// Where the run starts.
 fn begin(config: &Config, before: Option<&str>) -> Result<Option<String>> {
     if let Some(initial) = &config.initial_since {
         let (_, zoned) = json_records::timestamp(initial).ok_or_else(|| {
@@ -68,7 +68,7 @@ fn begin(config: &Config, before: Option<&str>) -> Result<Option<String>> {
                 "`initial_since` is `{initial}`; write it as ISO 8601, such as `2024-01-01T00:00:00Z`"
             ))
         })?;
-        // As upstream, a time without a zone is UTC.
+        // As in Python Osiris, a time without a zone is UTC.
         let clock = if initial.trim().len() <= 10 { "T00:00:00" } else { "" };
         let initial = format!("{}{clock}{}", initial.trim(), if zoned { "" } else { "Z" });
         return Ok(Some(before.map_or(initial, str::to_owned)));
@@ -98,7 +98,7 @@ fn spelt(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
 }
 
-/// All pages on their way into the table.
+/// Reads all pages into the table.
 struct Reading<'a, S: Sink> {
     config: &'a Config,
     api: Api,
@@ -109,7 +109,7 @@ struct Reading<'a, S: Sink> {
     lookback: u32,
     /// The time of the last row.
     last: Option<String>,
-    /// Rows of the lookback that were left out.
+    /// The number of rows of the lookback that were skipped.
     known: u64,
 }
 
@@ -131,7 +131,7 @@ impl<S: Sink> Reading<'_, S> {
             let hogql = page.hogql();
             self.guard.ask(&hogql)?;
             let rows = rows::records(self.api.ask(&hogql)?)?;
-            // A page that is shorter than it was asked to be may only be as long as the server lets it be.
+            // A page that is shorter than requested may only be as long as the server permits.
             if rows.is_empty() {
                 return Ok(());
             }
@@ -182,7 +182,7 @@ impl<S: Sink> Reading<'_, S> {
     }
 }
 
-/// A project's queries.
+/// The queries of a project.
 struct Api {
     client: Client,
     address: Url,
@@ -193,7 +193,7 @@ impl Api {
         Ok(Self { client: access.client()?, address: access.address()? })
     }
 
-    /// Asks a query, which only reads, so that it may be sent twice.
+    /// Sends a query, which only reads, so it may be sent twice.
     fn ask(&self, hogql: &str) -> Result<Value> {
         let body = json!({"query": {"kind": "HogQLQuery", "query": hogql}});
         let answer = self.client.request_to("POST", self.address.clone()).json(&body)?.repeatable().fetch();
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn points_in_time_are_spelled() {
+    fn points_in_time_are_formatted() {
         for (seconds, expected) in [(0, "1970-01-01T00:00:00.000000Z"), (1_709_210_096, "2024-02-29T12:34:56.000000Z")]
         {
             assert_eq!(spelt(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), expected);

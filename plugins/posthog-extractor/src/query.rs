@@ -1,30 +1,30 @@
-//! The HogQL of each kind of data. Pages follow by the last row's place in the order, not by an offset, which would skip
-//! or double rows while others come in.
+//! The HogQL for each kind of data. Paging uses the last row's place in the order, not an offset, which would skip or
+//! repeat rows while others arrive.
 
 use crate::config::DataType;
 
-/// Where a row stands in the order of its kind: its time, as PostHog spelled it, and its id.
+/// A row's place in the order of its kind: its time, as PostHog wrote it, and its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     pub time: String,
     pub id: String,
 }
 
-/// What one request asks for.
+/// The parameters of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Page<'a> {
     pub kind: DataType,
     pub event_types: &'a [String],
-    /// Where the run begins, as ISO 8601; none for all there is.
+    /// Where the run starts, in ISO 8601; `None` for everything.
     pub since: Option<&'a str>,
-    /// Minutes before `since` that are read again.
+    /// How many minutes before `since` are read again.
     pub lookback: u32,
     /// Where the run ends.
     pub until: &'a str,
-    /// The last row of the page before.
+    /// The last row of the previous page.
     pub after: Option<&'a Place>,
     pub size: u32,
-    /// How many rows there were before, for what has no time.
+    /// The number of earlier rows, for kinds without a time.
     pub offset: u64,
 }
 
@@ -57,7 +57,7 @@ impl DataType {
         }
     }
 
-    /// What properties' columns begin with.
+    /// The prefix of the columns for properties.
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Persons => "person_properties_",
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_follow_by_the_last_row() {
+    fn pages_start_after_the_last_row() {
         let types = ["it's".to_owned(), "a\\' OR 1=1".to_owned()];
         let last = Place { time: "2024-01-02T00:00:00.123456Z".to_owned(), id: "u1".to_owned() };
         let mut page = Page {

@@ -1,4 +1,4 @@
-//! An answer's rows as records: named by the answer's columns, their properties as columns of their own.
+//! A response's rows as records: named by the response's columns, with a separate column for each property.
 
 use osiris_sdk::{Error, Result};
 use serde_json::{Map, Value};
@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 use crate::config::DataType;
 use crate::query::Place;
 
-/// The records of one answer.
+/// The records of one response.
 ///
 /// # Errors
-/// `data`, for an answer that is not that of a query.
+/// `data` for a response that is not that of a query.
 pub fn records(mut answer: Value) -> Result<Vec<Map<String, Value>>> {
     let told = answer.get("error").filter(|error| !error.is_null());
     if let Some(told) = told {
@@ -43,10 +43,10 @@ fn take(answer: &mut Value, name: &str) -> Value {
     answer.get_mut(name).map(Value::take).unwrap_or_default()
 }
 
-/// Where a row stands in the order; `None` for what has none.
+/// A row's place in the order; `None` for kinds without an order.
 ///
 /// # Errors
-/// `data`, for a row without its time or id, behind which no page can begin.
+/// `data` for a row without its time or id, after which no page could start.
 pub fn place(kind: DataType, record: &Map<String, Value>) -> Result<Option<Place>> {
     let Some((time, id)) = kind.order() else { return Ok(None) };
     let text = |name: &str| match record.get(name) {
@@ -59,11 +59,11 @@ pub fn place(kind: DataType, record: &Map<String, Value>) -> Result<Option<Place
     Ok(Some(Place { time: text(time)?, id: text(id)? }))
 }
 
-/// Makes a column of each property. One that is a list or object stays JSON text.
+/// Makes a column of each property. A list or object stays JSON text.
 pub fn flatten(kind: DataType, mut record: Map<String, Value>) -> Map<String, Value> {
     let properties = match record.get("properties") {
         Some(Value::Object(_)) => record.remove("properties"),
-        // PostHog gives properties as JSON text.
+        // PostHog returns properties as JSON text.
         Some(Value::String(text)) => match serde_json::from_str::<Value>(text) {
             Ok(parsed @ Value::Object(_)) => {
                 record.remove("properties");
@@ -85,7 +85,7 @@ pub fn flatten(kind: DataType, mut record: Map<String, Value>) -> Map<String, Va
     as_text(record)
 }
 
-/// Makes JSON text of lists and objects.
+/// Converts lists and objects to JSON text.
 pub fn as_text(mut record: Map<String, Value>) -> Map<String, Value> {
     for value in record.values_mut().filter(|value| value.is_object() || value.is_array()) {
         *value = Value::String(value.to_string());
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_none_is_refused() {
+    fn an_invalid_response_is_refused() {
         for (answer, words) in [
             (json!({"results": []}), "no list `columns`: it is an object of `results`"),
             (json!({"columns": ["a"], "query_status": {}}), "no list `results`"),

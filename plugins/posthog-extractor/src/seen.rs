@@ -1,4 +1,5 @@
-//! Rows of the lookback that were read before: known by a digest, so that none comes twice and a changed one comes again.
+//! Rows of the lookback that were read before, recognised by a digest, so that none is read twice and a changed one is
+//! read again.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -8,29 +9,29 @@ use osiris_sdk::{Error, Result};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-/// How many digests are kept; more rows than that in one lookback come again.
+/// How many digests are stored; if a lookback has more rows, the rest are read again.
 const MOST: usize = 80_000;
 
 const DIGEST: usize = 8;
 
 type Digest = [u8; DIGEST];
 
-/// The digests of rows that the last run read, and of those of this run that the next one will meet again.
+/// The digests of rows that the last run read, and of rows of this run that the next one will encounter again.
 #[derive(Debug, Default)]
 pub struct Seen {
     known: HashSet<Digest>,
-    /// With their times in microseconds, from the earliest on.
+    /// With their times in microseconds, the earliest first.
     recent: VecDeque<(i64, Digest)>,
     /// The lookback in microseconds.
     span: i64,
     latest: i64,
-    /// Whether some had to be forgotten.
+    /// Whether some had to be dropped.
     pub forgot: bool,
 }
 
 impl Seen {
     /// # Errors
-    /// `data`, for a state that another driver made.
+    /// `data` for a state that another driver made.
     pub fn new(kept: &str, minutes: u32) -> Result<Self> {
         let bytes = BASE64.decode(kept).map_err(|error| {
             Error::data(format!(
@@ -42,10 +43,10 @@ impl Seen {
         Ok(Self { known, span: i64::from(minutes) * 60_000_000, latest: i64::MIN, ..Self::default() })
     }
 
-    /// Whether the row was not read before; remembers it.
+    /// Whether the row has not been read before; remembers it.
     pub fn take(&mut self, time: &str, record: &Map<String, Value>) -> bool {
         let digest = digest(record);
-        // What cannot be placed in time is remembered as the latest.
+        // A row without a valid time is remembered as the latest.
         let at = json_records::timestamp(time).map_or(self.latest, |(micros, _)| micros);
         self.latest = self.latest.max(at);
         self.recent.push_back((at, digest));
@@ -61,7 +62,7 @@ impl Seen {
 
     /// The digests for the next run.
     pub fn kept(self) -> String {
-        // A run without rows knows what the last one knew.
+        // A run without rows keeps the previous run's digests.
         let kept: Vec<Digest> = if self.recent.is_empty() {
             self.known.into_iter().collect()
         } else {
@@ -85,14 +86,14 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn rows_of_the_lookback_are_known_again() {
+    fn rows_of_the_lookback_are_recognised() {
         let row = |id: u32| json!({"id": id}).as_object().unwrap().clone();
         let mut first = Seen::new("", 15).unwrap();
         assert!(first.take("2024-01-01T00:00:00Z", &row(1)));
         assert!(first.take("2024-01-01T01:00:00Z", &row(2)));
         assert!(first.take("2024-01-01T01:10:00Z", &row(3)));
         let mut second = Seen::new(&first.kept(), 15).unwrap();
-        // What lies before the lookback is not asked for again, so it need not be known.
+        // Rows before the lookback are not requested again, so they need not be remembered.
         assert!(second.take("2024-01-01T00:00:00Z", &row(1)));
         assert!(!second.take("2024-01-01T01:00:00Z", &row(2)));
         assert!(!second.take("2024-01-01T01:10:00Z", &row(3)));

@@ -1,4 +1,4 @@
-//! The options of `supabase.extractor`, in their several spellings, and the query that they make.
+//! The options of `supabase.extractor` in their alternative forms, and the query that they make.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub struct Config {
     pub dtype: BTreeMap<String, String>,
 }
 
-/// What a column is compared to: one condition, or several that all hold.
+/// The condition on a column: one, or several that must all hold.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Conditions {
@@ -36,7 +36,7 @@ enum Conditions {
     All(Vec<String>),
 }
 
-/// Columns to order by: `id`, `at.desc`, or several, as a list or with commas between.
+/// Columns to order by: `id`, `at.desc`, or several, as a list or separated by commas.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Order {
@@ -44,7 +44,7 @@ enum Order {
     List(Vec<String>),
 }
 
-/// PostgREST's operators, with which a condition begins.
+/// PostgREST's operators, with which a condition starts.
 const OPERATORS: [&str; 27] = [
     "eq",
     "gt",
@@ -79,7 +79,7 @@ impl Config {
     /// The table to read.
     ///
     /// # Errors
-    /// `config`, where none is named.
+    /// `config` if none is named.
     pub fn table(&self) -> Result<&str> {
         match (&self.table, self.tables.as_slice()) {
             (Some(table), _) => Ok(table),
@@ -88,7 +88,7 @@ impl Config {
         }
     }
 
-    /// The order that the step asks for; empty where it does not.
+    /// The order that the step requests; empty if it requests none.
     pub fn order(&self) -> Vec<String> {
         match &self.order {
             None => Vec::new(),
@@ -102,7 +102,7 @@ impl Config {
     /// The query that all pages have in common.
     ///
     /// # Errors
-    /// `config`, for `columns` beside `select`, and for a filter that is not one.
+    /// `config` for `columns` beside `select`, and for an invalid filter.
     pub fn query(&self, order: &[String]) -> Result<Vec<(String, String)>> {
         let mut query: Vec<(String, String)> = Vec::new();
         match (&self.columns, &self.select) {
@@ -129,13 +129,13 @@ impl Config {
     }
 }
 
-/// A condition on a column; `or` and `and` stand for themselves.
+/// A condition on a column; `or` and `and` are not columns.
 fn parameter(column: &str, condition: &str) -> (String, String) {
     let is_logic = matches!(column, "or" | "and" | "not.or" | "not.and") && condition.starts_with('(');
     if is_logic { (column.to_owned(), condition.to_owned()) } else { filter::condition(column, condition) }
 }
 
-/// What a value of `filter` asks for: a condition where it begins with an operator, else equality.
+/// The conditions of a value in `filter`: a condition if it starts with an operator, else equality.
 fn conditions(column: &str, value: &Value) -> Result<Vec<String>> {
     Ok(match value {
         Value::Null => vec!["is.null".to_owned()],
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn one_table_is_read() {
+    fn exactly_one_table_is_read() {
         assert_eq!(config(r#""table": "t", "tables": ["a", "b"]"#).table().unwrap(), "t");
         assert_eq!(config(r#""tables": ["a"]"#).table().unwrap(), "a");
         assert!(config(r#""tables": ["a", "b"]"#).table().is_err());

@@ -1,4 +1,4 @@
-//! `supabase.extractor`: reads a table over PostgREST's HTTP API, page by page, and makes sure that none is missing.
+//! `supabase.extractor`: reads a table over PostgREST's HTTP API, page by page, and verifies that no row is missing.
 
 mod config;
 
@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use config::Config;
 
-/// Memory in which rows wait, compressed, until the types of all are known.
+/// The memory in which rows wait, compressed, until the types of all are known.
 const HOLD_BYTES: u64 = 128 << 20;
 
-/// PostgREST's code for a first row behind the last one.
+/// PostgREST's code for a first row beyond the last one.
 const BEHIND_THE_END: &str = "PGRST103";
 
 struct Supabase;
@@ -28,7 +28,7 @@ impl Extractor for Supabase {
         let mut order = config.order();
         let mut page = read_page(&config, &api, &order, config.offset, None)?;
         let total = page.total;
-        // Rows of the table behind `offset`, of which no more than `limit` are wanted.
+        // The rows of the table after `offset`, of which at most `limit` are wanted.
         let wanted = total.saturating_sub(config.offset).min(config.limit.unwrap_or(u64::MAX));
         if (page.rows.len() as u64) < wanted && !page.rows.is_empty() {
             let whole = whole_order(&config, &api, &order)?;
@@ -41,7 +41,7 @@ impl Extractor for Supabase {
             let is_empty = page.rows.is_empty();
             page.rows.into_iter().try_for_each(|row| records.push(row))?;
             context::progress(records.records(), Some(wanted));
-            // A page may be shorter than was asked for; only the count, or an empty page, ends the table.
+            // A page may be shorter than requested; only the count, or an empty page, ends the table.
             if is_empty || records.records() >= wanted {
                 break;
             }
@@ -63,11 +63,10 @@ impl Extractor for Supabase {
     }
 }
 
-/// The order of rows that come in several pages: what the step asks for, then the primary key, so that no two rows are
-/// in no order.
+/// The order of rows that span several pages: what the step requests, then the primary key, so that the order is total.
 ///
 /// # Errors
-/// `config`, where there is neither.
+/// `config` if there is neither.
 fn whole_order(config: &Config, api: &Api, order: &[String]) -> Result<Vec<String>> {
     let table = config.table()?;
     let known = api.description().ok().and_then(|description| Table::find(&description, table));
@@ -99,7 +98,7 @@ struct Page {
     total: u64,
 }
 
-/// The request that all pages have in common, but for their range.
+/// The request that all pages have in common, except for their range.
 fn request(config: &Config, api: &Api, order: &[String]) -> Result<Request> {
     let mut request = api.table("GET", config.table()?)?.header("range-unit", "items").header("prefer", "count=exact");
     for (name, value) in config.query(order)? {
@@ -108,7 +107,7 @@ fn request(config: &Config, api: &Api, order: &[String]) -> Result<Request> {
     Ok(request)
 }
 
-/// Reads a page from row `first` on. `total` is how many rows the page before counted.
+/// Reads a page starting at row `first`. `total` is the number of rows that the previous page counted.
 fn read_page(config: &Config, api: &Api, order: &[String], first: u64, total: Option<u64>) -> Result<Page> {
     let read = first - config.offset;
     let count = config.page_size.min(config.limit.unwrap_or(u64::MAX).saturating_sub(read));

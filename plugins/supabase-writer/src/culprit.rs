@@ -1,6 +1,7 @@
-//! Which value it was that PostgreSQL refused: the API's error names neither its column nor its row.
+//! Finds the value that PostgreSQL refused: the API's error names neither its column nor its row.
 //!
-//! A filter casts its values to the column's type as an insertion does, so requests for no rows find the value, without
+//! A filter casts its values to the column's type as an insertion does, so requests that match no rows find the value
+//! without writing anything.
 //! writing anything.
 
 use conversions::TargetType;
@@ -12,21 +13,21 @@ use crate::replace::chunks;
 use crate::rows::Column;
 use crate::step::Step;
 
-/// How many requests may be spent on one refusal.
+/// The most requests for one refusal.
 const MOST_REQUESTS: usize = 100;
 
-/// PostgreSQL's numeric value out of range.
+/// PostgreSQL's code for "numeric value out of range".
 const OUT_OF_RANGE: &str = "22003";
 
-/// The error of a value that the server refuses (SQLSTATE class 22), with the column that it is in; with its row, where
-/// the server can be asked.
+/// The error for a value that the server refuses (SQLSTATE class 22), with its column and, if the server can be asked,
+/// its row.
 pub fn named(step: &Step<'_>, fault: Fault) -> Error {
     let is_number = fault.code == OUT_OF_RANGE;
     let candidates: Vec<&Column> = step.columns.iter().filter(|column| decides(column, is_number)).collect();
     let found = if is_number { greatest(step, &candidates) } else { probed(step, &candidates) };
     let message = &fault.error.message;
     Error::data(match (found, candidates.as_slice()) {
-        // What goes wrong while asking says nothing about the rows.
+        // An error while asking says nothing about the rows.
         (Ok(Some((column, row, value))), _) => format!(
             "column `{}`, row {row}: `{value}` is {} and the table's column is {}; {message}; change it in SQL",
             column.name, column.source, column.target_name
@@ -40,8 +41,8 @@ pub fn named(step: &Step<'_>, fault: Fault) -> Error {
     })
 }
 
-/// Whether only the server knows which values a column takes: numbers of a number of digits that the API does not tell,
-/// or texts that the server itself reads.
+/// Whether only the server knows which values a column accepts: numbers whose number of digits the API does not show,
+/// or texts that the server itself parses.
 fn decides(column: &Column, is_number: bool) -> bool {
     if is_number {
         return is_decimal(&column.target);
@@ -64,7 +65,7 @@ fn is_decimal(target: &TargetType) -> bool {
 /// A column, the number of a row, and its value, shortened.
 type Culprit<'a> = (&'a Column, String, String);
 
-/// The greatest number of the only column that it can be.
+/// The greatest number in the only possible column.
 fn greatest<'a>(step: &Step<'_>, candidates: &[&'a Column]) -> Result<Option<Culprit<'a>>> {
     let [column] = candidates else { return Ok(None) };
     if matches!(column.target, TargetType::List(_)) {
@@ -113,7 +114,7 @@ fn text_of(column: &Column) -> String {
     format!("({})::varchar", column.expression)
 }
 
-/// Whether the server cannot read one of these values as the column's type.
+/// Whether the server cannot convert one of these values to the column's type.
 fn refuses(step: &Step<'_>, column: &Column, values: &[Vec<String>], requests: &mut usize) -> Result<bool> {
     *requests += 1;
     if *requests > MOST_REQUESTS {
@@ -128,9 +129,9 @@ fn refuses(step: &Step<'_>, column: &Column, values: &[Vec<String>], requests: &
     }
 }
 
-/// The first row in `order` of those that fulfil a condition.
+/// The first row in `order` among those that satisfy a condition.
 fn row_of<'a>(step: &Step<'_>, column: &'a Column, condition: &str, order: &str) -> Result<Option<Culprit<'a>>> {
-    // Apart from the table's own columns, one of which may have the same name.
+    // Aliased apart from the table's own columns, one of which may have the same name.
     let select = format!(
         "select row::varchar, left(value, 60) from (select row_number() over () as row, {} as value from {}) where \
          {condition} order by {order} limit 1",

@@ -1,9 +1,9 @@
-//! The CREATE TABLE that a user runs where the table does not exist: PostgREST cannot run it.
+//! The CREATE TABLE for the user to run if the table does not exist, since PostgREST cannot run it.
 
 use conversions::SourceType;
 use osiris_sdk::sql::quote_name;
 
-/// The statement that makes a table for the input, with types that hold all that the input's hold.
+/// The statement that creates a table for the input, with types that can hold all of its values.
 pub fn create_table(schema: Option<&str>, table: &str, columns: &[(String, SourceType)], key: &[String]) -> String {
     let mut lines: Vec<String> =
         columns.iter().map(|(name, kind)| format!("{} {}", quote_name(name), postgres_type(kind))).collect();

@@ -1,4 +1,4 @@
-//! The input's keys: present, not null, each once as the table compares them, of a type that compares exactly.
+//! Checks the input's keys: present, not null, unique as the table compares them, and of a type that compares exactly.
 
 use conversions::{Blanks, SourceType, TargetType, Text};
 use osiris_sdk::sql::query;
@@ -17,7 +17,7 @@ pub struct Key {
     pub ignores_case: bool,
 }
 
-/// The key's columns, by what is known of them.
+/// The key's columns, with what is known about them.
 ///
 /// # Errors
 /// `not-found` for a column that the input does not have, `config` for one that does not compare exactly.
@@ -45,7 +45,7 @@ pub fn of(names: &[String], columns: &[Column], ignores_case: &dyn Fn(&str) -> b
 }
 
 impl Key {
-    /// `value` in a form that is equal where the table holds both for equal, as far as its type tells.
+    /// `value` in a form that is equal if the table treats both as equal, as far as its type shows.
     pub fn as_compared(&self, value: &str) -> String {
         let is_text = self.source.is_text();
         let text = match &self.target {
@@ -55,11 +55,11 @@ impl Key {
             TargetType::Timestamp { zone: false, .. } if is_text => return format!("try_cast({value} as timestamp)"),
             TargetType::Timestamp { zone: true, .. } if is_text => return format!("try_cast({value} as timestamptz)"),
             TargetType::Integer { .. } if is_text => return format!("try_cast({value} as hugeint)"),
-            // Zeros that end a fraction do not count.
+            // Trailing zeros of a fraction are insignificant.
             TargetType::Decimal { .. } if is_text => {
                 return format!("regexp_replace(regexp_replace({value}::varchar, '([.]\\d*?)0+$', '\\1'), '[.]$', '')");
             }
-            // An address with the whole of its bits as prefix is the address.
+            // An address with all of its bits as prefix is the address itself.
             TargetType::Opaque if is_text && matches!(self.target_name.as_str(), "inet" | "cidr") => {
                 return format!("regexp_replace(lower({value}::varchar), '(^[^:]*)/32$|/128$', '\\1')");
             }
@@ -71,13 +71,13 @@ impl Key {
         if self.ignores_case { format!("lower({text}::varchar)") } else { text }
     }
 
-    /// Whether the table may compare texts by rules that the API does not tell: a collation.
+    /// Whether the table may compare texts by rules that the API does not show: a collation.
     fn may_fold(&self) -> bool {
         self.source.is_text() && matches!(self.target, TargetType::Text(_) | TargetType::Opaque)
     }
 
-    /// `value` in a form that is equal for all values that any usual collation or shorter type holds for equal; the
-    /// higher the level, the more it takes for equal.
+    /// `value` in a form that is equal for all values that any usual collation or shorter type treats as equal; a
+    /// higher level treats more values as equal.
     fn alike(&self, value: &str, level: usize) -> String {
         let own = self.as_compared(value);
         match (&self.source, level) {
@@ -93,10 +93,10 @@ impl Key {
     }
 }
 
-/// Makes sure that the key tells the input's rows apart, in the input and in the table.
+/// Checks that the key distinguishes the input's rows, in the input and in the table.
 ///
 /// # Errors
-/// `data` for nulls, and for two rows that are one in the table, naming both.
+/// `data` for nulls, and for two rows that are a single row in the table, naming both.
 pub fn check(input: &Input, key: &[Key]) -> Result<()> {
     let is_null: Vec<String> = key.iter().map(|key| format!("{} is null", own(&key.name))).collect();
     let nulls = format!("select count(*)::varchar from {} where {}", input.sql_name(), is_null.join(" or "));
@@ -114,11 +114,11 @@ pub fn check(input: &Input, key: &[Key]) -> Result<()> {
     }
 }
 
-/// The expressions that bring rows together whose keys the table's collation may hold for equal; none where no such
-/// rows are in the input. In one request the server itself finds them.
+/// The expressions that group rows whose keys the table's collation may treat as equal; none if the input has no such
+/// rows. Within one request the server itself detects them.
 ///
 /// # Errors
-/// What DuckDB says.
+/// DuckDB's error.
 pub fn together(input: &Input, key: &[Key]) -> Result<Vec<String>> {
     if !key.iter().any(Key::may_fold) {
         return Ok(Vec::new());
@@ -129,10 +129,11 @@ pub fn together(input: &Input, key: &[Key]) -> Result<Vec<String>> {
     Ok(if has_groups(input, &forms)? { forms } else { Vec::new() })
 }
 
-/// The rows that the server most probably held for one, in words, when it said that two rows of a request were.
+/// A description of the rows that the server most probably treated as one, after it reported that two rows of a request
+/// were.
 ///
 /// # Errors
-/// What DuckDB says.
+/// DuckDB's error.
 pub fn suspects(input: &Input, key: &[Key]) -> Result<Option<String>> {
     for level in 0..4 {
         let forms: Vec<String> = key.iter().map(|key| key.alike(&own(&key.name), level)).collect();
@@ -149,7 +150,7 @@ fn has_groups(input: &Input, forms: &[String]) -> Result<bool> {
     Ok(texts(&groups, 1)?.is_some())
 }
 
-/// Two rows that are equal in all of `forms`, in words.
+/// A description of two rows that are equal in all of `forms`.
 fn twins(input: &Input, key: &[Key], forms: &[String]) -> Result<Option<String>> {
     if !has_groups(input, forms)? {
         return Ok(None);

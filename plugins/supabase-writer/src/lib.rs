@@ -42,7 +42,7 @@ fn yes() -> bool {
     true
 }
 
-/// Columns, as a list or, if it is one, as its name.
+/// Columns as a list, or as the name of the only one.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Names {

@@ -1,4 +1,4 @@
-//! `mode: replace`: deletes the rows whose key the input does not have, once all of the input's are there.
+//! `mode: replace`: deletes the rows whose key the input does not have, once all of the input's rows are written.
 
 use conversions::SourceType;
 use osiris_sdk::sql::{query, quote_text};
@@ -10,10 +10,10 @@ use crate::Config;
 use crate::keys::Key;
 use crate::rows::own;
 
-/// Keys that are asked for at once; a server may give fewer.
+/// The number of keys requested at once; a server may return fewer.
 const PAGE: u64 = 1000;
 
-/// How long the filter of one DELETE may be: addresses beyond 8 kB are refused by many servers.
+/// The longest filter of one DELETE: many servers refuse addresses beyond 8 kB.
 const FILTER_BYTES: usize = 3000;
 
 /// Refuses to delete rows that other tables refer to, before anything is written.
@@ -29,7 +29,7 @@ pub fn refuse_cascade(config: &Config, api: &Api, input: &Input, key: &[Key], ta
     for reference in &table.referred_by {
         let referred = match key {
             [only] if only.name == reference.own_column => first_referred(api, reference, &missing)?,
-            // Its value of the other column is not known here.
+            // The row's value of the other column is not known here.
             _ => Some(first.join("`, `")),
         };
         if let Some(value) = referred {
@@ -65,14 +65,14 @@ fn first_referred(api: &Api, reference: &Reference, keys: &[Vec<String>]) -> Res
     Ok(None)
 }
 
-/// Deletes what is in the table and not in the input, nothing before all keys were read and compared.
+/// Deletes the rows of the table that are not in the input, but only after all keys were read and compared.
 ///
 /// # Errors
-/// `transient` where the table changed meanwhile, `data` where its keys do not compare with the input's.
+/// `transient` if the table changed meanwhile, `data` if its keys do not compare with the input's.
 pub fn delete_missing(config: &Config, api: &Api, input: &Input, key: &[Key]) -> Result<()> {
     let (missing, matched) = compare(config, api, input, key)?;
-    // Every row of the input was written, so each must have been met. Otherwise keys do not compare as they
-    // should (a collation that folds them, a type that rounds them), and what is not met is not missing.
+    // Every row of the input was written, so each must have been found. Otherwise keys do not compare as they should (a
+    // collation ignores differences, a type rounds them), and a key that was not found is not missing.
     if matched != input.rows() {
         return Err(Error::new(
             ErrorKind::Transient,
@@ -112,7 +112,7 @@ fn compare(config: &Config, api: &Api, input: &Input, key: &[Key]) -> Result<(Ve
     }
 }
 
-/// The keys of rows from `first` on, in the key's order, as PostgreSQL's texts, and how many there are.
+/// The keys of rows from `first` on, in the key's order, as PostgreSQL's texts, and the total number of rows.
 fn read_keys(config: &Config, api: &Api, key: &[Key], first: u64) -> Result<(Vec<Vec<String>>, u64)> {
     let texts: Vec<String> =
         key.iter().enumerate().map(|(place, key)| format!("k{place}:{}::text", filter::name(&key.name))).collect();
@@ -136,7 +136,7 @@ fn read_keys(config: &Config, api: &Api, key: &[Key], first: u64) -> Result<(Vec
     Ok((keys.collect::<Result<_>>()?, total))
 }
 
-/// Those keys that the input does not have, compared by DuckDB as the table compares them.
+/// The keys that the input does not have; DuckDB compares them as the table does.
 fn missing_of(input: &Input, key: &[Key], page: &[Vec<String>]) -> Result<Vec<Vec<String>>> {
     if page.is_empty() {
         return Ok(Vec::new());
@@ -176,7 +176,7 @@ pub fn chunks(keys: &[Vec<String>]) -> impl Iterator<Item = &[Vec<String>]> {
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fits = |key: &&Vec<String>| {
-            // Three signs for each that an address encodes, and what stands around a value.
+            // Three characters for each one that an address encodes, and the text around a value.
             bytes += key.iter().map(|part| part.len() * 3 + 30).sum::<usize>();
             bytes <= FILTER_BYTES
         };

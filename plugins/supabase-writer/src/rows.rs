@@ -1,4 +1,4 @@
-//! Rows as JSON, made by DuckDB, in batches bounded by rows and bytes.
+//! Rows as JSON, produced by DuckDB, in batches bounded by rows and bytes.
 
 use conversions::{SourceType, TargetType};
 use osiris_sdk::sql::{json_text, query, quote_name, quote_text};
@@ -10,7 +10,7 @@ pub struct Column {
     pub name: String,
     pub source: SourceType,
     pub target: TargetType,
-    /// The table's type in PostgreSQL's words.
+    /// PostgreSQL's name for the table's type.
     pub target_name: String,
     /// Whether only the written rows show how many digits the table's type has.
     pub hides_digits: bool,
@@ -26,20 +26,20 @@ pub struct Batch {
     pub sent: Vec<Vec<Option<String>>>,
 }
 
-/// What is selected of the input.
+/// What is selected from the input.
 pub struct Selection<'a> {
     pub columns: &'a [Column],
-    /// Places of the columns whose texts go along, to be compared with what was written.
+    /// Positions of the columns whose texts are included, to be compared with what was written.
     pub compared: &'a [usize],
-    /// Expressions by which rows are ordered, so that rows that are equal in all of them come in one batch.
+    /// Expressions that order rows, so that rows that are equal in all of them are in one batch.
     pub together: &'a [String],
 }
 
 impl Selection<'_> {
-    /// The SELECT that makes a JSON text of each row, followed by whether it belongs to the one before, and texts.
+    /// The SELECT that makes a JSON text of each row, followed by whether it belongs to the previous one, and texts.
     ///
     /// # Errors
-    /// `data` for a type that JSON does not hold.
+    /// `data` for a type that JSON cannot hold.
     fn sql(&self, table: &str) -> Result<String> {
         let members = self.columns.iter().enumerate().map(|(place, column)| {
             let comma = if place == 0 { "" } else { "," };
@@ -60,10 +60,10 @@ impl Selection<'_> {
     }
 }
 
-/// A value as PostgreSQL reads it out of JSON; null stays null.
+/// A value as PostgreSQL reads it from JSON; null stays null.
 fn value(column: &Column) -> Result<String> {
     let kind = column.source.to_string();
-    // A JSON column of the table takes JSON; all others take what JSON lacks as text.
+    // A JSON column of the table accepts JSON; all others accept as text whatever JSON lacks.
     match column.target {
         TargetType::Json => json_text(&column.expression, &kind),
         _ => text(&column.expression, &column.source, &column.target, 0),
@@ -72,7 +72,7 @@ fn value(column: &Column) -> Result<String> {
 
 fn text(value: &str, kind: &SourceType, target: &TargetType, depth: usize) -> Result<String> {
     Ok(match kind {
-        // PostgreSQL takes no fraction for an integer, not even `2.0`; that nothing is lost was checked.
+        // PostgreSQL accepts no fraction for an integer, not even `2.0`; it was checked that nothing is lost.
         SourceType::Double | SourceType::Float | SourceType::Decimal { .. } | SourceType::BigNum
             if matches!(target, TargetType::Integer { .. }) =>
         {
@@ -83,7 +83,7 @@ fn text(value: &str, kind: &SourceType, target: &TargetType, depth: usize) -> Re
             "case when isnan({value}) then '\"NaN\"' when isinf({value}) then if({value} > 0, '\"Infinity\"', '\"-Infinity\"') \
              else {value}::varchar end"
         ),
-        // PostgreSQL writes the era behind the whole: `0044-03-15 10:00:00 BC`.
+        // PostgreSQL writes the era at the end: `0044-03-15 10:00:00 BC`.
         SourceType::Date
         | SourceType::Timestamp
         | SourceType::TimestampS
@@ -110,18 +110,18 @@ pub struct Batches {
     rows: usize,
     bytes: usize,
     compared: usize,
-    /// Rows read and not yet given away, and how far.
+    /// Rows that were read but not returned yet, and the position in them.
     read: Option<(osiris_sdk::Batch, usize)>,
 }
 
-/// The largest request.
+/// The largest request, in bytes.
 pub const MOST_BYTES: usize = 32 << 20;
 
 impl Batches {
-    /// Batches of at most `rows` rows and about `bytes` bytes, but for rows that belong together.
+    /// Batches of at most `rows` rows and about `bytes` bytes, except that rows that belong together are not split.
     ///
     /// # Errors
-    /// What DuckDB says.
+    /// DuckDB's error.
     pub fn read(input: &Input, selection: &Selection<'_>, rows: usize, bytes: usize) -> Result<Self> {
         let lines = query(&selection.sql(&input.sql_name())?)?;
         Ok(Self { lines: Some(lines), rows, bytes, compared: selection.compared.len(), read: None })

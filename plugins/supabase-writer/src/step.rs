@@ -1,4 +1,4 @@
-//! What a step writes, and where to.
+//! What a step writes, and to which table.
 
 use osiris_sdk::Input;
 use postgrest::Api;
@@ -7,7 +7,7 @@ use crate::Config;
 use crate::keys::Key;
 use crate::rows::Column;
 
-/// Everything that the writing of rows needs.
+/// Everything that is needed to write rows.
 pub struct Step<'a> {
     pub config: &'a Config,
     pub api: &'a Api,

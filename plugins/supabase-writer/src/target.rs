@@ -8,7 +8,7 @@ use postgrest::{Api, Table, fetch, target_type};
 use crate::rows::{Column, own};
 use crate::{Config, ddl};
 
-/// The columns as they are written, and the table as far as it is known.
+/// The columns to write, and the table as far as it is known.
 ///
 /// # Errors
 /// `not-found` for a table or a column that does not exist, `data` for values that the table's types cannot hold.
@@ -48,7 +48,7 @@ pub fn columns(config: &Config, api: &Api, input: &Input) -> Result<(Vec<Column>
     Ok((columns, Some(table)))
 }
 
-/// The table; `None` where the step does not want it looked at.
+/// The table; `None` if the step does not want it to be checked.
 fn find(config: &Config, api: &Api, source: &[(String, SourceType)]) -> Result<Option<Table>> {
     let description = match api.description() {
         Ok(description) => description,
@@ -112,7 +112,7 @@ fn unknown(config: &Config, table: &Table, name: &str) -> Error {
     ))
 }
 
-/// JSON has neither NaN nor infinities, and PostgREST makes a JSON null at the top of a value a SQL null.
+/// JSON has neither NaN nor infinities, and PostgREST turns a JSON null at the top of a value into an SQL null.
 fn check_json(config: &Config, input: &Input, column: &Column) -> Result<()> {
     if column.target != TargetType::Json {
         return Ok(());
@@ -131,7 +131,7 @@ fn check_json(config: &Config, input: &Input, column: &Column) -> Result<()> {
         }
         warn(column, count, "NaN and infinities became null, since JSON has none");
     }
-    // Names and texts may hold a NUL character, and JSON beside that a key twice.
+    // Names and texts may contain a NUL character, and JSON may also contain a key twice.
     if column.target_name == "jsonb" && ["JSON", "VARCHAR", "ENUM"].iter().any(|text| kind.contains(text)) {
         check_jsonb(input, column, &kind)?;
     }
@@ -142,10 +142,10 @@ fn check_json(config: &Config, input: &Input, column: &Column) -> Result<()> {
     Ok(())
 }
 
-/// Refuses lists in a list that are no array of PostgreSQL's, whose parts all have one length.
+/// Refuses nested lists that are not valid PostgreSQL arrays, whose sublists must all have the same length.
 fn check_array(input: &Input, column: &Column) -> Result<()> {
     let (TargetType::List(_), (depth, item)) = (&column.target, column.source.innermost()) else { return Ok(()) };
-    // Fixed arrays are looked at as lists are.
+    // Fixed-length arrays are checked like lists.
     let mut level = format!("cast({} as {item}{})", column.expression, "[]".repeat(depth));
     let mut conditions = Vec::new();
     for _ in 1..depth {
@@ -191,7 +191,7 @@ fn count(input: &Input, condition: &str) -> Result<u64> {
     Ok(batch.column_at(0).strings()?.get(0).and_then(|count| count.parse().ok()).unwrap_or(0))
 }
 
-/// The number of the first row in which `condition` holds, from 1, and its value, shortened.
+/// The number of the first row that satisfies `condition`, from 1, and its value, shortened.
 fn first(input: &Input, value: &str, condition: &str) -> Result<Option<(String, String)>> {
     let select = format!(
         "select row::varchar, value from (select row_number() over () as row, left({value}::varchar, 61) as value, \

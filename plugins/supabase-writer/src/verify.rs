@@ -1,8 +1,8 @@
-//! Compares what was written with what was sent, for types whose digits PostgREST's description keeps back.
+//! Compares what was written with what was sent, for types whose digits PostgREST's description omits.
 
-/// The first difference between the texts of two values, or `None` where they are the same value.
+/// Whether the texts of two values are the same value.
 ///
-/// Numbers are compared by their digits, whatever their spelling; moments by the digits of their seconds, since the
+/// Numbers are compared by their digits, regardless of notation; timestamps by the digits of their seconds, since the
 /// server shows time zones in its own way; lists item by item.
 pub fn is_same(sent: Option<&str>, written: Option<&str>, format: &str) -> bool {
     match (sent, written) {
@@ -16,7 +16,7 @@ pub fn is_same(sent: Option<&str>, written: Option<&str>, format: &str) -> bool 
     }
 }
 
-/// The items of a list in DuckDB's spelling (`[1, NULL]`) or PostgreSQL's (`{1,NULL}`), or the value itself.
+/// The items of a list in DuckDB's notation (`[1, NULL]`) or PostgreSQL's (`{1,NULL}`), or the value itself.
 fn items(text: &str) -> Vec<String> {
     if !text.starts_with(['[', '{']) {
         return vec![text.to_owned()];
@@ -30,7 +30,7 @@ fn is_same_item(sent: &str, written: &str, format: &str) -> bool {
     if item == "numeric" {
         return match (Number::parse(sent), Number::parse(written)) {
             (Some(sent), Some(written)) => sent == written,
-            // NaN and the infinities, in the servers' two spellings.
+            // NaN and the infinities, in both notations.
             _ => special(sent) == special(written),
         };
     }
@@ -44,14 +44,14 @@ fn special(text: &str) -> String {
     text.to_lowercase().replace("infinity", "inf")
 }
 
-/// The digits behind the seconds, without zeros at their end.
+/// The digits after the seconds, without trailing zeros.
 fn fraction(text: &str) -> &str {
     let behind = text.split_once('.').map_or("", |(_, behind)| behind);
     let end = behind.find(|c: char| !c.is_ascii_digit()).unwrap_or(behind.len());
     behind[..end].trim_end_matches('0')
 }
 
-/// A decimal number: its sign, its digits without zeros around them, and the power of ten of the last one.
+/// A decimal number: its sign, its digits without surrounding zeros, and the power of ten of the last one.
 #[derive(Debug, PartialEq, Eq)]
 struct Number {
     negative: bool,
@@ -72,7 +72,7 @@ impl Number {
         let trimmed = digits.trim_end_matches('0');
         let exponent = exponent - fraction.len() as i64 + (digits.len() - trimmed.len()) as i64;
         let digits = trimmed.trim_start_matches('0').to_owned();
-        // Zero has neither a sign nor a place.
+        // Zero has neither a sign nor an exponent.
         if digits.is_empty() {
             return Some(Self { negative: false, digits, exponent: 0 });
         }
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_value_is_the_same_in_any_spelling() {
+    fn a_value_is_the_same_in_every_notation() {
         for (sent, written, format) in [
             ("1.50", "1.5", "numeric"),
             ("1e+20", "100000000000000000000", "numeric"),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn another_value_is_found() {
+    fn a_different_value_is_detected() {
         for (sent, written, format) in [
             ("1.239", "1.24", "numeric"),
             ("1234", "1200", "numeric"),

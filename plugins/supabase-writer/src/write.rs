@@ -1,4 +1,4 @@
-//! Sends the rows, and looks at what was written where only that shows what the table's types hold.
+//! Sends the rows, and checks what was written if only that shows what the table's types can hold.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use crate::rows::{self, Batch, Batches, Selection};
 use crate::step::Step;
 use crate::{Config, Mode, verify};
 
-/// How far the writing is, and what it came across.
+/// The progress of writing, and what was encountered.
 #[derive(Default)]
 struct Tally {
     written: u64,
-    /// Rows that `append` left as they are, since the table has their key.
+    /// The number of rows that `append` skipped, because the table has their key.
     left_out: u64,
-    /// Values that the table holds otherwise, by column.
+    /// The number of values that the table stores differently, by column.
     changed: Vec<u64>,
-    /// Whether rows are sent in another order than the input's, so that their numbers are not known.
+    /// Whether rows are sent in another order than the input's, so that their numbers are unknown.
     reordered: bool,
 }
 
@@ -30,7 +30,7 @@ impl Step<'_> {
     /// Writes all rows.
     ///
     /// # Errors
-    /// What the server says, with what is certain about the rows.
+    /// The server's error, with what is certain about the rows.
     pub fn write(&self) -> Result<()> {
         let config = self.config;
         let (most_rows, bytes) =
@@ -83,7 +83,7 @@ impl Step<'_> {
         }
     }
 
-    /// Sends a batch, again where that can write nothing twice.
+    /// Sends a batch, and retries if that cannot write anything twice.
     fn send(&self, json: Vec<u8>, compared: &[usize]) -> Result<Answer, Fault> {
         let names: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
         let answered = if compared.is_empty() { "return=minimal,count=exact" } else { "return=representation" };
@@ -110,9 +110,9 @@ impl Step<'_> {
         fetch_coded(request.body(json, "application/json").repeatable())
     }
 
-    /// The error of a request, with the rows that it is about where the server does not tell them.
+    /// The error of a request, with the rows that caused it if the server does not name them.
     fn translated(&self, fault: Fault) -> Error {
-        // PostgreSQL's data exceptions, and what it generates itself.
+        // PostgreSQL's data exceptions, and values for columns that it generates itself.
         if fault.code.starts_with("22") {
             return culprit::named(self, fault);
         }
@@ -123,7 +123,7 @@ impl Step<'_> {
                 error.message
             ));
         }
-        // PostgreSQL's cardinality violation: an upsert met one row of the table twice.
+        // PostgreSQL's cardinality violation: an upsert encountered one row of the table twice.
         if fault.code != "21000" || self.key.is_empty() {
             return fault.error;
         }
@@ -140,13 +140,13 @@ impl Step<'_> {
         ))
     }
 
-    /// Compares what was written with what was sent; says how many rows were.
+    /// Compares what was written with what was sent; returns how many rows were written.
     fn look(&self, answer: &Answer, batch: &Batch, compared: &[usize], tally: &mut Tally) -> Result<u64> {
         let written: Vec<Value> = answer.json()?;
         let is_whole = written.len() == batch.sent.len();
         let mut sent = batch.sent.iter().enumerate();
         for row in &written {
-            // Rows that were left out are missing in the answer, which has the others in their order.
+            // Skipped rows are missing in the response, which has the others in order.
             let matches = |number: usize, text: Option<&str>| {
                 let format = &self.columns[compared[number]].target_name;
                 verify::is_same(text, row[format!("v{number}").as_str()].as_str(), format)
@@ -197,7 +197,7 @@ impl Step<'_> {
     }
 }
 
-/// Sends rows that nothing tells apart: again only where the server says that it took none of them.
+/// Sends rows that nothing identifies: retries only if the server says that it accepted none of them.
 fn send_once(request: Request, retries: u32) -> Result<Answer, Fault> {
     let mut wait = Duration::from_millis(500);
     for _ in 0..retries {
@@ -217,7 +217,7 @@ fn send_once(request: Request, retries: u32) -> Result<Answer, Fault> {
     fetch_coded(request)
 }
 
-/// Says what is certain about the rows when a batch fails.
+/// Adds to an error what is certain about the rows after a batch fails.
 fn told(config: &Config, error: Error, written: u64, count: u64) -> Error {
     let is_open = match &error.kind {
         ErrorKind::Transient | ErrorKind::Internal => true,
@@ -235,7 +235,7 @@ fn told(config: &Config, error: Error, written: u64, count: u64) -> Error {
         (true, false) if written == 0 => "nothing was written, so running again is safe",
         (true, _) => "running again would write those twice; give `primary_key` to make it safe",
     };
-    // Only what may be repeated as a whole is worth another attempt of the step.
+    // Only what may be repeated as a whole justifies another attempt of the step.
     let kind = match error.kind {
         ErrorKind::Transient | ErrorKind::RateLimited
             if config.primary_key.list().is_empty() && (is_open || written > 0) =>
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_answer_says_what_is_certain_and_is_not_tried_again() {
+    fn a_lost_response_says_what_is_certain_and_is_not_retried() {
         let lost = || Error::new(ErrorKind::Transient, "x");
         let error = told(&config(&[]), lost(), 20, 10);
         assert!(
