@@ -45,7 +45,7 @@ def test_a_plan_says_where_drivers_are_and_whose_place_they_take(project):
     assert "   driver   strange/duckdb.processor.wasm\n" in text and "takes the place of the one that came with this program" in text
     assert steps["odd"]["warnings"]
     missing = project.osiris("plan", "pipeline.yaml", "--drivers", "nowhere")
-    assert missing.returncode == 2 and "no folder of drivers `nowhere`" in missing.stderr
+    assert missing.returncode == 2 and "driver folder `nowhere` does not exist" in missing.stderr
 
 
 def test_values_of_the_environment_are_not_shown(project):

@@ -74,7 +74,7 @@ def test_a_state_is_used_for_what_it_was_read_from_alone(keeping):
 def test_another_source_is_accepted_or_begun_anew_by_command(keeping):
     keeping.run()
     keeping.run(table="customers", expect=2)
-    assert "whatever it reads" in keeping.command("accept", "keep", "--pipeline", "test")
+    assert "whatever source its next run reads" in keeping.command("accept", "keep", "--pipeline", "test")
     result = keeping.run(table="customers")
     assert keeping.earlier(result) == "1" and "does not say what it was read from" in result["step"]["keep"]["warnings"][0]["message"]
     assert keeping.run(table="customers")["step"]["keep"]["warnings"] == []
@@ -175,8 +175,8 @@ def test_set_and_reset_work_on_one_step_of_one_pipeline(keeping):
     keeping.command("set", "keep", "--pipeline", "fresh", '{"at": 12345678901234567890123}')
     assert keeping.earlier(keeping.run(name="fresh")) == '{"at": 12345678901234567890123}'
     assert keeping.command("reset", "--all").count("removed the state") == 2
-    assert "no step has kept a state" in keeping.command("reset", "--all")
-    assert "no step has kept a state" in keeping.command("show")
+    assert "no step has a state" in keeping.command("reset", "--all")
+    assert "no step has a state" in keeping.command("show")
 
 
 def test_a_person_at_a_terminal_is_asked_first(keeping):

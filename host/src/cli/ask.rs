@@ -29,7 +29,7 @@ pub struct AskArguments {
     pub driver: Option<String>,
     #[command(flatten)]
     pub place: PlaceArguments,
-    /// The operator's ceiling [default: the hosts of connections]
+    /// The operator's ceiling [default: the hosts of the connections file]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// Give up on a connection after this many seconds

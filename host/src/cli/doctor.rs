@@ -12,8 +12,8 @@ use super::{print, print_json, table};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exits with 0 where the machine gives every protection that `--require-sandbox` demands, else with 3. The second wall \
-                  (`walls`) is not demanded: many containers lack it."
+    after_help = "Exits with 0 if the machine provides every protection that `--require-sandbox` requires, otherwise with 3. The second \
+                  wall (`walls`) is not required, because many containers do not have it."
 )]
 pub struct Arguments {
     /// Print one JSON object
@@ -25,9 +25,11 @@ pub struct Arguments {
 fn measuring() -> Protection {
     let (say, _heard) = sync_channel(BACKLOG);
     let (given, words) = match StepProcess::start(1, &say) {
-        Ok(_) => {
-            (true, "the host measures a step's memory, CPU time and threads, beside the kernel's own limits".to_owned())
-        }
+        Ok(_) => (
+            true,
+            "the host measures a step's memory, CPU time and threads, in addition to the kernel's own limits"
+                .to_owned(),
+        ),
         Err(error) => (false, format!("no step can run: {error:#}; is `/proc` mounted?")),
     };
     Protection { name: "measuring", given, demanded: true, words }
@@ -50,10 +52,10 @@ pub fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             shown.add_row([protection.name, here, &protection.words]);
         }
         let verdict = if whole {
-            "this machine gives the whole sandbox"
+            "this machine provides the whole sandbox"
         } else {
-            "this machine gives a part of the sandbox: the WebAssembly and DuckDB layers hold, the operating system's has gaps;\n\
-             run only drivers that you trust, or use `--require-sandbox` to refuse"
+            "this machine provides only a part of the sandbox: the WebAssembly and DuckDB layers hold, but the operating system's \
+             has gaps;\nrun only drivers that you trust, or use `--require-sandbox` to refuse to run"
         };
         print(&format!("{shown}\n\n{verdict}"));
     }

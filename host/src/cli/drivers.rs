@@ -21,7 +21,7 @@ pub enum Verb {
     List(List),
     /// Show a driver's kind, options, grants and imports
     Inspect(Inspect),
-    /// Put a spec into a component, which makes it a driver
+    /// Add a spec to a component, which makes it a driver
     Pack(Pack),
 }
 
@@ -108,7 +108,7 @@ fn list(arguments: &List) -> anyhow::Result<()> {
             driver.spec.title.to_string(),
         ]);
     }
-    print(&format!("{shown}\n\nsee one's options with `osiris drivers inspect NAME`"));
+    print(&format!("{shown}\n\nshow a driver's options with `osiris drivers inspect NAME`"));
     Ok(())
 }
 
@@ -183,11 +183,11 @@ fn abilities(driver: &Driver) -> Vec<String> {
     words.extend(driver.spec.grants.words());
     words.extend(driver.offers.iter().map(|offer| match offer.as_str() {
         "check" => "try its connection (`osiris connections doctor`)".to_owned(),
-        _ => "tell what its connection leads to (`osiris discover`)".to_owned(),
+        _ => "list the tables of its connection (`osiris discover`)".to_owned(),
     }));
     for reaches_for in driver.spec.grants.unasked(&driver.imports) {
         words
-            .push(format!("WARNING: its imports need {reaches_for}, which its spec does not ask for; it will not run"));
+            .push(format!("WARNING: its imports need {reaches_for}, which its spec does not request; it will not run"));
     }
     let strangers: Vec<&str> = driver
         .imports
@@ -197,10 +197,10 @@ fn abilities(driver: &Driver) -> Vec<String> {
         .filter(|name| name.contains(':') && !name.starts_with("osiris:driver/") && !name.starts_with("wasi:"))
         .collect();
     if !strangers.is_empty() {
-        words.push(format!("not run here: it imports {}", line(&strangers.join(", "))));
+        words.push(format!("cannot run here: it imports {}", line(&strangers.join(", "))));
     }
     if words.is_empty() {
-        words.push("do nothing but log".to_owned());
+        words.push("only log".to_owned());
     }
     words
 }

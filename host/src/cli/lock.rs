@@ -13,8 +13,8 @@ use super::print;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A run pins each driver that it meets for the first time in `osiris.lock`, in the base folder: its sha256\n\
-                        and what it wants to touch. A driver that has changed either is refused until it is accepted here."
+    after_help = "A run pins each new driver in `osiris.lock`, in the base folder: its sha256 and the access that it requests.\n\
+                        If either changes, the driver is refused until the change is accepted here."
 )]
 pub struct Arguments {
     #[command(flatten)]

@@ -34,11 +34,11 @@ const INTERRUPTED: u8 = 130;
     version,
     about = "Runs data pipelines whose drivers are sandboxed WebAssembly components",
     long_about = "Runs data pipelines whose drivers (extractors, processors, writers) are sandboxed WebAssembly \
-                  components.\n\nEach step runs in a process of its own that can touch its inputs, its output and the \
+                  components.\n\nEach step runs in a separate process that can access its inputs, its output and the \
                   files it was granted, and nothing else. Steps pass data as DuckDB files, which any DuckDB client opens.",
-    after_help = "Start here:\n  osiris plan pipeline.yaml       what would run, and what each step may touch\n  \
+    after_help = "Start here:\n  osiris plan pipeline.yaml       show the steps and what each may access\n  \
                   osiris run pipeline.yaml        run it\n  osiris query latest STEP 'select * from main limit 5'\n  \
-                  osiris drivers list             which drivers there are\n\n\
+                  osiris drivers list             list the available drivers\n\n\
                   Exit codes: 0 done, 1 a step failed, 2 your input is wrong, 3 a fault of Osiris, 130 interrupted"
 )]
 struct Arguments {

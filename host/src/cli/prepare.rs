@@ -33,7 +33,7 @@ pub struct PipelineArguments {
     pub profile: Option<String>,
     #[command(flatten)]
     pub place: PlaceArguments,
-    /// The operator's ceiling, which no step may exceed [default: files below the base folder, hosts of connections]
+    /// The operator's ceiling, which no step may exceed [default: files in the base folder, hosts of the connections file]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     #[command(flatten)]
@@ -59,7 +59,7 @@ impl PlaceArguments {
     /// A [`Report`] if a named folder does not exist.
     pub fn catalog(&self, base: &Path) -> Result<Catalog, Report> {
         match self.drivers.iter().find(|folder| !folder.is_dir()) {
-            Some(missing) => Err(Report::input(format!("there is no folder of drivers `{}`", missing.display()))
+            Some(missing) => Err(Report::input(format!("the driver folder `{}` does not exist", missing.display()))
                 .hint("name an existing folder with `--drivers DIR`")),
             None => Ok(Catalog::new(&self.drivers, base)),
         }
@@ -99,7 +99,7 @@ fn warn_of_short_secrets(plan: &Plan) {
     if !short.is_empty() {
         let places = listed(short);
         eprintln!(
-            "warning: {} too short to be redacted from all output, since ordinary words would go with them; use longer ones",
+            "warning: {} too short to be redacted from all output, because ordinary words would be redacted too; use longer ones",
             untrusted::line(&format!("the secrets at {places} are"))
         );
     }

@@ -168,7 +168,7 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
         return Ok(());
     }
     if kept.is_empty() {
-        print("no step has kept a state");
+        print("no step has a state");
         return Ok(());
     }
     let mut shown = table(&["pipeline", "step", "driver", "updated", "read from", "state"]);
@@ -236,13 +236,13 @@ fn accept(arguments: &One) -> anyhow::Result<()> {
     let _held = state::hold(&base, &found.pipeline, &found.step)?;
     let kept = found.kept?;
     let what = format!(
-        "let step `{}` of pipeline `{}` go on from its state whatever it reads in its next run",
+        "let step `{}` of pipeline `{}` continue from its state, whatever source its next run reads",
         kept.step, kept.pipeline
     );
     if agreed(&what, arguments.yes)? {
         state::write(&base, &state::Kept { identity: None, ..kept.clone() })?;
         print(&format!(
-            "step `{}` of pipeline `{}` goes on from its state, whatever it reads in its next run",
+            "step `{}` of pipeline `{}` continues from its state, whatever source its next run reads",
             kept.step, kept.pipeline
         ));
     }
@@ -256,7 +256,7 @@ fn reset(arguments: &Reset) -> anyhow::Result<()> {
         None => state::list(&base, arguments.place.pipeline.as_deref())?,
     };
     if chosen.is_empty() {
-        print("no step has kept a state");
+        print("no step has a state");
         return Ok(());
     }
     // All states are locked before the first is removed.

@@ -163,19 +163,19 @@ limits! {
     CPU cpu_seconds: "cpu_seconds", Some("step-cpu"), Seconds, default 14_400, ceiling YEAR,
         "Stop a step that uses more CPU time", "of CPU time";
     THREADS threads: "threads", None, Count, default 1, ceiling 1024,
-        "Threads of a step's DuckDB", "threads";
+        "Threads for a step's DuckDB", "threads";
     GUEST_MEMORY guest_memory_bytes: "guest_memory", Some("guest-memory"), Bytes, default 512_000_000, ceiling 1 << 32,
-        "Memory of a step's driver", "of memory for its driver";
+        "Memory for a step's driver", "of memory for its driver";
     ENGINE_MEMORY engine_memory_bytes: "engine_memory", Some("engine-memory"), Bytes, default 2_000_000_000, ceiling PEBIBYTE,
-        "Memory of a step's DuckDB; beyond it DuckDB spills to disk", "of memory for DuckDB";
+        "Memory for a step's DuckDB, which spills to disk beyond it", "of memory for DuckDB";
     OUTPUT output_bytes: "output", Some("output-size"), Bytes, default 100_000_000_000, ceiling PEBIBYTE,
-        "Size of a step's output, and of each file that it writes; by default never more than half of what is free", "of output";
+        "Size of a step's output, and of each file that it writes; the default is at most half of the free disk space", "of output";
     SPILL spill_bytes: "spill", Some("spill"), Bytes, default 100_000_000_000, ceiling PEBIBYTE,
-        "Disk space that a step's DuckDB may spill to; by default never more than half of what is free", "of spill";
+        "Disk space for DuckDB's spilled data; the default is at most half of the free disk space", "of spill";
     NETWORK network_bytes: "network", Some("network-size"), Bytes, default 100_000_000_000, ceiling PEBIBYTE,
-        "Bytes that may pass over a step's connections, both ways together", "over the network";
+        "Bytes that a step may send and receive together", "over the network";
     LOG log_bytes: "log", Some("log-size"), Bytes, default 16_000_000, ceiling 1 << 30,
-        "What a step's driver may log", "of logs";
+        "Size of the log of a step's driver", "of logs";
     READERS readers: "readers", Some("readers"), Count, default 64, ceiling 500,
         "Readers that a step's driver may have open at once", "readers";
 }
