@@ -1,9 +1,9 @@
-# Osiris: set-up, build, demo, tests, benchmarks. Each target brings what it needs and says so.
+# Osiris: set-up, build, demo, tests, benchmarks. Each target installs what it needs, and reports it.
 
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 OSIRIS := $(CARGO_TARGET_DIR)/release/osiris
 DRIVERS := $(notdir $(wildcard plugins/*))
-# Three at a time on two cores: most of a test is waiting for processes and servers.
+# Three at a time on two cores: tests spend most of their time waiting for processes and servers.
 PYTEST := .deps/venv/bin/python -m pytest tests/suite -n 3 --dist loadfile
 CLIENTS := $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(wildcard clients/*/Cargo.toml))
 
@@ -23,14 +23,14 @@ guests: build
 	@tools/setup-tests
 	@tools/build-guests
 
-# Unit tests of every crate, then the whole program from outside.
+# Unit tests of every crate, then tests of the whole program.
 test: guests
 	cargo test --release --quiet --lib -p osiris -p osiris-sdk -p fuzz-targets --features osiris-sdk/arrow,osiris-sdk/http
 	cargo test --release --quiet --lib $(DRIVERS:%=-p %)
 	cargo test --release --quiet --lib --tests $(CLIENTS:%=-p %)
 	$(PYTEST)
 
-# The daily loop, under three minutes: without database servers, and with every fourth attack.
+# For daily use, under three minutes: without database servers, and with every fourth attack.
 test-quick: guests
 	cargo test --release --quiet --lib -p osiris -p osiris-sdk --features osiris-sdk/arrow,osiris-sdk/http
 	$(PYTEST) --quick
@@ -39,11 +39,11 @@ test-quick: guests
 bless: guests
 	BLESS=1 $(PYTEST)
 
-# Random tables and files through writers and readers for an hour; `make test` tries some for a moment.
+# Writes and reads random tables and files for an hour; `make test` does so briefly.
 differential: guests
 	.deps/venv/bin/python tests/suite/differential.py --minutes 60
 
-# The table of attacks in docs/security.md, from the attacks themselves.
+# Generates the table of attacks in docs/security.md from the attacks themselves.
 docs:
 	python3 tests/suite/attacks.py
 
@@ -53,7 +53,7 @@ bench: guests
 	.deps/venv/bin/python bench/run.py
 	.deps/venv/bin/python bench/databases.py
 
-# Each fuzz target for ten minutes; `make test` runs each for a moment.
+# Runs each fuzz target for ten minutes; `make test` runs each briefly.
 fuzz: setup
 	@tools/fuzz 600
 
@@ -63,7 +63,7 @@ lint: setup
 	@if cargo deny --version > /dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
 	else tools/advisories && echo "lint: licences and sources are not checked: cargo install --locked cargo-deny"; fi
 
-# Advisories, licences and sources of everything that Osiris is built from; the advisories from a committed snapshot, offline.
+# Checks advisories, licences and sources of all dependencies; the advisories come from a committed snapshot, offline.
 deny:
 	@tools/advisories
 	cargo deny check bans licenses sources

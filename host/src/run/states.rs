@@ -37,7 +37,7 @@ impl States {
             let Some(kept) = state::read(base, &plan.pipeline, id)? else { continue };
             match &kept.identity {
                 None => step.notices.push(Warning::new(
-                    "its state does not say what it was read from: this run goes on from it, and notes its own source",
+                    "its state does not say what it was read from: this run continues from it and records its own source",
                 )),
                 Some(was) => {
                     let differences = was.differences(now, &step.driver.spec);
@@ -55,11 +55,11 @@ impl States {
                 let told: Vec<String> = refused.iter().map(|(id, told)| format!("step `{id}`: {told}")).collect();
                 let command = |verb| command(base, verb, &plan.pipeline, first.as_str());
                 Err(Report::input(format!(
-                    "the state of the last run was read from another source; going on from it would leave rows out. {}",
+                    "the state of the last run was read from another source; continuing from it would miss rows. {}",
                     told.join("\n       ")
                 ))
                 .hint(format!(
-                    "`{}` starts over; `{}` goes on from the state with this source; or change the config back",
+                    "`{}` starts over; `{}` continues from the state with this source; or change the config back",
                     command("reset"),
                     command("accept")
                 ))
