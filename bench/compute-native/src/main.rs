@@ -1,4 +1,4 @@
-//! The baseline of benchmark (b): what the guest does, natively, through the duckdb crate: IN.duckdb OUT.duckdb THREADS.
+//! The baseline of benchmark (b): the guest's work done natively with the duckdb crate: IN.duckdb OUT.duckdb THREADS.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Columns that a driver makes: from vectors, or value by value.
+//! Columns that a driver creates: from vectors, or value by value.
 
 use crate::{Field, Node, Primitive};
 
@@ -50,7 +50,7 @@ fn field(format: &str, children: u32) -> Field {
     Field { name: String::new(), format: format.to_owned(), nullable: true, children, metadata: Vec::new() }
 }
 
-/// Which values are there, kept as a bitmap only once one is missing.
+/// Which values are present; a bitmap is only stored once one is missing.
 #[derive(Debug, Default)]
 struct Validity {
     bits: Vec<u8>,
@@ -75,7 +75,7 @@ impl Validity {
     }
 }
 
-/// A type that a column can be built of: numbers, `bool` and `String`.
+/// A type from which a column can be built: numbers, `bool` and `String`.
 pub trait Value: Sized {
     #[doc(hidden)]
     type Buffer: Default + std::fmt::Debug;
@@ -111,7 +111,7 @@ impl Value for bool {
     }
 }
 
-/// Text being gathered: offsets and bytes.
+/// The text of a column being built: offsets and bytes.
 #[derive(Debug, Default)]
 pub struct Texts {
     ends: Vec<i32>,
@@ -121,7 +121,7 @@ pub struct Texts {
 impl Texts {
     fn push(&mut self, text: &str) {
         self.bytes.extend_from_slice(text.as_bytes());
-        // A batch is far below what 32-bit offsets can address; the host refuses one that is not.
+        // A batch is far smaller than what 32-bit offsets can address; the host refuses a larger one.
         self.ends.push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));
     }
 }
@@ -185,7 +185,7 @@ impl<T: Value> Builder<T> {
 }
 
 impl Builder<String> {
-    /// Appends text without owning it, or a null.
+    /// Appends borrowed text, or a null.
     pub fn push_str(&mut self, value: Option<&str>) {
         self.validity.push(value.is_some());
         self.buffer.push(value.unwrap_or_default());
@@ -286,7 +286,7 @@ mod tests {
     use crate::Batch;
 
     #[test]
-    fn what_is_built_reads_back() {
+    fn built_columns_read_back_unchanged() {
         let mut lists = ListBuilder::<i64>::new();
         lists.values.push(1);
         lists.values.push(None);

@@ -17,10 +17,10 @@ impl From<ArrowError> for Error {
 }
 
 impl Batch {
-    /// The batch as arrow-rs has it; buffers are copied.
+    /// The batch as an arrow-rs batch; buffers are copied.
     ///
     /// # Errors
-    /// `data`, when arrow-rs finds a column malformed.
+    /// `data` if arrow-rs finds a column malformed.
     pub fn to_arrow(&self) -> Result<RecordBatch> {
         let (mut fields, mut columns) = (Vec::new(), Vec::new());
         for span in (0..self.schema().columns().len()).map(|column| self.schema().span(column)) {
@@ -31,10 +31,10 @@ impl Batch {
         Ok(RecordBatch::try_new(std::sync::Arc::new(arrow_schema::Schema::new(fields)), columns)?)
     }
 
-    /// A batch of arrow-rs's columns; buffers are copied.
+    /// A batch from arrow-rs columns; buffers are copied.
     ///
     /// # Errors
-    /// `data`, for a type that does not cross.
+    /// `data` for a type that cannot cross to the host.
     pub fn from_arrow(batch: &RecordBatch) -> Result<Self> {
         let root = FFI_ArrowSchema::try_from(batch.schema().as_ref())?;
         let (mut fields, mut nodes) = (Vec::new(), Vec::new());
@@ -91,7 +91,7 @@ fn flatten_field(field: &FFI_ArrowSchema, fields: &mut Vec<Field>) -> Result<()>
     field.children().try_for_each(|child| flatten_field(child, fields))
 }
 
-/// Appends a compact array and all below it.
+/// Appends a compact array and everything below it.
 fn flatten_array(array: &ArrayData, nodes: &mut Vec<Node>) {
     let mut buffers: Vec<Vec<u8>> = array.buffers().iter().map(|buffer| buffer.as_slice().to_vec()).collect();
     if layout(array.data_type()).can_contain_null_mask {
@@ -101,7 +101,7 @@ fn flatten_array(array: &ArrayData, nodes: &mut Vec<Node>) {
     array.child_data().iter().for_each(|child| flatten_array(child, nodes));
 }
 
-/// A copy that starts at offset 0 in every buffer and bitmap, as the contract has it: a slice does not.
+/// A copy that starts at offset 0 in every buffer and bitmap, as the contract requires; a slice does not.
 fn compact(array: &ArrayData) -> ArrayData {
     let mut copy = arrow_data::transform::MutableArrayData::new(vec![array], true, array.len());
     copy.extend(0, 0, array.len());

@@ -1,4 +1,4 @@
-//! Columns as the host gives them, read in place: typed slices, strings, nulls, lists, structs.
+//! Columns from the host, read in place: typed slices, strings, nulls, lists, structs.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use crate::{Array, Error, Field, Node, RawBatch, Result, Row};
 #[derive(Debug, Clone)]
 pub struct Schema {
     fields: Vec<Field>,
-    /// Where each top-level column begins in `fields`.
+    /// The start of each top-level column in `fields`.
     columns: Vec<usize>,
 }
 
@@ -25,7 +25,7 @@ impl Schema {
         Self { fields, columns }
     }
 
-    /// All fields, nested ones included.
+    /// All fields, including nested ones.
     pub fn fields(&self) -> &[Field] {
         &self.fields
     }
@@ -35,16 +35,16 @@ impl Schema {
         self.columns.iter().map(|&place| &self.fields[place])
     }
 
-    /// Where the fields of a column lie among all fields.
+    /// The range of a column's fields among all fields.
     pub fn span(&self, column: usize) -> Range<usize> {
         let end = self.columns.get(column + 1).copied().unwrap_or(self.fields.len());
         self.columns[column]..end
     }
 
-    /// The column's place.
+    /// The column's position.
     ///
     /// # Errors
-    /// `not-found`, naming the columns there are.
+    /// `not-found`, naming the existing columns.
     pub fn find(&self, name: &str) -> Result<usize> {
         self.columns().position(|field| field.name == name).ok_or_else(|| {
             let known: Vec<String> = self.columns().map(|field| format!("`{}`", field.name)).collect();
@@ -53,7 +53,7 @@ impl Schema {
     }
 }
 
-/// Where the field at `start` and all below it end.
+/// The end of the field at `start` and everything below it.
 fn subtree_end(fields: &[Field], start: usize) -> usize {
     let mut end = start + 1;
     for _ in 0..fields.get(start).map_or(0, |field| field.children) {
@@ -74,10 +74,10 @@ impl Batch {
         Self { schema, raw }
     }
 
-    /// A batch of columns made by the driver.
+    /// A batch of columns created by the driver.
     ///
     /// # Errors
-    /// `internal`, when the columns are of unequal length.
+    /// `internal` if the columns have unequal lengths.
     pub fn from_columns(columns: Vec<(&str, Array)>) -> Result<Self> {
         let rows = columns.first().map_or(0, |(_, column)| column.len());
         if let Some((name, column)) = columns.iter().find(|(_, column)| column.len() != rows) {
@@ -114,18 +114,18 @@ impl Batch {
     /// A column by name.
     ///
     /// # Errors
-    /// `not-found`, naming the columns there are.
+    /// `not-found`, naming the existing columns.
     pub fn column(&self, name: &str) -> Result<Column<'_>> {
         Ok(self.column_at(self.schema.find(name)?))
     }
 
-    /// A column by place.
+    /// A column by position.
     pub fn column_at(&self, place: usize) -> Column<'_> {
         let span = self.schema.span(place);
         Column { fields: &self.schema.fields[span.clone()], nodes: &self.raw.nodes[span] }
     }
 
-    /// The rows one by one: for small things, since each value is looked up.
+    /// The rows one by one: for small batches, because each value is looked up.
     pub fn each_row(&self) -> impl Iterator<Item = Row<'_>> {
         (0..self.rows()).map(|row| Row::new(self, row))
     }
@@ -138,9 +138,9 @@ pub struct Column<'a> {
     nodes: &'a [Node],
 }
 
-/// A type whose values lie side by side in one buffer.
+/// A type whose values are stored contiguously in one buffer.
 pub trait Primitive: bytemuck::Pod + Default {
-    /// The format that a new column of it has.
+    /// The format of a new column of this type.
     const FORMAT: &'static str;
     /// Whether a column of `format` has values of this layout.
     fn fits(format: &str) -> bool;
@@ -206,11 +206,11 @@ impl<'a> Column<'a> {
         Error::data(format!("column `{}` has format `{}`, where {wanted} was expected", field.name, field.format))
     }
 
-    /// Numbers, dates, times, timestamps, intervals and decimals as they lie in memory: `&[i64]` and its like. What
-    /// stands at the place of a null is arbitrary.
+    /// Numbers, dates, times, timestamps, intervals and decimals in their memory layout, such as `&[i64]`. The value at
+    /// the position of a null is arbitrary.
     ///
     /// # Errors
-    /// `data`, when the column has another type.
+    /// `data` if the column has another type.
     pub fn values<T: Primitive>(&self) -> Result<Cow<'a, [T]>> {
         if !T::fits(&self.field().format) {
             return Err(self.wrong(T::FORMAT));
@@ -218,10 +218,10 @@ impl<'a> Column<'a> {
         in_place(self.buffer(1)?).ok_or_else(|| self.wrong(T::FORMAT))
     }
 
-    /// Text.
+    /// The column as text.
     ///
     /// # Errors
-    /// `data`, when the column is no text.
+    /// `data` if the column is not text.
     pub fn strings(&self) -> Result<Strings<'a>> {
         if self.field().format != "u" {
             return Err(self.wrong("text"));
@@ -229,10 +229,10 @@ impl<'a> Column<'a> {
         Ok(Strings { column: *self, offsets: self.offsets()?, bytes: self.buffer(2)? })
     }
 
-    /// The bytes of a value of text or of a BLOB; `None` for a null.
+    /// The bytes of a text or BLOB value; `None` for a null.
     ///
     /// # Errors
-    /// `data`, when the column is neither.
+    /// `data` if the column is neither.
     pub fn bytes(&self, row: usize) -> Result<Option<&'a [u8]>> {
         if !matches!(self.field().format.as_str(), "u" | "z") {
             return Err(self.wrong("text or bytes"));
@@ -244,10 +244,10 @@ impl<'a> Column<'a> {
         Ok(self.buffer(2)?.get(range))
     }
 
-    /// Truth values.
+    /// The column as booleans.
     ///
     /// # Errors
-    /// `data`, when the column is no BOOLEAN.
+    /// `data` if the column is not a BOOLEAN.
     pub fn booleans(&self) -> Result<Booleans<'a>> {
         let field = self.field();
         let eight = field.metadata.iter().any(|(name, value)| name == "ARROW:extension:name" && value == "arrow.bool8");
@@ -258,10 +258,10 @@ impl<'a> Column<'a> {
         }
     }
 
-    /// Lists, or maps as lists of key-value structs.
+    /// The column as lists, or maps as lists of key-value structs.
     ///
     /// # Errors
-    /// `data`, when the column is neither.
+    /// `data` if the column is neither.
     pub fn lists(&self) -> Result<Lists<'a>> {
         if !matches!(self.field().format.as_str(), "+l" | "+m") {
             return Err(self.wrong("a list"));
@@ -287,7 +287,7 @@ impl<'a> Column<'a> {
     /// A struct's member.
     ///
     /// # Errors
-    /// `not-found`, when there is none of that name.
+    /// `not-found` if there is none with that name.
     pub fn child(&self, name: &str) -> Result<Column<'a>> {
         self.children()
             .find(|child| child.field().name == name)
@@ -299,7 +299,7 @@ impl<'a> Column<'a> {
     }
 }
 
-/// Bytes as values: borrowed where they are aligned, as an allocator's buffers are, else copied.
+/// Bytes as values: borrowed if they are aligned, as an allocator's buffers are, otherwise copied.
 fn in_place<T: bytemuck::Pod>(bytes: &[u8]) -> Option<Cow<'_, [T]>> {
     match bytemuck::try_cast_slice(bytes) {
         Ok(values) => Some(Cow::Borrowed(values)),
@@ -342,7 +342,7 @@ impl<'a> Strings<'a> {
     }
 }
 
-/// A column of truth values.
+/// A column of booleans.
 #[derive(Debug)]
 pub struct Booleans<'a> {
     column: Column<'a>,
@@ -365,12 +365,12 @@ impl Booleans<'_> {
 pub struct Lists<'a> {
     column: Column<'a>,
     offsets: Cow<'a, [i32]>,
-    /// The values of all lists, one after the other.
+    /// The values of all lists, one after another.
     pub values: Column<'a>,
 }
 
 impl Lists<'_> {
-    /// Where the row's values lie in `values`; `None` for a null.
+    /// The range of the row's values in `values`; `None` for a null.
     pub fn get(&self, row: usize) -> Option<Range<usize>> {
         if self.column.is_null(row) { None } else { slot(&self.offsets, row) }
     }

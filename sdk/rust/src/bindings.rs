@@ -1,4 +1,4 @@
-//! Generated from `wit/`: the imports once, and each kind's and each extra's export on top of them.
+//! Generated from `wit/`: the imports once, and the export of each kind and of each optional function on top of them.
 
 wit_bindgen::generate!({ path: "../../wit", world: "granted" });
 

@@ -1,11 +1,11 @@
 //! The proleptic Gregorian calendar: days since 1970-01-01 and back.
 
-/// Days from 0000-03-01 to 1970-01-01. Years begin in March here, so that the leap day is a year's last.
+/// Days from 0000-03-01 to 1970-01-01. Years start in March here, so that the leap day is the last day of a year.
 const EPOCH: i64 = 719_468;
 /// Days of 400 years, after which the calendar repeats.
 const ERA: i64 = 146_097;
 
-/// Days since 1970-01-01 of a date; none for one that does not exist. The year before 1 is 0.
+/// The days since 1970-01-01 of a date; `None` for a date that does not exist. The year before 1 is 0.
 pub fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {

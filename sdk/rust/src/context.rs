@@ -1,4 +1,4 @@
-//! The step that a driver works for: its config, and how the driver tells what it is doing.
+//! The step that a driver works for: its config, and how the driver reports what it is doing.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -12,20 +12,20 @@ pub use raw::{Level, Part, metric, partition, progress, step_id};
 /// The step's config as the driver's own type.
 ///
 /// # Errors
-/// `config`, when the type asks for more than the spec's configSchema promises.
+/// `config` if the type requires more than the spec's configSchema guarantees.
 pub fn config<C: DeserializeOwned>() -> Result<C> {
-    // Through a value: where one struct is flattened into another, serde takes no number straight from the text that
-    // keeps its digits.
+    // Via a `Value`: if one struct is flattened into another, serde cannot read a number from the text and keep all of
+    // its digits.
     serde_json::from_str(&raw::config())
         .and_then(serde_json::from_value::<C>)
         .map_err(|error| Error::config(format!("cannot read the step's config: {error}")))
 }
 
 /// The secret in a field of the config, named by its JSON pointer, such as `/connection/password`, or with dots between
-/// nested fields; `None` where the step has none there. Secrets are not part of [`config`].
+/// nested fields; `None` if the step has none there. Secrets are not part of [`config`].
 ///
 /// # Errors
-/// Whatever the host says but `not-found`.
+/// Any error from the host except `not-found`.
 pub fn secret(name: &str) -> Result<Option<String>> {
     match secrets::get(name) {
         Ok(secret) => Ok(Some(secret.reveal())),
@@ -34,11 +34,11 @@ pub fn secret(name: &str) -> Result<Option<String>> {
     }
 }
 
-/// The secrets in the fields of the config field `place`, each by the field's name: for `headers`, whose fields the user
-/// names, `Authorization`. What lies deeper is not among them; see [`restore_secrets`].
+/// The secrets in the fields of the config field `place`, each by the field's name: for `headers`, whose fields the
+/// user names, `Authorization`. Deeper secrets are not included; see [`restore_secrets`].
 ///
 /// # Errors
-/// Whatever the host says but `not-found`.
+/// Any error from the host except `not-found`.
 pub fn secrets_below(place: &str) -> Result<Vec<(String, String)>> {
     let found = pointers_below(place)?;
     let flat = found.into_iter().filter_map(|(mut path, secret)| {
@@ -48,10 +48,10 @@ pub fn secrets_below(place: &str) -> Result<Vec<(String, String)>> {
     Ok(flat.collect())
 }
 
-/// Puts the secrets of the config field `place` back to where they stood in its value, whatever its shape.
+/// Inserts the secrets of the config field `place` at their original places in its value, whatever its shape.
 ///
 /// # Errors
-/// As [`secrets_below`].
+/// As for [`secrets_below`].
 pub fn restore_secrets(place: &str, value: &mut Value) -> Result<()> {
     for (path, secret) in pointers_below(place)? {
         put(value, &path, secret);
@@ -104,12 +104,12 @@ pub fn info(message: &str, fields: &[(&str, &dyn std::fmt::Display)]) {
     log(Level::Info, message, fields);
 }
 
-/// Logs at level warn; people see it while the pipeline runs.
+/// Logs at level warn; people see the message while the pipeline runs.
 pub fn warn(message: &str, fields: &[(&str, &dyn std::fmt::Display)]) {
     log(Level::Warn, message, fields);
 }
 
-/// Makes a panic say where it happened in the session's log, before it traps.
+/// Logs where a panic happened in the session's log, before it traps.
 pub(crate) fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(String::new, ToString::to_string);
@@ -124,7 +124,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn secrets_go_back_to_their_places() {
+    fn secrets_are_restored_to_their_places() {
         let mut body = json!({"a": [{"n": 1}, null, {}], "b": {}});
         for pointer in ["/a/2/token", "/b/password", "/c/d/key", "/a/9/x", "/a/1", "/e.f/token", "/x~1y~0z"] {
             put(&mut body, &names(pointer), "s".to_owned());

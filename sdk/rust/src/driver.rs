@@ -1,4 +1,4 @@
-//! The three kinds of driver and what one may offer besides, as traits, and the macros that export them.
+//! The three kinds of driver and their optional functions, as traits, and the macros that export them.
 
 use serde::de::DeserializeOwned;
 
@@ -6,43 +6,43 @@ use crate::bindings::osiris::driver::catalog::Table;
 use crate::bindings::osiris::driver::{errors, tables};
 use crate::{Error, Input, Output, Result, context};
 
-/// Brings rows in from outside.
+/// Reads rows from outside.
 pub trait Extractor {
-    /// The step's config, checked against the spec's configSchema before it gets here.
+    /// The step's config, which the host has already checked against the spec's configSchema.
     type Config: DeserializeOwned;
 
     /// Fills `output`.
     ///
     /// # Errors
-    /// Ends the step; its output is thrown away.
+    /// Ends the step; its output is discarded.
     fn extract(config: Self::Config, output: Output) -> Result<()>;
 }
 
-/// Turns rows into other rows.
+/// Transforms rows into other rows.
 pub trait Processor {
     type Config: DeserializeOwned;
 
     /// Fills `output` from `inputs`.
     ///
     /// # Errors
-    /// Ends the step; its output is thrown away.
+    /// Ends the step; its output is discarded.
     fn transform(config: Self::Config, inputs: Inputs, output: Output) -> Result<()>;
 }
 
-/// Takes rows out.
+/// Writes rows to the outside.
 pub trait Writer {
     type Config: DeserializeOwned;
 
     /// Delivers `inputs`.
     ///
     /// # Errors
-    /// Ends the step; files it wrote do not take their targets' place.
+    /// Ends the step; files that it wrote do not replace their targets.
     fn load(config: Self::Config, inputs: Inputs) -> Result<()>;
 }
 
-/// Tells what a connection leads to: `osiris discover @family.alias`.
+/// Lists the tables of a connection: `osiris discover @family.alias`.
 pub trait Discovery {
-    /// The config, which holds the connection and little else.
+    /// The config, which contains the connection and little else.
     type Config: DeserializeOwned;
 
     /// The tables that the connection can see, in any order.
@@ -54,10 +54,10 @@ pub trait Discovery {
 
 /// Tries a connection: `osiris connections doctor`.
 pub trait Check {
-    /// The config, which holds the connection and little else.
+    /// The config, which contains the connection and little else.
     type Config: DeserializeOwned;
 
-    /// Connects and logs in, changing nothing; says what answered.
+    /// Connects and logs in without changing anything; returns a description of what answered.
     ///
     /// # Errors
     /// What is wrong, by its kind: `auth`, `denied`, `transient`, `other("timeout")`.
@@ -69,10 +69,10 @@ pub trait Check {
 pub struct Inputs(Vec<Input>);
 
 impl Inputs {
-    /// The one input of a driver that takes exactly one.
+    /// The only input, for a driver that takes exactly one.
     ///
     /// # Errors
-    /// `config`, naming what the step has.
+    /// `config`, naming the step's inputs.
     pub fn only(&self) -> Result<&Input> {
         match self.0.as_slice() {
             [input] => Ok(input),
@@ -151,8 +151,8 @@ pub fn check<D: Check>() -> Result<String, errors::Error> {
     Ok(D::check(context::config()?)?)
 }
 
-/// Exports a driver: `export!(MyDriver: extractor)`, `processor` or `writer`. Once a crate. What it offers
-/// besides follows a plus: `export!(MyDriver: extractor + discovery + check)`.
+/// Exports a driver: `export!(MyDriver: extractor)`, `processor` or `writer`. Use it once per crate. Optional functions
+/// follow a plus: `export!(MyDriver: extractor + discovery + check)`.
 #[macro_export]
 macro_rules! export {
     ($driver:ty: $kind:ident $(+ $extra:ident)+) => {

@@ -1,8 +1,8 @@
-//! DuckDB's types as `typeof` and `describe` write them, taken apart.
+//! Parses DuckDB's types from the text that `typeof` and `describe` return.
 
 use crate::{Error, Result};
 
-/// How deep a type may nest.
+/// How deeply a type may be nested.
 const MAX_DEPTH: usize = 64;
 
 /// A type of DuckDB, such as `STRUCT(a JSON, "b c" DECIMAL(18,3)[])`.
@@ -11,7 +11,7 @@ pub enum DuckdbType {
     /// A type without parts, in capitals and without its arguments: `DECIMAL`, `TIMESTAMP WITH TIME ZONE`.
     Scalar {
         name: String,
-        /// What stands in parentheses: `18,3`; empty where there is nothing.
+        /// The text in parentheses: `18,3`; empty if there is none.
         arguments: String,
     },
     /// A list, or an array of a fixed length.
@@ -28,7 +28,7 @@ pub enum DuckdbType {
 
 impl DuckdbType {
     /// # Errors
-    /// `data`, for text that is not a type.
+    /// `data` for text that is not a type.
     pub fn parse(text: &str) -> Result<Self> {
         parse(text, 0).ok_or_else(|| Error::data(format!("`{text}` is not a DuckDB type")))
     }
@@ -84,7 +84,7 @@ fn members(arguments: &str, depth: usize) -> Option<Vec<(String, DuckdbType)>> {
     split(arguments).into_iter().map(|part| member(part, depth)).collect()
 }
 
-/// A member: its name without quotes, and its type. One that has no name is a type alone.
+/// A member: its name without quotes, and its type. A member without a name consists of its type only.
 fn member(text: &str, depth: usize) -> Option<(String, DuckdbType)> {
     let text = text.trim();
     let Some(quoted) = text.strip_prefix('"') else {
@@ -106,7 +106,7 @@ fn member(text: &str, depth: usize) -> Option<(String, DuckdbType)> {
     }
 }
 
-/// The parts between commas, except commas inside brackets and quotes.
+/// The parts separated by commas, except commas inside brackets and quotes.
 fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth, mut quote) = (Vec::new(), 0, 0_i32, None);
     for (place, character) in text.char_indices() {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn types_are_taken_apart() {
+    fn types_are_parsed_into_their_parts() {
         assert_eq!(DuckdbType::parse("decimal(18, 3)").unwrap(), scalar("DECIMAL", "18, 3"));
         assert_eq!(DuckdbType::parse("TIMESTAMP WITH TIME ZONE").unwrap(), scalar("TIMESTAMP WITH TIME ZONE", ""));
         assert_eq!(DuckdbType::parse("ENUM('a(]', 'b''c')").unwrap().scalar(), "ENUM");
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_type_is_refused() {
+    fn text_that_is_not_a_type_is_refused() {
         for text in ["", "]", "a[", "STRUCT(", "MAP(INTEGER)", "INT') --", "x; drop", &"x[]".repeat(100)] {
             assert!(DuckdbType::parse(text).is_err(), "{text}");
         }

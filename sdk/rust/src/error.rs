@@ -1,4 +1,4 @@
-//! A driver's errors: what kind, what happened, and when another attempt is worth it.
+//! A driver's errors: the kind, the message, and when another attempt is worthwhile.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::ErrorKind;
 use crate::bindings::osiris::driver::errors;
 
-/// Why a driver could not do its work. The kind decides whose it is to cure; see `osiris:driver/errors`.
+/// Why a driver could not do its work. The kind says who has to fix it; see `osiris:driver/errors`.
 #[derive(Debug, Clone)]
 pub struct Error {
     pub kind: ErrorKind,
     /// One sentence for a person, in lower case: what was being done, to what, and why it failed.
     pub message: String,
-    /// How long to wait before another attempt, where the other side said so.
+    /// How long to wait before another attempt, if the other side said so.
     pub retry_after: Option<Duration>,
 }
 
@@ -43,7 +43,7 @@ impl Error {
         Self::new(ErrorKind::Internal, message)
     }
 
-    /// Puts what was being done before the message.
+    /// Prefixes the message with what was being done.
     #[must_use]
     pub fn context(mut self, doing: impl fmt::Display) -> Self {
         self.message = format!("{doing}: {}", self.message);
@@ -79,7 +79,7 @@ impl From<serde_json::Error> for Error {
 }
 
 impl From<std::io::Error> for Error {
-    /// The error that a stream of the SDK put into it, else `internal`.
+    /// The [`Error`] that a stream of the SDK put into it, or else `internal`.
     fn from(error: std::io::Error) -> Self {
         error.downcast::<Self>().unwrap_or_else(|error| Self::internal(error.to_string()))
     }

@@ -1,4 +1,4 @@
-//! The files that the step was granted, by the paths its config names, and temporary files.
+//! The files that the step was granted, by the paths in its config, and temporary files.
 
 use crate::Result;
 use crate::bindings::osiris::driver::files as raw;
@@ -13,7 +13,7 @@ pub fn open(path: &str) -> Result<Source> {
     Ok(raw::open(path)?)
 }
 
-/// Opens a granted file for writing; it takes its target's place when the step has succeeded.
+/// Opens a granted file for writing; it replaces its target once the step has succeeded.
 ///
 /// # Errors
 /// `denied` for a path that was not granted.
@@ -21,20 +21,19 @@ pub fn create(path: &str) -> Result<Target> {
     Ok(raw::create(path)?)
 }
 
-/// Creates an empty temporary file, for bytes that DuckDB's readers then read. It needs no grant, no
-/// other step can read it, and it is removed when the handle is dropped: keep the handle for as long
-/// as a query uses its SQL literal.
+/// Creates an empty temporary file, for bytes that DuckDB's readers then read. It needs no grant, no other step can
+/// read it, and it is removed when the handle is dropped: keep the handle as long as a query uses its SQL literal.
 ///
 /// # Errors
-/// When the machine refuses.
+/// If the file cannot be created.
 pub fn create_temporary() -> Result<Temporary> {
     Ok(raw::create_temporary()?)
 }
 
-/// Writes the rows of one SELECT to `path` by DuckDB's own writer; says how many.
+/// Writes the rows of one SELECT to `path` with DuckDB's own writer; returns how many.
 ///
 /// # Errors
-/// As [`create`], and `config` for a wrong statement or option.
+/// As for [`create`], and `config` for a wrong statement or option.
 pub fn copy(path: &str, select: &str, format: Format, options: &[(&str, &str)]) -> Result<u64> {
     let options: Vec<(String, String)> =
         options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();

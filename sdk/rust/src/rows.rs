@@ -1,4 +1,4 @@
-//! Rows, for small things: values one by one on the way in and on the way out.
+//! Rows, for small tables: values one by one, reading and writing.
 
 use crate::{Array, Batch, Builder, Column, Error, Output, Result, TableWriter};
 
@@ -14,20 +14,20 @@ impl<'a> Row<'a> {
         Self { batch, row }
     }
 
-    /// A value by its column's name; `Option` takes nulls.
+    /// A value by its column's name; use `Option` for nulls.
     ///
     /// # Errors
-    /// `not-found` for an unknown column; `data` for another type, or a null that is not expected.
+    /// `not-found` for an unknown column; `data` for another type, or an unexpected null.
     pub fn get<T: FromCell<'a>>(&self, column: &str) -> Result<T> {
         let found = self.batch.column(column)?;
         T::from_cell(&found, self.row).map_err(|error| error.context(format_args!("row {} of the batch", self.row)))
     }
 }
 
-/// A type that a value of a column can be read as.
+/// A type to which a column's value can be converted.
 pub trait FromCell<'a>: Sized {
     /// # Errors
-    /// `data`, when the column has another type or the value is null.
+    /// `data` if the column has another type or the value is null.
     fn from_cell(column: &Column<'a>, row: usize) -> Result<Self>;
 }
 
@@ -91,7 +91,7 @@ pub enum Type {
     Text,
 }
 
-/// One value written.
+/// One value to write.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
     Null,
@@ -163,7 +163,7 @@ impl Growing {
     }
 }
 
-/// Rows kept before a batch goes to the host.
+/// The number of rows after which a batch is sent to the host.
 const BATCH_ROWS: usize = 2048;
 
 /// Writes a table row by row.
@@ -179,17 +179,17 @@ impl RowWriter {
     /// Creates the table `name` of `output` with these columns.
     ///
     /// # Errors
-    /// As [`Output::create_table`].
+    /// As for [`Output::create_table`].
     pub fn new(output: &Output, name: &str, columns: &[(&str, Type)]) -> Result<Self> {
         let columns: Vec<(String, Type)> = columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect();
         let table = output.create_table(name, batch(&columns, start(&columns))?.schema())?;
         Ok(Self { growing: start(&columns), columns, rows: 0, table })
     }
 
-    /// Appends a row, its values in the columns' order.
+    /// Appends a row, with its values in the order of the columns.
     ///
     /// # Errors
-    /// `data`, for a row of another width or a value of another type.
+    /// `data` for a row of another width or a value of another type.
     pub fn push<const N: usize>(&mut self, row: [Cell; N]) -> Result<()> {
         if N != self.columns.len() {
             return Err(Error::data(format!("a row has {N} values, the table {} columns", self.columns.len())));
@@ -209,10 +209,10 @@ impl RowWriter {
         self.table.append(&batch(&self.columns, growing)?)
     }
 
-    /// Ends the table; says how many rows it has.
+    /// Finishes the table; returns its number of rows.
     ///
     /// # Errors
-    /// As [`TableWriter::finish`].
+    /// As for [`TableWriter::finish`].
     pub fn finish(mut self) -> Result<u64> {
         if self.rows > 0 {
             self.send()?;

@@ -1,4 +1,4 @@
-//! SQL over the step's inputs, run by the host inside DuckDB: no row crosses the boundary.
+//! SQL over the step's inputs, which the host runs inside DuckDB: no row crosses the boundary.
 
 mod json;
 
@@ -7,7 +7,7 @@ use crate::{Error, Field, Output, Reader, Result};
 
 pub use json::{JsonMember, NotFinite, json_object_text, json_text, not_finite, not_json};
 
-/// Creates the table `name` of `output` from the rows of one SELECT; says how many there are.
+/// Creates the table `name` of `output` from the rows of one SELECT; returns how many there are.
 ///
 /// # Errors
 /// `config` for a wrong statement, `data` for values that do not fit.
@@ -18,26 +18,26 @@ pub fn create_table(output: &Output, name: &str, select: &str) -> Result<u64> {
 /// Runs one SELECT and reads its rows.
 ///
 /// # Errors
-/// As [`create_table`].
+/// As for [`create_table`].
 pub fn query(select: &str) -> Result<Reader> {
     Ok(raw::query(select)?.into())
 }
 
-/// A column of a table in SQL.
+/// A column of a table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TableColumn {
     pub name: String,
-    /// Its DuckDB type as `typeof` writes it, such as `DECIMAL(18,3)[]`.
+    /// Its DuckDB type as `typeof` prints it, such as `DECIMAL(18,3)[]`.
     pub duckdb_type: String,
 }
 
-/// The columns of `table`, which is a table's name in SQL, in their order.
+/// The columns of `table`, which is a table's name in SQL, in order.
 ///
 /// # Errors
-/// As [`create_table`].
+/// As for [`create_table`].
 pub fn columns(table: &str) -> Result<Vec<TableColumn>> {
     let names = query(&format!("select columns(*)::varchar from {table} limit 0"))?;
-    // The left join gives one row of nulls, whose types are the columns', of a table without rows too.
+    // The left join returns a row even if the table is empty: one of nulls, which have the columns' types.
     let types = query(&format!(
         "select typeof(columns(t.*)) from (values (1)) one left join (select * from {table} limit 0) t on true"
     ))?
@@ -50,7 +50,7 @@ pub fn columns(table: &str) -> Result<Vec<TableColumn>> {
     names.schema().columns().enumerate().map(column).collect()
 }
 
-/// A name as SQL quotes it.
+/// A name in SQL quotes.
 pub fn quote_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -60,8 +60,8 @@ pub fn quote_text(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// The text of a TIMESTAMPTZ, in UTC: `2024-01-31 10:00:00+00`. DuckDB's own prints the last instants that the type has
-/// a millisecond late.
+/// The text of a TIMESTAMPTZ in UTC: `2024-01-31 10:00:00+00`. DuckDB itself prints the last instants of the type a
+/// millisecond late.
 pub fn timestamptz_text(value: &str) -> String {
     format!(
         "case when isfinite({value}) then make_timestamp(epoch_us({value}))::varchar || '+00' else {value}::varchar end"

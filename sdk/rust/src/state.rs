@@ -1,4 +1,4 @@
-//! What a step remembers from one run to the next; kept only once all that depends on it has succeeded.
+//! A step's state from one run to the next; it is only stored once everything that depends on it has succeeded.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -7,10 +7,10 @@ use crate::bindings::osiris::driver::context::step_id;
 use crate::bindings::osiris::driver::state as raw;
 use crate::{Error, Result};
 
-/// What the last run kept; `None` in the first.
+/// The state that the last run stored; `None` in the first run.
 ///
 /// # Errors
-/// `data`, when it is not of this type: another version of the driver may have kept it.
+/// `data` if it is not of this type: another version of the driver may have stored it.
 pub fn get<S: DeserializeOwned>() -> Result<Option<S>> {
     let Some(json) = raw::get() else { return Ok(None) };
     serde_json::from_str(&json).and_then(serde_json::from_value::<S>).map(Some).map_err(|error| {
@@ -18,25 +18,25 @@ pub fn get<S: DeserializeOwned>() -> Result<Option<S>> {
     })
 }
 
-/// Keeps `state` for the next run; the last call counts.
+/// Stores `state` for the next run; the last call wins.
 ///
 /// # Errors
-/// `data`, when it is larger than 1 MiB or no JSON; `denied`, when it holds a secret of the step.
+/// `data` if it is larger than 1 MiB or not JSON; `denied` if it contains a secret of the step.
 pub fn set<S: Serialize>(state: &S) -> Result<()> {
     Ok(raw::set(&serde_json::to_string(state)?)?)
 }
 
-/// The command that makes this step forget its state, for errors about a state that cannot be used.
+/// The command that resets this step's state, for errors about a state that cannot be used.
 pub fn reset_command() -> String {
     format!("osiris state reset {}", step())
 }
 
-/// The command that gives this step another state.
+/// The command that replaces this step's state.
 pub fn set_command() -> String {
     format!("osiris state set {}", step())
 }
 
-/// The step's id. A unit test that runs natively belongs to no step.
+/// The step's id; empty in a native unit test, which belongs to no step.
 fn step() -> String {
     if cfg!(target_arch = "wasm32") { step_id() } else { "STEP".to_owned() }
 }

@@ -16,17 +16,17 @@ impl From<raw::Input> for Input {
 }
 
 impl Input {
-    /// The name that the pipeline gives the input.
+    /// The input's name in the pipeline.
     pub fn alias(&self) -> String {
         self.0.alias()
     }
 
-    /// The input's name inside SQL, quoted.
+    /// The input's name in SQL, quoted.
     pub fn sql_name(&self) -> String {
         self.0.sql_name()
     }
 
-    /// How many rows the input has.
+    /// The number of rows of the input.
     pub fn rows(&self) -> u64 {
         self.0.rows()
     }
@@ -34,7 +34,7 @@ impl Input {
     /// The input's columns.
     ///
     /// # Errors
-    /// `data`, for a column of a type that cannot cross.
+    /// `data` for a column of a type that cannot cross.
     pub fn schema(&self) -> Result<Schema> {
         Ok(Schema::new(self.0.schema()?.fields))
     }
@@ -42,7 +42,7 @@ impl Input {
     /// Reads all columns.
     ///
     /// # Errors
-    /// As [`Input::schema`].
+    /// As for [`Input::schema`].
     pub fn read(&self) -> Result<Reader> {
         Ok(self.0.read(None)?.into())
     }
@@ -79,7 +79,7 @@ impl Reader {
     /// The next rows, or `None` after the last.
     ///
     /// # Errors
-    /// `data`, when a computed value does not fit its type.
+    /// `data` if a computed value does not fit its type.
     pub fn next_batch(&mut self) -> Result<Option<Batch>> {
         Ok(self.raw.next()?.map(|batch| Batch::new(Rc::clone(&self.schema), batch)))
     }
@@ -107,16 +107,16 @@ impl Output {
     /// Creates a table and opens it for writing. Name it `main` unless the step has several.
     ///
     /// # Errors
-    /// `data`, for a name or schema that cannot be.
+    /// `data` for an invalid name or schema.
     pub fn create_table(&self, name: &str, schema: &Schema) -> Result<TableWriter> {
         let schema = crate::bindings::osiris::driver::arrow::Schema { fields: schema.fields().to_vec() };
         Ok(TableWriter { raw: self.0.create_table(name, &schema)? })
     }
 
-    /// Creates a table from whole columns.
+    /// Creates a table from complete columns.
     ///
     /// # Errors
-    /// `internal`, for columns of unequal length; `data`, as [`Output::create_table`].
+    /// `internal` for columns of unequal length; `data` as for [`Output::create_table`].
     pub fn write_columns(&self, name: &str, columns: Vec<(&str, Array)>) -> Result<u64> {
         let batch = Batch::from_columns(columns)?;
         let mut writer = self.create_table(name, batch.schema())?;
@@ -131,25 +131,25 @@ impl Output {
     }
 }
 
-/// A table of the output being written. Call [`TableWriter::finish`], or the step fails.
+/// A table of the output being written. If [`TableWriter::finish`] is not called, the step fails.
 #[derive(Debug)]
 pub struct TableWriter {
     raw: raw::TableWriter,
 }
 
 impl TableWriter {
-    /// Appends rows of the shape that the table was created with.
+    /// Appends rows with the columns that the table was created with.
     ///
     /// # Errors
-    /// `data`, when the host finds the batch malformed; nothing of it is kept.
+    /// `data` if the host finds the batch malformed; none of it is kept.
     pub fn append(&mut self, batch: &Batch) -> Result<()> {
         Ok(self.raw.append(batch.raw())?)
     }
 
-    /// Ends the table; says how many rows it has.
+    /// Finishes the table; returns its number of rows.
     ///
     /// # Errors
-    /// `data`, when the rows cannot be stored.
+    /// `data` if the rows cannot be stored.
     pub fn finish(self) -> Result<u64> {
         self.raw.finish().map_err(Error::from)
     }

@@ -9,10 +9,10 @@ use crate::{Error, ErrorKind, Result};
 
 pub use raw::{TlsOptions, Verify};
 
-/// What one read asks the host for, in bytes.
+/// How many bytes one read requests from the host.
 const CHUNK: u32 = 256 << 10;
 
-/// An open stream, with a buffer for what was received. Writes go out at once.
+/// An open stream, with a buffer for received bytes. Writes are sent at once.
 #[derive(Debug)]
 pub struct Connection {
     raw: raw::Connection,
@@ -21,29 +21,29 @@ pub struct Connection {
     timeout: Cell<Duration>,
 }
 
-/// How long a read or a write waits before a driver says otherwise.
+/// How long a read or a write waits by default.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Connects to `host:port`, as the step's grant names them.
+/// Connects to `host:port`, as named in the step's grant.
 ///
 /// # Errors
-/// `denied` where they were not granted, `transient` where nobody answers, `other("timeout")`.
+/// `denied` if it was not granted, `transient` if nothing answers, `other("timeout")`.
 pub fn connect(host: &str, port: u16, timeout: Duration) -> Result<Connection> {
     let raw = raw::connect(host, port, milliseconds(timeout))?;
     Ok(Connection { raw, received: Vec::new(), taken: 0, timeout: Cell::new(FIRST_TIMEOUT) })
 }
 
 impl Connection {
-    /// How long a read or a write may wait.
+    /// Sets how long a read or a write may wait.
     pub fn set_timeout(&self, timeout: Duration) {
         self.timeout.set(timeout);
         self.raw.set_timeout(milliseconds(timeout));
     }
 
-    /// Whether something has been received, or the stream has ended, waiting no longer than `within`.
+    /// Whether something has been received or the stream has ended, waiting at most `within`.
     ///
     /// # Errors
-    /// `transient` where the connection broke.
+    /// `transient` if the connection broke.
     pub fn has_received(&mut self, within: Duration) -> Result<bool> {
         if self.taken < self.received.len() {
             return Ok(true);
@@ -61,10 +61,10 @@ impl Connection {
         }
     }
 
-    /// The bytes received and not yet taken, waiting for some where there are none; empty at the end.
+    /// The received bytes that have not been consumed; waits if there are none. Empty at the end.
     ///
     /// # Errors
-    /// `transient` where the connection broke, `other("timeout")`.
+    /// `transient` if the connection broke, `other("timeout")`.
     pub fn fill(&mut self) -> Result<&[u8]> {
         if self.taken == self.received.len() {
             self.received = self.raw.read(CHUNK)?;
@@ -73,15 +73,15 @@ impl Connection {
         Ok(&self.received[self.taken..])
     }
 
-    /// Takes `count` of the bytes that [`fill`](Self::fill) showed.
+    /// Consumes `count` of the bytes that [`fill`](Self::fill) returned.
     pub fn consume(&mut self, count: usize) {
         self.taken = (self.taken + count).min(self.received.len());
     }
 
-    /// Fills `bytes` to its end.
+    /// Fills all of `bytes`.
     ///
     /// # Errors
-    /// As [`fill`](Self::fill), and `transient` where the stream ends first.
+    /// As for [`fill`](Self::fill), and `transient` if the stream ends first.
     pub fn read_whole(&mut self, mut bytes: &mut [u8]) -> Result<()> {
         while !bytes.is_empty() {
             let there = self.fill()?;
@@ -99,7 +99,7 @@ impl Connection {
     /// Sends all of `bytes`.
     ///
     /// # Errors
-    /// `transient` where the connection broke, `other("timeout")`.
+    /// `transient` if the connection broke, `other("timeout")`.
     pub fn send(&self, bytes: &[u8]) -> Result<()> {
         Ok(self.raw.write(bytes)?)
     }
@@ -107,12 +107,12 @@ impl Connection {
     /// Encrypts the stream from here on.
     ///
     /// # Errors
-    /// `auth` where the other side cannot prove who it is, `transient` where it speaks no TLS.
+    /// `auth` if the other side cannot prove its identity, `transient` if it does not support TLS.
     pub fn start_tls(&self, options: &TlsOptions) -> Result<()> {
         Ok(self.raw.start_tls(options)?)
     }
 
-    /// The digest of the other side's certificate, by which SCRAM binds a login to its channel.
+    /// The digest of the other side's certificate, with which SCRAM binds a login to its channel.
     pub fn server_end_point(&self) -> Option<Vec<u8>> {
         self.raw.server_end_point()
     }

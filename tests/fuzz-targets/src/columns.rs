@@ -1,4 +1,4 @@
-//! A guest's schema and batch, as wrong as can be, checked and then given to DuckDB.
+//! A guest's schema and batch, as malformed as possible, checked and then passed to DuckDB.
 
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
@@ -16,7 +16,7 @@ const FORMATS: [&str; 40] = [
 const EXTENSIONS: [&str; 8] =
     ["arrow.bool8", "arrow.uuid", "arrow.json", "arrow.opaque", "geoarrow.wkb", "duckdb.bit", "duckdb.hugeint", "x"];
 
-/// Reads values off the front of the bytes; zeroes when they have run out.
+/// Reads values from the front of the bytes; zeros once they are used up.
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {
@@ -32,7 +32,7 @@ impl<'a> Bytes<'a> {
         taken
     }
 
-    /// Small numbers mostly, and now and then one that is absurd.
+    /// Usually a small number, and occasionally an absurd one.
     fn number(&mut self) -> u64 {
         match self.byte() {
             small @ 0..=250 => u64::from(small),
@@ -71,13 +71,13 @@ fn field(bytes: &mut Bytes<'_>) -> Field {
 }
 
 thread_local! {
-    // Left open when the thread ends: what DuckDB keeps for the thread may be gone by then.
+    // Not closed when the thread ends: DuckDB's data for the thread may already be gone by then.
     static ENGINE: RefCell<Option<ManuallyDrop<Opened>>> = const { RefCell::new(None) };
 }
 
 type Opened = (tempfile::TempDir, Engine, u32);
 
-/// A database that lives for some thousand inputs.
+/// A database that is reused for some thousand inputs.
 fn with_engine(visit: impl FnOnce(&Engine, u32)) {
     ENGINE.with(|engine| {
         let mut slot = engine.borrow_mut();
@@ -129,7 +129,7 @@ pub fn columns(data: &[u8]) {
         let Ok(mut writer) = engine.create_table(&format!("t{number}"), &fields, false) else { return };
         let Ok(batch) = writer.check(rows, &nodes) else { return };
         if writer.append(&batch).is_ok() && writer.finish().is_ok() {
-            // What was let in can be read back.
+            // Accepted data can be read back.
             let _ = engine.read_back(&format!("t{number}"));
         }
     });

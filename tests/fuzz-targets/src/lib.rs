@@ -1,7 +1,6 @@
-//! What the fuzzers call: untrusted bytes into everything that reads them. None may panic.
+//! The fuzz targets: untrusted bytes for everything that reads them. None may panic.
 //!
-//! `fuzz/` runs each for as long as one likes; the tests here replay the committed corpus and
-//! mutate it for a moment.
+//! `fuzz/` runs each of them for any length of time; the tests here replay the committed corpus and mutate it briefly.
 
 mod columns;
 mod strangers;
@@ -46,7 +45,7 @@ mod tests {
         files.iter().map(|file| std::fs::read(file).unwrap()).collect()
     }
 
-    /// A small generator of numbers, the same each time, so that a failure comes again.
+    /// A small deterministic random number generator, so that failures are reproducible.
     struct Chance(u64);
 
     impl Chance {
@@ -76,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_corpus_and_its_mutations_make_no_target_panic() {
+    fn the_corpus_and_its_mutations_cause_no_panic() {
         for (name, target) in TARGETS {
             let corpus = corpus(name);
             assert!(!corpus.is_empty(), "{name} has no corpus");
@@ -87,7 +86,7 @@ mod tests {
                 let mut data = corpus[chance.below(corpus.len())].clone();
                 let other = &corpus[chance.below(corpus.len())];
                 mutate(&mut data, other, &mut chance);
-                // Where a target ends the whole process: what it was given last.
+                // In case a target ends the whole process: the last input.
                 if let Some(file) = std::env::var_os("FUZZ_LAST") {
                     std::fs::write(file, &data).unwrap();
                 }
@@ -96,7 +95,7 @@ mod tests {
         }
     }
 
-    /// Each target is one that the fuzzer builds, and one that docs/security.md lists with what it reads.
+    /// Each target is built by the fuzzer and listed in docs/security.md with what it reads.
     #[test]
     fn the_list_of_targets_is_complete_everywhere() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

@@ -1,4 +1,4 @@
-//! Runs one fuzz target on files: `fuzz-targets columns FILE…`, to look at what a fuzzer found.
+//! Runs one fuzz target on files: `fuzz-targets columns FILE…`, to examine what a fuzzer found.
 
 fn main() -> std::io::Result<()> {
     let mut arguments = std::env::args().skip(1);

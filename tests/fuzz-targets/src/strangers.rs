@@ -1,4 +1,4 @@
-//! What strangers send: components, statements, certificates, addresses, and the answers of servers.
+//! Untrusted data from outside: components, statements, certificates, addresses, and the responses of servers.
 
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
@@ -43,7 +43,7 @@ pub fn statement(data: &[u8]) {
     assert!(!(allowed && called), "a setting may be read: {text:?}");
 }
 
-/// What a step process asks of its broker, and what it hears.
+/// A step process's request to its broker, and the reply that it reads.
 pub fn ask(data: &[u8]) {
     let _ = serde_json::from_slice::<Reply>(data);
     if let Ok(ask) = serde_json::from_slice::<Ask>(data) {
@@ -60,7 +60,7 @@ pub fn certificate(data: &[u8]) {
     }
 }
 
-/// Addresses: what the guest's parser and the host's make of the same text must be the same place.
+/// Addresses: the guest's parser and the host's must derive the same place from the same text.
 pub fn url(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let _ = Endpoint::parse(text);
@@ -75,7 +75,7 @@ pub fn url(data: &[u8]) {
     if let Ok(endpoint) = Endpoint::parse(&authority) {
         assert_eq!(endpoint, scope.endpoint, "{text:?}");
     }
-    // Whatever is allowed below a path stays below it for a server that undoes escapes and dots.
+    // A path that is allowed below a prefix is still below it for a server that decodes escapes and dots.
     let whole = HttpScope { path: "/v1".to_owned(), ..scope };
     let path = guest.path_with_query();
     let path = path.split(['?', '#']).next().unwrap_or_default();
@@ -90,7 +90,7 @@ pub fn url(data: &[u8]) {
     }
 }
 
-/// A server that says what the fuzzer says.
+/// A server that sends the fuzzer's bytes.
 struct Server(Cursor<Vec<u8>>);
 
 impl Read for Server {

@@ -47,7 +47,7 @@ pub fn policy(data: &[u8]) {
 
 pub fn job(data: &[u8]) {
     if let Ok(mut job) = serde_json::from_slice::<Job>(data) {
-        // Not a text of the job's own, which may stand anywhere in it.
+        // Not a text of the job's own, which may occur anywhere in it.
         let canary = "canary 8c1d7e2f";
         let innocent = !format!("{job:?}").contains(canary);
         job.secrets.values_mut().for_each(|secret| *secret = Secret::new(canary.to_owned()));
@@ -61,7 +61,7 @@ pub fn message(data: &[u8]) {
     }
 }
 
-/// The first line is a path, the rest a template: whatever they are, no grant leads out of the base folder.
+/// The first line is a path, the rest a template: for any values, no grant leads out of the base folder.
 pub fn grant(data: &[u8]) {
     let Some((path, template)) = text(data).and_then(|text| text.split_once('\n')) else { return };
     let Ok(template) = Template::parse(template) else { return };

@@ -1,4 +1,4 @@
-//! Runs a program on a kernel that seems to lack something: the named system calls fail as they do where they do not exist.
+//! Runs a program as if the kernel lacked something: the named system calls fail as on a kernel without them.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -23,14 +23,14 @@ pub fn main(call: &str, program: &[&str]) -> ExitCode {
     let (Some(call), [program, arguments @ ..]) = (number(call), program) else { return ExitCode::FAILURE };
     let step = |code: u32, k: u32, skipped: u8| sock_filter { code: code as u16, jt: 0, jf: skipped, k };
     let mut filter = [
-        // The number is the first field of what a filter sees.
+        // The number is the first field in a filter's input.
         step(BPF_LD | BPF_W | BPF_ABS, 0, 0),
         step(BPF_JMP | BPF_JEQ | BPF_K, call as u32, 1),
         step(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS as u32, 0),
         step(BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0),
     ];
     let filter = sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: the kernel copies the filter, which lives for as long as the calls do.
+    // SAFETY: the kernel copies the filter, which lives until the calls return.
     let installed = unsafe {
         libc::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
             && libc::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &raw const filter) == 0

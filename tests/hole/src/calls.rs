@@ -1,4 +1,4 @@
-//! The calls: each is what machine code would do first in a process that it has taken over.
+//! The calls, each of which machine code might make first in a process that it has taken over.
 
 use std::fs::File;
 use std::io::{Error, Read, Result, Write};
@@ -12,7 +12,7 @@ use osiris::channel::network::Network;
 use osiris::grants::endpoint::Endpoint;
 use osiris::grants::limits::Limits;
 
-/// Makes the call named `name`, with `target` where it takes one; says what it got.
+/// Makes the call named `name`, with `target` if it takes one; returns what it got.
 pub fn make(name: &str, target: &str) -> Result<String> {
     match name {
         "read" => read(target),
@@ -46,7 +46,7 @@ pub fn make(name: &str, target: &str) -> Result<String> {
     }
 }
 
-/// Asks the host for a connection, as the step itself would.
+/// Requests a connection from the host, as the step itself would.
 fn ask(target: &str) -> Result<String> {
     let (host, port) = target.rsplit_once(' ').unwrap_or((target, "0"));
     let endpoint = Endpoint { host: host.to_owned(), port: port.parse().unwrap_or_default() };
@@ -56,7 +56,7 @@ fn ask(target: &str) -> Result<String> {
     }
 }
 
-/// Writes files for as long as it may.
+/// Writes files as long as it may.
 fn fill(folder: &str) -> Result<String> {
     for number in 0.. {
         std::fs::write(format!("{folder}/{number}"), vec![1; 1_000_000])?;
@@ -64,7 +64,7 @@ fn fill(folder: &str) -> Result<String> {
     Ok("filled".to_owned())
 }
 
-/// Takes memory for as long as there is any.
+/// Allocates memory as long as there is any.
 fn hoard() -> Result<String> {
     let mut taken = Vec::new();
     for _ in 0..100_000 {
@@ -73,7 +73,7 @@ fn hoard() -> Result<String> {
     Ok(format!("took {} MB", taken.len()))
 }
 
-/// Computes for ever.
+/// Computes forever.
 fn spin() -> Result<String> {
     let mut number = 0_u64;
     loop {
@@ -81,7 +81,7 @@ fn spin() -> Result<String> {
     }
 }
 
-/// Logs 200 MB past everything that keeps count in this process.
+/// Logs 200 MB, bypassing every limit inside this process.
 fn flood() -> Result<String> {
     let line = format!(r#"{{"type":"log","level":"info","message":"{}","fields":{{}}}}"#, "x".repeat(1 << 20));
     let mut stdout = std::io::stdout().lock();
@@ -91,7 +91,7 @@ fn flood() -> Result<String> {
     Ok("flooded".to_owned())
 }
 
-/// Warns for ever, past everything that keeps count in this process.
+/// Logs warnings forever, bypassing every limit inside this process.
 fn talk() -> Result<String> {
     let line = format!(r#"{{"type":"log","level":"warn","message":"{}","fields":{{}}}}"#, "x".repeat(1 << 16));
     let mut stdout = std::io::stdout().lock();
@@ -100,7 +100,7 @@ fn talk() -> Result<String> {
     }
 }
 
-/// Says more at once than is heard.
+/// Sends lines that are longer than the host reads.
 fn long_lines() -> Result<String> {
     let mut stdout = std::io::stdout().lock();
     for _ in 0..20 {
@@ -110,14 +110,14 @@ fn long_lines() -> Result<String> {
     Ok("said too much".to_owned())
 }
 
-/// Asks for two gigabytes at once, and touches none of them.
+/// Requests two gigabytes at once, and touches none of them.
 fn reserve() -> Result<String> {
     let mut taken = Vec::<u8>::new();
     taken.try_reserve_exact(2 << 30).map_err(Error::other)?;
     Ok(format!("reserved {} bytes", std::hint::black_box(&taken).capacity()))
 }
 
-/// Starts threads for as long as there are any to be had.
+/// Starts threads as long as it can.
 fn threads() -> Result<String> {
     for _ in 0..100_000 {
         std::thread::Builder::new().stack_size(16 << 10).spawn(|| {
@@ -129,10 +129,10 @@ fn threads() -> Result<String> {
     Ok("started 100,000 threads".to_owned())
 }
 
-/// Says that all is done, closes its outputs, and stays.
+/// Reports success, closes its outputs, and keeps running.
 fn linger() -> Result<String> {
     println!(r#"{{"type":"complete","tables":{{"main":1}},"rows_written":0}}"#);
-    // SAFETY: closes its own stdout and stderr; nothing in this process needs them any more.
+    // SAFETY: closes its own stdout and stderr, which nothing in this process uses afterwards.
     unsafe {
         libc::close(1);
         libc::close(2);
@@ -148,7 +148,7 @@ fn read(path: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// A system call by its number, with arguments that would do harm or be told apart from a refusal.
+/// A system call by its number, with arguments that would do harm or be distinguishable from a refusal.
 fn number(name: &str) -> Result<String> {
     let parent = || i64::from(std::os::unix::process::parent_id());
     let page = || {
@@ -227,7 +227,7 @@ fn number(name: &str) -> Result<String> {
         _ => return Err(Error::other(format!("no call is named `{name}`"))),
     };
     let [a, b, c, d, e, f] = arguments;
-    // SAFETY: pointers are null, to a page of its own or to a constant; a call that succeeds fails the test.
+    // SAFETY: pointers are null, or point to a page of its own or to a constant; a call that succeeds fails the test.
     let result = unsafe { libc::syscall(call, a, b, c, d, e, f) };
     if result == -1 { Err(Error::last_os_error()) } else { Ok(format!("returned {result}")) }
 }

@@ -1,8 +1,8 @@
-//! Osiris with holes in its step process and its compiler: what native code in their place can do there.
+//! Osiris with holes in its step process and its compiler, to show what native code could do in their place.
 //!
-//! It stands for a flaw in DuckDB or wasmtime that lets a driver run machine code. Everything is as
-//! in the real program, down to the pipeline; but a step makes the system call that its config names
-//! instead of running its driver.
+//! It represents a flaw in DuckDB or wasmtime that lets a driver run machine code. Everything is as in the real
+//! program, including the pipeline, except that a step makes the system call that its config names instead of running
+//! its driver.
 
 mod blind;
 mod calls;
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The layers that the command line of the host that started this step leaves on.
+/// The layers that remain on, according to the command line of the host that started this step.
 fn layers() -> Layers {
     let host = std::fs::read(format!("/proc/{}/cmdline", std::os::unix::process::parent_id())).unwrap_or_default();
     let is_given = |flag: &str| host.split(|byte| *byte == 0).any(|word| word == flag.as_bytes());
@@ -52,7 +52,7 @@ fn layers() -> Layers {
     Layers { engine: !is_given(UNLOCKED), walls: confined, rules: confined && !is_given(WITHOUT_RULES) }
 }
 
-/// Makes the call that stands where a component should; compiles what is none.
+/// Makes the call that is given in place of a component; compiles anything else.
 fn compiler_hole(engine: &osiris::driver::runtime::Engine, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     let Some(call) = std::str::from_utf8(bytes).ok().and_then(|text| text.strip_prefix("call ")) else {
         return Ok(engine.precompile_component(bytes)?);
@@ -70,7 +70,7 @@ fn hole(
     trust: Trust,
 ) -> Result<Tally, Failure> {
     let text = |key: &str| job.config.get(key).and_then(|text| text.as_str()).unwrap_or_default();
-    // What is no native call is a driver's work, as in the real program.
+    // Anything that is not a native call runs the driver, as in the real program.
     let asked = job.config.get("connection").and_then(|connection| connection.get("database"));
     let asked = asked.and_then(|call| call.as_str()).filter(|_| job.call == Call::Discover);
     if text("attack") != "native" && asked.is_none() {

@@ -1,7 +1,7 @@
-//! Osiris whose step processes are forked from one that has DuckDB and the WebAssembly runtime loaded already.
+//! Osiris with step processes that are forked from one that has already loaded DuckDB and the WebAssembly runtime.
 //!
-//! A small step spends nine tenths of its time on its process: linking DuckDB, filling its catalogue. Forked from a warm one,
-//! it is a process of its own as ever, confined as ever, and takes a few milliseconds.
+//! A small step spends nine tenths of its time on its process: linking DuckDB and filling its catalogue. Forked from a
+//! warm process, it is still a separate process, confined in the same way, and takes a few milliseconds.
 
 use std::io::{IoSliceMut, Write};
 use std::mem::MaybeUninit;
@@ -41,23 +41,24 @@ fn start() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The child's process ID, or none in the child.
+/// The child's process ID, or `None` in the child.
 fn fork() -> anyhow::Result<Option<Pid>> {
-    // SAFETY: the process has one thread: the program has just begun, or it is the warm process, whose DuckDB has one thread.
+    // SAFETY: the process has one thread: the program has just started, or it is the warm process, whose DuckDB has one
+    // thread.
     match unsafe { libc::fork() } {
         -1 => Err(std::io::Error::last_os_error()).context("cannot fork"),
         child => Ok(Pid::from_raw(child)),
     }
 }
 
-/// A step, and the process that the host takes for it.
+/// A step, and the relay process that the host knows.
 struct Running {
     step: Pid,
     ended: OwnedFd,
     relay: UnixStream,
 }
 
-/// Forks a step for each relay that connects, and tells it the step's exit code.
+/// Forks a step for each relay that connects, and sends the relay the step's exit code.
 fn serve(listener: &UnixListener) -> anyhow::Result<()> {
     let prepared = Prepared::load()?;
     let mut running: Vec<Running> = Vec::new();
@@ -78,7 +79,7 @@ fn serve(listener: &UnixListener) -> anyhow::Result<()> {
             if !ended.is_empty() {
                 let status = rustix::process::waitid(WaitId::Pid(step.step), WaitIdOptions::EXITED)?;
                 let code = status.and_then(|status| status.exit_status()).and_then(|code| u8::try_from(code).ok());
-                // A relay that was killed listens no more.
+                // A relay that was killed no longer reads.
                 let _ = step.relay.write_all(&[code.unwrap_or(101)]);
                 continue;
             }
@@ -114,7 +115,7 @@ fn receive(relay: &UnixStream) -> anyhow::Result<[OwnedFd; 3]> {
     files.try_into().map_err(|files: Vec<_>| anyhow::anyhow!("a relay sent {} files", files.len()))
 }
 
-/// The step, in a process of its own.
+/// The step, in its own process.
 fn run(prepared: Prepared, [stdin, stdout, stderr]: &[OwnedFd; 3]) -> ! {
     let opened = rustix::stdio::dup2_stdin(stdin)
         .and_then(|()| rustix::stdio::dup2_stdout(stdout))

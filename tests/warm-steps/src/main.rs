@@ -1,7 +1,7 @@
-//! The program: Osiris in a library, and a step process that hands its work to a warm one.
+//! The program: Osiris in a library, and a step process that passes its work to a warm one.
 //!
-//! The host starts its own executable for each step, and linking DuckDB takes longer than a small step. So this executable
-//! links nothing: it loads the library for the host, and as a step process it only relays.
+//! The host starts its own executable for each step, and linking DuckDB takes longer than a small step. So this
+//! executable does not link it: it loads the library for the host, and as a step process it only relays.
 
 use std::ffi::CString;
 use std::io::Read;
@@ -18,7 +18,7 @@ fn main() -> anyhow::Result<ExitCode> {
     if std::env::args().nth(1).as_deref() == Some("step") { relay() } else { host() }
 }
 
-/// Hands stdin, stdout and stderr to the warm process and ends as the step does.
+/// Passes stdin, stdout and stderr to the warm process and ends with the step's exit code.
 fn relay() -> anyhow::Result<ExitCode> {
     let address = SocketAddr::from_abstract_name(format!("osiris-warm-steps-{}", std::os::unix::process::parent_id()))?;
     let mut warm = UnixStream::connect_addr(&address).context("cannot reach the warm process")?;
@@ -28,7 +28,7 @@ fn relay() -> anyhow::Result<ExitCode> {
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ensure!(ancillary.push(SendAncillaryMessage::ScmRights(&files)), "no room for three files");
     sendmsg(&warm, &[std::io::IoSlice::new(b"!")], &mut ancillary, SendFlags::empty())?;
-    // The host waits for the end of the step's output, which is the step's alone.
+    // The host waits for the end of the step's output, which only the step may hold open.
     rustix::stdio::dup2_stdout(&warm)?;
     let mut code = [1];
     warm.read_exact(&mut code).context("the warm process ended")?;
@@ -38,7 +38,8 @@ fn relay() -> anyhow::Result<ExitCode> {
 fn host() -> anyhow::Result<ExitCode> {
     let library = std::env::current_exe()?.with_file_name("libwarm_steps.so");
     let library = CString::new(library.as_os_str().as_bytes())?;
-    // SAFETY: both names end in a zero byte; the library is built with this program and its initialisers are those of any program.
+    // SAFETY: both names end in a zero byte; the library is built with this program and its initialisers are ordinary
+    // ones.
     let entry = unsafe {
         let library = libc::dlopen(library.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL);
         if library.is_null() { library } else { libc::dlsym(library, c"warm_steps_main".as_ptr()) }

@@ -1,4 +1,4 @@
-//! An answer and its body: read as it comes, decompressed, bounded, and known to be whole.
+//! A response and its body: read as it arrives, decompressed, bounded, and verified to be complete.
 
 use std::io::{self, Read};
 
@@ -10,7 +10,7 @@ use super::exchange::Answer;
 use super::{Url, status};
 use crate::{Error, ErrorKind, Result};
 
-/// An answer whose body is still to be read, by [`Read`] or as a whole.
+/// A response whose body has not been read yet; use [`Read`] or read it completely.
 pub struct Response {
     pub(super) asked: String,
     pub(super) status: u16,
@@ -34,7 +34,7 @@ impl Response {
         let expected: Option<u64> =
             header(&headers, "content-length").and_then(|value| value.trim().parse().ok()).filter(|_| !bodiless);
         let whole = Bounded { inner: Whole { body, expected, received: 0 }, left: max_bytes, max_bytes };
-        // Nothing was compressed to nothing.
+        // An empty body is not compressed.
         let encoding = if bodiless || expected == Some(0) { None } else { encoding(&headers) };
         let decoded = match encoding.as_deref() {
             None => Decoded::Plain(whole),
@@ -55,27 +55,27 @@ impl Response {
         self.status
     }
 
-    /// The first header of that name.
+    /// The first header with that name.
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
     }
 
-    /// Where the answer came from, after redirects.
+    /// The address of the response, after redirects.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// The beginning of the body, for an error; what goes wrong meanwhile does not matter any more.
+    /// The start of the body, for an error; failures to read it are ignored.
     pub(super) fn beginning(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let _ = (&mut self.body).take(2048).read_to_end(&mut bytes);
         bytes
     }
 
-    /// Reads the body as a whole.
+    /// Reads the complete body.
     ///
     /// # Errors
-    /// `data`, when it is larger than the client's bound or malformed; otherwise as [`super::Request::fetch`].
+    /// `data` if it is larger than the client's bound or malformed; otherwise as for [`super::Request::fetch`].
     pub fn collect(mut self) -> Result<Answer> {
         let mut bytes = Vec::new();
         self.read_to_end(&mut bytes)?;
@@ -87,19 +87,19 @@ impl Response {
     /// Reads the body as JSON.
     ///
     /// # Errors
-    /// As [`collect`](Self::collect), and `data` for what is no JSON of that shape.
+    /// As for [`collect`](Self::collect), and `data` if it is not JSON of that shape.
     pub fn json<T: DeserializeOwned>(self) -> Result<T> {
         self.collect()?.json()
     }
 }
 
-/// Its errors hold an [`Error`], which `?` takes out again.
+/// Its errors contain an [`Error`], which `?` extracts.
 impl Read for Response {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.body.read(bytes).map_err(|error| {
             let told = match error.downcast::<Error>() {
                 Ok(told) => told,
-                // A decoder's own words: a stream that ends too soon may be whole at the next try.
+                // A decoder's error: a stream that ends too soon may be complete on a retry.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     Error::new(ErrorKind::Transient, "the answer ends before it is whole")
                 }
@@ -110,7 +110,7 @@ impl Read for Response {
     }
 }
 
-/// What the body is compressed by, however many headers say so.
+/// The body's compression, even if several headers name it.
 fn encoding(headers: &[(String, String)]) -> Option<String> {
     let values = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-encoding"));
     let names = values.flat_map(|(_, value)| value.split(',')).map(|name| name.trim().to_ascii_lowercase());
@@ -140,8 +140,8 @@ impl Read for Decoded {
     }
 }
 
-/// A zlib stream (RFC 1950), or the bare one (RFC 1951) that some servers mean by `deflate`. It fails where it ends before
-/// its own end, which flate2's reader takes for the end.
+/// A zlib stream (RFC 1950), or the raw one (RFC 1951) that some servers send as `deflate`. It fails if the input ends
+/// before the stream does, which flate2's reader would treat as the end.
 struct Inflated<R> {
     inner: R,
     /// Chosen by the first two bytes.
@@ -156,7 +156,7 @@ impl<R: Read> Inflated<R> {
         Self { inner, inflate: None, input: Vec::new(), taken: 0, ended: false }
     }
 
-    /// Reads more input; says whether there was some.
+    /// Reads more input; returns whether there was any.
     fn fill(&mut self) -> io::Result<bool> {
         self.input.resize(32 << 10, 0);
         let count = self.inner.read(&mut self.input)?;
@@ -165,7 +165,7 @@ impl<R: Read> Inflated<R> {
         Ok(count > 0)
     }
 
-    /// Reads the first two bytes, which say whether there is a header (RFC 1950, 2.2).
+    /// Reads the first two bytes, which show whether there is a header (RFC 1950, 2.2).
     fn begin(&mut self) -> io::Result<Decompress> {
         self.input.resize(2, 0);
         self.inner.read_exact(&mut self.input)?;
@@ -201,18 +201,18 @@ impl<R: Read> Inflated<R> {
             if count > 0 {
                 return Ok(count);
             }
-            // All input may be taken while output is still to come, so the input's end is looked at last.
+            // All input may be consumed while output is still pending, so the end of the input is checked last.
             if !self.ended && self.taken == self.input.len() && !self.fill()? {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        // What is behind the end is read, so that a body cut off there is noticed.
+        // The bytes after the end are read too, so that a body truncated there is detected.
         while self.fill()? {}
         Ok(0)
     }
 }
 
-/// A body that fails where it ends before its announced length.
+/// A body that fails if it ends before its announced length.
 struct Whole {
     body: Box<dyn Read>,
     expected: Option<u64>,
@@ -236,7 +236,7 @@ impl Read for Whole {
     }
 }
 
-/// A reader that fails where there is more than a bound.
+/// A reader that fails if there is more than the bound.
 struct Bounded<R> {
     inner: R,
     left: u64,

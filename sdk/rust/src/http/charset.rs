@@ -1,9 +1,9 @@
-//! The characters of a body: what its byte-order mark says, else the charset that is declared, else UTF-8.
+//! The character set of a body: by its byte-order mark, or else the declared charset, or else UTF-8.
 
 use crate::{Error, Result};
 
-/// Windows-1252 from 0x80 to 0x9F; nothing is assigned to the five that are null. By the WHATWG Encoding Standard,
-/// which is what servers mean, ISO-8859-1 and ASCII are read by it, too.
+/// Windows-1252 from 0x80 to 0x9F; the five null entries are undefined. By the WHATWG Encoding Standard, which servers
+/// follow, it is also used for ISO-8859-1 and ASCII.
 const WINDOWS_1252: [char; 32] = [
     '€', '\0', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\0', 'Ž', '\0', '\0', '‘', '’', '“', '”', '•',
     '–', '—', '˜', '™', 'š', '›', 'œ', '\0', 'ž', 'Ÿ',
@@ -20,7 +20,7 @@ enum Charset {
 /// The body's text without its byte-order mark.
 ///
 /// # Errors
-/// `data`, for a charset that is not supported, and for bytes that are none of its characters.
+/// `data` for a charset that is not supported, and for bytes that are invalid in it.
 pub(super) fn decode(bytes: &[u8], declared_name: Option<&str>) -> Result<String> {
     let (charset, bytes) = match bytes {
         [0xef, 0xbb, 0xbf, rest @ ..] => (Charset::Utf8, rest),
@@ -44,7 +44,8 @@ pub(super) fn decode(bytes: &[u8], declared_name: Option<&str>) -> Result<String
     }
 }
 
-/// What is declared, else what the zeros of the first character say (JSON begins with an ASCII one).
+/// The declared charset, or else the one that the zeros in the first character indicate (JSON starts with an ASCII
+/// character).
 fn declared(bytes: &[u8], name: Option<&str>) -> Result<Charset> {
     let Some(name) = name else {
         return Ok(match bytes {
@@ -55,7 +56,7 @@ fn declared(bytes: &[u8], name: Option<&str>) -> Result<Charset> {
     };
     match name.to_ascii_lowercase().as_str() {
         "utf-8" | "utf8" => Ok(Charset::Utf8),
-        // Without a byte-order mark RFC 2781 says big-endian; JSON's first byte says it better.
+        // Without a byte-order mark, RFC 2781 assumes big-endian; JSON's first byte is a better indication.
         "utf-16" | "utf16" if matches!(bytes, [first, 0, ..] if *first != 0) => Ok(Charset::Utf16Le),
         "utf-16" | "utf16" | "utf-16be" => Ok(Charset::Utf16Be),
         "utf-16le" => Ok(Charset::Utf16Le),
@@ -71,8 +72,8 @@ fn declared(bytes: &[u8], name: Option<&str>) -> Result<Charset> {
     }
 }
 
-/// Whether the bytes, which are declared in another charset, are more likely UTF-8: what is not ASCII among them is whole
-/// characters of it, which texts of another charset hardly ever are.
+/// Whether the bytes are more likely UTF-8 than the declared charset: all non-ASCII bytes form valid UTF-8 characters,
+/// which is hardly ever the case for text in another charset.
 pub(super) fn looks_like_utf8(bytes: &[u8], name: Option<&str>) -> bool {
     !bytes.is_ascii()
         && matches!(declared(bytes, name), Ok(Charset::Windows1252))
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_and_charsets_are_honoured() {
+    fn marks_and_charsets_are_respected() {
         let text = r#"["é€😀"]"#;
         let marked = |mark: &[u8], bytes: Vec<u8>| [mark, &bytes].concat();
         let (le, be) = (wide(text, u16::to_le_bytes), wide(text, u16::to_be_bytes));
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_of_its_characters_is_refused() {
+    fn bytes_that_are_invalid_in_the_charset_are_refused() {
         for (bytes, content_type, words) in [
             (b"[\xe9]".as_slice(), None, "not UTF-8: byte 2 is 0xe9"),
             (b"[]", Some("application/json; charset=koi8-r"), "`koi8-r`"),

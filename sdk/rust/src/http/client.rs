@@ -1,4 +1,4 @@
-//! A client, which holds what all its requests have in common, and a request being put together.
+//! A client, which has everything that its requests share, and a builder for requests.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use super::url::{component, is_secret_name};
 use super::{Response, Retry, Url};
 use crate::{Error, Result, context};
 
-/// Settings that requests share, and the pace at which they go out. Cloning gives another handle to the same.
+/// Settings that requests share, and their rate limit. A clone is another handle to the same client.
 #[derive(Clone)]
 pub struct Client {
     pub(super) headers: Vec<Header>,
@@ -27,7 +27,7 @@ pub struct Client {
     pub(super) retry: Retry,
     pub(super) charset: Option<String>,
     interval: Duration,
-    /// When the next request may go out.
+    /// When the next request may be sent.
     next: Rc<Cell<Option<Instant>>>,
     pub(super) sent: Rc<Cell<u64>>,
     pub(super) transport: Rc<dyn Transport>,
@@ -37,7 +37,7 @@ pub struct Client {
 pub(super) struct Header {
     pub name: String,
     pub value: String,
-    /// Not for another origin.
+    /// Not sent to another origin.
     pub secret: bool,
 }
 
@@ -69,25 +69,25 @@ impl Client {
         }
     }
 
-    /// A header of every request. One whose name says that it is secret (`authorization`, `x-api-key`, …) does not
-    /// follow a redirect to another origin.
+    /// A header of every request. A header with the name of a secret (`authorization`, `x-api-key`, …) is not sent to
+    /// another origin after a redirect.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         set(&mut self.headers, name, value, is_secret_name(name));
         self
     }
 
-    /// A header of every request that does not follow a redirect to another origin.
+    /// A header of every request that is not sent to another origin after a redirect.
     #[must_use]
     pub fn secret_header(mut self, name: &str, value: &str) -> Self {
         set(&mut self.headers, name, value, true);
         self
     }
 
-    /// The headers that a config has at `place`, such as `connection.headers`: `plain` ones, and those that are secrets.
+    /// The headers in the config field `place`, such as `connection.headers`: `plain` ones, and those that are secrets.
     ///
     /// # Errors
-    /// As [`context::secrets_below`].
+    /// As for [`context::secrets_below`].
     pub fn configured_headers(mut self, place: &str, plain: &BTreeMap<String, Option<String>>) -> Result<Self> {
         for (name, value) in plain {
             if let Some(value) = value {
@@ -100,56 +100,56 @@ impl Client {
         Ok(self)
     }
 
-    /// How long the server may take for its first byte, and from one to the next; at first 30 seconds.
+    /// How long the server may take for its first byte, and between bytes; 30 seconds by default.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long connecting may take; at first 10 seconds.
+    /// How long connecting may take; 10 seconds by default.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long one answer may take from request to last byte; at first 10 minutes.
+    /// How long one response may take from the request to the last byte; 10 minutes by default.
     #[must_use]
     pub fn total_timeout(mut self, timeout: Duration) -> Self {
         self.total_timeout = timeout;
         self
     }
 
-    /// How large an answer may be, decompressed; at first 64 MiB.
+    /// The largest response, decompressed, in bytes; 64 MiB by default.
     #[must_use]
     pub fn max_bytes(mut self, max_bytes: u64) -> Self {
         self.max_bytes = max_bytes;
         self
     }
 
-    /// How many redirects are followed; at first 5.
+    /// How many redirects are followed; 5 by default.
     #[must_use]
     pub fn redirects(mut self, redirects: u32) -> Self {
         self.redirects = redirects;
         self
     }
 
-    /// When and how often a request is tried again.
+    /// When and how often a request is retried.
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// The charset of all answers without a byte-order mark, whatever their content type says.
+    /// The charset of all responses without a byte-order mark, overriding their content type.
     #[must_use]
     pub fn charset(mut self, name: &str) -> Self {
         self.charset = Some(name.to_owned());
         self
     }
 
-    /// At most so many requests go out in a second, evenly spaced.
+    /// The most requests that are sent per second, evenly spaced.
     #[must_use]
     pub fn requests_per_second(mut self, requests: f64) -> Self {
         let interval = if requests > 0.0 { Duration::try_from_secs_f64(1.0 / requests).ok() } else { None };
@@ -157,25 +157,25 @@ impl Client {
         self
     }
 
-    /// How many requests went out, with redirects and further tries.
+    /// How many requests were sent, including redirects and retries.
     pub fn sent(&self) -> u64 {
         self.sent.get()
     }
 
     /// # Errors
-    /// `config`, when `url` is no address.
+    /// `config` if `url` is not a valid address.
     pub fn get(&self, url: &str) -> Result<Request> {
         self.request("GET", url)
     }
 
     /// # Errors
-    /// `config`, when `url` is no address.
+    /// `config` if `url` is not a valid address.
     pub fn post(&self, url: &str) -> Result<Request> {
         self.request("POST", url)
     }
 
     /// # Errors
-    /// `config`, when `url` is no address.
+    /// `config` if `url` is not a valid address.
     pub fn request(&self, method: &str, url: &str) -> Result<Request> {
         Ok(self.request_to(method, Url::parse(url)?))
     }
@@ -197,7 +197,7 @@ impl Client {
         }
     }
 
-    /// Waits until the next request may go out.
+    /// Waits until the next request may be sent.
     pub(super) fn pace(&self) {
         let now = Instant::now();
         let start = self.next.get().map_or(now, |next| next.max(now));
@@ -207,13 +207,13 @@ impl Client {
     }
 }
 
-/// Sets a header in place of one of the same name.
+/// Sets a header, replacing one with the same name.
 pub(super) fn set(headers: &mut Vec<Header>, name: &str, value: &str, secret: bool) {
     headers.retain(|header| !header.name.eq_ignore_ascii_case(name));
     headers.push(Header { name: name.to_ascii_lowercase(), value: value.to_owned(), secret });
 }
 
-/// A request being put together. Nothing goes out before [`fetch`](Self::fetch) or [`send`](Self::send).
+/// A request being built. Nothing is sent before [`fetch`](Self::fetch) or [`send`](Self::send).
 #[derive(Clone)]
 pub struct Request {
     pub(super) client: Client,
@@ -221,7 +221,7 @@ pub struct Request {
     pub(super) url: Url,
     pub(super) headers: Vec<Header>,
     query: Vec<(String, String)>,
-    /// Parameters that messages do not show.
+    /// Names of parameters whose values messages do not show.
     pub(super) hidden: Vec<String>,
     pub(super) body: Option<Vec<u8>>,
     /// Whether the same request may be sent twice.
@@ -230,14 +230,14 @@ pub struct Request {
 }
 
 impl Request {
-    /// A header, in place of the client's of the same name.
+    /// A header, which replaces the client's header with the same name.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         set(&mut self.headers, name, value, is_secret_name(name));
         self
     }
 
-    /// A header that does not follow a redirect to another origin.
+    /// A header that is not sent to another origin after a redirect.
     #[must_use]
     pub fn secret_header(mut self, name: &str, value: &str) -> Self {
         set(&mut self.headers, name, value, true);
@@ -250,36 +250,36 @@ impl Request {
         self.secret_header("authorization", &format!("Bearer {token}"))
     }
 
-    /// `Authorization: Basic`, with user and password.
+    /// `Authorization: Basic`, with a user and a password.
     #[must_use]
     pub fn basic(self, user: &str, password: &str) -> Self {
         let login = BASE64.encode(format!("{user}:{password}"));
         self.secret_header("authorization", &format!("Basic {login}"))
     }
 
-    /// A query parameter, in place of the address's own of the same name.
+    /// A query parameter, which replaces the address's own parameter with the same name.
     #[must_use]
     pub fn query(mut self, name: &str, value: &str) -> Self {
         self.query.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// A query parameter whose value is not shown in messages, and which is left behind by a redirect.
+    /// A query parameter whose value is not shown in messages, and which is dropped by a redirect.
     #[must_use]
     pub fn secret_query(mut self, name: &str, value: &str) -> Self {
         self.hidden.push(name.to_owned());
         self.query(name, value)
     }
 
-    /// A body of JSON.
+    /// A JSON body.
     ///
     /// # Errors
-    /// `data`, for what cannot be written as JSON.
+    /// `data` for a value that cannot be written as JSON.
     pub fn json<T: Serialize + ?Sized>(self, body: &T) -> Result<Self> {
         Ok(self.body(serde_json::to_vec(body)?, "application/json"))
     }
 
-    /// A body of names and values, as a form sends them.
+    /// A body of names and values, as an HTML form sends them.
     #[must_use]
     pub fn form(self, fields: &[(&str, &str)]) -> Self {
         let pairs: Vec<String> =
@@ -287,7 +287,7 @@ impl Request {
         self.body(pairs.join("&"), "application/x-www-form-urlencoded")
     }
 
-    /// A body of bytes. A content type that was set before stays.
+    /// A body of bytes. A content type that was set before is kept.
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>, content_type: &str) -> Self {
         if !self.headers.iter().any(|header| header.name == "content-type") {
@@ -297,14 +297,14 @@ impl Request {
         self
     }
 
-    /// Says that sending the request twice does no harm, so that a POST too is tried again.
+    /// Declares that sending the request twice does no harm, so that a POST is retried too.
     #[must_use]
     pub fn repeatable(mut self) -> Self {
         self.repeatable = true;
         self
     }
 
-    /// Lets an answer of that status pass, where it would be an error.
+    /// Accepts a response with that status, which would otherwise be an error.
     #[must_use]
     pub fn accept(mut self, status: u16) -> Self {
         self.accepted.push(status);
@@ -316,22 +316,22 @@ impl Request {
         self.url.with_query(self.query.iter().map(|(name, value)| (name, value)))
     }
 
-    /// Sends the request and reads the whole answer. What goes wrong on the way, also while the answer is
-    /// read, is tried again where that is safe.
+    /// Sends the request and reads the complete response. Failures, including those while reading the response, are
+    /// retried if that is safe.
     ///
     /// # Errors
-    /// By status: `auth` (401), `denied` (403), `not-found` (404), `rate-limited` (429), `transient` (5xx),
-    /// `config` (other than 2xx). Otherwise `denied`, what was not granted; `transient`, a broken connection;
-    /// `auth`, a certificate; `other("timeout")`; `data`, an answer that is too large or malformed.
+    /// By status: `auth` (401), `denied` (403), `not-found` (404), `rate-limited` (429), `transient` (5xx), `config`
+    /// (other than 2xx). Otherwise `denied` for an address that was not granted; `transient` for a broken connection;
+    /// `auth` for a certificate; `other("timeout")`; `data` for a response that is too large or malformed.
     pub fn fetch(self) -> Result<Answer> {
         exchange::fetch(&self.ready()?)
     }
 
-    /// Sends the request and gives the answer to be read as it comes. What goes wrong before that is tried
-    /// again where that is safe.
+    /// Sends the request and returns the response, to be read as it arrives. Failures before that are retried if that
+    /// is safe.
     ///
     /// # Errors
-    /// As [`fetch`](Self::fetch).
+    /// As for [`fetch`](Self::fetch).
     pub fn send(self) -> Result<Response> {
         exchange::send(&self.ready()?)
     }

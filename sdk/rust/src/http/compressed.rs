@@ -1,4 +1,4 @@
-//! A body that is compressed although no header says so: what its first bytes say.
+//! Detects a body that is compressed although no header says so, by its first bytes.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -8,7 +8,7 @@ use flate2::read::MultiGzDecoder;
 use super::status;
 use crate::{Error, ErrorKind, Result};
 
-/// First bytes of formats that no text begins with, in any encoding, and their names.
+/// First bytes of formats with which no text in any encoding starts, and their names.
 const SIGNS: [(&[u8], &str); 8] = [
     (b"\x28\xb5\x2f\xfd", "zstd"),
     (b"PK\x03\x04", "ZIP"),
@@ -20,10 +20,10 @@ const SIGNS: [(&[u8], &str); 8] = [
     (b"x\xda", "deflate"),
 ];
 
-/// The bytes, unpacked if they are gzip: servers send files such as `export.json.gz` so.
+/// The bytes, decompressed if they are gzip: servers send files such as `export.json.gz` this way.
 ///
 /// # Errors
-/// `data`, for another compression, which is named, and beyond `max_bytes`; `transient`, for a stream that is cut off.
+/// `data` for any other compression, which is named, and beyond `max_bytes`; `transient` for a truncated stream.
 pub(super) fn unpacked(bytes: &[u8], max_bytes: u64) -> Result<Cow<'_, [u8]>> {
     if let Some((_, name)) = SIGNS.iter().find(|(sign, _)| bytes.starts_with(sign)) {
         return Err(Error::data(format!(

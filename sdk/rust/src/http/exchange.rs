@@ -1,4 +1,4 @@
-//! A request from its first try to its answer: redirects followed, failures tried again.
+//! A request from its first attempt to its response: follows redirects and retries failures.
 
 use std::time::Instant;
 
@@ -9,16 +9,16 @@ use super::transport::Outgoing;
 use super::{Request, Response, Url, body, charset, compressed, status, twice};
 use crate::{Error, ErrorKind, Result, context};
 
-/// An answer that was read as a whole.
+/// A response that has been read completely.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// Method and address, for messages.
     pub(super) asked: String,
     pub status: u16,
     pub(super) headers: Vec<(String, String)>,
-    /// Where the answer came from, after redirects.
+    /// The address of the response, after redirects.
     pub url: Url,
-    /// How large the body may be, decompressed.
+    /// The largest body, decompressed, in bytes.
     pub(super) max_bytes: u64,
     /// The charset that the driver declared.
     pub(super) charset: Option<String>,
@@ -26,39 +26,39 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The first header of that name.
+    /// The first header with that name.
     pub fn header(&self, name: &str) -> Option<&str> {
         body::header(&self.headers, name)
     }
 
-    /// All headers of that name, joined by commas as HTTP means it.
+    /// All headers with that name, joined by commas, which HTTP defines as equivalent.
     pub fn headers(&self, name: &str) -> String {
         let values = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
         values.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Method and address, without what is secret: for messages.
+    /// Method and address without anything secret, for messages.
     pub fn asked(&self) -> &str {
         &self.asked
     }
 
-    /// The body as JSON. Where an object has a name twice, the last value is taken, with a warning.
+    /// The body as JSON. If an object has a name twice, the last value is used, with a warning.
     ///
     /// # Errors
-    /// `data`, quoting the body's beginning, for what is no JSON of that shape.
+    /// `data`, quoting the body's start, if it is not JSON of that shape.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         let text = self.text()?;
         self.warn_of_names(&text);
         serde_json::from_str(&text).map_err(|error| self.not_json(&text, &error))
     }
 
-    /// The values of the body, one after the other: one for JSON, any number for lines of JSON (NDJSON) and for
-    /// JSON text sequences (RFC 7464).
+    /// The values of the body, one after another: one for JSON, any number for lines of JSON (NDJSON) and for JSON text
+    /// sequences (RFC 7464).
     ///
     /// # Errors
-    /// As [`json`](Self::json).
+    /// As for [`json`](Self::json).
     pub fn json_values<T: DeserializeOwned>(&self) -> Result<Vec<T>> {
-        // No JSON text holds the character that begins an item of a sequence.
+        // No JSON text contains the character that starts an item of a sequence.
         let text = self.text()?.replace('\u{1e}', " ");
         self.warn_of_names(&text);
         let values = serde_json::Deserializer::from_str(&text).into_iter();
@@ -80,11 +80,11 @@ impl Answer {
         Error::data(format!("the answer to `{}` is not the JSON that was expected ({error}); {begins}", self.asked))
     }
 
-    /// The body as text, by its byte-order mark, else by the `charset` of its content type, else as UTF-8. A body that is
-    /// gzip by its first bytes, which no header says, is unpacked.
+    /// The body as text, by its byte-order mark, or else by the `charset` of its content type, or else as UTF-8. A body
+    /// that is gzip by its first bytes, although no header says so, is decompressed.
     ///
     /// # Errors
-    /// `data`, for a charset or a compression that is not supported, and for bytes that are not characters of the charset.
+    /// `data` for a charset or a compression that is not supported, and for bytes that are invalid in the charset.
     pub fn text(&self) -> Result<String> {
         let named = self.header("content-type").and_then(charset::parameter);
         let decoded = |bytes: &[u8]| charset::decode(bytes, self.charset.as_deref().or(named));
@@ -99,8 +99,8 @@ impl Answer {
             .map_err(|error| error.context(format_args!("cannot read the answer to `{}`", self.asked)))
     }
 
-    /// Whether there is nothing in the body: 204, 205, and a body of nothing or of white space. For a list
-    /// that is an empty page.
+    /// Whether the body contains nothing: 204, 205, and a body that is empty or only white space. For a list this is an
+    /// empty page.
     pub fn is_empty(&self) -> bool {
         let blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0;
         let marks: [&[u8]; 3] = [&[0xef, 0xbb, 0xbf], &[0xff, 0xfe], &[0xfe, 0xff]];
@@ -108,13 +108,13 @@ impl Answer {
         matches!(self.status, 204 | 205) || content.iter().all(blank)
     }
 
-    /// The error that this answer would be if its status were `status`: for a server that hides one in a body.
+    /// This response as an error, as if its status were `status`: for a server that hides one in a body.
     pub fn as_error(&self, status: u16) -> Error {
         status::error(&self.asked, status, &self.headers, &self.bytes[..self.bytes.len().min(2048)])
     }
 }
 
-/// A try that failed, and the status it failed with if the server gave one.
+/// A failed attempt, and its status if the server sent one.
 struct Failure {
     status: Option<u16>,
     error: Error,
@@ -158,7 +158,7 @@ fn repeatedly<T>(request: &Request, attempt: impl Fn() -> Result<T, Failure>) ->
     Err(Error::internal("the tries of a request have no end"))
 }
 
-/// Sends the request, and again to wherever the server points, up to a bound.
+/// Sends the request, and follows the server's redirects up to a bound.
 fn follow(request: &Request) -> Result<Response, Failure> {
     let mut hop = request.clone();
     let deadline = Instant::now() + request.client.total_timeout;
@@ -175,7 +175,7 @@ fn follow(request: &Request) -> Result<Response, Failure> {
             return judged(request, response);
         }
         left -= 1;
-        // What a server says beside a redirect is for people.
+        // The body of a redirect is meant for people.
         drop(response.beginning());
         let target = response
             .url
@@ -192,7 +192,7 @@ fn follow(request: &Request) -> Result<Response, Failure> {
     }
 }
 
-/// The request that a redirect asks for. A body never goes to another origin: it may hold secrets.
+/// The request that a redirect asks for. A body is never sent to another origin, because it may contain secrets.
 fn redirected(from: &Request, status: u16, target: Url) -> Result<Request> {
     let mut hop = from.clone();
     let becomes_get = status == 303 && from.method != "HEAD" || matches!(status, 301 | 302) && from.method == "POST";
@@ -219,7 +219,7 @@ fn redirected(from: &Request, status: u16, target: Url) -> Result<Request> {
 
 fn judged(request: &Request, mut response: Response) -> Result<Response, Failure> {
     let status = response.status;
-    // RFC 9110, 15.3.3: accepted, and not done yet.
+    // RFC 9110, 15.3.3: accepted, but not completed yet.
     let pending = status == 202 && response.header("retry-after").is_some();
     if (200..300).contains(&status) && !pending || request.accepted.contains(&status) {
         return Ok(response);

@@ -5,9 +5,10 @@
 //! let page: serde_json::Value = client.get(url)?.query("page", "2").bearer(&token).fetch()?.json()?;
 //! ```
 //!
-//! The host checks every request against the grant, also each hop of a redirect. What a server sends is
-//! bounded, decompressed too, and known to be whole. What may be gone at the next try (429, 5xx, a broken connection,
-//! whatever carries `Retry-After`) is tried again where that is safe. The crate feature `http` brings this module.
+//! The host checks every request against the grant, including each hop of a redirect. Data from a server is bounded,
+//! even after decompression, and verified to be complete. Failures that may be temporary (429, 5xx, a broken
+//! connection, any response with `Retry-After`) are retried if that is safe. The crate feature `http` enables this
+//! module.
 
 mod body;
 mod charset;
@@ -34,26 +35,26 @@ pub use url::Url;
 
 use crate::Result;
 
-/// A GET with a client of its own; keep a [`Client`] where there are several requests.
+/// A GET with a new client; use a [`Client`] for several requests.
 ///
 /// # Errors
-/// `config`, when `url` is no address.
+/// `config` if `url` is not a valid address.
 pub fn get(url: &str) -> Result<Request> {
     Client::new().get(url)
 }
 
-/// A POST with a client of its own.
+/// A POST with a new client.
 ///
 /// # Errors
-/// `config`, when `url` is no address.
+/// `config` if `url` is not a valid address.
 pub fn post(url: &str) -> Result<Request> {
     Client::new().post(url)
 }
 
-/// A request of any method with a client of its own.
+/// A request of any method with a new client.
 ///
 /// # Errors
-/// `config`, when `url` is no address.
+/// `config` if `url` is not a valid address.
 pub fn request(method: &str, url: &str) -> Result<Request> {
     Client::new().request(method, url)
 }

@@ -1,4 +1,4 @@
-//! Help for reading page after page: the `Link` header, and a guard against a server that goes in circles.
+//! Helpers for paging: the `Link` header, and a guard against a server that goes in circles.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use crate::{Error, Result};
 
 /// The address that a `Link` header (RFC 8288) gives for `relation`, such as `next`. A link with an `anchor` is about
-/// another document, so it is passed over.
+/// another document, so it is skipped.
 pub fn link<'a>(header: &'a str, relation: &str) -> Option<&'a str> {
     let mut rest = header;
     while let Some(start) = rest.find('<') {
@@ -35,7 +35,7 @@ pub fn link<'a>(header: &'a str, relation: &str) -> Option<&'a str> {
     None
 }
 
-/// Where the first `letter` outside quotes stands, or the end.
+/// The position of the first `letter` outside quotes, or the end.
 fn unquoted(text: &str, letter: char) -> usize {
     let (mut quoted, mut escaped) = (false, false);
     for (place, found) in text.char_indices() {
@@ -50,7 +50,7 @@ fn unquoted(text: &str, letter: char) -> usize {
     text.len()
 }
 
-/// Counts pages, and notices a server that gives one twice.
+/// Counts pages, and detects a server that returns a page twice.
 #[derive(Debug)]
 pub struct PageGuard {
     max_pages: u64,
@@ -65,14 +65,14 @@ impl PageGuard {
         Self { max_pages, pages: 0, asked: HashSet::new(), last: None, may_repeat: false }
     }
 
-    /// Lets a page be equal to the one before: for sources whose records may be.
+    /// Allows a page to equal the previous one: for sources whose records may be equal.
     #[must_use]
     pub fn may_repeat(mut self, may_repeat: bool) -> Self {
         self.may_repeat = may_repeat;
         self
     }
 
-    /// Whether a page may be equal to the one before.
+    /// Whether a page may equal the previous one.
     pub fn repeats(&self) -> bool {
         self.may_repeat
     }
@@ -82,20 +82,21 @@ impl PageGuard {
         self.pages
     }
 
-    /// Whether that was asked for before, or [noted](Self::note).
+    /// Whether that page was already requested or [noted](Self::note).
     pub fn was_asked(&self, asked: &str) -> bool {
         self.asked.contains(&hash(asked.as_bytes()))
     }
 
-    /// Another name of a page that was asked for.
+    /// Records another name of a page that was requested.
     pub fn note(&mut self, asked: &str) {
         self.asked.insert(hash(asked.as_bytes()));
     }
 
-    /// Call before a page is asked for, with all that tells it from the others (its address, its cursor).
+    /// Call this before a page is requested, with everything that distinguishes it from the others (its address, its
+    /// cursor).
     ///
     /// # Errors
-    /// `data`, when the same was asked for before; `config`, beyond `max_pages`.
+    /// `data` if the same page was requested before; `config` beyond `max_pages`.
     pub fn ask(&mut self, asked: &str) -> Result<()> {
         if self.pages == self.max_pages {
             return Err(Error::config(format!(
@@ -113,15 +114,15 @@ impl PageGuard {
         Ok(())
     }
 
-    /// Whether that is the content of the page before.
+    /// Whether that is the content of the previous page.
     pub fn is_last(&self, content: &[u8]) -> bool {
         self.last == Some(hash(content))
     }
 
-    /// Call with the content of each page that has records.
+    /// Call this with the content of each page that has records.
     ///
     /// # Errors
-    /// `data`, when it is that of the page before: the server ignores what page it is asked for.
+    /// `data` if it equals that of the previous page, because the server ignores which page is requested.
     pub fn got(&mut self, content: &[u8]) -> Result<()> {
         let content = hash(content);
         if self.last.replace(content) == Some(content) && !self.may_repeat {
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn circles_and_endless_pages_are_noticed() {
+    fn circles_and_endless_pages_are_detected() {
         let mut guard = PageGuard::new(3);
         guard.ask("a").unwrap();
         guard.got(b"1").unwrap();

@@ -1,4 +1,4 @@
-//! The options by which a step says how long it waits and how often it tries again, named alike in all drivers.
+//! The options of a step for waiting and retrying, which have the same names in all drivers.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use serde::Deserialize;
 
 use super::{Client, Retry};
 
-/// A step's options; `#[serde(flatten)]` puts them into its config. Their defaults are the schema's.
+/// A step's options; `#[serde(flatten)]` adds them to its config. Their defaults are the schema's.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Patience {
-    /// Seconds that the server may keep silent.
+    /// How many seconds the server may be silent.
     timeout: f64,
     connect_timeout: f64,
     max_retries: u32,
-    /// Seconds before the second try.
+    /// How many seconds to wait before the first retry.
     retry_delay: f64,
     /// The longest wait in seconds that a server may ask for.
     max_retry_wait: f64,
-    /// How large an answer may be, decompressed, in MiB.
+    /// The largest response, decompressed, in MiB.
     max_page_mb: u64,
 }
 
 impl Patience {
-    /// A client with these settings, whose requests say that `user_agent` asks.
+    /// A client with these settings, whose requests send `user_agent`.
     pub fn client(&self, user_agent: &str) -> Client {
         Client::new()
             .header("user-agent", user_agent)
@@ -32,7 +32,7 @@ impl Patience {
             .retry(self.retry())
     }
 
-    /// When and how often a request is tried again.
+    /// When and how often a request is retried.
     pub fn retry(&self) -> Retry {
         Retry {
             retries: self.max_retries,

@@ -1,20 +1,20 @@
-//! When a request is tried again, and how long to wait before: the server's word, else exponentially with jitter.
+//! When a request is retried, and how long to wait first: as the server asks, or else exponentially with jitter.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::{Duration, SystemTime};
 
 use crate::{Error, ErrorKind};
 
-/// How often and how patiently a request is tried again.
+/// How often a request is retried, and how long it waits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retry {
-    /// Tries besides the first.
+    /// The number of attempts after the first.
     pub retries: u32,
-    /// What the wait before the second try is drawn from; doubled from try to try.
+    /// The base of the wait before the first retry; doubled for each further one.
     pub base: Duration,
-    /// The longest wait. Where the server asks for a longer one, the request fails and says so.
+    /// The longest wait. If the server asks for a longer one, the request fails and says so.
     pub max_wait: Duration,
-    /// The statuses that may be gone at the next try. Any other failure may be, too, if the server says when.
+    /// The statuses that may be temporary. Any other failure may be too, if the server says when to retry.
     pub statuses: Vec<u16>,
 }
 
@@ -30,16 +30,16 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// No second try.
+    /// No retries.
     pub fn never() -> Self {
         Self { retries: 0, ..Self::default() }
     }
 
-    /// How long to wait before another try after `error`; `None` where there is to be none. `tried` counts
-    /// the tries so far, `status` is what the server answered, if it did.
+    /// How long to wait before a retry after `error`; `None` if there is to be none. `tried` counts the attempts so
+    /// far, `status` is the status that the server sent, if it did.
     pub fn wait(&self, tried: u32, status: Option<u16>, error: &Error) -> Option<Duration> {
         let again = match status {
-            // RFC 9110, 10.2.3 ties `Retry-After` to no status: who names a time says that asking again will help.
+            // RFC 9110, 10.2.3 ties `Retry-After` to no status: a server that names a time expects a retry to help.
             Some(status) => self.statuses.contains(&status) || error.retry_after.is_some(),
             None => is_passing(error),
         };
@@ -48,18 +48,18 @@ impl Retry {
         }
         match error.retry_after {
             Some(asked) if asked > self.max_wait => None,
-            // "At once" (0, or a time that has passed) is no reason to ask as fast as the server answers.
+            // "At once" (0, or a time in the past) does not justify retrying as fast as the server answers.
             Some(asked) if !asked.is_zero() => Some(asked),
             _ => {
                 let most = self.base.saturating_mul(1 << (tried - 1).min(16)).min(self.max_wait);
-                // Half of it certain, half of it drawn, so that many clients do not come back together.
+                // One half is fixed and the other random, so that many clients do not return at the same time.
                 Some(most / 2 + (most / 2).mul_f64(random()))
             }
         }
     }
 }
 
-/// Whether the failure may be gone at the next try.
+/// Whether the failure may be temporary.
 fn is_passing(error: &Error) -> bool {
     match &error.kind {
         ErrorKind::Transient | ErrorKind::RateLimited => true,
@@ -68,12 +68,12 @@ fn is_passing(error: &Error) -> bool {
     }
 }
 
-/// A number from 0 to 1.
+/// A random number from 0 to 1.
 fn random() -> f64 {
     RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
 }
 
-/// Names of headers that say when a limit of requests is lifted, and whether in seconds from now on.
+/// Names of headers that say when a request limit is reset, and whether they count in seconds from now on.
 const RESETS: [(&str, bool); 5] = [
     ("x-ratelimit-reset-after", true),
     ("ratelimit-reset", false),
@@ -82,12 +82,12 @@ const RESETS: [(&str, bool); 5] = [
     ("x-ratelimit-reset-requests", true),
 ];
 
-/// From this number on, seconds are a point in time since 1970; from a hundred times of it on, they are milliseconds.
+/// From this number on, seconds are a point in time since 1970; from a hundred times that on, they are milliseconds.
 const EPOCH: f64 = 1e9;
 
-/// How long the server asks to wait: `Retry-After`, else when its limit of requests is lifted, if that is
-/// what it is about: 429, 503, or 403 with nothing left of the limit. A point in time counts from the answer's `Date`,
-/// since the server's clock and this machine's may differ; `now` is for an answer without one.
+/// How long the server asks to wait: `Retry-After`, or else until its request limit is reset, if the response is about
+/// that limit: 429, 503, or 403 with nothing left of the limit. A point in time is relative to the response's `Date`,
+/// since the server's clock and this machine's may differ; `now` is for a response without one.
 pub(super) fn asked_wait(status: u16, headers: &[(String, String)], now: SystemTime) -> Option<Duration> {
     let header = |name: &str| super::body::header(headers, name);
     let now = header("date").and_then(|date| httpdate::parse_http_date(date.trim()).ok()).unwrap_or(now);
@@ -113,7 +113,7 @@ pub(super) fn asked_wait(status: u16, headers: &[(String, String)], now: SystemT
     })
 }
 
-/// What `Retry-After` asks for: seconds, or a date.
+/// The wait in `Retry-After`: seconds, or a date.
 fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<f64>() {
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_and_end() {
+    fn waits_are_doubled_and_bounded() {
         let retry =
             Retry { retries: 4, base: Duration::from_secs(1), max_wait: Duration::from_secs(5), ..Retry::default() };
         let error = Error::new(ErrorKind::Transient, "x");
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_word_counts_up_to_a_bound() {
+    fn the_servers_wait_is_respected_up_to_a_bound() {
         let retry = Retry::default();
         let asked = |seconds| Error {
             retry_after: Some(Duration::from_secs(seconds)),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limits_end_counts_where_the_answer_is_about_it() {
+    fn a_limits_reset_counts_only_if_the_response_is_about_it() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         for (status, headers, expected) in [
             (429, vec![("x-ratelimit-reset", "1700000007")], Some(7)),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_as_seconds_and_as_a_date() {
+    fn retry_after_is_parsed_as_seconds_and_as_a_date() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_770);
         for (value, expected) in [
             ("120", Some(120)),

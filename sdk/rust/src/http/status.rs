@@ -1,4 +1,4 @@
-//! What a status means for the driver, and how it is told.
+//! The meaning of a status for the driver, and its error message.
 
 use std::time::SystemTime;
 
@@ -8,7 +8,7 @@ use crate::{Error, ErrorKind};
 /// How much of a body an error quotes.
 const EXCERPT: usize = 200;
 
-/// The error that an answer of this status is; `asked` is method and address.
+/// The error for a response of this status; `asked` is the method and the address.
 pub(super) fn error(asked: &str, status: u16, headers: &[(String, String)], body: &[u8]) -> Error {
     let kind = match status {
         401 => ErrorKind::Auth,
@@ -30,7 +30,7 @@ pub(super) fn error(asked: &str, status: u16, headers: &[(String, String)], body
     Error { kind, message, retry_after: wait }
 }
 
-/// The beginning of a body on one line.
+/// The start of a body on one line.
 pub(super) fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,4 +1,4 @@
-//! The client against servers that follow a script.
+//! Tests the client against servers that follow a script.
 #![allow(clippy::unwrap_used)]
 
 use std::cell::RefCell;
@@ -13,7 +13,7 @@ use crate::{Error, ErrorKind, Result};
 
 type Answer = Result<Incoming>;
 
-/// Gives its answers in order; keeps what it was asked.
+/// Returns its responses in order and records the requests.
 #[derive(Default)]
 struct Script {
     answers: RefCell<VecDeque<Answer>>,
@@ -68,7 +68,7 @@ fn bare(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_request_says_what_it_was_told() {
+fn a_request_contains_what_was_configured() {
     let (client, script) = client(vec![answer(200, &[("Content-Type", "application/json")], r#"{"a": 1}"#)]);
     let request = client.header("X-One", "1").post("https://h/p?x=1").unwrap();
     let request = request.query("y", "ä").basic("me", "pw").header("x-one", "2").json(&[1, 2]).unwrap();
@@ -92,7 +92,7 @@ fn headers_cannot_smuggle_others() {
 }
 
 #[test]
-fn statuses_become_kinds() {
+fn statuses_become_error_kinds() {
     let table = [
         (401, "auth", false),
         (403, "denied", false),
@@ -129,7 +129,7 @@ fn statuses_become_kinds() {
 }
 
 #[test]
-fn a_passing_failure_is_tried_again_and_the_servers_wait_is_kept() {
+fn a_temporary_failure_is_retried_after_the_servers_wait() {
     let broken = || Err(Error::new(ErrorKind::Transient, "the connection broke"));
     let answers = vec![answer(429, &[("retry-after", "7")], ""), broken(), answer(200, &[], "ok")];
     let (client, script) = client(answers);
@@ -139,7 +139,7 @@ fn a_passing_failure_is_tried_again_and_the_servers_wait_is_kept() {
 }
 
 #[test]
-fn a_post_is_tried_again_only_when_told() {
+fn a_post_is_retried_only_if_declared_repeatable() {
     let (once, script) = client(vec![answer(503, &[], ""), answer(200, &[], "ok")]);
     assert!(once.post("https://h/").unwrap().fetch().is_err());
     assert_eq!(script.asked.borrow().len(), 1);
@@ -148,7 +148,7 @@ fn a_post_is_tried_again_only_when_told() {
 }
 
 #[test]
-fn a_truncated_body_is_an_error_and_the_next_try_reads_it() {
+fn a_truncated_body_is_an_error_and_a_retry_reads_it() {
     let long = [("content-length", "10")];
     let (client, _) = client(vec![answer(200, &long, "12345"), answer(200, &long, "1234567890")]);
     assert_eq!(client.get("https://h/").unwrap().fetch().unwrap().text().unwrap(), "1234567890");
@@ -166,7 +166,7 @@ fn a_truncated_body_is_an_error_and_the_next_try_reads_it() {
 }
 
 #[test]
-fn a_compressed_body_that_is_cut_anywhere_is_an_error() {
+fn a_compressed_body_that_is_truncated_anywhere_is_an_error() {
     let text: Vec<u8> =
         (0..5000_u32).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 20).to_string().into_bytes()).collect();
     for (encoding, whole) in [("gzip", gzipped(&text)), ("deflate", deflated(&text)), ("deflate", bare(&text))] {
@@ -181,7 +181,7 @@ fn a_compressed_body_that_is_cut_anywhere_is_an_error() {
 }
 
 #[test]
-fn an_empty_body_is_told_from_one_that_is_cut() {
+fn an_empty_body_is_distinguished_from_a_truncated_one() {
     let empty = |status, headers: &[(&str, &str)], body: &str| {
         let (client, _) = client(vec![answer(status, headers, body)]);
         client.get("https://h/").unwrap().fetch().unwrap().is_empty()
@@ -197,7 +197,7 @@ fn an_empty_body_is_told_from_one_that_is_cut() {
 }
 
 #[test]
-fn accepted_and_not_done_yet_is_asked_for_again() {
+fn an_accepted_but_uncompleted_request_is_retried() {
     let pending = || answer(202, &[("retry-after", "1")], r#"{"status": "running"}"#);
     let (client, script) = client(vec![pending(), pending(), answer(200, &[], "done")]);
     assert_eq!(client.get("https://h/").unwrap().fetch().unwrap().text().unwrap(), "done");
@@ -210,7 +210,7 @@ fn accepted_and_not_done_yet_is_asked_for_again() {
 }
 
 #[test]
-fn a_wait_on_any_status_is_kept_and_told() {
+fn a_wait_with_any_status_is_respected_and_reported() {
     for status in [401, 403, 404, 409, 413, 420, 423, 425, 503, 520, 529] {
         let wait = || answer(status, &[("Retry-After", "1")], "later");
         let (client, script) = client(vec![wait(), answer(200, &[], "ok")]);
@@ -227,7 +227,7 @@ fn a_wait_on_any_status_is_kept_and_told() {
 }
 
 #[test]
-fn a_redirect_takes_no_body_to_another_origin() {
+fn a_redirect_sends_no_body_to_another_origin() {
     for status in [307, 308] {
         let (client, script) = client(vec![answer(status, &[("location", "https://other/token")], "")]);
         let request = client.post("https://h/token").unwrap().form(&[("client_secret", "hidden")]).repeatable();
@@ -235,7 +235,7 @@ fn a_redirect_takes_no_body_to_another_origin() {
         assert!(matches!(error.kind, ErrorKind::Denied) && error.message.contains("`https://other/token`"), "{error}");
         assert_eq!(script.asked.borrow().len(), 1);
     }
-    // A see-other is a GET, which has none.
+    // A see-other leads to a GET, which has no body.
     let (client, script) = client(vec![answer(303, &[("location", "https://other/x")], ""), answer(200, &[], "")]);
     client.post("https://h/a").unwrap().form(&[("client_secret", "hidden")]).fetch().unwrap();
     assert!(!script.asked.borrow()[1].contains("hidden"));
@@ -267,7 +267,7 @@ fn bodies_are_decompressed_and_bounded() {
 }
 
 #[test]
-fn a_compression_that_no_header_names_is_known_by_its_first_bytes() {
+fn a_compression_without_a_header_is_recognised_by_its_first_bytes() {
     let text = "[1, 2, \"é\"]".repeat(50);
     let fetched = |headers: &[(&str, &str)], body: Vec<u8>, max: u64| {
         let (client, _) = client(vec![answer(200, headers, body)]);
@@ -301,7 +301,7 @@ fn a_compression_that_no_header_names_is_known_by_its_first_bytes() {
 }
 
 #[test]
-fn an_endless_body_ends_at_the_bound_while_it_is_streamed() {
+fn an_endless_body_is_bounded_while_it_is_streamed() {
     let incoming = Incoming { status: 200, headers: Vec::new(), body: Box::new(io::repeat(b'x')) };
     let (client, _) = client(vec![Ok(incoming)]);
     let mut response = client.max_bytes(100_000).get("https://h/").unwrap().send().unwrap();
@@ -331,7 +331,7 @@ fn redirects_are_followed_without_secrets_for_others() {
 }
 
 #[test]
-fn a_redirected_post_becomes_a_get_where_the_standard_says_so() {
+fn a_redirected_post_becomes_a_get_if_the_standard_says_so() {
     for (status, expected) in
         [(303, "GET https://h/b"), (302, "GET https://h/b"), (307, "POST https://h/b"), (308, "POST https://h/b")]
     {
@@ -344,7 +344,7 @@ fn a_redirected_post_becomes_a_get_where_the_standard_says_so() {
 }
 
 #[test]
-fn redirects_have_a_bound_and_what_is_refused_says_so() {
+fn redirects_have_a_bound_and_refusals_say_so() {
     let round = || answer(302, &[("location", "/again")], "");
     let (client, script) = client(vec![round(), round(), round(), round()]);
     let error = client.redirects(2).get("https://h/").unwrap().fetch().unwrap_err();
@@ -365,20 +365,20 @@ fn redirects_have_a_bound_and_what_is_refused_says_so() {
 }
 
 #[test]
-fn requests_keep_their_pace() {
+fn requests_keep_to_the_rate() {
     let (client, script) = client(vec![answer(200, &[], ""), answer(200, &[], ""), answer(200, &[], "")]);
     let client = client.requests_per_second(2.0);
     let start = Instant::now();
     for _ in 0..3 {
         client.get("https://h/").unwrap().fetch().unwrap();
     }
-    // The script does not sleep, so each wait counts from the start on.
+    // The script does not sleep, so each wait counts from the start.
     let waited = *script.slept.borrow().last().unwrap() + start.elapsed();
     assert!(waited >= Duration::from_secs(1) && waited < Duration::from_secs(2), "{waited:?}");
 }
 
 #[test]
-fn an_answer_that_is_no_json_is_quoted() {
+fn a_response_that_is_not_json_is_quoted() {
     let (client, _) = client(vec![answer(200, &[], "<html>\n  Sign in</html>")]);
     let error = client.get("https://h/").unwrap().fetch().unwrap().json::<serde_json::Value>().unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Data));

@@ -1,4 +1,4 @@
-//! One request over `wasi:http`, and its codes as errors of the contract.
+//! Sends one request over `wasi:http`, and maps its codes to errors of the contract.
 
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
@@ -15,13 +15,13 @@ use wasip2::io::streams::{InputStream, StreamError};
 use super::Url;
 use crate::{Error, ErrorKind, Result, context};
 
-/// What one read asks the host for, in bytes.
+/// How many bytes one read requests from the host.
 const CHUNK: u64 = 64 << 10;
 
-/// What one write may hold, by `wasi:io`.
+/// The most bytes in one write, by `wasi:io`.
 const WRITE: usize = 4096;
 
-/// A request as it goes out.
+/// A request to be sent.
 pub(super) struct Outgoing<'a> {
     pub method: &'a str,
     pub url: &'a Url,
@@ -29,20 +29,20 @@ pub(super) struct Outgoing<'a> {
     pub body: Option<&'a [u8]>,
     pub connect_timeout: Duration,
     pub timeout: Duration,
-    /// When the answer has to be there as a whole.
+    /// When the response must have been received completely.
     pub deadline: Instant,
 }
 
-/// An answer's head, and its body to be read.
+/// A response's head, and its body to be read.
 pub(super) struct Incoming {
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
-    /// Its errors hold an [`Error`].
+    /// Its errors contain an [`Error`].
     pub body: Box<dyn Read>,
 }
 
-/// What carries requests. Tests have their own.
+/// Carries requests. Tests have their own implementation.
 pub(super) trait Transport {
     fn send(&self, request: &Outgoing<'_>) -> Result<Incoming>;
     fn sleep(&self, time: Duration);
@@ -57,7 +57,7 @@ impl Transport for Wasi {
         let (outgoing, options) = prepare(request)?;
         let body = outgoing.body().map_err(|()| Error::internal("the request has no body to write"))?;
         let answer = outgoing_handler::handle(outgoing, Some(options)).map_err(|code| error_of(&code))?;
-        // A server may answer before it has read all; so the answer, not the write, says what went wrong.
+        // A server may respond before it has read everything, so the response, not the write, says what went wrong.
         let written = write(body, request.body.unwrap_or_default());
         wait_for(&answer.subscribe(), request.connect_timeout.saturating_add(request.timeout), request.deadline)?;
         let response = match answer.get() {
@@ -98,10 +98,10 @@ fn prepare(request: &Outgoing<'_>) -> Result<(OutgoingRequest, RequestOptions)> 
     outgoing.set_authority(Some(request.url.authority())).map_err(|()| malformed("the address's host"))?;
     outgoing.set_path_with_query(Some(&request.url.path_with_query())).map_err(|()| malformed("the address's path"))?;
     let options = RequestOptions::new();
-    // A host that knows no such option has its own bound.
+    // A host without this option has its own limit.
     let _ = options.set_connect_timeout(Some(nanoseconds(request.connect_timeout)));
     let _ = options.set_first_byte_timeout(Some(nanoseconds(request.timeout)));
-    // Between bytes this side counts itself, since a host may not say which failure of a body was a timeout.
+    // Time between bytes is measured here too, since a host may not say which failure of a body was a timeout.
     let _ = options.set_between_bytes_timeout(Some(nanoseconds(request.timeout + Duration::from_secs(5))));
     Ok((outgoing, options))
 }
@@ -139,7 +139,7 @@ fn wait_for(ready: &Pollable, most: Duration, deadline: Instant) -> Result<()> {
     }
     let left = deadline.saturating_duration_since(Instant::now());
     let timer = monotonic_clock::subscribe_duration(nanoseconds(most.min(left)));
-    // The first is looked at, since both may be ready.
+    // The first result is checked, since both may be ready.
     if poll::poll(&[ready, &timer]).contains(&0) { Ok(()) } else { Err(timeout(left < most)) }
 }
 
@@ -152,7 +152,7 @@ fn timeout(whole: bool) -> Error {
     Error::new(ErrorKind::Other("timeout".to_owned()), message)
 }
 
-/// An answer's body. The stream goes before the body that it is of.
+/// A response's body. The stream must be dropped before the body that it belongs to.
 struct Body {
     stream: Option<InputStream>,
     body: Option<IncomingBody>,
@@ -183,7 +183,7 @@ impl Body {
         Ok(())
     }
 
-    /// The body's end; its trailers tell whether it was whole.
+    /// The end of the body; its trailers show whether it was complete.
     fn end(&mut self) -> Result<()> {
         self.stream = None;
         let Some(body) = self.body.take() else { return Ok(()) };

@@ -1,11 +1,11 @@
-//! Finds a name that one JSON object has twice, of which a parser takes the last value alone.
+//! Finds a name that occurs twice in one JSON object, of which a parser uses only the last value.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// The first such name in a JSON text, or in several one after the other. None in what is not JSON.
+/// The first such name in a JSON text, or in several one after another; `None` if the text is not JSON.
 pub(super) fn name(json: &str) -> Option<String> {
     let found = RefCell::new(None);
     let mut text = serde_json::Deserializer::from_str(json);

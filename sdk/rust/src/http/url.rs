@@ -1,7 +1,7 @@
-//! Addresses of `http` and `https`: resolved against one another, given a query, shown without what is secret.
+//! Addresses of `http` and `https`: resolved relative to one another, extended by a query, and shown without secrets.
 //!
-//! Written here because servers send addresses that a strict parser of RFC 3986 refuses (`?page[size]=5`), and
-//! because a lenient one (WHATWG) brings tables of Unicode that outweigh a driver.
+//! Implemented here because servers send addresses that a strict parser of RFC 3986 refuses (`?page[size]=5`), and
+//! because a lenient one (WHATWG) brings Unicode tables that are larger than a driver.
 
 use std::fmt::{self, Write as _};
 
@@ -11,18 +11,18 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Url {
     tls: bool,
-    /// Host and port in lower case, the scheme's own port left out.
+    /// Host and port in lower case, without the scheme's default port.
     authority: String,
-    /// Begins with `/`.
+    /// Starts with `/`.
     path: String,
     query: Option<String>,
 }
 
 impl Url {
-    /// Parses an absolute address; what may not stand in one is percent-encoded.
+    /// Parses an absolute address; characters that are not allowed in one are percent-encoded.
     ///
     /// # Errors
-    /// `config`, for what is none.
+    /// `config` for an invalid address.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = |why: &str| Error::config(format!("`{}` is not an address: {why}", bare(text)));
         let (scheme, rest) =
@@ -47,10 +47,10 @@ impl Url {
         Ok(Self { tls, authority, path: without_dots(&encoded(path)), query: query.map(encoded) })
     }
 
-    /// What `reference`, absolute or relative, means in a document of this address (RFC 3986, 5.2).
+    /// Resolves `reference`, absolute or relative, in a document at this address (RFC 3986, 5.2).
     ///
     /// # Errors
-    /// `config`, for an address of another scheme or without a host.
+    /// `config` for an address with another scheme or without a host.
     pub fn join(&self, reference: &str) -> Result<Self> {
         let reference = reference.trim();
         let scheme = reference.split(['/', '?', '#']).next().unwrap_or_default();
@@ -74,11 +74,11 @@ impl Url {
         Ok(Self { path: without_dots(&joined), query, ..self.clone() })
     }
 
-    /// The address `reference` below this one, as a base address is meant: `https://x/v1` and `/users` make
-    /// `https://x/v1/users`. An absolute reference stays what it is.
+    /// The address `reference` below this one, as with a base address: `https://x/v1` and `/users` make
+    /// `https://x/v1/users`. An absolute reference is unchanged.
     ///
     /// # Errors
-    /// As [`join`](Self::join).
+    /// As for [`join`](Self::join).
     pub fn below(&self, reference: &str) -> Result<Self> {
         if reference.contains("://") {
             return Self::parse(reference);
@@ -90,7 +90,7 @@ impl Url {
         }
     }
 
-    /// Sets query parameters: those of the same names are replaced, the others stay.
+    /// Sets query parameters: those with the same names are replaced, the others are kept.
     #[must_use]
     pub fn with_query<N: AsRef<str>, V: AsRef<str>>(&self, pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         let pairs: Vec<(String, String)> =
@@ -122,12 +122,12 @@ impl Url {
         }
     }
 
-    /// Whether both lead to the same host and port in the same way.
+    /// Whether both have the same scheme, host and port.
     pub fn same_origin(&self, other: &Self) -> bool {
         self.tls == other.tls && self.authority == other.authority
     }
 
-    /// The same address by `https`.
+    /// The same address with `https`.
     #[must_use]
     pub fn secured(&self) -> Self {
         Self { tls: true, ..self.clone() }
@@ -137,12 +137,12 @@ impl Url {
         if self.tls { "https" } else { "http" }
     }
 
-    /// The address for messages: a parameter whose name says that it is secret has no value.
+    /// The address for messages: a parameter with the name of a secret is shown without its value.
     pub fn shown(&self) -> String {
         self.shown_without(&[])
     }
 
-    /// As [`shown`](Self::shown), without the values of the parameters in `hidden` either.
+    /// Like [`shown`](Self::shown), but also without the values of the parameters in `hidden`.
     pub(super) fn shown_without(&self, hidden: &[String]) -> String {
         let mut shown = format!("{}://{}{}", self.scheme(), self.authority, self.path);
         for (place, pair) in self.query.iter().flat_map(|query| query.split('&')).enumerate() {
@@ -160,14 +160,14 @@ impl Url {
     }
 }
 
-/// With everything, also what is secret: for requests and comparisons, not for messages.
+/// With everything, including secrets: for requests and comparisons, not for messages.
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}{}", self.scheme(), self.authority, self.path_with_query())
     }
 }
 
-/// Whether a header or parameter of that name holds what nobody may read.
+/// Whether a header or parameter with that name contains a secret.
 pub(super) fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["key", "token", "secret", "passw", "auth", "sig", "credential", "cookie", "session"]
@@ -175,7 +175,7 @@ pub(super) fn is_secret_name(name: &str) -> bool {
         .any(|word| name.contains(word))
 }
 
-/// The text without query, since that is where secrets are.
+/// The text without its query, which may contain secrets.
 fn bare(text: &str) -> &str {
     let text = text.split(['?', '#']).next().unwrap_or_default();
     text.rsplit_once('@').map_or(text, |(_, rest)| rest)
@@ -189,7 +189,7 @@ fn path_and_query(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Percent-encodes what may not stand in an address, and nothing that is encoded already.
+/// Percent-encodes characters that are not allowed in an address, but nothing that is already encoded.
 fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -199,7 +199,7 @@ fn encoded(text: &str) -> String {
     out
 }
 
-/// A name or value as it stands in a query.
+/// A name or value, encoded for a query.
 pub(super) fn component(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -216,7 +216,7 @@ fn push_byte(out: &mut String, byte: u8, allowed: bool) {
     }
 }
 
-/// Whether a name as an address spells it is the encoded name.
+/// Whether a name in an address is the encoded `name`.
 fn same_name(spelt: &str, name: &str) -> bool {
     spelt == name || component(&decoded(spelt)) == name
 }
@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_resolved_as_the_standard_has_it() {
+    fn references_are_resolved_as_in_the_standard() {
         let base = Url::parse("http://a/b/c/d?q").unwrap();
         for (reference, expected) in [
             ("g", "http://a/b/c/g"),
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_secret_is_not_shown() {
+    fn secrets_are_not_shown() {
         let url = Url::parse("https://x/a?page=2&api_key=s3cret&access_token=t").unwrap();
         assert_eq!(url.shown(), "https://x/a?page=2&api_key=***&access_token=***");
         let wrong = Url::parse("https://user:s3cret@x/?token=s3cret").unwrap_err();

@@ -1,45 +1,45 @@
 //! SQL expressions that write a value of any type as JSON text.
 //!
-//! DuckDB's own `to_json`, `json_object` and `COPY … (FORMAT json)` parse a JSON value again on its way out, so that
-//! `12345678901234567890.123456789` becomes `12345678901234567000.0`, and take a FLOAT and a short DECIMAL for a DOUBLE.
-//! Here JSON text is made of the values' own text.
+//! DuckDB's own `to_json`, `json_object` and `COPY … (FORMAT json)` parse a JSON value again when they write it, so
+//! that `12345678901234567890.123456789` becomes `12345678901234567000.0`, and convert a FLOAT and a short DECIMAL to a
+//! DOUBLE. Here JSON text is made from the values' own text.
 
 use super::quote_text;
 use crate::{DuckdbType, Error, Result};
 
-/// A SQL expression of type VARCHAR: the JSON text of `expression`, whose type is `duckdb_type` as `typeof` writes it.
+/// A SQL expression of type VARCHAR: the JSON text of `expression`, whose type is `duckdb_type` as `typeof` prints it.
 ///
-/// A null stays a SQL null; inside lists, structs and maps it is `null`. JSON is written as it is, except that its
-/// line breaks become blanks, so that the text fits in a line. Numbers are written with all their digits. NaN and the
-/// infinities, which JSON lacks, become `null`: see [`not_finite`]. All other values are written as DuckDB's text of
-/// them, between quotes: `"2024-01-31 10:00:00"`. A MAP is an object, whose keys are the texts of its keys; a UNION is
-/// an object of its tag alone.
+/// A null stays a SQL null; inside lists, structs and maps it is `null`. JSON is written unchanged, except that its
+/// line breaks become blanks, so that the text fits on one line. Numbers are written with all their digits. NaN and the
+/// infinities, which JSON lacks, become `null`: see [`not_finite`]. All other values are written as their text in
+/// DuckDB, in quotes: `"2024-01-31 10:00:00"`. A MAP is an object with the texts of its keys as names; a UNION is an
+/// object with only its tag.
 ///
-/// `expression` is repeated, so it should be a column's quoted name or as cheap.
+/// `expression` is repeated, so it should be a column's quoted name or something equally cheap.
 ///
 /// # Errors
-/// `data`, naming the type, for one that JSON text cannot hold: VARIANT, GEOMETRY, unnamed structs, maps whose keys are
-/// nested.
+/// `data`, naming the type, for one that JSON text cannot hold: VARIANT, GEOMETRY, unnamed structs, maps with nested
+/// keys.
 pub fn json_text(expression: &str, duckdb_type: &str) -> Result<String> {
     NotFinite::Null.text(expression, &DuckdbType::parse(duckdb_type)?, 0)
 }
 
-/// A SQL condition that is true where a value holds NaN or an infinity, which [`json_text`] makes null. `None` for types
-/// that cannot hold one. The condition is never null.
+/// A SQL condition that is true if a value contains NaN or an infinity, which [`json_text`] makes null. `None` for
+/// types that cannot contain one. The condition is never null.
 ///
 /// # Errors
-/// As [`json_text`].
+/// As for [`json_text`].
 pub fn not_finite(expression: &str, duckdb_type: &str) -> Result<Option<String>> {
     Ok(any(expression, &DuckdbType::parse(duckdb_type)?, 0, &|value, name| {
         matches!(name, "DOUBLE" | "FLOAT").then(|| format!("coalesce(not isfinite({value}), false)"))
     }))
 }
 
-/// A SQL condition that is true where a value holds JSON that is not JSON by the standard: DuckDB's type admits `NaN`,
-/// and a comma before a closing bracket. `None` for types without JSON. The condition is never null.
+/// A SQL condition that is true if a value contains JSON that is not standard JSON: DuckDB's type admits `NaN`, and a
+/// comma before a closing bracket. `None` for types without JSON. The condition is never null.
 ///
 /// # Errors
-/// As [`json_text`].
+/// As for [`json_text`].
 pub fn not_json(expression: &str, duckdb_type: &str) -> Result<Option<String>> {
     Ok(any(expression, &DuckdbType::parse(duckdb_type)?, 0, &|value, name| {
         let text = format!("{value}::varchar");
@@ -50,7 +50,7 @@ pub fn not_json(expression: &str, duckdb_type: &str) -> Result<Option<String>> {
     }))
 }
 
-/// What becomes of NaN and the infinities, which JSON lacks.
+/// How to write NaN and the infinities, which JSON lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NotFinite {
     #[default]
@@ -102,7 +102,7 @@ impl NotFinite {
         }
     }
 
-    /// The text of a value inside another, where a null is `null`.
+    /// The text of a value inside another, in which a null is `null`.
     fn inside(self, value: &str, kind: &DuckdbType, depth: usize) -> Result<String> {
         Ok(format!("coalesce({}, 'null')", self.text(value, kind, depth)?))
     }
@@ -112,7 +112,7 @@ impl NotFinite {
             "BOOLEAN" | "TINYINT" | "SMALLINT" | "INTEGER" | "BIGINT" | "HUGEINT" | "UTINYINT" | "USMALLINT"
             | "UINTEGER" | "UBIGINT" | "UHUGEINT" | "BIGNUM" => format!("{value}::varchar"),
             "DECIMAL" => match arguments.split_once(',') {
-                // DuckDB writes `.50` where all digits are behind the point.
+                // DuckDB writes `.50` if all digits are after the point.
                 Some((digits, scale)) if digits.trim() == scale.trim() => {
                     format!("regexp_replace({value}::varchar, '^(-?)[.]', '\\10.')")
                 }
@@ -150,7 +150,7 @@ impl NotFinite {
     }
 }
 
-/// An expression that makes an object of members whose texts are given.
+/// An expression that makes an object from members with the given texts.
 pub(super) fn object(members: &[(&str, String)]) -> String {
     let members = members.iter().enumerate().map(|(place, (name, text))| {
         let comma = if place == 0 { "" } else { "," };
@@ -158,7 +158,7 @@ pub(super) fn object(members: &[(&str, String)]) -> String {
         format!("{}, {text}", quote_text(&key))
     });
     let members: Vec<String> = members.collect();
-    // A chain of `||` over hundreds of columns would be too deep for DuckDB.
+    // A chain of `||` over hundreds of columns would be nested too deeply for DuckDB.
     if members.is_empty() { "'{}'".to_owned() } else { format!("concat('{{', {}, '}}')", members.join(", ")) }
 }
 
@@ -166,7 +166,7 @@ fn refused(kind: &str) -> Error {
     Error::data(format!("{kind} cannot be written as JSON; cast it to VARCHAR in SQL, or leave it out"))
 }
 
-/// Whether the condition that `leaf` makes for a scalar's expression and type holds anywhere in `value`.
+/// Whether the condition that `leaf` makes from a scalar's expression and type is true anywhere in `value`.
 fn any(value: &str, kind: &DuckdbType, depth: usize, leaf: &dyn Fn(&str, &str) -> Option<String>) -> Option<String> {
     let one = |conditions: Vec<String>| (!conditions.is_empty()).then(|| format!("({})", conditions.join(" or ")));
     let among = |list: String, name: &str, inner: &str| {
@@ -195,7 +195,7 @@ fn any(value: &str, kind: &DuckdbType, depth: usize, leaf: &dyn Fn(&str, &str) -
     }
 }
 
-/// A named value of an object.
+/// A named value in an object.
 #[derive(Debug, Clone, Copy)]
 pub struct JsonMember<'a> {
     pub name: &'a str,
@@ -207,7 +207,7 @@ pub struct JsonMember<'a> {
 /// A SQL expression of type VARCHAR: one JSON object.
 ///
 /// # Errors
-/// As [`json_text`], naming the value.
+/// As for [`json_text`], naming the value.
 pub fn json_object_text(members: &[JsonMember<'_>]) -> Result<String> {
     let members = members.iter().map(|member| {
         let text = DuckdbType::parse(member.duckdb_type)
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_never_parsed_on_its_way_out() {
+    fn json_is_never_parsed_when_it_is_written() {
         let nested = json_text("\"x\"", "STRUCT(\"it's\" JSON[], m MAP(INTEGER, JSON))").unwrap();
         assert!(nested.starts_with("case when \"x\" is not null then concat('{', '\"it''s\":', coalesce("), "{nested}");
         assert!(nested.contains("lambda item0: coalesce(translate(item0::varchar"), "{nested}");
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn only_types_that_can_lose_are_looked_at() {
+    fn only_types_that_can_lose_something_are_checked() {
         for kind in ["BIGINT", "VARCHAR[]", "STRUCT(\"b DOUBLE\" VARCHAR)", "MAP(DOUBLE, VARCHAR)", "ENUM('DOUBLE')"] {
             assert_eq!(not_finite("x", kind).unwrap(), None, "{kind}");
             assert_eq!(not_json("x", kind).unwrap(), None, "{kind}");

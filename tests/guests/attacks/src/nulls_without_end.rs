@@ -9,7 +9,7 @@ use crate::prelude::*;
 pub fn run(step: &Step) -> Outcome {
     let writer = step.output.create_table("main", &column("n")).map_err(told)?;
     loop {
-        // What is told is of no interest: it goes on whatever it is.
+        // The result is ignored: the attack continues in any case.
         let _ = writer.append(&batch(1 << 27, 1 << 27, 0, Vec::new()));
     }
 }

@@ -10,8 +10,8 @@ pub fn run(_step: &Step) -> Outcome {
     for number in 0..64 {
         for folder in ["/proc/self/fd", "/proc/thread-self/fd", "/dev/fd", "/proc/self/root/proc/self/fd"] {
             let file = format!("{folder}/{number}");
-            // A DuckDB file begins with a checksum of eight bytes, and then its name. The output, which is its own to read,
-            // is smaller yet.
+            // A DuckDB file starts with a checksum of eight bytes, followed by its name. The output, which it may read,
+            // is even smaller.
             let query =
                 format!("select 1 as a from read_blob('{file}') where content[9:12] = 'DUCK'::blob and size > 100_000");
             match sql::query(&query).and_then(|rows| rows.next()) {

@@ -1,4 +1,4 @@
-//! What every attack uses: the raw bindings, and hands to build batches with.
+//! What every attack uses: the raw bindings, and functions to build batches.
 
 use serde::Deserialize;
 
@@ -19,14 +19,14 @@ pub struct Config {
     _file: String,
 }
 
-/// What an attack has to work with.
+/// The bindings and handles of an attack.
 pub struct Step<'a> {
     pub inputs: &'a [Input],
     pub output: &'a Output,
     pub config: Config,
 }
 
-/// Success is the attacker's.
+/// Success means that the attacker succeeded.
 pub type Outcome = Result<(), String>;
 
 pub fn told(error: Error) -> String {
@@ -55,7 +55,7 @@ pub fn offsets(values: &[i32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// Writes a table of one batch. What the host refuses is handed on as the attack's own end, traps aside.
+/// Writes a table of one batch. A refusal by the host is returned as the end of the attack; traps end it anyway.
 pub fn append(step: &Step, schema: &Schema, batch: &Batch) -> Outcome {
     let writer = step.output.create_table("main", schema).map_err(told)?;
     writer.append(batch).map_err(told)?;

@@ -1,4 +1,4 @@
-//! Writes the config that it was given, and what it sees of the machine, into its table.
+//! Writes its config, and what it can see of the machine, into its table.
 
 use osiris_sdk::{Array, Extractor, Output, Result, context};
 

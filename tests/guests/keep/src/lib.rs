@@ -1,4 +1,4 @@
-//! Sets a state, creates files and warns as its config says, and shows what it was given.
+//! Sets a state, creates files and warns according to its config, and outputs what it was given.
 
 use osiris_sdk::bindings::osiris::driver::catalog::{Column, Table};
 use osiris_sdk::bindings::osiris::driver::state;
@@ -37,7 +37,7 @@ impl Extractor for Keep {
         }
         let mut body = config.body.unwrap_or_default();
         context::restore_secrets("body", &mut body)?;
-        // Texts of secrets are shown by their lengths: no session may hold them.
+        // The texts of secrets are output as their lengths, because no session may contain them.
         let password = context::secret("connection.password")?.unwrap_or_default().len();
         output.write_columns(
             "main",
@@ -52,7 +52,7 @@ impl Extractor for Keep {
     }
 }
 
-/// The value with the length of each text in its place.
+/// The value with each text replaced by its length.
 fn shape(value: &Value) -> Value {
     match value {
         Value::String(text) => Value::from(text.len()),
@@ -62,7 +62,7 @@ fn shape(value: &Value) -> Value {
     }
 }
 
-/// Finds as many tables, of as many columns, as the connection's `database` says: `3000x40`.
+/// Finds as many tables with as many columns as the connection's `database` says: `3000x40`.
 impl Discovery for Keep {
     type Config = Value;
 

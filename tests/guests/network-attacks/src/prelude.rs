@@ -1,4 +1,4 @@
-//! What every attack uses: its step, and requests as raw as `wasi:http` lets a guest make them.
+//! What every attack uses: its step, and requests as low-level as `wasi:http` permits.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use wasip2::http::outgoing_handler::handle;
 use wasip2::http::types::{ErrorCode, Fields, IncomingBody, IncomingResponse, Method, OutgoingRequest, Scheme};
 
-/// What an attack has to work with.
+/// The config and secrets of an attack's step.
 #[derive(Debug, Deserialize)]
 pub struct Step {
     pub attack: String,
@@ -18,7 +18,7 @@ pub struct Step {
     pub target: String,
 }
 
-/// What the attacker got hold of, or what stopped it.
+/// What the attacker obtained, or what stopped it.
 pub type Outcome = Result<String>;
 
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ pub fn connect(step: &Step) -> Result<Connection> {
     tcp::connect(&step.host, step.port, PATIENCE)
 }
 
-/// Where an address leads: scheme, authority, path with query.
+/// The parts of an address: scheme, authority, path with query.
 pub fn parts(url: &str) -> (Scheme, String, String) {
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -71,7 +71,7 @@ pub fn get(url: &str) -> Result<IncomingResponse> {
     request(&Method::Get, url, &[])
 }
 
-/// The response's status and as much of its body as is asked for.
+/// The response's status and the requested part of its body.
 pub fn read(response: &IncomingResponse, most: usize) -> Result<String> {
     let status = response.status();
     let body = response.consume().map_err(|()| refused("the body", ()))?;

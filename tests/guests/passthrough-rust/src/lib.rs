@@ -1,4 +1,4 @@
-//! Shows that the contract alone, without the SDK, carries a table through a Rust guest.
+//! Shows that the contract alone, without the SDK, is enough to pass a table through a Rust guest.
 
 wit_bindgen::generate!({ path: "../../../wit", world: "processor" });
 

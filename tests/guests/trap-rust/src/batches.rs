@@ -16,7 +16,7 @@ pub fn text_schema() -> Schema {
     one_column("t", "u")
 }
 
-/// The numbers of `range`, each with some work that leads nowhere, so that making them takes time.
+/// The numbers in `range`, with some pointless work for each, so that producing them takes time.
 pub fn numbers(range: Range<u64>, rounds: u32) -> Batch {
     let length = range.end - range.start;
     let mut values = Vec::with_capacity(8 * length as usize);
@@ -27,7 +27,7 @@ pub fn numbers(range: Range<u64>, rounds: u32) -> Batch {
     batch(length, length, vec![Vec::new(), values])
 }
 
-/// Ten values, said to be a thousand rows.
+/// Ten values, declared as a thousand rows.
 pub fn lying_rows() -> Batch {
     batch(1_000, 10, vec![Vec::new(), vec![0; 80]])
 }
@@ -37,12 +37,12 @@ pub fn short_buffer() -> Batch {
     batch(10, 10, vec![Vec::new(), vec![0; 40]])
 }
 
-/// Two texts, the second of which is no UTF-8.
+/// Two texts, the second of which is not UTF-8.
 pub fn bad_utf8() -> Batch {
     batch(2, 2, vec![Vec::new(), offsets(&[0, 2, 4]), vec![b'o', b'k', 0xc3, 0x28]])
 }
 
-/// Two texts, the second of which starts after it ends and lies outside its bytes.
+/// Two texts, the second of which starts after its end and is outside the bytes.
 pub fn bad_offsets() -> Batch {
     batch(2, 2, vec![Vec::new(), offsets(&[0, 1_000_000, 2]), b"ok".to_vec()])
 }

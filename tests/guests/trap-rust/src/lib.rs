@@ -1,4 +1,4 @@
-//! Misbehaves in the way its config names, so that tests can watch the host hold.
+//! Misbehaves in the way its config names, so that tests can check that the host withstands it.
 
 mod batches;
 
@@ -13,7 +13,7 @@ wit_bindgen::generate!({ path: "../../../wit", world: "processor" });
 #[serde(deny_unknown_fields)]
 struct Config {
     how: How,
-    /// How many rows `slow` makes.
+    /// How many rows `slow` produces.
     #[serde(default = "ten_million")]
     rows: u64,
 }
@@ -86,7 +86,7 @@ fn spin() -> ! {
     }
 }
 
-/// Says all is well although its table was never finished.
+/// Reports success although its table was never finished.
 fn half_table(output: &Output) -> Result<(), Error> {
     let writer = output.create_table("main", &batches::numbers_schema())?;
     writer.append(&batches::numbers(0..1_000, 0))?;
@@ -94,7 +94,7 @@ fn half_table(output: &Output) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes and touches memory until no more is given.
+/// Allocates and touches memory until no more is available.
 fn take_memory() -> Error {
     const PIECE: usize = 1 << 20;
     let mut held: Vec<Vec<u8>> = Vec::new();
@@ -110,7 +110,7 @@ fn take_memory() -> Error {
     }
 }
 
-/// Appends one batch; where the host refuses it, that refusal is the driver's own error.
+/// Appends one batch; if the host refuses it, that refusal becomes the driver's own error.
 fn append_one(output: &Output, schema: &batches::Schema, batch: &batches::Batch) -> Result<(), Error> {
     let writer = output.create_table("main", schema)?;
     writer.append(batch)?;
@@ -118,7 +118,7 @@ fn append_one(output: &Output, schema: &batches::Schema, batch: &batches::Batch)
     Ok(())
 }
 
-/// Makes rows one small batch at a time, so that a kill can hit in the middle.
+/// Produces rows one small batch at a time, so that a kill can hit in between.
 fn slow(output: &Output, rows: u64) -> Result<(), Error> {
     const BATCH: u64 = 1_000;
     const ROUNDS_A_VALUE: u32 = 500;
