@@ -15,7 +15,7 @@ typedef struct processor_string_t {
 } processor_string_t;
 
 // The kind decides what the host does next: only `rate-limited` and `transient` are worth
-// another attempt, and `config`, `auth`, `denied` and `not-found` are the user's to cure.
+// another attempt, and `config`, `auth`, `denied` and `not-found` are for the user to fix.
 typedef struct osiris_driver_errors_error_kind_t {
   uint8_t tag;
   union {
@@ -27,11 +27,11 @@ typedef struct osiris_driver_errors_error_kind_t {
 #define OSIRIS_DRIVER_ERRORS_ERROR_KIND_CONFIG 0
 // A login was refused.
 #define OSIRIS_DRIVER_ERRORS_ERROR_KIND_AUTH 1
-// The step was not granted what the driver asked for.
+// The step was not granted the access that the driver asked for.
 #define OSIRIS_DRIVER_ERRORS_ERROR_KIND_DENIED 2
 // A file, table, column or remote object does not exist.
 #define OSIRIS_DRIVER_ERRORS_ERROR_KIND_NOT_FOUND 3
-// The other side asks for fewer calls; see `retry-after-ms`.
+// The server asks for fewer calls; see `retry-after-ms`.
 #define OSIRIS_DRIVER_ERRORS_ERROR_KIND_RATE_LIMITED 4
 // The same call may succeed later.
 #define OSIRIS_DRIVER_ERRORS_ERROR_KIND_TRANSIENT 5
@@ -49,10 +49,10 @@ typedef struct {
 
 typedef struct osiris_driver_errors_error_t {
   osiris_driver_errors_error_kind_t   kind;
-  // One sentence for a person: what was being done, to what, and why it failed. Lower
-  // case, no full stop. Secrets never belong here.
+  // One sentence for the user: what was being done, to what, and why it failed. Lower case,
+  // no full stop. It must never contain secrets.
   processor_string_t   message;
-  // Milliseconds to wait before another attempt, where the other side said so.
+  // Milliseconds to wait before another attempt, if the server asked for that.
   processor_option_u64_t   retry_after_ms;
 } osiris_driver_errors_error_t;
 
@@ -65,7 +65,7 @@ typedef uint8_t osiris_driver_context_level_t;
 #define OSIRIS_DRIVER_CONTEXT_LEVEL_ERROR 4
 
 typedef struct osiris_driver_context_part_t {
-  // From 0.
+  // Counted from 0.
   uint32_t   index;
   uint32_t   count;
 } osiris_driver_context_part_t;
@@ -103,7 +103,7 @@ typedef struct {
   size_t len;
 } processor_list_string_t;
 
-// One field, that is one column or one part of a nested column.
+// One field: a column, or a part of a nested column.
 typedef struct osiris_driver_arrow_field_t {
   processor_string_t   name;
   // Arrow's format string: `l` for int64, `u` for UTF-8, `tsu:UTC` for a timestamp in
@@ -111,11 +111,12 @@ typedef struct osiris_driver_arrow_field_t {
   // struct.
   processor_string_t   format;
   bool   nullable;
-  // How many of the fields that follow are this field's direct children.
+  // The number of this field's direct children among the fields that follow.
   uint32_t   children;
-  // Arrow's field metadata. `ARROW:extension:name` names a type that Arrow lacks (such as
-  // `arrow.uuid`); `osiris.duckdb_type` is DuckDB's own type where Arrow's says less (an
-  // ENUM crosses as text). Pass both on unchanged with a column that passes unchanged.
+  // Arrow's field metadata. `ARROW:extension:name` names a type that Arrow does not have
+  // (such as `arrow.uuid`). `osiris.duckdb_type` is DuckDB's own type if Arrow's type says
+  // less (an ENUM is passed as text). If a driver passes a column on unchanged, it should
+  // pass both on unchanged.
   processor_list_tuple2_string_string_t   metadata;
 } osiris_driver_arrow_field_t;
 
@@ -124,8 +125,8 @@ typedef struct {
   size_t len;
 } osiris_driver_arrow_list_field_t;
 
-// A table's shape: its fields in pre-order, each parent directly before its children. The
-// table's columns are the fields that no other field is the parent of, in order.
+// A table's schema: its fields in pre-order, each parent directly before its children. The
+// table's columns are the fields without a parent, in order.
 typedef struct osiris_driver_arrow_schema_t {
   osiris_driver_arrow_list_field_t   fields;
 } osiris_driver_arrow_schema_t;
@@ -142,18 +143,18 @@ typedef struct {
 
 // The values of one field: a node for each field of the schema, in the same order.
 typedef struct osiris_driver_arrow_node_t {
-  // Number of values. For a column, the batch's rows; for a list's child, the values of
+  // The number of values. For a column, the batch's rows; for a list's child, the values of
   // all its lists together.
   uint64_t   length;
-  // How many values are null.
+  // The number of null values.
   uint64_t   null_count;
   // The buffers of the field's type in Arrow's order, little-endian: for most types the
   // validity bitmap, then the values; for `u` and `z` the validity bitmap, the 32-bit
-  // offsets and the bytes; for `+l` and `+m` the validity bitmap and the 32-bit offsets;
-  // for `+s` and `+w` the validity bitmap alone; for `+us` the type ids alone; for `n`
-  // none. A validity bitmap of no bytes says that no value is null. Every array starts at
-  // offset 0. Fixed-width values are aligned in the receiving language as its allocator
-  // does, so copy or check before reading them in place.
+  // offsets and the bytes; for `+l` and `+m` the validity bitmap and the 32-bit offsets; for
+  // `+s` and `+w` only the validity bitmap; for `+us` only the type ids; for `n` none. An
+  // empty validity bitmap means that no value is null. Every array starts at offset 0. The
+  // alignment of fixed-width values depends on the receiving language's allocator, so copy
+  // or check them before reading them in place.
   processor_list_list_u8_t   buffers;
 } osiris_driver_arrow_node_t;
 
@@ -162,7 +163,7 @@ typedef struct {
   size_t len;
 } osiris_driver_arrow_list_node_t;
 
-// Some rows of a table, column by column.
+// A batch of a table's rows, column by column.
 typedef struct osiris_driver_arrow_batch_t {
   uint64_t   rows;
   osiris_driver_arrow_list_node_t   nodes;
@@ -386,99 +387,104 @@ typedef struct {
 // Imported Functions from `osiris:driver/context@0.1.0`
 // The id of the step in the pipeline, such as `extract-flights`.
 extern void osiris_driver_context_step_id(processor_string_t *ret);
-// The step's configuration as a JSON object. It was checked against the spec's
+// The step's configuration as a JSON object. It has been checked against the spec's
 // `configSchema`, the schema's defaults are filled in, and parameters, environment variables
-// and connection references are resolved. Secrets are left out of it: see `secrets`.
+// and connection references are resolved. It does not contain secrets: see `secrets`.
 extern void osiris_driver_context_config(processor_string_t *ret);
-// Which part of the step's work this instance of the driver does, where the host runs several
-// at once into one output (the spec's `instances`); part 0 of 1 where it does not.
+// The part of the step's work that this instance of the driver does, if the host runs several
+// in parallel into one output (the spec's `instances`); otherwise part 0 of 1.
 extern void osiris_driver_context_partition(osiris_driver_context_part_t *ret);
 // Writes a structured line to the session's log. `fields` are names and values, in any order.
 extern void osiris_driver_context_log(osiris_driver_context_level_t level, processor_string_t *message, processor_list_tuple2_string_string_t *fields);
 // Records a number under `name`, such as `requests_sent`, in the session's metrics. The host
-// counts rows itself (`rows_read`, `rows_processed`, `rows_written`); those names are its own
-// and a driver's value for them is recorded under `driver_<name>`.
+// counts rows itself (`rows_read`, `rows_processed`, `rows_written`). Those names are
+// reserved; a driver's value for one of them is recorded under `driver_<name>`.
 extern void osiris_driver_context_metric(processor_string_t *name, double value);
-// Says how far the step is: `done` of `total` units (rows, where the driver knows no better),
-// shown to a person as a bar. Call it as often as convenient: the host thins it out.
+// Reports progress: `done` of `total` units (rows, if the driver has no better unit), shown to
+// the user as a bar. Call it as often as convenient; the host limits the rate.
 extern void osiris_driver_context_progress(uint64_t done, uint64_t *maybe_total);
 
 // Imported Functions from `osiris:driver/secrets@0.1.0`
 // The secret in a field of the config, named by its JSON pointer: `/key`,
-// `/connection/password`, `/headers/X-Api-Key`. Where no name on the way has a dot, `key` and
-// `connection.password` mean the same. Fails with `not-found`, naming those there are.
+// `/connection/password`, `/headers/X-Api-Key`. If no name in the path contains a dot, `key`
+// and `connection.password` mean the same. Fails with `not-found`; the message names the
+// secrets that exist.
 extern bool osiris_driver_secrets_get(processor_string_t *name, osiris_driver_secrets_own_secret_t *ret, osiris_driver_secrets_error_t *err);
 // The JSON pointers of the step's secrets at or below the field `below`, such as `/headers`;
-// of all for an empty text.
+// an empty text means all secrets.
 extern void osiris_driver_secrets_list(processor_string_t *below, processor_list_string_t *ret);
-// The value. Drop it as soon as it is used.
+// The value. Drop it as soon as it has been used.
 extern void osiris_driver_secrets_method_secret_reveal(osiris_driver_secrets_borrow_secret_t self, processor_string_t *ret);
 
 // Imported Functions from `osiris:driver/tables@0.1.0`
-// The name the pipeline gives this input; by default the id of the step it came from.
+// The name that the pipeline gives this input; by default the id of the step that wrote
+// it.
 extern void osiris_driver_tables_method_input_alias(osiris_driver_tables_borrow_input_t self, processor_string_t *ret);
 // The input's name inside SQL, quoted: write `select * from {sql-name}`.
 extern void osiris_driver_tables_method_input_sql_name(osiris_driver_tables_borrow_input_t self, processor_string_t *ret);
-// How many rows the input has.
+// The number of rows.
 extern uint64_t osiris_driver_tables_method_input_rows(osiris_driver_tables_borrow_input_t self);
-// The input's columns. Fails with `data`, naming column and type, when a column has a
-// type that cannot cross as Arrow; SQL can still use and cast that column.
+// The input's columns. Fails with `data` if a column has a type that cannot be passed as
+// Arrow; the message names the column and the type. SQL can still use and cast that
+// column.
 extern bool osiris_driver_tables_method_input_schema(osiris_driver_tables_borrow_input_t self, osiris_driver_tables_schema_t *ret, osiris_driver_tables_error_t *err);
-// Starts to read: the named columns in the named order, or all columns for `none`.
-// Fails with `not-found`, naming the alternatives, for a column that does not exist.
+// Starts reading the given columns in the given order, or all columns for `none`. Fails
+// with `not-found` for a column that does not exist; the message names the columns that
+// do.
 extern bool osiris_driver_tables_method_input_read(osiris_driver_tables_borrow_input_t self, processor_list_string_t *maybe_columns, osiris_driver_tables_own_reader_t *ret, osiris_driver_tables_error_t *err);
-// The shape of every batch that follows.
+// The schema of every batch that follows.
 extern void osiris_driver_tables_method_reader_schema(osiris_driver_tables_borrow_reader_t self, osiris_driver_tables_schema_t *ret);
-// The next rows, or `none` after the last. A batch has at least one row and is bounded in
-// rows and bytes; its size is the host's choice.
+// The next batch, or `none` after the last. A batch has at least one row and is bounded in
+// rows and bytes; the host chooses its size.
 extern bool osiris_driver_tables_method_reader_next(osiris_driver_tables_borrow_reader_t self, osiris_driver_tables_option_batch_t *ret, osiris_driver_tables_error_t *err);
 // Creates a table and opens it for writing. Name it `main` unless the step has several
-// outputs. A table that is never written stays, empty, with its columns. Where several
-// instances work at once, each creates it with the same columns and writes its own part.
+// outputs. A table without rows is stored with its columns. If several instances work in
+// parallel, each creates the table with the same columns and writes its own part.
 extern bool osiris_driver_tables_method_output_create_table(osiris_driver_tables_borrow_output_t self, processor_string_t *name, osiris_driver_tables_schema_t *schema, osiris_driver_tables_own_table_writer_t *ret, osiris_driver_tables_error_t *err);
-// Appends rows; the batch has the shape that the table was created with. The host checks
-// all of it (lengths, offsets, UTF-8, counts) and refuses what is wrong with `data`;
-// nothing of a refused batch is kept. Keep a batch below 64 MiB; it may hold 134,217,728
-// values, in all its nodes together.
+// Appends rows; the batch must have the schema that the table was created with. The host
+// checks all of it (lengths, offsets, UTF-8, counts) and refuses a malformed batch with
+// `data`; no row of a refused batch is stored. Keep a batch below 64 MiB; it may contain
+// 134,217,728 values, in all its nodes together.
 extern bool osiris_driver_tables_method_table_writer_append(osiris_driver_tables_borrow_table_writer_t self, osiris_driver_tables_batch_t *batch, osiris_driver_tables_error_t *err);
-// Ends the table and says how many rows it has. The step fails if a table that was
-// created is dropped without this, so that a half-written table never passes for whole.
+// Ends the table and returns its number of rows. If a created table is dropped without
+// this, the step fails, so that an incomplete table is never taken for a complete one.
 extern bool osiris_driver_tables_method_table_writer_finish(osiris_driver_tables_borrow_table_writer_t self, uint64_t *ret, osiris_driver_tables_error_t *err);
 
 // Imported Functions from `osiris:driver/sql@0.1.0`
-// Creates the table `name` of `output` from the rows of `select`; says how many there are.
+// Creates the table `name` in `output` from the rows of `select`; returns the number of rows.
 extern bool osiris_driver_sql_create_table(osiris_driver_sql_borrow_output_t output, processor_string_t *name, processor_string_t *select, uint64_t *ret, osiris_driver_sql_error_t *err);
 // Runs `select` and reads its rows.
 extern bool osiris_driver_sql_query(processor_string_t *select, osiris_driver_sql_own_reader_t *ret, osiris_driver_sql_error_t *err);
 
 // Imported Functions from `osiris:driver/files@0.1.0`
-// Opens a granted file for reading. `path` is as the config has it. Fails with `denied` for a
-// path that was not granted and `not-found` for one that does not exist.
+// Opens a granted file for reading. `path` must be written as in the config. Fails with
+// `denied` for a path that was not granted, and with `not-found` for one that does not exist.
 extern bool osiris_driver_files_open(processor_string_t *path, osiris_driver_files_own_source_t *ret, osiris_driver_files_error_t *err);
-// Opens a granted file for writing. The file is written beside its target and takes the
-// target's place only when the whole step has succeeded; until then, and after a failure, the
-// target is as it was.
+// Opens a granted file for writing. The file is written next to its target and replaces the
+// target only when the whole step has succeeded; until then, and after a failure, the target
+// is unchanged.
 extern bool osiris_driver_files_create(processor_string_t *path, osiris_driver_files_own_target_t *ret, osiris_driver_files_error_t *err);
-// Creates an empty temporary file, for bytes that the driver makes itself and DuckDB's readers
-// then read: a file in another encoding or compression, say. No other step can read it, and it
-// is gone with its handle, at the latest with the step.
+// Creates an empty temporary file, for bytes that the driver produces and DuckDB's readers
+// then read, such as the content of a file in another encoding or compression. No other step
+// can read it. It is deleted when its handle is dropped, at the latest when the step ends.
 extern bool osiris_driver_files_create_temporary(osiris_driver_files_own_temporary_t *ret, osiris_driver_files_error_t *err);
-// Appends bytes (keep a call below 64 MiB). Fails with `other("disk")` where the step's
-// temporary files together would take more than the step may spill, and with `internal`
-// after `sql-literal`.
+// Appends bytes (keep a call below 64 MiB). Fails with `other("disk")` if the step's
+// temporary files together would exceed the step's spill limit, and with `internal` after
+// `sql-literal`.
 extern bool osiris_driver_files_method_temporary_write(osiris_driver_files_borrow_temporary_t self, processor_list_u8_t *bytes, osiris_driver_files_error_t *err);
-// The file as a string literal for DuckDB's own readers, such as `read_csv`. It ends the
-// writing. Queries that use the literal must be over before the handle is dropped.
+// The file as a string literal for DuckDB's own readers, such as `read_csv`. The file
+// cannot be written afterwards. Queries that use the literal must have ended before the
+// handle is dropped.
 extern void osiris_driver_files_method_temporary_sql_literal(osiris_driver_files_borrow_temporary_t self, processor_string_t *ret);
 // The file as a string literal for DuckDB's own readers: `from read_csv({sql-literal})`.
 extern void osiris_driver_files_method_source_sql_literal(osiris_driver_files_borrow_source_t self, processor_string_t *ret);
-// Size in bytes.
+// The size in bytes.
 extern uint64_t osiris_driver_files_method_source_size(osiris_driver_files_borrow_source_t self);
-// Reads up to `length` bytes (the host gives 8 MiB at most) from `offset`; an empty list
-// at the end.
+// Reads up to `length` bytes (at most 8 MiB) from `offset`; returns an empty list at the
+// end.
 extern bool osiris_driver_files_method_source_read(osiris_driver_files_borrow_source_t self, uint64_t offset, uint32_t length, processor_list_u8_t *ret, osiris_driver_files_error_t *err);
-// Writes the rows of one SELECT, by DuckDB's own writer; says how many. The options are
-// those of DuckDB's COPY for the format, such as (`delimiter`, `;`).
+// Writes the rows of one SELECT with DuckDB's own writer; returns the number of rows. The
+// options are those of DuckDB's COPY for the format, such as (`delimiter`, `;`).
 extern bool osiris_driver_files_method_target_copy(osiris_driver_files_borrow_target_t self, processor_string_t *select, osiris_driver_files_format_t format, processor_list_tuple2_string_string_t *options, uint64_t *ret, osiris_driver_files_error_t *err);
 // Appends bytes.
 extern bool osiris_driver_files_method_target_write(osiris_driver_files_borrow_target_t self, processor_list_u8_t *bytes, osiris_driver_files_error_t *err);
