@@ -1,7 +1,7 @@
-"""Databases into a DuckDB file: osiris beside the servers' own clients (the floors) and three other tools.
+"""Databases into a DuckDB file: osiris compared with the servers' own clients (the floors) and three other tools.
 
 Run by `make bench`, or alone: `.deps/venv/bin/python bench/databases.py [--rows N] [--memory 1 10] [--help]`. Starts
-both servers itself. The other tools go into `.deps/bench-*`; one that cannot be installed is left out, and why is said.
+both servers itself. The other tools go into `.deps/bench-*`; one that cannot be installed is skipped, with the reason.
 """
 
 import argparse
@@ -71,8 +71,8 @@ pipeline = dlt.pipeline("bench", pipelines_dir=folder, destination=dlt.destinati
 pipeline.run(sql_table(credentials=source, table="bench", backend="connectorx"), write_disposition="replace")
 """
 
-# Runs a command and says what it and its children used. A process of its own, since the kernel starts a child's peak
-# memory at its parent's.
+# Runs a command and reports the resources that it and its children used. This is a separate process, because the kernel
+# starts a child's peak memory at its parent's.
 MEASURE = """
 import os, subprocess, sys, time
 with open(sys.argv[1], "wb") as out, open(sys.argv[2], "wb") as log:
@@ -99,7 +99,7 @@ class Failed(Exception):
 
 
 def measured(command: list, folder: Path, environment: dict, watch=None) -> Usage:
-    """Runs a command in `folder`, its stdout into the file `out` there. `watch` is called with its process's id."""
+    """Runs a command in `folder`, with its stdout in the file `out` there. `watch` is called with its process's id."""
     measure = [sys.executable, "-I", "-S", "-c", MEASURE, folder / "out", folder / "log", *command]
     whole = {"PATH": os.environ["PATH"], "HOME": str(folder)} | environment
     process = subprocess.Popen([str(part) for part in measure], cwd=folder, env=whole, stdout=subprocess.PIPE, text=True, start_new_session=True)
@@ -140,7 +140,7 @@ class Systems:
         self.mariadb.run(f"create user {USER}@'127.0.0.1' identified by '{PASSWORD}'", f"grant all on *.* to {USER}@'127.0.0.1'")
 
     def fill(self, table: str, rows: int) -> tuple:
-        """Makes the table in PostgreSQL, and loads it from there into MariaDB. Gives its SUMS."""
+        """Creates the table in PostgreSQL, and loads it from there into MariaDB. Returns its SUMS."""
         begun = time.monotonic()
         with self.postgres.connect() as connection:
             connection.execute(f"create table {table} ({COLUMNS['postgres']})")
@@ -179,7 +179,7 @@ class Project:
 
     def run(self, *arguments: str, watch=None) -> Usage:
         shutil.rmtree(self.folder / ".osiris_sessions", ignore_errors=True)
-        # The home of the cache of compiled drivers: what is measured is a warm run.
+        # The home of the cache of compiled drivers, so that a warm run is measured.
         environment = {"BENCH_PASSWORD": PASSWORD, "OSIRIS_CACHE_DIR": str(self.folder / "cache")}
         return measured([OSIRIS, "run", "pipeline.yaml", "--drivers", DRIVERS, *arguments], self.folder, environment, watch)
 
@@ -192,7 +192,7 @@ def extractor(system: str, **more) -> dict:
 
 
 def install(tool: str) -> str | None:
-    """Installs a tool into a venv of its own; says why where it cannot."""
+    """Installs a tool into a separate venv; returns the reason if it cannot."""
     venv = DEPS / f"bench-{tool}"
     wanted = "\n".join(PACKAGES[tool])
     mark = venv / "requirements.txt"
@@ -216,7 +216,8 @@ def found(tool: str, pattern: str) -> Path:
 
 
 def contestants(systems: Systems, system: str, tools: list[str], folder: Path) -> dict:
-    """By name: a function that runs the contestant, and the DuckDB file (or None for the floors' text files) that it makes."""
+    """By name: a function that runs the contestant, and the DuckDB file (or None for the floors' text files) that it
+    writes."""
     postgres = system == "postgres"
     schema = "public" if postgres else DATABASE
 
@@ -281,7 +282,7 @@ def contestants(systems: Systems, system: str, tools: list[str], folder: Path) -
 
 
 def check(name: str, made: Path | None, sums: tuple, folder: Path) -> None:
-    """That what was made is what was to be read."""
+    """Checks that the contestant wrote what it was to read."""
     if made is None:
         text = folder / "out.csv" if (folder / "out.csv").exists() else folder / "out"
         with open(text, "rb") as file:
@@ -296,7 +297,7 @@ def check(name: str, made: Path | None, sums: tuple, folder: Path) -> None:
 
 
 def race(systems: Systems, system: str, tools: list[str], sums: tuple, folder: Path) -> None:
-    """Lets the contestants take turns, and prints the table."""
+    """Runs the contestants in turns, and prints the table."""
     folder.mkdir()
     running = contestants(systems, system, tools, folder)
     Project(systems, folder / "osiris", [extractor(system, table="bench", limit=1)]).run()
@@ -333,7 +334,7 @@ def race(systems: Systems, system: str, tools: list[str], sums: tuple, folder: P
 
 
 class Watch:
-    """The peak memory of each step process, in the order in which they end, by looking every few milliseconds."""
+    """The peak memory of each step process, in the order in which they end, sampled every few milliseconds."""
 
     def __init__(self):
         self.peaks: dict[int, int] = {}
@@ -362,13 +363,14 @@ class Watch:
             time.sleep(0.01)
 
     def worked(self) -> list[int]:
-        """Without processes that were started ahead and not needed."""
+        """Without processes that were started ahead of time and not needed."""
         busy = [pid for pid in self.peaks if self.cpu[pid] * 20 > max(self.cpu.values())]
         return [self.peaks[pid] for pid in sorted(busy, key=self.seen.__getitem__)]
 
 
 def memory(systems: Systems, chosen: list[str], sizes: list[int], limit: str, folder: Path) -> None:
-    """Extracts results of several sizes and writes them to a table, and prints what the two step processes needed."""
+    """Extracts results of several sizes and writes them to a table, and prints how much memory the two step
+    processes needed."""
     folder.mkdir()
     print(f"| peak memory, engine limit {limit} | " + " | ".join(f"{rows:,} rows" for rows in sizes) + " |\n|---|" + "---|" * len(sizes), flush=True)
     for system in chosen:
@@ -395,7 +397,7 @@ def main() -> None:
     options = parser.parse_args()
     chosen = [options.only] if options.only else ["postgres", "mysql"]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # Not below anybody's home: the servers run as a user who may not reach that.
+    # Not below anybody's home: the servers run as a user who may not have access to it.
     folder = Path(tempfile.mkdtemp(prefix="osiris-bench-"))
     folder.chmod(0o711)
     with ExitStack() as stack:

@@ -1,6 +1,6 @@
 """Benchmarks, each as a ratio against a baseline in the same run: `make bench`, or `bench/run.py a c` for some.
 
-Figures are medians of several runs that take turns with the baseline's, since machines are shared and noisy."""
+Figures are medians of several runs that alternate with the baseline's, since machines are shared and noisy."""
 
 import gzip
 import json
@@ -87,7 +87,7 @@ def in_turns(rounds: int, *contestants) -> list[float]:
 
 
 def flights(path: Path, copies: int) -> int:
-    """Writes the flights `copies` times; gives the rows."""
+    """Writes the flights `copies` times; returns the number of rows."""
     head, _, body = gzip.open(FLIGHTS, "rb").read().partition(b"\n")
     with open(path, "wb") as file:
         file.write(head + b"\n")
@@ -122,7 +122,7 @@ def main_job() -> None:
           f"ratio {ours / theirs:.2f} (goal 1.15)")
 
 
-# One statement: what DuckDB's own sniffing makes of the same file, in the same settings.
+# One statement, with DuckDB's own sniffing of the same file and the same settings.
 PLAIN_EXTRACTION = """
 import sys, duckdb
 folder, memory, threads, nulls, name = sys.argv[1:6]
@@ -133,7 +133,7 @@ c.execute(f"create table o.main.main as select * from read_csv('{folder}/{name}'
 
 
 def processor_time(call) -> float:
-    """The CPU seconds that a call's processes use: steadier than the clock where others use the machine."""
+    """The CPU seconds that a call's processes use: steadier than the clock if others use the machine."""
     before = os.times()
     call()
     after = os.times()
@@ -226,14 +226,15 @@ def memory() -> None:
 
 
 def sandbox() -> None:
-    """What the operating system's confinement adds to a run of one tiny step: a few ms of a noisy 100, so pair by pair."""
+    """The cost of the operating system's confinement in a run of one tiny step: a few ms in a noisy 100, so pair by
+    pair."""
     folder = Folder()
     folder.pipeline([{"id": "source", "component": "duckdb.processor", "needs": [], "config": {"query": "select 1 as a"}}])
     folder.run()
     pairs = []
     for number in range(60):
         flags = [(), ("--unconfined",)]
-        # Who goes first takes turns too.
+        # The order of each pair alternates too.
         taken = {each: folder.run("--engine-memory", MEMORY, *each, program=HOLE)[0] * 1000 for each in (flags if number % 2 else flags[::-1])}
         pairs.append((taken[()], taken[("--unconfined",)]))
     confined, unconfined = (statistics.median(each) for each in zip(*pairs))

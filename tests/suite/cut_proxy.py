@@ -5,7 +5,7 @@ import threading
 
 
 class CutProxy:
-    """A TCP proxy to 127.0.0.1:`target` that cuts a connection after so many bytes, `down` from the server or `up` to it.
+    """A TCP proxy to 127.0.0.1:`target` that cuts a connection after a number of bytes, `down` from the server or `up` to it.
 
     With `stall`, bytes stop without the connection ending; `once` cuts the first connection only; `then` is called when
     a connection is cut. `lift()` lets later connections pass untouched. `passed` has the bytes of each connection.
@@ -71,7 +71,8 @@ class CutProxy:
                     break
         except OSError:
             pass
-        # Closed, not only shut down: a peer that goes on sending must be told, or it would wait for room for ever.
+        # Closed, not only shut down: a peer that is still sending must get an error, or it would wait for buffer space
+        # forever.
         for one in (source, sink):
             try:
                 one.shutdown(socket.SHUT_RDWR)

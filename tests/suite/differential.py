@@ -1,4 +1,4 @@
-"""Random tables and files through the drivers, against what an independent reader makes of them: nothing may differ silently.
+"""Random tables and files through the drivers, compared with an independent reader: nothing may differ silently.
 
 Three kinds: `tables` (random types and values through the writer and the reader of each format), `csv` (random texts in random
 dialects through the CSV extractor, against Python's `csv`) and `json` (against Python's `json`, numbers by their digits). Each
@@ -32,7 +32,7 @@ BATCH = {"tables": 10, "csv": 150, "json": 150}
 
 
 class Databases:
-    """The tables of databases: those that a writer does not make, and the end of all."""
+    """The servers and the tables that a writer does not create, and their shutdown."""
 
     def __init__(self, postgres, mariadb, database: str, api_database: str):
         self.postgres, self.mariadb, self.database, self.api_database = postgres, mariadb, database, api_database
@@ -102,7 +102,7 @@ def main() -> int:
     arguments.add_argument("kinds", nargs="*", default=["tables", "csv", "json"])
     given = arguments.parse_args()
     print(f"seed {given.seed}", flush=True)
-    # Ended from outside, it stops its servers.
+    # If it is ended from outside, it stops its servers.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     rng = random.Random(given.seed)
     formats = [format for format in FORMATS if format.name in given.formats.split(",")]

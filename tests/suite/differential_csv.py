@@ -1,4 +1,4 @@
-"""Random CSV files in random dialects through the extractor, against Python's `csv`."""
+"""Random CSV files in random dialects through the extractor, compared with Python's `csv`."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from differential_files import SIZES, Columnar, Files
 from differential_runs import Steps, sql_name
 
 
-# The number of a file's first row: no text that means null.
+# The number of a file's first row; no text that means null.
 FIRST = 1000
 
 
@@ -68,12 +68,13 @@ class Csv(Files):
             config |= {"thousands": ","}
         columns = [values.texts(rng, rows, nulls or ["NULL"]) for _ in range(width)]
         columns = [[value if values.writable(value, dialect.encoding) else "x" for value in column] for column in columns]
-        # A comment character is none within quotes, and may stand anywhere outside.
+        # A comment character has no meaning within quotes, and may occur anywhere outside.
         names = values.header(rng, width, dialect)
         return CsvFile(dialect, names, columns, config, nulls, quoted_nulls)
 
     def differing(self, files: list[CsvFile], shuffled: float = 1) -> list[tuple[CsvFile, dict[int, str]]]:
-        """The files whose columns differ from their texts or, for a share of them, get another type when their rows are shuffled."""
+        """The files whose columns differ from their texts or, for some of them, get another type when their rows are
+        shuffled."""
         steps, quoted = [], []
         for number, file in enumerate(files):
             ways = self.orders(file, shuffled)
@@ -92,7 +93,7 @@ class Csv(Files):
         kinds, *others = ({row[0]: row[1] for row in self.steps.connection.execute(f"describe {catalog}.main").fetchall()} for catalog in catalogs)
         rows = []
         if len(kinds) == len(file.names) + 1:
-            # SQL renders bits as they are: a DOUBLE by the digits that make it again.
+            # SQL renders bits unchanged: a DOUBLE by the digits that recreate it.
             texts = ", ".join(f"{sql_name(name)}::varchar" for name in kinds)
             rows = self.steps.connection.execute(f"select {texts} from {catalogs[0]}.main order by id::integer").fetchall()
         for catalog in catalogs:
@@ -107,7 +108,7 @@ class Csv(Files):
             for other in others:
                 if other[name] != kinds[name]:
                     differing[place] = f"{kinds[name]}, and {other[name]} with its rows in another order"
-            # DuckDB's storage takes equal doubles for one, and so zeros of both signs where there are both.
+            # DuckDB's storage treats equal doubles as one, and so zeros of both signs if there are both.
             zeros = {value.lstrip("-") for value in column if re.fullmatch(r"-?0([.,]0+)?", value)}
             signless = zeros if {True, False} == {value.startswith("-") for value in column if value.lstrip("-") in zeros} else set()
             for number, (value, row) in enumerate(zip(column, rows)):
@@ -120,7 +121,7 @@ class Csv(Files):
 
 
 def same_text(was: str, became: str | None, kind: str, file: CsvFile, quoted: bool) -> bool:
-    """Whether a cell is what its text says, in the spellings that the README of the extractor gives up."""
+    """Whether a cell is what its text says, apart from the spellings that the extractor's README says are not kept."""
     null = was in file.nulls and (file.quoted_nulls or not quoted)
     if became is None or null:
         return became is None and null
@@ -145,7 +146,7 @@ def same_text(was: str, became: str | None, kind: str, file: CsvFile, quoted: bo
 
 
 def check_reference(content: bytes, dialect: values.Dialect, rows: list[list[str]]) -> None:
-    """Asserts that Python's own reader finds the rows in the file, where it knows the dialect."""
+    """Asserts that Python's own reader finds the rows in the file, if it supports the dialect."""
     if dialect.comment or len(dialect.delimiter) > 1:
         return
     text = io.StringIO(content.decode(dialect.encoding).removeprefix("\ufeff"), newline="")

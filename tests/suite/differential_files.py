@@ -1,4 +1,5 @@
-"""What the fuzz of CSV files and that of JSON files share: batches, shuffled rows, and differences made as small as they get."""
+"""Shared by the fuzzing of CSV and JSON files: batches, shuffled rows, and reducing differences to the smallest
+input."""
 
 import random
 from collections.abc import Callable
@@ -44,12 +45,12 @@ class Files:
                     self.findings.differences.append(self.smallest(file, place, why) if len(self.seen) <= SMALLEST else f"{self.format}: {why}")
 
     def orders(self, file: Columnar, shuffled: float) -> list[tuple[str, list[int]]]:
-        """The rows as they are and, for a share of the files, in another order too."""
+        """The rows in their order and, for some of the files, in another order too."""
         order = list(range(len(file.columns[0])))
         return [("", order)] + [("-shuffled", self.rng.sample(order, len(order)))] * (self.rng.random() < shuffled)
 
     def judged(self, files: list, steps: list[dict], judge: Callable[[int, list[Path]], dict[int, str]]) -> list[tuple[Columnar, dict[int, str]]]:
-        """The files that were refused, or of which `judge` finds columns that differ."""
+        """The files that were refused, or in which `judge` finds columns that differ."""
         done = self.steps.run(steps)
         found = []
         for number, file in enumerate(files):
@@ -61,7 +62,7 @@ class Files:
         return found
 
     def smallest(self, file: Columnar, place: int, why: str) -> str:
-        """The difference in one column, with as few rows as still show it."""
+        """The difference in one column, with the fewest rows that still show it."""
         one, said = file.alone(place), why
         while len(one.columns[0]) > 1:
             failing = self.differing([one.without(row) for row in range(min(len(one.columns[0]), 40))])

@@ -1,4 +1,4 @@
-"""Random records through random APIs: http.extractor against what the server was given to send. Nothing may differ silently.
+"""Random records through random APIs: http.extractor compared with what the server was given to send. Nothing may differ silently.
 
 Each read has records of random JSON, cut into pages of random sizes, which one of several styles of pagination serves, in a
 random encoding, with faults that pass. Half of the reads are incremental: two runs, between which records are added.
@@ -91,7 +91,7 @@ class Read:
         if self.style in ("none", "lines"):
             page = records
         elif self.style == "filtered":
-            # Every third is left out after the page was cut.
+            # Every third is omitted after the page was cut.
             whole = [one for record in records for one in (record, None)]
             page = [record for record in whole[number : number + self.size] if record]
         elif self.style == "offset":
@@ -99,7 +99,7 @@ class Read:
         elif self.style in ("page", "short", "body"):
             page = records[number * self.size :][: self.size]
         elif self.style == "holes":
-            # Each second page is empty.
+            # Every second page is empty.
             page = [] if number % 2 else records[number // 2 * self.size :][: self.size]
             around["more"] = self.rng.choice([True, "true", 1]) if (number // 2 + 1) * self.size < len(records) else self.rng.choice([False, "false", 0])
         else:
@@ -115,7 +115,7 @@ class Read:
         return 0 if token is None else self.tokens[token]
 
     def follow(self, around: dict, start: int, more: bool, request: Request) -> dict:
-        """Says where the next page is; gives its headers."""
+        """Adds where the next page is; returns its headers."""
         since = f"&since={request.query['since']}".replace("+", "%2B") if "since" in request.query else ""
         address = f"{request.path}?from={start + self.size}{since}"
         if self.style == "link":
@@ -202,7 +202,7 @@ class Apis:
             fields = [f'"c{place}": {column[row]}' for place, column in enumerate(columns) if column[row] is not None]
             cursor = [f'"at": {instants[row]}'] if instants else []
             records.append("{" + ", ".join([f'"id": {row}', *cursor, *fields]) + "}")
-        # Of a filtered page something is left; an empty one would be the end.
+        # Something remains of a filtered page; an empty one would be the end.
         size, wrapper = rng.randint(2 if style == "filtered" else 1, 8), rng.choice(["items", "data.list"])
         if style in ("none", "page", "short", "offset", "filtered", "body", "link"):
             wrapper = rng.choice(["", wrapper])
@@ -228,12 +228,12 @@ class Apis:
         config |= {"cursor": {"param": "since", "field": "at"}} if instants else {}
         encoding = rng.choice(["", "", "escaped", "marked", "utf-16", "utf-16le", "gzip", "unsaid", "deflate", "bare"])
         inclusive, end = rng.choice([True, False, None]), rng.choice(ENDS)
-        # What the server draws must not depend on the order in which steps ask.
+        # The server's random choices must not depend on the order in which steps ask.
         own = random.Random(rng.random())
         return Read(number, style, records, columns, instants, own, size, wrapper, encoding, inclusive, end, count, config)
 
     def instants(self, count: int) -> list[str]:
-        """Rising values with ties, in one spelling."""
+        """Increasing values with ties, in one notation."""
         ranks, rank = [], 0
         for _ in range(count):
             rank += self.rng.choice([0, 1, 7])
@@ -250,7 +250,8 @@ class Apis:
         return [spelled(rank) for rank in ranks]
 
     def split(self, read: Read) -> int:
-        """How many records the first run sees. A server that takes "since" for "after" never gives later ones of the same value."""
+        """How many records the first run sees. A server that interprets "since" as "after" never returns later ones
+        of the same value."""
         place = self.rng.randint(0, len(read.records))
         while not read.inclusive and 0 < place < len(read.records) and read.instants[place] == read.instants[place - 1]:
             place += 1
@@ -261,7 +262,7 @@ class Apis:
         steps = [{"id": f"read-{read.number}", "needs": [], "component": "http.extractor", "config": read.config} for read in chosen]
         if not steps:
             return
-        # A name of its own, since states outlive the sessions of a batch.
+        # A separate name, since states outlive the sessions of a batch.
         self.project.pipeline(steps, name=f"fuzz-{self.batches}")
         done = self.project.osiris("run", "pipeline.yaml", "--json", timeout=900)
         assert done.returncode in (0, 1), f"exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
@@ -270,7 +271,7 @@ class Apis:
             found[int(step["id"].split("-")[1])].append(step | {"path": Path(result["session_path"]) / "data" / f"{step['id']}.duckdb"})
 
     def judge(self, read: Read, runs: list[dict]) -> str | None:
-        """What is wrong with what was read, if anything is."""
+        """What is wrong with the rows that were read, if anything."""
         became: dict[int, dict] = {}
         for step in runs:
             if step["status"] != "success":
@@ -304,7 +305,8 @@ def is_json(value: str | None) -> bool:
 
 
 def same(was, became, kind: Kind) -> bool:
-    """Whether a value of an answer is whole in what was read as `kind`. Scalars of several types are texts, by the README."""
+    """Whether a value in a response is complete in the value that was read as `kind`. Scalars of several types are
+    texts, by the README."""
     if isinstance(became, Json):
         return kind.name == "JSON" and same(was, type_compare.document(became.text), Kind("?"))
     if was is None or became is None:

@@ -1,4 +1,4 @@
-"""Random JSON files in random layouts through the extractor, against Python's `json` with numbers by their digits."""
+"""Random JSON files in random layouts through the extractor, compared with Python's `json`, numbers by their digits."""
 
 import random
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from type_compare import Json, Kind
 class JsonFile(Columnar):
     layout: values.Layout
     names: list[str]
-    # The text of each value, or None where its record lacks it.
+    # The text of each value, or None if its record lacks it.
     columns: list[list[str | None]]
     config: dict
 
@@ -46,7 +46,8 @@ class JsonFiles(Files):
         return JsonFile(values.layout(rng), names, [values.json_column(rng, rows) for _ in range(width)], config)
 
     def differing(self, files: list[JsonFile], shuffled: float = 1) -> list[tuple[JsonFile, dict[int, str]]]:
-        """The files whose columns differ from their texts or, for a share of them, get another type when their records are shuffled."""
+        """The files whose columns differ from their texts or, for some of them, get another type when their records
+        are shuffled."""
         steps = []
         for number, file in enumerate(files):
             ways = self.orders(file, shuffled)
@@ -108,13 +109,14 @@ def sorted_fields(kind: str) -> str:
 
 
 def same_document(was, became, kind: Kind, seen: dict[str, set[str]], path: str = "") -> bool:
-    """Whether what a document says is still whole in what was read as `kind`; `seen` collects what became a text, by its place."""
+    """Whether a document is complete in the value that was read as `kind`; `seen` collects what became a text, by
+    its place."""
     if isinstance(became, Json):
         if kind.name != "JSON":
             return False
         return same_document(was, type_compare.document(became.text), Kind("?"), seen, path)
     if was is None or became is None:
-        # A null document, and what the record lacks, is null.
+        # A null document, and a field that the record lacks, is null.
         return was is None and became is None
     if isinstance(was, list):
         part = kind.parts[0] if kind.name in ("LIST", "ARRAY") else Kind("?")
@@ -129,7 +131,7 @@ def same_document(was, became, kind: Kind, seen: dict[str, set[str]], path: str 
         return became is was or (kind.name == "BOOLEAN" and became == str(was).lower())
     if isinstance(was, type_compare.Number):
         if kind.name == "VARCHAR":
-            # The digits of numbers that no type of number holds, as long as no text stands among them.
+            # The digits of numbers that no number type holds, if there is no text among them.
             seen.setdefault(path, set()).add("number")
             return was == became
         numeric = kind.name in type_compare.WHOLE or kind.name in ("DECIMAL", "DOUBLE", "FLOAT")
@@ -140,7 +142,7 @@ def same_document(was, became, kind: Kind, seen: dict[str, set[str]], path: str 
             seen.setdefault(path, set()).add("-0" if was.startswith("-") else "0")
         if type_compare.same_number(was, became):
             return True
-        # DuckDB's storage takes equal doubles for one, and so zeros of both signs where there are both.
+        # DuckDB's storage treats equal doubles as one, and so zeros of both signs if there are both.
         seen.setdefault(path, set()).add("zero of another sign")
         return kind.name == "DOUBLE" and zero and type_compare.same_number("0", became.lstrip("-"))
     if kind.name == "VARCHAR":

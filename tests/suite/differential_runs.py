@@ -1,4 +1,4 @@
-"""What the kinds of the differential fuzz share: findings, and runs of very many small steps."""
+"""Shared by all kinds of the differential fuzz: findings, and runs of very many small steps."""
 
 import json
 import shutil
@@ -9,10 +9,10 @@ from pathlib import Path
 import duckdb
 from conftest import OSIRIS, Project
 
-# Forks its steps from a warm process, where tools/build-guests has built it: a small step takes a quarter of the time.
+# Forks its steps from a warm process, if tools/build-guests has built it: a small step takes a quarter of the time.
 WARM = OSIRIS.with_name("warm-steps")
 
-# So many differences are made as small as they get.
+# This many differences are reduced to the smallest input.
 SMALLEST = 20
 
 

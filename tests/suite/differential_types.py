@@ -10,7 +10,7 @@ LEAVES = [
     "BOOLEAN", *RANGES, "FLOAT", "DOUBLE", "DOUBLE", "VARCHAR", "VARCHAR", "VARCHAR", "BLOB", "BIT", "UUID", "DATE", "TIME", "TIMETZ", "TIMESTAMP",
     "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMPTZ", "INTERVAL", "BIGNUM", "JSON", "TIME_NS",
 ]  # fmt: skip
-# At the top only: SQL that names one within another type is refused, since DuckDB cannot serialise it.
+# Only at the top: SQL that names one within another type is refused, since DuckDB cannot serialise it.
 ENUM = "ENUM('sad', 'glücklich', '', 'NULL', '1', 'it''s')"
 KEYS = {
     "VARCHAR": ["'a'", "'x y'", "'1'", "'ü'", "'A'", "''", "'NULL'"], "INTEGER": ["1", "-2", "0"], "DATE": ["date '2024-01-01'", "date '1970-01-01'"],
@@ -20,7 +20,7 @@ ODD_NAMES = ["Zebra {}", "zébra{}", 'zebra"{}', "zebra'{}", "zebra.{}", "zebra,
 
 
 def names(rng: random.Random, count: int) -> list[str]:
-    """Names that none is the beginning of another; odd ones in every fifth table."""
+    """Names of which none is a prefix of another; odd ones in every fifth table."""
     odd = rng.random() < 0.2
     return [(rng.choice(ODD_NAMES) if odd else "zebra{}").format(f"{place:03}") for place in range(count)]
 
@@ -50,7 +50,7 @@ def random_type(rng: random.Random, depth: int = 2) -> str:
 
 
 def sql_value(rng: random.Random, kind: str) -> str:
-    """An expression of the type. No minus zero within another type: in the databases' JSON it is zero."""
+    """An expression of the type. There is no minus zero within another type: in the databases' JSON it is zero."""
     value = any_value(rng, kind)
     return value if kind in ("FLOAT", "DOUBLE") else value.replace("('-0.0')::", "('0.0')::")
 
@@ -87,12 +87,12 @@ def _fields(kind: str) -> tuple[str, str]:
 
 
 def family(kind: str) -> str:
-    """A type without its numbers and what its parts are."""
+    """A type without its numbers and the types of its parts."""
     return re.sub(r"\(.*\)", "()", kind)
 
 
 def shape(why: str) -> str:
-    """A message without what differs from value to value."""
+    """A message without the parts that depend on the value."""
     return re.sub(r"'[^']*'|`[^`]*`|[\d.]+", "…", why)[:120]
 
 

@@ -1,4 +1,4 @@
-"""Random texts and documents for the differential fuzz, and files of them, with emphasis on the edges."""
+"""Random texts and documents for the differential fuzz, and files of them, with emphasis on edge cases."""
 
 import bz2
 import gzip
@@ -24,7 +24,7 @@ def digits(rng: random.Random, most: int) -> str:
     return number or "0"
 
 
-# ---- Texts as files have them: what a value of a theme looks like.
+# ---- Texts as in files: what a value of a theme looks like.
 
 
 def _whole(rng):
@@ -95,7 +95,7 @@ THEMES = [_whole, _whole, _fraction, _fraction, _exponent, _odd_number, _day, _o
 
 
 def texts(rng: random.Random, rows: int, nulls: list[str]) -> list[str]:
-    """A column of texts: most of one theme, some with an intruder, wherever it stands."""
+    """A column of texts: most of one theme, some with an intruder at any position."""
     theme = rng.choice(THEMES)
     values = [theme(rng) for _ in range(rows)]
     for _ in range(rng.choice([0, 0, 0, 1, 1, 2])):
@@ -107,7 +107,7 @@ def texts(rng: random.Random, rows: int, nulls: list[str]) -> list[str]:
 
 # ---- CSV files
 
-# How Python names an encoding, and how the extractor does.
+# The name of an encoding in Python, and in the extractor.
 ENCODINGS = {"utf-16-le": ["utf-16", "utf-16le"], "utf-16-be": ["utf-16", "utf-16be"], "cp1252": ["windows-1252", "cp1252", "latin-1"], "ascii": ["ascii", "utf-8"]}
 
 
@@ -118,7 +118,7 @@ class Dialect:
     escape: str = ""
     newline: str = "\n"
     encoding: str = "utf-8"
-    # What the option calls it.
+    # The value of the option.
     named: str = "utf-8"
     mark: bool = False
     final: bool = True
@@ -127,7 +127,7 @@ class Dialect:
     skipped: int = 0
     comment: str = ""
     compression: str = ""
-    # Whether the extractor is to find the delimiter.
+    # Whether the extractor has to find the delimiter.
     auto: bool = False
 
     def config(self) -> dict:
@@ -151,7 +151,7 @@ class Dialect:
         return [[self.quotes(rng, value) for value in row] for row in rows]
 
     def quotes(self, rng: random.Random, value: str) -> bool:
-        # A part of a longer delimiter beside it would be taken for its beginning.
+        # A part of a longer delimiter next to it would be taken for its start.
         special = (self.delimiter[0], self.quote, "\r", "\n", self.comment, self.escape)
         return any(letter in value for letter in special if letter) or self.always or rng.random() < 0.05
 
@@ -198,7 +198,7 @@ def compressed(content: bytes, compression: str) -> bytes:
 
 
 def header(rng: random.Random, width: int, dialect: Dialect) -> list[str]:
-    """Names of columns, distinct without regard to case; odd ones in every fifth file."""
+    """Names of columns, distinct when case is ignored; odd ones in every fifth file."""
     plain = [f"c{place}" for place in range(width)]
     if rng.random() > 0.2 or dialect.auto:
         return plain
@@ -228,7 +228,7 @@ def json_value(rng: random.Random, depth: int = 2) -> str:
 
 
 def json_text(rng: random.Random, value: str) -> str:
-    """A JSON text; some letters as escapes that they would not need."""
+    """A JSON text; some letters are escaped unnecessarily."""
     if rng.random() < 0.05:
         return json.dumps(value, ensure_ascii=False).replace("/", "\\/").replace("a", "\\u0061")
     return json.dumps(value, ensure_ascii=rng.random() < 0.3)
@@ -251,7 +251,7 @@ LEAVES = [_whole, _whole, _fraction, _exponent, _double, _json_word, _day, _odd_
 
 
 def json_column(rng: random.Random, rows: int) -> list[str | None]:
-    """A field of each record: None where the record lacks it."""
+    """A field of each record: None if the record lacks it."""
     shape = rng.random()
     if shape < 0.25:
         values = [json_value(rng) for _ in range(rows)]
@@ -276,7 +276,7 @@ JSON_ENCODINGS = {"utf-16-le": ["utf-16", "utf-16le"], "utf-16-be": ["utf-16", "
 
 @dataclass(frozen=True)
 class Layout:
-    """How a JSON file holds its records."""
+    """How records are arranged in a JSON file."""
 
     shape: str = "lines"
     encoding: str = "utf-8"
@@ -312,7 +312,7 @@ def layout(rng: random.Random) -> Layout:
 
 
 def json_names(rng: random.Random, width: int) -> list[str]:
-    """Keys, distinct without regard to case; odd ones in every fifth file."""
+    """Keys, distinct when case is ignored; odd ones in every fifth file."""
     if rng.random() > 0.2:
         return [f"c{place}" for place in range(width)]
     return [f"{rng.choice(['', 'Name ', 'ü', '日', 'a.b', 'select', chr(34), '🦆', 'x y', chr(92), '$', '*'])}{place}{rng.choice(['', '', ' z', '!', chr(9)])}" for place in range(width)]

@@ -4,7 +4,7 @@
         web.route("/items", lambda request: {"items": [1, 2]})          # JSON, or a Reply
         ... web.url ... web.requests ...
 
-`Request` is what was asked, `Reply` what is answered; `Reply(stream=...)` writes bytes as it likes, so that a body may be
+`Request` is the request, `Reply` the response; `Reply(stream=...)` writes bytes as it likes, so that a body may be
 cut off, endless or slow. `tls_web(certificate)` gives a server with TLS; see `certificates.py`.
 
 As fixtures: `from http_server import tls_web, web` in the test module.
@@ -80,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self.send(reply, server)
         except OSError:
-            pass  # Whoever asked has gone.
+            pass  # The client has gone.
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer
 
@@ -109,11 +109,11 @@ class Threaded(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_):
-        pass  # A client that refuses the certificate or goes away is what tests are about.
+        pass  # Tests intend that clients refuse the certificate or go away.
 
     def finish_request(self, request, client_address):
         if self.owner.tls:
-            # In the connection's own thread, so that a client that keeps silent stops nobody else.
+            # In the connection's own thread, so that a silent client blocks nobody else.
             request = self.owner.tls.wrap_socket(request, server_side=True)
         super().finish_request(request, client_address)
 
@@ -140,7 +140,7 @@ class Server:
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def route(self, path: str, handler: Callable[[Request], object]) -> str:
-        """Answers at `path`; gives its whole address."""
+        """Registers the handler of `path`; returns its complete address."""
         self.routes[path] = handler
         return self.url + path
 
@@ -162,7 +162,7 @@ def web():
 
 @pytest.fixture
 def tls_web():
-    """Makes servers with TLS that show a certificate."""
+    """Creates servers with TLS that present a certificate."""
     servers: list[Server] = []
 
     def make(certificate: Certificate) -> Server:
@@ -175,7 +175,7 @@ def tls_web():
 
 
 def in_turn(*replies) -> Callable[[Request], object]:
-    """Answers with each in turn, and with the last from then on."""
+    """Returns each response in turn, and then always the last."""
     return lambda request: replies[min(request.number, len(replies)) - 1]
 
 
@@ -184,7 +184,7 @@ def gzipped(content: bytes) -> Reply:
 
 
 def gzip_bomb(mebibytes: int) -> Reply:
-    """Some kilobytes that decompress to a list of that many MiB of blanks."""
+    """A few kilobytes that decompress to a list of that many MiB of blanks."""
     return gzipped(b"[" + b" " * (mebibytes << 20) + b"]")
 
 
@@ -194,7 +194,7 @@ def truncated(content: bytes, announced: int) -> Reply:
 
 
 def cut_chunks(content: bytes, headers: dict | None = None) -> Reply:
-    """A chunked body whose last chunk never comes."""
+    """A chunked body whose last chunk never arrives."""
 
     def parts(_):
         yield b"%x\r\n" % len(content) + content + b"\r\n"
@@ -216,7 +216,7 @@ def endless() -> Reply:
 
 
 def silent(seconds: float) -> Reply:
-    """A head, and then nothing for a while."""
+    """A response head, and then nothing for a while."""
 
     def parts(server: Server):
         yield b"["

@@ -1,4 +1,4 @@
-"""Steps that call web servers: what the tests of http.extractor and graphql.extractor share."""
+"""Steps that call web servers: shared by the tests of http.extractor and graphql.extractor."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,8 @@ SECRET = 's3cret-"/+?&=x y'
 
 
 def grant(project, *servers: Server, family: str = "http", **fields) -> None:
-    """Names the servers in connections, so that steps may call them; the first with more fields, as `@http.api0`."""
+    """Names the servers in connections, so that steps may call them; the first one has more fields and is
+    `@http.api0`."""
     connections = {}
     for place, server in enumerate(servers):
         url = {"endpoint" if family == "graphql" else "url": server.url if family == "http" else server.url + "/graphql"}
@@ -30,7 +31,7 @@ def rows(project, **config) -> list[tuple]:
 
 
 def failed(project, **config) -> dict:
-    """The error of a step that must fail, leaving nothing."""
+    """The error of a step that must fail without leaving anything behind."""
     result = read(project, expect=1, **config)
     assert not (Path(result["session_path"]) / "data" / "read.duckdb").exists()
     return result["step"]["read"]["error"]

@@ -1,4 +1,4 @@
-"""A real MariaDB for the tests: on a free port of 127.0.0.1, in a data folder of its own, gone afterwards.
+"""A real MariaDB for the tests: on a free port of 127.0.0.1, in a separate data folder, which is removed afterwards.
 
 `MariaDbServer(folder, certificates)` is one server; `start`, `stop` and `kill` (as a crash would) control it. Ask for the
 fixture `mariadb` (one server for the session, with TLS by the good certificate).
@@ -26,13 +26,13 @@ def binary(name: str) -> str:
 
 
 class MariaDbServer:
-    """One server, its user `USER` who may do everything, and the database `DATABASE`."""
+    """One server with the user `USER`, who has all privileges, and the database `DATABASE`."""
 
     def __init__(self, folder: Path, certificates: Certificates | None, settings: dict[str, str] | None = None):
         self.folder, self.certificates, self.settings = folder, certificates, settings or {}
         self.data = folder / "data"
         self.port = free_port()
-        # MariaDB does not run as root unless told to.
+        # MariaDB does not run as root by default.
         self.owner = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         self.process: subprocess.Popen | None = None
         self._initialise()
@@ -69,7 +69,7 @@ class MariaDbServer:
             self.show(self.certificates.good)
 
     def show(self, certificate: Certificate) -> None:
-        """Which certificate the server shows from its next start on."""
+        """Sets the certificate that the server presents from its next start on."""
         for source, name in [(certificate.certificate, "server.crt"), (certificate.key, "server.key")]:
             shutil.copyfile(source, self.folder / name)
             self._give(self.folder / name, 0o600)
@@ -124,7 +124,7 @@ class MariaDbServer:
         } | more))  # fmt: skip
 
     def run(self, *statements: str) -> list[tuple]:
-        """Runs statements; gives the rows of the last."""
+        """Runs statements; returns the rows of the last."""
         with self.connect() as connection, connection.cursor() as cursor:
             cursor.execute("set time_zone = '+00:00'")
             for statement in statements:
@@ -132,15 +132,15 @@ class MariaDbServer:
             return list(cursor.fetchall())
 
     def connection(self, **more) -> dict:
-        """The connection as a pipeline writes it, fields replaced or added by `more`, left out where None."""
+        """The connection as in a pipeline; `more` replaces or adds fields, and removes those that are None."""
         whole = {"host": "127.0.0.1", "port": self.port, "database": DATABASE, "user": USER, "password": PASSWORD} | more
         return {name: value for name, value in whole.items() if value is not None}
 
 
 @pytest.fixture(scope="session")
 def mariadb():
-    """A server for the whole session; tests keep to tables of their own."""
-    # Not below pytest's folder: an unprivileged server may not be able to reach that.
+    """A server for the whole session; tests use separate tables."""
+    # Not below pytest's folder: an unprivileged server may not have access to it.
     folder = Path(tempfile.mkdtemp(prefix="osiris-mariadb-"))
     server = MariaDbServer(folder, make_certificates(folder / "certificates"))
     try:

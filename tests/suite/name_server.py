@@ -1,6 +1,6 @@
-"""A network of its own for one command, with a real name server whose answers change.
+"""A separate network for one command, with a real name server whose answers change.
 
-`run_with_names(project, names, *arguments)` runs `osiris` there. `names` has for each name a list of answers, each a list of
+`run_with_names(project, names, *arguments)` runs `osiris` there. `names` maps each name to a list of answers, each a list of
 addresses; the last answer is given from then on. `PUBLIC` is an address that every rule takes for one of the internet, and
 `OWN` one that is this machine's; at both and on 127.0.0.1 a server answers on port `PORT`. The network is a namespace of the kernel's: nothing of it reaches
 the machine's own, and the C library resolves names by it as it would by any.
@@ -21,9 +21,9 @@ import threading
 from pathlib import Path
 
 PUBLIC, OWN, PORT = "1.2.3.4", "1.2.3.5", 8080
-# What connections to `PUBLIC` come from, as they would from a machine that has another address.
+# The source address of connections to `PUBLIC`, as on a machine that has another address.
 FROM = "1.2.3.6"
-# The answers of a name about which the server says nothing.
+# The answers for a name about which the server says nothing.
 MUTE = []
 A, AAAA = 1, 28
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR, IFF_UP = 0x8913, 0x8914, 0x8916, 1
@@ -32,7 +32,7 @@ _UNSHARE = ["unshare", "--mount", "--net", *([] if os.geteuid() == 0 else ["--us
 
 
 def missing() -> str | None:
-    """Why this machine gives no such network; None where it does."""
+    """Why this machine cannot provide such a network; None if it can."""
     if not shutil.which("unshare"):
         return "`unshare` is not installed"
     tried = subprocess.run([*_UNSHARE, "true"], capture_output=True, text=True)
@@ -40,8 +40,8 @@ def missing() -> str | None:
 
 
 def run_with_names(project, names: dict[str, list[list[str]]], *arguments) -> dict:
-    """Runs `osiris` with the arguments; gives its return code, stdout and stderr, how often each name was asked for, and
-    what address each request came in at."""
+    """Runs `osiris` with the arguments; returns its return code, stdout and stderr, how often each name was looked
+    up, and the address at which each request arrived."""
     command = [*_UNSHARE, sys.executable, __file__, json.dumps(names)]
     done = project.osiris(*arguments, before=command)
     assert done.returncode == 0, done.stderr
@@ -52,7 +52,8 @@ def run_with_names(project, names: dict[str, list[list[str]]], *arguments) -> di
 
 
 def _bring_up() -> None:
-    """Loopback, with this machine's addresses on it, and a route to the public one that comes from another."""
+    """Sets up loopback with this machine's addresses, and a route to the public one that uses another source
+    address."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         for interface, address in ((b"lo:1", OWN), (b"lo:2", FROM)):
             fcntl.ioctl(control, SIOCSIFADDR, struct.pack("16sHH4s8x", interface, socket.AF_INET, 0, socket.inet_aton(address)))
@@ -74,14 +75,14 @@ def _bring_up() -> None:
 
 
 def _resolve_here(folder: Path) -> None:
-    """Has the C library ask 127.0.0.1, and nobody else."""
+    """Makes the C library ask only 127.0.0.1."""
     for place, text in [("resolv.conf", "nameserver 127.0.0.1\noptions timeout:20 attempts:1\n"), ("nsswitch.conf", "hosts: files dns\n")]:
         (folder / place).write_text(text)
         subprocess.run(["mount", "--bind", folder / place, f"/etc/{place}"], check=True)
 
 
 class NameServer(socketserver.BaseRequestHandler):
-    """Answers questions for addresses (RFC 1035), each name by its next answer."""
+    """Answers queries for addresses (RFC 1035), each name with its next answer."""
 
     names: dict[str, list[list[str]]] = {}
     asked: dict[str, int] = {}
@@ -106,7 +107,7 @@ class NameServer(socketserver.BaseRequestHandler):
                 family = socket.AF_INET6 if ":" in address else socket.AF_INET
                 if kind == (AAAA if family == socket.AF_INET6 else A):
                     data = socket.inet_pton(family, address)
-                    # The name by a pointer to the question; kept for no second.
+                    # The name as a pointer to the question, with a TTL of zero.
                     records.append(struct.pack(">HHHIH", 0xC00C, kind, 1, 0, len(data)) + data)
         flags = 0x8400 if name in self.names else 0x8403
         head = question[:2] + struct.pack(">HHHHH", flags, 1, len(records), 0, 0)
@@ -114,7 +115,7 @@ class NameServer(socketserver.BaseRequestHandler):
 
 
 class WebServer(http.server.BaseHTTPRequestHandler):
-    """Gives what was granted at the public address, and what nobody may have at this machine's own."""
+    """Serves what was granted at the public address, and what nobody may have at this machine's own."""
 
     seen: list[str] = []
 

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: on a free port of 127.0.0.1, in a data folder of its own, gone afterwards.
+"""A real PostgreSQL for the tests: on a free port of 127.0.0.1, in a separate data folder, which is removed afterwards.
 
 `PostgresServer(folder, certificates)` is one server; `start`, `stop` and `kill` (as a crash would) control it. Ask for the
 fixture `postgres` (one server for the session, with TLS by the good certificate).
@@ -35,7 +35,7 @@ def free_port() -> int:
 
 
 class PostgresServer:
-    """One server, its superuser `USER` with `PASSWORD` by SCRAM, and the database `DATABASE`."""
+    """One server with its superuser `USER`, whose `PASSWORD` is checked by SCRAM, and the database `DATABASE`."""
 
     def __init__(self, folder: Path, certificates: Certificates | None, settings: dict[str, str] | None = None):
         self.folder = folder
@@ -76,13 +76,13 @@ class PostgresServer:
             self.show(self.certificates.good)
 
     def show(self, certificate: Certificate) -> None:
-        """Which certificate the server shows from its next start on."""
+        """Sets the certificate that the server presents from its next start on."""
         for source, name in [(certificate.certificate, "server.crt"), (certificate.key, "server.key")]:
             shutil.copyfile(source, self.data / name)
             self._give(self.data / name, 0o600)
 
     def rules(self, *lines: str) -> None:
-        """Sets who may log in how; `pg_hba.conf` is read again by a running server."""
+        """Sets who may log in and how; a running server reloads `pg_hba.conf`."""
         (self.data / "pg_hba.conf").write_text("\n".join(lines) + "\n")
         if self.process:
             self.process.send_signal(signal.SIGHUP)
@@ -96,7 +96,7 @@ class PostgresServer:
         } | self.settings  # fmt: skip
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command = [str(binaries() / "postgres"), "-D", str(self.data), *options]
-        # Its own process group, so that `kill` reaches every backend.
+        # A separate process group, so that `kill` reaches every backend.
         log = open(self.folder / "log", "ab")
         self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, **self._as_owner())
         log.close()
@@ -112,7 +112,7 @@ class PostgresServer:
                 time.sleep(0.05)
 
     def stop(self) -> None:
-        """Ends the server, cutting off whoever is connected."""
+        """Ends the server and all of its connections."""
         if self.process:
             self.process.send_signal(signal.SIGINT)
             try:
@@ -143,15 +143,15 @@ class PostgresServer:
         )
 
     def connection(self, **more) -> dict:
-        """The connection as a pipeline writes it, fields replaced or added by `more`, left out where None."""
+        """The connection as in a pipeline; `more` replaces or adds fields, and removes those that are None."""
         whole = {"host": "127.0.0.1", "port": self.port, "database": DATABASE, "user": USER, "password": PASSWORD} | more
         return {name: value for name, value in whole.items() if value is not None}
 
 
 @pytest.fixture(scope="session")
 def postgres():
-    """A server for the whole session; tests keep to tables or databases of their own."""
-    # Not below pytest's folder: an unprivileged server may not be able to reach that.
+    """A server for the whole session; tests use separate tables or databases."""
+    # Not below pytest's folder: an unprivileged server may not have access to it.
     folder = Path(tempfile.mkdtemp(prefix="osiris-postgres-"))
     server = PostgresServer(folder, make_certificates(folder / "certificates"))
     try:

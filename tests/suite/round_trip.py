@@ -1,4 +1,4 @@
-"""Writes every case of type_cases.py by the writer of each format, reads it by the reader of the same, and judges the two.
+"""Writes every case of type_cases.py with the writer of each format, reads it with its reader, and compares the two.
 
 Cases that pass travel together, as columns of one wide table; those that are refused have a table each. Which are which is
 guessed from an earlier matrix, and a wide table that is refused is taken apart.
@@ -38,13 +38,13 @@ class Outcome:
     notes: frozenset[str] = frozenset()
 
     def warned_of(self, column: str, warned: str) -> "Outcome":
-        """The same; a difference of which a warning told, by the column's name, is not silent."""
+        """The same, except that a difference is not silent if a warning mentioned the column's name."""
         told = self.verdict is Verdict.DIFFERENT and names(column, warned)
         return Outcome(Verdict.WARNED, self.detail, self.notes) if told else self
 
 
 def names(column: str, message: str) -> bool:
-    """Whether a message names a column, as it is or as one quotes it."""
+    """Whether a message contains a column's name, either unchanged or quoted."""
     spellings = {column, column.replace('"', '""'), column.replace("`", "``"), json.dumps(column)[1:-1], json.dumps(column, ensure_ascii=False)[1:-1]}
     return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", message) for name in spellings)
 
@@ -58,10 +58,10 @@ class Format:
     writer: str
     reader: str
     config: tuple[tuple[str, str], ...] = ()
-    # Whether the reader takes declared types; what it is told beside them to read exactly what the writer wrote.
+    # Whether the reader accepts declared types, and its other options for reading exactly what the writer wrote.
     declares: bool = False
     exactly: tuple[tuple[str, object], ...] = ()
-    # Texts that the reader takes for null by default.
+    # Texts that the reader treats as null by default.
     nulls: frozenset[str] = frozenset()
 
     def step(self, action: str, table: str, needs: list[str], dtype: dict[str, str] | None = None) -> dict:
@@ -71,7 +71,7 @@ class Format:
         return {"id": id, "component": self.writer if action == "write" else self.reader, "needs": needs, "config": config}
 
 
-# As the extractor's README has them.
+# As in the extractor's README.
 NULLS = frozenset(["", "#N/A", "#NA", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"])
 FORMATS = [
     Format("csv", "CSV", "filesystem.csv_writer", "filesystem.csv_extractor", declares=True, exactly=(("na_values", ("",)), ("quoted_na", False)), nulls=NULLS),
@@ -100,7 +100,7 @@ RUNS = [Run(format, declared) for format in FORMATS for declared in ([False, Tru
 
 @dataclass(frozen=True)
 class Table:
-    """Cases that travel together through a format, by the names of their columns."""
+    """Cases that pass through a format together, by the names of their columns."""
 
     format: Format
     name: str
@@ -108,7 +108,7 @@ class Table:
 
     @property
     def source(self) -> str:
-        """The step that makes it; formats share it where the columns are the same."""
+        """The step that creates it; formats share it if their columns are the same."""
         digest = hashlib.sha256(repr(self.columns).encode()).hexdigest()[:12]
         return f"source-{self.name.replace('_', '-')}-{digest}"
 
@@ -117,7 +117,8 @@ class Matrix:
     """The outcome of every case in every run."""
 
     def __init__(self, project: Project, cases: dict[str, str], formats: list[Format] = FORMATS, prepare=lambda table, columns: None):
-        """`prepare` makes the tables that a format cannot make itself: it is given a `Table` and the column's types."""
+        """`prepare` creates the tables that a format cannot create itself: it receives a `Table` and the column's
+        types."""
         self.project, self.cases, self.prepare = project, cases, prepare
         self.formats = formats
         self.numbers = {name: number for number, name in enumerate(cases, 1)}
@@ -128,7 +129,7 @@ class Matrix:
                 self.kinds[name] = next(row[1] for row in connection.execute(f"describe {sql}").fetchall() if row[0] == COLUMN)
 
     def run(self, alone: set[tuple[str, str]]) -> dict[tuple[Run, str], Outcome]:
-        """Runs everything; `alone` are pairs of a format's name and a case that get a table of their own."""
+        """Runs everything; `alone` contains pairs of a format's name and a case that get a separate table."""
         tables, singles = [], []
         for format in self.formats:
             wide = [case for case in self.cases if (format.name, case) not in alone]
@@ -145,7 +146,7 @@ class Matrix:
         return Table(format, f"case_{self.numbers[case]}", ((case, COLUMN),))
 
     def attempt(self, tables: list[Table]) -> list[Table]:
-        """Writes and reads tables; gives the wide ones that were refused."""
+        """Writes and reads tables; returns the wide ones that were refused."""
         steps, refused, made = [], [], set()
         for table in tables:
             kinds = {column: self.kinds[case] for case, column in table.columns}
@@ -192,7 +193,7 @@ class Matrix:
         return table.format.step("read", table.name, [], dtype)
 
     def steps(self, steps: list[dict]) -> dict[str, dict]:
-        """Runs steps of which some may fail."""
+        """Runs steps, some of which may fail."""
         self.project.pipeline(steps)
         done = self.project.osiris("run", "pipeline.yaml", "--json", timeout=900)
         assert done.returncode in (0, 1), f"exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
@@ -222,7 +223,7 @@ def warnings(step: dict) -> str:
 
 
 class Read:
-    """A table as it is compared: its columns' types and their values as trees, read all at once."""
+    """A table in the form that is compared: its columns' types and their values as trees, read all at once."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, table: str):
         self.connection, self.table = connection, table
@@ -250,7 +251,7 @@ class Pair:
         self.distinct: dict[str, int] | None = None
 
     def compare(self, kind: str, column: str = COLUMN, nulls: frozenset[str] = frozenset()) -> Outcome:
-        """Judges a column's copy, which may have come back in another type; texts among `nulls` may have become null."""
+        """Compares a column with its copy, which may have another type; texts among `nulls` may have become null."""
         source, copy = self.source, self.copy
         found = copy.kinds.get(column)
         if found is None:
@@ -260,7 +261,7 @@ class Pair:
         one, other = type_compare.parse(kind), copy.parsed[column]
         before, after = source.trees(column), copy.trees(column)
         if one.name == "GEOMETRY" and other.name != "GEOMETRY" and before != after:
-            # Databases and files hold well-known binary.
+            # Databases and files contain well-known binary.
             one = Kind("BLOB")
             before = trees(self.connection, f"(select {ROW}, st_aswkb({quoted(column)}) as value from {source.table})", one)
         if one.parts and other.name == "VARCHAR":
@@ -274,7 +275,7 @@ class Pair:
             elif not type_compare.same(was, became, one, other, notes):
                 return Outcome(Verdict.DIFFERENT, f"{shorten(was)} became {shorten(became)} ({found})")
         if found == kind and "JSON" not in kind and type_compare.WORD not in notes and self.differing(column):
-            # Whatever texts do not show.
+            # What texts do not show.
             return Outcome(Verdict.DIFFERENT, f"values of {found} differ that look the same")
         return Outcome(Verdict.EQUAL if found == kind else Verdict.OTHER_TYPE, found, frozenset(notes))
 
@@ -288,7 +289,7 @@ class Pair:
         return self.distinct[column]
 
     def nested(self, one: Kind, kind: str, column: str, texts: list) -> tuple[list, Kind]:
-        """Nested values that came back as texts: as DuckDB writes them, or as JSON."""
+        """Nested values that were returned as texts: as DuckDB writes them, or as JSON."""
         if all(text is None or text[:1] in '[{"' for text in texts):
             try:
                 return [None if text is None else type_compare.document(text) for text in texts], Kind("JSON")
@@ -313,7 +314,7 @@ def textual(column: str, kind: Kind) -> str:
         return f"case when isfinite({column}) then make_timestamp(epoch_us({column}))::varchar || '+00' else {column}::varchar end"
     if not kind.parts and kind.name != "JSON":
         return f"{column}::varchar"
-    # SQL has no way to write a STRUCT with a nameless field, which JSON may hold.
+    # SQL cannot write a STRUCT with a nameless field, which JSON may contain.
     return f"to_json({column}{'' if kind.nameless else '::' + kind.textual})::varchar"
 
 
@@ -343,7 +344,7 @@ POSTGRES_TYPES = {
 
 
 def postgres_type(kind: Kind) -> str:
-    """A column's type in a table of Supabase, which its writer does not make."""
+    """A column's type in a table of Supabase, which its writer does not create."""
     if kind.name in ("LIST", "ARRAY"):
         return postgres_type(kind.parts[0]).removesuffix("[]") + "[]"
     return POSTGRES_TYPES.get(kind.name, "text")

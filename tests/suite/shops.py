@@ -1,4 +1,4 @@
-"""A shop's database on a real server, and a project whose connection leads to it: PostgreSQL's and MariaDB's behind one face.
+"""A shop's database on a real server, and a project whose connection leads to it: PostgreSQL and MariaDB behind one interface.
 
 Fixtures: `postgres_shop` and `mysql_shop` (a database of its own on the session's server), `postgres_alone` and
 `mysql_alone` (a server of its own, which the test may stop), and `shop` and `alone`, which run a test on each.
@@ -28,12 +28,12 @@ class Shop:
 
     Server: type
     family: str
-    # What the connection calls its choice of encryption.
+    # The connection's name for the choice of encryption.
     tls: str
-    # A SELECT that says whether its connection is encrypted, and an expression that waits so many seconds.
+    # A SELECT that shows whether its connection is encrypted, and an expression that waits that many seconds.
     encrypted: str
     sleep: str
-    # Its types for a whole number, a moment and a short text.
+    # Its types for an integer, a timestamp and a short text.
     whole: str
     moment: str
     text: str
@@ -43,24 +43,24 @@ class Shop:
         self.connect()
 
     def connect(self, tls: str | None = None, **fields) -> None:
-        """Writes the connection, with other fields where a test needs them."""
+        """Writes the connection, with other fields if a test needs them."""
         fields = {"database": self.database, "password": "${SHOP_PASSWORD}", "private_network": True, self.tls: tls} | fields
         self.project.write("osiris_connections.yaml", json.dumps({"connections": {self.family: {"shop": self.server.connection(**fields)}}}))
 
     def sql(self, *statements: str) -> list[tuple]:
-        """Runs statements on the server; gives the rows of the last."""
+        """Runs statements on the server; returns the rows of the last."""
         raise NotImplementedError
 
     def numbers(self, rows: int) -> str:
-        """A SELECT of `id` from 1 to so many, and a text `t` of 100 bytes."""
+        """A SELECT of `id` from 1 to `count`, and a text `t` of 100 bytes."""
         raise NotImplementedError
 
     def fill(self, table: str, file) -> None:
-        """Fills a table with the rows of an open CSV file, whose head names the columns and whose nulls are `NA`."""
+        """Fills a table with the rows of an open CSV file, whose header names the columns and whose nulls are `NA`."""
         raise NotImplementedError
 
     def load_flights(self) -> None:
-        """Makes the tables `flights` and `airlines`."""
+        """Creates the tables `flights` and `airlines`."""
         kind = lambda name: self.whole if name in WHOLE_NUMBERS else self.moment if name == "time_hour" else self.text  # noqa: E731
         columns = ", ".join(f"{name} {kind(name)}" for name in FLIGHTS)
         self.sql(f"create table flights ({columns})", f"create table airlines (carrier {self.text} primary key, name text)")
@@ -82,12 +82,12 @@ class Shop:
         return self.project.osiris(*arguments, env={"SHOP_PASSWORD": password})
 
     def read(self, *arguments, expect: int = 0, **config):
-        """Runs an extractor alone; gives its error, or its rows in order."""
+        """Runs only an extractor; returns its error, or its rows in order."""
         result = self.run([self.extract(**config)], *arguments, expect=expect)
         return self.error(result, "extract") if expect else self.project.rows(result, "extract", "from main order by all")
 
     def load(self, sql: str, expect: int = 0, **config):
-        """Runs a writer over the rows of DuckDB's `sql`; gives its error, where one is expected."""
+        """Runs a writer over the rows of DuckDB's `sql`; returns its error, if one is expected."""
         result = self.run([self.project.sql(sql), self.write(**config)], expect=expect)
         return self.error(result, "write") if expect else None
 
@@ -152,7 +152,7 @@ class MysqlShop(Shop):
 
 
 class Increments:
-    """Runs an incremental extractor again and again, and gives the rows of each run in order."""
+    """Runs an incremental extractor repeatedly, and returns the rows of each run in order."""
 
     def __init__(self, shop: Shop, **config):
         self.shop, self.config = shop, {"table": "log", "replication": "incremental", "cursor": "at"} | config
@@ -187,7 +187,7 @@ def mysql_shop(project, mariadb):  # noqa: F811
 
 
 def _alone(project, kind: type[Shop]):
-    # Not below pytest's folder: an unprivileged server may not be able to reach that.
+    # Not below pytest's folder: an unprivileged server may not have access to it.
     folder = Path(tempfile.mkdtemp(prefix="osiris-alone-"))
     server = kind.Server(folder, make_certificates(folder / "certificates"))
     try:

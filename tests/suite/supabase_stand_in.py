@@ -1,6 +1,6 @@
 """A stand-in for Supabase: the parts of PostgREST 12 that the drivers use, over tables of a real PostgreSQL.
 
-It is no PostgREST. It answers as PostgREST's manual says (Prefer, Range, filters, on_conflict, errors by SQLSTATE) and
+It is not PostgREST. It responds as PostgREST's manual says (Prefer, Range, filters, on_conflict, errors by SQLSTATE) and
 as Supabase's gateway does (`apikey`), inserts by `json_populate_recordset` as PostgREST does, and runs each
 request in one transaction. `plan` makes it fail on purpose.
 """
@@ -19,7 +19,7 @@ OPERATORS = {"eq": "=", "neq": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "
 
 
 class Refused(Exception):
-    """An error as PostgREST tells it."""
+    """An error in PostgREST's form."""
 
     def __init__(self, status: int, code: str | None, message: str, details: str | None = None, hint: str | None = None):
         super().__init__(message)
@@ -35,7 +35,7 @@ def status_of(sqlstate: str) -> int:
 
 
 def split(text: str, separator: str = ",") -> list[str]:
-    """The parts between separators, those in quotes and parentheses not counted; quotes stay."""
+    """The parts between separators, ignoring those in quotes and parentheses; quotes are kept."""
     parts, depth, quoted, part, escaped = [], 0, False, "", False
     for letter in text:
         if escaped or (quoted and letter == "\\"):
@@ -168,7 +168,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def work(self) -> tuple[int, object, dict[str, str]]:
         if self.headers.get("apikey") != KEY or self.headers.get("authorization") != f"Bearer {KEY}":
-            # What Supabase's gateway says.
+            # As Supabase's gateway responds.
             raise Refused(401, None, "Invalid API key", hint="Double check your Supabase `anon` or `service_role` API key.")
         address = urlsplit(self.path)
         prefix = self.server.prefix + "/"
@@ -252,7 +252,7 @@ class Handler(BaseHTTPRequestHandler):
 class SupabaseStandIn(ThreadingHTTPServer):
     """A project on a free port of 127.0.0.1, over the database that `connect` opens."""
 
-    # Closing waits for late requests, whose work would otherwise fall into the next test's tables.
+    # Closing waits for late requests, which would otherwise change the next test's tables.
     daemon_threads = False
 
     def __init__(self, open_database, prefix: str = "/rest/v1", max_rows: int = 1000):
@@ -268,13 +268,13 @@ class SupabaseStandIn(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def connection(self, **more) -> dict:
-        """The connection as a pipeline writes it."""
+        """The connection as in a pipeline."""
         whole = {"url": self.url, "key": KEY} | more
         return {name: value for name, value in whole.items() if value is not None}
 
     def plan(self, method: str, *faults) -> None:
-        """What goes wrong in the next requests of a method, one after the other: None, (status, headers), `cut before` or
-        `cut after` the work, `truncate`, ("sleep", seconds), or a function to call first."""
+        """What goes wrong in the next requests of a method, one after another: None, (status, headers), `cut before`
+        or `cut after` the work, `truncate`, ("sleep", seconds), or a function to call first."""
         self.faults[method] = list(faults)
 
     def next_fault(self, method: str):
@@ -286,7 +286,8 @@ class SupabaseStandIn(ThreadingHTTPServer):
         return [request for request in self.seen if request[0] == method]
 
     def connect(self) -> psycopg.Connection:
-        """A connection of the request's own; as from PostgREST's pool, one that is not to be had now is waited for."""
+        """A connection for one request; as with PostgREST's pool, the request waits for one that is not available
+        yet."""
         deadline = time.monotonic() + 10
         while True:
             try:

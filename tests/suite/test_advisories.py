@@ -39,7 +39,7 @@ def test_a_crate_with_an_advisory_is_found_and_its_patched_versions_are_not(tmp_
     assert not any("tokio 1.8.5" in line and "RUSTSEC-2021-0072" in line for line in told.splitlines())
 
 
-def test_an_advisory_that_is_ignored_without_need_is_told(tmp_path, monkeypatch, capsys):
+def test_an_advisory_that_is_ignored_unnecessarily_is_reported(tmp_path, monkeypatch, capsys):
     lock = tmp_path / "Cargo.lock"
     lock.write_text("")
     monkeypatch.setattr(advisories, "LOCKS", [lock])

@@ -1,4 +1,4 @@
-"""A hostile driver is harmless: every attack of the corpus, against all layers and against its layer alone."""
+"""A hostile driver is harmless: every attack of the corpus, against all layers and against its layer only."""
 
 import os
 import re
@@ -16,7 +16,7 @@ CANARY = "canary-5f1c9e/+ü secret"
 def steps(project, attack: Attack) -> list[dict]:
     config = {"attack": attack.name, "key": CANARY, "file": "out.txt"}
     if attack.group == "sql":
-        # A session's name is not known before it runs: what it would hold lies in a folder of its kind.
+        # A session's name is not known before it runs: whatever it contains would be in a folder of its kind.
         session = project.folder / ".osiris_sessions" / "earlier"
         text = attack.sql.replace("SESSION", str(session)).replace("BASE", str(project.folder)).replace("PARENT", str(os.getpid()))
         config |= {"attack": "sql", "sql": text}
@@ -29,7 +29,7 @@ def steps(project, attack: Attack) -> list[dict]:
 
 @pytest.fixture
 def victim(project):
-    """A project with an earlier session, whose files are as dear as this one's."""
+    """A project with an earlier session, whose files must be protected like this one's."""
     result = project.run([project.sql("select 1 as a"), project.sql("select 'treasure' as a", id="theirs")])
     Path(result["session_path"]).rename(project.folder / ".osiris_sessions" / "earlier")
     project.write("out.txt", "before")
@@ -42,7 +42,7 @@ def strangers(folder: Path) -> set[str]:
 
 
 def check_harmless(project, result: dict, attack: Attack) -> dict:
-    """Whatever an attack tried: its sibling finished, nothing of it stays, and no secret is anywhere."""
+    """Checks after any attack: its sibling finished, nothing of it remains, and no secret leaked."""
     assert result["step"]["sibling"]["status"] == "success", result["stderr"]
     session = Path(result["session_path"])
     assert not (session / "scratch").exists()
@@ -63,11 +63,11 @@ def test_an_attack_is_stopped(victim, attack: Attack):
     step = check_harmless(victim, result, attack)
     if success:
         assert step["status"] == "success"
-        # Granted for writing, and never written: it stays as it was.
+        # Granted for writing, but never written: it is unchanged.
         assert (victim.folder / "out.txt").read_text() == "before"
         return
     error = step["error"]
-    # A limit that the author's SQL runs into is the author's; whoever wrote this config is the attacker.
+    # A limit that the author's SQL reaches is the author's fault; here the author of the config is the attacker.
     assert error["blame"] == ("user" if attack.group == "sql" and attack.kind in ("timeout", "cpu", "output") else "driver"), error
     assert error["kind"] == attack.kind, error
     assert attack.words.lower() in error["message"].lower(), error
@@ -75,7 +75,7 @@ def test_an_attack_is_stopped(victim, attack: Attack):
     assert [path.name for path in (Path(result["session_path"]) / "data").iterdir() if path.stem == "attack"] == []
 
 
-# The operating system's confinement off: what the WebAssembly and DuckDB layers stop by themselves.
+# With the operating system's confinement off: what the WebAssembly and DuckDB layers stop by themselves.
 @pytest.mark.parametrize(
     "attack",
     [attack for attack in GUEST if attack.stopped_by in ("imports", "contract", "duckdb")] + [attack for attack in SQL if "duckdb" in attack.alone],
@@ -88,15 +88,15 @@ def test_an_attack_is_stopped_without_the_operating_system(victim, attack: Attac
     assert success or step["error"]["kind"] == attack.kind, step
 
 
-# DuckDB unlocked, any statement allowed: what the operating system stops by itself.
+# With DuckDB unlocked and any statement allowed: what the operating system stops by itself.
 @pytest.mark.parametrize("attack", [attack for attack in SQL if "system" in attack.alone], ids=lambda attack: attack.name)
 def test_an_attack_is_stopped_by_the_operating_system_alone(victim, attack: Attack):
     result = victim.run(steps(victim, attack), *attack.flags, "--unlocked", expect=1, program=HOLE)
     check_harmless(victim, result, attack)
 
 
-def test_the_positive_control_steals_where_no_layer_is_on(victim):
-    """The same attacks succeed with every layer off: it is the layers that stop them."""
+def test_the_positive_control_succeeds_with_every_layer_off(victim):
+    """The same attacks succeed with every layer off, so it is the layers that stop them."""
     stolen = []
     for attack in SQL:
         if attack.name in ("read_text_passwd", "foreign_data_file", "copy_to", "attach_base"):
@@ -107,8 +107,8 @@ def test_the_positive_control_steals_where_no_layer_is_on(victim):
     assert stolen == ["success"] * 4
 
 
-def test_the_positive_control_finds_the_canary_where_nothing_masks_it(victim):
-    """The same text in a field that is no secret is found: the search for it can find."""
+def test_the_positive_control_finds_an_unmasked_canary(victim):
+    """The same text in a field that is not a secret is found, so the search works."""
     steps = [{"id": "echo", "component": "test.config_echo", "config": {"note": "${OSIRIS_CANARY}"}}]
     session = Path(victim.run(steps)["session_path"])
     assert {"echo.duckdb"} <= {file.name for file in holding(victim.folder)}
@@ -116,8 +116,8 @@ def test_the_positive_control_finds_the_canary_where_nothing_masks_it(victim):
     shutil.rmtree(session)
 
 
-def test_the_corpus_has_every_attack_that_the_drivers_know():
-    """And each attack says what stops it by a layer there is; docs/security.md counts them."""
+def test_the_corpus_contains_every_attack_that_the_drivers_implement():
+    """Each attack also names an existing layer that stops it; docs/security.md counts them."""
     for folder, attacks in [("attacks", GUEST), ("network-attacks", NETWORK)]:
         source = (FOLDER.parent / folder / "src" / "lib.rs").read_text()
         known = re.search(r"^attacks! \{([^}]*)\}", source, re.M).group(1).split()
@@ -133,7 +133,7 @@ def test_every_attack_is_in_the_documentation():
 
 
 def test_every_file_with_unsafe_code_is_in_the_documentation():
-    """And no other: the table in docs/security.md is the whole of it."""
+    """And no other: the table in docs/security.md is complete."""
     listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.rs"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     unsafe = {name for name in listed.split("\0") if name and has_unsafe((ROOT / name).read_text())}
     table = (ROOT / "docs" / "security.md").read_text().split("<!-- unsafe -->")[1].split("<!-- /unsafe -->")[0]
@@ -146,5 +146,5 @@ def has_unsafe(source: str) -> bool:
 
 
 @pytest.mark.parametrize("code", ["unsafe { f() }", "pub unsafe fn f() {}", "unsafe impl Send for A {}", "unsafe extern \"C\" {}", "#[unsafe(no_mangle)]"])
-def test_unsafe_code_is_found_by_its_forms(code):
+def test_unsafe_code_is_recognised_in_all_its_forms(code):
     assert has_unsafe(f"use a;\n    {code}\n") and not has_unsafe(f"// {code}\nlet unsafety = 1; // unsafe {{\n")

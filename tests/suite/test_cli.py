@@ -12,7 +12,7 @@ def two_steps(project):
     return [project.sql("select i, 'row ' || i as t from range(3) r(i)"), {"id": "copy-it", "component": "test.passthrough_rust"}]
 
 
-def test_plan_says_order_inputs_and_grants_in_words(project):
+def test_plan_shows_order_inputs_and_grants_in_words(project):
     project.write("in.csv", "a\n1\n")
     project.pipeline([
         {"id": "write", "component": "filesystem.csv_writer", "needs": ["read"], "config": {"path": "out/x.csv", "create_dirs": True}},
@@ -33,7 +33,7 @@ def test_validate_runs_nothing(project):
     assert (done.returncode, done.stdout) == (0, "pipeline `test` is valid: 2 steps\n")
 
 
-def test_run_prints_the_result_alone_on_stdout(project):
+def test_run_prints_only_the_result_on_stdout(project):
     result = project.run(two_steps(project))
     assert list(result)[:4] == ["session_id", "session_path", "status", "duration_ms"]
     assert result["steps"][1] | {"duration_ms": 0} == {
@@ -55,13 +55,13 @@ def test_query_reads_a_steps_table(project):
 
 
 @pytest.mark.parametrize("sql", ["drop table main", "select 1; select 2", "copy main to '/tmp/osiris-x'", "select * from read_text('/etc/passwd')", "attach '/tmp/x'", "selct 1"])
-def test_query_takes_one_select_and_reaches_nothing_else(project, sql):
+def test_query_accepts_only_one_select_and_reaches_nothing_else(project, sql):
     project.run(two_steps(project))
     done = project.osiris("query", "latest", "source", sql)
     assert done.returncode == 2 and "error:" in done.stderr and "root:" not in done.stdout
 
 
-def test_query_does_not_let_data_steer_the_terminal(project):
+def test_query_does_not_let_data_control_the_terminal(project):
     project.run([project.sql("select chr(27) || '[2J' as evil")])
     assert "\x1b" not in project.osiris("query", "latest", "source").stdout
 
@@ -116,7 +116,7 @@ def test_independent_steps_run_at_the_same_time(project):
     assert events == ["step_start", "step_complete"] * 3
 
 
-def test_two_runs_at_once_do_not_disturb_one_another(project):
+def test_two_simultaneous_runs_do_not_disturb_each_other(project):
     from concurrent.futures import ThreadPoolExecutor
 
     project.pipeline(two_steps(project))
@@ -134,7 +134,7 @@ def test_a_drivers_environment_is_empty_and_its_output_is_logged(project):
 
 
 def hello(project, more: str, name: str = "my.hello") -> dict:
-    """Packs the greeting driver with more in its spec, and gives a step that runs it."""
+    """Packs the greeting driver with additions to its spec, and returns a step that runs it."""
     spec = f"name: {name}\nversion: 1.0.0\nkind: extractor\ncontract: 0.1.0\ntitle: Mine\nconfigSchema: {{type: object, additionalProperties: false, required: [names], properties: {{names: {{type: array}}}}}}\n{more}"
     project.write("spec.yaml", spec)
     component = TARGET / "wasm32-wasip2" / "driver" / "hello_driver.wasm"
@@ -143,7 +143,7 @@ def hello(project, more: str, name: str = "my.hello") -> dict:
     return {"id": "a", "component": name}
 
 
-def test_options_have_other_names_and_some_have_no_effect_and_say_so(project):
+def test_options_may_have_aliases_and_ignored_options_give_a_notice(project):
     step = hello(project, "aliases: {people: names, who: names}\nignored: {pool_size: connections are not pooled}\n")
     notice = "option `pool_size` has no effect here: connections are not pooled"
     steps = [step | {"config": {"people": ["Ada"], "pool_size": 5}}]
@@ -173,7 +173,7 @@ def test_options_have_other_names_and_some_have_no_effect_and_say_so(project):
         assert refused.returncode == 2 and said in refused.stderr, refused.stderr
 
 
-def test_a_spec_whose_other_names_lead_nowhere_is_not_packed(project):
+def test_a_spec_with_an_alias_of_no_option_is_not_packed(project):
     component = TARGET / "wasm32-wasip2" / "driver" / "hello_driver.wasm"
     for more, said in [("aliases: {people: nams}", "`nams`"), ("ignored: {names: why}", "`names`"), ("ignored: {echo: ''}", "no reason")]:
         project.write("spec.yaml", f"name: my.hello\nversion: 1.0.0\nkind: extractor\ncontract: 0.1.0\ntitle: Mine\nconfigSchema: {{type: object, properties: {{names: {{type: array}}}}}}\n{more}\n")
@@ -181,7 +181,7 @@ def test_a_spec_whose_other_names_lead_nowhere_is_not_packed(project):
         assert refused.returncode == 2 and said in refused.stderr, refused.stderr
 
 
-def test_a_connection_of_files_is_the_folder_of_relative_paths(project):
+def test_a_file_connection_is_the_folder_of_relative_paths(project):
     project.write("data/in.csv", "a\n1\n")
     read = {"id": "read", "component": "filesystem.csv_extractor", "config": {"connection": "@filesystem.local", "path": "in.csv"}}
     refused = project.run([read], expect=2)
@@ -196,7 +196,7 @@ def test_a_connection_of_files_is_the_folder_of_relative_paths(project):
     assert result["step"]["read"]["rows"] == 1 and "begin at the base folder" in result["step"]["read"]["warnings"][0]["message"]
 
 
-def test_a_drivers_warnings_are_kept_with_names_and_counts(project):
+def test_a_drivers_warnings_are_stored_with_names_and_counts(project):
     project.write("in.ndjson", '{"a": 1}\nno json\n{"a": 2}\n')
     result = project.run([{"id": "read", "component": "filesystem.json_extractor", "config": {"path": "in.ndjson", "on_bad_lines": "skip"}}])
     (warning,) = result["step"]["read"]["warnings"]
@@ -209,8 +209,8 @@ def test_a_drivers_warnings_are_kept_with_names_and_counts(project):
     assert [event["fields"] for event in project.events(result) if event["event"] == "driver_log" and event["level"] == "warn"] == [warning["fields"]]
 
 
-def test_a_big_catalogue_is_discovered_whole(project):
-    """3,000 tables of 40 columns are more than one message holds."""
+def test_a_big_catalogue_is_discovered_completely(project):
+    """3,000 tables of 40 columns are more than fits into one message."""
 
     def discover(size: str, expect: int = 0):
         project.write("osiris_connections.yaml", json.dumps({"connections": {"test": {"big": {"host": "db.example.com", "database": size}}}}))
@@ -226,7 +226,7 @@ def test_a_big_catalogue_is_discovered_whole(project):
     assert "`table 000000` has 50000 columns" in discover("1x50000", expect=1).stderr
 
 
-def test_a_parameter_without_a_value_is_told_and_a_misspelt_one_is_refused(project):
+def test_a_parameter_without_a_value_is_reported_and_a_misspelt_one_is_refused(project):
     steps = [project.sql("select '${params.day}' as d")]
     project.pipeline(steps, params={"day": {"type": "string"}})
     refused = project.osiris("plan", "pipeline.yaml")
@@ -239,8 +239,8 @@ def test_a_parameter_without_a_value_is_told_and_a_misspelt_one_is_refused(proje
     assert "declare it in the pipeline's `params`" in project.osiris("plan", "pipeline.yaml").stderr or "did you mean `dya`?" in project.osiris("plan", "pipeline.yaml").stderr
 
 
-def test_names_that_programs_find_things_by_are_never_masked(project):
-    """A secret may be an ordinary word: a table, a status or a step that is called so is still found."""
+def test_names_that_programs_search_for_are_never_masked(project):
+    """A secret may be an ordinary word: a table, a status or a step with that name is still found."""
     words = ["main", "success", "step_complete", "customers", "copy-it", "test"]
     steps = [{"id": f"keep-{place}", "component": "test.keep", "needs": [], "config": {"key": word}} for place, word in enumerate(words)]
     steps.append(project.sql("select 1 as id"))
@@ -253,14 +253,14 @@ def test_names_that_programs_find_things_by_are_never_masked(project):
     assert [set(event["tables"]) for event in complete] == [{"main", "customers"}]
     shown = json.loads(project.osiris("sessions", "show", "--json").stdout)
     assert shown["status"] == "success" and [step["id"] for step in shown["steps"]][-1] == "copy-it"
-    # The pipeline's own warning stands at every level.
+    # The pipeline's own warning is shown at every level.
     plan, valid = (json.loads(project.osiris(verb, "pipeline.yaml", "--json").stdout) for verb in ("plan", "validate"))
     for told in (result, shown, plan, valid):
         assert "`schedule` has no effect here" in told["warnings"][0]["message"]
     assert "warning: `schedule`" in result["stderr"] and "`schedule`" in project.osiris("sessions", "show").stdout
 
 
-def test_a_failure_is_an_object_where_json_was_asked_for(project):
+def test_a_failure_is_an_object_if_json_was_requested(project):
     project.write("pipeline.yaml", "oml_version: '0.1.0'\nname: x\nsteps: []\nnope: 1\n")
     for arguments in (("run", "pipeline.yaml"), ("plan", "pipeline.yaml"), ("validate", "pipeline.yaml"), ("drivers", "inspect", "no.such"), ("sessions", "show")):
         plain, asked = project.osiris(*arguments), project.osiris(*arguments, "--json")
@@ -271,7 +271,7 @@ def test_a_failure_is_an_object_where_json_was_asked_for(project):
         assert ("steps" in failure) == (arguments[0] == "run")
 
 
-def test_small_slips_are_told(project):
+def test_small_mistakes_are_reported(project):
     assert "compile" not in project.osiris("compil").stderr and "validate" in project.osiris("validat").stderr
     project.write("osiris_connections.yaml", "version: 7\n")
     assert "version 7; known: 1" in project.osiris("connections", "list").stderr
@@ -284,7 +284,7 @@ def test_small_slips_are_told(project):
     assert "removed 1 session," in project.osiris("sessions", "gc", "--keep", "0").stdout
 
 
-def test_the_compile_cache_loses_what_nobody_uses(project):
+def test_the_compile_cache_drops_unused_entries(project):
     cache = project.folder / "cache"
     run = lambda name: project.run([{"id": "hello", "component": name, "config": {"names": ["Ada"]}}], env={"OSIRIS_CACHE_DIR": str(cache), "OSIRIS_DRIVERS": str(GUESTS)})  # noqa: E731
     run("hello.extractor")
@@ -296,15 +296,16 @@ def test_the_compile_cache_loses_what_nobody_uses(project):
     for path in cache.iterdir():
         if path.name in used:
             os.utime(path, (1, 1))
-    # What is used is kept, however old it is; the next driver that is compiled has the others removed.
+    # Used entries are kept, however old they are; compiling the next driver removes the others.
     run("hello.extractor")
     hello(project, "")
     run("my.hello")
     assert not any(path.exists() for path in old) and stranger.exists() and used <= {path.name for path in cache.iterdir()}
 
 
-def test_what_data_says_is_one_line_and_steers_nothing(project):
-    """Line separators and marks that reorder text: one event stays one line for every reader, and the terminal sees escapes."""
+def test_data_is_shown_on_one_line_and_controls_nothing(project):
+    """Line separators and marks that reorder text: one event stays one line for every reader, and the terminal sees
+    escapes."""
     result = project.run([project.sql("select error('a\u2028b\u0085c\u202ed\nerror: e\u001b[2J')")], expect=1)
     text = (Path(result["session_path"]) / "logs" / "events.jsonl").read_text()
     assert text.splitlines() == text.rstrip("\n").split("\n")

@@ -1,4 +1,4 @@
-"""What filesystem.csv_extractor reads is what the file says, or it says why not."""
+"""filesystem.csv_extractor either reads exactly what the file contains, or says why not."""
 
 import bz2
 import gzip
@@ -13,7 +13,7 @@ from conftest import Project
 
 
 class Files:
-    """Files that are read by one run of osiris, a step each."""
+    """Files that are read by one run of osiris, with one step each."""
 
     def __init__(self, project: Project):
         self.project = project
@@ -44,7 +44,7 @@ def column(*values: str) -> str:
     return "n,x\n" + "".join(f"{number},{value}\n" for number, value in enumerate(values))
 
 
-# A column's values behind many of the first one, the type that it must have, and the texts of the values.
+# A column's values after many repetitions of the first, the type that it must have, and the texts of the values.
 LATE = {
     "fraction": ("1", "2.75", "DOUBLE", "2.75"),
     "small-fraction": ("1", "0.49", "DOUBLE", "0.49"),
@@ -72,8 +72,8 @@ LATE = {
 }
 
 
-def test_a_column_has_the_type_that_all_its_values_survive_in_wherever_they_stand(files):
-    """Behind the sampled rows, with a small sample, with all rows, and in the first row: one type, one value."""
+def test_a_columns_type_is_one_in_which_all_its_values_survive_at_any_position(files):
+    """After the sampled rows, with a small sample, with all rows, and in the first row: one type, one value."""
     for name, (first, late, _, _) in LATE.items():
         few = [first] * 20
         files.add(f"{name}-late", column(*[first] * 2_100, late, first), infer_rows=1)
@@ -91,7 +91,7 @@ def test_a_column_has_the_type_that_all_its_values_survive_in_wherever_they_stan
     assert files.rows("far", "select sum(x) from main") == [(160_002.75,)]
 
 
-def test_types_are_guessed_only_where_that_is_asked_for(files):
+def test_types_are_guessed_only_if_requested(files):
     text = "n,day,zip\n" + "1,2024-01-01,007\n" * 2_100
     files.add("fast", text + "2.75,2024-03-03,008\n", types="fast", infer_rows=1, dtype={"zip": "VARCHAR"})
     files.add("strict", text + "2.75,2024-03-03,008\n", infer_rows=1)
@@ -110,8 +110,8 @@ def test_types_are_guessed_only_where_that_is_asked_for(files):
         assert words in files.result["step"][name]["error"]["message"], (name, files.result["step"][name]["error"])
 
 
-def test_instants_in_utc_are_exactly_those_of_iso_8601(files):
-    """A cheap check lets most of them pass. It must not let more pass than the pattern does."""
+def test_instants_in_utc_are_recognised_exactly_as_in_iso_8601(files):
+    """A cheap check accepts most of them. It must not accept more than the pattern does."""
     plain = "2024-01-31T10:00:00Z"
     right = ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2024-02-29T20:59:59Z", "2024-01-31 10:00:00.5+02:00"]
     wrong = [
@@ -129,7 +129,7 @@ def test_instants_in_utc_are_exactly_those_of_iso_8601(files):
     assert list(files.rows("instants", f"select {', '.join(columns[len(right):])} from main limit 1 offset 1")[0]) == wrong
 
 
-def test_wide_files_are_read_again_in_little_memory(files):
+def test_wide_files_are_reread_in_little_memory(files):
     for columns in (120, 240, 1500):
         names = ",".join(f"k{number}" for number in range(columns))
         rows = [["1", "2024-01-01", "x"]] * 200 + [["2.75", "2024-01-01 10:00:00.5", ""]]
@@ -156,7 +156,7 @@ def test_integers_and_amounts_keep_their_digits(files):
     assert files.types("wide") == ["DECIMAL(38,9)"] and files.types("too-wide") == ["VARCHAR"] and files.types("minus-zero") == ["VARCHAR"]
 
 
-def test_dates_that_can_be_read_in_several_ways_stay_texts_unless_a_format_is_given(files):
+def test_ambiguous_dates_stay_texts_unless_a_format_is_given(files):
     for name, dates in {
         "short": ["31/01/24", "05/02/24"], "ambiguous": ["03/04/2024", "05/06/2024"], "decided": ["03/04/2024", "03/25/2024"],
         "dotted": ["26.06.26", "01.07.26"], "dashed": ["05-06-24", "12-11-10"], "version": ["10.11.12", "1.2.3"],
@@ -175,7 +175,7 @@ def test_dates_that_can_be_read_in_several_ways_stay_texts_unless_a_format_is_gi
     assert files.rows("everywhere", "select a::varchar from main") == [("2024-01-31",), ("2024-02-05",)]
 
 
-# Declared types: the text, the type, more options, and what the value is, or what the error names.
+# Declared types: the text, the type, more options, and the value, or a part of the error.
 DECLARED = {
     "integer": ("2.75", "INTEGER", {}, None),
     "bignum": ("1.5", "BIGNUM", {}, None),
@@ -242,7 +242,7 @@ def test_declared_types_neither_round_nor_drop(files):
             assert skipped["rows"] == 2 and skipped["warnings"] == [], name
 
 
-def test_numbers_and_booleans_of_other_spellings_are_read_where_asked(files):
+def test_numbers_and_booleans_in_other_notations_are_read_if_requested(files):
     files.add("german", "a;b;c\n1.234.567,50;12;1.5\n-3,25;1.000;2\n", decimal=",", thousands=".")
     files.add("late", "a;b\n" + "1,5;1\n" * 30_000 + "1.5;2\n", decimal=",")
     files.add("declared", "a;b\n1.234,50;7\n", decimal=",", thousands=".", dtype={"a": "DECIMAL(10,2)"})
@@ -277,7 +277,7 @@ def test_lines_may_end_in_any_way(files):
     assert files.rows("inside") == [(1, "first\nsecond"), (2, "x")]
 
 
-def test_long_lines_are_read_and_named_where_they_are_too_long(files):
+def test_long_lines_are_read_and_named_if_they_are_too_long(files):
     text = f"id,body\n1,{'x' * 2_999_999}y\n2,\"{'x' * 1_200_000}\n{'x' * 1_199_999}z\"\n3,short\n"
     files.add("long", text)
     files.add("late", "id,body\n" + "0,x\n" * 1_000_000 + f"1,{'y' * 20_000_000}\n")
@@ -289,7 +289,7 @@ def test_long_lines_are_read_and_named_where_they_are_too_long(files):
     assert message.startswith("line 2 of `bounded.csv` is longer than 2500000 bytes") and "max_line_bytes" in message and len(message) < 300
 
 
-def test_nulls_and_empty_texts_are_told_apart_where_asked(files):
+def test_nulls_and_empty_texts_are_distinguished_if_requested(files):
     text = 'id,code\n1,""\n2,\n3,NA\n4,null\n5,x\n6,"NA"\n'
     files.add("default", text)
     files.add("only-empty", text, na_values=[""])
@@ -321,7 +321,7 @@ def zstd(content: bytes, folder) -> bytes:
     return (folder / "z.zst").read_bytes()
 
 
-def test_every_compression_is_read_whole_or_not_at_all(files, tmp_path):
+def test_every_compression_is_read_completely_or_not_at_all(files, tmp_path):
     lines = "".join(f"{n},{hash(n) * 7919 % 1000003},{n * n}\n" for n in range(20_000))
     text = ("id,a,b\n" + lines).encode()
     half = len(text) // 2
@@ -357,7 +357,7 @@ def test_every_compression_is_read_whole_or_not_at_all(files, tmp_path):
         assert words in files.result["step"][name]["error"]["message"], name
 
 
-def test_a_bomb_stops_at_the_steps_disk(files):
+def test_a_decompression_bomb_stops_at_the_steps_disk_limit(files):
     files.add("bomb", gzip.compress(b"a,b\n" + b"1,2\n" * 10_000_000))
     error = files.project.run(files.steps, "--spill", "10MB", expect=1)["step"]["bomb"]["error"]
     assert error["kind"] == "disk" and "--spill" in error["hint"], error
@@ -422,7 +422,7 @@ def test_bad_lines_are_named_or_counted(files):
     assert "never ends" in files.result["step"]["open-skipped"]["error"]["message"]
 
 
-def test_the_dialect_is_found_or_said(files):
+def test_the_dialect_is_inferred_or_given(files):
     rows = [(1, "x"), (2, "y")]
     for name, text, config in [
         ("semicolon", "a;b\n1;x\n2;y\n", {}), ("tab", "a\tb\n1\tx\n2\ty\n", {}), ("bar", "a|b\n1|x\n2|y\n", {}), ("said", "a\tb\n1\tx\n2\ty\n", {"delimiter": "\\t"}),

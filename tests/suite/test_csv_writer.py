@@ -1,4 +1,4 @@
-"""What filesystem.csv_writer writes has every value in it, and filesystem.csv_extractor reads it back."""
+"""filesystem.csv_writer writes every value, and filesystem.csv_extractor reads it back."""
 
 import csv
 import io
@@ -61,7 +61,7 @@ def test_a_character_that_the_encoding_lacks_is_named(project):
 HARD = ["", " ", " a", "a ", '"', '""', 'a"b', ' "a"', "a\nb", "a\r\nb", "a\rb", ",", ";", "\t", "\\", "\\N", "NULL", "NA", "nan", "#x", "007", "1e5", "true", "2024-01-31", "é", "𝄞", "\0", "-", "x" * 3_000_000]
 
 
-def test_texts_come_back_as_they_were(project):
+def test_texts_are_unchanged_after_a_round_trip(project):
     rows = [{"n": n, "word": word} for n, word in enumerate([*HARD, None])]
     project.write("in.json", "\n".join(json.dumps(row) for row in rows))
     source = {"id": "source", "component": "filesystem.json_extractor", "needs": [], "config": {"path": "in.json", "dtype": {"word": "VARCHAR"}}}
@@ -80,7 +80,7 @@ def test_texts_come_back_as_they_were(project):
         assert [row[1] or None for row in csv.reader(file)][1:] == [word or None for word in [*HARD, None]]
 
 
-def test_odd_names_and_single_columns_come_back(project):
+def test_odd_names_and_single_columns_survive_a_round_trip(project):
     names = 'select 1 as "a,b", 2 as "say ""hi""", 3 as " blank ", 4 as "two\nlines", 5 as "ü", 6 as "a.b"'
     single = "select * from (values ('x'), (null), (''), (null)) t(v)"
     project.run([project.sql(names), write("names"), write("names-crlf", newline="crlf"), project.sql(single, id="one"), write("single", "one")])
@@ -90,7 +90,7 @@ def test_odd_names_and_single_columns_come_back(project):
     assert project.rows(result, "single") == [("x",), (None,), ("",), (None,)]
 
 
-def test_nested_values_are_written_as_json_where_asked(project):
+def test_nested_values_are_written_as_json_if_requested(project):
     table = "select [1, null]::integer[] as l, {'a': 'x,y', 'b': [date '2024-01-31']} as s, map {'k': 0.1::double} as m, [{'d': 12345678901234567890.12::decimal(38, 2)}] as d"
     project.run([project.sql(table), write("json", nested="json")])
     _, row = csv.reader(io.StringIO((project.folder / "json.csv").read_text()))
@@ -99,8 +99,8 @@ def test_nested_values_are_written_as_json_where_asked(project):
 
 
 @pytest.mark.parametrize("config", [{}, {"newline": "crlf", "encoding": "utf-16"}], ids=["plain", "crlf"])
-def test_every_type_comes_back_as_it_was_where_it_is_declared(project, config):
-    """All of test_all_types(): declared, every column but unions is equal to the last bit."""
+def test_every_declared_type_survives_a_round_trip(project, config):
+    """All of test_all_types(): if declared, every column except unions is equal to the last bit."""
     with duckdb.connect() as connection:
         kinds = {name: kind for name, kind, *_ in connection.execute("describe from test_all_types()").fetchall()}
     unions = [name for name, kind in kinds.items() if "UNION" in kind]

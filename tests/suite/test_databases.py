@@ -1,4 +1,5 @@
-"""What both databases' drivers promise alike: the flights, increments, and everything that can go wrong between."""
+"""What the drivers of both databases promise alike: the flights, incremental reads, and everything that can go
+wrong."""
 
 import json
 import socket
@@ -12,7 +13,7 @@ from shops import (  # noqa: F401: fixtures
     FACTS, PASSWORD, Increments, MysqlShop, PostgresShop, alone, mariadb, mysql_alone, mysql_shop, postgres, postgres_alone, postgres_shop, shop,
 )  # fmt: skip
 
-# In DuckDB, what `numbers` gives on a server.
+# What `numbers` returns on a server, in DuckDB.
 SOURCE = "select i::int as id, repeat('x', 100) as t from range(1, 50001) r(i)"
 
 
@@ -40,7 +41,7 @@ def test_the_flights_are_extracted_joined_and_written_back(shop):
 
 
 @pytest.mark.parametrize("on", ["id", "name", "price", "nothing"])
-def test_parts_read_at_once_are_all_rows_and_none_twice(shop, on):
+def test_simultaneously_read_parts_are_all_rows_and_none_twice(shop, on):
     kinds = {"postgres": ("text", "numeric(9,2)", "int8"), "mysql": ("varchar(20)", "decimal(9,2)", "signed")}[shop.family]
     shop.sql(f"create table t (id bigint, name {kinds[0]}, price {kinds[1]}, nothing int)")
     shop.sql(f"insert into t select cast(id as {kinds[2]}) - 5001, case when id % 3 > 0 then concat('n', id) end, id / 4, null from ({shop.numbers(10_001)}) n")
@@ -64,7 +65,7 @@ def test_a_table_is_read_and_written_in_bounded_memory(shop):
 
 
 @pytest.mark.parametrize("key", ["primary key", ""])
-def test_ties_on_the_cursor_are_neither_lost_nor_doubled(shop, key):
+def test_ties_on_the_cursor_are_neither_lost_nor_duplicated(shop, key):
     shop.sql(f"create table log (id int {key}, at timestamp not null)")
     shop.sql("insert into log values (1, '2024-01-01'), (2, '2024-01-02'), (3, '2024-01-02')")
     increments = Increments(shop)
@@ -74,7 +75,7 @@ def test_ties_on_the_cursor_are_neither_lost_nor_doubled(shop, key):
     assert increments.ids() == [4, 5, 6]
     shop.sql("insert into log values (7, '2024-01-03')")
     assert increments.ids() == [7]
-    # 9 is older than what was read, as any cursor would have it.
+    # 9 is less than what was read, as it would be for any cursor.
     shop.sql("insert into log values (8, '2024-01-03'), (9, '2024-01-02')")
     assert increments.ids() == [8]
     assert increments.ids() == []
@@ -102,7 +103,7 @@ def test_an_empty_increment_keeps_the_state(shop):
     assert before == after and "10" in json.dumps(after), (before, after)
 
 
-def test_the_first_increment_begins_where_it_is_told(shop):
+def test_the_first_increment_starts_where_it_is_told(shop):
     shop.sql("create table log (id int primary key, at date not null)")
     shop.sql("insert into log values " + ", ".join(f"({day}, '2024-01-{day:02}')" for day in range(1, 11)))
     increments = Increments(shop, initial="2024-01-08", columns=["at"])
@@ -110,7 +111,7 @@ def test_the_first_increment_begins_where_it_is_told(shop):
     assert increments.run() == []
 
 
-def test_rows_without_a_cursor_are_as_the_config_says(shop):
+def test_rows_without_a_cursor_value_are_handled_as_configured(shop):
     shop.sql("create table log (id int, at int)", "insert into log values (1, 5), (2, null), (3, 4)")
     refused = Increments(shop).run(expect=1)
     assert refused.startswith("data") and "`at`" in refused and "null_cursor" in refused
@@ -136,7 +137,7 @@ def test_more_ties_than_can_be_remembered_wait_for_a_larger_cursor(shop):
     assert increments.ids() == []
 
 
-def test_a_run_that_fails_behind_the_extractor_reads_the_same_again(shop):
+def test_a_run_that_fails_after_the_extractor_reads_the_same_again(shop):
     shop.sql("create table log (id int primary key, at int not null)", "insert into log values (1, 1)")
     increments = Increments(shop)
     assert increments.ids() == [1]
@@ -164,21 +165,21 @@ def test_a_connection_cut_during_an_increment_keeps_the_old_state(shop):
 
 
 @pytest.mark.parametrize("config, told", [({"cursor": "nix"}, "`nix`"), ({"cursor": None}, "cursor"), ({"limit": 5}, "limit"), ({"replication": "full"}, "incremental")])
-def test_wrong_increments_are_told(shop, config, told):
+def test_invalid_increments_are_reported(shop, config, told):
     shop.sql("create table log (id int, at int not null)")
     whole = {"table": "log", "replication": "incremental", "cursor": "at"} | config
     error = shop.read(expect=1, **{name: value for name, value in whole.items() if value is not None})
     assert error.startswith("config") and told in error, error
 
 
-def test_another_cursor_than_the_last_runs_is_refused(shop):
+def test_a_cursor_other_than_the_last_runs_is_refused(shop):
     shop.sql("create table log (id int not null, at int not null)", "insert into log values (1, 1)")
     Increments(shop).run()
     error = Increments(shop, cursor="id").run(expect=1)
     assert "`at`" in error and "osiris state reset" in error
 
 
-def test_a_cursor_or_key_of_another_order_than_the_last_runs_is_refused(shop):
+def test_a_cursor_or_key_with_another_order_than_the_last_runs_is_refused(shop):
     change = "alter column at type" if shop.family == "postgres" else "modify at"
     shop.sql("create table log (id int primary key, at int)", "insert into log values (1, 9)")
     increments = Increments(shop)
@@ -199,7 +200,7 @@ def test_a_cursor_or_key_of_another_order_than_the_last_runs_is_refused(shop):
 # ---- Writing
 
 
-def test_append_adds_and_replace_puts_in_place(shop):
+def test_append_adds_rows_and_replace_replaces_them(shop):
     shop.load("select 1 as a")
     shop.load("select 2 as a")
     assert shop.sql("select a from target order by a") == [(1,), (2,)]
@@ -217,10 +218,10 @@ def test_an_upsert_twice_is_an_upsert_once(shop):
         assert shop.sql("select * from target order by id") == [(1, "a"), (2, "B"), (3, "c")]
 
 
-# ---- Who is at the other end
+# ---- The identity of the server
 
 
-def test_tls_makes_sure_who_the_server_is(alone):
+def test_tls_verifies_the_servers_identity(alone):
     certificates = alone.server.certificates
     trusted = {"host": "localhost", "tls": "verify-full", "ca": certificates.ca_text}
     alone.connect(**trusted)
@@ -244,7 +245,7 @@ def test_tls_makes_sure_who_the_server_is(alone):
 
 
 @pytest.mark.parametrize(("kind", "settings"), [(PostgresShop, {}), (MysqlShop, {"skip-ssl": "1"})], ids=["postgres", "mysql"])
-def test_tls_refused_by_the_server_is_told(project, kind, settings):
+def test_tls_refused_by_the_server_is_reported(project, kind, settings):
     server = kind.Server(Path(tempfile.mkdtemp(prefix="osiris-without-tls-")), None, settings)
     try:
         shop = kind(project, server.start())
@@ -257,7 +258,7 @@ def test_tls_refused_by_the_server_is_told(project, kind, settings):
         server.remove()
 
 
-def test_a_wrong_login_is_told_without_its_secret(shop):
+def test_a_wrong_login_is_reported_without_its_secret(shop):
     result = shop.run([shop.extract(query="select 1 as a")], expect=1, password="wr0ng-s3cret")
     error = shop.error(result, "extract")
     assert error.startswith("auth") and "`osiris`" in error and str(shop.server.port) in error, error
@@ -266,7 +267,7 @@ def test_a_wrong_login_is_told_without_its_secret(shop):
     assert "wr0ng-s3cret" not in said and str(shop.server.port) in said
 
 
-def test_something_that_is_no_database_is_told(shop):
+def test_a_server_that_is_not_a_database_is_reported(shop):
     listener = socket.create_server(("127.0.0.1", 0))
 
     def answer():
@@ -289,7 +290,7 @@ def test_something_that_is_no_database_is_told(shop):
         listener.close()
 
 
-def test_the_doctor_tells_what_is_wrong(shop):
+def test_the_doctor_reports_what_is_wrong(shop):
     def doctor(password: str = PASSWORD) -> tuple[int, dict]:
         done = shop.osiris("connections", "doctor", "--json", password=password)
         (found,) = json.loads(done.stdout)
@@ -311,7 +312,7 @@ def test_the_doctor_tells_what_is_wrong(shop):
     assert code == 1 and found["category"] == "network" and str(silent.port) in found["message"], found
 
 
-def test_a_fingerprint_changes_with_shapes_alone(shop):
+def test_a_fingerprint_changes_only_with_shapes(shop):
     def discover() -> dict:
         done = shop.osiris("discover", f"@{shop.family}.shop", "--json")
         assert done.returncode == 0, done.stderr
@@ -385,7 +386,7 @@ def test_a_server_killed_while_reading_and_while_writing(alone):
     assert alone.sql("select count(*), count(distinct id) from target") == [(50_001, 50_001)]
 
 
-def test_a_server_that_is_slow_or_silent_is_not_waited_for_for_ever(shop):
+def test_a_slow_or_silent_server_is_not_waited_for_forever(shop):
     shop.connect(timeout=1)
     assert shop.read(expect=1, query=f"select {shop.sleep.format(20)} as a").startswith("timeout")
     with CutProxy(shop.server.port, down=5, stall=True) as proxy:

@@ -1,4 +1,5 @@
-"""What can go wrong where steps exchange DuckDB tables: inputs, schemas, settings and streams, each a test."""
+"""Everything that can go wrong when steps exchange DuckDB tables: inputs, schemas, settings and streams, with a test
+for each."""
 
 import json
 
@@ -8,12 +9,12 @@ from http_server import Reply, web  # noqa: F401
 CSV = {"component": "filesystem.csv_extractor"}
 
 
-def test_a_driver_gets_the_handles_that_it_calls(project):
+def test_a_driver_gets_the_handles_that_it_asks_for(project):
     result = project.run([project.sql("select 1 as a"), {"id": "copy", "component": "test.passthrough_rust"}])
     assert project.rows(result, "copy") == [(1,)]
 
 
-def test_several_inputs_do_not_overwrite_one_another(project):
+def test_several_inputs_do_not_overwrite_each_other(project):
     steps = [project.sql(f"select {n} as v", id=f"s{n}") for n in range(5)]
     union = " union all ".join(f"select v from s{n}" for n in range(5))
     steps.append({"id": "all", "component": "duckdb.processor", "needs": [f"s{n}" for n in range(5)], "config": {"query": f"{union} order by v"}})
@@ -21,7 +22,7 @@ def test_several_inputs_do_not_overwrite_one_another(project):
     assert project.rows(result, "all") == [(n,) for n in range(5)]
 
 
-def test_every_input_is_wired_not_the_first_alone(project):
+def test_every_input_is_connected_not_only_the_first(project):
     steps = [project.sql("select 1 as v", id="a"), project.sql("select 2 as v", id="b")]
     steps.append({"id": "both", "component": "test.passthrough_rust", "inputs": {"x": {"from_step": "a"}, "y": {"from_step": "b"}}})
     result = project.run(steps)
@@ -87,8 +88,8 @@ def test_a_driver_reads_its_connection_settings(project):
     assert "s3cret-canary" not in kept and "example.org" in kept
 
 
-def test_graphql_may_ask_who_calls(project, web):
-    """The login stands in the connection, and reaches the server with every page."""
+def test_graphql_may_ask_who_is_calling(project, web):
+    """The login is in the connection, and is sent to the server with every page."""
 
     def handler(request):
         if request.headers.get("authorization") != "Bearer t0ken-canary":
@@ -106,7 +107,7 @@ def test_graphql_may_ask_who_calls(project, web):
 
 
 def test_a_writer_streams(project):
-    """A table several times the memory limit is written within it."""
+    """A table several times the memory limit is written within the limit."""
     rows = 3_000_000
     result = project.run(
         [project.sql(f"select i as a, md5(i::varchar) as b, md5((i + 1)::varchar) as c from range({rows}) t(i)"),
@@ -118,8 +119,8 @@ def test_a_writer_streams(project):
     assert (project.folder / "big.csv").stat().st_size > 200_000_000
 
 
-def test_the_projects_own_examples_are_accepted(project):
-    # What the examples' READMEs say to export first.
+def test_the_projects_own_examples_are_valid(project):
+    # The variables that the examples' READMEs say to export first.
     passwords = {"SHOP_PASSWORD": "tin-kettle-42", "WAREHOUSE_PASSWORD": "blue-ladder-17"}
     for pipeline in (ROOT / "examples").glob("*/pipeline.yaml"):
         done = project.osiris("validate", pipeline, env=passwords)
@@ -127,7 +128,8 @@ def test_the_projects_own_examples_are_accepted(project):
 
 
 def test_several_tables_of_one_step_are_inputs_together(project):
-    """`df_<step>` is the first alias of the only table, or `main`; where two steps' names fall together, neither."""
+    """`df_<step>` is the first alias of the only table, or `main`; if the names of two steps coincide, it is
+    neither."""
     sources = [project.sql(f"select {value} as v", id=name) for value, name in enumerate(["zero", "one", "two"])]
     shop = {"id": "shop-1", "component": "test.passthrough_rust", "inputs": {"zero": "zero", "orders": "one", "customers": "two"}}
     twin = project.sql("select 9 as v", id="shop_1")

@@ -1,4 +1,4 @@
-"""A short run of the differential fuzz: once from a fixed seed, once from a new one, which pytest prints where it fails."""
+"""A short run of the differential fuzz: once from a fixed seed, once from a new one, which pytest prints on failure."""
 
 import random
 
@@ -19,7 +19,7 @@ SEEDS = [20240229, random.randrange(2**32)]
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory, postgres, mariadb):  # noqa: F811
-    """A project whose connections lead to databases of the module's own, and what makes Supabase's tables."""
+    """A project whose connections lead to the module's own databases, and a function that creates Supabase's tables."""
     with postgres.connect("postgres") as connection:
         connection.execute("create database fuzz")
         connection.execute("create database fuzz_api")
@@ -50,8 +50,8 @@ def test_random_files_are_read_as_their_texts_say(project, kind, seed):
     assert fuzz.findings.differences == [], f"seed {seed}\n{fuzz.findings}"
 
 
-def test_what_a_file_does_not_say_is_found(project, monkeypatch):
-    """The fuzz itself: a reference that is wrong in one cell is a difference, with the column alone."""
+def test_a_wrong_reference_is_detected(project, monkeypatch):
+    """Tests the fuzz itself: a reference that is wrong in one cell gives a difference, with that column only."""
     fuzz = Csv(Steps(project), random.Random(7))
     file = fuzz.file()
     monkeypatch.setattr(fuzz, "file", lambda: file.without(0) if len(file.columns[0]) > 1 else file)

@@ -1,4 +1,5 @@
-"""A short run of the differential fuzz of http.extractor: once from a fixed seed, once from a new one, which pytest prints where it fails."""
+"""A short run of the differential fuzz of http.extractor: once from a fixed seed, once from a new one, which pytest
+prints on failure."""
 
 import random
 
@@ -9,14 +10,14 @@ SEEDS = [20240229, random.randrange(2**32)]
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=["fixed", "new"])
-def test_random_apis_are_read_whole(project, seed):
+def test_random_apis_are_read_completely(project, seed):
     fuzz = Apis(project, random.Random(seed))
     fuzz.batch(reads=30, width=5, rows=25)
     assert fuzz.findings.differences == [], f"seed {seed}\n{fuzz.findings}"
 
 
-def test_a_difference_is_noticed(project):
-    """The control: of each API the records that are expected are others than those that it sends."""
+def test_a_difference_is_detected(project):
+    """The control: the expected records of each API differ from those that it sends."""
     fuzz = Apis(project, random.Random(SEEDS[0]))
     judge, alike = fuzz.judge, []
 

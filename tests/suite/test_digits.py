@@ -1,5 +1,5 @@
-"""Numbers in answers keep their digits, and fields that flatten to one name stay apart, in every driver that reads JSON
-answers: http.extractor, graphql.extractor, supabase.extractor."""
+"""In every driver that reads JSON responses (http.extractor, graphql.extractor, supabase.extractor), numbers keep
+their digits, and fields that flatten to the same name stay separate."""
 
 import json
 from decimal import Decimal
@@ -33,7 +33,7 @@ def check_blocks(project, result):
     ]  # fmt: skip
 
 
-def test_http_answers_keep_their_digits(project, web):
+def test_http_responses_keep_their_digits(project, web):
     url = web.route("/blocks", lambda _: Reply(body=BLOCKS.encode()))
     grant(project, web)
     result = http_read(project, url=url, dtype=DTYPE)
@@ -48,7 +48,7 @@ def test_http_answers_keep_their_digits(project, web):
         assert words in http_failed(project, url=url, dtype=dtype)["message"]
 
 
-def test_declared_times_keep_offset_and_clock(project, web):
+def test_declared_times_keep_offset_and_time_of_day(project, web):
     url = web.route("/times", lambda _: [{"at": "2024-02-29T12:00:00+02:00", "z": "2024-02-29T12:00:00Z", "ns": "2024-02-29T12:00:00.1234567", "day": "2024-02-29"}])
     grant(project, web)
     dtype = {"at": "TIMESTAMPTZ", "z": "TIMESTAMP", "ns": "TIMESTAMP_NS", "day": "DATE"}
@@ -66,7 +66,7 @@ def test_declared_times_keep_offset_and_clock(project, web):
         assert words in http_failed(project, url=url, dtype=dtype)["message"]
 
 
-def test_graphql_answers_keep_their_digits(project, web):
+def test_graphql_responses_keep_their_digits(project, web):
     nodes = f'{{"data": {{"blocks": {BLOCKS}}}}}'
     web.route("/graphql", lambda _: Reply(body=nodes.encode()))
     grant(project, web, family="graphql")
@@ -112,7 +112,7 @@ def check_columns(project, result, expected):
     assert set(project.types(result, "read")) == {"n", *expected}
 
 
-def test_http_fields_of_one_flattened_name_stay_two_columns(project, web):
+def test_http_fields_with_one_flattened_name_stay_two_columns(project, web):
     grant(project, web)
     for place, (separator, records, expected) in enumerate(COLLISIONS):
         url = web.route(f"/orders/{place}", lambda _, records=records: records)
@@ -123,7 +123,7 @@ def test_http_fields_of_one_flattened_name_stay_two_columns(project, web):
 
 
 @pytest.mark.parametrize("separator", ["_", "."])
-def test_graphql_fields_of_one_flattened_name_stay_two_columns(project, web, separator):
+def test_graphql_fields_with_one_flattened_name_stay_two_columns(project, web, separator):
     cases = [(records, expected) for known, records, expected in COLLISIONS if known == separator]
     grant(project, web, family="graphql")
     for records, expected in cases:
@@ -133,7 +133,7 @@ def test_graphql_fields_of_one_flattened_name_stay_two_columns(project, web, sep
         check_columns(project, project.run([{"id": "read", "component": "graphql.extractor", "config": step}]), expected)
 
 
-def test_a_name_that_an_object_has_twice_is_reported(project, web):
+def test_a_name_that_occurs_twice_in_an_object_is_reported(project, web):
     url = web.route("/items", lambda _: Reply(body=b'[{"n": 1, "o": {"a": 1, "a": 2}}, {"n": 2}]'))
     grant(project, web)
     result = http_read(project, url=url)

@@ -1,4 +1,5 @@
-"""What a failing step, a misbehaving driver, Ctrl-C and kill -9 leave behind: nothing half, and the next run works."""
+"""What a failing step, a misbehaving driver, Ctrl-C and kill -9 leave behind: nothing incomplete, and the next run
+works."""
 
 import json
 import os
@@ -13,7 +14,7 @@ import duckdb
 import pytest
 from conftest import CANARY, GUESTS, OSIRIS
 
-# Half of them a step's processes, half of them hosts; `OSIRIS_KILLS=200` for a long look.
+# Half of the kills hit a step's processes, half of them hosts; set `OSIRIS_KILLS=200` for a thorough run.
 KILLS = max(40, int(os.environ.get("OSIRIS_KILLS", "40")))
 
 
@@ -36,7 +37,7 @@ def misbehave(how: str, **config) -> dict:
         ("short-buffer", "data", ""),
     ],
 )
-def test_a_misbehaving_driver_ends_alone(project, how, kind, words):
+def test_a_misbehaving_driver_ends_only_itself(project, how, kind, words):
     steps = [project.sql("select 1 as a"), misbehave(how), {"id": "sibling", "component": "duckdb.processor", "needs": ["source"], "config": {"query": "from source"}},
              {"id": "after", "component": "duckdb.processor", "needs": ["bad"], "config": {"query": "from bad"}}]
     result = project.run(steps, expect=1)
@@ -66,7 +67,7 @@ def test_a_query_is_stopped_at_the_time_limit_too(project):
     assert result["step"]["source"]["error"]["kind"] == "timeout"
 
 
-def test_a_query_beyond_its_memory_says_the_cure(project):
+def test_the_error_of_a_query_beyond_its_memory_names_the_remedy(project):
     greedy = "select list(i) as l, list(md5(i::varchar)) as m from range(20000000) t(i)"
     result = project.run([project.sql(greedy)], "--engine-memory", "64MB", expect=1)
     error = result["step"]["source"]["error"]
@@ -104,7 +105,7 @@ def children(pid: int) -> list[int]:
 
 
 def peak(project, limit: str) -> int:
-    """What a step's process held at most, in bytes, whose driver takes memory until none is given."""
+    """The peak memory, in bytes, of a step process whose driver allocates memory until it gets no more."""
     project.pipeline([{**misbehave("memory"), "needs": []}])
     run, held = start(project, "--guest-memory", limit), 0
     while run.poll() is None:
@@ -119,15 +120,15 @@ def peak(project, limit: str) -> int:
     return held
 
 
-def test_a_driver_that_takes_all_memory_gets_what_it_may_and_no_more(project):
+def test_a_driver_that_takes_all_memory_gets_only_its_limit(project):
     small, large = peak(project, "32MB"), peak(project, "512MB")
     assert small < 32_000_000 + 150_000_000
-    # The watch sees what is held, and it grows with the limit and not beyond.
+    # The watch measures the memory in use, which grows with the limit and not beyond.
     assert 200_000_000 < large - small < 512_000_000
 
 
 def runs(pid: int) -> bool:
-    """Whether a process does; one that waits for init to take note of its end does not."""
+    """Whether a process runs; a zombie that init has not reaped yet does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
@@ -144,13 +145,14 @@ def long_pipeline(project) -> None:
 
 
 def sum_of(data: Path) -> tuple:
-    """Rows of a data file and a sum over all of them."""
+    """The number of rows of a data file, and a sum over them."""
     with duckdb.connect(str(data), read_only=True) as connection:
         return connection.execute("select count(*), sum(hash(i, m)) from main").fetchone()
 
 
 def check_nothing_half(project, whole: tuple, text: str) -> int:
-    """Every data file is whole, the target is the old file or the new one; gives how many data files there are."""
+    """Checks that every data file is complete and that the target is the old file or the new one; returns the number
+    of data files."""
     assert (project.folder / "out.csv").read_text() in ("before\n", text)
     files = list(project.folder.glob(".osiris_sessions/*/data/*"))
     assert [sum_of(data) for data in files] == [whole] * len(files)
@@ -158,7 +160,7 @@ def check_nothing_half(project, whole: tuple, text: str) -> int:
 
 
 def check_as_undisturbed(project, whole: tuple, text: str) -> None:
-    """The next run does as if nothing had happened before it, and nothing is left of what did."""
+    """The next run behaves as if nothing had happened before it, and nothing is left of what did."""
     project.write("out.csv", "before\n")
     result = project.run()
     assert result["status"] == "success"
@@ -185,8 +187,8 @@ def test_ctrl_c_ends_the_run_and_leaves_the_session_readable(project):
     assert not list(project.folder.glob(".osiris_sessions/*/scratch"))
 
 
-def test_an_interrupt_is_told_as_one(project):
-    """Not as a lack of memory, nor as a fault of this program."""
+def test_an_interrupt_is_reported_as_one(project):
+    """Neither as a lack of memory, nor as a fault of this program."""
     project.pipeline([project.sql("select 1 as a"), misbehave("slow", rows=10**12)])
     run = start(project)
     while "bad" not in (line := run.stderr.readline()):
@@ -205,7 +207,7 @@ def test_ctrl_c_while_a_driver_is_compiled_ends_the_run_at_once(project):
     run = subprocess.Popen(command, cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while "compiling test.passthrough_python" not in (line := run.stderr.readline()):
         assert line, "the run ended early"
-    # As a terminal does: to the whole group.
+    # As a terminal does: to the whole process group.
     os.killpg(run.pid, signal.SIGINT)
     _, said = run.communicate(timeout=30)
     assert run.returncode == 130 and "error" not in said, said
@@ -215,7 +217,7 @@ def test_ctrl_c_while_a_driver_is_compiled_ends_the_run_at_once(project):
 
 
 @pytest.mark.parametrize("victim", ["step", "host"])
-def test_kill_9_at_random_moments_leaves_nothing_half(project, victim):
+def test_kill_9_at_random_moments_leaves_nothing_incomplete(project, victim):
     long_pipeline(project)
     begun = time.monotonic()
     session = Path(project.run()["session_path"])
@@ -242,7 +244,7 @@ def test_kill_9_at_random_moments_leaves_nothing_half(project, victim):
         found.append(check_nothing_half(project, whole, text))
         if number % 10 == 9:
             check_as_undisturbed(project, whole, text)
-            # Checked and swept: room for the next.
+            # Checked and removed, to free space for the next run.
             shutil.rmtree(project.folder / ".osiris_sessions")
     check_as_undisturbed(project, whole, text)
     assert len(set(found)) > 2, "the kills all fell at the same moment"

@@ -1,4 +1,5 @@
-"""The flagship example as its README tells it: a shop's MySQL, DuckDB, a warehouse's PostgreSQL, on real servers."""
+"""The flagship example as described in its README: a shop's MySQL, DuckDB, and a warehouse's PostgreSQL, on real
+servers."""
 
 import json
 import os
@@ -46,7 +47,7 @@ class Databases:
 
 @pytest.fixture(scope="module")
 def databases():
-    # Not below pytest's folder: an unprivileged server may not be able to reach that.
+    # Not below pytest's folder: an unprivileged server may not have access to it.
     folder = f"/tmp/osiris-flagship-{os.getpid()}"
     both = Databases(folder)
     try:
@@ -59,7 +60,7 @@ def databases():
 
 @pytest.fixture
 def example(project, databases):
-    """The example's folder, its connections leading to the test's ports."""
+    """The example's folder, with connections to the test's ports."""
     for name in ("pipeline.yaml", "osiris_connections.yaml"):
         shutil.copy(EXAMPLE / name, project.folder)
     place = project.folder / "osiris_connections.yaml"
@@ -136,7 +137,7 @@ def test_a_wrong_password_leaves_the_warehouse_as_it_was(example, databases):
     assert (databases.warehouse(CUSTOMERS), databases.warehouse(MONTHS)) == before
 
 
-def test_a_missing_password_is_told_before_anything_runs(example):
+def test_a_missing_password_is_reported_before_anything_runs(example):
     done = example.osiris("run", "pipeline.yaml")
     assert done.returncode == 2 and "_PASSWORD`, which is not set" in done.stderr, done.stderr
 
@@ -151,7 +152,7 @@ def test_each_step_may_reach_its_own_server_only(example, databases):
         assert (warehouse in told) == step.startswith("write"), step
 
 
-def test_doctor_and_discover_know_both(example, databases):
+def test_doctor_and_discover_support_both(example, databases):
     healthy = example.osiris("connections", "doctor", env=PASSWORDS)
     assert healthy.returncode == 0 and "PostgreSQL 15" in healthy.stdout, healthy.stdout + healthy.stderr
     found = example.osiris("discover", "@mysql.shop", env=PASSWORDS)

@@ -1,4 +1,4 @@
-"""The main job on real data, against facts computed elsewhere."""
+"""The main job on real data, compared with facts computed elsewhere."""
 
 import json
 import shutil
@@ -6,7 +6,7 @@ import shutil
 from conftest import DATA, ROOT
 
 
-def test_the_whole_of_nycflights_matches_its_facts(project):
+def test_all_of_nycflights_matches_its_facts(project):
     for name in ("flights.csv.gz", "airlines.csv"):
         shutil.copy(DATA / name, project.folder)
     facts = json.loads((ROOT / "tests" / "facts.json").read_text())

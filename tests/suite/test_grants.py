@@ -1,4 +1,4 @@
-"""Every grant allows what it names and refuses the rest, at each layer alone."""
+"""Every grant allows what it names and refuses the rest, at each layer by itself."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import pytest
 from conftest import HOLE, OSIRIS
 
 CSV = "filesystem.csv_extractor"
-# Layers are switched off by the program that is made for it alone.
+# Layers are switched off by the program that is built only for that.
 LAYERS = [((), OSIRIS), (("--unconfined",), HOLE)]
 
 
@@ -24,7 +24,7 @@ def test_a_file_below_the_base_folder_is_read(project):
         assert extract(project, path, 0)["step"]["read"]["rows"] == 1
 
 
-def test_no_path_leads_out(project, tmp_path_factory):
+def test_no_path_leads_out_of_the_base_folder(project, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside")
     (outside / "secret.csv").write_text("a\n1\n")
     os.symlink(outside, project.folder / "folder")
@@ -35,7 +35,7 @@ def test_no_path_leads_out(project, tmp_path_factory):
         assert "hint: " in done["stderr"] or "named" in done["stderr"] or "names the base" in done["stderr"], path
 
 
-def test_a_writer_replaces_its_target_alone(project, tmp_path_factory):
+def test_a_writer_replaces_only_its_target(project, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside") / "kept.csv"
     outside.write_text("kept\n")
     os.symlink(outside, project.folder / "link.csv")
@@ -55,7 +55,7 @@ def test_a_written_file_keeps_its_permissions(project):
 
 
 def test_osiris_keeps_its_own_files_to_itself(project):
-    """Whoever names them, and by whatever way: sessions, connections, the lock and drivers are no step's."""
+    """Sessions, connections, the lock and drivers may not be touched by any step, by whatever name or path."""
     project.write("osiris_connections.yaml", "connections: {}\n")
     earlier = project.run([project.sql("select 1 as a")])
     lock = (project.folder / "osiris.lock").read_text()
@@ -71,7 +71,7 @@ def test_osiris_keeps_its_own_files_to_itself(project):
     assert (project.folder / "osiris.lock").read_text().startswith(lock)
 
 
-def test_sessions_are_the_users_alone(project):
+def test_sessions_are_private_to_the_user(project):
     project.run([project.sql("select 1 as a")])
     assert (project.folder / ".osiris_sessions").stat().st_mode & 0o777 == 0o700
 
@@ -107,7 +107,7 @@ def test_a_step_reads_its_inputs_and_no_other_steps_table(project):
         assert result["step"]["spy"]["status"] == "failed", query
 
 
-def test_the_compile_cache_is_private_and_may_be_raced_for(project):
+def test_the_compile_cache_is_private_and_may_be_filled_concurrently(project):
     cache = project.folder / "cache"
     project.pipeline([{"id": "hello", "component": "hello.extractor", "config": {"names": ["Ada"]}}])
     environment = {"OSIRIS_CACHE_DIR": str(cache)}
@@ -138,7 +138,7 @@ CONNECTIONS = {"db": {"one": {"host": "one.example.com", "database": "shop", "pa
 
 
 def keep(project, expect: int = 0, plan: bool = False, **config) -> dict:
-    """What a driver gets of a connection and of the options beside it."""
+    """What a driver receives of a connection and of the options beside it."""
     project.write("osiris_connections.yaml", json.dumps({"connections": CONNECTIONS}))
     project.pipeline([{"id": "keep", "component": "test.keep", "config": config}])
     env = {"PW": "a password of the connection", "PORT": "7777", "API_TOKEN": "t0k-3n", "LONG_API_KEY": "0123456789abcdef"}
@@ -168,7 +168,7 @@ def test_options_beside_a_connection_take_effect(project):
 
 
 def test_no_option_beside_a_connection_leads_elsewhere(project):
-    """The connection's login is for its own server, also where the other host is one that may be connected to."""
+    """The connection's login is only for its own server, even if another host may be connected to."""
     for connection, beside, names in [
         ("@db.one", {"host": "two.example.com"}, ("`@db.one`", "`host`")),
         ("@db.one", {"host": "evil.example.com"}, ("`@db.one`", "`host`")),
@@ -179,7 +179,7 @@ def test_no_option_beside_a_connection_leads_elsewhere(project):
     assert "evil.example.com" in keep(project, expect=2, plan=True, host="evil.example.com")["stderr"]
 
 
-def test_texts_out_of_the_environment_take_the_type_that_the_driver_wants(project):
+def test_texts_from_the_environment_get_the_type_that_the_driver_expects(project):
     result = keep(project, connection="@db.port")
     assert json.loads(project.rows(result, "keep", "select connection from main")[0][0])["port"] == 7777
     planned = keep(project, plan=True, host="one.example.com", port="${PORT}")
@@ -188,7 +188,7 @@ def test_texts_out_of_the_environment_take_the_type_that_the_driver_wants(projec
         assert told in keep(project, expect=2, plan=True, host="one.example.com", port=port)["stderr"]
 
 
-def test_secrets_go_back_to_their_places_whatever_the_names_on_the_way(project):
+def test_secrets_are_restored_to_their_places_whatever_the_names_on_the_way(project):
     body = {"a.token": "1", "a": {"token": "22", "list": [{"password": "333"}, 5]}, "x/y~z_secret": "4444", "": {"token": "55555"}, "open": "666666"}
     result = keep(project, body=body)
     assert json.loads(project.rows(result, "keep", "select body from main")[0][0]) == {

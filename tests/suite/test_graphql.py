@@ -1,4 +1,4 @@
-"""graphql.extractor against a real web server that answers as GraphQL does."""
+"""graphql.extractor with a real web server that responds as a GraphQL API does."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ def failed(project, web, **config) -> dict:
 
 
 def users(pages: list[list[dict]]):
-    """Answers pages by cursor, as Relay has it."""
+    """Returns pages by cursor, as Relay specifies."""
 
     def handler(request):
         place = int(request.json["variables"].get("after") or 0)
@@ -52,7 +52,7 @@ def test_pages_are_read_by_one_request_each_and_widen_types(project, web):
     assert project.types(nested, "read")["who"] == 'STRUCT("name" VARCHAR, boss STRUCT(x BIGINT[]))'
 
 
-def test_other_names_of_pages_and_a_bound(project, web):
+def test_alternative_names_of_paging_options_and_a_bound(project, web):
     def handler(request):
         place = request.json["variables"]["cursor"]
         return {"data": {"list": [{"n": place}]}, "paging": {"next": place + 1, "more": True}}
@@ -85,7 +85,7 @@ LOGINS = {
 
 
 @pytest.mark.parametrize("login", LOGINS)
-def test_a_login_of_step_or_connection_arrives(project, web, login):
+def test_a_login_of_step_or_connection_is_sent(project, web, login):
     config, header, right = LOGINS[login]
     web.route("/graphql", lambda request: {"data": {"ok": True}} if request.headers.get(header) == right else Reply({}, 401))
     grant(project, web, family="graphql")
@@ -96,7 +96,7 @@ def test_a_login_of_step_or_connection_arrives(project, web, login):
     assert failed(project, web)["kind"] == "auth"
 
 
-def test_a_secret_variable_arrives(project, web):
+def test_a_secret_variable_is_sent(project, web):
     web.route("/graphql", lambda request: {"data": {"n": 1 if request.json["variables"] == {"a": {"token": "hidden"}, "b": 2} else 0}})
     grant(project, web, family="graphql")
     assert rows(project, web, variables={"a": {"token": "hidden"}, "b": 2}) == [(1,)]
@@ -128,7 +128,7 @@ def test_an_error_with_status_200_fails_the_step_and_the_next_run_succeeds(proje
     assert rows(project, web) == [(1,)]
 
 
-def test_a_passing_error_is_tried_again_but_a_mutation_is_not(project, web):
+def test_a_temporary_error_is_retried_but_a_mutation_is_not(project, web):
     web.route("/graphql", in_turn(error("broke", "INTERNAL_SERVER_ERROR"), Reply({}, 502), {"data": {"n": 1}}))
     grant(project, web, family="graphql")
     assert rows(project, web) == [(1,)]
@@ -177,7 +177,7 @@ def test_certificates_are_always_checked(project, tls_web, certificates):
 EMPTY = [no_content(204), no_content(205), Reply(body=b""), Reply(body=b" \n"), Reply(body=b"\xef\xbb\xbf")]
 
 
-def test_an_answer_without_a_body_is_an_empty_page(project, web):
+def test_a_response_without_a_body_is_an_empty_page(project, web):
     grant(project, web, family="graphql")
     more = users([[{"id": 1}], [{"id": 2}]])
     for place, empty in enumerate(EMPTY):
@@ -189,7 +189,7 @@ def test_an_answer_without_a_body_is_an_empty_page(project, web):
         assert project.types(result, "read") == {"id": "BIGINT"} and result["step"]["read"]["rows"] == 0, place
 
 
-def test_an_empty_page_that_names_one_read_before_is_the_end(project, web):
+def test_an_empty_page_that_names_an_earlier_one_is_the_end(project, web):
     nodes = {None: [{"id": 1}], "a": [{"id": 2}], "b": []}
 
     def handler(request):
@@ -207,7 +207,7 @@ def test_an_empty_page_that_names_one_read_before_is_the_end(project, web):
     assert "circles" in failed(project, web, **PAGED)["message"]
 
 
-def test_a_page_that_says_nothing_is_the_end_only_where_it_is_empty(project, web):
+def test_a_page_that_does_not_mention_a_next_one_is_the_end_only_if_it_is_empty(project, web):
     last = {"data": {"users": {"nodes": [], "pageInfo": {"hasNextPage": None, "endCursor": None}}}}
     first = users([[{"id": 1}], [{"id": 2}]])
     grant(project, web, family="graphql")
@@ -228,7 +228,7 @@ def test_a_null_in_place_of_a_record_is_not_lost_silently(project, web, path):
 
 
 @pytest.mark.parametrize("status", [401, 403, 409, 420, 423, 425, 429, 503, 520, 529, 202])
-def test_a_wait_that_the_server_asks_for_is_kept(project, web, status):
+def test_a_wait_that_the_server_asks_for_is_respected(project, web, status):
     wait = Reply({"message": "slow down"}, status, {"retry-after": "0"})
     web.route("/graphql", in_turn(wait, {"data": {"n": 1}}))
     grant(project, web, family="graphql")
@@ -237,7 +237,7 @@ def test_a_wait_that_the_server_asks_for_is_kept(project, web, status):
     assert "asks to wait 3600 s" in failed(project, web)["message"]
 
 
-def test_a_charset_and_a_mark_are_honoured(project, web):
+def test_a_charset_and_a_byte_order_mark_are_respected(project, web):
     answer = json.dumps({"data": {"t": "é"}}, ensure_ascii=False)
     replies = [Reply(body=answer.encode(encoding), headers={"content-type": f"application/json; charset={name}"})
                for encoding, name in (("latin-1", "iso-8859-1"), ("utf-16", "utf-16"), ("utf-8-sig", "utf-8"), ("cp1252", "windows-1252"))]  # fmt: skip
@@ -247,7 +247,7 @@ def test_a_charset_and_a_mark_are_honoured(project, web):
         assert rows(project, web) == [("é",)]
 
 
-def test_a_body_that_is_cut_off_is_an_error_and_tried_again(project, web):
+def test_a_truncated_body_is_an_error_and_retried(project, web):
     body = json.dumps({"data": {"users": [{"id": n} for n in range(500)]}}).encode()
     cut = [truncated(body[:700], len(body)), cut_chunks(body), Reply(body=gzipped(body).body[:-9], headers={"content-encoding": "gzip"})]
     grant(project, web, family="graphql")
@@ -264,7 +264,7 @@ def test_a_silent_server_is_a_timeout(project, web):
     assert failed(project, web, timeout=0.5, max_retries=0)["kind"] == "timeout"
 
 
-def test_the_doctor_and_discovery_ask_the_api(project, web):
+def test_doctor_and_discover_ask_the_api(project, web):
     named = lambda kind, name: {"kind": kind, "name": name, "ofType": None}
     schema = {"queryType": {"name": "Query"}, "types": [
         {"kind": "OBJECT", "name": "Query", "fields": [
@@ -293,7 +293,7 @@ def test_the_doctor_and_discovery_ask_the_api(project, web):
     assert code == 1 and found[0]["category"] == "auth", found
 
 
-def test_lists_that_go_on_unread_give_a_warning(project, web):
+def test_lists_whose_rest_is_not_read_give_a_warning(project, web):
     more = {"hasNextPage": True, "endCursor": "x"}
     web.route("/graphql", lambda _: {"data": {"users": {"pageInfo": more, "nodes": [{"id": 1, "posts": {"nodes": [], "pageInfo": more}}]}}})
     grant(project, web, family="graphql")

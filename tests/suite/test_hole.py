@@ -1,4 +1,5 @@
-"""The operating system's layer alone: native code in the driver's place reaches nothing that the step was not granted."""
+"""The operating system's layer by itself: native code in place of the driver reaches nothing that the step was not
+granted."""
 
 import json
 import os
@@ -73,7 +74,7 @@ def victim(project):
 
 @pytest.fixture
 def services(victim):
-    """A TCP service on loopback and a UNIX one in the base folder, which must not hear of anyone."""
+    """A TCP service on loopback and a UNIX service in the base folder, which must not receive any connection."""
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
         unix.bind(str(victim.folder / "socket"))
         unix.listen()
@@ -106,8 +107,8 @@ def test_native_code_does_not_fill_the_log(project):
     assert 1_000_000 < sum(file.stat().st_size for file in logs.iterdir()) < 4_000_000
 
 
-def test_native_code_does_not_outlive_its_word(project):
-    """A step that says it is done and closes its outputs, but stays, is ended and did not succeed."""
+def test_native_code_does_not_outlive_its_result(project):
+    """A step that reports success and closes its outputs, but keeps running, is ended and did not succeed."""
     begun = time.monotonic()
     result = run(project, "linger", expect=1)
     assert result["step"]["hole"]["error"]["kind"] == "killed"
@@ -131,7 +132,7 @@ STREAM_CALLS = """
 
 
 def run_with_network(project, port: int, call: str, *flags, expect: int) -> dict:
-    """A step that was granted a connection to loopback's `port`, with native code in its driver's place."""
+    """A step that was granted a connection to loopback's `port`, with native code in place of its driver."""
     project.write("policy.yaml", json.dumps({"connect": [f"127.0.0.1:{port}"], "http": [f"GET http://127.0.0.1:{port}/v1"]}))
     config = {"attack": "native", "host": "127.0.0.1", "port": port, "url": f"http://127.0.0.1:{port}/v1", "target": call}
     project.pipeline([{"id": "hole", "component": "test.network_attack", "config": config}])
@@ -139,14 +140,14 @@ def run_with_network(project, port: int, call: str, *flags, expect: int) -> dict
 
 
 @pytest.mark.parametrize("call", STREAM_CALLS + ["tcp 127.0.0.1:PORT", "ask 127.0.0.1 1", "ask localhost PORT", "ask 169.254.169.254 80", "ask_nonsense"])
-def test_native_code_with_a_network_grant_reaches_what_was_granted_alone(victim, services, call):
+def test_native_code_with_a_network_grant_reaches_only_what_was_granted(victim, services, call):
     result = run_with_network(victim, services, call.replace("PORT", str(services)), expect=1)
     error = result["step"]["hole"]["error"]
     assert error["message"].startswith("refused: ") and "no call is named" not in error["message"], error
 
 
 def test_native_code_gets_the_granted_connection_from_the_host(victim, services):
-    """The positive control: the question that is refused for other places is answered for this one."""
+    """The positive control: the request that is refused for other places is answered for this one."""
     result = run_with_network(victim, services, f"ask 127.0.0.1 {services}", expect=0)
     assert result["step"]["hole"]["status"] == "success"
 
@@ -156,8 +157,9 @@ def test_the_positive_control_with_a_network_grant_succeeds_unconfined(victim, s
     run_with_network(victim, services, call.replace("PORT", str(services)), "--unconfined", expect=0)
 
 
-def test_a_step_process_sees_itself_bare(project):
-    """What the kernel says of a step process while its driver runs: no privileges to gain, a filter, three files of the host's."""
+def test_a_step_process_has_no_privileges(project):
+    """What the kernel shows of a step process while its driver runs: no privileges to gain, a filter, three files
+    from the host."""
     project.pipeline([project.sql("select 1 as a"), {"id": "slow", "component": "test.misbehave", "config": {"how": "loop"}}])
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(OSIRIS.parent.parent / "guests"), "SECRET": "canary"}
     inherited = os.open("/etc/passwd", os.O_RDONLY)
@@ -173,7 +175,7 @@ def test_a_step_process_sees_itself_bare(project):
         process, begun = Path("/proc") / step, time.monotonic()
         while True:
             status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines() if ":\t" in line)
-            # It is confined a moment after it has its job.
+            # It is confined a moment after it receives its job.
             if status["Seccomp_filters"] == "2" or time.monotonic() > begun + 20:
                 break
             time.sleep(0.01)
@@ -196,7 +198,7 @@ def test_a_step_process_sees_itself_bare(project):
         run.communicate()
 
 
-# ---- The second wall alone: an empty root, no network and no capabilities, with Landlock and seccomp off
+# ---- The second wall by itself: an empty root, no network and no capabilities, with Landlock and seccomp off
 
 WALLED = """
     mount chroot make_device
@@ -224,7 +226,7 @@ WALLED = """
 
 
 @pytest.mark.parametrize("call", WALLED)
-def test_the_second_wall_holds_alone(victim, services, call):
+def test_the_second_wall_holds_by_itself(victim, services, call):
     asked = call.replace("BASE", str(victim.folder)).replace("PARENT", str(os.getpid())).replace("PORT", str(services))
     error = run(victim, asked, "--without-rules", expect=1)["step"]["hole"]["error"]
     assert error["message"].startswith("refused: ") and "os error" in error["message"], error
@@ -232,8 +234,8 @@ def test_the_second_wall_holds_alone(victim, services, call):
     assert (victim.folder / "pipeline.json").read_text() == "{}"
 
 
-def test_behind_the_second_wall_there_is_the_steps_own_folder_alone(victim):
-    """The control: what a step needs is there, by the paths that it knows."""
+def test_behind_the_second_wall_there_is_only_the_steps_own_folder(victim):
+    """The control: what a step needs is there, under the paths that it knows."""
     assert run(victim, "list SCRATCH", "--without-rules", expect=0)["step"]["hole"]["status"] == "success"
     assert run(victim, "write SCRATCH/own", "--without-rules", expect=0)["step"]["hole"]["status"] == "success"
 
@@ -252,12 +254,12 @@ def test_the_product_cannot_be_run_without_its_layers(project):
 
 
 def blind(call: str) -> list[str]:
-    """A command line in front of another: its kernel seems to lack a system call."""
+    """A command prefix that makes the kernel seem to lack a system call."""
     return [str(HOLE), "blind", call]
 
 
 @pytest.mark.parametrize("lacking, protection, told", [("landlock", "files", "no Landlock"), ("seccomp", "system-calls", "no seccomp filters")])
-def test_a_kernel_that_lacks_a_protection_is_told_of_and_refused_where_it_is_required(project, lacking, protection, told):
+def test_a_missing_protection_of_the_kernel_is_reported_and_refused_if_required(project, lacking, protection, told):
     earlier = project.run([project.sql("select 1 as a")])
     doctor = project.osiris("doctor", "--json", before=blind(lacking))
     found = json.loads(doctor.stdout)
@@ -267,7 +269,7 @@ def test_a_kernel_that_lacks_a_protection_is_told_of_and_refused_where_it_is_req
     for command in (["run", "pipeline.yaml"], ["query", "latest", "source"], ["discover", "@postgres.shop"], ["connections", "doctor"]):
         refused = project.osiris(*command, "--require-sandbox", before=blind(lacking))
         assert refused.returncode == 3 and f"no full confinement: this kernel has {told}" in refused.stderr, refused.stderr
-    # Without being asked to refuse, it goes on and says so.
+    # If it is not required, the run continues with a notice.
     done = project.osiris("run", "pipeline.yaml", "--json", before=blind(lacking))
     assert done.returncode == 0, done.stderr
     log = (Path(json.loads(done.stdout)["session_path"]) / "logs" / "events.jsonl").read_text()
@@ -275,7 +277,7 @@ def test_a_kernel_that_lacks_a_protection_is_told_of_and_refused_where_it_is_req
 
 
 @pytest.mark.parametrize("lacking, told", [("unshare", "no namespaces"), ("mount", "no")])
-def test_a_kernel_without_the_second_wall_is_told_of_and_runs(project, lacking, told):
+def test_a_kernel_without_the_second_wall_is_reported_and_still_runs(project, lacking, told):
     project.pipeline([project.sql("select 1 as a")])
     doctor = project.osiris("doctor", "--json", before=blind(lacking))
     found = json.loads(doctor.stdout)
@@ -287,7 +289,7 @@ def test_a_kernel_without_the_second_wall_is_told_of_and_runs(project, lacking, 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 def test_an_ordinary_user_has_the_second_wall_too(project):
-    """By a namespace of users: the program, its drivers and the folder are all that the user has."""
+    """By a user namespace: the user has only the program, its drivers and the folder."""
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
     try:
         program = install(folder, TARGET / "drivers" / "duckdb.processor.wasm")
@@ -306,7 +308,7 @@ def test_an_ordinary_user_has_the_second_wall_too(project):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
-def test_root_reads_a_file_that_its_owner_keeps_to_himself(project):
+def test_root_reads_a_file_that_only_its_owner_may_read(project):
     file = project.write("in.csv", "a\n1\n")
     os.chown(file, 65534, 65534)
     file.chmod(0o600)
@@ -317,7 +319,7 @@ def test_root_reads_a_file_that_its_owner_keeps_to_himself(project):
 
 
 def compile_by(call: str, *allowance: int) -> subprocess.CompletedProcess:
-    """A compile process with native code in the compiler's place."""
+    """A compile process with native code in place of the compiler."""
     allowed = allowance or (60, 1_000_000_000)
     return subprocess.run([HOLE, "compile", *map(str, allowed)], input=f"call {call}".encode(), capture_output=True, timeout=120)
 
@@ -332,7 +334,7 @@ def test_native_code_in_the_compiler_reaches_nothing(victim, services, call):
     assert (victim.folder / "pipeline.json").read_text() == "{}"
 
 
-def test_the_compiler_may_use_up_what_it_was_allowed_and_no_more():
+def test_the_compiler_may_use_what_it_was_allowed_and_no_more():
     assert compile_by("status").returncode == 1, "it reads nothing, not even of itself"
     hoard = compile_by("hoard", 60, 500_000_000)
     assert hoard.returncode == -signal.SIGABRT and b"memory allocation" in hoard.stderr

@@ -1,4 +1,4 @@
-"""Files that are no honest driver: refused by name before anything runs, or harmless when they do."""
+"""Files that are not legitimate drivers: refused by name before anything runs, or harmless if they run."""
 
 import ctypes
 import json
@@ -34,7 +34,7 @@ def spec(text: str | bytes) -> bytes:
 
 
 def module(functions: int = 0, memory: int | None = None, body: bytes = b"\x00\x0b") -> bytes:
-    """A core module with so many functions, or a memory of so many pages."""
+    """A core module with a number of functions, or a memory with a number of pages."""
     out = b"\0asm\x01\0\0\0" + section(1, b"\x01\x60\x00\x00")
     if functions:
         out += section(3, leb(functions) + b"\x00" * functions)
@@ -101,13 +101,13 @@ def test_a_hostile_file_is_refused(project, name):
     assert "panicked" not in done.stderr and "error: " in done.stderr, done.stderr
     assert words in done.stderr, done.stderr
     assert time.monotonic() - begun < 30
-    # Neither a listing nor an honest pipeline beside it is disturbed.
+    # Neither a listing nor a legitimate pipeline beside it is affected.
     assert "hello.extractor" in project.osiris("drivers", "list").stdout
     project.run([{"id": "hello", "component": "hello.extractor", "config": {"names": ["Ada"]}}])
 
 
 STEERS = r"\e[2J\e]0;owned\a\u202E\u009b31m\r"
-# Wherever a spec has a text: the field's line, with and without what would steer a terminal.
+# Every text in a spec: the line of the field, with and without control characters.
 TEXTS = {
     "title": ("title: Greet everyone", f'title: "{STEERS}seen"'),
     "description": ("title:", f'description: "{STEERS}seen"\ntitle:'),
@@ -123,8 +123,8 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("place", TEXTS)
-def test_a_spec_steers_no_terminal(project, place):
-    """Neither where it is shown nor where it is wrong; what of it is text is shown."""
+def test_a_spec_does_not_control_the_terminal(project, place):
+    """Neither where it is shown nor where it is wrong; its text is shown."""
     line, steering = TEXTS[place]
     assert line in SPEC
     driver = HELLO + spec(SPEC.replace(line, steering, 1).replace("hello.", "evil."))
@@ -142,7 +142,7 @@ def test_a_spec_steers_no_terminal(project, place):
     assert said.get(place, "seen") in shown, shown
 
 
-def test_a_pipe_in_the_place_of_a_driver_is_passed_over(project):
+def test_a_pipe_in_place_of_a_driver_is_skipped(project):
     os.makedirs(project.folder / "drivers")
     os.mkfifo(project.folder / "drivers" / "pipe.wasm")
     assert "hello.extractor" in project.osiris("drivers", "list", timeout=60).stdout
@@ -151,7 +151,7 @@ def test_a_pipe_in_the_place_of_a_driver_is_passed_over(project):
 
 
 def test_a_compile_bomb_ends(project):
-    """A component that takes a hundred thousand functions along: compiled within the allowance, and stopped at a smaller one."""
+    """A component with a hundred thousand functions: compiled within the allowance, and stopped at a smaller one."""
     bomb = HELLO + section(1, module(100_000, body=b"\x00" + b"\x41\x00\x1a" * 50 + b"\x0b")) + spec(SPEC)
     compiled = lambda seconds, size: subprocess.run([OSIRIS, "compile", str(seconds), str(size)], input=bomb, capture_output=True, timeout=300)  # noqa: E731
     ended = {name: compiled(*allowance) for name, allowance in {"whole": (60, 2_000_000_000), "time": (1, 2_000_000_000), "memory": (60, 100_000_000)}.items()}
@@ -205,8 +205,8 @@ def test_a_hard_link_does_not_lead_out(project, tmp_path_factory):
     assert "hard links" in refused["stderr"]
 
 
-def test_the_machine_says_what_it_protects(project):
-    """As the kernel itself answers; and a run that demands the whole sandbox works where it is whole alone."""
+def test_the_machine_reports_its_protections(project):
+    """As the kernel itself reports them; and a run that requires the whole sandbox works only if it is complete."""
     # landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) on x86_64 and aarch64.
     landlock = max(0, ctypes.CDLL(None).syscall(444, None, 0, 1))
     actions = open("/proc/sys/kernel/seccomp/actions_avail").read().split()
@@ -222,7 +222,7 @@ def test_the_machine_says_what_it_protects(project):
 
 
 def test_deep_data_passes_or_ends_its_own_step(project):
-    """By the driver's fault or its data's, and no other step's."""
+    """It is blamed on the driver or its data, and ends no other step."""
     def deep(levels: int) -> str:
         return f"select json_structure(repeat('[', {levels}) || repeat(']', {levels})) as a, json_merge_patch(repeat('{{\"a\":', {levels}) || '1' || repeat('}}', {levels}), '{{}}') as b"
 

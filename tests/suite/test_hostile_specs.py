@@ -1,4 +1,4 @@
-"""Specs that no honest driver has: whoever reads one is confined, bounded, and not the host."""
+"""Specs that no legitimate driver has: the process that reads them is confined and bounded, and is not the host."""
 
 import os
 
@@ -9,7 +9,7 @@ MEGABYTE = 1 << 20
 
 
 def schema(properties: str, more: str = "") -> str:
-    """The spec of the greeting driver with further options and keys."""
+    """The spec of the greeting driver with additional options and keys."""
     return SPEC.replace("  properties:\n", f"  properties:\n{properties}", 1) + more
 
 
@@ -18,7 +18,7 @@ def lists(name: str, items: int) -> str:
 
 
 def doubling(levels: int) -> str:
-    """A schema in which each definition stands twice in the next one."""
+    """A schema in which each definition occurs twice in the next one."""
     definitions = "".join(
         f"    d{level}: {{allOf: [{{$ref: '#/$defs/d{level - 1}'}}, {{$ref: '#/$defs/d{level - 1}'}}]}}\n" for level in range(1, levels)
     )
@@ -26,12 +26,12 @@ def doubling(levels: int) -> str:
 
 
 def patterns(number: int, pattern: str) -> str:
-    """A schema of patterns that differ in `N` and all have to be tried: none may match."""
+    """A schema of patterns that differ in `N` and all have to be tried, because none matches."""
     all_of = ", ".join(f"{{not: {{pattern: '{pattern.replace('N', str(one))}'}}}}" for one in range(number))
     return schema(f"    x: {{type: string, default: '{'a' * 60}', allOf: [{all_of}]}}\n")
 
 
-# Name: the spec, the step's config, and what is said. Each of these took gigabytes or minutes of the host.
+# Name: the spec, the step's config, and a part of the error. Each of these took gigabytes or minutes in the host.
 HOSTILE = {
     "template-bomb": (schema(lists("a", 10), f"grants: {{connect: ['{'{config.a}' * 9}:1']}}\n"), {}, "1,000 values"),
     "template-bomb-of-files": (schema(lists("l", 1000), "grants: {read: ['{config.l}/{config.l}/{config.l}/{config.l}']}\n"), {}, "1,000 values"),
@@ -58,7 +58,7 @@ HOSTILE = {
 
 
 def within(memory: int) -> list[str]:
-    """Runs a command in which no process may hold more."""
+    """Runs a command in which no process may use more memory."""
     return ["prlimit", f"--data={memory}"]
 
 
@@ -76,7 +76,7 @@ def test_a_hostile_spec_is_refused_within_bounds(project, name):
         assert not line.startswith(("   may ", "2. ")), "a driver forges a line of the plan"
 
 
-def test_a_large_but_honest_spec_is_read(project):
+def test_a_large_but_legitimate_spec_is_read(project):
     """The controls: definitions, patterns, a thousand values, and a list that the author wrote."""
     text = schema(
         lists("paths", 1) + "    code: {type: string, pattern: '^(a+)+$', default: aaaa}\n    d: {$ref: '#/$defs/deep'}\n",
@@ -106,8 +106,8 @@ def test_a_path_forges_no_line_of_the_plan(project):
     assert not any(line.startswith("2. ") for line in planned.stdout.splitlines())
 
 
-def test_the_host_holds_no_component_in_memory(project):
-    """A listing looks at the head of what is no component, and streams what is one."""
+def test_the_host_keeps_no_component_in_memory(project):
+    """A listing reads the head of a file that is not a component, and streams a component."""
     os.makedirs(project.folder / "drivers")
     for number in range(4):
         with open(project.folder / "drivers" / f"empty{number}.wasm", "wb") as file:
@@ -129,8 +129,9 @@ def test_a_component_of_a_million_imports_is_refused(project):
     assert done.returncode == 2 and "imports" in done.stderr, done.stderr
 
 
-def test_what_was_read_of_a_driver_is_kept_for_its_bytes_alone(project):
-    """The cache of specs is keyed by what was read: a changed driver, a damaged entry and a planted one are read anew."""
+def test_a_drivers_description_is_cached_only_for_its_bytes(project):
+    """The cache of specs is keyed by the bytes that were read: a changed driver, a damaged entry and a planted one
+    are read again."""
     cache = project.folder / "cache"
     project.write("drivers/a.wasm", HELLO + spec(SPEC))
     project.pipeline([{"id": "a", "component": "drivers/a.wasm", "config": {"names": ["Ada"]}}])
@@ -146,6 +147,6 @@ def test_what_was_read_of_a_driver_is_kept_for_its_bytes_alone(project):
         assert entries[0].read_text() == kept
     project.write("drivers/a.wasm", HELLO + spec(SPEC.replace("version: 0.1.0", "version: 0.2.0")))
     assert "hello.extractor@0.2.0" in plan().stdout
-    # Without a folder for the cache all goes on as it did.
+    # Without a cache folder, everything works as before.
     done = project.osiris("plan", "pipeline.yaml", env={"OSIRIS_CACHE_DIR": "/proc/nowhere"})
     assert "hello.extractor@0.2.0" in done.stdout, done.stderr

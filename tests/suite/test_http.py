@@ -1,4 +1,4 @@
-"""http.extractor against a real web server: logins, pages, types, what is new; see test_http_faults.py."""
+"""http.extractor with a real web server: logins, pages, types, incremental reads; see also test_http_faults.py."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from http_steps import SECRET, doctor, failed, grant, read, rows, step
 
 
 def only_for(right: str):
-    """Answers whoever sends that Authorization, and nobody else."""
+    """Responds only to requests with that Authorization."""
     return lambda request: [{"n": 1}] if request.headers.get("authorization") == right else Reply({"message": "who are you?"}, 401)
 
 
@@ -40,7 +40,7 @@ def test_a_login_of_step_or_connection_is_sent_and_a_wrong_one_is_auth(project, 
     assert "`GET http://127.0.0.1" in error["message"] and "who are you?" in error["message"]
 
 
-def test_an_api_key_goes_into_header_or_query(project, web):
+def test_an_api_key_is_sent_in_header_or_query(project, web):
     by_header = lambda request: [{"n": 1}] if request.headers.get("x-api-key") == "k1" else Reply({}, 401)
     by_name = lambda request: [{"n": 2}] if request.headers.get("x-mine") == "k1" else Reply({}, 401)
     by_query = lambda request: [{"n": 3}] if request.query == {"a": "1", "key": SECRET} else Reply({}, 401)
@@ -52,7 +52,7 @@ def test_an_api_key_goes_into_header_or_query(project, web):
     assert rows(project, url=three, params={"a": 1}, auth=in_query) == [(3,)]
 
 
-def test_secrets_in_headers_params_and_body_arrive_and_are_shown_nowhere(project, web):
+def test_secrets_in_headers_params_and_body_are_sent_and_shown_nowhere(project, web):
     def handler(request):
         right = request.headers.get("authorization") == f"Custom {SECRET}" and request.query.get("access_token") == SECRET
         right = right and request.json == {"filter": {"password": SECRET, "n": 1}, "x": [{"api_key": SECRET}]}
@@ -70,7 +70,7 @@ def test_secrets_in_headers_params_and_body_arrive_and_are_shown_nowhere(project
 
 
 @pytest.mark.parametrize("client_auth", ["basic", "body"])
-def test_oauth2_buys_a_token_and_renews_one_that_is_refused(project, web, client_auth):
+def test_oauth2_obtains_a_token_and_renews_one_that_is_refused(project, web, client_auth):
     bought = []
 
     def token(request):
@@ -157,7 +157,7 @@ def test_links_and_next_addresses_are_followed_with_the_login(project, web):
     assert by_url == [(0,), (1,), (2,)]
 
 
-def test_pages_are_asked_for_in_the_body_and_posts_are_sent(project, web):
+def test_pages_are_requested_in_the_body_and_posts_are_sent(project, web):
     def handler(request):
         assert request.method == "POST" and request.headers["content-type"] == "application/json"
         page = request.json["page"]
@@ -169,7 +169,7 @@ def test_pages_are_asked_for_in_the_body_and_posts_are_sent(project, web):
     assert rows(project, url=url, method="POST", body={"q": "x"}, pagination=pagination) == [(1, "x"), (2, "x")]
 
 
-def test_a_last_page_may_be_told_by_not_found(project, web):
+def test_a_last_page_may_be_recognised_by_not_found(project, web):
     url = web.route("/items", lambda request: [{"n": 1}] if request.query["page"] == "1" else Reply({}, 404))
     grant(project, web)
     assert rows(project, url=url, pagination={"type": "page", "last_page": "not_found"}) == [(1,)]
@@ -246,7 +246,7 @@ def test_nested_objects_are_flattened(project, web):
     assert project.rows(result, "read") == [(1, 1, [1]), (2, None, None)]
 
 
-def test_declared_types_are_made_of_texts(project, web):
+def test_declared_types_are_parsed_from_texts(project, web):
     url = web.route("/items", lambda _: [{"at": "2024-02-29T12:00:00.5+02:00", "day": "2024-02-29", "amount": "12.350", "gone": 1, "raw": {"a": [1]}}, {"day": ""}])
     grant(project, web)
     dtype = {"at": "TIMESTAMPTZ", "day": "DATE", "amount": "DECIMAL(10,2)", "gone": "VARCHAR", "raw": "JSON"}
@@ -259,7 +259,7 @@ def test_declared_types_are_made_of_texts(project, web):
     assert "there are: BOOLEAN" in failed(project, url=url, dtype={"at": "NUMBRE"})["message"]
 
 
-def test_no_records_leave_a_table_with_the_columns_that_are_known(project, web):
+def test_a_run_without_records_creates_a_table_with_the_known_columns(project, web):
     url = web.route("/items", lambda _: [])
     grant(project, web)
     result = read(project, url=url, dtype={"id": "BIGINT", "name": "VARCHAR"})
@@ -268,7 +268,7 @@ def test_no_records_leave_a_table_with_the_columns_that_are_known(project, web):
     assert project.types(result, "read") == {"record": "JSON"} and "no columns" in result["stderr"]
 
 
-def test_a_wrong_records_path_names_what_is_there(project, web):
+def test_the_error_for_a_wrong_records_path_names_what_exists(project, web):
     url = web.route("/items", lambda _: {"data": [], "meta": 1})
     grant(project, web)
     error = failed(project, url=url, records_path="$.itmes")
@@ -279,7 +279,7 @@ def test_a_wrong_records_path_names_what_is_there(project, web):
 
 
 def test_many_records_take_no_more_memory_than_few(project, web):
-    """Beyond `hold_mb` the table is started, and what is read goes through."""
+    """Beyond `hold_mb` the table is started, and further records are written directly."""
     page = [{"id": n, "text": f"{(n * 2654435761) % 2**32:x}" * 16} for n in range(5_000)]
     url = web.route("/items", lambda request: [{**record, "page": int(request.query["page"])} for record in page] if int(request.query["page"]) <= 20 else [])
     grant(project, web)
@@ -288,11 +288,11 @@ def test_many_records_take_no_more_memory_than_few(project, web):
     assert project.rows(result, "read", "select count(*), sum(id), max(page) from main") == [(100_000, 20 * 12_497_500, 20)]
 
 
-# What is new
+# New records
 
 
 class Growing:
-    """A list of records that grows, of which a server gives those since a value, by "from" or by "after"."""
+    """A growing list of records, of which a server returns those since a value, interpreted as "from" or as "after"."""
 
     def __init__(self, inclusive: bool):
         self.records: list[dict] = []
@@ -327,14 +327,15 @@ def test_runs_read_what_is_new_with_ties_and_nulls_and_none_twice(project, web, 
     assert project.types(result, "read") == {"id": "BIGINT", "at": "VARCHAR"}
     growing.add({"id": 5, "at": "2024-01-03"})
     assert new() == [5]
-    # A record that appears late with the value that was the highest: only a server that takes "since" for "from" gives it.
+    # A record that appears late with the value that was the highest: only a server that interprets "since" as "from"
+    # returns it.
     growing.add({"id": 6, "at": "2024-01-03"})
     assert new() == ([6] if inclusive else [])
     assert new() == []
     assert growing.asked[0] is None and growing.asked[-1] == "2024-01-03"
 
 
-def test_a_server_that_ignores_the_cursor_gives_nothing_twice(project, web):
+def test_a_server_that_ignores_the_cursor_delivers_nothing_twice(project, web):
     records = [{"id": n, "meta": {"at": n}} for n in range(5)]
     url = web.route("/items", lambda _: records)
     grant(project, web)
@@ -366,7 +367,7 @@ def test_a_failed_run_between_loses_nothing(project, web):
     assert rows(project, **config) == [(2, "2024-01-02")]
 
 
-def test_what_a_later_step_fails_on_is_read_again(project, web):
+def test_records_that_a_later_step_fails_on_are_read_again(project, web):
     growing = Growing(True)
     url = web.route("/items", growing)
     grant(project, web)
@@ -389,10 +390,10 @@ def test_types_never_get_narrower_from_run_to_run(project, web):
     assert project.types(result, "read") == {"v": "DOUBLE", "at": "VARCHAR", "new": "BIGINT"}
 
 
-# Manner
+# Waiting and limits
 
 
-def test_requests_keep_their_pace(project, web):
+def test_requests_keep_to_the_rate(project, web):
     url = web.route("/items", numbered(4, 1))
     grant(project, web)
     start = time.monotonic()
@@ -400,7 +401,7 @@ def test_requests_keep_their_pace(project, web):
     assert time.monotonic() - start >= 1
 
 
-def test_a_limit_is_kept(project, web):
+def test_a_limit_is_respected(project, web):
     url = web.route("/items", numbered(10, 4))
     grant(project, web)
     assert rows(project, url=url, records_path="items", pagination={"type": "page"}, limit=5) == [(n,) for n in range(5)]
@@ -418,7 +419,7 @@ def test_a_limit_is_kept(project, web):
         ({"url": "{url}/items", "headers": {"x-a": "b\r\nhost: evil"}}, "`x-a` is malformed"),
     ],
 )
-def test_a_wrong_option_is_told(project, web, config, words):
+def test_a_wrong_option_is_reported(project, web, config, words):
     web.route("/items", lambda _: [])
     grant(project, web)
     filled = json.loads(json.dumps(config).replace("{url}", web.url))
@@ -448,7 +449,7 @@ def test_a_step_without_an_address_is_refused_before_anything_runs(project, comp
 # Check
 
 
-def test_the_doctor_tells_what_answers(project, web):
+def test_the_doctor_reports_what_responds(project, web):
     web.route("/me", only_for("Bearer t0ken"))
     grant(project, web, token="t0ken", check_path="/me")
     code, found = doctor(project, "@http.api0")

@@ -21,7 +21,7 @@ NDJSON = {"content-type": "application/x-ndjson"}
 
 
 def by(param: str, pages: dict, default=None):
-    """Answers by the value of a parameter."""
+    """Responds according to the value of a parameter."""
     return lambda request: pages.get(request.query.get(param), default if default is not None else [])
 
 
@@ -41,13 +41,13 @@ def linked(header: str):
 
 
 def filtered(request):
-    """Ten numbers of which the server leaves out those that three divides, after it cut the page."""
+    """Ten numbers from which the server filters multiples of three, after it cut the page."""
     start, size = int(request.query["offset"]), int(request.query["n"])
     return [{"id": number} for number in range(1, 11)[start : start + size] if number % 3]
 
 
 def at_first(*refusals, answer=ONE):
-    """Refuses in turn, then answers."""
+    """Refuses in turn, then responds."""
     return lambda request: refusals[request.number - 1] if request.number <= len(refusals) else answer
 
 
@@ -147,7 +147,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize("cases", [ENDS, STATUS, BODIES], ids=["ends", "status", "bodies"])
-def test_answers_are_read_whole_or_refused(project, web, cases):  # noqa: F811
+def test_responses_are_read_completely_or_refused(project, web, cases):  # noqa: F811
     grant(project, web)
     steps = []
     for name, (handler, config, *_) in cases.items():

@@ -1,4 +1,4 @@
-"""http.extractor from run to run: what comes before what, and what is read again."""
+"""http.extractor from run to run: the order of values, and what is read again."""
 
 import json
 
@@ -10,7 +10,7 @@ CURSOR = {"param": "since", "field": "c"}
 
 
 def runs(project, web, *answers, path="/items", **config) -> list[list]:
-    """What each run delivers of the column `c`, where the server answers one list a run."""
+    """What each run delivers of the column `c`, if the server returns one list per run."""
     url = web.route(path, in_turn(*([{"c": value} if not isinstance(value, dict) else value for value in values] for values in answers)))
     grant(project, web)
     config = {"url": url, "cursor": CURSOR, "dtype": {"c": "VARCHAR"}, **config}
@@ -57,7 +57,7 @@ SPELLINGS = [
 ]
 
 
-def test_spellings_of_numbers_and_times_are_continued_from(project, web):
+def test_notations_of_numbers_and_times_are_continued(project, web):
     """Several reads in each of three runs: the first value, a later one beside it, nothing new."""
     steps = []
     for place, (first, later) in enumerate(SPELLINGS):
@@ -84,7 +84,7 @@ def test_texts_without_a_provable_order_are_refused_in_the_first_run(project, we
     assert "items" not in state.stdout
 
 
-def test_the_author_can_say_how_a_cursor_is_ordered(project, web):
+def test_the_author_can_declare_the_order_of_a_cursor(project, web):
     for place, (config, first, later) in enumerate(
         [
             ({"cursor_format": "%m/%d/%Y"}, "12/31/2023", "01/02/2024"),
@@ -120,7 +120,7 @@ def test_a_cursor_that_mixes_types_is_refused(project, web, values, words):
 
 
 @pytest.mark.parametrize("sentinel", ["9999-12-31", "2999-01-01", "Infinity", "NaN", "-infinity"])
-def test_a_value_that_nothing_comes_after_warns_and_blocks_nothing(project, web, sentinel):
+def test_a_value_that_nothing_can_follow_warns_and_blocks_nothing(project, web, sentinel):
     url = web.route("/items", in_turn([{"c": "2024-01-01"}, {"c": sentinel}], [{"c": sentinel}, {"c": "2024-01-02"}], [{"c": "2024-01-03"}]))
     grant(project, web)
     first = read(project, url=url, cursor=CURSOR)
@@ -154,7 +154,7 @@ def test_a_lookback_reads_a_span_again(project, web):
     assert "write a duration" in failed(project, url=web.url + "/0", cursor=CURSOR, lookback="soon")["message"]
 
 
-def test_a_state_keeps_the_digits_of_its_value_and_an_older_one_goes_on(project, web):
+def test_a_state_keeps_the_digits_of_its_value_and_an_older_one_is_continued(project, web):
     values = ["12345678901234567890.123456789", "12345678901234567890.123456790"]
     assert runs(project, web, [values[0]], [values[1], values[0]]) == [[values[0]], [values[1]]]
     (file,) = project.folder.glob(".osiris/state/*/read.json")

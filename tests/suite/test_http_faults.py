@@ -1,4 +1,4 @@
-"""http.extractor and what can go wrong between: statuses, broken answers, redirects, TLS."""
+"""http.extractor and everything that can go wrong on the way: statuses, broken responses, redirects, TLS."""
 
 import json
 import time
@@ -24,7 +24,7 @@ def test_too_many_requests_waits_as_asked_and_then_reads(project, web):
     assert len(web.requests) == 3
 
 
-def test_a_wait_that_is_too_long_is_told_and_not_waited_for(project, web):
+def test_a_wait_that_is_too_long_is_reported_and_not_waited_for(project, web):
     url = web.route("/items", lambda _: Reply({"message": "slow down"}, 429, {"retry-after": "3600"}))
     grant(project, web)
     start = time.monotonic()
@@ -45,7 +45,7 @@ def test_a_server_that_names_a_time_is_asked_again(project, web, status):
 
 
 def test_a_refusal_without_a_time_is_asked_once(project, web):
-    """403 alone is a refusal, also where a limit is told that is not used up."""
+    """A 403 by itself is a refusal, even if it mentions a limit that is not used up."""
     limits = {"x-ratelimit-remaining": "12", "x-ratelimit-reset": "0"}
     for place, headers in enumerate(({}, limits)):
         url = web.route(f"/{place}", lambda _, headers=headers: Reply({}, 403, headers))
@@ -59,7 +59,7 @@ def test_a_refusal_without_a_time_is_asked_once(project, web):
     assert "asks to wait 3" in error["message"] and web.asked["/later"] == 1
 
 
-def test_a_forbidden_request_waits_its_second(project, web):
+def test_a_forbidden_request_waits_for_the_secondary_limit(project, web):
     """GitHub's secondary limit."""
     url = web.route("/repos", in_turn(Reply({"message": "You have exceeded a secondary rate limit"}, 403, {"retry-after": "1"}), [{"n": 1}]))
     grant(project, web)
@@ -69,13 +69,13 @@ def test_a_forbidden_request_waits_its_second(project, web):
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529])
-def test_a_passing_status_is_tried_again(project, web, status):
+def test_a_temporary_status_is_retried(project, web, status):
     url = web.route("/items", in_turn(Reply({}, status), [{"n": 1}]))
     grant(project, web)
     assert rows(project, url=url) == [(1,)]
 
 
-def test_a_post_is_tried_again_only_when_told(project, web):
+def test_a_post_is_retried_only_if_configured(project, web):
     url = web.route("/items", in_turn(Reply({}, 503), [{"n": 1}]))
     grant(project, web)
     assert failed(project, url=url, method="POST")["kind"] == "transient"
@@ -102,7 +102,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_told_and_the_next_run_succeeds(project, web, fault):
+def test_a_fault_is_reported_and_the_next_run_succeeds(project, web, fault):
     reply, config, kind, words = FAULTS[fault]
     broken = {"is": True}
     url = web.route("/items", lambda _: reply() if broken["is"] else [{"n": 1}])
@@ -116,14 +116,14 @@ def test_a_fault_is_told_and_the_next_run_succeeds(project, web, fault):
     assert rows(project, url=url, **config) == [(1,)]
 
 
-def test_a_passing_fault_is_tried_again_in_the_same_run(project, web):
+def test_a_temporary_fault_is_retried_in_the_same_run(project, web):
     url = web.route("/items", in_turn(truncated(b"[", 9), Reply(body=gzipped(b"[1]").body[:-6], headers={"content-encoding": "gzip"}), gzipped(b'[{"n": 1}]')))
     grant(project, web)
     assert rows(project, url=url) == [(1,)]
     assert len(web.requests) == 3
 
 
-def test_nobody_at_the_port_is_transient(project, web):
+def test_a_closed_port_is_transient(project, web):
     url = web.route("/items", lambda _: [])
     grant(project, web)
     web.close()
@@ -131,7 +131,7 @@ def test_nobody_at_the_port_is_transient(project, web):
     assert error["kind"] == "transient" and "(tried 2 times)" in error["message"]
 
 
-def test_a_redirect_is_followed_where_granted_and_takes_no_secret_elsewhere(project, web):
+def test_a_redirect_is_followed_if_granted_and_sends_no_secret_elsewhere(project, web):
     other = Server()
     try:
         other.route("/items", lambda request: [{"login": request.headers.get("authorization"), "key": request.headers.get("x-api-key")}])
@@ -141,7 +141,7 @@ def test_a_redirect_is_followed_where_granted_and_takes_no_secret_elsewhere(proj
         error = failed(project, url=url, auth=auth)
         assert error["kind"] == "denied" and str(other.port) in error["message"]
         assert not other.requests
-        # `base_url` grants the other place, too.
+        # `base_url` grants the other place too.
         assert rows(project, url=url, base_url=other.url, auth=auth, headers={"x-api-key": "k"}) == [(None, None)]
         at_home = web.route("/a", lambda _: redirect("/b", 307))
         web.route("/b", lambda request: [{"login": request.headers["authorization"]}])
@@ -151,8 +151,8 @@ def test_a_redirect_is_followed_where_granted_and_takes_no_secret_elsewhere(proj
 
 
 @pytest.mark.parametrize("status", [307, 308])
-def test_a_redirect_takes_no_body_to_another_origin(project, web, status):
-    """A form with a client's secret, and a body with a secret in it, where the other place is granted."""
+def test_a_redirect_sends_no_body_to_another_origin(project, web, status):
+    """A form with a client's secret, and a body with a secret in it, although the other place is granted."""
     other = Server()
     try:
         other.route("/token", lambda _: {"access_token": "t"})
@@ -169,8 +169,8 @@ def test_a_redirect_takes_no_body_to_another_origin(project, web, status):
         other.close()
 
 
-def test_requests_share_connections_over_tls_and_survive_one_that_the_server_closes(project, tls_web, certificates):
-    """A server may close a connection behind any answer, announced or not."""
+def test_requests_share_tls_connections_and_survive_one_that_the_server_closes(project, tls_web, certificates):
+    """A server may close a connection after any response, announced or not."""
 
     def items(request):
         page = int(request.query["page"])
@@ -191,7 +191,7 @@ def test_an_ungranted_host_is_refused_before_anything_runs(project, web):
 
 
 def test_a_slow_drip_ends_with_the_steps_time(project, web):
-    """A server that sends a byte now and then keeps no step for ever."""
+    """A server that sends a byte now and then cannot hold a step forever."""
 
     def drip(server):
         yield b"["
@@ -220,7 +220,7 @@ def test_tls_with_a_private_authority_is_trusted_by_its_certificate(project, tls
 
 
 @pytest.mark.parametrize("wrong", ["expired", "misnamed", "stranger", "no ca"])
-def test_a_server_that_cannot_prove_who_it_is_gets_nothing(project, tls_web, certificates, wrong):
+def test_a_server_that_cannot_prove_its_identity_gets_nothing(project, tls_web, certificates, wrong):
     shown = {"expired": certificates.expired, "misnamed": certificates.misnamed}.get(wrong, certificates.good)
     server = tls_web(shown)
     server.route("/items", lambda _: [{"n": 1}])
@@ -231,7 +231,7 @@ def test_a_server_that_cannot_prove_who_it_is_gets_nothing(project, tls_web, cer
     assert not server.requests
 
 
-def test_a_server_without_tls_is_told(project, web, certificates):
+def test_a_server_without_tls_is_reported(project, web, certificates):
     web.route("/items", lambda _: [])
     grant(project, web)
     error = failed(project, url=web.url.replace("http:", "https:") + "/items", max_retries=0)

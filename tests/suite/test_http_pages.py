@@ -1,4 +1,5 @@
-"""Where http.extractor ends: by the server's own sign, else by an empty page, and never by anything else."""
+"""Where http.extractor stops: at the server's own sign, or else at an empty page, and never because of anything
+else."""
 
 import json
 
@@ -27,7 +28,7 @@ def numbers(project, result: dict, place: int) -> list:
 
 
 @pytest.mark.parametrize("empty", EMPTY)
-def test_an_answer_without_a_body_is_an_empty_page(project, web, empty):
+def test_a_response_without_a_body_is_an_empty_page(project, web, empty):
     blank = EMPTY[empty]
     two = [{"n": 1}, {"n": 2}]
     at_end = lambda request: two if request.query.get("page") == "1" or request.query.get("offset") == "0" else blank
@@ -55,7 +56,7 @@ def test_an_answer_without_a_body_is_an_empty_page(project, web, empty):
         assert project.types(result, f"s{place}") == {"n": "BIGINT"} and numbers(project, result, place) == []
 
 
-def test_a_run_with_nothing_new_keeps_what_it_knows(project, web):
+def test_a_run_with_nothing_new_keeps_its_state(project, web):
     url = web.route("/items", in_turn([{"n": 1, "at": 5}], no_content(), [{"n": 2, "at": 6}]))
     grant(project, web)
     config = {"url": url, "cursor": {"param": "since", "field": "at"}}
@@ -64,8 +65,8 @@ def test_a_run_with_nothing_new_keeps_what_it_knows(project, web):
     assert [request.query.get("since") for request in web.requests] == [None, "5", "5"]
 
 
-def test_an_empty_page_that_names_one_read_before_is_the_end(project, web):
-    """A log's cursor is never null: at its end the server gives back the one that it was sent."""
+def test_an_empty_page_that_names_an_earlier_one_is_the_end(project, web):
+    """A log's cursor is never null: at its end the server returns the one that it was sent."""
 
     def log(request, at_end=None):
         token = request.query.get("token")
@@ -104,8 +105,8 @@ def test_an_empty_page_that_names_one_read_before_is_the_end(project, web):
     assert "circles" in failed(project, url=loop, **by_token)["message"]
 
 
-def test_pages_are_counted_by_what_the_server_sent(project, web):
-    """A page of which a filter leaves nothing is not the end, nor is one of which the cursor does."""
+def test_pages_are_counted_by_the_records_that_the_server_sent(project, web):
+    """A page is not the end if a filter or the cursor leaves none of its records."""
     pages = [[{"n": 1, "on": True}], [{"n": 2, "on": False}], [{"n": 3, "on": False}, {"n": 4, "on": False}], [{"n": 5, "on": True}]]
 
     def by_page(request):
@@ -141,7 +142,7 @@ SAYS_MORE = {
 
 
 @pytest.mark.parametrize("what", SAYS_MORE)
-def test_an_answer_that_does_not_say_whether_there_is_more_is_an_error(project, web, what):
+def test_a_response_that_does_not_say_whether_there_is_more_is_an_error(project, web, what):
     answer, words = SAYS_MORE[what]
     url = web.route("/items", lambda request: {"items": [{"n": request.number}], **answer})
     grant(project, web)
@@ -150,7 +151,7 @@ def test_an_answer_that_does_not_say_whether_there_is_more_is_an_error(project, 
         assert all(word in error["message"] for word in words), error
 
 
-def test_the_servers_sign_counts_beyond_an_empty_page(project, web):
+def test_the_servers_sign_takes_precedence_over_an_empty_page(project, web):
     pages = {1: [{"n": 1}], 2: [], 3: [{"n": 3}]}
     url = web.route("/items", lambda request: {"items": pages[int(request.query["page"])], "more": int(request.query["page"]) < 3})
     misspelled = web.route("/other", lambda _: {"items": [{"n": 1}], "meta": {"next": "b"}})
@@ -169,7 +170,7 @@ NULLS = {
 
 
 @pytest.mark.parametrize("what", NULLS)
-def test_a_null_in_place_of_a_record_is_no_end_and_is_not_lost_silently(project, web, what):
+def test_a_null_in_place_of_a_record_is_not_the_end_and_is_not_lost_silently(project, web, what):
     answer, config, words = NULLS[what]
     last = [{"n": 9}] if isinstance(answer, list) else {"edges": [{"node": {"n": 9}}]}
     nothing = [] if isinstance(answer, list) else {"edges": []}
@@ -184,7 +185,7 @@ def test_a_null_in_place_of_a_record_is_no_end_and_is_not_lost_silently(project,
     assert "nulls in place of records were left out" in result["stderr"]
 
 
-def test_a_records_path_that_names_no_place_is_an_error_and_not_an_empty_list(project, web):
+def test_a_records_path_that_matches_nothing_is_an_error_and_not_an_empty_list(project, web):
     url = web.route("/items", lambda _: {"data": {"items": [{"n": 1}]}})
     grant(project, web)
     for path in ("$.data.itmes[*]", "$.data.items[*].node", "$.data.itmes[?@.n > 1]"):
@@ -202,7 +203,7 @@ CHARSETS = {
 
 
 @pytest.mark.parametrize("charset", CHARSETS)
-def test_a_mark_and_a_charset_are_honoured(project, web, charset):
+def test_a_byte_order_mark_and_a_charset_are_respected(project, web, charset):
     mark, encoding, content_type = CHARSETS[charset]
     text = "Åé" if encoding == "latin-1" else "Åé€" if encoding == "cp1252" else "Åé€😀"
     body = mark + json.dumps([{"t": text}], ensure_ascii=False).encode(encoding)
@@ -214,7 +215,7 @@ def test_a_mark_and_a_charset_are_honoured(project, web, charset):
         assert "`koi8-r`" in failed(project, url=wrong)["message"]
 
 
-def test_a_body_cut_anywhere_is_an_error_and_not_an_end(project, web):
+def test_a_body_truncated_anywhere_is_an_error_and_not_an_end(project, web):
     """By its length, in the middle of its chunks, in its compression."""
     import gzip
     import zlib

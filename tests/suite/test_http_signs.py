@@ -1,4 +1,5 @@
-"""What a server says beside its records: pages that repeat or are capped, more pages that nobody asked for, errors with status 200."""
+"""What a server says beside its records: pages that repeat or are capped, more pages that were not requested, errors
+with status 200."""
 
 import json
 
@@ -10,13 +11,13 @@ ITEMS = {"records_path": "items"}
 
 
 def clamped(request):
-    """Answers a page beyond the last with the last, and every answer differs from the others."""
+    """Answers a page beyond the last with the last, and every response differs from the others."""
     page = int(request.query["page"])
     return {"asked": page, "items": PAGES[min(page, 2) - 1]}
 
 
 def capped(request):
-    """Gives two records at a time, whatever is asked for."""
+    """Returns two records at a time, whatever is requested."""
     start = int(request.query["offset"]) if "offset" in request.query else (int(request.query["page"]) - 1) * 2
     return [{"id": number} for number in range(1, 6)][start : start + 2]
 
@@ -68,7 +69,7 @@ def test_signs_beside_the_records_are_heeded(project, web):  # noqa: F811
         assert warning or not found["warnings"], (name, found)
 
 
-def test_ties_are_known_in_any_order_of_members_and_records_without_a_cursor_are_counted(project, web):  # noqa: F811
+def test_ties_are_recognised_in_any_order_of_members_and_records_without_a_cursor_are_counted(project, web):  # noqa: F811
     answers = [
         [{"id": 1, "at": "2024-01-01T00:00:00Z"}, {"id": 2}],
         [{"at": "2024-01-01T00:00:00Z", "id": 1}, {"id": 3, "at": "2024-01-01T00:00:00Z"}],

@@ -1,4 +1,4 @@
-"""JSON files go in and out whole: every shape, late types, hostile keys, bad lines."""
+"""JSON files are read and written completely: every shape, late types, hostile keys, bad lines."""
 
 import datetime
 import gzip
@@ -77,12 +77,12 @@ def test_nested_values_get_types(project):
     assert rows == [({"x": 1, "y": [{"z": "q"}]}, [1.5, None], ["1", '"x"'], datetime.date(2020, 1, 31), datetime.datetime(2020, 1, 31, 10), None)]
 
 
-def test_many_keys_are_many_columns_only_where_records_share_them(project):
+def test_many_keys_are_many_columns_only_if_records_share_them(project):
     wide = json.dumps({f"k{i}": i for i in range(500)})
     assert read(project, wide) == [tuple(range(500))]
 
 
-# A first value, one far behind it, and the type that holds both as they are.
+# A first value, one far after it, and the type that holds both unchanged.
 LATE = [
     ("1", "1.5", "DOUBLE", 1.5),
     ("1", "true", "JSON", "true"),
@@ -118,13 +118,13 @@ def test_types_do_not_depend_on_a_sample(project):
 
 
 @pytest.mark.parametrize("text", ["", "[]", " \n", "\n\n", " [ ] "])
-def test_no_record_makes_no_row(project, text):
+def test_no_records_make_no_rows(project, text):
     assert described(project, text) == ({"json": "JSON"}, [])
     named = {"columns": ["b", "a"], "dtype": {"a": "DECIMAL(10,2)"}}
     assert described(project, text, **named) == ({"b": "JSON", "a": "DECIMAL(10,2)"}, [])
 
 
-def test_no_record_compressed_or_inside_a_document(project):
+def test_no_records_in_a_compressed_file_or_inside_a_document(project):
     assert described(project, gzip.compress(b""), name="e.json.gz") == ({"json": "JSON"}, [])
     types, rows = described(project, '{"items": []}', records="items", dtype={"a": "DATE"})
     assert (types, rows) == ({"a": "DATE"}, [])
@@ -180,18 +180,18 @@ def test_bad_lines_are_skipped_and_counted(project, case):
     assert counted == ([] if skipped is None else [skipped])
 
 
-def test_invalid_text_is_skipped_or_told(project):
+def test_invalid_text_is_skipped_or_reported(project):
     text = b'{"a": "x"}\n{"a": "\xff"}\n{"a": "y"}\n'
     assert read(project, text, on_bad_lines="skip") == [("x",), ("y",)]
     assert "UTF-8" in extract(project, text, expect=1)["step"]["read"]["error"]["message"]
 
 
-def test_good_lines_have_the_types_they_have_otherwise(project):
+def test_good_lines_keep_the_types_they_would_have_otherwise(project):
     text = '{"z": 1, "b": -1, "c": 1.5, "d": "x", "e": true, "f": [-1], "g": null, "h": {"y": "q", "x": null}, "n": [null]}\n'
     assert described(project, text) == described(project, text + "-\n", on_bad_lines="skip")
 
 
-def test_a_record_may_be_larger_where_it_is_said(project):
+def test_a_record_may_be_larger_if_configured(project):
     assert read(project, '{"a": "' + "x" * (40 << 20) + '"}', max_record_bytes=64 << 20)[0][0] == "x" * (40 << 20)
 
 
@@ -222,7 +222,7 @@ def test_extractor_says_what_is_wrong(project, text, config, words):
     error = extract(project, text, expect=1, **config)["step"]["read"]["error"]
     assert words in error["message"], error["message"]
     assert error["blame"] == "user" and str(project.folder) not in error["message"], error
-    # An array has no lines that could be left out.
+    # An array has no lines that could be skipped.
     assert not text[:1] == "[" or "on_bad_lines: skip` leaves" not in error["message"], error
 
 
@@ -261,7 +261,7 @@ def test_writer_of_no_rows(project):
     assert json.loads(written(project, "select 1 as a where false", format="array")) == []
 
 
-def test_what_json_lacks_becomes_null_where_asked(project):
+def test_values_that_json_lacks_become_null_if_requested(project):
     table = """select 'nan'::double n, '-inf'::float i, [1.5, 'inf'::double] l, {'x': 'nan'::double, 'y "z"': 'NaN'} s,
         map {'k': 'nan'::double} m, [{'x': ['nan'::float]}] d, null::struct(x double) o, 'NaN' t, 1e300 e"""
     text = written(project, table, on_loss="null").decode()
@@ -279,7 +279,7 @@ def test_numbers_keep_their_digits(project):
     assert written(project, table) == b'{"d":1234567890123456789.1234567890,"b":9007199254740993,"h":170141183460469231731687303715884105727}\n'
 
 
-def test_writer_makes_folders_unless_told_not_to(project):
+def test_writer_creates_folders_unless_told_not_to(project):
     config = {"path": "deep/out.json", "create_dirs": False}
     steps = [project.sql("select 1 as a"), {"id": "write", "component": "filesystem.json_writer", "config": config}]
     assert "create_dirs: true" in project.run(steps, expect=1)["step"]["write"]["error"]["hint"]
@@ -289,7 +289,7 @@ def test_writer_makes_folders_unless_told_not_to(project):
 
 
 @pytest.mark.parametrize("form", ["newline_delimited", "array"])
-def test_json_goes_out_and_comes_back(project, form):
+def test_json_survives_a_round_trip(project, form):
     table = """select i as n, 'text ' || i || ' é' as t, [i, null] as l, {'x': i, 'y': ['a']} as s, i / 4 as d, i % 2 = 0 as b,
         date '2020-01-01' + i::int as day, timestamp '2020-01-01 10:00:00' + interval (i) hour as moment from range(3000) r(i)"""
     written(project, table, format=form)

@@ -1,4 +1,4 @@
-"""json_extractor chooses only types that keep every value as it is, and reads a file whole or not at all."""
+"""json_extractor only chooses types that preserve every value, and reads a file completely or not at all."""
 
 import bz2
 import datetime
@@ -86,7 +86,7 @@ TIMES = {
 }
 
 
-def test_iso_8601_gets_types_where_all_texts_have_one_form(project):
+def test_iso_8601_gets_types_if_all_texts_have_one_form(project):
     for backwards in (False, True):
         records = [{name: values[place] for name, (values, *_) in TIMES.items()} for place in (0, 1)]
         text = "".join(json.dumps(record) + "\n" for record in (reversed(records) if backwards else records))
@@ -132,7 +132,7 @@ def test_a_byte_order_mark_before_any_shape(project):
     assert read(project, ARRAY.encode("utf-16"), encoding="utf-16") == CITIES
 
 
-def test_a_compressed_stream_that_is_cut_short_is_an_error(project):
+def test_a_truncated_compressed_stream_is_an_error(project):
     many = "".join(f'{{"id": {n}, "text": "{n * 7919:x}"}}\n' for n in range(20_000)).encode()
     for whole in (gzip.compress(many), bz2.compress(many), lzma.compress(many)):
         error = extract(project, whole[: len(whole) // 2], expect=1)["step"]["read"]["error"]
@@ -180,7 +180,7 @@ def test_declared_types_never_change_a_value(project):
     ]
 
 
-def test_what_json_writer_writes_comes_back_equal(project):
+def test_what_json_writer_writes_is_read_back_equal(project):
     table = """select 170141183460469231731687303715884105727::hugeint as hugeint, 340282366920938463463374607431768211455::uhugeint as uhugeint, -0.5::decimal(2,2) as small, 1.10::decimal(38,20) as wide, 0.1::float as float,
         1e300 as double, 'x\\x5Cy"z'::blob as blob, '\\x00\\xFF'::blob as bytes, '10101'::bit as bits, '1 year 2 days 03:04:05.678'::interval as span,
         timestamp_ns '2024-01-01 00:00:00.123456789' as ns, '10:00:00+02'::timetz as tz, time '24:00:00' as midnight, date '0044-03-15 (BC)' as ides,

@@ -1,4 +1,4 @@
-"""What json_writer writes keeps every digit, and what JSON cannot hold is counted or refused."""
+"""json_writer keeps every digit, and values that JSON cannot hold are counted or refused."""
 
 import json
 from decimal import Decimal
@@ -18,7 +18,7 @@ JSON_VALUES = """select '{"a":12345678901234567890.123456789,"b":1.10}'::json j,
 
 
 @pytest.mark.parametrize("form", ["newline_delimited", "array"])
-def test_json_values_are_written_as_they_are(project, form):
+def test_json_values_are_written_unchanged(project, form):
     text = written(project, JSON_VALUES, format=form).decode()
     expected = (
         '{"j":{"a":12345678901234567890.123456789,"b":1.10},"l":[null,0.1234567890123456789],"s":{"x":[123456789012345678901],"y":{"z":[1e400]}},'
@@ -55,7 +55,7 @@ def test_formats_reach_every_column_of_times(project):
     assert row == {"d": "31.01.2020", "t": "10 h", "z": "08 h", "l": ["2020-01-31"]}
 
 
-def test_what_json_lacks_is_counted(project):
+def test_values_that_json_lacks_are_counted(project):
     table = "select * from (values (1, 'nan'::double, {'x': ['inf'::float]}), (2, 1.5, {'x': [2]}), (3, '-inf', null)) t(n, d, s)"
     result = project.run([project.sql(table), {"id": "write", "component": "filesystem.json_writer", "config": {"path": "out.json", "on_loss": "null"}}])
     rows = [json.loads(line) for line in (project.folder / "out.json").read_text().splitlines()]
@@ -76,13 +76,13 @@ def test_what_json_lacks_is_counted(project):
         ("select map {[1]: 2} as m", ["`m`", "MAP with nested keys"]),
     ],
 )
-def test_what_json_cannot_hold_is_refused_by_name(project, table, words):
+def test_types_that_json_cannot_hold_are_refused_by_name(project, table, words):
     steps = [project.sql(table), {"id": "write", "component": "filesystem.json_writer", "config": {"path": "out.json"}}]
     message = project.run(steps, expect=1)["step"]["write"]["error"]["message"]
     assert all(word in message for word in words), message
     assert not (project.folder / "out.json").exists()
 
 
-def test_texts_that_look_like_faults_are_none(project):
+def test_texts_that_look_like_faults_are_not(project):
     table = """select '{"a": "NaN, inf,]", "\\\\\\"": ",}"}'::json as j"""
     assert json.loads(written(project, table)) == {"j": {"a": "NaN, inf,]", '\\"': ",}"}}

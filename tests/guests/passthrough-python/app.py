@@ -1,4 +1,4 @@
-"""Shows that the contract alone, without an SDK, carries a table through a Python guest."""
+"""Shows that the contract alone, without an SDK, is enough to pass a table through a Python guest."""
 
 from contextlib import ExitStack
 
