@@ -1,4 +1,4 @@
-"""MySQL and MariaDB through their drivers: types, modes, logins, and what is theirs alone; see test_databases.py."""
+"""The MySQL and MariaDB drivers: types, modes, logins, and what only they have; see also test_databases.py."""
 
 import itertools
 import json
@@ -67,7 +67,7 @@ def torture(shop: MysqlShop) -> None:
 
 
 def independent(shop: MysqlShop) -> list[tuple]:
-    """The table as pymysql reads it, every value made text or bytes by the server itself."""
+    """The table as pymysql reads it, with every value converted to text or bytes by the server itself."""
     spell = {
         "BOOLEAN": "case {c} when 1 then 'true' when 0 then 'false' end", "BIT": "lpad(bin({c}), {bits}, '0')", "BLOB": "hex({c})", "JSON": "{c}",
         "FLOAT": "cast({c} as double)", "DOUBLE": "{c}",
@@ -81,7 +81,7 @@ def independent(shop: MysqlShop) -> list[tuple]:
 
 
 def read_as_text(shop: MysqlShop, result: dict) -> list[tuple]:
-    """The same of what the driver made, by DuckDB's own text."""
+    """The same for the driver's table, with DuckDB's own text."""
     form = {
         "BLOB": "hex({c})", "FLOAT": "{c}::double", "DOUBLE": "{c}", "TIMESTAMP WITH TIME ZONE": "timezone('UTC', {c})::varchar",
     }  # fmt: skip
@@ -100,7 +100,7 @@ def test_every_type_arrives_as_pymysql_reads_it_and_goes_back_unchanged(shop):
     for name, wanted, found in zip(["id", *TORTURE], zip(*expected), zip(*got), strict=True):
         kind = TORTURE.get(name, ("", "", []))[0]
         if kind.startswith(("datetime", "timestamp", "time(")):
-            # DuckDB leaves a fraction's last zeros away.
+            # DuckDB omits the trailing zeros of a fraction.
             wanted = tuple(text and (text.rstrip("0").rstrip(".") if "." in text else text) for text in wanted)
             found = tuple(text and (text.rstrip("0").rstrip(".") if "." in text else text) for text in found)
         if kind == "year":
@@ -143,7 +143,7 @@ def test_a_table_is_read_in_part(shop):
     ({"query": "select 1 as a, 2 as A"}, "called `A`"), ({"query": "set @a = 1"}, "no columns"),
     ({"query": "select 1 as a", "columns": ["a"]}, "write them into"), ({"table": "t", "cursor": "a"}, "incremental"),
 ])  # fmt: skip
-def test_what_cannot_be_read_is_told(shop, config, told):
+def test_values_that_cannot_be_read_are_reported(shop, config, told):
     shop.sql("create table t (a int)")
     assert told in shop.read(expect=1, **config)
 
@@ -155,7 +155,7 @@ def test_what_cannot_be_read_is_told(shop, config, told):
     ("bigint unsigned", ["1", "18446744073709551615"]), ("decimal(20,5)", ["-1.5", "7"]), ("date", ["'2024-01-01'", "'2024-01-02'"]),
     ("datetime(6)", ["'2024-01-01 00:00:00.000001'", "'2024-01-01 00:00:00.000002'"]), ("varchar(20)", ["'a\\'b'", "'ü'"]),
 ])  # fmt: skip
-def test_cursors_of_any_type_that_has_an_order(shop, kind, values):
+def test_cursors_of_every_type_that_has_an_order(shop, kind, values):
     shop.sql(f"create table log (id int primary key, at {kind})", f"insert into log values (1, {values[0]})")
     increments = Increments(shop)
     assert increments.ids() == [1]
@@ -191,7 +191,7 @@ def test_every_duckdb_type_has_a_column_by_load_data_and_by_insert(shop, local_i
         shop.sql("set global local_infile = 1")
 
 
-def test_new_columns_are_as_the_contract_says(shop):
+def test_new_columns_follow_the_contract(shop):
     shop.sql("create table target (id int)", "insert into target values (1)")
     assert "`extra`" in shop.load("select 2 as id, 'x' as extra", expect=1, schema_contract="freeze")
     shop.load("select 2 as id, 'x' as extra", schema_contract="discard_columns")
@@ -206,7 +206,7 @@ def test_new_columns_are_as_the_contract_says(shop):
     ("int", "unnest([1, 1])", {"mode": "upsert", "primary_key": ["a"]}),
 ])  # fmt: skip
 @pytest.mark.parametrize("local_infile", [1, 0])
-def test_what_does_not_fit_leaves_the_table_as_it_was(shop, column, sql, config, local_infile):
+def test_a_value_that_does_not_fit_leaves_the_table_unchanged(shop, column, sql, config, local_infile):
     shop.sql(f"create table target (a {column}, unique (a))", f"set global local_infile = {local_infile}")
     try:
         error = shop.load(f"select {sql} as a", expect=1, **{"mode": "replace"} | config)
@@ -257,7 +257,8 @@ def test_every_login_that_mariadb_offers(shop):
 
 
 class Ending:
-    """Stands before a server, and ends a session at its n-th command as the server does when it shuts down: by an error that nobody asked for."""
+    """Is placed before a server, and ends a session at its n-th command as a server does when it shuts down: with an
+    error that nobody asked for."""
 
     def __init__(self, port: int, command: int, number: int, text: str):
         message = b"\xff" + struct.pack("<H", number) + b"#08S01" + text.encode()
@@ -275,7 +276,7 @@ class Ending:
             upstream = socket.create_connection(("127.0.0.1", self.server))
             threading.Thread(target=self.forward, args=(upstream, client), daemon=True).start()
             with client, upstream:
-                # The login comes first, and is none of the commands.
+                # The login comes first, and is not one of the commands.
                 for count in range(self.command + 1):
                     if not (sent := client.recv(1 << 16)):
                         break
@@ -311,7 +312,7 @@ def test_a_session_that_the_server_ends_is_transient_with_the_servers_reason(sho
 
 
 @pytest.mark.parametrize(("mode", "told"), [("append", "unknown-outcome"), ("replace", "transient"), ("upsert", "transient")])
-def test_a_commit_whose_answer_is_lost_is_told_and_adds_nothing_twice(shop, mode, told):
+def test_a_commit_whose_response_is_lost_is_reported_and_adds_nothing_twice(shop, mode, told):
     shop.sql("create table target (id int primary key)")
     source = [shop.project.sql("select 1 as id"), shop.write(mode=mode, primary_key=["id"])]
     with CutProxy(shop.server.port) as counting:
@@ -320,7 +321,7 @@ def test_a_commit_whose_answer_is_lost_is_told_and_adds_nothing_twice(shop, mode
         whole = counting.passed[0]["down"]
     shop.sql("delete from target")
     with CutProxy(shop.server.port, down=whole - 8, once=True) as proxy:
-        # The commit is done, and the last bytes of the server's answer never come.
+        # The commit is done, but the last bytes of the server's response never arrive.
         shop.connect(port=proxy.port, tls="disable")
         error = shop.error(shop.run(source, expect=1), "write")
         assert proxy.cuts == 1 and error.startswith(told), error
@@ -331,7 +332,7 @@ def test_a_commit_whose_answer_is_lost_is_told_and_adds_nothing_twice(shop, mode
             assert shop.sql("select * from target") == [(1,)]
 
 
-def test_what_the_connection_leads_to_is_discovered(shop):
+def test_the_tables_of_a_connection_are_discovered(shop):
     shop.sql("create table orders (id int primary key, total decimal(10,2) not null, flag tinyint(1), doc json)", "create view seen as select id from orders")
     done = shop.osiris("discover", "@mysql.shop", "--json")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What mysql.extractor never changes: values, and what an increment reads."""
+"""What mysql.extractor never changes: values, and which rows an incremental run reads."""
 
 import json
 
@@ -18,10 +18,10 @@ VALUES = {
 }  # fmt: skip
 
 
-def test_values_at_the_edges_of_their_types_arrive_unchanged(shop):
+def test_values_at_the_limits_of_their_types_arrive_unchanged(shop):
     shop.sql("create table t (" + ", ".join(f"`{name}` {kind}" for name, (kind, *_) in VALUES.items()) + ")")
     shop.sql("insert into t values (" + ", ".join(value for _, value, _ in VALUES.values()) + ")")
-    # The reader's own time zone and modes are not the server's.
+    # The reader's own time zone and modes differ from the server's.
     shop.sql("set global time_zone = '+05:00'", "set global sql_mode = 'PAD_CHAR_TO_FULL_LENGTH'")
     try:
         result = shop.run([shop.extract(table="t")])
@@ -32,7 +32,7 @@ def test_values_at_the_edges_of_their_types_arrive_unchanged(shop):
     assert wrong in ([], [("blank", "a    ", "a")]), wrong
 
 
-def test_what_has_no_like_in_duckdb_is_named_with_row_and_value_or_counted(shop):
+def test_values_without_an_equivalent_in_duckdb_are_named_with_row_and_value_or_counted(shop):
     shop.sql("set sql_mode = ''", "create table t (id int primary key, day date, moment datetime, stamp timestamp null, flag tinyint(1), span time(3), place point)")
     shop.sql("set sql_mode = ''", "insert into t (id) values (1)", "insert into t values (2, '0000-00-00', '2024-02-30', 0, 7, '-25:00:00.5', st_geomfromtext('point(1 2)', 4326)), (3, '2023-13-01', 0, null, 1, '00:00:01', st_geomfromtext('point(1 2)', 4326))")
     steps = [shop.extract(f"x-{name}", query=f"select id, {name} from t order by id") for name in ("day", "moment", "stamp", "flag", "span")]
@@ -58,7 +58,7 @@ def test_a_table_is_read_from_an_offset_in_an_order(shop):
     assert shop.sql("select count(*) from t") == [(3,)]
 
 
-def test_rows_at_the_bound_of_a_packet_arrive_and_go_back_whole(shop):
+def test_rows_at_the_size_limit_of_a_packet_arrive_and_are_written_back_completely(shop):
     """In the binary protocol a row of one LONGTEXT is 6 bytes longer than the text, 11 from 2^24 on; 2^24 - 1 is a full packet."""
     lengths = [16_777_208, 16_777_209, 16_777_210, 16_777_216, 33_554_419]
     shop.sql("create table docs (id int primary key, doc longtext)", "create table back1 (doc longtext)", "create table back0 (doc longtext)")
@@ -82,7 +82,7 @@ def test_rows_at_the_bound_of_a_packet_arrive_and_go_back_whole(shop):
     ("date", "'9999-12-31'", ["'2024-01-01'", "'2024-01-02'"]), ("datetime(6)", "'9999-12-31 23:59:59'", ["'2024-01-01'", "'2024-01-02'"]), ("timestamp null", "'2038-01-19 03:14:07'", ["'2024-01-01'", "'2024-01-02'"]),
     ("int", "2147483647", ["-5", "7"]), ("bigint", "9223372036854775807", ["5", "7"]),
 ])  # fmt: skip
-def test_values_that_stand_for_no_place_in_the_order_block_no_later_rows(shop, kind, sentinel, values):
+def test_values_without_a_place_in_the_order_block_no_later_rows(shop, kind, sentinel, values):
     shop.sql(f"create table log (id int primary key, at {kind})", f"insert into log values (1, {sentinel})")
     increments = Increments(shop)
     assert increments.ids() == [1] and "sentinel" not in increments.result["stderr"]
@@ -95,7 +95,7 @@ def test_values_that_stand_for_no_place_in_the_order_block_no_later_rows(shop, k
     assert increments.ids() == [1, 6] and increments.ids() == []
 
 
-def test_cursors_that_may_hide_later_rows_are_warned_of(shop):
+def test_cursors_that_may_hide_later_rows_give_a_warning(shop):
     shop.sql("create table log (id int primary key, at varchar(9), day date)", "insert into log values (1, 'zzz', current_date + interval 300 day)")
     steps = lambda number: [shop.extract(f"{name}-{number}", table="log", replication="incremental", cursor=name) for name in ("at", "day")]  # noqa: E731
     result = shop.run(steps(1))
@@ -116,7 +116,8 @@ def test_a_lookback_reads_a_span_again(shop, kind, values, lookback):
     assert increments.ids() == [1, 2, 3]
     assert increments.ids() == [2, 3]
     shop.sql(f"insert into log values (4, {values[1]}), (5, {values[3]}), (6, {values[0]})")
-    # What lies a span before the last run's greatest value, and after; the next run goes back from the new greatest one.
+    # Rows that precede the last run's greatest value by a span, and later ones; the next run looks back from the new
+    # greatest value.
     assert increments.ids() == [2, 3, 4, 5]
     assert increments.ids() == [3, 5]
     shop.sql("delete from log where id = 5")
@@ -134,7 +135,7 @@ def test_a_lookback_of_another_kind_than_its_cursor_is_refused(shop):
     assert huge.ids() == [1] and huge.ids() == [1]
 
 
-def test_defaults_of_the_servers_sessions_cut_nothing_off(shop):
+def test_defaults_of_the_servers_sessions_truncate_nothing(shop):
     shop.sql("create table log (id int primary key, at int, t varchar(9))", "insert into log select seq, seq, 'abcdefgh' from seq_1_to_6")
     shop.sql("set global sql_select_limit = 2", "set global group_concat_max_len = 4", "set global sql_safe_updates = 1", "set global sql_auto_is_null = 1")
     try:

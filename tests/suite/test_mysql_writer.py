@@ -5,7 +5,7 @@ from shops import mariadb  # noqa: F401: a fixture
 from shops import mysql_shop as shop  # noqa: F401: a fixture
 
 
-# Names that tell what is lost, MySQL's type, and a value of DuckDB that it cannot hold unchanged.
+# Names that describe the loss, MySQL's type, and a value of DuckDB that it cannot hold unchanged.
 LOST = {
     "double_int": ("int", "2.5::double"), "float_int": ("bigint", "0.5::float"), "decimal_int": ("int", "2.50::decimal(9,2)"),
     "decimal_big": ("bigint", "1.5::decimal(9,2)"), "decimal_unsigned": ("int unsigned", "0.49::decimal(9,2)"), "text_int": ("int", "'2.5'"),
@@ -37,8 +37,8 @@ LOST = {
 
 
 @pytest.mark.parametrize("local_infile", [1, 0])
-def test_what_a_column_cannot_hold_is_refused_by_name_whatever_the_server_takes(shop, local_infile):
-    """One writer for each value, since the first loss ends it; each leaves out what its table lacks."""
+def test_values_that_a_column_cannot_hold_are_refused_by_name_even_if_the_server_accepts_them(shop, local_infile):
+    """One writer for each value, since the first loss ends it; each omits the columns that its table lacks."""
     lost = LOST if local_infile else dict(list(LOST.items())[::3])
     shop.sql(*(f"create table t_{name} (id int primary key, `{name}` {kind})" for name, (kind, _) in lost.items()), f"set global local_infile = {local_infile}")
     try:
@@ -55,7 +55,7 @@ def test_what_a_column_cannot_hold_is_refused_by_name_whatever_the_server_takes(
         shop.sql("set global local_infile = 1")
 
 
-# MySQL's type, DuckDB's value, and what the server has then.
+# MySQL's type, DuckDB's value, and the value on the server afterwards.
 KEPT = {
     "double_int": ("int", "3.0::double", "3"), "huge_int": ("bigint", "1e15::double", "1000000000000000"), "decimal_int": ("int", "-2.00::decimal(9,2)", "-2"), "text_int": ("bigint", "'-7'", "-7"), "unsigned": ("bigint unsigned", "18446744073709551615::hugeint", "18446744073709551615"),
     "moment": ("datetime", "timestamp '2024-05-01 10:00:00'", "2024-05-01 10:00:00"), "moment3": ("datetime(3)", "timestamp '2024-05-01 10:00:00.654'", "2024-05-01 10:00:00.654"), "text_moment": ("datetime(3)", "'2024-05-01T10:00:00.250'", "2024-05-01 10:00:00.250"),
@@ -76,7 +76,7 @@ KEPT = {
 
 
 @pytest.mark.parametrize("local_infile", [1, 0])
-def test_what_a_column_can_hold_arrives_whatever_the_server_takes(shop, local_infile):
+def test_values_that_a_column_can_hold_arrive_even_if_the_server_warns(shop, local_infile):
     shop.sql("create table target (" + ", ".join(f"`{name}` {kind}" for name, (kind, _, _) in KEPT.items()) + ")", f"set global local_infile = {local_infile}")
     try:
         shop.load("select " + ", ".join(f'{value} as "{name}"' for name, (_, value, _) in KEPT.items()))
@@ -87,7 +87,7 @@ def test_what_a_column_can_hold_arrives_whatever_the_server_takes(shop, local_in
 
 
 @pytest.mark.parametrize("local_infile", [1, 0])
-def test_on_loss_rounds_or_nulls_what_the_config_names_and_counts_it(shop, local_infile):
+def test_on_loss_rounds_or_nulls_the_columns_that_the_config_names_and_counts_the_values(shop, local_infile):
     shop.sql("create table target (id int, a int, b datetime, c date, d varchar(2), e set('x','y'), f time, g double)", f"set global local_infile = {local_infile}")
     source = "select 1 as id, 2.5::double as a, timestamp '2024-05-01 10:00:00.654321' as b, timestamp '2024-05-01 23:59:59' as c, 'abc' as d, 'y,x' as e, timestamp '2024-05-01 23:59:59' as f, '-0.0'::double as g"
     source += " union all select 2, 7, timestamp '2024-05-01 10:00:00', timestamp '2024-05-01', 'ab', 'x,y', null, -1.5"
@@ -123,7 +123,7 @@ def test_geometries_arrive_or_are_refused_by_row(shop, local_infile):
 # ---- Keys
 
 UPSERT = {"mode": "upsert", "primary_key": ["k"]}
-# The type of a key, two of its values that are one there, and how the message shows them.
+# The type of a key, two of its values that are equal there, and how the message shows them.
 ONE_KEY = {
     "padded": ("char(5)", "'AB'", "'AB'", "'AB'"), "case": ("varchar(9)", "'ab'", "'AB'", "'ab' and 'AB'"), "accent": ("varchar(9)", "'resume'", "'resumé'", "'resume' and 'resumé'"),
     "blank": ("varchar(9) collate utf8mb4_bin", "'AB'", "'AB '", "'AB' and 'AB '"), "number": ("decimal(9,2)", "1.5::decimal(9,3)", "1.500::decimal(9,3)", "'1.50'"), "moment": ("datetime", "timestamp '2024-05-01'", "timestamp '2024-05-01 00:00:00'", "'2024-05-01 00:00:00'"),
@@ -131,7 +131,7 @@ ONE_KEY = {
 }  # fmt: skip
 
 
-def test_rows_that_are_one_to_the_table_are_named_with_both_values(shop):
+def test_rows_that_are_one_row_in_the_table_are_named_with_both_values(shop):
     shop.sql(*(f"create table t_{name} (k {kind} primary key, n int)" for name, (kind, *_) in ONE_KEY.items()))
     shop.sql(*(f"create table u_{name} (n int, k {kind}, unique index one_k (k))" for name, (kind, *_) in ONE_KEY.items()))
     steps = []
@@ -150,7 +150,7 @@ def test_rows_that_are_one_to_the_table_are_named_with_both_values(shop):
         assert shop.sql(f"select n from t_{name}") == [(3,)]
 
 
-def test_an_upsert_twice_is_an_upsert_once_whatever_the_keys_type(shop):
+def test_an_upsert_run_twice_equals_an_upsert_run_once_for_any_key_type(shop):
     keys = {
         "chars": ("char(5)", "'AB'"), "words": ("varchar(9)", "'Ab '"), "price": ("decimal(5,1)", "1.20::decimal(9,2)"), "moment": ("datetime", "timestamp '2024-05-01'"),
         "float": ("float", "0.5::double"), "bits": ("bit(3)", "5"), "years": ("year", "2024"), "mood": ("enum('a','b')", "'b'"), "ident": ("uuid", "uuid()"), "clock": ("time(3)", "time '10:00:00.125'"),
@@ -161,7 +161,7 @@ def test_an_upsert_twice_is_an_upsert_once_whatever_the_keys_type(shop):
         steps.append(shop.project.sql(f"select {value} as k, 1 as n", id=f"s_{name}"))
         steps += [{**shop.write(f"s_{name}", table=f"t_{name}", **UPSERT), "id": f"w{run}-{name}"} for run in (1, 2, 3)]
     shop.run(steps)
-    # Servers that replicate each other count in steps; rows of the input do not.
+    # Servers that replicate each other increment by other steps; row numbers of the input do not.
     shop.sql("set global auto_increment_increment = 10", "set global auto_increment_offset = 3")
     try:
         error = shop.load("from (values ('x'), ('y'), ('X')) v(k)", expect=1, table="t_words", **UPSERT)
@@ -171,7 +171,7 @@ def test_an_upsert_twice_is_an_upsert_once_whatever_the_keys_type(shop):
     assert shop.sql(" union all ".join(f"select '{name}' from t_{name}" for name in keys)) == [(name,) for name in keys]
 
 
-def test_keys_of_a_new_table_are_told_apart_as_the_input_tells_them_apart(shop):
+def test_keys_of_a_new_table_are_as_distinct_as_in_the_input(shop):
     texts = ["a", "A", "a ", "ä", "ae", "a\u0301", "", "ss", "ß", "🦆", "x" * 700]
     values = ", ".join(f"('{text}', {number})" for number, text in enumerate(texts))
     for _ in range(2):
@@ -218,7 +218,7 @@ def test_names_match_by_mysqls_rules_and_nearly_equal_tables_are_refused(shop):
     assert "leave one out" in shop.load("select 1 as id", expect=1, table="a.other", schema="b")
 
 
-def test_generated_columns_are_the_servers_and_invisible_ones_are_written_by_name(shop):
+def test_generated_columns_are_left_to_the_server_and_invisible_ones_are_written_by_name(shop):
     columns = "id int primary key, qty int not null, price decimal(10,2) not null, total decimal(12,2) generated always as (qty * price) stored, label varchar(40) generated always as (concat('#', id)) virtual, hidden int invisible default 7"
     shop.sql(f"create table lines_in ({columns})", "insert into lines_in (id, qty, price, hidden) values (1, 2, 9.99, 7), (2, 3, 0.50, 8)", "create table lines_out like lines_in", "create table lines_part like lines_in")
     result = shop.run([
@@ -238,7 +238,7 @@ CUSTOMERS = "from (values (1, 'Ada'), (2, 'Bo B.'), (3, 'Cy')) v(id, name)"
 
 
 @pytest.mark.parametrize("rule", ["cascade", "set null", "restrict", "no action"])
-def test_replace_leaves_the_rows_of_other_tables(shop, rule):
+def test_replace_does_not_change_the_rows_of_other_tables(shop, rule):
     shop.sql(
         "create table target (id int primary key, name varchar(50), boss int, constraint own foreign key (boss) references target (id) on delete cascade)",
         f"create table invoices (id int primary key, customer int, constraint of_customer foreign key (customer) references target (id) on delete {rule} on update cascade)",
@@ -264,7 +264,7 @@ def test_replace_leaves_the_rows_of_other_tables(shop, rule):
         assert shop.sql("select count(*) from target") == [(3,)] and rest() == before
 
 
-def test_replace_knows_references_to_any_column_and_from_any_database(shop):
+def test_replace_handles_references_to_any_column_and_from_any_database(shop):
     shop.sql(
         "create table target (id int auto_increment primary key, code varchar(9) unique, sort int, key pair (code, sort))", "insert into target values (1, 'a', 1), (2, 'b', 2)",
         "create table child (id int, c varchar(9), foreign key by_code (c) references target (code) on delete cascade on update cascade)", "insert into child values (1, 'A')",
@@ -272,7 +272,7 @@ def test_replace_knows_references_to_any_column_and_from_any_database(shop):
         f"insert into {shop.database}_other.pairs values ('b', 2), ('b', null)",
     )  # fmt: skip
     try:
-        # The codes change places between the rows, which is no change to those that refer to the codes.
+        # The rows swap their codes, which is not a change for rows that refer to the codes.
         shop.load("from (values ('b', 2), ('a', 1), ('c', 3)) v(code, sort)", mode="replace")
         assert shop.sql("select c from child") == [("A",)] and shop.sql(f"select c, s from {shop.database}_other.pairs order by s") == [("b", None), ("b", 2)]
         assert "`by_pair`" in shop.load("from (values ('b', 3), ('a', 1)) v(code, sort)", expect=1, mode="replace")
@@ -281,7 +281,7 @@ def test_replace_knows_references_to_any_column_and_from_any_database(shop):
         shop.sql(f"drop database {shop.database}_other")
 
 
-def test_replace_by_a_new_table_takes_the_inputs_types(shop):
+def test_replace_by_a_new_table_uses_the_inputs_types(shop):
     shop.sql("create table target (a int, index of_a (a))", "insert into target values (1)")
     result = shop.run([shop.project.sql("select 'x' as a, 2.5::double as b"), shop.write(mode="replace", replace="recreate", primary_key="a")])
     assert shop.sql("select a, b from target") == [("x", 2.5)] and "of_a" in str(result["step"]["write"]["warnings"])

@@ -1,4 +1,4 @@
-"""The network as a step has it: the hosts and addresses that it was granted, and nothing beside or beyond them."""
+"""The network of a step: the hosts and addresses that it was granted, and nothing else."""
 
 import json
 import os
@@ -21,7 +21,7 @@ CANARY = "canary-5f1c9e/+ü secret"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """What an honest server gives, and what an attacker is after."""
+    """What a legitimate server returns, and what an attacker is after."""
 
     def do_GET(self):
         self.server.seen.append((self.command, self.path, self.headers.get("host")))
@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def servers():
-    """Two servers on loopback, of which a step is granted one by TCP and one by HTTP, and two that say nothing."""
+    """Two servers on loopback, of which a step is granted one by TCP and one by HTTP, and two that do not respond."""
     made = []
     for _ in range(3):
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -78,7 +78,7 @@ def policy(project, *endpoints: str, http: tuple[str, ...] = (), **more) -> Path
 
 
 def attack(project, servers, name: str, *arguments, expect: int, **config) -> dict:
-    """Runs an attack by a step that may connect to the first server and GET below /v1 of the second."""
+    """Runs an attack in a step that may connect to the first server and GET below /v1 on the second."""
     by_tcp, by_http, elsewhere, _ = servers
     whole = {"attack": name, "host": "127.0.0.1", "port": port(by_tcp), "key": CANARY,
              "url": f"http://127.0.0.1:{port(by_http)}/v1", "target": f"http://127.0.0.1:{port(elsewhere)}/secret"} | config
@@ -95,7 +95,7 @@ def attack(project, servers, name: str, *arguments, expect: int, **config) -> di
     return result
 
 
-# What an attack needs beyond the common: options of the command line, and a config of its own.
+# What an attack needs in addition: command line options, and its own config.
 NEEDS = {
     "endless_wait": (("--step-timeout", "2"), "mute"),
     "write_to_deaf": (("--step-timeout", "2"), "mute"),
@@ -107,7 +107,7 @@ NEEDS = {
 
 
 @pytest.mark.parametrize("it", ATTACKS, ids=lambda it: it.name)
-def test_an_attack_by_network_is_stopped(project, servers, it):
+def test_a_network_attack_is_stopped(project, servers, it):
     arguments, special = NEEDS.get(it.name, ((), None))
     config = {"port": port(servers[3])} if special == "mute" else {}
     if it.name == "connect_elsewhere":
@@ -124,14 +124,14 @@ def test_an_attack_by_network_is_stopped(project, servers, it):
     assert all("secret" not in urlsplit(path).path for server in servers[:2] for _, path, _ in server.seen), "it reached beside what it was granted"
 
 
-def test_every_attack_by_network_is_run(project):
+def test_every_network_attack_is_run(project):
     names = {it.name for it in ATTACKS}
     written = (FOLDER / "lib.rs").read_text().split("attacks! {", 1)[1].split("}", 1)[0].split()
     assert names == set(written) and len(names) >= 20
 
 
 @pytest.mark.parametrize("target", ["localhost:PORT", "127.0.0.2:PORT", "0.0.0.0:PORT", "[::ffff:127.0.0.1]:PORT", "2130706433:PORT", "127.1:PORT", "169.254.169.254:80"])
-def test_no_spelling_leads_beside_the_grant(project, servers, target):
+def test_no_spelling_escapes_the_grant(project, servers, target):
     target = target.replace("PORT", str(port(servers[0])))
     error = attack(project, servers, "connect_elsewhere", expect=1, target=target)["step"]["attack"]["error"]
     assert error["kind"] == "denied", error
@@ -190,15 +190,15 @@ NAME = "changing.example"
 @pytest.mark.parametrize("how", ["connect_granted", "http_granted"])
 @pytest.mark.parametrize(("answers", "told"), [
     ([[PUBLIC]], None),
-    # Whoever asked again to connect would be led to this machine.
+    # A second look-up before connecting would lead to this machine.
     ([[PUBLIC], ["127.0.0.1"]], None),
     ([["127.0.0.1"], [PUBLIC]], "this machine itself"),
-    # Among several, only those that a name may lead to are tried.
+    # Of several addresses, only those that a name may lead to are tried.
     ([["127.0.0.1", "10.0.0.1", PUBLIC]], None),
     ([["169.254.169.254", "127.0.0.1"]], "leads to"),
     ([["0.0.0.0"]], "where no name may lead"),
     ([["::1"]], "this machine itself"),
-    # A public address that is this machine's own.
+    # A public address that belongs to this machine.
     ([[OWN]], "this machine itself"),
     ([[OWN, PUBLIC]], None),
     ([["168.63.129.16"]], "metadata service"),
@@ -209,7 +209,7 @@ NAME = "changing.example"
     ([["fe80::1"]], "where no name may lead"),
     ([[]], "cannot find"),
 ])  # fmt: skip
-def test_what_a_name_leads_to_is_asked_once_and_checked(project, how, answers, told):
+def test_the_address_of_a_name_is_looked_up_once_and_checked(project, how, answers, told):
     if why := missing():
         pytest.skip(f"this machine gives a test no network of its own: {why}")
     url = f"http://{NAME}:{PORT}"
@@ -229,14 +229,14 @@ def test_what_a_name_leads_to_is_asked_once_and_checked(project, how, answers, t
 
 @pytest.mark.parametrize("spelled", ["127.0.0.1.:PORT", "127.0.0.1:0PORT", "127.0.0.1.:00PORT"])
 def test_the_host_header_is_as_the_grant_spells_it(project, servers, spelled):
-    """A server with several sites behind one address would take another spelling for another site."""
+    """A server with several sites at one address would take another spelling for another site."""
     spelled = spelled.replace("PORT", str(port(servers[1])))
     attack(project, servers, "http_granted", expect=0, url=f"http://{spelled}/v1")
     assert {host for _, _, host in servers[1].seen} == {f"127.0.0.1:{port(servers[1])}"}
 
 
-def test_no_private_network_leads_to_a_metadata_service(project):
-    """Whether the name may lie in a private network, or the author wrote the address itself."""
+def test_no_private_network_includes_a_metadata_service(project):
+    """Whether the name may be in a private network, or the author wrote the address itself."""
     if why := missing():
         pytest.skip(f"this machine gives a test no network of its own: {why}")
     for host, answers in ((NAME, [["fd20:ce::254"]]), (NAME, [["168.63.129.16"]]), ("169.254.169.254", []), ("168.63.129.16", [])):
@@ -245,7 +245,7 @@ def test_no_private_network_leads_to_a_metadata_service(project):
         project.pipeline([{"id": "attack", "component": "test.network_attack", "config": config}])
         done = run_with_names(project, {NAME: answers}, "run", "pipeline.yaml", "--json", "--policy", "policy.yaml")
         assert done["code"] == 1 and "metadata service" in done["stderr"], (host, done)
-    # The control: by the same policy, whose spelling does not matter, the name may lead to this machine.
+    # The control: by the same policy, in any spelling, the name may lead to this machine.
     project.write("policy.yaml", json.dumps({"connect": [f"{NAME}:{PORT}"], "http": [f"GET http://{NAME}:{PORT}/v1"], "private_hosts": [NAME.upper() + "."]}))
     config |= {"host": NAME, "url": f"http://{NAME}:{PORT}/v1"}
     project.pipeline([{"id": "attack", "component": "test.network_attack", "config": config}])
@@ -253,18 +253,18 @@ def test_no_private_network_leads_to_a_metadata_service(project):
     assert done["code"] == 0 and done["seen"] == [OWN], done
 
 
-def test_a_policy_demands_tls_of_servers_that_prove_who_they_are(project, servers):
+def test_a_policy_demands_tls_with_servers_that_prove_their_identity(project, servers):
     by_tcp, by_http, *_ = servers
     endpoint, url = f"127.0.0.1:{port(by_tcp)}", f"http://127.0.0.1:{port(by_http)}/v1"
     config = {"attack": "connect_granted", "host": "127.0.0.1", "port": port(by_tcp), "url": "https://127.0.0.1:1/v1"}
     step = {"id": "attack", "component": "test.network_attack", "config": config}
     policy(project, endpoint, http=("GET https://127.0.0.1:1/v1", f"GET {url}"), tls="verify-full")
-    # A driver that speaks without TLS gets no further than asking for it.
+    # A driver without TLS gets no further than requesting it.
     error = project.run([step], "--policy", "policy.yaml", expect=1)["step"]["attack"]["error"]
     assert error["kind"] == "denied" and "the policy demands `tls: verify-full`" in error["message"], error
     assert by_tcp.seen == []
     assert "speak TLS alone" in project.osiris("plan", "pipeline.yaml", "--policy", "policy.yaml").stdout
-    # What the config tells is refused before anything runs.
+    # If the config shows it, the step is refused before anything runs.
     plain = {**step, "config": config | {"url": url}}
     assert "without TLS" in project.run([plain], "--policy", "policy.yaml", expect=2)["stderr"]
     for component, option in (("postgres.extractor", "sslmode"), ("mysql.extractor", "ssl_mode")):

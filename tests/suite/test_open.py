@@ -1,4 +1,4 @@
-"""Any DuckDB client opens what a step made, and finds the rows that the events claim."""
+"""Any DuckDB client opens a step's output, and finds the rows that the events report."""
 
 import json
 import subprocess

@@ -1,4 +1,5 @@
-"""Sessions, states, connections and the lock: whatever is put in their place, nothing is read, removed or waited for that is not Osiris's own."""
+"""Sessions, states, connections and the lock: whatever replaces them, Osiris reads, removes and waits for nothing
+that is not its own."""
 
 import json
 import os
@@ -12,14 +13,14 @@ ONE = "select 1 as a"
 
 
 def test_sessions_are_in_the_order_of_their_start(project):
-    """Also within a second, and when several are made in one moment: `latest`, `list` and `gc` agree."""
+    """Even within a second, and if several are created at the same moment: `latest`, `list` and `gc` agree."""
     made = [project.run([project.sql(f"select {number} as a")])["session_id"] for number in range(4)]
     assert made == sorted(made)
     rows = project.osiris("query", "latest", "source", "from main", "--format", "json").stdout
     assert json.loads(rows) == {"a": 3}
     assert project.osiris("sessions", "gc", "--keep", "1").returncode == 0
     assert [session["session_id"] for session in json.loads(project.osiris("sessions", "list", "--json").stdout)] == made[3:]
-    # A session's name that is taken, as by a run in the same microsecond, does not stop a run.
+    # If a session's name is taken, as by a run in the same microsecond, the run continues.
     with ThreadPoolExecutor(4) as pool:
         codes = {pool.submit(project.osiris, "run", "pipeline.yaml").result().returncode for _ in range(4)}
     assert codes == {0}
@@ -36,7 +37,7 @@ def test_planted_session_folders_remove_nothing(project):
     project.run([project.sql(ONE)])
     left = {path.name for path in project.folder.iterdir()}
     assert {"a.csv", ".hidden.csv", "osiris_connections.yaml", "b.session_x"} <= left
-    # The control: what a dead session can have made is removed, and its own folder is cleared.
+    # The control: files that a dead session can have created are removed, and its own folder is emptied.
     assert ".a.session_x" not in left and not (project.folder / ".osiris_sessions/session_x/scratch").exists()
     assert (project.folder / ".osiris_sessions/csv/scratch/.targets").exists()
     listed = json.loads(project.osiris("sessions", "list", "--json").stdout)
@@ -57,7 +58,7 @@ def test_a_pipe_is_not_waited_for(project, place):
             assert path.name in done.stderr or "state" in done.stderr, done.stderr
 
 
-def test_a_session_leads_nowhere_else(project):
+def test_a_session_leads_to_nothing_outside(project):
     result = project.run([project.sql(ONE)])
     session = project.folder / ".osiris_sessions" / result["session_id"]
     manifest = (session / "manifest.yaml").read_text()
@@ -82,7 +83,7 @@ def extract(project, path: str) -> str:
     return project.run([{"id": "read", "component": "filesystem.csv_extractor", "config": {"path": path}}], expect=2)["stderr"]
 
 
-def test_osiris_own_files_are_what_they_are_and_not_what_they_are_called(project):
+def test_osiris_own_files_are_recognised_by_identity_and_not_by_name(project):
     project.write("conf/conns.yaml", "connections: {}\n")
     os.symlink("conf/conns.yaml", project.folder / "osiris_connections.yaml")
     assert "Osiris's own files" in extract(project, "conf/conns.yaml")
@@ -95,12 +96,12 @@ def test_osiris_own_files_are_what_they_are_and_not_what_they_are_called(project
     write = {"id": "write", "component": "filesystem.csv_writer", "config": {"path": "conf/conns.yaml"}}
     assert "Osiris's own files" in project.run([project.sql(ONE), write], expect=1)["stderr"]
     assert (project.folder / "conf/conns.yaml").read_text() == "connections: {}\n"
-    # The control: a neighbour of such a file is anyone's.
+    # The control: a file next to such a file may be used.
     project.write("conf/data.csv", "a\n1\n")
     project.run([{"id": "read", "component": "filesystem.csv_extractor", "config": {"path": "conf/data.csv"}}])
 
 
-def test_states_are_the_users_alone(project):
+def test_states_are_private_to_the_user(project):
     project.run([{"id": "kept", "component": "test.keep", "config": {"state": "{\"n\": 1}"}}])
     own = project.folder / ".osiris"
     assert own.stat().st_mode & 0o777 == 0o700
@@ -111,7 +112,7 @@ def test_states_are_the_users_alone(project):
     assert own.stat().st_mode & 0o777 == 0o700
 
 
-def test_runs_at_once_lose_no_entry_of_the_lock(project):
+def test_simultaneous_runs_lose_no_entry_of_the_lock(project):
     environment = {"OSIRIS_DRIVERS": str(GUESTS)}
     components = []
     for number in range(6):
@@ -126,7 +127,7 @@ def test_runs_at_once_lose_no_entry_of_the_lock(project):
     assert all(name in locked for name in components), locked
 
 
-def test_no_spelling_of_its_path_makes_a_changed_driver_new(project):
+def test_no_spelling_of_its_path_makes_a_changed_driver_look_new(project):
     driver = project.write("drivers/hello.extractor.wasm", HELLO + spec(SPEC))
     step = {"id": "hello", "component": "hello.extractor", "config": {"names": ["Ada"]}}
     project.run([step], env={"OSIRIS_DRIVERS": ""})

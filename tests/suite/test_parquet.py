@@ -14,7 +14,7 @@ D = decimal.Decimal
 
 
 def extract(project, table: pa.Table | None = None, expect: int = 0, config: dict | None = None, **options) -> dict:
-    """Reads what pyarrow wrote."""
+    """Reads a file written by pyarrow."""
     if table is not None:
         pq.write_table(table, project.folder / "in.parquet", **options)
     step = {"id": "read", "component": "filesystem.parquet_extractor", "config": {"path": "in.parquet", **(config or {})}}
@@ -94,7 +94,7 @@ def moments(value: int) -> dict[str, pa.Array]:
     }
 
 
-def test_nanoseconds_in_utc_are_kept_cut_or_refused(project):
+def test_nanoseconds_in_utc_are_kept_truncated_or_refused(project):
     pq.write_table(pa.table(moments(1700000000123457000)), project.folder / "in.parquet", write_time_adjusted_to_utc=True)
     whole = extract(project)
     assert project.types(whole, "read") == {"at_utc": "TIMESTAMP WITH TIME ZONE", "naive": "TIMESTAMP_NS", "clock": "TIME WITH TIME ZONE", "nested": "STRUCT(\"at\" TIMESTAMP WITH TIME ZONE)[]"}
@@ -124,7 +124,7 @@ def test_int96_is_read_exactly_or_refused(project):
     assert "beyond the range" in message(extract(project, far, expect=1, config={"nanoseconds": "cut"}, **old))
 
 
-def test_types_of_other_writers_are_read_as_they_are(project):
+def test_types_of_other_writers_are_read_unchanged(project):
     identity = uuid.UUID("00112233-4455-6677-8899-aabbccddeeff")
     columns = {
         "u64": (pa.array([2**64 - 1], pa.uint64()), "UBIGINT", "18446744073709551615"),
@@ -148,7 +148,7 @@ def test_types_of_other_writers_are_read_as_they_are(project):
     assert texts(project, result)[0] == tuple(text for _, _, text in columns.values())
 
 
-def test_what_cannot_be_read_is_refused_by_name(project):
+def test_types_that_cannot_be_read_are_refused_by_name(project):
     cases = [
         (pa.table({"good": [1], "bad": pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe"))}), "column `bad`"),
         (pa.table({"good": [1], "t": pa.array([90_000_000_000], pa.time64("us"))}), "column `t` holds a time of day"),
@@ -166,7 +166,7 @@ def test_what_cannot_be_read_is_refused_by_name(project):
         assert words in message(failed) and failed["step"]["read"]["error"]["blame"] == "user", (words, failed)
 
 
-def test_an_encrypted_column_is_named_as_such_where_the_footer_is_plain(project):
+def test_an_encrypted_column_is_reported_as_such_if_the_footer_is_plain(project):
     import pyarrow.parquet.encryption as encryption
 
     class Keys(encryption.KmsClient):
@@ -205,14 +205,14 @@ WRITTEN = {
 }  # fmt: skip
 
 
-def test_every_type_comes_back_in_type_and_value(project):
+def test_every_type_is_read_back_in_type_and_value(project):
     select = ", ".join(f'{sql} as "{name.replace(chr(34), chr(34) * 2)}"' for name, sql in WRITTEN.items())
     nulls = ", ".join("null" for _ in WRITTEN)
     for rows in (f"select {select} union all by name select * from (select {select}) limit 0", f"select {select}", f"(select {select}) union all select {nulls}"):
         rows = rows.replace("union all by name select * from", "union all select * from")
         source = write(project, rows)
         result = back(project)
-        # An ENUM inside of other types comes back as text.
+        # An ENUM inside other types is read back as text.
         expected = {name: kind.replace("ENUM('a', 'b'), BIT", "VARCHAR, BIT") for name, kind in project.types(source, "source").items()}
         assert project.types(result, "read") == expected
         assert texts(project, result) == project.rows(source, "source", "select columns(*)::varchar from main")
@@ -230,7 +230,7 @@ REFUSED = [
 ]
 
 
-def test_what_parquet_cannot_hold_is_refused_or_written_as_was_asked(project):
+def test_values_that_parquet_cannot_hold_are_refused_or_written_as_configured(project):
     for name, sql, words in REFUSED:
         rows = f"select {sql} as {name}, 1 as id union all select {sql}, 2".replace(f"select {sql} as {name}", f"select null::{duckdb.sql(f'select typeof({sql})').fetchone()[0]} as {name}", 1)
         refused = message(write(project, rows, expect=1), "write")

@@ -1,4 +1,4 @@
-"""What `osiris plan` shows before anything runs: order, drivers, and no value of the environment."""
+"""What `osiris plan` shows before anything runs: order, drivers, and no values from the environment."""
 
 import json
 
@@ -13,7 +13,7 @@ def planned(project, *arguments, **more) -> tuple[str, dict]:
 
 
 def test_a_step_without_needs_waits_for_the_step_before_it(project):
-    """Also where it says what it reads: a check that stands before a writer gates it. `needs: []` starts at once."""
+    """Even if it has `inputs`: a check before a writer gates the writer. `needs: []` starts at once."""
     a = {"id": "a", "component": "duckdb.processor", "needs": [], "config": {"query": "select 1 as id"}}
     check = {"id": "check", "component": "duckdb.processor", "inputs": {"rows": "a"}, "config": {"query": "select error('check failed') from rows"}}
     load = {"id": "load", "component": "filesystem.csv_writer", "inputs": {"rows": "a"}, "config": {"path": "loaded.csv"}}
@@ -32,7 +32,7 @@ def test_a_step_without_needs_waits_for_the_step_before_it(project):
     assert [step for step in planned(project)[1]] == ["s", "p", "w"]
 
 
-def test_a_plan_says_where_drivers_are_and_whose_place_they_take(project):
+def test_a_plan_shows_where_drivers_are_and_which_they_replace(project):
     project.write("drivers/hello.extractor.wasm", HELLO + spec(SPEC))
     project.pipeline([{"id": "hello", "component": "hello.extractor", "config": {"names": ["Ada"]}}, project.sql("select 1 as a")])
     text, steps = planned(project, env={"OSIRIS_DRIVERS": ""})
@@ -48,8 +48,8 @@ def test_a_plan_says_where_drivers_are_and_whose_place_they_take(project):
     assert missing.returncode == 2 and "driver folder `nowhere` does not exist" in missing.stderr
 
 
-def test_values_of_the_environment_are_not_shown(project):
-    """Nobody can tell which of them are secrets: plan and artifacts show them as what they are, values of the environment."""
+def test_values_from_the_environment_are_not_shown(project):
+    """Nobody can tell which of them are secrets: plan and artifacts only show that they come from the environment."""
     project.write("osiris_connections.yaml", "connections: {api: {main: {host: '${HOST_VALUE}', password: '${PW}', note: plain}}}")
     config = {"connection": "@api.${params.which}", "text": "before ${TEXT_VALUE} after", "nested": [{"deep": "${NUMBER_VALUE}"}, "kept"], "literal": "$${TEXT_VALUE}", "parameter": "${params.day}"}
     project.pipeline([{"id": "echo", "component": "test.config_echo", "config": config}], params={"which": "main", "day": "monday"})
@@ -67,7 +67,7 @@ def test_values_of_the_environment_are_not_shown(project):
     assert received["text"] == "before text canary after" and received["connection"]["host"] == "host-canary.example"
 
 
-def test_a_secret_too_short_to_be_redacted_is_said_once_and_masks_no_words(project):
+def test_a_secret_too_short_to_be_redacted_is_reported_once_and_masks_no_words(project):
     steps = [{"id": name, "component": "test.config_echo", "needs": [], "config": {"password": password, "text": "the shop of shops"}} for name, password in (("a", "shop"), ("b", "shop"), ("c", "long-enough-1"))]
     done = project.run(steps)
     assert done["stderr"].count("too short to be redacted") == 1 and "`/password`" in done["stderr"]
@@ -78,8 +78,8 @@ def test_a_secret_too_short_to_be_redacted_is_said_once_and_masks_no_words(proje
     assert "too short" not in project.run(steps)["stderr"]
 
 
-def test_an_address_of_a_database_stands_for_its_fields(project):
-    """As every hosting service gives it, in one variable: the driver gets fields, the plan shows none of its parts."""
+def test_a_database_url_is_replaced_by_its_fields(project):
+    """Hosting services provide it in one variable: the driver gets fields, and the plan shows none of its parts."""
     project.write("osiris_connections.yaml", "connections: {db: {main: {url: '${DATABASE_URL}'}, wrong: {url: 'postgres://u:pw-canary@h:x/d'}}}")
     step = {"id": "echo", "component": "test.config_echo", "config": {"connection": "@db.main"}}
     url = {"DATABASE_URL": "postgres://reader:pw%2Dcanary@db-canary.example:5433/shop"}

@@ -46,7 +46,7 @@ def test_csv_extractor_option(project, option):
     assert read(project, text, **config) == expected
 
 
-def test_csv_extractor_infers_dates_where_asked(project):
+def test_csv_extractor_infers_dates_if_requested(project):
     text = "day,when,other\n2020-01-31,2020-01-31 10:00:00,2020-02-01\n"
     assert project.types(extract(project, text), "read") == {"day": "DATE", "when": "TIMESTAMP", "other": "DATE"}
     listed = project.types(extract(project, text, parse_dates=["day"]), "read")
@@ -111,7 +111,7 @@ def test_csv_writer_option(project, option):
     assert written(project, **config) == expected
 
 
-def test_csv_writer_makes_folders_unless_told_not_to(project):
+def test_csv_writer_creates_folders_unless_told_not_to(project):
     steps = [project.sql("select 1 as a"), {"id": "write", "component": "filesystem.csv_writer", "config": {"path": "deep/er/out.csv", "create_dirs": False}}]
     error = project.run(steps, expect=1)["step"]["write"]["error"]
     assert "create_dirs: true" in error["hint"] and error["blame"] == "user"
@@ -120,7 +120,7 @@ def test_csv_writer_makes_folders_unless_told_not_to(project):
     assert (project.folder / "deep" / "er" / "out.csv").read_text() == "a\n1\n"
 
 
-def test_parquet_goes_out_and_comes_back(project):
+def test_parquet_survives_a_round_trip(project):
     table = "select i as n, 'text ' || i as t, [i, null] as l, {'x': i} as s, i::decimal(18, 3) as d from range(10) r(i)"
     project.run([project.sql(table), {"id": "write", "component": "filesystem.parquet_writer", "config": {"path": "t.parquet", "compression": "snappy"}}])
     back = project.run([{"id": "read", "component": "filesystem.parquet_extractor", "config": {"path": "t.parquet"}}])
@@ -131,7 +131,7 @@ def test_parquet_goes_out_and_comes_back(project):
     assert "no column `m`" in wrong["step"]["read"]["error"]["message"]
 
 
-def test_processor_makes_several_tables(project):
+def test_processor_creates_several_tables(project):
     result = project.run([project.sql("select 1 as a"), {"id": "two", "component": "duckdb.processor", "config": {"queries": {"one": "from input", "more": "from input union all from input"}}}])
     assert result["step"]["two"]["tables"] == {"more": {"rows": 2}, "one": {"rows": 1}}
     assert result["step"]["two"]["rows"] == 3
@@ -143,7 +143,7 @@ def test_processor_takes_exactly_one_select(project):
         assert result["step"]["source"]["error"]["blame"] == "user", query
 
 
-def test_processor_takes_long_expressions_and_tells_where_they_are_too_long(project):
+def test_processor_accepts_long_expressions_and_reports_where_they_are_too_long(project):
     for count, operator in ((600, "||"), (900, "+")):
         result = project.run([project.sql(f"select {f' {operator} '.join(['i'] * count)} as a from range(1, 3) r(i)")])
         assert project.rows(result, "source") == ([("1" * count,), ("2" * count,)] if operator == "||" else [(count,), (2 * count,)])
@@ -152,7 +152,7 @@ def test_processor_takes_long_expressions_and_tells_where_they_are_too_long(proj
     assert error["blame"] == "user" and ("levels deep" in error["message"] or "depth" in error["message"]), error
 
 
-def test_mask_masks_and_leaves_the_rest(project):
+def test_mask_masks_and_leaves_the_rest_unchanged(project):
     table = "select * from (values (1, 'N14228', 'Ada', [1, null], 12345, 'x'), (2, null, 'Grace', null, null, 'y')) t(n, tail, name, l, number, gone)"
     columns = {"tail": {"method": "partial", "keep": 2}, "name": "hash", "number": {"method": "redact", "replacement": "#"}, "gone": "drop"}
     result = project.run([project.sql(table), {"id": "mask", "component": "mask.processor", "config": {"columns": columns, "key": "canary-of-mask"}}])
@@ -166,14 +166,14 @@ def test_mask_masks_and_leaves_the_rest(project):
         assert not path.is_file() or b"canary-of-mask" not in path.read_bytes(), path
 
 
-def test_mask_refuses_what_it_cannot_do(project):
+def test_mask_refuses_types_it_cannot_mask(project):
     for config, words in [({"columns": {"b": "redact"}}, "there are: `a`"), ({"columns": {"a": "hash"}}, "secret `key`"), ({"columns": {"a": "drop"}}, "every column")]:
         result = project.run([project.sql("select 1 as a"), {"id": "mask", "component": "mask.processor", "config": config}], expect=1)
         assert words in result["step"]["mask"]["error"]["message"]
 
 
 @pytest.mark.parametrize("spec", sorted((ROOT / "plugins").glob("*/spec.yaml")), ids=lambda path: path.parent.name)
-def test_a_comma_does_not_cut_a_description_short(spec):
+def test_a_comma_does_not_truncate_a_description(spec):
     """In YAML a comma ends an unquoted text within braces, and the rest becomes a key."""
     cut = re.findall(r"\{.*description: (?![\"'])[^\n{}]*?, (?!\w+: )[^\n{}]*", spec.read_text())
     assert not cut

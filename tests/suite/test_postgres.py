@@ -1,4 +1,4 @@
-"""PostgreSQL through its drivers: types, modes, and what is its alone; see test_databases.py."""
+"""The PostgreSQL drivers: types, modes, and what only they have; see also test_databases.py."""
 
 import json
 
@@ -91,7 +91,8 @@ def torture(shop: PostgresShop) -> None:
 
 
 def independent(shop: PostgresShop) -> dict[str, list]:
-    """Every column's values as psycopg gives them: texts of PostgreSQL's output functions; lists of texts for lists."""
+    """Every column's values as psycopg returns them: texts of PostgreSQL's output functions; lists of texts for
+    lists."""
     columns = {}
     with shop.server.connect(shop.database) as connection:
         connection.execute("set timezone = 'UTC'; set intervalstyle = 'postgres'")
@@ -107,7 +108,7 @@ def independent(shop: PostgresShop) -> dict[str, list]:
 
 
 def in_duckdb(kind: str) -> str:
-    """An expression that makes a value of `kind` of PostgreSQL's text."""
+    """An expression that converts PostgreSQL's text to a value of `kind`."""
     if kind == "BLOB":
         return "unhex(substr(v, 3))"
     if kind in ("DATE", "TIMESTAMP"):
@@ -178,14 +179,14 @@ def test_a_table_is_read_in_part(shop):
         ({}, ["config", "neither"]),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_told(shop, config, told):
+def test_values_that_cannot_be_read_are_reported(shop, config, told):
     shop.sql("create table t (a int); insert into t values (0)")
     error = shop.read(expect=1, **config)
     assert all(word in error for word in told), error
     assert shop.sql("select count(*) from t") == [(1,)], "an extractor changes nothing"
 
 
-def test_what_duckdb_does_not_have_can_be_null(shop):
+def test_values_that_duckdb_does_not_have_can_become_null(shop):
     result = shop.run([shop.extract(unrepresentable="null", query="select 1 as id, 'NaN'::numeric(5,2) as n, timestamp '294276-12-31' as t, array['NaN'::numeric(5,2), 1]::numeric(5,2)[] as l")])
     rows = shop.project.rows(result, "extract")
     assert rows[0][1:3] == (None, None) and rows[0][3][0] is None
@@ -217,7 +218,7 @@ def test_arrays_behind_views_copies_and_domains(shop):
 
 
 @pytest.mark.parametrize("kind, values", [("text", "'a', 'b', 'Ä', '''x\\'"), ("numeric", "1.5, 1.25, 2e30"), ("timestamp", "'2020-01-01', '2020-01-01 00:00:00.000001'"), ("float8", "0.1, 0.30000000000000004")])
-def test_cursors_of_any_type_that_has_an_order(shop, kind, values):
+def test_cursors_of_every_type_that_has_an_order(shop, kind, values):
     count = len(values.split(", "))
     shop.sql(f"create table log (at {kind} not null); insert into log select unnest(array[{values}]::{kind}[])")
     increments = Increments(shop)
@@ -239,7 +240,7 @@ OPEN = {
 def test_open_ends_are_read_once_and_block_nothing(shop, kind):
     low, end, high = OPEN[kind]
     shop.sql(f"create table log (id int, at {kind})", f"insert into log values (1, '{low}'), (2, '{end}')")
-    # NaN is nothing that a DECIMAL could be.
+    # A DECIMAL cannot hold NaN.
     increments = Increments(shop, unrepresentable="null")
     assert increments.ids() == [1, 2]
     said = json.dumps(increments.result["step"]["extract"]["warnings"])
@@ -247,13 +248,13 @@ def test_open_ends_are_read_once_and_block_nothing(shop, kind):
     shop.sql(f"insert into log values (3, '{high}'), (4, '{end}')")
     assert increments.ids() == [3, 4]
     assert increments.ids() == []
-    # An end that closes is read where it closes.
+    # When an open end gets a real value, it is read at that value.
     shop.sql(f"insert into log values (5, '{high}')", "delete from log where id = 2", f"insert into log values (6, '{end}')")
     assert increments.ids() == [5, 6]
     assert increments.ids() == []
 
 
-def test_open_ends_alone_leave_the_first_row_to_come(shop):
+def test_open_ends_alone_do_not_skip_the_first_later_row(shop):
     shop.sql("create table log (id int primary key, at timestamptz)", "insert into log values (1, 'infinity'), (2, '-infinity')")
     increments = Increments(shop)
     assert increments.ids() == [1, 2]
@@ -362,7 +363,7 @@ def test_an_upsert_without_a_whole_key_is_refused(shop, config, told):
     assert told in error and shop.sql("select * from target") == [(1,)]
 
 
-def test_new_columns_are_as_the_contract_says(shop):
+def test_new_columns_follow_the_contract(shop):
     shop.sql("create table target (a int); insert into target values (1)")
     both = "select 2 as a, 'x' as b, 1.5 as c"
     refused = shop.load(both, expect=1, schema_contract="freeze")
@@ -377,7 +378,7 @@ def test_new_columns_are_as_the_contract_says(shop):
     assert "nothing is left" in shop.load("select 1 as z", expect=1, schema_contract="discard_columns")
 
 
-def test_values_go_into_the_types_that_the_table_has(shop):
+def test_values_are_converted_to_the_types_of_the_table(shop):
     shop.sql(EXTRAS)
     shop.sql("create table target (i int2, m mood, n inet, j json, v varchar(3), r int4range, d numeric(5,1), ts timestamptz)")
     shop.load("select 5::bigint as i, 'sad' as m, '10.0.0.1/8' as n, '{\"a\":  1}' as j, 'abc' as v, '[1,3)' as r, 1.26 as d, timestamptz '2020-01-01 00:00:00+00' as ts", on_loss={"d": "round"})
@@ -401,7 +402,7 @@ def test_values_go_into_the_types_that_the_table_has(shop):
         ("int4 unique", "select unnest([7, 7]) as a", "duplicate key"),
     ],
 )  # fmt: skip
-def test_values_that_do_not_fit_leave_the_table_as_it_was(shop, column, sql, told):
+def test_values_that_do_not_fit_leave_the_table_unchanged(shop, column, sql, told):
     shop.sql(f"create table target (a {column}, b int default 5)")
     error = shop.load(sql, expect=1)
     assert told in error and "target" in error, error
@@ -417,7 +418,7 @@ def test_names_are_quoted_or_refused(shop):
     assert "63" in shop.load(f'select 1 as "{"n" * 64}"', expect=1)
 
 
-def test_rights_are_missed_by_name(shop):
+def test_missing_privileges_are_named(shop):
     shop.sql("create user reader password 'r'; create table target (a int); create table secret (a int); grant select on target to reader")
     shop.connect(user="reader")
     error = shop.error(shop.run([shop.extract(table="secret")], expect=1, password="r"), "extract")
@@ -430,7 +431,7 @@ def test_rights_are_missed_by_name(shop):
 # ---- Discovery and check
 
 
-def test_what_the_connection_leads_to_is_discovered(shop):
+def test_the_tables_of_a_connection_are_discovered(shop):
     shop.sql(EXTRAS)
     shop.sql("create table orders (id int primary key, total numeric(10,2) not null, tags text[], m mood, doc jsonb); insert into orders values (1, 1); analyze orders")
     shop.sql("create view seen as select id from orders")
@@ -448,7 +449,7 @@ def test_what_the_connection_leads_to_is_discovered(shop):
 # ---- Faults
 
 
-def test_a_wrong_login_is_the_users_to_cure(shop):
+def test_a_wrong_login_is_the_users_to_fix(shop):
     assert "28P01" in shop.error(shop.run([shop.extract(query="select 1 as a")], expect=1, password="wr0ng-s3cret"), "extract")
     shop.connect(database="nowhere")
     assert shop.read(expect=1, query="select 1 as a").startswith("not-found")
@@ -458,7 +459,7 @@ def test_a_wrong_login_is_the_users_to_cure(shop):
     assert "`password`" in shop.read(expect=1, query="select 1 as a")
 
 
-def test_a_commit_whose_answer_is_lost_is_looked_up_and_not_repeated(shop):
+def test_a_commit_whose_response_is_lost_is_looked_up_and_not_repeated(shop):
     shop.sql("create table target (a int)")
     source = [shop.project.sql("select 1 as a"), shop.write()]
     with CutProxy(shop.server.port) as counting:
@@ -466,7 +467,7 @@ def test_a_commit_whose_answer_is_lost_is_looked_up_and_not_repeated(shop):
         shop.run(source)
         whole = counting.passed[0]["down"]
     with CutProxy(shop.server.port, down=whole - 8, once=True) as proxy:
-        # The commit is done, and the last bytes of the server's answer never come.
+        # The commit is done, but the last bytes of the server's response never arrive.
         shop.connect(port=proxy.port, tls="disable")
         shop.run(source)
         assert proxy.cuts == 1 and len(proxy.passed) >= 2

@@ -12,7 +12,7 @@ create domain wholes as integer[]; create domain price as numeric(6,2);
 """
 
 
-# A type of PostgreSQL, a value of DuckDB's, and a word of what would be lost.
+# A PostgreSQL type, a DuckDB value, and a word that describes the loss.
 LOSSES = [
     ("whole", "2.5::double", "fractions"), ("wholer", "2.5::double", "fractions"), ("integer[]", "[1.4, 2.6]::double[]", "fractions"),
     ("wholes", "[1.5::double]", "fractions"), ("whole[]", "[2.5::float]", "fractions"), ("integer", "2.5", "fractions"), ("integer[]", "[[1.0], [2.5]]", "fractions"),
@@ -49,7 +49,7 @@ def test_values_that_would_change_are_refused_by_column_row_and_value(shop):
     assert "domain over integer" in result["step"]["w0"]["error"]["message"]
 
 
-# A type of PostgreSQL, a value of DuckDB's, and the text that PostgreSQL has then.
+# A PostgreSQL type, a DuckDB value, and PostgreSQL's text of it afterwards.
 KEPT = [
     ("whole", "3.0::double", "3"), ("integer[]", "[1.0, null, 3.0]::double[]", "{1,NULL,3}"), ("day", "timestamp '2024-05-01 00:00:00'", "2024-05-01"), ("date", "timestamp 'infinity'", "infinity"),
     ("numeric", "0.1::double + 0.2::double", "0.30000000000000004"), ("numeric(5,1)", "1.3::double", "1.3"), ("numeric(5,1)", "1.20", "1.2"), ("numeric[]", "[0.1::float]", "{0.1}"),
@@ -63,7 +63,7 @@ KEPT = [
 ]  # fmt: skip
 
 
-def test_values_that_stay_what_they_are_are_written(shop):
+def test_values_that_do_not_change_are_written(shop):
     shop.sql(SETUP)
     steps = []
     for place, (kind, value, _) in enumerate(KEPT):
@@ -75,7 +75,7 @@ def test_values_that_stay_what_they_are_are_written(shop):
         assert shop.sql("set timezone = 'UTC'", f"select a::text from t{place}") == [(text,)], f"{value} into {kind}"
 
 
-def test_json_that_jsonb_would_shorten_is_refused(shop):
+def test_json_of_which_jsonb_would_drop_a_part_is_refused(shop):
     shop.sql("create domain doc as jsonb", "create table target (id int, b jsonb, d doc, l jsonb[], j json, t text)")
     twice = """'{"x": {"k": 1, "k": 2}}'"""
     for column, value in [("b", f"{twice}::json"), ("b", twice), ("d", f"{twice}::json"), ("l", f"[{twice}::json]"), ("b", f"{{'s': {twice}::json}}")]:
@@ -86,7 +86,7 @@ def test_json_that_jsonb_would_shorten_is_refused(shop):
     assert shop.sql("select j::text, t, b::text from target") == [(twice[1:-1], twice[1:-1], '{"k": 1, "l": [{"k": 1}, {"k": 1}]}')]
 
 
-def test_what_may_be_lost_is_rounded_or_nulled_and_counted(shop):
+def test_permitted_losses_are_rounded_or_nulled_and_counted(shop):
     shop.sql("create table target (id int, n numeric(5,1), i int, t timestamp(0), v varchar(2), l int[])")
     rows = "select 1 as id, 1.26::double as n, 2.5 as i, timestamp '2024-05-01 10:00:00.5' as t, 'abc' as v, [1.5, 2.0] as l union all select 2, 1.2, 3.0, timestamp '2024-05-01', 'ab', [1.0]"
     result = shop.run([shop.project.sql(rows), shop.write(on_loss={"default": "round", "v": "null"})])
@@ -109,7 +109,7 @@ KEYS = [
 
 
 @pytest.mark.parametrize("index", ["primary key", ""])
-def test_rows_that_are_one_to_the_table_are_refused_by_both_and_an_upsert_twice_is_one(shop, index):
+def test_rows_with_an_equal_key_are_refused_naming_both_and_an_upsert_run_twice_equals_one(shop, index):
     shop.sql("create extension citext; create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false); create domain padded as char(4)")
     steps, again, last = [], [], []
     for place, (kind, one, other) in enumerate(KEYS):
@@ -148,7 +148,7 @@ def test_padded_codes_of_two_systems(shop):
     "index",
     ["create unique index on target (k) where n > 0", "create unique index on target (lower(k))", "alter table target add unique (k) deferrable", 'create unique index on target (k collate "C")', "create unique index on target (k, n)", ""],
 )
-def test_an_upsert_needs_no_index_that_it_could_use(shop, index):
+def test_an_upsert_does_not_require_an_index(shop, index):
     shop.sql("create table target (k varchar(9), n int, kept int default 7)", "insert into target values ('a', 0, 1)", *([index] if index else []))
     for _ in range(2):
         result = shop.run([shop.project.sql("select * from (values ('a', 1), ('b', 2)) t(k, n)"), shop.write(mode="upsert", primary_key=["k"])])
@@ -156,14 +156,14 @@ def test_an_upsert_needs_no_index_that_it_could_use(shop, index):
     assert "no unique index" in json.dumps(shop.project.events(result))
 
 
-def test_created_keys_tell_apart_what_the_source_does(shop):
+def test_created_keys_are_as_distinct_as_in_the_source(shop):
     shop.load("""select * from (values ('{"a":1}'::json, {'x': 1.0}, 'a', 1), ('{"a": 1}', {'x': 1.00}, 'A', 2), ('{"a":1.0}', {'x': 2.0}, 'a ', 3)) t(j, s, v, n)""", primary_key=["j", "v"])
     assert shop.sql("select j, v, n from target order by n") == [('{"a":1}', "a", 1), ('{"a": 1}', "A", 2), ('{"a":1.0}', "a ", 3)]
     error = shop.load("select * from (values (1, 5), (null, 6)) t(k, n)", expect=1, table="other", mode="upsert", primary_key=["k"])
     assert "null in row 2" in error
 
 
-def test_names_that_differ_in_case_alone_are_refused(shop):
+def test_names_that_differ_only_in_case_are_refused(shop):
     shop.sql("create table target (id int, \"Name\" text)")
     for sql in ("select 1 as ID", "select 1 as id, 'x' as name", "select 1 as \"Id\""):
         for contract in ("evolve", "discard_columns", "freeze"):
@@ -198,7 +198,7 @@ def test_a_replacement_leaves_the_rows_of_other_tables_alone(shop, action):
         shop.load(ROWS, table="customers", mode="replace")
         assert shop.sql("select * from customers order by id") == [(1, "a", "Ada", "none"), (2, "b", "Bo B.", "none"), (3, "c", "Cy", "none")]
         assert both() == before
-    # A row that something refers to is gone.
+    # A row that something refers to is missing.
     error = shop.load(ROWS + " where id <> 2", expect=1, table="customers", mode="replace")
     assert error.startswith("data") and "invoices_customer_fkey" in error, error
     assert both() == before and shop.sql("select count(*) from customers") == [(3,)]
@@ -224,7 +224,7 @@ def test_a_replacement_by_another_key_than_the_primary_and_of_rows_that_refer_to
     assert "more_id_fkey" in error or "notes_code_fkey" in error, error
 
 
-def test_a_replacement_keeps_to_its_own_table(shop):
+def test_a_replacement_changes_only_its_own_table(shop):
     shop.sql("create table target (a int)", "create table heir (b int) inherits (target)", "insert into target values (1)", "insert into heir values (2, 2)")
     shop.load("select 3 as a", mode="replace")
     assert shop.sql("select a from only target") == [(3,)] and shop.sql("select a from heir") == [(2,)]
@@ -252,7 +252,7 @@ def test_a_table_can_be_created_again_with_new_types(shop):
     shop.sql("drop view seen", "drop table target", "drop user reader2")
 
 
-def test_rows_that_a_trigger_leaves_out_are_counted_and_texts_are_cut_when_asked(shop):
+def test_rows_that_a_trigger_drops_are_counted_and_texts_are_truncated_if_requested(shop):
     shop.sql("create table target (id int, t varchar(3))", "create function skip() returns trigger language plpgsql as $$ begin return case when new.id <> 2 then new end; end $$")
     shop.sql("create trigger skip before insert on target for each row execute function skip()")
     result = shop.run([shop.project.sql("select unnest([1, 2, 3]) as id, 'ü🦆é!' as t"), shop.write(on_loss="round")])

@@ -1,5 +1,5 @@
-"""What PostgreSQL cannot take or give is named with its column and a way out: encodings, generated columns, what depends
-on a table, rows that triggers and policies keep out. See test_postgres_lossless.py for values and types."""
+"""Whatever PostgreSQL cannot accept or return is named with its column and a remedy: encodings, generated columns,
+what depends on a table, rows that triggers and policies drop. See test_postgres_lossless.py for values and types."""
 
 import itertools
 
@@ -12,7 +12,7 @@ SKIP = "create function skip() returns trigger language plpgsql as $$ begin if n
 
 @pytest.fixture
 def encoded(project, postgres):  # noqa: F811
-    """Makes a shop whose database has another encoding than UTF-8."""
+    """Creates a shop whose database has an encoding other than UTF-8."""
 
     def make(encoding: str) -> PostgresShop:
         database = f"encoded{next(NAMES)}"
@@ -23,7 +23,7 @@ def encoded(project, postgres):  # noqa: F811
     return make
 
 
-def test_values_go_into_json_columns_as_their_json(shop):
+def test_values_are_written_to_json_columns_as_json(shop):
     shop.sql("create domain doc as jsonb", "create table target (a jsonb, b json, c doc, d jsonb, e json, f jsonb, g jsonb, h jsonb, i integer[])")
     shop.load("select [[1], [2, 3]] as a, 4.50 as b, true as c, date '2024-05-01' as d, ['x', null] as e, null::integer[] as f, "
               "[{'a': '0.1234567890123456789'::json}] as g, timestamp 'infinity' as h, '{1,2}' as i")  # fmt: skip
@@ -48,7 +48,7 @@ def test_a_value_that_the_servers_own_types_refuse_is_named(shop):
     assert shop.sql("select count(*) from target") == [(0,)]
 
 
-def test_columns_that_the_server_generates_are_left_out_by_name(shop):
+def test_columns_that_the_server_generates_are_to_be_left_out_by_name(shop):
     shop.sql("create table target (id bigint generated always as identity, n int, twice int generated always as (n * 2) stored)", "insert into target (n) values (1)")
     for config in ({}, {"mode": "replace"}, {"mode": "upsert", "primary_key": ["n"]}, {"mode": "upsert", "primary_key": ["id"]}):
         error = shop.load("select 5 as id, 2 as n, 4 as twice", expect=1, **config)
@@ -60,14 +60,14 @@ def test_columns_that_the_server_generates_are_left_out_by_name(shop):
 
 
 @pytest.mark.parametrize("object", ["view seen as select * from target", "table child (id integer references target)", "table other (t target)", "table heir () inherits (target)"])
-def test_what_depends_on_a_table_is_named_and_another_way_than_cascade(shop, object):
+def test_dependents_of_a_table_are_named_with_a_remedy_other_than_cascade(shop, object):
     shop.sql("create table target (id integer primary key)", f"create {object}")
     error = shop.load("select 1 as id", expect=1, mode="replace", replace_by="recreate")
     assert object.split()[1] in error and "leave out `replace_by: recreate`" in error and "CASCADE" not in error, error
 
 
 @pytest.mark.parametrize("index", ["primary key", ""])
-def test_rows_that_a_trigger_keeps_out_of_an_upsert_are_counted(shop, index):
+def test_rows_that_a_trigger_drops_from_an_upsert_are_counted(shop, index):
     shop.sql(SKIP, f"create table target (id integer {index}, v integer)", "insert into target values (100, 1), (101, 1)")
     shop.sql("create trigger skip before insert or update on target for each row execute function skip()")
     upsert = {"mode": "upsert", "primary_key": ["id"]}
@@ -78,7 +78,7 @@ def test_rows_that_a_trigger_keeps_out_of_an_upsert_are_counted(shop, index):
     assert not result["step"]["write"].get("warnings"), result["step"]["write"]
 
 
-def test_rows_that_a_trigger_keeps_out_of_a_replacement_are_counted(shop):
+def test_rows_that_a_trigger_drops_from_a_replacement_are_counted(shop):
     shop.sql(SKIP, "create table target (id integer primary key, v integer)", "create table child (id integer references target on delete cascade)")
     shop.sql("insert into target values (1, 1), (2, 2)", "insert into child values (1)", "create trigger skip before insert or update on target for each row execute function skip()")
     result = shop.run([shop.project.sql("select * from (values (1, 13), (3, 13), (4, 4)) t(id, v)"), shop.write(mode="replace")])
@@ -86,7 +86,7 @@ def test_rows_that_a_trigger_keeps_out_of_a_replacement_are_counted(shop):
     assert shop.sql("select * from target order by id") == [(1, 1), (4, 4)] and shop.sql("select * from child") == [(1,)]
 
 
-def test_a_replacement_leaves_rows_that_a_policy_hides(shop):
+def test_a_replacement_keeps_rows_that_a_policy_hides(shop):
     shop.sql("create role hidden login password 'x'", "create table target (id integer, o text)", "insert into target values (1, 'hidden'), (2, 'other')")
     shop.sql("alter table target enable row level security", "create policy own on target using (o = current_user)", "grant all on target to hidden")
     shop.connect(user="hidden", password="x")
@@ -109,7 +109,7 @@ def test_characters_that_a_database_lacks_are_refused_by_column_row_and_value(en
     assert shop.read(table="target") == [(1, good, None, None), (2, None, [good], None)]
 
 
-def test_texts_of_an_unknown_encoding_name_their_column_and_a_way_out(encoded):
+def test_texts_of_an_unknown_encoding_are_named_with_their_column_and_a_remedy(encoded):
     shop = encoded("SQL_ASCII")
     shop.load("select 1 as id, 'é€' as t, 'x' as u")
     assert shop.read(table="target") == [(1, "é€", "x")]
@@ -122,14 +122,14 @@ def test_texts_of_an_unknown_encoding_name_their_column_and_a_way_out(encoded):
     assert "`t`, row 1: `éé`" in shop.load("select 'éé' as t", expect=1, table="narrow")
 
 
-def test_arrays_that_do_not_begin_at_one_are_counted(shop):
+def test_arrays_that_do_not_start_at_one_are_counted(shop):
     shop.sql("create table numbers (a int[])", "insert into numbers values ('[0:1]={1,2}'), ('{3}'), ('{}')")
     result = shop.run([shop.extract(table="numbers")])
     assert [warning["fields"]["count"] for warning in result["step"]["extract"]["warnings"]] == ["1"]
     assert shop.project.rows(result, "extract") == [([1, 2],), ([3],), ([],)]
 
 
-def test_text_cursors_and_skipped_rows_are_warned_of(shop):
+def test_text_cursors_and_skipped_rows_give_a_warning(shop):
     shop.sql("create table log (id int, at text)", "insert into log values (1, 'zzz'), (2, null), (3, null)")
     increments = Increments(shop, null_cursor="skip")
     assert increments.ids() == [1]

@@ -1,4 +1,4 @@
-"""posthog.extractor against a stand-in that answers HogQL as PostHog does."""
+"""posthog.extractor with a stand-in that answers HogQL as PostHog does."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ def column(project, name: str = "uuid", **config) -> list:
 
 
 def anew(project, **config) -> dict:
-    """A run that knows nothing of those before."""
+    """A run without knowledge of earlier ones."""
     project.osiris("state", "reset", "read")
     return read(project, **config)
 
@@ -46,7 +46,7 @@ def event(number: int, at: str, name: str = "$pageview", **properties) -> dict:
 
 
 def test_all_pages_are_read_and_properties_become_columns(project, posthog):
-    """Many rows share a moment, and the server gives shorter pages than it is asked for."""
+    """Many rows share a time, and the server returns shorter pages than requested."""
     posthog.most = 4
     posthog.add("events", *(event(n, f"2024-01-02T00:00:0{n // 10}.123456Z", price=n + 0.5, big=12345678901234567890, nested={"a": [n]}) for n in range(30)))
     result = read(project, page_size=7)
@@ -70,7 +70,7 @@ def test_each_kind_of_data_is_read(project, posthog):
     assert rows(data_type="person_distinct_ids") == [(f"d{n}", f"p{n // 2}") for n in range(5)]
 
 
-def test_runs_read_what_is_new_and_what_came_late_and_nothing_twice(project, posthog):
+def test_runs_read_new_and_late_rows_and_nothing_twice(project, posthog):
     posthog.add("events", event(1, "2024-01-02T10:00:00Z"), event(2, "2024-01-02T10:20:00.5Z"))
     assert column(project) == ["u001", "u002"]
     assert column(project) == []
@@ -80,7 +80,7 @@ def test_runs_read_what_is_new_and_what_came_late_and_nothing_twice(project, pos
     assert column(project, deduplication_enabled=False, lookback_window_minutes=60) == ["u001", "u006", "u003", "u002", "u004", "u005"]
 
 
-def test_the_first_run_says_where_it_begins(project, posthog):
+def test_the_start_of_the_first_run_is_configurable(project, posthog):
     soon = datetime.now(UTC)
     stamp = lambda days: (soon - timedelta(days=days)).isoformat().replace("+00:00", "Z")
     posthog.add("events", event(1, stamp(40)), event(2, stamp(20)), event(3, stamp(-20)))
@@ -92,14 +92,14 @@ def test_the_first_run_says_where_it_begins(project, posthog):
     assert "write it as ISO 8601" in failed(project, initial_since="yesterday")["message"]
 
 
-def test_events_are_chosen_by_name_whatever_it_holds(project, posthog):
+def test_events_are_selected_by_name_for_any_characters(project, posthog):
     names = ["signup", "it's", "a' OR 1=1 OR 'b"]
     posthog.add("events", *(event(n, "2024-01-02T00:00:00Z", name) for n, name in enumerate([*names, "other"])))
     assert column(project, "event", event_types=names) == names
     assert anew(project, event_types=["signup'"])["step"]["read"]["rows"] == 0
 
 
-def test_the_options_of_upstream_are_accepted(project, posthog, web):
+def test_the_options_of_python_osiris_are_accepted(project, posthog, web):
     posthog.add("events", event(1, "2024-01-02T00:00:00Z"))
     connect(project, web, url=None, custom_base_url=web.url, project_id=42)
     assert column(project, event_types=["$pageview"], lookback_window_minutes=15, page_size=1000, deduplication_enabled=True) == ["u001"]
@@ -112,7 +112,7 @@ def test_the_options_of_upstream_are_accepted(project, posthog, web):
     assert "correct one of both" in failed(project)["message"]
 
 
-def test_a_wrong_key_or_project_is_told_and_the_key_is_shown_nowhere(project, posthog, web):
+def test_a_wrong_key_or_project_is_reported_and_the_key_is_shown_nowhere(project, posthog, web):
     connect(project, web, api_key="phx_wrong")
     error = failed(project)
     assert error["kind"] == "auth" and "Invalid personal API key" in error["message"] and "phx_wrong" not in json.dumps(error)
@@ -145,7 +145,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_passes_or_is_told_and_the_next_run_reads_all(project, posthog, fault):
+def test_a_fault_is_retried_or_reported_and_the_next_run_reads_everything(project, posthog, fault):
     reply, words = FAULTS[fault]
     posthog.add("events", event(1, "2024-01-02T00:00:00Z"))
     posthog.before = lambda request: reply if words or len(posthog.queries) == 1 else None
@@ -156,7 +156,7 @@ def test_a_fault_passes_or_is_told_and_the_next_run_reads_all(project, posthog, 
     assert column(project) == ["u001"]
 
 
-def test_no_records_leave_a_table_with_the_columns_that_are_known(project, posthog):
+def test_a_run_without_records_creates_a_table_with_the_known_columns(project, posthog):
     result = read(project, dtype={"uuid": "VARCHAR", "timestamp": "TIMESTAMPTZ"})
     assert project.types(result, "read") == {"uuid": "VARCHAR", "timestamp": "TIMESTAMP WITH TIME ZONE"}
     posthog.add("events", event(1, "2024-01-02T00:00:00.5Z"))

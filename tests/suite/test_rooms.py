@@ -9,7 +9,7 @@ from conftest import ROOT
 SOURCE = ROOT / "host" / "src"
 CODE_MAP = re.compile(r"^\| (\d+) \| ([^|]+) \|", re.M)
 
-# What belongs to one room alone: a pattern, the room, and why.
+# What may be used in one room only: a pattern, the room, and the reason.
 PRIVATE = [
     (r"\bduckdb::(?!arrow\b)", "engine", "only the engine opens DuckDB, and checks every statement"),
     (r"\bbindgen!", "contract", "the contract's host side is in one room"),
@@ -19,7 +19,7 @@ PRIVATE = [
 
 
 def floors():
-    """The floor of each room, as ARCHITECTURE.md has it."""
+    """The floor of each room, from ARCHITECTURE.md."""
     rows = CODE_MAP.findall((ROOT / "ARCHITECTURE.md").read_text())
     return {room.removesuffix("/").removesuffix(".rs"): int(floor) for floor, rooms in rows for room in re.findall(r"`([\w./]+)`", rooms)}
 
@@ -35,7 +35,7 @@ def code(path):
 
 
 def imports(text):
-    """The rooms that a text names: `crate::room`, and each of `crate::{one, other::Thing}`."""
+    """The rooms that a text imports: `crate::room`, and each of `crate::{one, other::Thing}`."""
     named = re.findall(r"\bcrate::(\w+)", text)
     for group in re.findall(r"\bcrate::\{((?:[^{}]|\{[^{}]*\})*)\}", text):
         named += [part.strip().split("::")[0] for part in re.sub(r"\{[^{}]*\}", "", group).split(",") if part.strip()]
@@ -65,7 +65,7 @@ def test_an_import_from_a_floor_above_is_found(text):
 
 
 @pytest.mark.parametrize("pattern, own, reason", PRIVATE, ids=[own for _, own, _ in PRIVATE])
-def test_what_belongs_to_one_room_is_used_there_alone(pattern, own, reason):
+def test_restricted_names_are_used_only_in_their_room(pattern, own, reason):
     users = {room(path) for path in FILES if re.search(pattern, code(path))}
     assert users == {own}, reason
 

@@ -1,4 +1,4 @@
-"""What the writer of a format writes, the reader of the same reads back equal, or one of them refuses it by name."""
+"""What the writer of a format writes, its reader reads back equal, or one of them refuses it by name."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def outcomes(tmp_path_factory, postgres, mariadb):  # noqa: F811
         mariadb.run("drop database matrix")
 
 
-def test_nothing_comes_back_different_and_every_refusal_names_the_column(outcomes):
+def test_nothing_is_read_back_different_and_every_refusal_names_the_column(outcomes):
     wrong = [
         f"{run.title}: {case}: {outcome.verdict.value}: {outcome.detail[:300]}"
         for (run, case), outcome in outcomes.items()

@@ -1,6 +1,6 @@
-"""Many runs in a row and at once: nothing grows, nothing is left, nobody waits for another's lock.
+"""Many runs, one after another and at the same time: nothing grows, nothing is left behind, no run waits for another's lock.
 
-`OSIRIS_SOAK_RUNS=1000 OSIRIS_SOAK_AT_ONCE=32` for a long look."""
+`OSIRIS_SOAK_RUNS=1000 OSIRIS_SOAK_AT_ONCE=32` for a thorough run."""
 
 import os
 import shutil
@@ -18,7 +18,8 @@ AT_ONCE = int(os.environ.get("OSIRIS_SOAK_AT_ONCE", "8"))
 
 @pytest.fixture
 def small(project):
-    """A project with a small run of three steps, one of them in a driver's columns, and a compile cache of its own."""
+    """A project with a small run of three steps, one of which reads columns in a driver, and with its own compile
+    cache."""
     project.pipeline([
         project.sql("select i, 'row ' || i as t from range(10) r(i)"),
         {"id": "copy", "component": "test.passthrough_rust"},
@@ -31,14 +32,14 @@ def small(project):
 
 
 def program(project) -> Path:
-    """The program under a name of its own: what runs under it is of this test."""
+    """The program under a unique name: whatever runs under it belongs to this test."""
     folder = project.folder.parent / f"{project.folder.name}-program"
     copy = folder / f"{project.folder.name}-osiris"
     return copy if copy.exists() else install(folder, name=copy.name)
 
 
 def run(project) -> tuple[float, int, str]:
-    """CPU seconds and the resident bytes of the largest process, steps included, and what was said; the run must succeed."""
+    """CPU seconds, the resident bytes of the largest process including steps, and the output; the run must succeed."""
     environment = {"PATH": os.environ["PATH"], "OSIRIS_DRIVERS": f"{GUESTS}:{TARGET / 'drivers'}", "OSIRIS_CANARY": CANARY, "OSIRIS_CACHE_DIR": str(project.folder / "cache"), "TMPDIR": str(project.folder / "tmp")}
     process = subprocess.Popen([str(program(project)), "run", "pipeline.yaml", "--json"], cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     said = process.stderr.read().decode()
@@ -81,7 +82,7 @@ def check_nothing_is_left(project, expected: int) -> None:
     assert sorted(path.name for path in project.folder.iterdir()) == [".osiris_sessions", "cache", "osiris.lock", "out.csv", "pipeline.yaml", "tmp"]
     assert list((project.folder / "tmp").iterdir()) == []
     assert sorted(path.name for path in (project.folder / ".osiris_sessions").iterdir() if path.is_file()) == [".gitignore"]
-    # Of each driver what was compiled and what was read, and nothing that was begun.
+    # For each driver its compiled form and its description, and no incomplete files.
     kept = sorted((path.stem[:64], path.suffix) for path in (project.folder / "cache").iterdir())
     assert kept == sorted((driver, suffix) for driver in {driver for driver, _ in kept} for suffix in (".cwasm", ".spec"))
     assert running(program(project)) == []
@@ -92,14 +93,14 @@ def test_runs_in_a_row_leave_nothing_and_grow_by_nothing(small):
     check_nothing_is_left(small, RUNS + 1)
     seconds, resident = [each[0] for each in runs], [each[1] for each in runs]
     tenth = max(RUNS // 10, 5)
-    # Each run looks at the sessions before it, so some growth is honest: a thousand of them may cost 50 ms.
+    # Each run lists the sessions before it, so some growth is expected: a thousand of them may cost 50 ms.
     assert statistics.median(seconds[-tenth:]) < 1.5 * statistics.median(seconds[:tenth]) + 0.05
     assert statistics.median(resident[-tenth:]) < 1.1 * statistics.median(resident[:tenth])
     print(f"{RUNS} runs: {statistics.median(seconds[:tenth]):.3f} s of CPU time each at first, {statistics.median(seconds[-tenth:]):.3f} s at last; "
           f"{statistics.median(resident[:tenth]) / 1e6:.1f} MB at first, {statistics.median(resident[-tenth:]) / 1e6:.1f} MB at last")
 
 
-def test_runs_at_once_do_not_get_into_each_others_way(small):
+def test_simultaneous_runs_do_not_interfere_with_each_other(small):
     with ThreadPoolExecutor(AT_ONCE) as pool:
         said = [each[2] for each in pool.map(lambda _: run(small), range(AT_ONCE))]
     assert not [text for text in said if "lock" in text.lower() or "warn" in text.lower()]

@@ -1,4 +1,5 @@
-"""What steps keep between runs: it belongs to what it was read from, is kept to the letter, and changes on purpose alone."""
+"""The states that steps keep between runs: a state belongs to its source, is stored exactly, and is changed only on
+purpose."""
 
 import json
 import os
@@ -18,7 +19,7 @@ connections:
 
 
 class Keeping:
-    """A pipeline whose one step sets the state that its config says."""
+    """A pipeline with one step that sets the state in its config."""
 
     def __init__(self, project):
         self.project = project
@@ -48,7 +49,7 @@ def keeping(project):
     return Keeping(project)
 
 
-def test_a_state_is_used_for_what_it_was_read_from_alone(keeping):
+def test_a_state_is_used_only_for_its_source(keeping):
     keeping.run()
     for arguments, config, sides in [
         ((), {"connection": "@db.prod"}, "`connection.host` was `dev.example.com`, is `prod.example.com`"),
@@ -61,17 +62,17 @@ def test_a_state_is_used_for_what_it_was_read_from_alone(keeping):
         said = keeping.run(*arguments, state="2", expect=2, **config)["stderr"]
         assert f"step `keep`: {sides}" in said and "osiris state reset keep --pipeline test" in said, said
         assert "osiris state accept keep --pipeline test" in said
-    # Where it leads counts, not what it is called; and an option that reads nothing else does not count.
+    # What counts is where it leads, not its name; and an option that does not affect what is read does not count.
     for config in ({"connection": "@db.renamed"}, {"connection": None, "host": "dev.example.com", "database": "shop"}, {"warn": 1}, {"table": None, "tbl": "orders"}):
         assert keeping.earlier(keeping.run(**config)) == "1", config
     assert json.loads(keeping.file().read_text())["identity"]["fields"]["connection.host"] == "dev.example.com"
     shown = keeping.command("show")
     assert "dev.example.com" in shown and "orders" in shown
-    # Two pipelines of one name are two sources as well.
+    # Two pipelines with the same name are two sources as well.
     assert "belongs" not in keeping.run(name="other")["stderr"]
 
 
-def test_another_source_is_accepted_or_begun_anew_by_command(keeping):
+def test_another_source_is_accepted_or_started_anew_by_command(keeping):
     keeping.run()
     keeping.run(table="customers", expect=2)
     assert "whatever source its next run reads" in keeping.command("accept", "keep", "--pipeline", "test")
@@ -83,7 +84,7 @@ def test_another_source_is_accepted_or_begun_anew_by_command(keeping):
     assert keeping.earlier(keeping.run()) is None
 
 
-def test_a_state_from_before_sources_were_noted_is_used_once_with_a_warning(keeping):
+def test_a_state_without_a_recorded_source_is_used_once_with_a_warning(keeping):
     keeping.run(state='{"at": 5}')
     file = keeping.file()
     kept = json.loads(file.read_text())
@@ -97,7 +98,7 @@ def test_a_state_from_before_sources_were_noted_is_used_once_with_a_warning(keep
     assert "`table` was `orders`, is `customers`" in keeping.run(table="customers", expect=2)["stderr"]
 
 
-def test_a_driver_that_lists_no_fields_is_told_apart_by_all_of_them(project):
+def test_a_driver_that_lists_no_fields_is_identified_by_all_of_them(project):
     spec = project.folder / "spec.yaml"
     text = (ROOT / "tests" / "guests" / "keep" / "spec.yaml").read_text()
     spec.write_text("".join(line for line in text.splitlines(keepends=True) if not line.startswith(("stateIdentity", "stateWhen"))).replace("test.keep", "test.keep2"))
@@ -110,8 +111,8 @@ def test_a_driver_that_lists_no_fields_is_told_apart_by_all_of_them(project):
     assert "`body.a` was `1`, is `3`" in project.run([step], expect=2)["stderr"]
 
 
-def test_a_state_is_kept_to_the_letter(keeping):
-    """Not as a number that a computer rounds, nor with a mask in place of what looks like a password."""
+def test_a_state_is_stored_exactly(keeping):
+    """Without rounding a number, and without masking what looks like a password."""
     project = keeping.project
     project.write("osiris_connections.yaml", CONNECTIONS.replace("host: dev.example.com, database", "host: dev.example.com, password: '2024', database"))
     for state in ('{"cursor": "2024-03-01", "n": 123456789012345678901234567890.10, "z": 1e400}', '"\\u00e9 2024"', "[ ]", "null"):
@@ -129,7 +130,7 @@ def test_a_state_with_a_secret_is_refused(keeping, state):
     assert list((keeping.project.folder / ".osiris").rglob("*.json")) == []
 
 
-def test_a_failure_behind_the_step_keeps_the_old_state(keeping):
+def test_a_failure_after_the_step_keeps_the_old_state(keeping):
     def after(query: str) -> list:
         return [{"id": "between", "component": "duckdb.processor", "config": {"query": "from keep"}},
                 {"id": "after", "component": "duckdb.processor", "config": {"query": query}}]
@@ -143,7 +144,7 @@ def test_a_failure_behind_the_step_keeps_the_old_state(keeping):
     assert "state_dropped" in [event["event"] for event in keeping.project.events(result)]
 
 
-def test_a_damaged_state_is_told_before_anything_runs_and_can_be_reset(keeping):
+def test_a_damaged_state_is_reported_before_anything_runs_and_can_be_reset(keeping):
     keeping.run()
     keeping.file().write_text("{")
     said = keeping.run(expect=2)["stderr"]
@@ -194,8 +195,8 @@ def test_a_person_at_a_terminal_is_asked_first(keeping):
 
 
 @pytest.mark.parametrize("first_run", [True, False])
-def test_a_state_is_held_while_a_run_goes_on(keeping, first_run):
-    """Neither a second run nor a command comes between, whether or not there is a state yet."""
+def test_a_state_is_locked_during_a_run(keeping, first_run):
+    """Neither a second run nor a command can change it, whether or not there is a state yet."""
     project = keeping.project
     if not first_run:
         keeping.run()
@@ -215,7 +216,7 @@ def test_a_state_is_held_while_a_run_goes_on(keeping, first_run):
         refused(project.osiris("state", "set", "keep", "--pipeline", "test", "5"))
         if not first_run:
             refused(project.osiris("state", "reset", "keep"))
-            # Whoever removes the file by hand does not let a second run in.
+            # Removing the file by hand does not let a second run in.
             keeping.file().unlink()
             refused(project.osiris("run", "pipeline.yaml"))
         first.send_signal(signal.SIGINT)
@@ -223,13 +224,13 @@ def test_a_state_is_held_while_a_run_goes_on(keeping, first_run):
     project.run(steps)
 
 
-def test_steps_that_keep_nothing_do_not_wait_for_one_another(keeping):
+def test_steps_without_a_state_do_not_wait_for_each_other(keeping):
     result = keeping.run(state=None)
     assert keeping.earlier(result) is None
     assert not (keeping.project.folder / ".osiris").exists()
 
 
-def test_a_granted_file_that_the_driver_does_not_create_stays_as_it_is(project):
+def test_a_granted_file_that_the_driver_does_not_create_is_unchanged(project):
     project.write("kept.csv", "before\n")
     config = {"write": ["kept.csv", "made.csv", "new.csv"], "create": ["made.csv"]}
     project.write("made.csv", "before\n")

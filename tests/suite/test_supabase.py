@@ -1,4 +1,4 @@
-"""Supabase by PostgREST's HTTP API, against a stand-in over a real PostgreSQL; see supabase_stand_in.py."""
+"""Supabase through PostgREST's HTTP API, with a stand-in over a real PostgreSQL; see supabase_stand_in.py."""
 
 import json
 from datetime import date
@@ -11,7 +11,7 @@ from supabase_stand_in import KEY, SupabaseStandIn
 
 @pytest.fixture(scope="module")
 def database(postgres):  # noqa: F811
-    """A database of the module's own."""
+    """A database for the module."""
     with postgres.connect("postgres") as connection:
         connection.execute("create database supabase")
     yield lambda: postgres.connect("supabase")
@@ -85,21 +85,21 @@ def test_batches_are_bounded_by_bytes(project, supabase, database):
     assert sum(sizes) > 200_000 and max(sizes) <= 10_000
 
 
-def test_append_with_a_key_leaves_rows_that_are_there(project, supabase, database):
+def test_append_with_a_key_keeps_existing_rows(project, supabase, database):
     execute(database, ORDERS + "; insert into orders values (1, 'mine', 0)")
     for _ in range(2):
         write(project, supabase, ROWS.format(3), primary_key=["id"])
     assert execute(database, "select id, name from orders order by id") == [(0, "order 0"), (1, "mine"), (2, "order 2")]
 
 
-def test_upsert_twice_equals_once(project, supabase, database):
+def test_an_upsert_run_twice_equals_one_run_once(project, supabase, database):
     execute(database, ORDERS + "; insert into orders values (1, 'old', 0), (9, 'kept', 0)")
     for _ in range(2):
         write(project, supabase, ROWS.format(3), mode="upsert", primary_key=["id"])
     assert execute(database, "select id, name from orders order by id") == [(0, "order 0"), (1, "order 1"), (2, "order 2"), (9, "kept")]
 
 
-def test_replace_deletes_what_the_input_lacks(project, supabase, database):
+def test_replace_deletes_rows_that_the_input_lacks(project, supabase, database):
     execute(database, ORDERS + "; insert into orders select i, 'old', 0 from generate_series(-3000, 1000) i")
     result = write(project, supabase, ROWS.format(2100), mode="replace", primary_key=["id"])
     assert execute(database, STATE) == [(2100, 2100, sum(range(2100)))]
@@ -121,7 +121,7 @@ def test_replace_by_a_key_of_several_hostile_columns(project, supabase, database
     assert execute(database, """select "a b", v from orders""") == [('x"),(\\', 2)]
 
 
-def test_replace_deletes_nothing_where_keys_do_not_compare(project, supabase, database):
+def test_replace_deletes_nothing_if_keys_do_not_compare(project, supabase, database):
     execute(database, "create collation if not exists folded (provider = icu, locale = 'und-u-ks-level1', deterministic = false)")
     execute(database, "create table orders (id text collate folded primary key, name text); insert into orders values ('z', 'old'), ('a', 'old')")
     supabase.plan("POST", None, lambda: execute(database, "update orders set id = 'A' where id = 'a'"))
@@ -130,7 +130,7 @@ def test_replace_deletes_nothing_where_keys_do_not_compare(project, supabase, da
     assert execute(database, "select count(*)::int from orders") == [(3,)]
 
 
-def test_every_type_arrives_as_postgres_has_it(project, supabase, database):
+def test_every_type_arrives_as_in_postgresql(project, supabase, database):
     execute(database, "create table orders (i bigint, n numeric(30,10), f float8, g float8, b boolean, t text, d date, ts timestamp, tz timestamptz, u uuid, j jsonb, a bigint[], y bytea, nul text)")
     select = """select 9007199254740993 as i, 12345678901234567890.1234567890::decimal(30,10) as n, 'nan'::double as f, '-inf'::double as g, true as b,
         'é "x" \\ 🦀' as t, date '2020-01-31' as d, timestamp '2020-01-31 10:00:00.123456' as ts, timestamptz '2020-01-31 10:00:00+00' as tz,
@@ -161,7 +161,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("config", "words", "blame"), WRONG)
-def test_the_writer_says_what_is_wrong(project, supabase, database, config, words, blame):
+def test_the_writer_reports_what_is_wrong(project, supabase, database, config, words, blame):
     execute(database, ORDERS)
     result = write(project, supabase, ROWS.format(3), expect=1, **config)
     assert words in message(result, "write") and result["step"]["write"]["error"]["blame"] == blame
@@ -176,20 +176,20 @@ def test_the_writer_says_what_is_wrong(project, supabase, database, config, word
         ("select 7 as id", "Key (id)=(7) already exists"),
     ],
 )
-def test_what_postgres_says_is_shown(project, supabase, database, select, words):
+def test_postgresqls_message_is_shown(project, supabase, database, select, words):
     execute(database, ORDERS + "; insert into orders values (7, 'there', 0)")
     assert words in message(write(project, supabase, select, expect=1), "write")
     assert execute(database, "select count(*)::int from orders") == [(1,)]
 
 
-def test_keys_that_do_not_tell_rows_apart_are_refused_before_anything_is_sent(project, supabase, database):
+def test_keys_that_do_not_identify_rows_are_refused_before_anything_is_sent(project, supabase, database):
     execute(database, ORDERS)
     for select, words in [("select 1 as id from range(2)", "rows 1 and 2 have `id` (bigint) = `1` and `1`"), ("select null::bigint as id", "null in 1 rows")]:
         assert words in message(write(project, supabase, select, expect=1, mode="upsert", primary_key=["id"]), "write")
     assert not supabase.requests("POST")
 
 
-def test_a_wrong_key_is_told_as_such(project, supabase, database):
+def test_a_wrong_api_key_is_reported_as_such(project, supabase, database):
     execute(database, ORDERS)
     result = write(project, supabase, ROWS.format(1), expect=1, fields={"key": "wrong"})
     assert "Invalid API key" in message(result, "write") and result["step"]["write"]["error"]["kind"] == "auth"
@@ -201,7 +201,7 @@ TOO_MANY, BROKEN = (429, {"retry-after": "0"}), (500, {})
 
 @pytest.mark.parametrize("fault", [TOO_MANY, BROKEN, (503, {}), "cut before", "cut after", "truncate"], ids=str)
 @pytest.mark.parametrize("mode", ["upsert", "append with a key"])
-def test_what_can_be_repeated_is_repeated(project, supabase, database, fault, mode):
+def test_repeatable_requests_are_retried(project, supabase, database, fault, mode):
     execute(database, ORDERS)
     supabase.plan("POST", None, fault)
     write(project, supabase, ROWS.format(2500), mode=mode.split()[0], primary_key=["id"])
@@ -209,7 +209,7 @@ def test_what_can_be_repeated_is_repeated(project, supabase, database, fault, mo
     assert len(supabase.requests("POST")) == 4
 
 
-def test_append_waits_where_the_server_took_nothing(project, supabase, database):
+def test_append_waits_if_the_server_accepted_nothing(project, supabase, database):
     execute(database, "create table orders (id bigint, name text, total numeric)")
     supabase.plan("POST", TOO_MANY, None, TOO_MANY, TOO_MANY)
     write(project, supabase, ROWS.format(2500))
@@ -217,7 +217,7 @@ def test_append_waits_where_the_server_took_nothing(project, supabase, database)
 
 
 @pytest.mark.parametrize("fault", [BROKEN, "cut before", "cut after", ("sleep", 3)], ids=str)
-def test_append_writes_nothing_twice_after_a_lost_answer(project, supabase, database, fault):
+def test_append_writes_nothing_twice_after_a_lost_response(project, supabase, database, fault):
     execute(database, "create table orders (id bigint, name text, total numeric)")
     supabase.plan("POST", None, fault)
     result = write(project, supabase, ROWS.format(2500), expect=1, timeout=1)
@@ -258,7 +258,7 @@ def test_the_extractor_reads_every_page(project, supabase, database, page_size):
     result = read(project, supabase, order=["id"], page_size=page_size, dtype={"total": "DECIMAL(12,2)"})
     assert project.rows(result, "read", "select count(*), count(distinct id), sum(id), sum(total)::varchar from main") == [(2500, 2500, 3123750, "780937.50")]
     assert project.types(result, "read") == {"id": "BIGINT", "name": "VARCHAR", "total": "DECIMAL(12,2)"}
-    # One more asks for the primary key.
+    # One more request is for the primary key.
     assert len(supabase.requests("GET")) == (5 if page_size == 700 else 4)
 
 
@@ -274,7 +274,7 @@ CHOSEN = {
 
 
 @pytest.mark.parametrize("case", CHOSEN)
-def test_the_extractor_chooses(project, supabase, database, case):
+def test_the_extractor_selects_rows_and_columns(project, supabase, database, case):
     execute(database, MANY)
     config, expected = CHOSEN[case]
     assert project.rows(read(project, supabase, **config), "read") == expected
@@ -296,7 +296,7 @@ def test_several_pages_are_ordered_by_the_primary_key(project, supabase, databas
         assert project.rows(result, "read", "select count(*), count(distinct id) from main") == expected, order
         last = supabase.requests("GET")[-1][1]
         assert "id" in last.split("order=")[1].replace(".desc", "").split(","), last
-    # A server that gives fewer rows than are asked for does not end the read.
+    # A server that returns fewer rows than requested does not end the read.
     supabase.max_rows = 300
     assert project.rows(read(project, supabase, page_size=1000), "read", "select count(*), count(distinct id) from main") == expected
 
@@ -352,21 +352,21 @@ def test_a_key_may_have_the_names_of_python_osiris(project, supabase, database):
         check_no_key(project)
 
 
-def test_a_table_that_changes_while_it_is_read_is_no_result(project, supabase, database):
+def test_a_table_that_changes_while_it_is_read_is_an_error(project, supabase, database):
     execute(database, MANY)
     supabase.plan("GET", None, lambda: execute(database, "delete from orders where id < 10"))
     assert "changed while it was read" in message(read(project, supabase, expect=1, order=["id"]), "read")
 
 
 @pytest.mark.parametrize("fault", [TOO_MANY, BROKEN, "cut before", "truncate"], ids=str)
-def test_reading_is_repeated(project, supabase, database, fault):
+def test_reading_is_retried(project, supabase, database, fault):
     execute(database, MANY)
     supabase.plan("GET", None, fault)
     result = read(project, supabase, order=["id"])
     assert project.rows(result, "read", "select count(*), count(distinct id) from main") == [(2500, 2500)]
 
 
-def test_another_schema_and_a_bare_postgrest(project, database):
+def test_another_schema_and_a_plain_postgrest(project, database):
     server = SupabaseStandIn(database, prefix="")
     try:
         execute(database, "drop schema if exists private cascade; create schema private; create table private.orders (id int primary key)")
@@ -378,7 +378,7 @@ def test_another_schema_and_a_bare_postgrest(project, database):
         server.close()
 
 
-def test_an_empty_table_has_the_columns_that_are_declared(project, supabase, database):
+def test_an_empty_table_has_the_declared_columns(project, supabase, database):
     execute(database, ORDERS)
     result = read(project, supabase, dtype={"id": "BIGINT", "total": "DECIMAL(12,2)"})
     assert project.rows(result, "read") == [] and project.types(result, "read") == {"id": "BIGINT", "total": "DECIMAL(12,2)"}
@@ -396,7 +396,7 @@ def test_doctor_and_discover(project, supabase, database):
     assert project.osiris("connections", "doctor", "--json").returncode != 0
 
 
-def test_the_writer_reaches_its_own_table_only(project, supabase):
+def test_the_writer_reaches_only_its_own_table(project, supabase):
     connections(project, supabase)
     step = {"id": "write", "component": "supabase.writer", "config": {"connection": "@supabase.shop", "table": "orders"}}
     project.pipeline([project.sql("select 1 as id"), step])

@@ -1,4 +1,4 @@
-"""What supabase.writer changes of values, keys and other tables' rows: nothing that was not asked for."""
+"""supabase.writer changes nothing in values, keys and rows of other tables that was not requested."""
 
 import json
 
@@ -21,7 +21,7 @@ HELD = {
 }  # fmt: skip
 
 
-def test_every_value_that_the_table_holds_is_written_as_it_is(project, supabase, database):
+def test_every_value_that_the_table_can_hold_is_written_unchanged(project, supabase, database):
     execute(database, "create type mood as enum ('sad', 'happy')")
     execute(database, f"create table orders ({', '.join(f'{name} {kind}' for name, (kind, _, _) in HELD.items())})")
     row = ", ".join(f"{sql} as {name}" for name, (_, sql, _) in HELD.items())
@@ -55,14 +55,14 @@ BEHIND = [
 
 
 @pytest.mark.parametrize("where", ["before", "behind"])
-def test_values_that_the_table_cannot_hold_are_refused_or_rounded_as_asked(project, supabase, database, where):
+def test_values_that_the_table_cannot_hold_are_refused_or_rounded_as_configured(project, supabase, database, where):
     execute(database, "create type mood as enum ('sad', 'happy'); create domain whole as integer")
     for kind, sql, words, rounded in BEFORE if where == "before" else BEHIND:
         execute(database, f"drop table if exists orders; create table orders (id integer, v {kind})")
         rows = f"select 1 as id, null as v union all select 2, {sql}"
         told = message(write(project, supabase, rows, expect=1), "write")
         assert "column `v`" in told and "row 2" in told and words in told and "on_loss: round" in told or rounded is None, told
-        # What the API tells is checked before anything is sent; what it keeps back is found in what was written.
+        # What the API describes is checked before anything is sent; what it omits is found in the written rows.
         assert execute(database, "select count(*)::int from orders") == [(0 if where == "before" else 2,)], kind
         if rounded is not None:
             execute(database, "delete from orders")
@@ -78,7 +78,7 @@ def test_values_that_the_table_cannot_hold_are_refused_or_rounded_as_asked(proje
             write(project, supabase, rows, verify=False)
 
 
-def test_json_says_what_it_cannot_hold(project, supabase, database):
+def test_json_values_that_cannot_be_stored_are_refused(project, supabase, database):
     execute(database, "create table orders (j jsonb)")
     assert "NaN" in message(write(project, supabase, "select {'a': 'nan'::double} as j", expect=1), "write")
     assert "NaN" in json.dumps(write(project, supabase, "select {'a': 'nan'::double} as j", on_loss="null")["step"]["write"]["warnings"])
@@ -99,7 +99,7 @@ OUTSIDE = [
 ]  # fmt: skip
 
 
-def test_what_postgresql_has_no_room_for_is_named_before_anything_is_sent(project, supabase, database):
+def test_types_that_postgresql_cannot_store_are_named_before_anything_is_sent(project, supabase, database):
     for kind, sql, words in OUTSIDE:
         execute(database, f"drop table if exists orders; create table orders (id integer, v {kind})")
         result = write(project, supabase, f"select 1 as id, null as v union all select 2, {sql}", expect=1, batch_rows=1)
@@ -108,7 +108,8 @@ def test_what_postgresql_has_no_room_for_is_named_before_anything_is_sent(projec
         assert execute(database, "select count(*)::int from orders") == [(0,)], sql
 
 
-# What only the server can refuse: the type, a value that it takes, one that it does not, and whether a filter finds the row.
+# What only the server can refuse: the type, a value that it accepts, one that it does not, and whether a filter finds
+# the row.
 REFUSED = [
     ("inet", "'10.0.0.1'", "'300.1.1.1'", True), ("int4range", "'[1,3)'", "'1'", True), ("interval", "'1 day'", "'1 dya'", True), ("macaddr", "'08:00:2b:01:02:03'", "'x'", True),
     ("numeric(5,2)", "1", "12345", True), ("numeric(5,2)[]", "[1]", "[12345]", False), ("xml", "'<a/>'", "'<a'", False), ("point", "'(1,2)'", "'x'", False), ("integer[]", "'{1}'", "'{1'", False),
@@ -153,7 +154,7 @@ def test_two_rows_that_are_one_in_the_table_are_both_named(project, supabase, da
         assert execute(database, "select n from orders") == [(0,)], kind
 
 
-def test_rows_that_a_collation_may_hold_for_one_come_in_one_request(project, supabase, database):
+def test_rows_that_a_collation_may_treat_as_one_are_sent_in_one_request(project, supabase, database):
     execute(database, "create collation if not exists folded (provider = icu, locale = 'und-u-ks-level1', deterministic = false)")
     execute(database, 'create table orders (k text collate "folded" primary key, n integer)')
     rows = "select chr((97 + i % 26)::integer) || i // 26 as k, i as n from range(100) r(i) union all select 'A0', 1000"
@@ -164,7 +165,7 @@ def test_rows_that_a_collation_may_hold_for_one_come_in_one_request(project, sup
     assert execute(database, "select count(*)::int from orders") == [(101,)]
 
 
-def test_padded_and_folded_keys_are_replaced_and_run_twice(project, supabase, database):
+def test_padded_and_case_insensitive_keys_are_replaced_and_run_twice(project, supabase, database):
     execute(database, "create extension if not exists citext")
     for kind in ("char(5)", "citext", "varchar(5)"):
         execute(database, f"drop table if exists orders; create table orders (k {kind} primary key, n integer); insert into orders values ('z', 0), ('AB', 0)")
@@ -173,7 +174,7 @@ def test_padded_and_folded_keys_are_replaced_and_run_twice(project, supabase, da
             assert execute(database, "select trim(k::text), n from orders order by n") == [("AB", 1), ("c", 2)], kind
 
 
-def test_rows_that_append_leaves_out_are_counted(project, supabase, database):
+def test_rows_that_append_skips_are_counted(project, supabase, database):
     for kind in ("integer", "numeric"):
         execute(database, f"drop table if exists orders; create table orders (id integer primary key, v {kind}); insert into orders values (1, 9), (3, 9)")
         result = write(project, supabase, "select i as id, i as v from range(5) r(i)", primary_key="id", batch_rows=2)
@@ -187,7 +188,7 @@ def test_replace_never_touches_rows_of_other_tables(project, supabase, database,
     execute(database, f"""create table orders (id integer primary key, name text); insert into orders values (1, 'old'), (2, 'old'), (3, 'old');
         create table lines (id integer, order_id integer references orders on delete {action}); insert into lines values (1, 1), (2, 2)""")
     keep = "select i as id, 'new' as name from range(1, 3) r(i)"
-    # Row 3 is deleted, and nobody refers to it.
+    # Row 3 is deleted, and nothing refers to it.
     write(project, supabase, keep, mode="replace", primary_key=["id"])
     assert execute(database, "select id, name from orders order by id") == [(1, "new"), (2, "new")]
     assert execute(database, "select order_id from lines order by id") == [(1,), (2,)]
@@ -206,7 +207,7 @@ def test_a_key_may_have_the_name_of_a_parameter(project, supabase, database, nam
     assert execute(database, "select * from orders") == [(1, 5)]
 
 
-def test_names_and_missing_tables_are_told(project, supabase, database):
+def test_names_and_missing_tables_are_reported(project, supabase, database):
     execute(database, "create table orders (id integer primary key)")
     assert "differs by case alone: `id`" in message(write(project, supabase, 'select 1 as "ID"', expect=1), "write")
     told = message(write(project, supabase, "select 1 as id, 1.5 as v", expect=1, table="nothing", create_if_missing=True, primary_key="id"), "write")

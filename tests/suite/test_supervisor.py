@@ -1,4 +1,5 @@
-"""One supervisor, which nothing can stall: limits hold whoever reads, prints or lies, and each failure is laid at the right door."""
+"""One supervisor, which nothing can stall: limits hold whoever reads, prints or lies, and each failure is blamed on
+the right party."""
 
 import fcntl
 import json
@@ -18,12 +19,12 @@ from test_hostile_files import HELLO, SPEC, leb, module, section, spec
 HOLE = OSIRIS.parent / "hole"
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CANARY": CANARY}
 ENDLESS = "with recursive t(i) as (select 1 union all select i + 1 from t) select max(i) as m from t"
-# DuckDB hears no interrupt while it multiplies: only the host ends it.
+# DuckDB ignores interrupts while it multiplies: only the host can end it.
 DEAF = "select length((repeat('9', 700000)::bignum * repeat('9', 700000)::bignum)::varchar) as n"
 
 
 def until(what, seconds: float = 60):
-    """What a callable gives, once it gives something."""
+    """Waits for a callable to return something, and returns it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := what():
@@ -58,7 +59,8 @@ def error_of(result: dict, step: str) -> tuple[str, str, str, str]:
 
 
 def test_a_terminal_that_nobody_reads_stalls_no_limit_and_no_step(project):
-    """A driver that talks without end, a loop, a query that hears no interrupt, and a step that only waits for its turn."""
+    """A driver that logs endlessly, a loop, a query that ignores interrupts, and a step that only waits for its
+    turn."""
     steps = [
         {"id": f"loud{number}", "component": "test.attack", "needs": [], "config": {"attack": "warnings"}} for number in range(2)
     ] + [
@@ -85,11 +87,11 @@ def test_a_terminal_that_nobody_reads_stalls_no_limit_and_no_step(project):
     assert "lines were not shown" in err
 
 
-# ---- Limits that are the whole step's
+# ---- Limits of the whole step
 
 
 def many_memories(count: int, pages: int) -> bytes:
-    """A driver with core modules that have a memory each."""
+    """A driver with core modules, each of which has a memory."""
     known, place = 0, 8
     while place < len(HELLO):
         number, length, shift, place = HELLO[place], 0, 0, place + 1
@@ -111,7 +113,7 @@ def test_the_memories_of_a_driver_share_one_limit(project):
     project.run([step], "--guest-memory", "2GB")
 
 
-def test_a_driver_decides_neither_by_text_nor_by_default_how_many_instances_it_has(project):
+def test_neither_a_drivers_text_nor_its_default_sets_its_number_of_instances(project):
     for instances, default in (("{config.n}", "8"), ("8", "1")):
         text = SPEC.replace("properties:", f"properties:\n    n: {{type: integer, default: {default}}}", 1) + f'\ninstances: "{instances}"\n'
         project.write("drivers/shared.wasm", HELLO + spec(text))
@@ -125,7 +127,7 @@ def test_a_driver_decides_neither_by_text_nor_by_default_how_many_instances_it_h
             assert "`instances: 8` names no option" in project.run([step], expect=2)["stderr"]
 
 
-# ---- The kernel counts, too
+# ---- The kernel counts too
 
 
 def hole(project, call: str, *flags, expect: int = 1) -> dict:
@@ -137,8 +139,8 @@ def hole(project, call: str, *flags, expect: int = 1) -> dict:
     return result
 
 
-def test_native_code_gets_no_more_memory_than_its_process_may_have(project):
-    """As it takes it page by page, the supervisor ends it; what it asks for at once, the kernel does not give."""
+def test_native_code_gets_no_more_memory_than_its_process_may_use(project):
+    """If it allocates page by page, the supervisor ends it; if it requests everything at once, the kernel refuses."""
     small = ("--engine-memory", "64MB", "--guest-memory", "64MB")
     blame, _, message, _ = error_of(hole(project, "hoard", *small), "hole")
     assert blame == "driver" and "memory" in message, message
@@ -146,23 +148,23 @@ def test_native_code_gets_no_more_memory_than_its_process_may_have(project):
     hole(project, "reserve", "--engine-memory", "3GB", expect=0)
 
 
-def test_native_code_starts_no_thousands_of_threads(project):
+def test_native_code_cannot_start_thousands_of_threads(project):
     assert error_of(hole(project, "threads"), "hole")[:2] == ("driver", "threads")
 
 
-def test_native_code_that_stays_holds_nobody_up(project):
+def test_native_code_that_keeps_running_blocks_nobody(project):
     begun = time.monotonic()
     blame, kind, message, _ = error_of(hole(project, "linger"), "hole")
     assert (kind, "closed its output" in message) == ("killed", True) and time.monotonic() - begun < 30, message
 
 
-def test_crashed_native_code_is_the_drivers(project):
+def test_crashed_native_code_is_blamed_on_the_driver(project):
     blame, kind, message, _ = error_of(hole(project, "crash"), "hole")
     assert (blame, kind) == ("driver", "crash") and "signal 6" in message, message
 
 
 def hidden(project, mount: str) -> dict:
-    """A run as an ordinary user where `/proc` shows the processes of others to nobody."""
+    """A run as an ordinary user on a machine where `/proc` hides other users' processes."""
     project.pipeline([project.sql("select 1 as a"), {"id": "bad", "component": "test.misbehave", "needs": ["source"], "config": {"how": "loop"}}])
     cache = project.folder / "cache"
     cache.mkdir(mode=0o700)
@@ -179,15 +181,15 @@ def hidden(project, mount: str) -> dict:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts /proc anew")
-def test_figures_hidden_by_the_mount_are_read_all_the_same(project):
+def test_figures_hidden_by_the_mount_are_still_read(project):
     steps = hidden(project, "mount -t proc -o remount,hidepid=2 proc /proc")
     assert steps["source"]["status"] == "success", steps
     assert steps["bad"]["error"]["kind"] == "cpu", steps
 
 
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-def test_a_slow_name_is_looked_up_once_however_often_it_is_asked_for(project):
-    """Thousands of asks that wait for nothing: each would have been a thread and an open file of the host's."""
+def test_a_slow_name_is_looked_up_once_however_often_it_is_requested(project):
+    """Thousands of requests that do not wait: each would have been a thread and an open file in the host."""
     config = {"attack": "slow_names", "host": "slow.example", "port": PORT, "url": f"http://slow.example:{PORT}/v1", "target": "", "key": "k" * 9}
     project.write("policy.yaml", json.dumps({"connect": [f"slow.example:{PORT}"], "http": [f"GET http://slow.example:{PORT}/v1"]}))
     project.pipeline([{"id": "attack", "component": "test.network_attack", "config": config}])
@@ -200,7 +202,7 @@ def test_a_slow_name_is_looked_up_once_however_often_it_is_asked_for(project):
 # ---- Compiling
 
 
-def test_a_compile_process_that_stopped_holds_no_signal_up(project):
+def test_a_stopped_compile_process_does_not_delay_a_signal(project):
     project.pipeline([project.sql("select 1 as a")])
     run = start(project, "run", "pipeline.yaml", env={"OSIRIS_CACHE_DIR": str(project.folder / "cache")}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
@@ -217,8 +219,9 @@ def test_a_compile_process_that_stopped_holds_no_signal_up(project):
 
 
 @pytest.mark.parametrize(("call", "kind"), [("talk", "its time limit"), ("long_lines", "more at once than is heard"), ("hoard", "memory")])
-def test_a_driver_that_is_asked_about_a_connection_is_watched_as_a_step_is(project, call, kind):
-    """Native code in the place of a driver's `discover`: it talks for ever, in lines too long, or takes all memory."""
+def test_a_driver_that_is_asked_about_a_connection_is_watched_like_a_step(project, call, kind):
+    """Native code in place of a driver's `discover`: it sends messages forever, in overlong lines, or takes all
+    memory."""
     project.write("osiris_connections.yaml", json.dumps({"connections": {"test": {"big": {"host": "127.0.0.1", "database": call}}}}))
     project.write("policy.yaml", "connect: ['127.0.0.1:5432']\nlimits: {engine_memory: 64MB, guest_memory: 64MB}\n")
     begun, peak = time.monotonic(), 0
@@ -236,7 +239,7 @@ def test_a_driver_that_is_asked_about_a_connection_is_watched_as_a_step_is(proje
     assert peak < 250_000, "the host kept what it heard"
 
 
-def test_a_connection_is_checked_as_a_run_checks_it_and_obeys_the_lock(project):
+def test_a_connection_is_checked_as_in_a_run_and_the_lock_applies(project):
     connections = {"postgres": {"bad": {"hostname": "127.0.0.1", "user": "u"}, "typed": {"host": "127.0.0.1", "user": "u", "port": "${PORT}"}}, "test": {"big": {"host": "db.example.com", "database": "2x2"}}}
     project.write("osiris_connections.yaml", json.dumps({"connections": connections}))
     (bad,) = json.loads(project.osiris("connections", "doctor", "@postgres.bad", "--json").stdout)
@@ -267,8 +270,8 @@ def looked_at(tmp_path_factory):
     return project
 
 
-def test_rows_of_a_query_stream_past_the_host(looked_at):
-    """A hundred million rows would not fit into it: it holds none."""
+def test_rows_of_a_query_are_streamed_through_the_host(looked_at):
+    """A hundred million rows would not fit into the host's memory; it keeps none."""
     wide = "select r.i, m.t from main m, range(20) r(i)"
     run = start(looked_at, "query", "latest", "source", wide, "--format", "csv", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     taken = sum(len(run.stdout.read(1 << 16)) for _ in range(2000))
@@ -279,7 +282,7 @@ def test_rows_of_a_query_stream_past_the_host(looked_at):
     assert run.stderr.read() == ""
 
 
-def test_a_query_ends_at_its_time_and_says_what_is_wrong(looked_at):
+def test_a_query_ends_at_its_time_limit_and_reports_what_is_wrong(looked_at):
     done = looked_at.osiris("query", "latest", "source", ENDLESS, "--timeout", "2", timeout=60)
     assert done.returncode == 1 and "after 2 s, its time limit" in done.stderr and "--timeout" in done.stderr, done.stderr
     done = looked_at.osiris("query", "latest", "source", "select nothing")
@@ -301,7 +304,7 @@ def test_a_hostile_database_file_harms_nobody(looked_at, project):
 # ---- Whose fault
 
 
-def test_limits_that_the_authors_sql_ran_into_are_the_authors(project):
+def test_limits_that_the_authors_sql_reached_are_the_authors_fault(project):
     for sql, flags, kind, flag in (
         (ENDLESS, ("--step-timeout", "1"), "timeout", "--step-timeout"),
         (ENDLESS, ("--step-cpu", "1"), "cpu", "--step-cpu"),
@@ -321,7 +324,7 @@ def test_a_driver_that_claims_to_have_run_out_of_memory_is_not_believed(project)
     assert (blame, kind, hint) == ("driver", "memory", "")
 
 
-def test_a_path_that_no_file_can_have_ends_its_step_alone(project):
+def test_a_path_that_no_file_can_have_ends_only_its_step(project):
     steps = [project.sql("select 1 as a"), {"id": "write", "component": "filesystem.csv_writer", "needs": ["source"], "config": {"path": "x" * 300}},
              {"id": "sibling", "component": "duckdb.processor", "needs": ["source"], "config": {"query": "from source"}}]
     result = project.run(steps, expect=1)
@@ -343,7 +346,7 @@ def as_nobody(project, *arguments) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs a program as somebody else")
-def test_a_file_that_may_not_be_read_is_the_users(project):
+def test_an_unreadable_file_is_the_users_fault(project):
     project.write("in.csv", "a\n1\n").chmod(0o600)
     project.pipeline([{"id": "read", "component": "filesystem.csv_extractor", "config": {"path": "in.csv"}}])
     done = as_nobody(project, "run", "pipeline.yaml", "--json")
@@ -356,8 +359,9 @@ TMPFS = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=96m none . &&
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
-def test_a_disk_that_fills_up_ends_the_largest_step_alone_and_is_the_machines(project, tmp_path_factory):
-    """On a disk of 96 MB: without limits of one's own the output's is half of it; with larger ones the floor holds."""
+def test_a_full_disk_ends_only_the_largest_step_and_is_the_machines_fault(project, tmp_path_factory):
+    """On a disk of 96 MB: without explicit limits, the output's is half of it; with larger ones, the free space that
+    must remain decides."""
     big = "select i, md5(i::varchar) || md5((i + 1)::varchar) as m from range(60_000_000) t(i)"
     steps = [project.sql(big, id="big"), project.sql("select 1 as a", id="small"),
              {"id": "later", "component": "duckdb.processor", "needs": ["small"], "config": {"query": "from small"}}]
@@ -376,7 +380,7 @@ def test_a_disk_that_fills_up_ends_the_largest_step_alone_and_is_the_machines(pr
         assert all(json.loads(line) for line in log.read_text().splitlines())
 
 
-# ---- Machines read it
+# ---- Machine-readable output
 
 
 def test_json_is_an_object_for_every_exit_code(project):

@@ -6,7 +6,7 @@ from conftest import GUESTS
 
 PASSTHROUGH = ["test.passthrough_rust", "test.passthrough_python", "test.passthrough_c"]
 
-# `VARIANT` is the one type that cannot cross; see README.
+# `VARIANT` is the only type that cannot cross; see README.
 ALL_TYPES = "select * from test_all_types()"
 NESTED = """
 select [[{'a': [1, null, 3], 'b': {'c': 'x', 'd': [date '2020-01-01', null]}}, null], [], null] as lists,
@@ -20,7 +20,7 @@ HOSTILE_NAMES = ['"', "a b", "select", "🦀", "", "a'b", "x;drop table main", "
 
 
 def through(project, sql: str, component: str):
-    """Makes a table by SQL, passes it on by `component`, and compares the two in DuckDB."""
+    """Creates a table with SQL, passes it through `component`, and compares the two in DuckDB."""
     step = {"id": "copy", "component": component, "needs": ["source"], "config": {"query": "from source"} if component == "duckdb.processor" else {}}
     result = project.run([project.sql(sql), step])
     session = result["session_path"]

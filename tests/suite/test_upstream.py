@@ -1,4 +1,4 @@
-"""Pipelines as a user of Python Osiris has them run unchanged."""
+"""Pipelines written for Python Osiris run unchanged."""
 
 PIPELINE = """
 oml_version: "0.1.0"
@@ -57,7 +57,7 @@ def test_params_come_from_profile_environment_and_command_line(project):
     assert (project.folder / "rated.csv").read_text() == "name\n"
 
 
-def test_the_session_is_laid_out_as_upstreams(project):
+def test_the_session_is_laid_out_as_in_python_osiris(project):
     result = prepared(project).run()
     session = project.folder / ".osiris_sessions" / result["session_id"]
     found = sorted(str(path.relative_to(session)) for path in session.rglob("*") if path.is_file())
@@ -75,7 +75,7 @@ def test_the_session_is_laid_out_as_upstreams(project):
     ]
 
 
-def test_events_and_metrics_are_named_as_upstreams(project):
+def test_events_and_metrics_are_named_as_in_python_osiris(project):
     result = prepared(project).run()
     events = project.events(result)
     assert [event["event"] for event in events] == [

@@ -28,7 +28,7 @@ def test_every_value_of_every_option_is_accepted(project, component):
     assert not refused, "\n".join(f"{option}: {why}" for option, why in refused.items())
 
 
-def test_the_page_of_options_shows_what_became_of_each(project):
+def test_the_page_of_options_shows_each_equivalent(project):
     specs = {component: upstream_options.spec(project, component) for component in OPTIONS}
     page = upstream_options.page(specs)
     if os.environ.get("BLESS"):

@@ -91,9 +91,9 @@ SEEN = "select shop_id, shop_name, sale_count::int, total::text, round(average::
 
 
 @pytest.mark.parametrize("mode", ["append", "replace"])
-def test_mysql_by_duckdb_to_supabase(shop, supabase, database, mode):  # noqa: F811
+def test_mysql_via_duckdb_to_supabase(shop, supabase, database, mode):  # noqa: F811
     pipeline = EXTRACT + STATISTICS_STEP + LOAD.format(mode=mode)
-    # A table that is missing is an error that shows how to make it, and the statement is right.
+    # A missing table is an error that shows the statement to create it, and the statement works.
     missing = steps(shop, pipeline, "shop-demo", expect=1)["step"]["write-statistics"]["error"]["message"]
     assert 'create table "shop_statistics" ("shop_id" integer' in missing
     execute(database, missing[missing.index('create table "') : missing.rindex(";")])
@@ -104,7 +104,7 @@ def test_mysql_by_duckdb_to_supabase(shop, supabase, database, mode):  # noqa: F
         assert execute(database, SEEN) == STATISTICS
 
 
-def test_mysql_by_duckdb_to_supabase_with_debugging_files(shop, supabase, database):  # noqa: F811
+def test_mysql_via_duckdb_to_supabase_with_debugging_files(shop, supabase, database):  # noqa: F811
     execute(database, TABLE)
     debug = DEBUG.format(step="extract-sales"), DEBUG.format(step="shop-statistics")
     steps(shop, EXTRACT + debug[0] + STATISTICS_STEP + debug[1] + LOAD.format(mode="replace"), "shop-debug")

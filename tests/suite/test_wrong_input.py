@@ -1,6 +1,7 @@
-"""Each kind of wrong input gives an error and a hint worth reading: cases/wrong-*/ say what, `expected.txt` what is told.
+"""Each kind of wrong input gives a useful error and hint: cases/wrong-*/ contain the input, `expected.txt` the output.
 
-A case is a folder with a pipeline.yaml and whatever it needs; `BLESS=1` accepts what was told."""
+A case is a folder with a pipeline.yaml and whatever it needs; `BLESS=1` accepts the current output.
+"""
 
 import os
 import re
@@ -16,7 +17,7 @@ CONTRACT = re.compile(rb"(osiris:driver/[a-z]+@)0\.1\.0")
 
 
 def make_drivers(project) -> None:
-    """Files that are no driver for this host, each in its own way."""
+    """Files that are not drivers for this host, each for a different reason."""
     component = HELLO.read_bytes()
     project.write("no-spec.wasm", component)
     project.write("no-component.wasm", b"\0asm\x01\0\0\0")
@@ -26,7 +27,7 @@ def make_drivers(project) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_wrong_input_is_told_with_a_cure(project, case: Path):
+def test_wrong_input_is_reported_with_a_remedy(project, case: Path):
     shutil.copytree(case, project.folder, dirs_exist_ok=True)
     make_drivers(project)
     project.write("drivers/test.config_echo.wasm", (GUESTS / "test.config_echo.wasm").read_bytes())

@@ -69,7 +69,7 @@ VALUES = {
     "blob of letters": ("BLOB", ["'abc'::blob", "'\\x5C\\x78\\x34\\x31'::blob"]),
     "bit": ("BIT", ["'0'", "'1'", "'0000000000000001'", "'101'"]),
     "uuid": ("UUID", ["'00000000-0000-0000-0000-000000000000'", "'ffffffff-ffff-ffff-ffff-ffffffffffff'"]),
-    # Moments.
+    # Dates and times.
     "date in common use": ("DATE", ["'2024-02-29'", "'1970-01-01'", "'9999-12-31'"]),
     "date extremes": ("DATE", ["'5881580-07-10'", "'5877642-06-25 (BC)'"]),
     "date before year 1": ("DATE", ["'0044-03-15 (BC)'", "'0001-01-01'"]),
@@ -96,7 +96,7 @@ VALUES = {
     "interval of mixed signs": ("INTERVAL", ["'1 year -3 days 04:00:00'", "'-1 month 30 days -00:00:00.000001'"]),
     "interval of only hours": ("INTERVAL", ["'12:34:56.789012'", "'838:00:00'"]),
     "interval extremes": ("INTERVAL", ["to_months(2147483647)", "to_days(-2147483648)", "to_microseconds(9223372036854775807)"]),
-    # Chosen sets, documents, shapes.
+    # Enums, documents, nested types.
     "boolean": ("BOOLEAN", ["true", "false"]),
     "enum": ("ENUM('sad', 'glücklich', '', 'NULL')", ["'sad'", "'glücklich'", "'NULL'", "''"]),
     "enum like numbers": ("ENUM('1', '2')", ["'1'", "'2'"]),
@@ -134,7 +134,7 @@ VALUES = {
     "geometry": ("GEOMETRY", ["'POINT (1.5 -2)'", "'LINESTRING (0 0, 1 1)'", "'POINT EMPTY'"]),
 }  # fmt: skip
 
-# The column whose values are under test; it occurs in no message by chance. `row_number` tells the rows apart.
+# The column whose values are tested; its name does not occur in messages by chance. `row_number` identifies the rows.
 COLUMN = "zebra"
 ROW = "row_number"
 
@@ -145,13 +145,13 @@ def _own(kind: str, values: list[str]) -> str:
 
 
 def together(selects: list[str], names: list[str]) -> str:
-    """One table of the columns of many cases; short ones end in nulls."""
+    """One table with the columns of many cases; short ones are padded with nulls."""
     parts = [f'(select {COLUMN} as "{name}" from ({select}))' for select, name in zip(selects, names)]
     return f"select (row_number() over ())::integer as {ROW}, * from {' positional join '.join(parts)}"
 
 
 def cases() -> dict[str, str]:
-    """The SELECT that makes each case's table."""
+    """The SELECT that creates each case's table."""
     with duckdb.connect() as connection:
         types = dict(row[:2] for row in connection.execute("describe select * from test_all_types()").fetchall())
     whole = f'select row_number() over () ::integer as {ROW}, "{{}}" as {COLUMN} from test_all_types()'

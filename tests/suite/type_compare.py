@@ -1,4 +1,5 @@
-"""Compares a table with its copy where the copy's types may be others: both become trees of texts, and leaves are compared by what they mean."""
+"""Compares a table with its copy, whose types may differ: both become trees of texts, and leaves are compared by
+meaning."""
 
 import json
 import math
@@ -29,7 +30,7 @@ class Kind:
 
     @property
     def textual(self) -> str:
-        """The same shape with texts as leaves, as DuckDB writes types."""
+        """The same shape with texts as leaves, as a DuckDB type."""
         inner = [part.textual for part in self.parts]
         if self.name == "LIST":
             return f"{inner[0]}[]"
@@ -44,7 +45,7 @@ class Kind:
 
 
 def parse(text: str) -> Kind:
-    """Reads a type as `describe` writes it."""
+    """Parses a type as printed by `describe`."""
     kind, rest = _kind(text)
     assert rest == "", (text, rest)
     return kind
@@ -80,7 +81,7 @@ def _kind(text: str) -> tuple[Kind, str]:
 
 
 def tree(text: str | None, kind: Kind):
-    """What `to_json` of a value as `kind.textual` holds; a JSON leaf becomes a tree too."""
+    """The content of `to_json` of a value as `kind.textual`; a JSON leaf becomes a tree too."""
     return None if text is None else _grow(json.loads(text), kind)
 
 
@@ -89,7 +90,7 @@ class Number(str):
 
 
 def document(text: str):
-    """A JSON text as a tree whose numbers keep their digits; `ValueError` where it is none."""
+    """A JSON text as a tree whose numbers keep their digits; `ValueError` if it is not JSON."""
     return json.loads(text, parse_float=Number, parse_int=Number, parse_constant=Number)
 
 
@@ -109,7 +110,7 @@ def _grow(value, kind: Kind):
 
 @dataclass(frozen=True)
 class Json:
-    """A JSON document that a column holds, which is not null even where its text is `null`."""
+    """A JSON document in a column, which is not null even if its text is `null`."""
 
     text: str
 
@@ -118,7 +119,7 @@ class Json:
 
 
 class Notes(set):
-    """What two trees differ in although they are equal."""
+    """Differences between two trees that are nevertheless equal."""
 
 
 ABSENT = "objects become STRUCTs; a key that an object does not have is null"
@@ -129,7 +130,7 @@ WORD = "by default an empty text and words such as `NULL` and `nan` are null, ev
 
 
 def same(was, became, kind: Kind, found: Kind, notes: Notes) -> bool:
-    """Whether a value of `kind` is still whole in what was read as `found`."""
+    """Whether a value of `kind` is complete in the value that was read as `found`."""
     if isinstance(became, Json) and kind.name != "JSON":
         return same(was, document(became.text), kind, Kind("?"), notes)
     if isinstance(was, Json) and found.name == "VARCHAR" and isinstance(became, str):
@@ -170,7 +171,7 @@ def same(was, became, kind: Kind, found: Kind, notes: Notes) -> bool:
 
 
 def _same_document(was, became, found: Kind, notes: Notes) -> bool:
-    """Whether a JSON document is still whole: its spaces, the order of its keys and its numbers' spelling do not count."""
+    """Whether a JSON document is still complete: spaces, the order of keys and the notation of numbers do not count."""
     if isinstance(became, Json):
         became, found = document(became.text), Kind("?")
     if was is None or became is None:
@@ -208,7 +209,7 @@ def same_leaf(was: str, became: str | bool, kind: str, found: str, notes: Notes)
     if kind in WHOLE or kind == "DECIMAL":
         return _number(was) is not None and _number(was) == _number(became)
     if kind in STAMPS:
-        # In UTC, without what midnight and nothing behind the second add.
+        # In UTC, without the text that midnight and an empty fraction add.
         return _moment(was) == _moment(became)
     if kind in CLOCKS:
         return _clock(was) == _clock(became)
@@ -227,7 +228,7 @@ def same_leaf(was: str, became: str | bool, kind: str, found: str, notes: Notes)
 
 
 def same_spelling(was: str, became: str, found: str) -> bool:
-    """Whether a text was given up for a value that means the same, in a spelling that inference may give up."""
+    """Whether a text became a value with the same meaning, in a notation that inference may change."""
     if found in WHOLE or found in ("DECIMAL", "DOUBLE", "FLOAT"):
         return re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", was) is not None and same_number(was, became)
     if found in STAMPS:
@@ -238,7 +239,7 @@ def same_spelling(was: str, became: str, found: str) -> bool:
 
 
 def same_number(was: str, became: str) -> bool:
-    """Whether two spellings are one number, digit by digit; minus zero is not zero."""
+    """Whether two texts are the same number, digit by digit; minus zero is not zero."""
     one, other = _number(was), _number(became)
     return one is not None and other is not None and one == other and (one != 0 or one.is_signed() == other.is_signed())
 
@@ -266,7 +267,7 @@ def _same_float(was: str, became: str, kind: str) -> bool:
 
 
 def _moment(text: str) -> tuple:
-    """Year, month, day, and the nanoseconds of the day, in UTC where there is an offset."""
+    """Year, month, day, and the nanoseconds of the day, in UTC if there is an offset."""
     text = text.replace("T", " ")
     if "infinity" in text or text in ("inf", "-inf"):
         return (text.replace("infinity", "inf"),)
@@ -282,7 +283,7 @@ def _moment(text: str) -> tuple:
         away = (-1 if offset[0] == "-" else 1) * (int(offset[1:3]) * 60 + int(offset[-2:] if len(offset) > 3 else 0))
     year, month, day = (-int(year) if era else int(year)), int(month), int(day)
     if away:
-        # Only moments of our own days are written with offsets.
+        # Only dates of our own era are written with offsets.
         from datetime import datetime, timedelta
 
         moved = datetime(year, month, day) + timedelta(microseconds=nanoseconds // 1000) - timedelta(minutes=away)

@@ -59,7 +59,7 @@ def page(cases: dict[str, str], outcomes: dict[tuple[Run, str], Outcome]) -> str
 
 
 def refused(cases: dict[str, str]) -> set[tuple[str, str]]:
-    """Which cases the page calls refused or unread, by format; all of those it does not know."""
+    """Which cases the page calls refused or unread, by format; all cases that it does not know."""
     rows = {}
     for line in PATH.read_text().splitlines() if PATH.exists() else []:
         name, *cells = line.strip("| ").split(" | ")

@@ -6,7 +6,7 @@ from conftest import ROOT, Project
 
 PATH = ROOT / "docs" / "python-osiris.md"
 
-# Values of each kind that the option takes there; the first is a usual one.
+# Values of each kind that the option accepts there; the first is a usual one.
 OPTIONS = {
     "duckdb.processor": ({"query": "select 1 as a"}, {"query": ["select 1 as a"]}),
     "filesystem.csv_extractor": ({"path": "in.csv"}, {
@@ -51,7 +51,7 @@ OPTIONS = {
     }),
 }  # fmt: skip
 
-# What an option needs as well.
+# What else an option requires.
 TOGETHER = {
     "mysql.extractor": {"query": {"table": None}},
     "graphql.extractor": {
