@@ -113,8 +113,8 @@ def became(spec: dict, option: str) -> str:
 
 def page(specs: dict[str, dict]) -> str:
     parts = [
-        "# Options of Python Osiris\n\nA pipeline written for Python Osiris 0.5.7 runs unchanged, except that two kinds of connection need one more line "
-        "(`url`; see the notes):\nevery option of its component specs is accepted. This page shows the equivalent of each option. The tests generate it from the\n"
+        "# Options of Python Osiris\n\nA pipeline written for Python Osiris 0.5.7 runs unchanged, except that two kinds of connection need one more line\n"
+        "(`url`; see the notes): every option of its component specs is accepted. This page shows the equivalent of each option. The tests generate it from the\n"
         "drivers' specs (`BLESS=1` regenerates it). An option without effect causes a warning with the reason.\n",
     ]
     for component, (_, options) in OPTIONS.items():
