@@ -1,10 +1,10 @@
-/* Shows that the contract alone, without an SDK, carries a table through a C guest. */
+/* Shows that the contract alone, without an SDK, is enough to pass a table through a C guest. */
 
 #include <stdlib.h>
 
 #include "generated/processor.h"
 
-/* Moves every row of `reader` to `writer`; frees each batch before it asks for the next. */
+/* Moves every row of `reader` to `writer`; frees each batch before it reads the next. */
 static bool move_rows(osiris_driver_tables_borrow_reader_t reader,
                       osiris_driver_tables_borrow_table_writer_t writer, processor_error_t *err)
 {
