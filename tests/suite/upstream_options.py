@@ -114,8 +114,8 @@ def became(spec: dict, option: str) -> str:
 def page(specs: dict[str, dict]) -> str:
     parts = [
         "# Options of Python Osiris\n\nA pipeline written for Python Osiris 0.5.7 runs unchanged, except that two kinds of connection need one more line\n"
-        "(`url`; see the notes): every option of its component specs is accepted. This page shows the equivalent of each option. The tests generate it from the\n"
-        "drivers' specs (`BLESS=1` regenerates it). An option without effect causes a warning with the reason.\n",
+        "(`url`; see the notes): every option of its component specs is accepted. This page shows the equivalent of each option.\nThe tests generate it from the "
+        "drivers' specs (`BLESS=1` regenerates it). An option without effect causes a warning with the\nreason.\n",
     ]
     for component, (_, options) in OPTIONS.items():
         lines = [f"## {component}\n", "| option in Python Osiris | here | note |", "|---|---|---|"]

@@ -36,16 +36,17 @@ pub fn protections() -> Vec<Protection> {
     };
     let seccomp_given = has_seccomp_filters();
     vec![
-        landlock("files", ABI::V3, "a step opens its inputs, its own folder and granted files, and no other"),
-        landlock("tcp", ABI::V4, "a step reaches no TCP port"),
-        landlock("devices", ABI::V5, "a step sends no control calls to devices"),
-        landlock("signals", ABI::V6, "a step signals no process outside, and reaches no abstract socket"),
+        landlock("files", ABI::V3, "a step can open only its inputs, its scratch folder and its granted files"),
+        landlock("tcp", ABI::V4, "a step cannot connect to or listen on TCP ports"),
+        landlock("devices", ABI::V5, "a step cannot send control calls (ioctl) to devices"),
+        landlock("signals", ABI::V6, "a step cannot signal other processes or reach abstract sockets"),
         Protection {
             name: "system-calls",
             given: seccomp_given,
             demanded: true,
             words: if seccomp_given {
-                "a step makes the calls it needs: no exec, fork, ptrace, socket, io_uring, bpf or namespace".to_owned()
+                "a step can make only the calls it needs: no exec, fork, ptrace, socket, io_uring, bpf or namespace"
+                    .to_owned()
             } else {
                 "needs a kernel with CONFIG_SECCOMP_FILTER".to_owned()
             },
@@ -65,9 +66,8 @@ fn walls() -> Protection {
         given: missing.is_none(),
         demanded: false,
         words: match missing {
-            None => {
-                "a step has an empty root folder, no network, no other process's objects and no capability".to_owned()
-            }
+            None => "a step has an empty root folder, no network, no IPC with other processes and no capabilities"
+                .to_owned(),
             Some(why) => format!(
                 "{why}; the other protections hold without it. It needs user namespaces: see the sysctls \
                  `user.max_user_namespaces` and `kernel.apparmor_restrict_unprivileged_userns`, and in a container its \
