@@ -3,8 +3,6 @@
 //! The modules are rooms, listed here from the top floor down; each imports only from its own floor and those below.
 //! ARCHITECTURE.md has the map.
 
-#![deny(unsafe_code)]
-
 pub mod cli;
 pub mod run;
 

@@ -28,8 +28,6 @@
 //! `on_loss: round` writes the nearest value (half away from zero; a time of day, bits and texts are truncated), and
 //! still refuses a value that is out of range. `on_loss: null` writes null. Both are counted and reported.
 
-#![forbid(unsafe_code)]
-
 mod check;
 mod input;
 mod jsonb;

@@ -55,6 +55,7 @@ const TIME: TargetType = TargetType::Time { digits: 6, span: false };
 
 /// Expected outcomes: source type, target, value; whether it survives, a word of the loss, and the rounded value (empty
 /// if there is none).
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<(&'static str, TargetType, &'static str, bool, &'static str, &'static str)> {
     let int = || TargetType::integer(32, true);
     let big = || TargetType::integer(64, true);

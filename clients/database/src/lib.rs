@@ -1,7 +1,5 @@
 //! What database drivers share regardless of protocol: options, the underlying stream, encryption.
 
-#![forbid(unsafe_code)]
-
 mod connection;
 mod encryption;
 mod lookback;

@@ -8,8 +8,6 @@
 //! A file's format is recognised by its first bytes, not by its name. A stream that is truncated, has a wrong checksum,
 //! or is followed by anything else is an error: a part never passes for the whole.
 
-#![forbid(unsafe_code)]
-
 mod bytes;
 mod compressed;
 mod content;

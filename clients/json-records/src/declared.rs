@@ -66,26 +66,29 @@ impl Type {
     }
 
     fn of(kind: &DuckdbType) -> Option<Self> {
-        let (name, arguments) = match kind {
-            DuckdbType::Scalar { name, arguments } => (name.as_str(), arguments.as_str()),
-            DuckdbType::List { item, length: None } => return Some(Self::List(Box::new(Self::of(item)?))),
+        match kind {
+            DuckdbType::Scalar { name, arguments } => Self::of_scalar(name, arguments),
+            DuckdbType::List { item, length: None } => Some(Self::List(Box::new(Self::of(item)?))),
             DuckdbType::List { item, length: Some(length @ 1..=MAX_LENGTH) } => {
-                return Some(Self::Array(Box::new(Self::of(item)?), *length));
+                Some(Self::Array(Box::new(Self::of(item)?), *length))
             }
             DuckdbType::Struct(members) => {
                 let member = |(name, kind): &(String, DuckdbType)| Some((name.clone(), Self::of(kind)?));
                 let members: Vec<(String, Type)> = members.iter().map(member).collect::<Option<_>>()?;
                 let mut names = HashSet::new();
                 let are_names = members.iter().all(|(name, _)| !name.is_empty() && names.insert(name.to_lowercase()));
-                return are_names.then_some(Self::Struct(members));
+                are_names.then_some(Self::Struct(members))
             }
             DuckdbType::Map(key, value) => {
                 let key = Self::of(key)?;
                 let nested = matches!(key, Self::List(_) | Self::Array(..) | Self::Struct(_) | Self::Map(..));
-                return if nested { None } else { Some(Self::Map(Box::new(key), Box::new(Self::of(value)?))) };
+                if nested { None } else { Some(Self::Map(Box::new(key), Box::new(Self::of(value)?))) }
             }
-            DuckdbType::List { .. } | DuckdbType::Union(_) => return None,
-        };
+            DuckdbType::List { .. } | DuckdbType::Union(_) => None,
+        }
+    }
+
+    fn of_scalar(name: &str, arguments: &str) -> Option<Self> {
         if matches!(name, "DECIMAL" | "NUMERIC" | "DEC") {
             let arguments = if arguments.is_empty() { "18,3" } else { arguments };
             let (digits, scale) = arguments.split_once(',').unwrap_or((arguments, "0"));

@@ -5,8 +5,6 @@
 //! inside a driver, a socket in tests. [`types`] maps MySQL's types to DuckDB's, and [`catalog`] lists a server's
 //! tables.
 
-#![forbid(unsafe_code)]
-
 use database_client::System;
 
 mod auth;

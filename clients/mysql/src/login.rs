@@ -53,6 +53,52 @@ struct Greeting {
 pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login, files: LocalFiles) -> Result<Session> {
     wire.begin();
     let greeting = Greeting::parse(wire.receive_answer()?)?;
+    let encrypted = encrypts(login, &greeting)?;
+    let agreed = wanted(login, files, encrypted) & greeting.capabilities;
+    let mariadb = greeting.mariadb & capability::EXTENDED_METADATA;
+    let head = head(agreed, mariadb);
+    if encrypted {
+        start_tls(wire, login, &head)?;
+    }
+    // A plugin that this client lacks may be the server's default but not the user's: then the server switches.
+    let plugin = Plugin::find(&greeting.plugin).unwrap_or(Plugin::Native);
+    // Nothing that reveals the password is sent before the server itself requests it.
+    let plugin = if plugin == Plugin::Clear { Plugin::Native } else { plugin };
+    let password = login.password.as_deref().unwrap_or_default();
+    let answer = plugin.answer(password, &greeting.nonce, login.reveal.plain(encrypted, login.ssl_mode))?;
+    wire.send(&response(head, login, agreed, plugin, &answer))?;
+    prove(wire, plugin, greeting.nonce, login, encrypted)?;
+    Ok(Session {
+        version: greeting.version,
+        deprecate_eof: agreed & capability::DEPRECATE_EOF != 0,
+        extended_metadata: mariadb & capability::EXTENDED_METADATA != 0,
+        encrypted,
+    })
+}
+
+/// Whether the session will be encrypted.
+///
+/// # Errors
+/// `auth`, where it must be and the server offers no TLS.
+fn encrypts(login: &Login, greeting: &Greeting) -> Result<bool> {
+    let offered = greeting.capabilities & capability::SSL != 0;
+    match login.ssl_mode {
+        SslMode::Disable => Ok(false),
+        SslMode::Prefer => Ok(offered),
+        SslMode::Require | SslMode::VerifyFull if offered => Ok(true),
+        SslMode::Require | SslMode::VerifyFull => Err(Error::new(
+            ErrorKind::Auth,
+            format!(
+                "the server offers no TLS, which `ssl_mode: {}` asks for; switch TLS on at the server, or say \
+                 `ssl_mode: prefer` or `disable` for a network that you trust",
+                login.ssl_mode
+            ),
+        )),
+    }
+}
+
+/// The capabilities that this client uses, where the server has them too.
+fn wanted(login: &Login, files: LocalFiles, encrypted: bool) -> u32 {
     let mut wanted = capability::FOUND_ROWS
         | capability::LONG_FLAG
         | capability::PROTOCOL_41
@@ -68,54 +114,42 @@ pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login, files: LocalF
     if login.database.is_some() {
         wanted |= capability::CONNECT_WITH_DB;
     }
-    let encrypt = match login.ssl_mode {
-        SslMode::Disable => false,
-        SslMode::Prefer => greeting.capabilities & capability::SSL != 0,
-        SslMode::Require | SslMode::VerifyFull if greeting.capabilities & capability::SSL == 0 => {
-            return Err(Error::new(
-                ErrorKind::Auth,
-                format!(
-                    "the server offers no TLS, which `ssl_mode: {}` asks for; switch TLS on at the server, or say \
-                     `ssl_mode: prefer` or `disable` for a network that you trust",
-                    login.ssl_mode
-                ),
-            ));
-        }
-        SslMode::Require | SslMode::VerifyFull => true,
-    };
-    if encrypt {
+    if encrypted {
         wanted |= capability::SSL;
     }
-    let agreed = wanted & greeting.capabilities;
-    let mariadb = greeting.mariadb & capability::EXTENDED_METADATA;
+    wanted
+}
+
+/// How the response to the greeting begins. On its own it asks for TLS.
+fn head(agreed: u32, mariadb: u32) -> Vec<u8> {
     let mut head = Vec::with_capacity(64);
     head.extend_from_slice(&agreed.to_le_bytes());
     head.extend_from_slice(&MAX_MESSAGE.to_le_bytes());
     head.push(UTF8MB4);
     head.extend_from_slice(&[0; 19]);
     head.extend_from_slice(&mariadb.to_le_bytes());
-    if encrypt {
-        if wire.has_more() {
-            return Err(malformed("bytes follow the greeting before TLS begins"));
-        }
-        wire.send(&head)?;
-        let verify = if login.ssl_mode == SslMode::VerifyFull { Verify::Full } else { Verify::None };
-        wire.stream.start_tls(&TlsOptions { verify, server_name: None, ca: login.ca.clone() })?;
+    head
+}
+
+fn start_tls<S: Stream>(wire: &mut Wire<S>, login: &Login, head: &[u8]) -> Result<()> {
+    if wire.has_more() {
+        return Err(malformed("bytes follow the greeting before TLS begins"));
     }
-    let password = login.password.as_deref().unwrap_or_default();
-    // A plugin that this client lacks may be the server's default but not the user's: then the server switches.
-    let plugin = Plugin::find(&greeting.plugin).unwrap_or(Plugin::Native);
-    // Nothing that reveals the password is sent before the server itself requests it.
-    let plugin = if plugin == Plugin::Clear { Plugin::Native } else { plugin };
-    let answer = plugin.answer(password, &greeting.nonce, login.reveal.plain(encrypt, login.ssl_mode))?;
+    wire.send(head)?;
+    let verify = if login.ssl_mode == SslMode::VerifyFull { Verify::Full } else { Verify::None };
+    wire.stream.start_tls(&TlsOptions { verify, server_name: None, ca: login.ca.clone() })
+}
+
+/// The response to the greeting: who logs in, to which database, with which proof.
+fn response(head: Vec<u8>, login: &Login, agreed: u32, plugin: Plugin, answer: &[u8]) -> Vec<u8> {
     let mut message = head;
     message.extend_from_slice(login.user.as_bytes());
     message.push(0);
     if agreed & capability::PLUGIN_AUTH_LENENC != 0 {
-        push_run(&mut message, &answer);
+        push_run(&mut message, answer);
     } else {
         message.push(answer.len() as u8);
-        message.extend_from_slice(&answer);
+        message.extend_from_slice(answer);
     }
     if agreed & capability::CONNECT_WITH_DB != 0 {
         message.extend_from_slice(login.database.as_deref().unwrap_or_default().as_bytes());
@@ -125,14 +159,7 @@ pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login, files: LocalF
         message.extend_from_slice(plugin.name().as_bytes());
         message.push(0);
     }
-    wire.send(&message)?;
-    prove(wire, plugin, greeting.nonce, login, encrypt)?;
-    Ok(Session {
-        version: greeting.version,
-        deprecate_eof: agreed & capability::DEPRECATE_EOF != 0,
-        extended_metadata: mariadb & capability::EXTENDED_METADATA != 0,
-        encrypted: encrypt,
-    })
+    message
 }
 
 /// Answers the server's requests until it accepts the login.

@@ -3,8 +3,6 @@
 //! Parquet has no equivalent for some of them. Their values are stored in a type that holds them exactly, and the
 //! file's metadata records the original type, so that the extractor can restore it.
 
-#![forbid(unsafe_code)]
-
 use conversions::SourceType;
 
 /// The key of the file's metadata under which the types of columns are recorded: a JSON object `{column: type}`.

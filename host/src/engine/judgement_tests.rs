@@ -139,6 +139,7 @@ fn no_allowed_table_function_takes_a_table_by_name() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table: a line for each way to name one")]
 fn an_ungranted_table_can_be_neither_seen_nor_named() {
     let folder = tempfile::tempdir().unwrap();
     let engine = with_a_hidden_table(folder.path());
@@ -213,7 +214,12 @@ fn an_ungranted_table_can_be_neither_seen_nor_named() {
         assert!(told && !error.message.contains("treasure"), "{select}: {}", error.message);
         assert!(!select.contains(catalog.as_str()) || !error.message.contains("Did you mean"), "{}", error.message);
     }
-    // The control: granted tables can be read by every name they have.
+}
+
+#[test]
+fn granted_tables_can_be_read_by_every_name_they_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = with_a_hidden_table(folder.path());
     for select in [
         "from Open",
         "from \"open\"",

@@ -42,53 +42,30 @@ impl Layout {
             Some((delimiter, _)) => vec![delimiter],
             None => delimiter(config, &dialect, head, start, ended).into_bytes(),
         };
-        let mut values = Vec::new();
-        let mut at = start;
-        let mut left = match config.header {
-            Some(Header::At(place)) => place,
-            _ => 0,
-        };
-        let has_header = !matches!(config.header, None | Some(Header::There(false)));
-        let first = loop {
-            let record = dialect.record(head, at, ended, &mut values).ok_or_else(|| {
-                Error::data(format!(
-                    "the first line does not end within {} bytes; see `quote` and `delimiter`",
-                    head.len()
-                ))
-            })?;
-            let commented = record.is_blank() && dialect.comment.is_some();
-            let empty = record.is_blank() && (has_header || record.next < head.len());
-            if !commented && !empty {
-                if left == 0 {
-                    break record;
-                }
-                left -= 1;
-            }
-            if record.next >= head.len() {
-                return Err(Error::data(format!("`{}` has no header: it is empty, but for blank lines", config.path)));
-            }
-            line += record.lines;
-            at = record.next;
-        };
-        if let (true, Some(fault)) = (has_header, first.fault) {
-            return Err(broken_header(config, line + 1, fault));
+        let has_header = has_header(config);
+        let first = first_line(config, &dialect, head, ended, (start, line))?;
+        if let (true, Some(fault)) = (has_header, first.record.fault) {
+            return Err(broken_header(config, first.line + 1, fault));
         }
-        let header: Vec<String> = values.iter().map(|value| dialect.text(head, value).into_owned()).collect();
+        let count = first.values.len();
         let names = if has_header {
+            let header: Vec<String> = first.values.iter().map(|value| dialect.text(head, value).into_owned()).collect();
             unique(config, &header)
         } else {
-            (0..header.len()).map(|place| numbered(place, header.len())).collect()
+            (0..count).map(|place| numbered(place, count)).collect()
         };
-        let (body, body_line) = if has_header { (first.next, line + first.lines) } else { (at, line) };
-        let plain = (start, line, dialect.comment) == (0, 0, None)
-            && at == 0
-            && first.lines == 1
-            && first.fault.is_none()
+        let (body, body_line) = match has_header {
+            true => (first.record.next, first.line + first.record.lines),
+            false => (first.at, first.line),
+        };
+        let plain = (first.at, first.line, dialect.comment) == (0, 0, None)
+            && first.record.lines == 1
+            && first.record.fault.is_none()
             && config.on_bad_lines == OnBadLines::Error
-            && !(config.skip_blank_lines == Some(true) && names.len() == 1);
+            && !(config.skip_blank_lines == Some(true) && count == 1);
         let mut layout =
             Self { dialect, names, direct: plain.then_some(has_header), body, body_line, sample: Vec::new() };
-        layout.look(config, head, ended, first.end);
+        layout.look(config, head, ended, first.record.end);
         Ok(layout)
     }
 
@@ -129,6 +106,55 @@ impl Layout {
         let spare = values.len() == self.names.len() + 1
             && values.last().is_some_and(|value| value.place.is_empty() && !value.quoted);
         record.fault.is_none() && (values.len() == self.names.len() || spare)
+    }
+}
+
+fn has_header(config: &Config) -> bool {
+    !matches!(config.header, None | Some(Header::There(false)))
+}
+
+/// The header, or the first row of a file without one.
+struct FirstLine {
+    record: Record,
+    values: Vec<Value>,
+    /// Where it begins: bytes and lines before it.
+    at: usize,
+    line: u64,
+}
+
+/// Finds the header, or the first row, from a place on: bytes and lines before it.
+///
+/// # Errors
+/// `data` for a text without a header, or whose header does not end.
+fn first_line(
+    config: &Config,
+    dialect: &Dialect,
+    head: &[u8],
+    ended: bool,
+    (mut at, mut line): (usize, u64),
+) -> Result<FirstLine> {
+    let mut values = Vec::new();
+    let mut left = match config.header {
+        Some(Header::At(place)) => place,
+        _ => 0,
+    };
+    loop {
+        let record = dialect.record(head, at, ended, &mut values).ok_or_else(|| {
+            Error::data(format!("the first line does not end within {} bytes; see `quote` and `delimiter`", head.len()))
+        })?;
+        let commented = record.is_blank() && dialect.comment.is_some();
+        let empty = record.is_blank() && (has_header(config) || record.next < head.len());
+        if !commented && !empty {
+            if left == 0 {
+                return Ok(FirstLine { record, values, at, line });
+            }
+            left -= 1;
+        }
+        if record.next >= head.len() {
+            return Err(Error::data(format!("`{}` has no header: it is empty, but for blank lines", config.path)));
+        }
+        line += record.lines;
+        at = record.next;
     }
 }
 

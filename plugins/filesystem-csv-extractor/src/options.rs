@@ -103,6 +103,19 @@ impl Config {
         if self.infer_rows == 0 {
             return refuse("`infer_rows: 0` leaves nothing to infer types from: give a number of rows, or -1 for all");
         }
+        self.check_types()?;
+        let delimiter = self.wanted_delimiter().unwrap_or_default();
+        self.check_characters(&delimiter)?;
+        self.check_nulls(&delimiter)?;
+        let booleans = self.booleans();
+        if let Some(both) = booleans.truths.iter().find(|word| booleans.falsehoods.contains(word)) {
+            return refuse(format!("`{both}` is both in `true_values` and in `false_values`"));
+        }
+        Ok(())
+    }
+
+    /// Refuses options that `types: fast` would ignore.
+    fn check_types(&self) -> Result<()> {
         let strict_only = [
             ("decimal", self.decimal != "."),
             ("thousands", self.thousands.is_some()),
@@ -115,7 +128,11 @@ impl Config {
         if let (Types::Fast, Some((name, _))) = (self.types, strict_only.into_iter().find(|(_, given)| *given)) {
             return refuse(format!("`{name}` has no effect with `types: fast`: omit one of them"));
         }
-        let delimiter = self.wanted_delimiter().unwrap_or_default();
+        Ok(())
+    }
+
+    /// Refuses special characters that cannot be told apart, or are too long.
+    fn check_characters(&self, delimiter: &str) -> Result<()> {
         let special = [
             ("quote", Some(&self.quote)),
             ("comment", self.comment.as_ref()),
@@ -147,8 +164,13 @@ impl Config {
         if self.escape.as_ref().is_some_and(|escape| escape.len() > 1) {
             return refuse("`escape` must be one ASCII character");
         }
+        Ok(())
+    }
+
+    /// Refuses nulls that no value without quotes can be.
+    fn check_nulls(&self, delimiter: &str) -> Result<()> {
         for value in &self.na_values {
-            let part = [("delimiter", delimiter.as_str()), ("quote", self.quote.as_str())];
+            let part = [("delimiter", delimiter), ("quote", self.quote.as_str())];
             if let Some((name, part)) = part.into_iter().find(|(_, part)| !part.is_empty() && value.contains(part)) {
                 return refuse(format!(
                     "`na_values` has `{value}`, which contains the {name} `{part}`, so it can never be a value without quotes"
@@ -157,10 +179,6 @@ impl Config {
             if value.contains(['\n', '\r']) {
                 return refuse("`na_values` has a text with a line end");
             }
-        }
-        let booleans = self.booleans();
-        if let Some(both) = booleans.truths.iter().find(|word| booleans.falsehoods.contains(word)) {
-            return refuse(format!("`{both}` is both in `true_values` and in `false_values`"));
         }
         Ok(())
     }

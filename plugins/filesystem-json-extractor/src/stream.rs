@@ -42,6 +42,55 @@ pub fn without_separators(mut line: &[u8]) -> &[u8] {
     line
 }
 
+/// How much of a value has been examined, from its start, and what is open there.
+#[derive(Default)]
+struct Scan {
+    seen: usize,
+    depth: usize,
+    quoted: bool,
+    escaped: bool,
+}
+
+impl Scan {
+    /// Examines more of a value, of which `bytes` is all that is in memory; returns its length if it ends there. Line ends
+    /// are added to `line`.
+    fn end(&mut self, bytes: &[u8], line: &mut u64) -> Option<usize> {
+        while let Some(&byte) = bytes.get(self.seen) {
+            if self.quoted {
+                if self.escaped {
+                    self.escaped = false;
+                } else if byte == b'\\' {
+                    self.escaped = true;
+                } else if byte == b'"' {
+                    self.quoted = false;
+                    if self.depth == 0 {
+                        return Some(self.seen + 1);
+                    }
+                }
+            } else {
+                match byte {
+                    b'"' | b'{' | b'[' if self.depth == 0 && self.seen > 0 => return Some(self.seen),
+                    b'"' => self.quoted = true,
+                    b'{' | b'[' => self.depth += 1,
+                    b'}' | b']' | b',' | b':' | b' ' | b'\t' | b'\r' | b'\n' if self.depth == 0 => {
+                        return Some(self.seen.max(1));
+                    }
+                    b'}' | b']' => {
+                        self.depth -= 1;
+                        if self.depth == 0 {
+                            return Some(self.seen + 1);
+                        }
+                    }
+                    b'\n' => *line += 1,
+                    _ => {}
+                }
+            }
+            self.seen += 1;
+        }
+        None
+    }
+}
+
 /// The part of the text that has not been read yet.
 pub struct Stream<C> {
     chunks: C,
@@ -153,63 +202,24 @@ impl<C: Chunks> Stream<C> {
     fn span(&mut self, discard: bool) -> Result<Range<usize>> {
         self.peek()?;
         let start_line = self.line;
-        // How much of the value has been examined, from its start.
-        let (mut seen, mut depth, mut quoted, mut escaped) = (0, 0_usize, false, false);
+        let mut scan = Scan::default();
         loop {
-            let bytes = &self.buffer[self.at..];
-            let mut end = None;
-            while let Some(&byte) = bytes.get(seen) {
-                if quoted {
-                    if escaped {
-                        escaped = false;
-                    } else if byte == b'\\' {
-                        escaped = true;
-                    } else if byte == b'"' {
-                        quoted = false;
-                        if depth == 0 {
-                            end = Some(seen + 1);
-                        }
-                    }
-                } else {
-                    match byte {
-                        b'"' if depth == 0 && seen > 0 => end = Some(seen),
-                        b'"' => quoted = true,
-                        b'{' | b'[' if depth == 0 && seen > 0 => end = Some(seen),
-                        b'{' | b'[' => depth += 1,
-                        b'}' | b']' | b',' | b':' | b' ' | b'\t' | b'\r' | b'\n' if depth == 0 => {
-                            end = Some(seen.max(1))
-                        }
-                        b'}' | b']' => {
-                            depth -= 1;
-                            if depth == 0 {
-                                end = Some(seen + 1);
-                            }
-                        }
-                        b'\n' => self.line += 1,
-                        _ => {}
-                    }
-                }
-                if end.is_some() {
-                    break;
-                }
-                seen += 1;
-            }
-            if let Some(end) = end {
+            if let Some(end) = scan.end(&self.buffer[self.at..], &mut self.line) {
                 return Ok(self.at..self.at + end);
             }
             if discard {
-                self.at += seen;
-                seen = usize::from(depth == 0);
-                self.at -= seen;
-            } else if seen > self.max_value {
+                self.at += scan.seen;
+                scan.seen = usize::from(scan.depth == 0);
+                self.at -= scan.seen;
+            } else if scan.seen > self.max_value {
                 return Err(Error::data(format!(
                     "the record in line {start_line} is larger than {} bytes; `max_record_bytes` raises the bound",
                     self.max_value
                 )));
             }
             if !self.fill()? {
-                if depth == 0 && !quoted && seen > 0 {
-                    return Ok(self.at..self.at + seen);
+                if scan.depth == 0 && !scan.quoted && scan.seen > 0 {
+                    return Ok(self.at..self.at + scan.seen);
                 }
                 return Err(self.malformed(&format!(
                     ": the text ends inside the value that begins in line {start_line}, so the file was cut off"

@@ -19,6 +19,7 @@ fn number(call: &str) -> Option<libc::c_long> {
 }
 
 /// `hole blind CALL PROGRAM ARGUMENT…`.
+#[expect(unsafe_code, reason = "installs a filter by a system call")]
 pub fn main(call: &str, program: &[&str]) -> ExitCode {
     let (Some(call), [program, arguments @ ..]) = (number(call), program) else { return ExitCode::FAILURE };
     let step = |code: u32, k: u32, skipped: u8| sock_filter { code: code as u16, jt: 0, jf: skipped, k };

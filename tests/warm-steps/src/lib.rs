@@ -17,6 +17,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 /// The whole program, as main.rs calls it.
+#[expect(unsafe_code, reason = "the program finds it by its name")]
 #[unsafe(no_mangle)]
 pub fn warm_steps_main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("run")
@@ -42,6 +43,7 @@ fn start() -> anyhow::Result<()> {
 }
 
 /// The child's process ID, or `None` in the child.
+#[expect(unsafe_code, reason = "forks, which has no safe wrapper")]
 fn fork() -> anyhow::Result<Option<Pid>> {
     // SAFETY: the process has one thread: the program has just started, or it is the warm process, whose DuckDB has one
     // thread.

@@ -35,6 +35,7 @@ fn relay() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(code[0]))
 }
 
+#[expect(unsafe_code, reason = "loads a library and calls it")]
 fn host() -> anyhow::Result<ExitCode> {
     let library = std::env::current_exe()?.with_file_name("libwarm_steps.so");
     let library = CString::new(library.as_os_str().as_bytes())?;

@@ -134,4 +134,9 @@ fn failure(message: String) -> Error {
     Error { kind: ErrorKind::Internal, message, retry_after_ms: None }
 }
 
-prelude::export!(Attacker with_types_in prelude);
+#[expect(unsafe_code, reason = "what `export!` declares: the functions that the host calls")]
+mod exports {
+    use super::Attacker;
+
+    crate::prelude::export!(Attacker with_types_in crate::prelude);
+}

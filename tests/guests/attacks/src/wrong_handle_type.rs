@@ -5,6 +5,7 @@
 
 use crate::prelude::*;
 
+#[expect(unsafe_code, reason = "the attack is a handle to something else")]
 pub fn run(_: &Step) -> Outcome {
     let secret = secrets::get("key").map_err(told)?;
     // SAFETY: it is not safe, which is the point: the handle is a secret's.

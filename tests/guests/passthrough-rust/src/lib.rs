@@ -23,4 +23,9 @@ fn table_name(position: usize, input: &Input) -> String {
     if position == 0 { "main".to_owned() } else { input.alias() }
 }
 
-export!(PassThrough);
+#[expect(unsafe_code, reason = "what `export!` declares: the functions that the host calls")]
+mod exports {
+    use super::PassThrough;
+
+    super::export!(PassThrough with_types_in super);
+}

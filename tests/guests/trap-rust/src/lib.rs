@@ -134,4 +134,9 @@ fn slow(output: &Output, rows: u64) -> Result<(), Error> {
     Ok(())
 }
 
-export!(Misbehave);
+#[expect(unsafe_code, reason = "what `export!` declares: the functions that the host calls")]
+mod exports {
+    use super::Misbehave;
+
+    super::export!(Misbehave with_types_in super);
+}
