@@ -1,6 +1,11 @@
-"""The rooms of the host: each imports only from its own floor and those below, and ARCHITECTURE.md names every one."""
+"""The rooms of the host: each imports only from its own floor and those below, and ARCHITECTURE.md names every one.
+And what holds for all code: how long a file and a function may be, and that no crate goes without the lints.
+"""
 
+import ast
 import re
+import subprocess
+import tomllib
 
 import pytest
 
@@ -70,6 +75,35 @@ def test_restricted_names_are_used_only_in_their_room(pattern, own, reason):
     assert users == {own}, reason
 
 
-def test_no_file_is_longer_than_500_lines():
-    lengths = {str(path.relative_to(SOURCE)): len(path.read_text().splitlines()) for path in SOURCE.rglob("*.rs")}
-    assert {path: length for path, length in lengths.items() if length > 500} == {}
+MOST_LINES_OF_A_FILE = 500
+MOST_LINES_OF_A_FUNCTION = 60
+
+# Python functions that are longer, and why.
+LONG_FUNCTIONS = {"contestants": "holds a function for each contestant"}
+
+
+def tracked(*patterns):
+    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *patterns], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_no_file_is_too_long():
+    files = [path for path in tracked("*.rs", "*.py", "*.c", "*.wit", "tools/*") if "generated" not in path.parts and path.suffix != ".tsv"]
+    assert len(files) > 400
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
+    assert {path: length for path, length in lengths.items() if length > MOST_LINES_OF_A_FILE} == {}
+
+
+def test_no_python_function_is_too_long():
+    functions = [node for path in tracked("*.py") for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    assert {node.name for node in functions if node.end_lineno - node.lineno >= MOST_LINES_OF_A_FUNCTION} == set(LONG_FUNCTIONS)
+
+
+def test_clippy_checks_the_length_of_functions_and_unsafe_code_in_every_crate():
+    lints = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["lints"]
+    assert (lints["rust"]["unsafe_code"], lints["clippy"]["too_many_lines"]) == ("deny", "warn")
+    # The fuzzer's crate is a workspace of its own, and has no code but calls.
+    crates = [path for path in tracked("*/Cargo.toml") if path.parent != ROOT / "fuzz"]
+    assert [str(path) for path in crates if tomllib.loads(path.read_text()).get("lints") != {"workspace": True}] == []
+    settings = [tomllib.loads(path.read_text()) for path in tracked("*clippy.toml")]
+    assert [setting["too-many-lines-threshold"] for setting in settings] == [MOST_LINES_OF_A_FUNCTION] * 2
