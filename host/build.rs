@@ -1,5 +1,5 @@
-//! Lets the program find libduckdb beside itself, and in `../lib` once it is installed, and nowhere else: a path of the
-//! machine that built it would be anybody's on another one.
+//! Lets the program find libduckdb beside itself or, once installed, in `../lib`, and nowhere else: on another machine,
+//! anybody might control a path of the machine that built it.
 
 use std::path::Path;
 

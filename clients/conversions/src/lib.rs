@@ -7,20 +7,20 @@
 //! | from | into | survives |
 //! |---|---|---|
 //! | whole numbers | whole numbers, decimals | in range |
-//! | | floating point | the nearest float is the number exactly |
+//! | | floating point | the nearest float is exactly the number |
 //! | DECIMAL | decimals, whole numbers | no digit other than 0 is cut off, and in range |
-//! | | floating point | the shortest digits that name the nearest float are the decimal's (always up to 15, or 6, digits) |
+//! | | floating point | the shortest digits that identify the nearest float are those of the decimal (always true up to 15, or 6, digits) |
 //! | DOUBLE, FLOAT | whole numbers | whole and in range |
-//! | | decimals | the nearest float to the decimal is the value again |
-//! | | FLOAT | the nearest FLOAT is the value exactly |
-//! | text | lists | as the server reads them; refused where it would round the items |
-//! | text | numbers, dates, times, UUIDs | the text is the target's own spelling: no leading zeros, signs or blanks, apart from zeros that end a fraction, `T` between date and time, and seconds left out |
-//! | | text | as long as it fits in characters, bytes and character set |
+//! | | decimals | the float nearest to the decimal is the value |
+//! | | FLOAT | the nearest FLOAT is exactly the value |
+//! | text | lists | as the server parses them; refused if it would round the items |
+//! | text | numbers, dates, times, UUIDs | the text has the target's own form, without leading zeros, signs or blanks; trailing zeros of a fraction, `T` between date and time, and omitted seconds are allowed |
+//! | | text | if it fits in characters, bytes and character set |
 //! | | JSON, enums of a server, ranges and other types | the server's own text input decides |
 //! | timestamps | fewer digits of a second, dates | the digits, or the time of day, are zero |
 //! | | times | never: the date is lost |
 //! | TIMESTAMPTZ | timestamps without a zone, dates, times | never: the zone is lost |
-//! | INTERVAL | times | no days, and less than one day; fewer fields: what is cut off is zero |
+//! | INTERVAL | times | no days, and less than one day; with fewer fields: the truncated part is zero |
 //! | TIMETZ | times without an offset | never: the offset is lost |
 //! | any scalar | text | as DuckDB or the server prints it |
 //! | lists | lists | every item survives |

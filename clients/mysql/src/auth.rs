@@ -171,7 +171,7 @@ mod tests {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// As a server checks it: SHA256(answer xor SHA256(stored, nonce)) is stored, where stored is SHA256(SHA256(password)).
+    /// A server checks that SHA256(answer xor SHA256(stored, nonce)) is `stored`, which is SHA256(SHA256(password)).
     #[test]
     fn a_server_that_keeps_only_digests_accepts_the_answers() {
         let nonce = b"01234567890123456789";

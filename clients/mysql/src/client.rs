@@ -77,7 +77,7 @@ impl<S: Stream> Client<S> {
     ///
     /// # Errors
     /// The server's error.
-    /// What the server says.
+    /// The server's error.
     pub fn prepare_session(&mut self) -> Result<()> {
         self.execute("set names utf8mb4")?;
         self.execute(

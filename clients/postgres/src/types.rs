@@ -26,7 +26,7 @@ pub enum Kind {
     NumericDouble,
     Text,
     Json,
-    /// As JSON, with a version before it.
+    /// JSON preceded by a version.
     Jsonb,
     Bytes,
     Date,

@@ -17,7 +17,7 @@ pub use values::check_extensions;
 /// The metadata key that names a column's DuckDB type if its Arrow type is less specific.
 pub const DUCKDB_TYPE: &str = "osiris.duckdb_type";
 
-/// How deep a guest may nest types.
+/// How deeply a guest may nest types.
 const MAX_DEPTH: usize = 64;
 
 /// How many fields a guest's table may have, including nested ones.

@@ -1,6 +1,6 @@
 //! Checks that bytes are exactly one geometry in little-endian well-known binary (OGC 06-103r4).
 
-/// How deep collections may nest.
+/// How deeply collections may be nested.
 const MAX_DEPTH: usize = 16;
 
 /// Whether `bytes` are one geometry and nothing else.

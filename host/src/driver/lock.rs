@@ -24,7 +24,7 @@ pub struct Lock {
     pub drivers: BTreeMap<String, Pin>,
 }
 
-/// What one driver was when it was locked.
+/// A driver as it was when it was locked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pin {

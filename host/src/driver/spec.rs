@@ -171,7 +171,7 @@ fn shortened(text: &str) -> String {
     untrusted::line(&start).into_owned()
 }
 
-/// How deep a value is nested.
+/// How deeply a value is nested.
 fn depth(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
@@ -238,7 +238,7 @@ impl Kind {
         }
     }
 
-    /// The function that a driver of this kind exports.
+    /// The name of the function that a driver of this kind exports.
     pub fn export(self) -> &'static str {
         match self {
             Kind::Extractor => "extract",

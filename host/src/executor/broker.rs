@@ -43,7 +43,7 @@ pub struct Reachable {
 ///
 /// # Errors
 /// If the machine provides no thread or no file for it.
-/// When the machine gives no thread or no file for it.
+/// If the machine provides no thread or no file for it.
 pub fn serve(socket: UnixStream, reachable: Reachable) -> anyhow::Result<()> {
     let mut lines = BufReader::new(socket.try_clone().context("cannot connect for a step")?);
     let mut resolver = Resolver::new(system_resolve);

@@ -52,7 +52,7 @@ pub enum Heard {
     TooLong(u64),
     /// Its stdout has ended, and so has the process.
     Closed(u64),
-    /// The user wants the run to end.
+    /// The user asked to end the run.
     Signal,
 }
 
@@ -81,7 +81,7 @@ pub struct Ending {
     lingered: bool,
     /// The limit that it exceeded and was ended for.
     overrun: Option<Overrun>,
-    /// What it wrote to stderr.
+    /// Its output on stderr.
     stderr: String,
 }
 
@@ -136,7 +136,7 @@ impl StepProcess {
     ///
     /// # Errors
     /// If the program cannot be started.
-    /// When the program cannot be started.
+    /// If the program cannot be started.
     pub fn start(number: u64, heard: &SyncSender<Heard>) -> anyhow::Result<Self> {
         let (socket, stdin) = UnixStream::pair().context("cannot make a step process's stdin")?;
         let child = Command::new("/proc/self/exe")
@@ -180,7 +180,7 @@ impl StepProcess {
     ///
     /// # Errors
     /// If the process has gone, or already has its job.
-    /// When the process is gone, or has its job already.
+    /// If the process has gone, or already has its job.
     pub fn give(
         &mut self,
         job: &Job,

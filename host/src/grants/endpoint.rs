@@ -15,7 +15,7 @@ impl Endpoint {
     /// Parses `host:port` or `[v6]:port`.
     ///
     /// # Errors
-    /// Says what is expected.
+    /// Says which form is expected.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is no `host:port`");
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
@@ -58,7 +58,7 @@ impl HttpScope {
     /// Parses a scope.
     ///
     /// # Errors
-    /// Says what is expected.
+    /// Says which form is expected.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is no `METHOD[,METHOD] http[s]://host[:port]/path`");
         let (methods, address) = text.split_once(' ').ok_or_else(wrong)?;

@@ -91,7 +91,7 @@ impl Schedule<'_> {
             Err(error) => {
                 self.session.remove_scratch(&step.id);
                 let failure = match error.downcast::<Report>() {
-                    // Files that the user named wrongly.
+                    // The user named files that cannot be used.
                     Ok(Report { message, hint, .. }) => {
                         Failure { blame: Blame::User, kind: "config".to_owned(), message, hint }
                     }

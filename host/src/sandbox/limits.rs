@@ -19,7 +19,7 @@ const GRACE_SECONDS: u64 = 10;
 ///
 /// # Errors
 /// If the kernel refuses.
-/// When the kernel refuses.
+/// If the kernel refuses.
 pub fn limit(file_bytes: u64, data_bytes: u64, cpu_seconds: u64) -> anyhow::Result<()> {
     // A handler that does nothing turns SIGXFSZ into an error of the write.
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)))

@@ -41,7 +41,7 @@ pub struct Reach<'a> {
 /// The result of applying the rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confinement {
-    /// What the kernel does not enforce, in words.
+    /// A description of what the kernel does not enforce.
     pub missing: Vec<String>,
     /// Why there is no second wall of namespaces, if it is missing. The process is confined even without it.
     pub shared: Option<String>,

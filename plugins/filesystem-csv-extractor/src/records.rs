@@ -29,7 +29,7 @@ pub enum End {
     None,
 }
 
-/// What is wrong with a record's quotes.
+/// An error in a record's quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// A quoted value never ends.

@@ -38,7 +38,7 @@ pub struct Column {
     pub name: String,
     /// The DuckDB type in which it is read.
     pub kind: String,
-    /// Its leaves among those of the schema.
+    /// The range of its leaves among those of the schema.
     pub leaves: Range<usize>,
 }
 

@@ -76,7 +76,7 @@ fn a_value_that_nothing_can_follow_is_delivered_once_and_blocks_nothing() {
         // A changed record is delivered again.
         let (taken, _) = run(Some(&state), &[json!({"at": sentinel, "x": 1})]);
         assert_eq!(taken.len(), 1);
-        // An older version took it for the highest.
+        // An older version stored it as the highest.
         let old = format!(r#"{{"field": "at", "value": "{sentinel}", "ties": "", "columns": null}}"#);
         let (asked, taken, _) =
             run_with(&Manner::default(), Some(&serde_json::from_str(&old).unwrap()), &[json!({"at": "2024-01-02"})]);

@@ -7,7 +7,7 @@ use osiris_sdk::{Error, Field, Node, Result, context};
 use crate::options::ZeroDates;
 use crate::value::{self, Wrong};
 
-/// Values of one type, growing.
+/// A growing sequence of values of one type.
 #[derive(Debug)]
 pub struct Column {
     pub name: String,

@@ -16,7 +16,7 @@ pub enum Unrepresentable {
     Null,
 }
 
-/// Values of one type, growing.
+/// A growing sequence of values of one type.
 #[derive(Debug)]
 pub struct Column {
     kind: Kind,

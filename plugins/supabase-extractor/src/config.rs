@@ -99,7 +99,7 @@ impl Config {
         }
     }
 
-    /// The query that all pages have in common.
+    /// The part of the query that all pages have in common.
     ///
     /// # Errors
     /// `config` for `columns` beside `select`, and for an invalid filter.

@@ -18,7 +18,7 @@ pub struct Column {
     pub expression: String,
 }
 
-/// Some rows as a JSON array.
+/// A number of rows as a JSON array.
 pub struct Batch {
     pub json: Vec<u8>,
     pub rows: u64,
@@ -105,7 +105,7 @@ fn text(value: &str, kind: &SourceType, target: &TargetType, depth: usize) -> Re
 
 /// The input's rows, batch by batch.
 pub struct Batches {
-    /// `None` once it has ended.
+    /// `None` after the end.
     lines: Option<Reader>,
     rows: usize,
     bytes: usize,
