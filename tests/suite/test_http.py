@@ -315,7 +315,7 @@ CURSOR = {"param": "since", "field": "at"}
 
 
 @pytest.mark.parametrize("inclusive", [True, False])
-def test_runs_read_what_is_new_with_ties_and_nulls_and_none_twice(project, web, inclusive):
+def test_runs_read_new_records_with_ties_and_nulls_exactly_once(project, web, inclusive):
     growing = Growing(inclusive)
     url = web.route("/items", growing)
     grant(project, web)
@@ -346,7 +346,7 @@ def test_a_server_that_ignores_the_cursor_delivers_nothing_twice(project, web):
     assert [row[0] for row in rows(project, url=url, cursor=cursor)] == [9]
 
 
-def test_a_failed_run_between_loses_nothing(project, web):
+def test_a_failed_run_in_between_loses_nothing(project, web):
     growing = Growing(True)
     broken = {"page": None}
 

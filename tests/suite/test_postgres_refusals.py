@@ -48,7 +48,7 @@ def test_a_value_that_the_servers_own_types_refuse_is_named(shop):
     assert shop.sql("select count(*) from target") == [(0,)]
 
 
-def test_columns_that_the_server_generates_are_to_be_left_out_by_name(shop):
+def test_values_for_generated_columns_are_refused_by_name(shop):
     shop.sql("create table target (id bigint generated always as identity, n int, twice int generated always as (n * 2) stored)", "insert into target (n) values (1)")
     for config in ({}, {"mode": "replace"}, {"mode": "upsert", "primary_key": ["n"]}, {"mode": "upsert", "primary_key": ["id"]}):
         error = shop.load("select 5 as id, 2 as n, 4 as twice", expect=1, **config)

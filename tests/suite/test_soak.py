@@ -88,7 +88,7 @@ def check_nothing_is_left(project, expected: int) -> None:
     assert running(program(project)) == []
 
 
-def test_runs_in_a_row_leave_nothing_and_grow_by_nothing(small):
+def test_consecutive_runs_leave_nothing_behind_and_do_not_grow(small):
     runs = [run(small) for _ in range(RUNS)]
     check_nothing_is_left(small, RUNS + 1)
     seconds, resident = [each[0] for each in runs], [each[1] for each in runs]

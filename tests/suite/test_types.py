@@ -74,7 +74,7 @@ def test_many_batches_pass_unchanged(project, component):
     through(project, "select i, 'text ' || i as t, [i, null, -i] as l, case when i % 7 = 0 then null else {'a': i} end as s from range(100000) t(i)", component)
 
 
-def test_guests_of_three_languages_make_the_same_table(project):
+def test_guests_in_three_languages_create_the_same_table(project):
     assert all((GUESTS / f"{name}.wasm").exists() for name in PASSTHROUGH)
     steps = [project.sql(f"{ALL_TYPES}")]
     steps += [{"id": name.rsplit("_")[-1], "component": name, "needs": ["source"]} for name in PASSTHROUGH]

@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_read_whole_and_unchanged() {
+    fn values_are_read_completely_and_unchanged() {
         for text in [
             "null",
             "-0",

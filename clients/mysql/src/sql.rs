@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quotes_cannot_be_escaped() {
+    fn text_cannot_break_out_of_its_quotes() {
         assert_eq!(quote_name("a`b"), "`a``b`");
         assert_eq!(quote_text("ü'\\"), "_utf8mb4 x'c3bc275c'");
         assert_eq!(quote_text(""), "_utf8mb4 x''");

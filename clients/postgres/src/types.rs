@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numerics_have_the_decimal_that_holds_them() {
+    fn numerics_become_decimals_that_can_hold_them() {
         let of = |precision: i32, scale: i32| decimal((precision << 16 | scale & 0x7ff) + 4);
         assert_eq!(of(10, 2), Some(Kind::Decimal { precision: 10, scale: 2 }));
         assert_eq!(of(38, 0), Some(Kind::Decimal { precision: 38, scale: 0 }));

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cursors_cannot_leave_their_literal() {
+    fn cursors_cannot_break_out_of_their_literal() {
         assert_eq!(literal(Kind::I32, "-5", "c").unwrap(), "-5");
         assert!(literal(Kind::I32, "1 or 1=1", "c").is_err());
         assert_eq!(literal(Kind::Text, "'", "c").unwrap(), "_utf8mb4 x'27'");
