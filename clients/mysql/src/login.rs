@@ -78,7 +78,7 @@ pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login, files: LocalF
 
 /// Whether the session will be encrypted.
 ///
-/// # Errors
+/// `auth` if it must be, but the server does not offer TLS.
 /// `auth`, where it must be and the server offers no TLS.
 fn encrypts(login: &Login, greeting: &Greeting) -> Result<bool> {
     let offered = greeting.capabilities & capability::SSL != 0;

@@ -18,7 +18,7 @@ pub struct Shape {
 
 /// A column of the table.
 struct Column {
-    /// The key that JSON has for it.
+    /// Its key in JSON.
     key: String,
     name: String,
     kind: Type,

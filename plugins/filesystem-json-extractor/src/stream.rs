@@ -42,7 +42,7 @@ pub fn without_separators(mut line: &[u8]) -> &[u8] {
     line
 }
 
-/// How much of a value has been examined, from its start, and what is open there.
+/// How much of a value has been examined, from its start, and which parts are open there.
 #[derive(Default)]
 struct Scan {
     seen: usize,
