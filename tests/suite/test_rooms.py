@@ -78,7 +78,7 @@ def test_restricted_names_are_used_only_in_their_room(pattern, own, reason):
 MOST_LINES_OF_A_FILE = 500
 MOST_LINES_OF_A_FUNCTION = 60
 
-# Python functions that are longer, and why.
+# Longer Python functions, each with the reason.
 LONG_FUNCTIONS = {"contestants": "holds a function for each contestant"}
 
 
@@ -102,7 +102,7 @@ def test_no_python_function_is_too_long():
 def test_clippy_checks_the_length_of_functions_and_unsafe_code_in_every_crate():
     lints = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["lints"]
     assert (lints["rust"]["unsafe_code"], lints["clippy"]["too_many_lines"]) == ("deny", "warn")
-    # The fuzzer's crate is a workspace of its own, and has no code but calls.
+    # The fuzzer's crate is a separate workspace, and contains only calls.
     crates = [path for path in tracked("*/Cargo.toml") if path.parent != ROOT / "fuzz"]
     assert [str(path) for path in crates if tomllib.loads(path.read_text()).get("lints") != {"workspace": True}] == []
     settings = [tomllib.loads(path.read_text()) for path in tracked("*clippy.toml")]

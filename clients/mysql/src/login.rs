@@ -78,8 +78,8 @@ pub(crate) fn log_in<S: Stream>(wire: &mut Wire<S>, login: &Login, files: LocalF
 
 /// Whether the session will be encrypted.
 ///
+/// # Errors
 /// `auth` if it must be, but the server does not offer TLS.
-/// `auth`, where it must be and the server offers no TLS.
 fn encrypts(login: &Login, greeting: &Greeting) -> Result<bool> {
     let offered = greeting.capabilities & capability::SSL != 0;
     match login.ssl_mode {
@@ -97,7 +97,7 @@ fn encrypts(login: &Login, greeting: &Greeting) -> Result<bool> {
     }
 }
 
-/// The capabilities that this client uses, where the server has them too.
+/// The capabilities that this client uses, as far as the server has them too.
 fn wanted(login: &Login, files: LocalFiles, encrypted: bool) -> u32 {
     let mut wanted = capability::FOUND_ROWS
         | capability::LONG_FLAG
@@ -120,7 +120,7 @@ fn wanted(login: &Login, files: LocalFiles, encrypted: bool) -> u32 {
     wanted
 }
 
-/// How the response to the greeting begins. On its own it asks for TLS.
+/// The start of the response to the greeting. By itself it requests TLS.
 fn head(agreed: u32, mariadb: u32) -> Vec<u8> {
     let mut head = Vec::with_capacity(64);
     head.extend_from_slice(&agreed.to_le_bytes());
@@ -140,7 +140,7 @@ fn start_tls<S: Stream>(wire: &mut Wire<S>, login: &Login, head: &[u8]) -> Resul
     wire.stream.start_tls(&TlsOptions { verify, server_name: None, ca: login.ca.clone() })
 }
 
-/// The response to the greeting: who logs in, to which database, with which proof.
+/// The response to the greeting: the user, the database and the proof of the password.
 fn response(head: Vec<u8>, login: &Login, agreed: u32, plugin: Plugin, answer: &[u8]) -> Vec<u8> {
     let mut message = head;
     message.extend_from_slice(login.user.as_bytes());

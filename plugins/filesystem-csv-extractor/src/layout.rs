@@ -117,12 +117,12 @@ fn has_header(config: &Config) -> bool {
 struct FirstLine {
     record: Record,
     values: Vec<Value>,
-    /// Where it begins: bytes and lines before it.
+    /// The bytes and lines before it.
     at: usize,
     line: u64,
 }
 
-/// Finds the header, or the first row, from a place on: bytes and lines before it.
+/// Finds the header, or the first row, starting at a number of bytes and lines.
 ///
 /// # Errors
 /// `data` for a text without a header, or whose header does not end.

@@ -131,7 +131,7 @@ impl Config {
         Ok(())
     }
 
-    /// Refuses special characters that cannot be told apart, or are too long.
+    /// Refuses special characters that cannot be distinguished, or are too long.
     fn check_characters(&self, delimiter: &str) -> Result<()> {
         let special = [
             ("quote", Some(&self.quote)),
@@ -167,7 +167,7 @@ impl Config {
         Ok(())
     }
 
-    /// Refuses nulls that no value without quotes can be.
+    /// Refuses texts for null that no unquoted value can have.
     fn check_nulls(&self, delimiter: &str) -> Result<()> {
         for value in &self.na_values {
             let part = [("delimiter", delimiter), ("quote", self.quote.as_str())];

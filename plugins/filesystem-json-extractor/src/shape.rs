@@ -84,7 +84,7 @@ fn columns_of_keys(config: &Config, fields: &Fields, names: &mut Names) -> Resul
     }
 }
 
-/// The columns of a file without records, as far as the config names them and declares no type; at least one.
+/// The columns of a file without records: those that the config names without declaring a type; at least one.
 fn columns_of_config(config: &Config, names: &mut Names) -> Vec<Column> {
     let mut columns = Vec::new();
     for name in config.columns.iter().flatten().filter(|name| !config.dtype.contains_key(*name)) {
@@ -98,7 +98,7 @@ fn columns_of_config(config: &Config, names: &mut Names) -> Vec<Column> {
     columns
 }
 
-/// Gives columns the types that the config declares, and adds those that only the config has.
+/// Sets the types that the config declares, and adds columns that only the config has.
 fn declare(config: &Config, columns: &mut Vec<Column>, names: &mut Names) -> Result<()> {
     let declared = |name: &str| -> Result<Option<Type>> {
         let kind = config.dtype.get(name).map(|kind| Type::parse(kind));

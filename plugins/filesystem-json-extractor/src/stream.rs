@@ -52,8 +52,8 @@ struct Scan {
 }
 
 impl Scan {
-    /// Examines more of a value, of which `bytes` is all that is in memory; returns its length if it ends there. Line ends
-    /// are added to `line`.
+    /// Examines more of a value; `bytes` is the part of it in memory. Returns the value's length if it ends there, and
+    /// adds the number of line ends to `line`.
     fn end(&mut self, bytes: &[u8], line: &mut u64) -> Option<usize> {
         while let Some(&byte) = bytes.get(self.seen) {
             if self.quoted {
