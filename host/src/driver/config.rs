@@ -28,7 +28,7 @@ pub trait Judge: std::fmt::Debug {
     ) -> Result<Vec<Wrong>, Report>;
 }
 
-/// Judges in the current process: in the confined process, in tests, and for Osiris's own specs.
+/// Judges in the current process: for tests and fuzzing.
 #[derive(Debug)]
 pub struct InPlace;
 

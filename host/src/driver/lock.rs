@@ -156,7 +156,7 @@ mod tests {
             assert!(lock.check(base, spelling, &driver("bb", &[])).is_err(), "{spelling}");
         }
         assert!(lock.check(base, "other/x.wasm", &driver("bb", &[])).unwrap());
-        // A driver that is pinned by its name is refused by any path, and accepted once it is accepted by both.
+        // A driver that is pinned by its name is refused by any path too, and accepting it by a path accepts both.
         lock.check(base, "a.b", &driver("aa", &[])).unwrap();
         assert!(lock.check(base, "third/x.wasm", &driver("cc", &[])).unwrap_err().message.contains("pins as `a.b`"));
         lock.pin(base, "third/x.wasm", &driver("cc", &[]));

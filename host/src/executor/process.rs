@@ -188,7 +188,7 @@ impl StepProcess {
         supervisor: &Supervisor,
         disk: DiskAllowance,
     ) -> anyhow::Result<()> {
-        // Large enough to never be reallocated: a reallocation leaves a copy of the secrets behind.
+        // Large enough for almost every job: a reallocation would leave a copy of the secrets behind.
         let mut line = Zeroizing::new(Vec::with_capacity(JOB_ROOM));
         serde_json::to_writer(&mut *line, job).context("cannot write the job as JSON")?;
         line.push(b'\n');

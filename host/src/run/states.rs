@@ -81,7 +81,7 @@ impl Schedule<'_> {
     /// not deliver are read again. A state that cannot be written makes its step fail.
     pub(super) fn keep_states(&mut self) {
         let mut states = std::mem::take(&mut self.states);
-        // A state without a recorded source gets one notice about that.
+        // A state without a recorded source is written again, with its source.
         for (place, kept) in
             self.earlier.iter().filter(|(place, kept)| kept.identity.is_none() && self.delivered(**place))
         {

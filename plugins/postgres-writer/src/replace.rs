@@ -111,7 +111,8 @@ pub fn merge<S: Stream>(
     foreign_keys: &[ForeignKey],
     refers_to_itself: bool,
 ) -> Result<()> {
-    // A referring row locks the row it refers to, so none can appear between the check and the deletion.
+    // A new referring row has to lock the row it refers to, so with this lock none can appear between the check and the
+    // deletion.
     client.execute(&format!("lock table {} in exclusive mode", target.quoted()))?;
     let (alone, same, table) = (target.alone(), rows.same_key(), rows.table());
     let gone = format!("not exists (select from {table} as new where {same})");
