@@ -1,11 +1,13 @@
 """The command line as people use it: plan, validate, drivers, query, sessions, and its exit codes."""
 
+import contextlib
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import GUESTS, TARGET
+from conftest import GUESTS, OSIRIS, TARGET
 
 
 def two_steps(project):
@@ -61,9 +63,27 @@ def test_query_accepts_only_one_select_and_reaches_nothing_else(project, sql):
     assert done.returncode == 2 and "error:" in done.stderr and "root:" not in done.stdout
 
 
-def test_query_does_not_let_data_control_the_terminal(project):
-    project.run([project.sql("select chr(27) || '[2J' as evil")])
-    assert "\x1b" not in project.osiris("query", "latest", "source").stdout
+@pytest.mark.parametrize(("format", "whole"), [("table", None), ("csv", "evil\n\x1b[2Ja\x9b\u202e\n"), ("json", '{"evil":"\\u001B[2Ja\x9b\u202e"}\n')])
+def test_query_does_not_let_data_control_the_terminal(project, format, whole):
+    """A terminal receives escapes. In CSV and JSON, a pipe receives exactly the data."""
+    project.run([project.sql("select chr(27) || '[2Ja' || chr(155) || chr(8238) as evil")])
+    asked = ("query", "latest", "source", "--format", format)
+    piped = project.osiris(*asked).stdout
+    if whole is None:
+        assert not set("\x1b\x9b\u202e") & set(piped)
+    else:
+        assert piped == whole
+    main, other = os.openpty()
+    with subprocess.Popen([str(OSIRIS), *asked], cwd=project.folder, env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}, stdout=other) as shown:
+        os.close(other)
+        seen = b""
+        # The kernel ends a terminal that nobody writes to any more with EIO.
+        with contextlib.suppress(OSError):
+            while part := os.read(main, 4096):
+                seen += part
+    os.close(main)
+    assert shown.returncode == 0 and "[2Ja" in seen.decode() and "\\u{202e}" in seen.decode()
+    assert not set("\x1b\x9b\u202e") & set(seen.decode())
 
 
 def test_drivers_are_listed_and_inspected(project):
@@ -92,7 +112,7 @@ def test_a_component_is_packed_found_in_a_folder_and_run_by_path(project):
 
 
 def test_sessions_are_listed_shown_and_collected(project):
-    assert project.osiris("sessions", "list").stdout == "no sessions yet\n"
+    assert project.osiris("sessions", "list").stdout.startswith(f"no sessions in {project.folder}/.osiris_sessions")
     ran = [project.run(two_steps(project))["session_id"] for _ in range(3)]
     listed = json.loads(project.osiris("sessions", "list", "--json").stdout)
     assert [(session["session_id"], session["status"], session["rows"]) for session in listed] == [(id, "success", 6) for id in ran]
@@ -189,6 +209,8 @@ def test_a_file_connection_is_the_folder_of_relative_paths(project):
     project.write("osiris_connections.yaml", "connections: {filesystem: {local: {base_dir: '${DATA}'}}}")
     assert project.run([read], env={"DATA": str(project.folder / "data")})["step"]["read"]["rows"] == 1
     assert project.run([read], env={"DATA": "data"})["step"]["read"]["rows"] == 1
+    shown = json.loads(project.osiris("plan", "pipeline.yaml", "--json", env={"DATA": "data"}).stdout)["steps"][0]
+    assert shown["config"]["path"] == "***MASKED***/in.csv" and shown["grants"], shown
     assert "lies outside the base folder" in project.run([read], expect=2, env={"DATA": "/etc"})["stderr"]
     project.write("osiris_connections.yaml", "connections: {mysql: {a: {host: h}}}")
     read["config"]["path"] = "data/in.csv"
@@ -282,6 +304,19 @@ def test_small_mistakes_are_reported(project):
     row = project.osiris("query", "latest", "source", "from main", "--format", "json").stdout
     assert json.loads(row) == {"n": None, "i": [None, None], "t": 'NaN "Infinity'}
     assert "removed 1 session," in project.osiris("sessions", "gc", "--keep", "0").stdout
+    # Sessions are in the pipeline's folder, wherever it is run from.
+    project.pipeline([project.sql("select 1 as a")])
+    (project.folder / "elsewhere").mkdir()
+    done = project.osiris("run", "../pipeline.yaml", before=["env", "-C", "elsewhere"])
+    assert "source  1 row  " in done.stderr, done.stderr
+    listed = project.osiris("sessions", "list", "--base", "elsewhere").stdout
+    assert listed.startswith(f"no sessions in {project.folder / 'elsewhere' / '.osiris_sessions'}") and "`--base DIR`" in listed
+    assert "success" in project.osiris("sessions", "list").stdout
+    project.write("osiris_connections.yaml", "connections: {postgres: {good: {host: h, database: d}, bad: {host: '${NO_SUCH}'}}}\n")
+    connections = project.osiris("connections", "list").stdout
+    assert next(line for line in connections.splitlines() if "@postgres.bad " in line).split() == ["@postgres.bad", "postgres.extractor"]
+    assert "\nwarning: connection `@postgres.bad`, field `host`, needs the environment variable `NO_SUCH`" in connections
+    assert "OSIRIS_LOG" in project.osiris("--help").stdout
 
 
 def test_the_compile_cache_drops_unused_entries(project):

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import CANARY, GUESTS, OSIRIS
+from conftest import CANARY, GUESTS, OSIRIS, TARGET, install
+from http_server import web  # noqa: F401, a fixture
+from http_steps import grant, step
 
 # Half of the kills hit a step's processes, half of them hosts; set `OSIRIS_KILLS=200` for a thorough run.
 KILLS = max(40, int(os.environ.get("OSIRIS_KILLS", "40")))
@@ -50,6 +52,19 @@ def test_a_misbehaving_driver_ends_only_itself(project, how, kind, words):
     session = Path(result["session_path"])
     assert sorted(path.name for path in (session / "data").iterdir()) == ["sibling.duckdb", "source.duckdb"]
     assert not (session / "scratch").exists()
+
+
+def test_a_step_that_cannot_begin_leaves_no_file_beside_its_target(project, web):
+    """The program may no longer be started once the first step runs: at most one process was started ahead for those behind it."""
+    program = install(project.folder / "program")
+    url = web.route("/items", lambda _: program.chmod(0) or [{"n": 1}])
+    grant(project, web)
+    write = lambda name: {"id": name, "component": "filesystem.csv_writer", "needs": ["read"], "config": {"path": f"out/{name}.csv"}}  # noqa: E731
+    result = project.run([step(url=url), write("a"), write("b"), write("c")], "--jobs", "1", expect=1, program=program, env={"OSIRIS_DRIVERS": str(TARGET / "drivers")})
+    assert result["step"]["read"]["status"] == "success"
+    failed = {name for name in "abc" if result["step"][name]["status"] == "failed"}
+    assert len(failed) >= 2 and all("cannot start a step process" in result["step"][name]["error"]["message"] for name in failed)
+    assert {path.name for path in (project.folder / "out").iterdir()} == {f"{name}.csv" for name in set("abc") - failed}
 
 
 @pytest.mark.parametrize("how", ["loop", "slow"])

@@ -54,7 +54,8 @@ def databases():
         both.run("start")
         yield both
     finally:
-        both.run("stop")
+        if os.path.exists(folder):
+            both.run("stop")
         assert not os.path.exists(folder)
 
 
@@ -71,6 +72,12 @@ def example(project, databases):
     place.write_text(text)
     databases.warehouse("drop table if exists customer_revenue, monthly_revenue")
     return project
+
+
+def test_stopping_what_is_not_there_is_no_success(tmp_path):
+    environment = {"PATH": os.environ["PATH"], "SHOP_DATABASES": str(tmp_path / "elsewhere")}
+    done = subprocess.run([EXAMPLE / "databases", "stop"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and str(tmp_path / "elsewhere") in done.stderr and not done.stdout
 
 
 CUSTOMERS = "select customer_id, name, country, orders, revenue, last_order::text from customer_revenue order by customer_id"

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::ask::{AskArguments, ConnectionContext};
 use super::prepare::read_policy;
-use super::{grouped, print, print_json, table};
+use super::{counted, grouped, print, print_json, table};
 use crate::digest::sha256_of;
 use crate::driver::discovery::FoundTable;
 use crate::error::Report;
@@ -85,5 +85,5 @@ fn in_words(tables: &[FoundTable], fingerprint: &str) -> String {
             ]);
         }
     }
-    format!("{shown}\n\n{} tables, fingerprint {fingerprint}", tables.len())
+    format!("{shown}\n\n{}, fingerprint {fingerprint}", counted(tables.len() as u64, "table"))
 }

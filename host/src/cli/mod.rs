@@ -39,7 +39,11 @@ const INTERRUPTED: u8 = 130;
     after_help = "Start here:\n  osiris plan pipeline.yaml       show the steps and what each may access\n  \
                   osiris run pipeline.yaml        run it\n  osiris query latest STEP 'select * from main limit 5'\n  \
                   osiris drivers list             list the available drivers\n\n\
-                  Exit codes: 0 done, 1 a step failed, 2 your input is wrong, 3 a fault of Osiris, 130 interrupted"
+                  Exit codes: 0 done, 1 a step failed, 2 your input is wrong, 3 a fault of Osiris, 130 interrupted\n\n\
+                  Environment:\n  OSIRIS_DRIVERS    a folder of drivers, searched after `--drivers`\n  \
+                  OSIRIS_PARAM_X    the value of the parameter `x`, unless `--param` or the profile sets it\n  \
+                  OSIRIS_CACHE_DIR  the folder of compiled drivers [default: osiris in $XDG_CACHE_HOME or ~/.cache]\n  \
+                  OSIRIS_LOG        the level of the messages about Osiris itself: error, warn, info, debug or trace [default: warn]"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -257,6 +261,11 @@ impl std::fmt::Display for Table {
     }
 }
 
+/// How many there are of something, in words: `1 row`, `1,234 rows`.
+fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 /// `1234567` as `1,234,567`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -303,5 +312,6 @@ mod tests {
         {
             assert_eq!(grouped(number), text);
         }
+        assert_eq!([0, 1, 1000].map(|number| counted(number, "row")), ["0 rows", "1 row", "1,000 rows"]);
     }
 }

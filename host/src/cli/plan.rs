@@ -9,7 +9,7 @@ use crate::plan::{Plan, PlannedStep};
 use serde_json::{Map, Value, json};
 
 use super::prepare::{PipelineArguments, prepare};
-use super::{print, print_data, print_json};
+use super::{counted, print, print_data, print_json};
 use crate::untrusted::{self, line};
 
 #[derive(Debug, clap::Args)]
@@ -53,11 +53,7 @@ pub fn validate(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let place = id.map_or_else(String::new, |id| format!("step `{id}`: "));
             eprintln!("warning: {place}{}", untrusted::paragraph(&notice.to_string()));
         }
-        print(&format!(
-            "pipeline `{}` is valid: {steps} step{}",
-            prepared.plan.pipeline,
-            if steps == 1 { "" } else { "s" }
-        ));
+        print(&format!("pipeline `{}` is valid: {}", prepared.plan.pipeline, counted(steps as u64, "step")));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! What a person sees while a pipeline runs: a bar for each running step, or plain lines if stderr is not a terminal.
 
 use super::terminal::{self, Show, say};
-use super::{grouped, spell_duration};
+use super::{counted, grouped, spell_duration};
 use crate::run::Observer;
 use crate::session::{Status, StepRecord};
 use crate::untrusted;
@@ -51,7 +51,7 @@ impl Observer for Progress {
         terminal::show(Show::End { step: step.id.clone() });
         let time = spell_duration(step.duration_ms.unwrap_or_default());
         let id = format!("{:width$}", step.id, width = self.width);
-        let rows = grouped(step.rows.unwrap_or_default());
+        let rows = counted(step.rows.unwrap_or_default(), "row");
         match step.status {
             Status::Success if step.tables.len() > 1 => {
                 let tables: Vec<String> = step
@@ -59,9 +59,9 @@ impl Observer for Progress {
                     .iter()
                     .map(|(name, table)| format!("{} {}", untrusted::line(name), grouped(table.rows)))
                     .collect();
-                say(format!("{id}  {rows} rows in {} tables ({})  {time}", step.tables.len(), tables.join(", ")));
+                say(format!("{id}  {rows} in {} tables ({})  {time}", step.tables.len(), tables.join(", ")));
             }
-            Status::Success => say(format!("{id}  {rows} rows  {time}")),
+            Status::Success => say(format!("{id}  {rows}  {time}")),
             other => say(format!("{id}  {other}")),
         }
     }

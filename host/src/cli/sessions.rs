@@ -11,7 +11,7 @@ use crate::size;
 use serde_json::{Value, json};
 
 use super::run::steps_table;
-use super::{grouped, print, print_json, spell_duration, table};
+use super::{counted, grouped, print, print_json, spell_duration, table};
 use crate::untrusted::{self, line, paragraph};
 
 #[derive(Debug, clap::Subcommand)]
@@ -83,8 +83,17 @@ fn age(text: &str) -> Result<Duration, String> {
 pub fn sessions(verb: &Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::List(list) => {
-            let sessions = session::list(&Base::open(&list.place.base)?)?;
-            print(&listing(&sessions, list.place.json)?);
+            let base = Base::open(&list.place.base)?;
+            let sessions = session::list(&base)?;
+            if sessions.is_empty() && !list.place.json {
+                let folder = base.path.join(session::FOLDER);
+                print(&format!(
+                    "no sessions in {}; they are in the folder of the pipeline that was run: name it with `--base DIR`",
+                    folder.display()
+                ));
+            } else {
+                print(&listing(&sessions, list.place.json)?);
+            }
         }
         Verb::Show(arguments) => show(arguments)?,
         Verb::Gc(gc) => {
@@ -94,8 +103,7 @@ pub fn sessions(verb: &Verb) -> anyhow::Result<ExitCode> {
             } else {
                 let bytes = size::spell(removed.iter().map(|session| session.bytes).sum());
                 let verb = if gc.dry_run { "would remove" } else { "removed" };
-                let plural = if removed.len() == 1 { "" } else { "s" };
-                print(&format!("{verb} {} session{plural}, {bytes}", removed.len()));
+                print(&format!("{verb} {}, {bytes}", counted(removed.len() as u64, "session")));
             }
         }
     }
@@ -120,9 +128,6 @@ fn listing(sessions: &[Summary], json: bool) -> anyhow::Result<String> {
             })
             .collect();
         return Ok(untrusted::json(&serde_json::to_string_pretty(&all)?).into_owned());
-    }
-    if sessions.is_empty() {
-        return Ok("no sessions yet".to_owned());
     }
     let mut shown = table(&["session", "pipeline", "status", "started", "took", "steps", "rows", "size"]);
     for session in sessions {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-use super::grouped;
+use super::counted;
 
 /// The number of lines that may wait to be shown; further ones are dropped.
 const MOST_WAITING: usize = 1000;
@@ -133,8 +133,8 @@ impl Screen {
             let lost = dropped.swap(0, Ordering::Relaxed);
             if lost > 0 {
                 self.line(&format!(
-                    "… {} lines were not shown: nothing took them; the session's logs have all",
-                    grouped(lost as u64)
+                    "… {} not shown: nothing took them; the session's logs have all",
+                    counted(lost as u64, "line")
                 ));
             }
             waiting.fetch_sub(1, Ordering::Relaxed);
@@ -146,7 +146,7 @@ impl Screen {
             Show::Line(line) => self.line(&line),
             Show::Begin { step, prefix } => {
                 let bar = self.bars.add(ProgressBar::no_length());
-                bar.set_style(style("{spinner} {prefix}  {human_pos} rows  {rate}  {elapsed}"));
+                bar.set_style(style("{spinner} {prefix}  {rows}  {rate}  {elapsed}"));
                 bar.set_prefix(prefix);
                 bar.enable_steady_tick(Duration::from_millis(100));
                 self.running.insert(step, bar);
@@ -183,12 +183,16 @@ impl Screen {
     }
 }
 
-/// A bar's style; `{rate}` is in whole rows per second.
+/// A bar's style; `{rows}` is the number of rows so far, `{rate}` is in whole rows per second.
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-        let _ = write!(out, "{} rows/s", grouped(state.per_sec() as u64));
-    })
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{}/s", counted(state.per_sec() as u64, "row"));
+    };
+    let rows = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{}", counted(state.pos(), "row"));
+    };
+    style.with_key("rate", rate).with_key("rows", rows)
 }
 
 /// A line of the host's own log, for `tracing`.
@@ -254,6 +258,6 @@ mod tests {
         let shown = String::from_utf8(sink.shown.lock().unwrap().clone()).unwrap();
         let lines: Vec<&str> = shown.lines().collect();
         assert_eq!((lines[0], lines.len()), ("line 0", MOST_WAITING + 1), "{:?}", lines.last());
-        assert!(lines.iter().any(|line| line.contains("4,000 lines were not shown")), "{:?}", &lines[..3]);
+        assert!(lines.iter().any(|line| line.contains("4,000 lines not shown")), "{:?}", &lines[..3]);
     }
 }

@@ -8,7 +8,6 @@ use crate::driver::spec::Spec;
 use crate::driver::typed;
 use crate::error::Report;
 use crate::grants::endpoint::HttpScope;
-use crate::grants::template::Template;
 use crate::pipeline::connections::{Connections, FILE};
 use crate::pipeline::params::Environment;
 use crate::warning::Warning;
@@ -117,7 +116,7 @@ pub fn hide_defaults(shown: &mut Map<String, Value>, spec: &Spec, written: &Map<
 }
 
 /// Whether the reference names a folder for a driver of files, which connects to nothing.
-fn is_folder(reference: &str, spec: &Spec) -> bool {
+pub fn is_folder(reference: &str, spec: &Spec) -> bool {
     let family = reference.trim_start_matches('@').split('.').next();
     let own_fields = spec.connection_fields.iter().any(|field| field != FOLDER);
     family == Some(FILES) && !own_fields && spec.grants.connect.is_empty() && spec.grants.http.is_empty()
@@ -138,23 +137,28 @@ fn below_folder(
         return Ok((config, vec![Warning::new(notice)]));
     }
     let fields = connections.resolve(reference, environment)?;
-    if let Some(folder) = fields.get(FOLDER).and_then(Value::as_str) {
-        let templates = spec.grants.read.iter().chain(&spec.grants.write);
-        for option in templates.filter_map(Template::option) {
-            match config.get_mut(option) {
-                Some(Value::String(path)) => *path = joined(folder, path),
-                Some(Value::Array(paths)) => {
-                    paths.iter_mut().for_each(|path| {
-                        if let Value::String(path) = path {
-                            *path = joined(folder, path);
-                        }
-                    });
-                }
-                _ => {}
-            }
-        }
+    for (option, value) in &mut config {
+        place_below(&fields, spec, option, value);
     }
     Ok((config, Vec::new()))
+}
+
+/// Puts what an option names below the folder of a connection with these `fields`, if the option names files.
+pub fn place_below(fields: &Map<String, Value>, spec: &Spec, option: &str, value: &mut Value) {
+    let Some(folder) = fields.get(FOLDER).and_then(Value::as_str) else { return };
+    let mut templates = spec.grants.read.iter().chain(&spec.grants.write);
+    if !templates.any(|template| template.option() == Some(option)) {
+        return;
+    }
+    let paths = match value {
+        Value::Array(paths) => paths.as_mut_slice(),
+        path => std::slice::from_mut(path),
+    };
+    for path in paths {
+        if let Value::String(path) = path {
+            *path = joined(folder, path);
+        }
+    }
 }
 
 fn joined(folder: &str, path: &str) -> String {

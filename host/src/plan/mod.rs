@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::driver::catalog::Driver;
 use crate::driver::config::Judge;
-use crate::driver::connect::{connect, hide_defaults};
+use crate::driver::connect::{connect, hide_defaults, is_folder, place_below};
 use crate::driver::identity::{self, Identity};
 use crate::driver::spec::{Kind, Spec};
 use crate::driver::{config, options, typed};
@@ -230,7 +230,11 @@ fn mask_environment(
     for (name, written) in &step.config {
         let own = spec.aliases.get(name).unwrap_or(name);
         if shown.contains_key(own) {
-            mask(shown.get_mut(own), written);
+            let mut written = written.clone();
+            if let Some(fields) = fields.filter(|_| reference.is_some_and(|reference| is_folder(reference, spec))) {
+                place_below(fields, spec, own, &mut written);
+            }
+            mask(shown.get_mut(own), &written);
         } else {
             mask(shown.get_mut("connection").and_then(|fields| fields.get_mut(own)), written);
         }

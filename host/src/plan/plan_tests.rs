@@ -82,6 +82,27 @@ fn several_inputs_keep_their_names_and_order() {
 }
 
 #[test]
+fn a_further_name_of_an_input_means_one_table_or_is_not_given() {
+    let steps = "- {id: a-b, component: t.read}\n- {id: a_b, component: t.read, needs: []}\n- {id: c, component: t.read, needs: []}\n";
+    for (inputs, expected) in [
+        // Steps whose names become the same.
+        ("{x: {from_step: a-b}, y: {from_step: a_b}}", vec![vec![], vec![]]),
+        // Several tables of one step: `main` is what the step's name means.
+        ("{x: {from_step: c, table: t2}, y: {from_step: c}}", vec![vec![], vec!["df_c"]]),
+        ("{x: {from_step: c, table: t2}, y: {from_step: c, table: t3}}", vec![vec![], vec![]]),
+        // One table under several aliases.
+        ("{x: {from_step: c}, y: {from_step: c}}", vec![vec!["df_c"], vec![]]),
+        // An alias has its name to itself, whatever its case.
+        ("{DF_C: {from_step: a-b}, x: {from_step: c}}", vec![vec!["df_a_b"], vec![]]),
+        ("{Input: {from_step: c}}", vec![vec!["df_c", "input_df"]]),
+    ] {
+        let plan = planned(&format!("{steps}- {{id: d, component: t.work, inputs: {inputs}}}")).unwrap();
+        let also: Vec<&Vec<String>> = plan.steps[3].inputs.iter().map(|input| &input.also).collect();
+        assert_eq!(also, expected.iter().collect::<Vec<_>>(), "{inputs}");
+    }
+}
+
+#[test]
 fn steps_come_after_what_they_need_regardless_of_their_place() {
     let plan = planned("- {id: c, component: t.work, needs: [b]}\n- {id: b, component: t.work, needs: [a]}\n- {id: a, component: t.read, needs: []}").unwrap();
     assert_eq!(names(&plan), ["a", "b", "c"]);

@@ -202,6 +202,16 @@ fn make(base: &Base, session: &Session, step: &PlannedStep, wish: &FileWish) -> 
 /// # Errors
 /// If a file cannot be moved; earlier ones stay in place, later ones are removed.
 pub fn keep(base: &Base, targets: Vec<Target>, created: &[String]) -> anyhow::Result<()> {
+    keep_with(base, targets, created, flush)
+}
+
+/// As [`keep`]; `flush` makes the renames in a folder last.
+fn keep_with(
+    base: &Base,
+    targets: Vec<Target>,
+    created: &[String],
+    mut flush: impl FnMut(&Base, &Path) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let (written, untouched): (Vec<_>, Vec<_>) = targets.into_iter().partition(|target| created.contains(&target.name));
     discard(base, untouched);
     let mut targets = written.into_iter();
@@ -215,13 +225,14 @@ pub fn keep(base: &Base, targets: Vec<Target>, created: &[String]) -> anyhow::Re
         folders.insert(target.target.parent().unwrap_or(Path::new("")).to_owned());
     }
     // A state that records the delivery must not survive a crash that the files do not.
-    for folder in folders {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
-        let doing = || format!("cannot flush the folder `{}` to disk", folder.display());
-        let dir = base.dir.open_dir(folder).with_context(doing)?;
-        rustix::fs::fsync(dir.open(".").with_context(doing)?).with_context(doing)?;
-    }
-    Ok(())
+    folders.iter().try_for_each(|folder| flush(base, folder))
+}
+
+fn flush(base: &Base, folder: &Path) -> anyhow::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let doing = || format!("cannot flush the folder `{}` to disk", folder.display());
+    let dir = base.dir.open_dir(folder).with_context(doing)?;
+    rustix::fs::fsync(dir.open(".").with_context(doing)?).with_context(doing)
 }
 
 /// Removes the files of a step that failed.
@@ -229,5 +240,40 @@ pub fn discard(base: &Base, targets: impl IntoIterator<Item = Target>) {
     for target in targets {
         // What cannot be removed is swept at the next run.
         let _ = base.dir.remove_file(&target.beside);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_folder_is_flushed_once_its_targets_are_in_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = Base::open(folder.path()).unwrap();
+        base.dir.create_dir("out").unwrap();
+        let targets = || {
+            let names = ["a.csv", "out/b.csv", "out/c.csv", "untouched.csv"];
+            names.map(|name| {
+                let beside = format!("{name}.beside");
+                base.dir.write(&beside, "new").unwrap();
+                Target { name: name.to_owned(), beside: beside.into(), target: name.into() }
+            })
+        };
+        let created = ["a.csv", "out/b.csv", "out/c.csv"].map(str::to_owned);
+        let mut flushed = Vec::new();
+        let note = |base: &Base, folder: &Path| {
+            assert!(created.iter().all(|name| base.dir.exists(name)));
+            flushed.push(folder.to_owned());
+            flush(base, folder)
+        };
+        keep_with(&base, targets().into(), &created, note).unwrap();
+        assert_eq!(flushed, [Path::new(""), Path::new("out")]);
+        assert!(!base.dir.exists("untouched.csv") && !base.dir.exists("untouched.csv.beside"));
+        // What may not last is not a success, so no state goes on from it.
+        let broken = |_: &Base, _: &Path| Err(anyhow::anyhow!("the disk is gone"));
+        assert!(keep_with(&base, targets().into(), &created, broken).is_err());
+        assert!(keep(&base, targets().into(), &created).is_ok());
     }
 }

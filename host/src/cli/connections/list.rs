@@ -8,6 +8,7 @@ use crate::cli::ask::ConnectionContext;
 use crate::cli::prepare::PlaceArguments;
 use crate::cli::{print, print_json, table};
 use crate::pipeline::connections;
+use crate::untrusted::line;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -45,11 +46,17 @@ pub fn list(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut shown = table(&["connection", "default", "driver", "leads to"]);
+    let mut problems = String::new();
     for (name, default, driver, place, problem) in described {
-        let place = problem.unwrap_or(place);
+        if let Some(problem) = problem {
+            problems.push_str(&format!("\nwarning: {}", line(&problem)));
+        }
         shown.add_row([name, if default { "yes" } else { "" }.to_owned(), driver.unwrap_or_default(), place]);
     }
-    print(&format!("{shown}\n\ntry them with `osiris connections doctor`"));
+    if !problems.is_empty() {
+        problems.push('\n');
+    }
+    print(&format!("{shown}\n{problems}\ntry them with `osiris connections doctor`"));
     Ok(ExitCode::SUCCESS)
 }
 
