@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use json_records::NullRecords;
 use osiris_sdk::http::{Patience, Url};
 use osiris_sdk::{Error, Result};
+use record_cursor::CursorType;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-
-use crate::order::CursorType;
 
 #[derive(Debug, Deserialize)]
 pub struct Config {
@@ -210,14 +209,5 @@ impl Config {
                 "no address is given; write `url`, or a `connection` with a `url` and a `path` below it",
             )),
         }
-    }
-}
-
-/// A value as a query parameter.
-pub fn spelt(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
     }
 }

@@ -2,12 +2,6 @@
 
 mod auth;
 mod config;
-mod cursor;
-mod format;
-mod lookback;
-mod moment;
-mod number;
-mod order;
 mod overlap;
 mod pages;
 mod signs;
@@ -17,11 +11,11 @@ use json_records::path::outline;
 use json_records::{Nulls, Options, Page, Records, RecordsPath, Sink};
 use osiris_sdk::http::Answer;
 use osiris_sdk::{Check, Error, ErrorKind, Extractor, Output, Result, context, state};
+use record_cursor::{Cursor, Manner as CursorManner, State};
 use serde::Deserialize;
 use serde_json::Value;
 
 use config::{Config, Connection, Manner, Missing, Paging};
-use cursor::{Cursor, State};
 use pages::{Ask, Pager};
 use source::Source;
 
@@ -73,16 +67,17 @@ impl Extractor for Http {
 const LINES: [&str; 7] = ["ndjson", "jsonl", "jsonlines", "json-lines", "json-seq", "stream+json", "json-stream"];
 
 fn cursor(config: &Config, before: Option<&State>) -> Result<Option<Cursor>> {
-    let manner = cursor::Manner {
+    let manner = CursorManner {
         kind: config.cursor_type,
         format: config.cursor_format.clone(),
         lookback: config.lookback.clone(),
+        ..CursorManner::default()
     };
     let given = config.cursor_format.is_some() || config.lookback.is_some();
     if given && config.cursor.is_none() {
         return Err(Error::config("`cursor_format` and `lookback` say how a `cursor` is read, which is missing"));
     }
-    config.cursor.clone().map(|options| Cursor::new(options, &manner, before)).transpose()
+    config.cursor.as_ref().map(|options| Cursor::new(&options.field, &manner, before)).transpose()
 }
 
 /// A response, and its JSON if it has a body.
@@ -305,44 +300,10 @@ impl<S: Sink> Reading<'_, S> {
         self.nulls.warn();
         let (_, columns) = self.records.finish()?;
         if let Some(cursor) = self.cursor {
-            tell(&cursor);
+            cursor.report();
             state::set(&cursor.state(columns))?;
         }
         Ok(())
-    }
-}
-
-/// Warns about the records that the cursor saw.
-fn tell(cursor: &Cursor) {
-    let (field, counts) = (cursor.field(), cursor.counts());
-    context::metric("records_known", counts.skipped as f64);
-    if counts.without > 0 {
-        context::warn(
-            "records without a value of the cursor's field were read; each run reads them again",
-            &[("column", &field), ("count", &counts.without)],
-        );
-    }
-    if counts.skipped > 0 {
-        context::info(
-            "records that lie before the cursor, or that the last run read, were left out",
-            &[("count", &counts.skipped)],
-        );
-    }
-    if let Some(value) = &counts.beyond_value {
-        context::warn(
-            "records were read whose cursor nothing could come after (no number, no end, or in the future); the next run does not \
-             go on from them",
-            &[("column", &field), ("count", &counts.beyond), ("value", value)],
-        );
-    }
-    if counts.forgot {
-        context::warn("these are too many to be known again: the next run reads them again", &[("column", &field)]);
-    }
-    if let Some(value) = &counts.stuck {
-        context::warn(
-            "the last run ended at a value that nothing could come after, so everything was read again",
-            &[("column", &field), ("value", value)],
-        );
     }
 }
 

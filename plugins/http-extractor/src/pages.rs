@@ -4,9 +4,10 @@ use json_records::path::outline;
 use json_records::{Page, Path};
 use osiris_sdk::http::{PageGuard, Url, link};
 use osiris_sdk::{Error, ErrorKind, Result};
+use record_cursor::spelt;
 use serde_json::Value;
 
-use crate::config::{LastPage, Pagination, Paging, Place, Step, spelt};
+use crate::config::{LastPage, Pagination, Paging, Place, Step};
 use crate::overlap::Overlap;
 
 /// A possible explanation if numbered pages repeat.

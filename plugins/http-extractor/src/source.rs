@@ -2,11 +2,11 @@
 
 use osiris_sdk::http::{Answer, Client, Request, Retry, Url};
 use osiris_sdk::{Error, ErrorKind, Result, context};
+use record_cursor::{Cursor, spelt};
 use serde_json::{Map, Value};
 
 use crate::auth::{self, Login};
-use crate::config::{Config, Connection, Manner, spelt};
-use crate::cursor::Cursor;
+use crate::config::{Config, Connection, Manner, Place};
 use crate::pages::Ask;
 
 /// The source of the records.
@@ -34,13 +34,13 @@ impl Source {
         if let Some(body) = &mut body {
             context::restore_secrets("body", body)?;
         }
-        if let Some(cursor) = cursor
-            && let Some((name, value)) = cursor.param()
+        if let Some(options) = &config.cursor
+            && let Some(value) = cursor.and_then(Cursor::since).or(options.initial.as_ref())
         {
-            if cursor.in_body() {
-                member(&mut body, name, value)?;
+            if options.place == Place::Body {
+                member(&mut body, options.param.clone(), value.clone())?;
             } else {
-                params.extend(spelt(&value).map(|value| (name, value)));
+                params.extend(spelt(value).map(|value| (options.param.clone(), value)));
             }
         }
         let client = client(&config.manner)

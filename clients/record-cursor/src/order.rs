@@ -6,10 +6,10 @@ use osiris_sdk::{Error, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::config::spelt;
 use crate::format::Format;
 use crate::moment::Moment;
 use crate::number::Number;
+use crate::spelt;
 
 /// How far ahead of this machine's clock a timestamp of a record's change may be, in seconds.
 const AHEAD: i64 = 86_400;
@@ -24,6 +24,26 @@ pub enum CursorType {
     Text,
     Timestamp,
     Date,
+}
+
+/// Who can say how texts are ordered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Texts {
+    /// The author, by `cursor_type: text` or `cursor_format`.
+    #[default]
+    Author,
+    /// Only the server, whose rule (a collation) cannot be seen.
+    Server,
+}
+
+impl Texts {
+    /// What helps against values without an order.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Author => "take another field as `cursor.field`, or `cursor_type: text` if their letters order them",
+            Self::Server => "take a column of numbers, dates or timestamps as `cursor`",
+        }
+    }
 }
 
 /// A value's place in the order.
@@ -81,6 +101,7 @@ pub struct Order {
     field: String,
     kind: CursorType,
     format: Option<Format>,
+    texts: Texts,
     /// Seconds since 1970 after which a timestamp is in the future.
     latest: i64,
     /// The kind of the first value, and that value.
@@ -99,7 +120,12 @@ impl Order {
             ));
         }
         let format = format.map(Format::parse).transpose()?;
-        Ok(Self { field: field.to_owned(), kind, format, latest: now.saturating_add(AHEAD), first: None })
+        let (texts, latest) = (Texts::default(), now.saturating_add(AHEAD));
+        Ok(Self { field: field.to_owned(), kind, format, texts, latest, first: None })
+    }
+
+    pub fn with_texts(self, texts: Texts) -> Self {
+        Self { texts, ..self }
     }
 
     /// The rank of `value`; `place` identifies the record in messages.
@@ -142,7 +168,7 @@ impl Order {
                 match (*first, class) {
                     (Class::Zoned | Class::Local, Class::Zoned | Class::Local) =>
                         "`cursor_type: timestamp` takes those without a zone for UTC",
-                    _ => "take another field as `cursor.field`, or `cursor_type: text` if their letters order them",
+                    _ => self.texts.remedy(),
                 }
             )));
         }
@@ -187,10 +213,10 @@ impl Order {
             && self.format.is_none()
         {
             return Error::data(format!(
-                "`{field}` mixes {} (`{}`) with a text without a provable order (`{text}` in {place}); take another field as \
-                 `cursor.field`, or `cursor_type: text` if their letters order them",
+                "`{field}` mixes {} (`{}`) with a text without a provable order (`{text}` in {place}); {}",
                 other.0.name(),
-                other.1
+                other.1,
+                self.texts.remedy()
             ));
         }
         let wanted = match (&self.format, self.kind) {
@@ -200,6 +226,9 @@ impl Order {
             (None, CursorType::Date) => "is not a date such as `2024-02-29`, as `cursor_type` says",
             _ => "is a text without a provable order: neither a number nor a time as ISO 8601 or RFC 2822 spells it",
         };
+        if self.texts == Texts::Server {
+            return Error::data(format!("`{field}` in {place} is `{text}`, which {wanted}; {}", self.texts.remedy()));
+        }
         Error::data(format!(
             "`{field}` in {place} is `{text}`, which {wanted}. For dates in another form give `cursor_format`, such as \
              `%m/%d/%Y`; if the order of their letters is the order of time, write `cursor_type: text`; else take another \

@@ -3,9 +3,8 @@ use super::*;
 use serde_json::json;
 
 fn run_with(manner: &Manner, state: Option<&State>, records: &[Value]) -> (Option<Value>, Vec<Value>, State) {
-    let options = serde_json::from_value(json!({"param": "since", "field": "at"})).unwrap();
-    let mut cursor = Cursor::new(options, manner, state).unwrap();
-    let asked = cursor.param().map(|(_, value)| value);
+    let mut cursor = Cursor::new("at", manner, state).unwrap();
+    let asked = cursor.since().cloned();
     let taken = records.iter().filter(|record| cursor.take(record, String::new).unwrap()).cloned().collect();
     let state = cursor.state(Kind::Null);
     (asked, taken, serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap())
@@ -46,9 +45,7 @@ fn records_without_the_field_always_pass() {
 #[test]
 fn another_field_starts_anew() {
     let (_, state) = run(None, &[json!({"at": 5})]);
-    let options: config::Cursor = serde_json::from_value(json!({"param": "p", "field": "id", "initial": 1})).unwrap();
-    let cursor = Cursor::new(options, &Manner::default(), Some(&state)).unwrap();
-    assert_eq!(cursor.param(), Some(("p".to_owned(), json!(1))));
+    assert_eq!(Cursor::new("id", &Manner::default(), Some(&state)).unwrap().since(), None);
 }
 
 #[test]

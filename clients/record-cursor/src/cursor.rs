@@ -13,14 +13,14 @@ use std::time::SystemTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use json_records::{Kind, path};
-use osiris_sdk::{Error, Result};
+use osiris_sdk::{Error, Result, context};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::config::{self, spelt};
 use crate::lookback::Lookback;
-use crate::order::{CursorType, Key, Order, Rank};
+use crate::order::{CursorType, Key, Order, Rank, Texts};
+use crate::spelt;
 
 /// For how many records of one value the state can store digests.
 const MAX_TIES: usize = 70_000;
@@ -52,6 +52,11 @@ pub struct State {
 }
 
 impl State {
+    /// The field that the state is of.
+    pub fn field(&self) -> &str {
+        &self.field
+    }
+
     fn value(&self) -> Result<Option<Value>> {
         match &self.value {
             Some(Value::String(digits)) if self.is_number => Ok(Some(serde_json::from_str(digits)?)),
@@ -66,11 +71,12 @@ pub struct Manner {
     pub kind: CursorType,
     pub format: Option<String>,
     pub lookback: Option<Value>,
+    pub texts: Texts,
 }
 
 /// Distinguishes new records from those read before.
 pub struct Cursor {
-    options: config::Cursor,
+    field: String,
     order: Order,
     /// The requested start; records below it are skipped.
     since: Option<(Value, Key)>,
@@ -103,16 +109,16 @@ impl Cursor {
     /// # Errors
     /// `data` for a state that another driver made, or a value in it without a place in the order; `config` for options
     /// that contradict each other.
-    pub fn new(options: config::Cursor, manner: &Manner, state: Option<&State>) -> Result<Self> {
+    pub fn new(field: &str, manner: &Manner, state: Option<&State>) -> Result<Self> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs() as i64);
-        let mut order = Order::new(&options.field, manner.kind, manner.format.as_deref(), now)?;
+        let mut order = Order::new(field, manner.kind, manner.format.as_deref(), now)?.with_texts(manner.texts);
         let lookback = manner.lookback.as_ref().map(Lookback::parse).transpose()?;
         if lookback.is_some() && manner.kind == CursorType::Text {
             return Err(Error::config(
                 "`lookback` goes back from a number or a time; it does not go with `cursor_type: text`",
             ));
         }
-        let state = state.filter(|state| state.field == options.field);
+        let state = state.filter(|state| state.field == field);
         let known = digests(state.map_or("", |state| &state.ties))?;
         let beyond = digests(state.map_or("", |state| &state.beyond))?;
         let mut counts = Counts::default();
@@ -130,17 +136,20 @@ impl Cursor {
         let again = lookback.is_some();
         let beyond = if counts.stuck.is_some() { &beyond | &known } else { beyond };
         let ties = if highest.is_some() { known.clone() } else { Digests::new() };
-        Ok(Self { highest, ties, since, again, known, beyond, options, order, counts })
+        Ok(Self { field: field.to_owned(), highest, ties, since, again, known, beyond, order, counts })
     }
 
-    /// The query parameter that requests new records.
-    pub fn param(&self) -> Option<(String, Value)> {
-        let value = self.since.as_ref().map(|(value, _)| value).or(self.options.initial.as_ref())?;
-        Some((self.options.param.clone(), value.clone()))
+    /// The value from which this run reads; `None` if no run has seen one.
+    pub fn since(&self) -> Option<&Value> {
+        self.since.as_ref().map(|(value, _)| value)
     }
 
-    pub fn in_body(&self) -> bool {
-        self.options.place == config::Place::Body
+    /// Whether a value has a place in the order that later ones come after.
+    ///
+    /// # Errors
+    /// `data`, for a value that has no order.
+    pub fn has_place(&mut self, value: &Value) -> Result<bool> {
+        Ok(matches!(self.order.rank(value, || "the last record".to_owned())?, Rank::At(_)))
     }
 
     /// Whether the record is new; remembers it. `place` identifies the record in messages.
@@ -148,7 +157,7 @@ impl Cursor {
     /// # Errors
     /// `data` for a value that has no order; `config` if too many records have the same value.
     pub fn take(&mut self, record: &Value, place: impl Fn() -> String) -> Result<bool> {
-        let value = record.as_object().and_then(|record| path::field(record, &self.options.field));
+        let value = record.as_object().and_then(|record| path::field(record, &self.field));
         let value = value.unwrap_or(&Value::Null);
         let key = match self.order.rank(value, place)? {
             Rank::At(key) => key,
@@ -183,7 +192,7 @@ impl Cursor {
             return Err(Error::config(format!(
                 "more than {MAX_TIES} records have the same `{}`, {}, so that the next run could not tell which it knows; \
                  take a finer cursor",
-                self.options.field,
+                self.field,
                 self.highest.as_ref().and_then(|(value, _)| spelt(value)).unwrap_or_default()
             )));
         }
@@ -207,12 +216,38 @@ impl Cursor {
         true
     }
 
-    pub fn field(&self) -> &str {
-        &self.options.field
-    }
-
-    pub fn counts(&self) -> &Counts {
-        &self.counts
+    /// Warns about the records that the cursor saw.
+    pub fn report(&self) {
+        let (field, counts) = (&self.field, &self.counts);
+        context::metric("records_known", counts.skipped as f64);
+        if counts.without > 0 {
+            context::warn(
+                "records without a value of the cursor's field were read; each run reads them again",
+                &[("column", field), ("count", &counts.without)],
+            );
+        }
+        if counts.skipped > 0 {
+            context::info(
+                "records that lie before the cursor, or that the last run read, were left out",
+                &[("count", &counts.skipped)],
+            );
+        }
+        if let Some(value) = &counts.beyond_value {
+            context::warn(
+                "records were read whose cursor nothing could come after (no number, no end, or in the future); the next run does not \
+                 go on from them",
+                &[("column", field), ("count", &counts.beyond), ("value", value)],
+            );
+        }
+        if counts.forgot {
+            context::warn("these are too many to be known again: the next run reads them again", &[("column", field)]);
+        }
+        if let Some(value) = &counts.stuck {
+            context::warn(
+                "the last run ended at a value that nothing could come after, so everything was read again",
+                &[("column", field), ("value", value)],
+            );
+        }
     }
 
     /// What the next run needs to know.
@@ -220,7 +255,7 @@ impl Cursor {
         let value = self.highest.map(|(value, _)| value);
         let is_number = matches!(value, Some(Value::Number(_)));
         State {
-            field: self.options.field,
+            field: self.field,
             // As text, a number keeps its digits for every reader of the state.
             value: if is_number { value.as_ref().and_then(spelt).map(Value::from) } else { value },
             is_number,
