@@ -50,6 +50,14 @@ fn inside_logic(condition: &str) -> String {
     }
 }
 
+/// The query parameter that selects the rows whose column meets all `bounds`, operators with their values, or is null.
+pub fn within_or_null(column: &str, bounds: &[(&str, String)]) -> (String, String) {
+    let name = word(column);
+    let bounds: Vec<String> =
+        bounds.iter().map(|(operator, value)| format!("{name}.{operator}.{}", quoted(value))).collect();
+    ("or".to_owned(), format!("(and({}),{name}.is.null)", bounds.join(",")))
+}
+
 /// The query parameter that selects the rows with one of these keys: `id=in.("1","2")`, and for keys of several columns
 /// `or=(and(a.eq."1",b.eq."2"),…)`.
 pub fn one_of(columns: &[String], keys: &[Vec<String>]) -> (String, String) {
@@ -97,6 +105,9 @@ mod tests {
             assert_eq!(condition("a.b", given).1, format!(r#"("a.b".{written})"#));
             assert_eq!(condition("a", given), ("a".to_owned(), given.to_owned()));
         }
+        let bounds = [("gte", "a,b".to_owned()), ("lte", "c\"".to_owned())];
+        let within = r#"(and("or".gte."a,b","or".lte."c\""),"or".is.null)"#;
+        assert_eq!(within_or_null("or", &bounds), ("or".to_owned(), within.to_owned()));
         let (column, value) = one_of(&["a".into(), "b c".into()], &[vec!["1".into(), "x".into()]]);
         assert_eq!((column.as_str(), value.as_str()), ("or", r#"(and(a.eq."1","b c".eq."x"))"#));
     }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use database_client::{Initial, Lookback, NullCursor, Replication, Selection};
 use osiris_sdk::{Error, Result};
 use postgrest::{Access, filter};
+use record_cursor::CursorType;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -26,6 +28,16 @@ pub struct Config {
     pub offset: u64,
     pub page_size: u64,
     pub dtype: BTreeMap<String, String>,
+    #[serde(default)]
+    replication: Replication,
+    cursor: Option<String>,
+    #[serde(default)]
+    pub cursor_type: CursorType,
+    /// Where the first increment begins.
+    pub initial: Option<Value>,
+    lookback: Option<Lookback>,
+    #[serde(default)]
+    pub null_cursor: NullCursor,
 }
 
 /// The condition on a column: one, or several that must all hold.
@@ -88,6 +100,39 @@ impl Config {
         }
     }
 
+    /// The column that tells new rows, if only those are read.
+    ///
+    /// # Errors
+    /// `config` for options that do not go together: by the rules of all extractors of tables.
+    pub fn cursor(&self) -> Result<Option<&str>> {
+        let selection = Selection {
+            table: Some(self.table()?.to_owned()),
+            limit: self.limit,
+            replication: self.replication,
+            cursor: self.cursor.clone(),
+            initial: self.initial.as_ref().map(|value| Initial::Text(value.to_string())),
+            lookback: self.lookback.clone(),
+            ..Selection::default()
+        };
+        selection.check()?;
+        if self.cursor.is_some() && self.offset > 0 {
+            return Err(Error::config("`offset` would leave rows out of every increment; leave it out"));
+        }
+        Ok(self.cursor.as_deref())
+    }
+
+    /// The span that is read again, as cursors of JSON records take it.
+    ///
+    /// # Errors
+    /// `config` for a number that JSON does not have.
+    pub fn lookback(&self) -> Result<Option<Value>> {
+        Ok(match &self.lookback {
+            None => None,
+            Some(Lookback::Number(digits)) => Some(serde_json::from_str(digits)?),
+            Some(span) => Some(Value::from(span.to_string())),
+        })
+    }
+
     /// The order that the step requests; empty if it requests none.
     pub fn order(&self) -> Vec<String> {
         match &self.order {
@@ -104,7 +149,7 @@ impl Config {
     /// # Errors
     /// `config` for `columns` beside `select`, and for an invalid filter.
     pub fn query(&self, order: &[String]) -> Result<Vec<(String, String)>> {
-        let mut query: Vec<(String, String)> = Vec::new();
+        let mut query = Vec::new();
         match (&self.columns, &self.select) {
             (Some(_), Some(_)) => {
                 return Err(Error::config("`columns` and `select` both choose columns; keep one of them"));
@@ -113,6 +158,19 @@ impl Config {
             (None, Some(select)) if select != "*" => query.push(("select".to_owned(), select.clone())),
             _ => {}
         }
+        query.extend(self.conditions()?);
+        if !order.is_empty() {
+            query.push(("order".to_owned(), order.join(",")));
+        }
+        Ok(query)
+    }
+
+    /// The conditions of `filters` and `filter`.
+    ///
+    /// # Errors
+    /// `config`, for a filter that is not one.
+    pub fn conditions(&self) -> Result<Vec<(String, String)>> {
+        let mut query = Vec::new();
         for (column, conditions) in &self.filters {
             match conditions {
                 Conditions::One(condition) => query.push(parameter(column, condition)),
@@ -121,9 +179,6 @@ impl Config {
         }
         for (column, value) in &self.filter {
             query.extend(conditions(column, value)?.iter().map(|condition| parameter(column, condition)));
-        }
-        if !order.is_empty() {
-            query.push(("order".to_owned(), order.join(",")));
         }
         Ok(query)
     }
