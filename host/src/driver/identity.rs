@@ -108,10 +108,17 @@ fn leaves(name: &str, was: &Value, is: &Value, different: &mut Vec<Difference>) 
         return;
     };
     for key in before.keys().chain(after.keys().filter(|key| !before.contains_key(*key))) {
-        let (was, is) = (before.get(key).unwrap_or(&Value::Null), after.get(key).unwrap_or(&Value::Null));
-        if was != is {
-            leaves(&format!("{name}.{key}"), was, is, different);
+        if before.get(key) != after.get(key) {
+            leaves(&format!("{name}.{key}"), &member(before, key), &member(after, key), different);
         }
+    }
+}
+
+/// A member, in which a null that is written differs from one that is not.
+fn member(object: &Map<String, Value>, key: &str) -> Value {
+    match object.get(key) {
+        Some(Value::Null) => Value::from("null"),
+        value => value.cloned().unwrap_or_default(),
     }
 }
 
@@ -198,6 +205,9 @@ mod tests {
         ] {
             assert_eq!(differences(&spec, was.clone(), is), told);
         }
+        // A condition on null is a condition.
+        let told = differences(&spec, json!({"table": {"a": null, "b": 1}}), json!({"table": {"b": null}}));
+        assert_eq!(told, ["`table.a` was `null`, is not set", "`table.b` was `1`, is `null`"]);
     }
 
     #[test]
