@@ -291,3 +291,23 @@ def test_replace_by_a_new_table_uses_the_inputs_types(shop):
     assert "`kept`" in shop.load("select 1 as a", expect=1, mode="replace", replace_by="recreate")
     assert shop.sql("select a, b from target") == [("x", 2.5)] and shop.sql("show tables") == [("child",), ("target",)]
     assert "replace" in shop.load("select 1 as a", expect=1, replace_by="recreate")
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert", "replace"])
+def test_the_row_that_breaks_a_check_is_named(shop, mode):  # noqa: F811
+    """The first one of all checks, in the input's order; the server's own word about it stands behind."""
+    shop.sql("create table target (id int primary key, total decimal(8, 2) check (total >= 0), `a name` varchar(9) not null, at date, later int default 1, constraint `in time` check (at < '2030-01-01' or total = 0), check (later > 0))")
+    key = {"primary_key": ["id"]} if mode == "upsert" else {}
+    rows = "select i as id, {} as total, {} as \"a name\", date '2024-01-01' + {} as at from range(1, 2001) r(i)"
+    for total, name, day, told in [
+        ("i", "case when i <> 1500 then 'n' end", "i::int", ["row 1500 of the input has no `a name`", "not null"]),
+        ("if(i in (1200, 1300), -i, i)", "'n'", "i::int", ["row 1200 of the input breaks the table's check `total`", "the server says"]),
+        ("1", "'n'", "(i * 2)::int", ["row 1096 of the input breaks the table's check `in time`", "2030-01-01"]),
+    ]:
+        error = shop.load(rows.format(total, name, day), expect=1, mode=mode, **key)
+        assert all(words in error for words in told), error
+    # What a trigger makes of a row is not known, so that the server's word stands alone.
+    shop.sql("create trigger fill before insert on target for each row set new.at = '2031-01-01'")
+    error = shop.load(rows.format("1", "'n'", "i::int"), expect=1, mode=mode, **key)
+    assert "in time" in error and "of the input" not in error, error
+    assert shop.sql("select count(*) from target") == [(0,)]

@@ -182,6 +182,18 @@ def test_postgresqls_message_is_shown(project, supabase, database, select, words
     assert execute(database, "select count(*)::int from orders") == [(1,)]
 
 
+def test_a_null_that_the_table_does_not_accept_is_named_with_its_row(project, supabase, database):
+    execute(database, "create table orders (id bigint primary key, name text not null, total numeric(12, 2) check (total >= 0))")
+    nulls = message(write(project, supabase, "select i as id, case when i < 1500 then 'n' end as name from range(1, 2001) r(i)", expect=1), "write")
+    assert "row 1500 of the input has no `name` (null), and the table's column is text not null: null value" in nulls and "1000 rows are in `orders`" in nulls, nulls
+    check = message(write(project, supabase, "select i as id, 'n' as name, 2500 - i as total from range(2001, 3001) r(i)", expect=1), "write")
+    assert "orders_total_check" in check and "Failing row contains (2501, n, -1.00)" in check and "of the 1000 rows from row 0 on none was written" in check, check
+    # A trigger may put a value in a null's place.
+    execute(database, "create function fill() returns trigger language plpgsql as $$ begin new.name = coalesce(new.name, 'x'); return new; end $$; create trigger fill before insert on orders for each row execute function fill()")
+    write(project, supabase, "select 9000 as id, null::varchar as name")
+    assert execute(database, "select name from orders where id = 9000") == [("x",)]
+
+
 def test_keys_that_do_not_identify_rows_are_refused_before_anything_is_sent(project, supabase, database):
     execute(database, ORDERS)
     for select, words in [("select 1 as id from range(2)", "rows 1 and 2 have `id` (bigint) = `1` and `1`"), ("select null::bigint as id", "null in 1 rows")]:

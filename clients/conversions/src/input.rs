@@ -33,6 +33,41 @@ pub fn input_columns(input: &Input) -> Result<Vec<(String, SourceType)>> {
     Ok(columns.map(|column| (column.name, SourceType::parse(&column.duckdb_type))).collect())
 }
 
+/// The first row of the input, counted from 1, in which one of the `expressions` over its columns is null, and the place of
+/// that expression.
+///
+/// # Errors
+/// DuckDB's error.
+pub fn first_null(input: &Input, expressions: &[&str]) -> Result<Option<(u64, usize)>> {
+    if expressions.is_empty() || input.rows() == 0 {
+        return Ok(None);
+    }
+    // The number's name must not be a column's, whose value it would hide.
+    let columns = input_columns(input)?;
+    let mut number = "_osiris_number".to_owned();
+    while columns.iter().any(|(name, _)| name.eq_ignore_ascii_case(&number)) {
+        number.push('_');
+    }
+    let firsts = expressions.iter().enumerate().map(|(place, expression)| {
+        format!("(min({number}) filter (where ({expression}) is null))::ubigint as c{place}")
+    });
+    let select = format!(
+        "select {} from (select *, row_number() over () as {number} from {})",
+        firsts.collect::<Vec<_>>().join(", "),
+        input.sql_name()
+    );
+    let batch = query(&select)?.next_batch()?.ok_or_else(|| Error::internal("the host gave no row for a minimum"))?;
+    let mut first = None;
+    for place in 0..expressions.len() {
+        let column = batch.column_at(place);
+        if !column.is_null(0) {
+            let row = column.values::<u64>()?.first().copied().unwrap_or_default();
+            first = first.into_iter().chain([(row, place)]).min();
+        }
+    }
+    Ok(first)
+}
+
 /// The columns `key` of single rows of the input, in the order of `rows`, which are counted from 1: `code` = AB.
 ///
 /// # Errors

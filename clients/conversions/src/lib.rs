@@ -46,7 +46,7 @@ mod texts;
 mod verdict;
 
 pub use check::Check;
-pub use input::{Column, Conversion, check_input, input_columns, key_of_rows};
+pub use input::{Column, Conversion, check_input, first_null, input_columns, key_of_rows};
 pub use jsonb::loss as jsonb_loss;
 pub use policy::{LossPolicy, OnLoss};
 pub use repertoire::{characters, check_characters};

@@ -7,7 +7,7 @@ use osiris_sdk::{Error, Result};
 use crate::login::{self, Session};
 use crate::types::Definition;
 use crate::wire::{Fields, Wire, malformed};
-use crate::{Config, Login, MYSQL};
+use crate::{Config, Login, MYSQL, ServerError};
 
 /// A logged-in connection. Dropping it ends the session, which rolls back an open transaction and drops temporary
 /// tables.
@@ -133,6 +133,21 @@ impl<S: Stream> Client<S> {
                 while self.next_message()?.is_some() {}
                 Ok(Done { rows: 0, warnings: 0 })
             }
+        }
+    }
+
+    /// Like [`execute`](Self::execute), but returns the server's refusal unchanged, so that the caller can use its
+    /// number.
+    ///
+    /// # Errors
+    /// Errors of the connection.
+    pub fn try_execute(&mut self, sql: &str) -> Result<Result<Done, ServerError>> {
+        self.command(3, sql.as_bytes())?;
+        let message = self.wire.receive()?;
+        match message.first() {
+            Some(0) => Ok(Ok(done(message)?)),
+            Some(0xff) => Ok(Err(ServerError::parse(message))),
+            _ => Err(malformed("it answers with rows where a statement returns none")),
         }
     }
 

@@ -3,6 +3,8 @@
 use osiris_sdk::{CatalogColumn, CatalogTable};
 use serde_json::Value;
 
+use crate::table::required;
+
 /// The mark in PostgREST's description of a primary key's column.
 pub(crate) const PRIMARY_KEY: &str = "<pk/>";
 
@@ -13,8 +15,7 @@ pub fn tables(description: &Value) -> Vec<CatalogTable> {
 }
 
 fn table(name: &str, definition: &Value) -> CatalogTable {
-    let required: Vec<&str> =
-        definition["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let required: Vec<&str> = required(definition).collect();
     let properties = definition["properties"].as_object();
     let columns = properties.into_iter().flatten().map(|(column, property)| {
         let source_type = property["format"].as_str().or(property["type"].as_str()).unwrap_or_default().to_owned();

@@ -13,6 +13,8 @@ pub struct Column {
     pub labels: Vec<String>,
     /// Whether it is part of the primary key.
     pub is_key: bool,
+    /// Whether it accepts no null.
+    pub is_required: bool,
     /// The table and column that it refers to.
     pub refers_to: Option<(String, String)>,
 }
@@ -76,7 +78,9 @@ fn columns_of(definition: &Value) -> impl Iterator<Item = (&String, &Value)> {
 }
 
 fn columns(definition: &Value) -> Vec<Column> {
+    let required: Vec<&str> = required(definition).collect();
     let column = |(name, property): (&String, &Value)| Column {
+        is_required: required.contains(&name.as_str()),
         name: name.clone(),
         format: property["format"].as_str().or(property["type"].as_str()).unwrap_or_default().to_owned(),
         max_length: property["maxLength"].as_u64(),
@@ -91,6 +95,11 @@ fn columns(definition: &Value) -> Vec<Column> {
         refers_to: reference(property),
     };
     columns_of(definition).map(column).collect()
+}
+
+/// The names of the columns that accept no null.
+pub(crate) fn required(definition: &Value) -> impl Iterator<Item = &str> {
+    definition["required"].as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
 fn note(property: &Value) -> &str {

@@ -79,6 +79,7 @@ mod tests {
             max_length,
             labels: Vec::new(),
             is_key: false,
+            is_required: false,
             refers_to: None,
         }
     }

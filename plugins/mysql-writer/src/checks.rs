@@ -1,6 +1,6 @@
 //! Checks with DuckDB, before the first row is sent, whether the values survive in the table's columns.
 
-use conversions::{LossPolicy, OnLoss, SourceType, check_input};
+use conversions::{LossPolicy, OnLoss, SourceType, check_input, first_null};
 use mysql_client::sql::TableName;
 use mysql_client::{Client, Stream};
 use osiris_sdk::sql::{json_text, not_finite, not_json, query, quote_name, quote_text};
@@ -60,32 +60,14 @@ pub fn check<S: Stream>(
 /// Refuses nulls for columns that do not allow them: the server would replace them by a default.
 fn refuse_nulls(input: &Input, columns: &[Column]) -> Result<()> {
     let strict: Vec<&Column> = columns.iter().filter(|column| !column.target.nullable).collect();
-    if strict.is_empty() || input.rows() == 0 {
-        return Ok(());
+    let expressions: Vec<&str> = strict.iter().map(|column| column.expression.as_str()).collect();
+    match first_null(input, &expressions)? {
+        None => Ok(()),
+        Some((row, place)) => Err(Error::data(format!(
+            "row {row} of the input has no `{}` (null), and the table's column is {} not null",
+            strict[place].name, strict[place].target.kind
+        ))),
     }
-    // The alias of the number must not hide a column of the same name.
-    let mut number = "_osiris_number".to_owned();
-    while columns.iter().any(|column| column.name.eq_ignore_ascii_case(&number)) {
-        number.push('_');
-    }
-    let first_nulls = strict.iter().enumerate().map(|(place, column)| {
-        format!("(min({number}) filter (where ({}) is null))::varchar as c{place}", column.expression)
-    });
-    let select = format!(
-        "select {} from (select *, row_number() over () as {number} from {})",
-        first_nulls.collect::<Vec<_>>().join(", "),
-        input.sql_name()
-    );
-    let batch = query(&select)?.next_batch()?.ok_or_else(|| Error::internal("the host gave no row for a minimum"))?;
-    for (place, column) in strict.iter().enumerate() {
-        if let Some(row) = batch.column_at(place).strings()?.get(0) {
-            return Err(Error::data(format!(
-                "row {row} of the input has no `{}` (null), and the table's column is {} not null",
-                column.name, column.target.kind
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// The last `timestamp` of the server: since 11.5 MariaDB counts unsigned seconds.

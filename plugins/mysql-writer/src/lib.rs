@@ -3,6 +3,7 @@
 mod checks;
 mod column;
 mod config;
+mod constraints;
 mod geometries;
 mod keys;
 mod kinds;

@@ -5,7 +5,7 @@
 
 use database_client::{DuplicateKey, Mode};
 use mysql_client::sql::{TableName, quote_name};
-use mysql_client::{Client, Done, Stream};
+use mysql_client::{Client, Done, ServerError, Stream};
 use osiris_sdk::{Error, ErrorKind, Input, Reader, Result, context, sql};
 
 use crate::column::Column;
@@ -14,7 +14,7 @@ use crate::replace::Successor;
 use crate::staging::{STAGING, Staging};
 use crate::table::{self, same_name};
 use crate::target::{self, Target};
-use crate::{geometries, keys, replace};
+use crate::{constraints, geometries, keys, replace};
 
 /// The size of one multi-row INSERT in bytes, if the server accepts that much.
 const INSERT_BYTES: usize = 4 << 20;
@@ -68,15 +68,24 @@ fn move_rows<S: Stream>(client: &mut Client<S>, config: &Config, input: &Input, 
     if mode == Mode::Upsert {
         insert += &update(&target.name, &target.columns, &config.writer.primary_key);
     }
-    if let Err(error) = client.execute(&insert) {
-        if matches!(error.kind, ErrorKind::Data) {
-            // The server only names one value; if that is the reason, the input rows that collide are named here.
-            keys::explain(client, &staging, &target.indexes, &target.columns)?;
-        }
-        return Err(error);
+    if let Err(refusal) = client.try_execute(&insert)? {
+        return Err(explained(client, target, &staging, refusal));
     }
     client.execute("commit").map_err(|error| unknown_end(error, mode))?;
     Ok(())
+}
+
+/// The server's refusal with the rows of the input that it is about, if they can be found.
+fn explained<S: Stream>(client: &mut Client<S>, target: &Target, staging: &Staging, refusal: ServerError) -> Error {
+    if let Some(error) = constraints::named(client, &target.name, staging, &refusal) {
+        return error;
+    }
+    let error = Error::from(refusal);
+    if !matches!(error.kind, ErrorKind::Data) {
+        return error;
+    }
+    // The server only names one value; if that is the reason, the input rows that collide are named here.
+    keys::explain(client, staging, &target.indexes, &target.columns).err().unwrap_or(error)
 }
 
 /// Makes sure that each row has a distinct key, as the table compares keys.

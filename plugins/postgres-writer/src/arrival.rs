@@ -19,7 +19,7 @@ pub fn upsert<S: Stream>(
     cleared: &[&str],
 ) -> Result<()> {
     let expected = if target.has_triggers { Some(rows.upserted(client, target, unique)?) } else { None };
-    let taken = culprit::run(client, rows, &rows.upsert(target, unique, cleared))?;
+    let taken = culprit::run(client, target, rows, &rows.upsert(target, unique, cleared))?;
     if let Some(expected) = expected {
         warn_of_lost(target, expected.saturating_sub(taken), expected);
     }

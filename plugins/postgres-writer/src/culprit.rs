@@ -1,31 +1,43 @@
 //! Finds the value that the server refused to assign: the server's own messages name neither row nor column.
 
 use osiris_sdk::{Error, ErrorKind, Result};
-use postgres_client::{Client, Stream};
+use postgres_client::{Client, ServerError, Stream};
 
+use crate::constraints;
 use crate::rows::{Rows, STAGING};
+use crate::target::Target;
 
-const SAVEPOINT: &str = "osiris_assignment";
+pub const SAVEPOINT: &str = "osiris_assignment";
 
 /// Runs the statements that assign staged rows to the target's types. A value that the server does not accept is
 /// reported with its column and row.
 ///
 /// # Errors
 /// The server's error.
-pub fn run<S: Stream>(client: &mut Client<S>, rows: &Rows<'_>, statements: &[String]) -> Result<u64> {
+pub fn run<S: Stream>(client: &mut Client<S>, target: &Target, rows: &Rows<'_>, statements: &[String]) -> Result<u64> {
     client.execute(&format!("savepoint {SAVEPOINT}"))?;
     let mut count = 0;
     for statement in statements {
-        match client.execute(statement) {
+        match client.try_execute(statement)? {
             Ok(taken) => count += taken,
-            Err(error) if matches!(error.kind, ErrorKind::Data) => {
-                return Err(named(client, rows, error));
-            }
-            Err(error) => return Err(error),
+            Err(refusal) => return Err(explained(client, target, rows, refusal)),
         }
     }
     client.execute(&format!("release savepoint {SAVEPOINT}"))?;
     Ok(count)
+}
+
+/// The server's refusal with the row that it is about, if that can be found.
+fn explained<S: Stream>(client: &mut Client<S>, target: &Target, rows: &Rows<'_>, refusal: ServerError) -> Error {
+    if constraints::CODES.contains(&refusal.code.as_str())
+        && let Some(error) = constraints::named(client, target, rows, &refusal)
+    {
+        return error;
+    }
+    match refusal.kind() {
+        ErrorKind::Data => named(client, rows, refusal.into()),
+        _ => refusal.into(),
+    }
 }
 
 /// The error with the column, row and value that cause it, if a single value does.

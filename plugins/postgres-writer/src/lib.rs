@@ -1,6 +1,7 @@
 //! `postgres.writer`: writes a table to PostgreSQL by binary COPY, in one transaction.
 
 mod arrival;
+mod constraints;
 mod culprit;
 mod encode;
 mod encoding;

@@ -81,7 +81,7 @@ impl<'a> Rows<'a> {
     /// The rows to write, as a source for a SELECT: all of them, or the last of each key.
     fn source(&self) -> String {
         let table = self.table();
-        if self.duplicates == DuplicateKey::Error || self.key.is_empty() {
+        if !self.leaves_some_out() {
             return table.to_owned();
         }
         let key = self.key().collect::<Vec<_>>().join(", ");
@@ -125,8 +125,41 @@ impl<'a> Rows<'a> {
         typed.collect::<Vec<_>>().join(", ")
     }
 
-    fn names(&self) -> String {
-        quote_names(self.columns.iter().map(|column| column.input.name.as_str()))
+    /// The names of the columns that are written.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.columns.iter().map(|column| column.input.name.as_str())
+    }
+
+    fn quoted_names(&self) -> String {
+        quote_names(self.names())
+    }
+
+    /// Whether of several rows with one key only the last is written.
+    pub fn leaves_some_out(&self) -> bool {
+        self.duplicates != DuplicateKey::Error && self.has_key()
+    }
+
+    /// The name of a column with the rows' numbers in the input, and the rows with it, in the target's types, as something
+    /// to select from.
+    pub fn numbered(&self) -> (String, String) {
+        let mut number = "osiris_row".to_owned();
+        while self.names().any(|name| name == number) {
+            number.push('_');
+        }
+        let values: Vec<String> =
+            self.columns
+                .iter()
+                .map(|column| {
+                    if self.is_typed {
+                        column.quoted()
+                    } else {
+                        format!("{} as {}", column.assigned(), column.quoted())
+                    }
+                })
+                .collect();
+        let select = format!("select row_number() over (order by ctid) as {number}, {}", values.join(", "));
+        let rows = format!("({select} from {}) as numbered", self.table());
+        (number, rows)
     }
 
     fn values(&self) -> String {
@@ -135,7 +168,13 @@ impl<'a> Rows<'a> {
 
     /// Inserts the rows.
     pub fn insert(&self, target: &Target) -> String {
-        format!("insert into {} ({}) select {} from {}", target.quoted(), self.names(), self.values(), self.source())
+        format!(
+            "insert into {} ({}) select {} from {}",
+            target.quoted(),
+            self.quoted_names(),
+            self.values(),
+            self.source()
+        )
     }
 
     /// A condition that is true if `old` and `new` have the same key.
@@ -159,7 +198,7 @@ impl<'a> Rows<'a> {
             let action = if set.is_empty() { "do nothing".to_owned() } else { format!("do update set {set}") };
             return vec![format!("{} on conflict ({key}) {action}", self.insert(target))];
         }
-        let (alone, same, names) = (target.alone(), self.same_key(), self.names());
+        let (alone, same, names) = (target.alone(), self.same_key(), self.quoted_names());
         let new = format!("(select {} from {}) as new", self.typed(), self.source());
         let mut statements = Vec::new();
         let set = set("new");

@@ -52,7 +52,7 @@ pub fn write<S: Stream>(
     let count = stage(client, input, &plan.columns, &conversions)?;
     let assign = rows.assign();
     if !assign.is_empty() {
-        culprit::run(client, &rows, &assign)?;
+        culprit::run(client, &target, &rows, &assign)?;
     }
     keys::check(client, input, &rows, key, config.on_duplicate_key).map_err(|error| match &replacement {
         Some(Replacement::Merge { .. }) => error.context(format!(
@@ -105,7 +105,7 @@ fn move_rows<S: Stream>(
         }
         _ => {}
     }
-    let taken = culprit::run(client, rows, &[rows.insert(target)])?;
+    let taken = culprit::run(client, target, rows, &[rows.insert(target)])?;
     let expected = rows.count(client)?;
     arrival::warn_of_lost(target, expected.saturating_sub(taken), expected);
     Ok(())

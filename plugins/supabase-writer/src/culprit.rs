@@ -4,7 +4,7 @@
 //! without writing anything.
 //! writing anything.
 
-use conversions::TargetType;
+use conversions::{TargetType, first_null};
 use osiris_sdk::sql::{query, quote_text};
 use osiris_sdk::{Error, Result};
 use postgrest::{Fault, fetch_coded, filter};
@@ -39,6 +39,20 @@ pub fn named(step: &Step<'_>, fault: Fault) -> Error {
             format!("one of the columns {}: {message}", names.join(", "))
         }
     })
+}
+
+/// The error for a null that the table does not accept, with the first row that has one. The server may replace nulls by
+/// triggers, so it is asked first.
+pub fn without_value(step: &Step<'_>, error: Error) -> Error {
+    let required: Vec<&Column> = step.columns.iter().filter(|column| column.is_required).collect();
+    let expressions: Vec<&str> = required.iter().map(|column| column.expression.as_str()).collect();
+    match first_null(step.input, &expressions) {
+        Ok(Some((row, place))) => Error::data(format!(
+            "row {row} of the input has no `{}` (null), and the table's column is {} not null: {}",
+            required[place].name, required[place].target_name, error.message
+        )),
+        _ => error,
+    }
 }
 
 /// Whether only the server knows which values a column accepts: numbers whose number of digits the API does not show,

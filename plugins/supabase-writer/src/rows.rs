@@ -14,6 +14,8 @@ pub struct Column {
     pub target_name: String,
     /// Whether only the written rows show how many digits the table's type has.
     pub hides_digits: bool,
+    /// Whether the table's column accepts no null, as far as that is known.
+    pub is_required: bool,
     /// The SQL of its values.
     pub expression: String,
 }
@@ -195,6 +197,7 @@ mod tests {
             target: TargetType::Opaque,
             target_name: String::new(),
             hides_digits: false,
+            is_required: false,
             expression: own(name),
         }
     }

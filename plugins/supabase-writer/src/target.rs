@@ -26,6 +26,7 @@ pub fn columns(config: &Config, api: &Api, input: &Input) -> Result<(Vec<Column>
             target: target_type(target),
             target_name: target.type_name(),
             hides_digits: target.hides_digits(),
+            is_required: target.is_required,
             name,
         })
     });
@@ -91,6 +92,7 @@ fn unchecked(source: Vec<(String, SourceType)>) -> Vec<Column> {
         target: TargetType::Opaque,
         target_name: "of an unknown type".to_owned(),
         hides_digits: false,
+        is_required: false,
         name,
     };
     source.into_iter().map(column).collect()

@@ -116,6 +116,9 @@ impl Step<'_> {
         if fault.code.starts_with("22") {
             return culprit::named(self, fault);
         }
+        if fault.code == "23502" {
+            return culprit::without_value(self, fault.error);
+        }
         if fault.code == "428C9" {
             let error = fault.error;
             return Error::data(format!(
