@@ -112,6 +112,17 @@ def test_the_options_of_python_osiris_are_accepted(project, posthog, web):
     assert "correct one of both" in failed(project)["message"]
 
 
+def test_a_missing_url_is_reported_with_those_to_choose_from(project, posthog, web):
+    connect(project, web, url=None, region="eu")
+    project.pipeline([{"id": "read", "component": "posthog.extractor", "config": {"connection": "@posthog.main", "data_type": "events"}}])
+    for told in (project.osiris("validate", "pipeline.yaml"), project.osiris("connections", "doctor", "@posthog.main")):
+        assert "`url` is missing in `connection`" in told.stdout + told.stderr
+    assert "hint: add `url:` to the connection (PostHog's URL: `https://us.posthog.com` or `https://eu.posthog.com` for the regions" in project.osiris("validate", "pipeline.yaml").stderr
+    project.pipeline([{"id": "read", "component": "posthog.extractor", "config": {"data_type": "events", "region": "us"}}])
+    told = project.osiris("validate", "pipeline.yaml").stderr
+    assert "`custom_base_url` is missing" in told and "`https://us.posthog.com` or `https://eu.posthog.com`" in told
+
+
 def test_a_wrong_key_or_project_is_reported_and_the_key_is_shown_nowhere(project, posthog, web):
     connect(project, web, api_key="phx_wrong")
     error = failed(project)

@@ -63,6 +63,9 @@ impl Schema {
     }
 }
 
+/// The most characters of an option's description that a hint shows.
+const MAX_DESCRIPTION: usize = 300;
+
 /// The most mistakes in one config that are reported.
 const MAX_WRONG: usize = 20;
 
@@ -107,8 +110,10 @@ pub fn check_connection(
         return Ok(());
     }
     let messages: Vec<&str> = wrong.iter().map(|wrong| wrong.message.as_str()).collect();
+    let general = || format!("see its fields with `osiris drivers inspect {}`, and write them in `{FILE}`", spec.name);
+    let hint = wrong.iter().find_map(|wrong| wrong.hint.clone());
     Err(Report::input(format!("connection `{reference}` (`{}`): {}", spec.name, messages.join("; ")))
-        .hint(format!("see its fields with `osiris drivers inspect {}`, and write them in `{FILE}`", spec.name)))
+        .hint(hint.unwrap_or_else(general)))
 }
 
 /// The config with the schema's defaults, unchecked: for calls that only need the connection.
@@ -139,9 +144,12 @@ fn describe(error: &ValidationError<'_>, spec: &Spec, written_as: &BTreeMap<Stri
         ValidationErrorKind::Required { property } => {
             let name = property.as_str().unwrap_or_default();
             let inside = if place.is_empty() { String::new() } else { format!(" in `{place}`") };
+            let pointer = error.instance_path().as_str();
+            let what = description(spec, pointer, name).map_or_else(String::new, |what| format!(" ({what})"));
+            let object = if pointer.starts_with("/connection") { "connection" } else { "step's config" };
             Wrong {
                 message: format!("`{name}` is missing{inside}"),
-                hint: Some(format!("add `{name}:` to the step's config")),
+                hint: Some(format!("add `{name}:` to the {object}{what}")),
             }
         }
         ValidationErrorKind::Type { kind } => {
@@ -162,6 +170,16 @@ fn describe(error: &ValidationError<'_>, spec: &Spec, written_as: &BTreeMap<Stri
             error.masked_with("the value")
         )),
     }
+}
+
+/// The spec's description of the option `name` of the object at `pointer`, shortened.
+fn description(spec: &Spec, pointer: &str, name: &str) -> Option<String> {
+    let object = pointer.replace('/', "/properties/");
+    let text = spec.config_schema.pointer(&format!("{object}/properties/{name}/description"))?.as_str()?;
+    Some(match text.char_indices().nth(MAX_DESCRIPTION) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    })
 }
 
 fn unknown_keys(error: &ValidationError<'_>, spec: &Spec, unexpected: &[String]) -> Wrong {
@@ -379,7 +397,7 @@ mod tests {
         crate::driver::spec::parse(
             "name: a.b\nversion: 1.0.0\nkind: processor\ncontract: 0.1.0\ntitle: t\nsecrets: [/key]\n\
              configSchema:\n  type: object\n  required: [path]\n  additionalProperties: false\n  properties:\n    \
-             path: {type: string}\n    header: {type: boolean, default: true}\n    key: {type: string}\n    \
+             path: {type: string, description: Which file}\n    header: {type: boolean, default: true}\n    key: {type: string}\n    \
              quoting: {enum: [minimal, all], default: minimal}\n    http: {type: object, properties: {api_token: {type: string}, retries: {type: integer, default: 3}}}\n",
             "spec.yaml",
         )
@@ -407,7 +425,7 @@ mod tests {
     fn errors_name_the_key_and_the_remedy() {
         let table = [
             (json!({"path": "x", "heder": true}), "unknown key `heder`", "did you mean `header`?"),
-            (json!({}), "`path` is missing", "add `path:`"),
+            (json!({}), "`path` is missing", "add `path:` to the step's config (Which file)"),
             (json!({"path": 5}), "`path` must be a string, but is 5", "osiris drivers inspect a.b"),
             (json!({"path": "x", "quoting": "al"}), "allowed: `minimal`, `all`", "did you mean `all`?"),
             (json!({"path": "x", "http": {"retries": "x"}}), "`http.retries` must be an integer", "inspect"),
