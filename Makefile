@@ -35,7 +35,7 @@ test-quick: guests
 	cargo test --release --quiet --lib -p osiris -p osiris-sdk --features osiris-sdk/arrow,osiris-sdk/http
 	$(PYTEST) --quick
 
-# Accept the errors and outputs that the tests saw as the expected ones.
+# Accepts the current errors and outputs as the expected ones.
 bless: guests
 	BLESS=1 $(PYTEST)
 

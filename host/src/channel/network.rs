@@ -63,7 +63,7 @@ impl Network {
         }
     }
 
-    /// Requests a stream from the host. The returned stream is non-blocking; the caller waits for it.
+    /// Requests a stream from the host. The returned stream is non-blocking; the caller waits on it.
     ///
     /// # Errors
     /// The host's refusal.

@@ -19,7 +19,7 @@ pub struct Config {
     _file: String,
 }
 
-/// The bindings and handles of an attack.
+/// The inputs, the output and the config of an attack.
 pub struct Step<'a> {
     pub inputs: &'a [Input],
     pub output: &'a Output,

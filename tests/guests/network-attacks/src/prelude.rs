@@ -8,7 +8,7 @@ use serde::Deserialize;
 use wasip2::http::outgoing_handler::handle;
 use wasip2::http::types::{ErrorCode, Fields, IncomingBody, IncomingResponse, Method, OutgoingRequest, Scheme};
 
-/// The config and secrets of an attack's step.
+/// The config of an attack's step.
 #[derive(Debug, Deserialize)]
 pub struct Step {
     pub attack: String,
