@@ -77,7 +77,7 @@ def test_query_does_not_let_data_control_the_terminal(project, format, whole):
     with subprocess.Popen([str(OSIRIS), *asked], cwd=project.folder, env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}, stdout=other) as shown:
         os.close(other)
         seen = b""
-        # The kernel ends a terminal that nobody writes to any more with EIO.
+        # Once nobody has the terminal open for writing, reading it fails with EIO.
         with contextlib.suppress(OSError):
             while part := os.read(main, 4096):
                 seen += part
@@ -304,7 +304,7 @@ def test_small_mistakes_are_reported(project):
     row = project.osiris("query", "latest", "source", "from main", "--format", "json").stdout
     assert json.loads(row) == {"n": None, "i": [None, None], "t": 'NaN "Infinity'}
     assert "removed 1 session," in project.osiris("sessions", "gc", "--keep", "0").stdout
-    # Sessions are in the pipeline's folder, wherever it is run from.
+    # Sessions are in the pipeline's folder, regardless of the current folder.
     project.pipeline([project.sql("select 1 as a")])
     (project.folder / "elsewhere").mkdir()
     done = project.osiris("run", "../pipeline.yaml", before=["env", "-C", "elsewhere"])

@@ -54,8 +54,8 @@ def test_a_misbehaving_driver_ends_only_itself(project, how, kind, words):
     assert not (session / "scratch").exists()
 
 
-def test_a_step_that_cannot_begin_leaves_no_file_beside_its_target(project, web):
-    """The program may no longer be started once the first step runs: at most one process was started ahead for those behind it."""
+def test_a_step_that_cannot_start_leaves_no_file_beside_its_target(project, web):
+    """The program cannot be started once the first step runs: at most one process was started ahead of time for later steps."""
     program = install(project.folder / "program")
     url = web.route("/items", lambda _: program.chmod(0) or [{"n": 1}])
     grant(project, web)

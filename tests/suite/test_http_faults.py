@@ -217,7 +217,7 @@ def test_tls_with_a_private_authority_is_trusted_by_its_certificate(project, tls
     assert rows(project, connection="@http.api0", path="items") == [(1,)]
     grant(project, server)
     assert rows(project, url=server.url + "/items", ca=certificates.ca_text) == [(1,)]
-    # A bundle may have one that nobody can use.
+    # A bundle may contain an unusable certificate.
     unusable = "-----BEGIN CERTIFICATE-----\nMAMCAQE=\n-----END CERTIFICATE-----\n"
     assert rows(project, url=server.url + "/items", ca=unusable + certificates.ca_text + unusable) == [(1,)]
     assert "no usable certificate" in failed(project, url=server.url + "/items", ca=unusable)["message"]

@@ -295,7 +295,7 @@ def test_replace_by_a_new_table_uses_the_inputs_types(shop):
 
 @pytest.mark.parametrize("mode", ["append", "upsert", "replace"])
 def test_the_row_that_breaks_a_check_is_named(shop, mode):  # noqa: F811
-    """The first one of all checks, in the input's order; the server's own word about it stands behind."""
+    """The first one over all checks, in the input's order, followed by the server's own message."""
     shop.sql("create table target (id int primary key, total decimal(8, 2) check (total >= 0), `a name` varchar(9) not null, at date, later int default 1, constraint `in time` check (at < '2030-01-01' or total = 0), check (later > 0))")
     key = {"primary_key": ["id"]} if mode == "upsert" else {}
     rows = "select i as id, {} as total, {} as \"a name\", date '2024-01-01' + {} as at from range(1, 2001) r(i)"
@@ -306,7 +306,7 @@ def test_the_row_that_breaks_a_check_is_named(shop, mode):  # noqa: F811
     ]:
         error = shop.load(rows.format(total, name, day), expect=1, mode=mode, **key)
         assert all(words in error for words in told), error
-    # What a trigger makes of a row is not known, so that the server's word stands alone.
+    # The result of a trigger is unknown, so only the server's own message is shown.
     shop.sql("create trigger fill before insert on target for each row set new.at = '2031-01-01'")
     error = shop.load(rows.format("1", "'n'", "i::int"), expect=1, mode=mode, **key)
     assert "in time" in error and "of the input" not in error, error

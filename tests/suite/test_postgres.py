@@ -411,7 +411,7 @@ def test_values_that_do_not_fit_leave_the_table_unchanged(shop, column, sql, tol
 
 @pytest.mark.parametrize("mode", ["append", "upsert", "replace"])
 def test_the_row_that_breaks_a_constraint_is_named(shop, mode):
-    """The first one of all constraints, in the input's order; the server's own word about it stands behind."""
+    """The first one over all constraints, in the input's order, followed by the server's own message."""
     shop.sql(
         "create table target (id int primary key, total numeric(8, 2) check (total >= 0), name text not null, at date, constraint \"in time\" check (at < '2030-01-01' or total = 0))"
     )
@@ -426,7 +426,7 @@ def test_the_row_that_breaks_a_constraint_is_named(shop, mode):
         assert all(words in error for words in told), error
     error = shop.load(rows.format("1", "'n'").replace("+ i::int", "+ (i * 2)::int"), expect=1, mode=mode, **key)
     assert "row 1096 of the input breaks the table's check `in time`" in error, error
-    # What a trigger makes of a row is not known, so that the server's word stands alone.
+    # The result of a trigger is unknown, so only the server's own message is shown.
     shop.sql("create function fill() returns trigger language plpgsql as $$ begin new.name = coalesce(new.name, 'x'); return new; end $$; create trigger fill before insert on target for each row execute function fill()")
     error = shop.load(rows.format("if(i = 9, -1, 1)", "if(i = 5, null, 'n')"), expect=1, mode=mode, **key)
     assert "target_total_check" in error and "of the input" not in error, error

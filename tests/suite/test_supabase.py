@@ -188,7 +188,7 @@ def test_a_null_that_the_table_does_not_accept_is_named_with_its_row(project, su
     assert "row 1500 of the input has no `name` (null), and the table's column is text not null: null value" in nulls and "1000 rows are in `orders`" in nulls, nulls
     check = message(write(project, supabase, "select i as id, 'n' as name, 2500 - i as total from range(2001, 3001) r(i)", expect=1), "write")
     assert "orders_total_check" in check and "Failing row contains (2501, n, -1.00)" in check and "of the 1000 rows from row 0 on none was written" in check, check
-    # A trigger may put a value in a null's place.
+    # A trigger may replace a null by a value.
     execute(database, "create function fill() returns trigger language plpgsql as $$ begin new.name = coalesce(new.name, 'x'); return new; end $$; create trigger fill before insert on orders for each row execute function fill()")
     write(project, supabase, "select 9000 as id, null::varchar as name")
     assert execute(database, "select name from orders where id = 9000") == [("x",)]

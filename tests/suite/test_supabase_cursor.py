@@ -1,4 +1,4 @@
-"""supabase.extractor with `replication: incremental`: what is new since the last run, no row lost and none doubled."""
+"""supabase.extractor with `replication: incremental`: it reads what is new since the last run, without losing or repeating a row."""
 
 import json
 
@@ -33,29 +33,29 @@ def insert(database, *rows: tuple) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("kind", TIMES)
-def test_each_run_reads_what_the_last_one_had_not(project, supabase, database, kind):  # noqa: F811
+def test_each_run_reads_the_rows_that_the_last_one_did_not(project, supabase, database, kind):  # noqa: F811
     first, tie, later = TIMES[kind]
     table(database, kind)
     insert(database, (1, first), (2, tie), (3, tie))
     assert ids(project, increment(project, supabase, page_size=1)) == [1, 2, 3]
     nothing = increment(project, supabase)
     assert ids(project, nothing) == [] and project.types(nothing, "read").keys() == {"id", "at", "note"}
-    # One joins the last run's value, one comes after it; one below it is never read.
+    # One row has the last run's value, one a later value; one below it is never read.
     insert(database, (4, tie), (5, later), (6, first))
     assert ids(project, increment(project, supabase)) == [4, 5]
     assert ids(project, increment(project, supabase)) == []
 
 
-def test_what_is_inserted_while_a_run_reads_is_the_next_runs(project, supabase, database):  # noqa: F811
+def test_rows_inserted_while_a_run_reads_are_left_to_the_next_run(project, supabase, database):  # noqa: F811
     table(database)
     insert(database, *((number, f"2024-01-{number:02} 00:00+00") for number in range(1, 10)))
-    # Rows without a cursor are looked for, then the greatest cursor, then pages are read.
+    # First rows without a cursor value are looked for, then the greatest value; then pages are read.
     supabase.plan("GET", None, None, None, lambda: insert(database, (0, "2024-02-01 00:00+00")))
     assert ids(project, increment(project, supabase, page_size=4)) == list(range(1, 10))
     assert ids(project, increment(project, supabase)) == [0]
 
 
-def test_a_run_begins_where_it_is_told_and_reads_a_span_again(project, supabase, database):  # noqa: F811
+def test_a_run_starts_at_the_configured_value_and_reads_a_span_again(project, supabase, database):  # noqa: F811
     table(database)
     insert(database, (1, "2024-01-01"), (2, "2024-01-05"), (3, "2024-01-09"))
     span = {"initial": "2024-01-02T00:00:00Z", "lookback": "2d", "filter": {"note": None}}
@@ -63,14 +63,14 @@ def test_a_run_begins_where_it_is_told_and_reads_a_span_again(project, supabase,
     insert(database, (4, "2024-01-08"), (5, "2024-01-06"))
     execute(database, "insert into orders values (6, '2024-01-10', 'of no interest')")
     assert ids(project, increment(project, supabase, **span)) == [3, 4]
-    # The state is the filter's own.
+    # The state belongs to the filter.
     connections(project, supabase)
     other = read(project, supabase, expect=2, replication="incremental", cursor="at")
     assert "`filter.note`" in other["stderr"] or "`filter`" in other["stderr"], other["stderr"]
 
 
 @pytest.mark.parametrize("name", ["at", "or", "a.b"])
-def test_rows_without_a_cursor_are_what_the_config_says(project, supabase, database, name):  # noqa: F811
+def test_rows_without_a_cursor_value_are_handled_as_configured(project, supabase, database, name):  # noqa: F811
     table(database, "bigint", name)
     insert(database, (1, 10), (2, None), (3, 20))
     refused = message(read(project, supabase, expect=1, replication="incremental", cursor=name), "read")
@@ -83,7 +83,7 @@ def test_rows_without_a_cursor_are_what_the_config_says(project, supabase, datab
     assert ids(project, increment(project, supabase, name, null_cursor="include")) == [2]
 
 
-def test_a_value_that_nothing_comes_after_is_read_once_and_hides_nothing(project, supabase, database):  # noqa: F811
+def test_a_value_that_nothing_can_follow_is_read_once_and_hides_nothing(project, supabase, database):  # noqa: F811
     table(database)
     insert(database, (1, "2024-01-01"), (2, "infinity"), (3, "2999-01-01"), (4, "-infinity"))
     first = increment(project, supabase)
@@ -92,7 +92,7 @@ def test_a_value_that_nothing_comes_after_is_read_once_and_hides_nothing(project
     assert ids(project, increment(project, supabase)) == [5]
 
 
-def test_what_has_no_order_or_does_not_go_together_is_refused(project, supabase, database):  # noqa: F811
+def test_values_without_an_order_and_conflicting_options_are_refused(project, supabase, database):  # noqa: F811
     table(database)
     insert(database, (1, "2024-01-01"))
     execute(database, "update orders set note = 'v1.10'")

@@ -33,8 +33,8 @@ pub fn input_columns(input: &Input) -> Result<Vec<(String, SourceType)>> {
     Ok(columns.map(|column| (column.name, SourceType::parse(&column.duckdb_type))).collect())
 }
 
-/// The first row of the input, counted from 1, in which one of the `expressions` over its columns is null, and the place of
-/// that expression.
+/// The first row of the input, counted from 1, in which one of the `expressions` over its columns is null, and the
+/// position of that expression.
 ///
 /// # Errors
 /// DuckDB's error.
@@ -42,7 +42,7 @@ pub fn first_null(input: &Input, expressions: &[&str]) -> Result<Option<(u64, us
     if expressions.is_empty() || input.rows() == 0 {
         return Ok(None);
     }
-    // The number's name must not be a column's, whose value it would hide.
+    // The alias of the number must not hide a column of the same name.
     let columns = input_columns(input)?;
     let mut number = "_osiris_number".to_owned();
     while columns.iter().any(|(name, _)| name.eq_ignore_ascii_case(&number)) {

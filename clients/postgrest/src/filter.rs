@@ -50,7 +50,8 @@ fn inside_logic(condition: &str) -> String {
     }
 }
 
-/// The query parameter that selects the rows whose column meets all `bounds`, operators with their values, or is null.
+/// The query parameter that selects the rows whose column satisfies all `bounds` (operators with their values) or is
+/// null.
 pub fn within_or_null(column: &str, bounds: &[(&str, String)]) -> (String, String) {
     let name = word(column);
     let bounds: Vec<String> =

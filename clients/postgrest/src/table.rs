@@ -13,7 +13,7 @@ pub struct Column {
     pub labels: Vec<String>,
     /// Whether it is part of the primary key.
     pub is_key: bool,
-    /// Whether it accepts no null.
+    /// Whether it does not accept null.
     pub is_required: bool,
     /// The table and column that it refers to.
     pub refers_to: Option<(String, String)>,
@@ -97,7 +97,7 @@ fn columns(definition: &Value) -> Vec<Column> {
     columns_of(definition).map(column).collect()
 }
 
-/// The names of the columns that accept no null.
+/// The names of the columns that do not accept null.
 pub(crate) fn required(definition: &Value) -> impl Iterator<Item = &str> {
     definition["required"].as_array().into_iter().flatten().filter_map(Value::as_str)
 }

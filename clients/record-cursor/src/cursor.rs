@@ -52,7 +52,7 @@ pub struct State {
 }
 
 impl State {
-    /// The field that the state is of.
+    /// The field that the state belongs to.
     pub fn field(&self) -> &str {
         &self.field
     }
@@ -144,10 +144,10 @@ impl Cursor {
         self.since.as_ref().map(|(value, _)| value)
     }
 
-    /// Whether a value has a place in the order that later ones come after.
+    /// Whether a value has a place in the order, so that later values can follow it.
     ///
     /// # Errors
-    /// `data`, for a value that has no order.
+    /// `data` for a value that has no order.
     pub fn has_place(&mut self, value: &Value) -> Result<bool> {
         Ok(matches!(self.order.rank(value, || "the last record".to_owned())?, Rank::At(_)))
     }

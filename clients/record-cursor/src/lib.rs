@@ -1,5 +1,5 @@
-//! Incremental reading of JSON records: what is new since the last run, by the values of one field whose order is proven or
-//! declared. It knows no server.
+//! Incremental reading of JSON records: selects those that are new since the last run, by the values of one field whose
+//! order is proven or declared. It does not depend on a server.
 
 mod cursor;
 mod format;
@@ -13,7 +13,7 @@ pub use order::{CursorType, Texts};
 
 use serde_json::Value;
 
-/// A value as a parameter spells it; `None` for null.
+/// A value as a query parameter; `None` for null.
 pub fn spelt(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,

@@ -26,18 +26,18 @@ pub enum CursorType {
     Date,
 }
 
-/// Who can say how texts are ordered.
+/// Who defines the order of texts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Texts {
     /// The author, by `cursor_type: text` or `cursor_format`.
     #[default]
     Author,
-    /// Only the server, whose rule (a collation) cannot be seen.
+    /// Only the server, whose rule (a collation) is unknown.
     Server,
 }
 
 impl Texts {
-    /// What helps against values without an order.
+    /// The remedy for values without an order.
     fn remedy(self) -> &'static str {
         match self {
             Self::Author => "take another field as `cursor.field`, or `cursor_type: text` if their letters order them",

@@ -261,7 +261,7 @@ impl std::fmt::Display for Table {
     }
 }
 
-/// How many there are of something, in words: `1 row`, `1,234 rows`.
+/// A number of things in words: `1 row`, `1,234 rows`.
 fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
 }

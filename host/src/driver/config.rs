@@ -63,7 +63,7 @@ impl Schema {
     }
 }
 
-/// The most characters of an option's description that a hint shows.
+/// How much of an option's description a hint shows, in characters.
 const MAX_DESCRIPTION: usize = 300;
 
 /// The most mistakes in one config that are reported.

@@ -143,7 +143,7 @@ fn below_folder(
     Ok((config, Vec::new()))
 }
 
-/// Puts what an option names below the folder of a connection with these `fields`, if the option names files.
+/// Places the paths in an option below the folder of a connection with these `fields`, if the option names files.
 pub fn place_below(fields: &Map<String, Value>, spec: &Spec, option: &str, value: &mut Value) {
     let Some(folder) = fields.get(FOLDER).and_then(Value::as_str) else { return };
     let mut templates = spec.grants.read.iter().chain(&spec.grants.write);

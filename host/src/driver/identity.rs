@@ -114,7 +114,7 @@ fn leaves(name: &str, was: &Value, is: &Value, different: &mut Vec<Difference>) 
     }
 }
 
-/// A member, in which a null that is written differs from one that is not.
+/// A member of an object; an explicit null differs from a missing member.
 fn member(object: &Map<String, Value>, key: &str) -> Value {
     match object.get(key) {
         Some(Value::Null) => Value::from("null"),
@@ -205,7 +205,7 @@ mod tests {
         ] {
             assert_eq!(differences(&spec, was.clone(), is), told);
         }
-        // A condition on null is a condition.
+        // A condition on null differs from no condition.
         let told = differences(&spec, json!({"table": {"a": null, "b": 1}}), json!({"table": {"b": null}}));
         assert_eq!(told, ["`table.a` was `null`, is not set", "`table.b` was `1`, is `null`"]);
     }

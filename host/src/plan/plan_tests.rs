@@ -85,14 +85,14 @@ fn several_inputs_keep_their_names_and_order() {
 fn a_further_name_of_an_input_means_one_table_or_is_not_given() {
     let steps = "- {id: a-b, component: t.read}\n- {id: a_b, component: t.read, needs: []}\n- {id: c, component: t.read, needs: []}\n";
     for (inputs, expected) in [
-        // Steps whose names become the same.
+        // Steps whose names become equal.
         ("{x: {from_step: a-b}, y: {from_step: a_b}}", vec![vec![], vec![]]),
-        // Several tables of one step: `main` is what the step's name means.
+        // Several tables of one step: the step's name means `main`.
         ("{x: {from_step: c, table: t2}, y: {from_step: c}}", vec![vec![], vec!["df_c"]]),
         ("{x: {from_step: c, table: t2}, y: {from_step: c, table: t3}}", vec![vec![], vec![]]),
         // One table under several aliases.
         ("{x: {from_step: c}, y: {from_step: c}}", vec![vec!["df_c"], vec![]]),
-        // An alias has its name to itself, whatever its case.
+        // An alias is not shared, whatever its case.
         ("{DF_C: {from_step: a-b}, x: {from_step: c}}", vec![vec!["df_a_b"], vec![]]),
         ("{Input: {from_step: c}}", vec![vec!["df_c", "input_df"]]),
     ] {

@@ -205,7 +205,7 @@ pub fn keep(base: &Base, targets: Vec<Target>, created: &[String]) -> anyhow::Re
     keep_with(base, targets, created, flush)
 }
 
-/// As [`keep`]; `flush` makes the renames in a folder last.
+/// Like [`keep`]; `flush` makes the renames in a folder durable.
 fn keep_with(
     base: &Base,
     targets: Vec<Target>,
@@ -271,7 +271,7 @@ mod tests {
         keep_with(&base, targets().into(), &created, note).unwrap();
         assert_eq!(flushed, [Path::new(""), Path::new("out")]);
         assert!(!base.dir.exists("untouched.csv") && !base.dir.exists("untouched.csv.beside"));
-        // What may not last is not a success, so no state goes on from it.
+        // Without durable files the step did not succeed, so no state is committed.
         let broken = |_: &Base, _: &Path| Err(anyhow::anyhow!("the disk is gone"));
         assert!(keep_with(&base, targets().into(), &created, broken).is_err());
         assert!(keep(&base, targets().into(), &created).is_ok());

@@ -75,7 +75,7 @@ fn move_rows<S: Stream>(client: &mut Client<S>, config: &Config, input: &Input, 
     Ok(())
 }
 
-/// The server's refusal with the rows of the input that it is about, if they can be found.
+/// The server's refusal with the rows of the input that caused it, if they can be found.
 fn explained<S: Stream>(client: &mut Client<S>, target: &Target, staging: &Staging, refusal: ServerError) -> Error {
     if let Some(error) = constraints::named(client, &target.name, staging, &refusal) {
         return error;

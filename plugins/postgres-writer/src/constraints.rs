@@ -1,4 +1,4 @@
-//! Finds the row of the input that breaks a constraint of the table: the server names the constraint, not the row.
+//! Finds the row of the input that violates a constraint of the table: the server names the constraint, but not the row.
 
 use osiris_sdk::{Error, Result};
 use postgres_client::sql::quote_name;
@@ -11,27 +11,27 @@ use crate::target::Target;
 /// The codes of `not_null_violation` and `check_violation`.
 pub const CODES: [&str; 2] = ["23502", "23514"];
 
-/// A constraint in words, and the condition that a row which breaks it meets.
+/// A description of a constraint, and a condition that is true for rows that violate it.
 struct Constraint {
     words: String,
     is_broken: String,
 }
 
-/// The server's refusal with the first row of the input that breaks a constraint; `None` if no row does by itself.
+/// The server's refusal with the first row of the input that violates a constraint; `None` if no row does by itself.
 pub fn named<S: Stream>(
     client: &mut Client<S>,
     target: &Target,
     rows: &Rows<'_>,
     refusal: &ServerError,
 ) -> Option<Error> {
-    // An error of these questions says nothing about the rows.
+    // An error in these queries says nothing about the rows.
     let (row, words) = first_row(client, target, rows).ok()??;
     Some(Error::data(format!("row {row} of the input breaks {words}: {refusal}")))
 }
 
 fn first_row<S: Stream>(client: &mut Client<S>, target: &Target, rows: &Rows<'_>) -> Result<Option<(u64, String)>> {
     client.execute(&format!("rollback to savepoint {SAVEPOINT}"))?;
-    // The server checks what such triggers make of a row.
+    // The server checks rows after such triggers have changed them.
     let changes_rows = format!(
         "select exists (select from pg_catalog.pg_trigger where tgrelid = {} and not tgisinternal and tgenabled <> 'D' and \
          tgtype & 3 = 3)",
@@ -44,7 +44,7 @@ fn first_row<S: Stream>(client: &mut Client<S>, target: &Target, rows: &Rows<'_>
     for Constraint { words, is_broken } in constraints(client, target, rows)? {
         let (number, numbered) = rows.numbered();
         let broken = format!("select {number} from {numbered} where {is_broken} order by 1 limit 1");
-        // A condition that cannot be asked of the rows alone is left out.
+        // A condition that does not depend only on the rows is skipped.
         let found = client.value(&broken).ok().flatten().and_then(|text| text.parse().ok());
         client.execute(&format!("rollback to savepoint {SAVEPOINT}"))?;
         if let Some(row) = found.filter(|row| first.as_ref().is_none_or(|(known, _)| row < known)) {
@@ -54,7 +54,7 @@ fn first_row<S: Stream>(client: &mut Client<S>, target: &Target, rows: &Rows<'_>
     Ok(first)
 }
 
-/// The constraints that say nothing of columns which are not written.
+/// The constraints that only concern columns that are written.
 fn constraints<S: Stream>(client: &mut Client<S>, target: &Target, rows: &Rows<'_>) -> Result<Vec<Constraint>> {
     let written: Vec<_> = rows.names().filter_map(|name| target.column(name)).collect();
     let numbers: Vec<String> = written.iter().map(|column| column.number.to_string()).collect();

@@ -27,7 +27,7 @@ pub fn run<S: Stream>(client: &mut Client<S>, target: &Target, rows: &Rows<'_>, 
     Ok(count)
 }
 
-/// The server's refusal with the row that it is about, if that can be found.
+/// The server's refusal with the row that caused it, if it can be found.
 fn explained<S: Stream>(client: &mut Client<S>, target: &Target, rows: &Rows<'_>, refusal: ServerError) -> Error {
     if constraints::CODES.contains(&refusal.code.as_str())
         && let Some(error) = constraints::named(client, target, rows, &refusal)

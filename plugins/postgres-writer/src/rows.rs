@@ -134,13 +134,13 @@ impl<'a> Rows<'a> {
         quote_names(self.names())
     }
 
-    /// Whether of several rows with one key only the last is written.
+    /// Whether only the last of several rows with the same key is written.
     pub fn leaves_some_out(&self) -> bool {
         self.duplicates != DuplicateKey::Error && self.has_key()
     }
 
-    /// The name of a column with the rows' numbers in the input, and the rows with it, in the target's types, as something
-    /// to select from.
+    /// The name of a column with the rows' numbers in the input, and a source for a SELECT of the rows with that column, in
+    /// the target's types.
     pub fn numbered(&self) -> (String, String) {
         let mut number = "osiris_row".to_owned();
         while self.names().any(|name| name == number) {

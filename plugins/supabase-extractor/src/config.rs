@@ -33,7 +33,7 @@ pub struct Config {
     cursor: Option<String>,
     #[serde(default)]
     pub cursor_type: CursorType,
-    /// Where the first increment begins.
+    /// Where the first incremental run starts.
     pub initial: Option<Value>,
     lookback: Option<Lookback>,
     #[serde(default)]
@@ -100,10 +100,10 @@ impl Config {
         }
     }
 
-    /// The column that tells new rows, if only those are read.
+    /// The column that distinguishes new rows, if only those are read.
     ///
     /// # Errors
-    /// `config` for options that do not go together: by the rules of all extractors of tables.
+    /// `config` for options that do not go together, by the rules that all table extractors share.
     pub fn cursor(&self) -> Result<Option<&str>> {
         let selection = Selection {
             table: Some(self.table()?.to_owned()),
@@ -121,10 +121,10 @@ impl Config {
         Ok(self.cursor.as_deref())
     }
 
-    /// The span that is read again, as cursors of JSON records take it.
+    /// The span that is read again, in the form that cursors of JSON records use.
     ///
     /// # Errors
-    /// `config` for a number that JSON does not have.
+    /// `config` for a number that JSON cannot hold.
     pub fn lookback(&self) -> Result<Option<Value>> {
         Ok(match &self.lookback {
             None => None,
@@ -168,7 +168,7 @@ impl Config {
     /// The conditions of `filters` and `filter`.
     ///
     /// # Errors
-    /// `config`, for a filter that is not one.
+    /// `config` for an invalid filter.
     pub fn conditions(&self) -> Result<Vec<(String, String)>> {
         let mut query = Vec::new();
         for (column, conditions) in &self.filters {

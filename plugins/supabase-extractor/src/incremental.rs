@@ -1,7 +1,7 @@
-//! What is new since the last run: rows from the last run's greatest cursor up to the greatest that there is now.
+//! Reads what is new since the last run: rows from the last run's greatest cursor value up to the current greatest.
 //!
-//! The bound at the end makes rows that are inserted while a run reads the next run's, so that they change no page's
-//! place and no count.
+//! The upper bound leaves rows that are inserted while a run reads to the next run, so that they change neither the
+//! position of a page nor the count.
 
 use database_client::NullCursor;
 use osiris_sdk::http::Request;
@@ -12,22 +12,22 @@ use serde_json::Value;
 
 use crate::config::Config;
 
-/// The rows of this run, and what the next one has to know.
+/// The rows of this run, and what the next one needs to know.
 pub struct Increment {
     column: String,
     cursor: Cursor,
-    /// The query parameters that choose them.
+    /// The query parameters that select them.
     pub conditions: Vec<(String, String)>,
-    /// The types of columns that the runs before found.
+    /// The types of columns that earlier runs found.
     pub columns: Option<json_records::Kind>,
 }
 
 impl Increment {
-    /// Finds where this run's rows begin and end.
+    /// Determines where this run's rows start and end.
     ///
     /// # Errors
-    /// `config`, for a cursor other than the last run's; `data`, for rows without a cursor, unless the config says what
-    /// becomes of them, and for values without an order.
+    /// `config` for a cursor other than the last run's; `data` for rows without a cursor value, unless the config covers
+    /// them, and for values without an order.
     pub fn begin(config: &Config, api: &Api, column: &str) -> Result<Self> {
         let before: Option<State> = state::get()?;
         if let Some(other) = before.as_ref().map(State::field).filter(|other| *other != column) {
@@ -67,10 +67,10 @@ impl Increment {
         Ok(Self { column: column.to_owned(), cursor, conditions, columns })
     }
 
-    /// Whether no run has read the row yet.
+    /// Whether the row has not been read before.
     ///
     /// # Errors
-    /// `config`, for a row without the cursor's column; as [`Cursor::take`].
+    /// `config` for a row without the cursor's column; otherwise as for [`Cursor::take`].
     pub fn take(&mut self, row: &Value, number: u64) -> Result<bool> {
         if row.get(&self.column).is_none() {
             return Err(Error::config(format!(
@@ -81,17 +81,17 @@ impl Increment {
         self.cursor.take(row, || format!("row {number}"))
     }
 
-    /// Remembers how far this run has read.
+    /// Stores how far this run has read.
     ///
     /// # Errors
-    /// What the host says.
+    /// The host's error.
     pub fn keep(self, columns: json_records::Kind) -> Result<()> {
         self.cursor.report();
         state::set(&self.cursor.state(columns))
     }
 }
 
-/// A request for nothing but the cursor, of the first of the rows that the step's own filters leave.
+/// A request for only the cursor value of the first row that passes the step's own filters.
 fn cursors(config: &Config, api: &Api, column: &str) -> Result<Request> {
     let mut request = api.table("GET", config.table()?)?.query("select", &filter::name(column)).query("limit", "1");
     for (name, value) in config.conditions()? {
@@ -100,7 +100,7 @@ fn cursors(config: &Config, api: &Api, column: &str) -> Result<Request> {
     Ok(request)
 }
 
-/// The greatest cursor in the order of its type, of the rows that are not below `from`.
+/// The greatest cursor value, in the order of its type, among rows that are not below `from`.
 fn greatest(config: &Config, api: &Api, column: &str, from: Option<&str>) -> Result<Option<Value>> {
     let condition = from.map_or_else(|| "not.is.null".to_owned(), |from| format!("gte.{from}"));
     let (name, value) = filter::condition(column, &condition);
@@ -110,7 +110,7 @@ fn greatest(config: &Config, api: &Api, column: &str, from: Option<&str>) -> Res
     Ok(rows.first().and_then(|row| row.get(column)).cloned())
 }
 
-/// Refuses rows without a cursor, or counts those that are never read, as the config says.
+/// Refuses rows without a cursor value, or counts those that are never read, as the config says.
 fn check_nulls(config: &Config, api: &Api, column: &str) -> Result<()> {
     if config.null_cursor == NullCursor::Include {
         return Ok(());

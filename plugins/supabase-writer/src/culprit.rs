@@ -41,8 +41,8 @@ pub fn named(step: &Step<'_>, fault: Fault) -> Error {
     })
 }
 
-/// The error for a null that the table does not accept, with the first row that has one. The server may replace nulls by
-/// triggers, so it is asked first.
+/// The error for a null that the table does not accept, with the first row that has one. Triggers on the server may
+/// replace nulls, so this is only used after the server has refused.
 pub fn without_value(step: &Step<'_>, error: Error) -> Error {
     let required: Vec<&Column> = step.columns.iter().filter(|column| column.is_required).collect();
     let expressions: Vec<&str> = required.iter().map(|column| column.expression.as_str()).collect();

@@ -14,7 +14,7 @@ pub struct Column {
     pub target_name: String,
     /// Whether only the written rows show how many digits the table's type has.
     pub hides_digits: bool,
-    /// Whether the table's column accepts no null, as far as that is known.
+    /// Whether the table's column is known not to accept null.
     pub is_required: bool,
     /// The SQL of its values.
     pub expression: String,
