@@ -74,7 +74,7 @@ def example(project, databases):
     return project
 
 
-def test_stopping_what_is_not_there_is_no_success(tmp_path):
+def test_stopping_databases_that_do_not_exist_fails(tmp_path):
     environment = {"PATH": os.environ["PATH"], "SHOP_DATABASES": str(tmp_path / "elsewhere")}
     done = subprocess.run([EXAMPLE / "databases", "stop"], env=environment, capture_output=True, text=True)
     assert done.returncode == 1 and str(tmp_path / "elsewhere") in done.stderr and not done.stdout

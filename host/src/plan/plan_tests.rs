@@ -82,7 +82,7 @@ fn several_inputs_keep_their_names_and_order() {
 }
 
 #[test]
-fn a_further_name_of_an_input_means_one_table_or_is_not_given() {
+fn an_additional_name_of_an_input_refers_to_one_table_or_is_not_given() {
     let steps = "- {id: a-b, component: t.read}\n- {id: a_b, component: t.read, needs: []}\n- {id: c, component: t.read, needs: []}\n";
     for (inputs, expected) in [
         // Steps whose names become equal.

@@ -139,8 +139,8 @@ impl<'a> Rows<'a> {
         self.duplicates != DuplicateKey::Error && self.has_key()
     }
 
-    /// The name of a column with the rows' numbers in the input, and a source for a SELECT of the rows with that column, in
-    /// the target's types.
+    /// The name of a column with the rows' numbers in the input, and a source for a SELECT of the rows with that column,
+    /// in the target's types.
     pub fn numbered(&self) -> (String, String) {
         let mut number = "osiris_row".to_owned();
         while self.names().any(|name| name == number) {
