@@ -1,4 +1,5 @@
-//! The protocol between the host and a step process: one JSON job in, JSON lines out.
+//! The wire between the host and the processes that it starts for steps and queries: one JSON object in, JSON lines or rows
+//! out.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -136,6 +137,30 @@ pub struct FileGrant {
     pub path: PathBuf,
     /// Device and inode of the file that the host found; a different file is refused.
     pub identity: (u64, u64),
+}
+
+/// What `osiris query` selects from a step's tables; written to its process's stdin as one JSON object.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Look {
+    pub tables: Vec<InputTable>,
+    pub sql: String,
+    pub format: Format,
+    pub limits: Limits,
+    /// Refuse to look where the kernel cannot confine the process fully.
+    pub require_confinement: bool,
+}
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people
+    Table,
+    /// Comma-separated, with a header
+    Csv,
+    /// One JSON object a line
+    Json,
 }
 
 /// One line of a step process's stdout.

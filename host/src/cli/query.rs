@@ -7,10 +7,9 @@ use std::process::ExitCode;
 use crate::engine::InputTable;
 use crate::error::{Report, listed, nearest};
 use crate::executor::supervisor::Supervisor;
-use crate::run::look::{Rows, look};
+use crate::protocol::{Format, Look};
+use crate::run::look::{Rows, limits, look};
 use crate::session::{self, Base, StepRecord};
-use crate::step;
-use crate::step::look::{Format, Look};
 
 use super::sandbox::SandboxArguments;
 use crate::untrusted;
@@ -31,22 +30,12 @@ pub struct Arguments {
     base: PathBuf,
     /// The output format
     #[arg(long, value_enum, default_value = "table")]
-    format: PrintFormat,
+    format: Format,
     /// Stop the query after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     timeout: u64,
     #[command(flatten)]
     sandbox: SandboxArguments,
-}
-
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum PrintFormat {
-    /// For people
-    Table,
-    /// Comma-separated, with a header
-    Csv,
-    /// One JSON object per line
-    Json,
 }
 
 pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -76,12 +65,8 @@ pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let look_for = Look {
         tables: tables(step, &file),
         sql: arguments.sql.clone(),
-        format: match arguments.format {
-            PrintFormat::Table => Format::Table,
-            PrintFormat::Csv => Format::Csv,
-            PrintFormat::Json => Format::Json,
-        },
-        limits: step::look::limits(arguments.timeout),
+        format: arguments.format,
+        limits: limits(arguments.timeout),
         require_confinement: arguments.sandbox.require_sandbox,
     };
     let mut stdout = std::io::stdout().lock();

@@ -12,7 +12,8 @@ use crate::error::Report;
 use crate::executor::figures::Figures;
 use crate::executor::process::handle;
 use crate::executor::supervisor::{Allowance, FiguresAllowance, Overrun, Supervisor};
-use crate::step::look::Look;
+use crate::grants::limits::Limits;
+use crate::protocol::Look;
 
 /// How much of the process's error message is read, in bytes.
 const MAX_REASON: u64 = 16 << 10;
@@ -25,6 +26,21 @@ pub struct Rows<'a> {
     pub sink: &'a mut dyn Write,
     /// Makes each line harmless, if the destination could be affected by control characters.
     pub harmless: Option<fn(&str) -> String>,
+}
+
+/// What a look may use up within `seconds`. It needs little: what it cannot do within this is work for a pipeline.
+pub const fn limits(seconds: u64) -> Limits {
+    let (engine_memory_bytes, threads) = (1 << 30, 2);
+    let cpu_seconds = seconds * 2;
+    Limits {
+        wall_seconds: seconds,
+        cpu_seconds,
+        guest_memory_bytes: 0,
+        engine_memory_bytes,
+        spill_bytes: 0,
+        threads,
+        ..Limits::DEFAULT
+    }
 }
 
 /// Runs a query in a confined process and passes its rows to `rows` as they arrive. It ends early if the reader has

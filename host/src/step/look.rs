@@ -9,50 +9,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 use duckdb::arrow::array::cast::AsArray;
 use duckdb::arrow::array::make_array;
-use serde::{Deserialize, Serialize};
 
 use super::held::Held;
-use crate::engine::InputTable;
 use crate::engine::{Engine, EngineError, Furnishing, Warm};
-use crate::grants::limits::Limits;
+use crate::protocol::{Format, Look};
 use crate::sandbox::{Reach, confine, limit, narrow, shed};
 use crate::untrusted;
-
-/// The job of the process, written to its stdin as one JSON object.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Look {
-    pub tables: Vec<InputTable>,
-    pub sql: String,
-    pub format: Format,
-    pub limits: Limits,
-    /// Refuse to run if the kernel cannot confine the process fully.
-    pub require_confinement: bool,
-}
-
-/// The output format of rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    Table,
-    Csv,
-    Json,
-}
-
-/// The limits of a query within `seconds`. They are low: what exceeds them is work for a pipeline.
-pub const fn limits(seconds: u64) -> Limits {
-    let (engine_memory_bytes, threads) = (1 << 30, 2);
-    let cpu_seconds = seconds * 2;
-    Limits {
-        wall_seconds: seconds,
-        cpu_seconds,
-        guest_memory_bytes: 0,
-        engine_memory_bytes,
-        spill_bytes: 0,
-        threads,
-        ..Limits::DEFAULT
-    }
-}
 
 /// The most rows in a table for people.
 const MAX_TABLE_ROWS: usize = 10_000;
