@@ -35,7 +35,7 @@ pub struct Job {
     pub output: Option<PathBuf>,
     pub read_files: Vec<FileGrant>,
     pub write_files: Vec<FileGrant>,
-    pub network: Network,
+    pub network: NetworkGrant,
     /// The state that the step kept in its last run; `None` if it keeps no state.
     pub state: Option<Kept>,
     /// Which of the driver's exports to call.
@@ -62,7 +62,7 @@ pub enum Call {
 /// passes the open stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Network {
+pub struct NetworkGrant {
     pub connect: Vec<Endpoint>,
     pub http: Vec<HttpScope>,
     /// Trusted roots as PEM, which replace the machine's own.
@@ -74,7 +74,7 @@ pub struct Network {
     pub verified_tls: bool,
 }
 
-impl Network {
+impl NetworkGrant {
     pub fn is_empty(&self) -> bool {
         self.connect.is_empty() && self.http.is_empty()
     }

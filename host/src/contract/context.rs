@@ -1,7 +1,10 @@
 //! `osiris:driver/context`: what the step is, and what the driver reports about its work.
 
-use super::State;
+use anyhow::Context as _;
+
+use super::DriverCall;
 use super::bindings::osiris::driver::context::{Host, Level, Part};
+use crate::channel::reporter::Reporter;
 use crate::protocol::Message;
 
 /// The metrics that the host counts itself.
@@ -10,7 +13,31 @@ const OWN_METRICS: [&str; 4] = ["rows_read", "rows_processed", "rows_written", "
 /// The longest name of a metric, in characters; the rest is cut off.
 const MAX_NAME: usize = 256;
 
-impl Host for State {
+/// What the step is.
+pub struct Context {
+    step: String,
+    /// The config as JSON text.
+    config: String,
+    part: Part,
+    reporter: Reporter,
+}
+
+impl Context {
+    /// The context of one instance.
+    ///
+    /// # Errors
+    /// When the config cannot be written as JSON.
+    pub fn new(call: &DriverCall<'_>, instance: u32) -> anyhow::Result<Self> {
+        Ok(Self {
+            step: call.job.step.clone(),
+            config: serde_json::to_string(&call.job.config).context("cannot write the config as JSON")?,
+            part: Part { index: instance, count: call.job.instances.max(1) },
+            reporter: call.reporter.clone(),
+        })
+    }
+}
+
+impl Host for Context {
     fn step_id(&mut self) -> wasmtime::Result<String> {
         Ok(self.step.clone())
     }
@@ -20,7 +47,7 @@ impl Host for State {
     }
 
     fn partition(&mut self) -> wasmtime::Result<Part> {
-        Ok(Part { index: self.partition.0, count: self.partition.1 })
+        Ok(self.part)
     }
 
     fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {

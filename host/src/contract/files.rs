@@ -4,16 +4,40 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use wasmtime::component::Resource;
 
 use super::bindings::osiris::driver::files::{Format, Host, HostSource, HostTarget, HostTemporary};
-use super::{Answer, Error, ErrorKind, State, error};
-use crate::engine::{Status, TemporaryFile, Trouble, WriteError, quote_text};
+use super::{Answer, DriverCall, Error, ErrorKind, View, error};
+use crate::engine::{Engine, Status, TemporaryFile, Trouble, WriteError, quote_text};
 use crate::protocol::FileGrant;
 
 /// The most bytes that one `read` returns.
 const MAX_READ: u32 = 8 << 20;
+
+/// The files that the step was granted, and what became of them.
+pub struct Files {
+    readable: Vec<FileGrant>,
+    writable: Vec<FileGrant>,
+    engine: Arc<Engine>,
+    /// Those that were created.
+    pub created: Vec<PathBuf>,
+    /// Rows that COPY wrote.
+    pub rows_copied: u64,
+}
+
+impl Files {
+    pub fn new(call: &DriverCall<'_>) -> Self {
+        Self {
+            readable: call.job.read_files.clone(),
+            writable: call.job.write_files.clone(),
+            engine: Arc::clone(call.engine),
+            created: Vec::new(),
+            rows_copied: 0,
+        }
+    }
+}
 
 /// A granted file, open for reading.
 pub struct Source {
@@ -61,12 +85,14 @@ fn io_error(doing: &str, name: &str, cause: &std::io::Error, status: &Status) ->
     error(kind, format!("cannot {doing} `{name}`: {cause}"))
 }
 
-impl Host for State {
+impl Host for View<'_, Files> {
     fn open(&mut self, path: String) -> Answer<Resource<Source>> {
         let open = || {
-            let resolved = granted(&self.read_files, &path, "read")?;
-            let file = File::open(&resolved).map_err(|cause| io_error("open", &path, &cause, self.engine.status()))?;
-            let size = file.metadata().map_err(|cause| io_error("open", &path, &cause, self.engine.status()))?.len();
+            let resolved = granted(&self.own.readable, &path, "read")?;
+            let file =
+                File::open(&resolved).map_err(|cause| io_error("open", &path, &cause, self.own.engine.status()))?;
+            let size =
+                file.metadata().map_err(|cause| io_error("open", &path, &cause, self.own.engine.status()))?.len();
             Ok(Source { path: resolved, file, size })
         };
         match open() {
@@ -77,20 +103,20 @@ impl Host for State {
 
     fn create(&mut self, path: String) -> Answer<Resource<Target>> {
         let create = || {
-            let resolved = granted(&self.write_files, &path, "write")?;
-            if self.tally.files_written.contains(&resolved) {
+            let resolved = granted(&self.own.writable, &path, "write")?;
+            if self.own.created.contains(&resolved) {
                 return Err(error(ErrorKind::Internal, format!("`{path}` was created before in this step")));
             }
             let file = OpenOptions::new()
                 .write(true)
                 .truncate(true)
                 .open(&resolved)
-                .map_err(|cause| io_error("write", &path, &cause, self.engine.status()))?;
+                .map_err(|cause| io_error("write", &path, &cause, self.own.engine.status()))?;
             Ok(Target { name: path, path: resolved, file, written: Written::Nothing })
         };
         match create() {
             Ok(target) => {
-                self.tally.files_written.push(target.path.clone());
+                self.own.created.push(target.path.clone());
                 Ok(Ok(self.handles.push(target)?))
             }
             Err(error) => Ok(Err(error)),
@@ -98,7 +124,7 @@ impl Host for State {
     }
 
     fn create_temporary(&mut self) -> Answer<Resource<TemporaryFile>> {
-        let created = self.engine.temporary_folder().map(crate::engine::TemporaryFolder::create_file);
+        let created = self.own.engine.temporary_folder().map(crate::engine::TemporaryFolder::create_file);
         match created {
             Some(Ok(file)) => Ok(Ok(self.handles.push(file)?)),
             Some(Err(cause)) => Ok(Err(error(ErrorKind::Internal, format!("cannot create a temporary file: {cause}")))),
@@ -107,9 +133,9 @@ impl Host for State {
     }
 }
 
-impl HostTemporary for State {
+impl HostTemporary for View<'_, Files> {
     fn write(&mut self, temporary: Resource<TemporaryFile>, bytes: Vec<u8>) -> Answer<()> {
-        let status = self.engine.status().clone();
+        let status = self.own.engine.status().clone();
         let temporary = self.handles.get_mut(&temporary)?;
         if !temporary.is_open() {
             let message = "the temporary file was given to DuckDB by `sql-literal`, which ends the writing";
@@ -140,7 +166,7 @@ impl HostTemporary for State {
     }
 }
 
-impl HostSource for State {
+impl HostSource for View<'_, Files> {
     fn sql_literal(&mut self, source: Resource<Source>) -> wasmtime::Result<String> {
         Ok(quote_text(&self.handles.get(&source)?.path.to_string_lossy()))
     }
@@ -159,7 +185,7 @@ impl HostSource for State {
                 bytes.truncate(count);
                 Ok(bytes)
             }
-            Err(cause) => Err(io_error("read", &source.path.to_string_lossy(), &cause, self.engine.status())),
+            Err(cause) => Err(io_error("read", &source.path.to_string_lossy(), &cause, self.own.engine.status())),
         })
     }
 
@@ -169,7 +195,7 @@ impl HostSource for State {
     }
 }
 
-impl HostTarget for State {
+impl HostTarget for View<'_, Files> {
     fn copy(
         &mut self,
         target: Resource<Target>,
@@ -188,9 +214,9 @@ impl HostTarget for State {
             Format::Parquet => "parquet",
             Format::Json => "json",
         };
-        match self.engine.copy(&select, &target.path, format, &options) {
+        match self.own.engine.copy(&select, &target.path, format, &options) {
             Ok(rows) => {
-                self.tally.rows_copied += rows;
+                self.own.rows_copied += rows;
                 Ok(Ok(rows))
             }
             Err(error) => Ok(Err(error.into())),
@@ -198,7 +224,7 @@ impl HostTarget for State {
     }
 
     fn write(&mut self, target: Resource<Target>, bytes: Vec<u8>) -> Answer<()> {
-        let status = self.engine.status().clone();
+        let status = self.own.engine.status().clone();
         let target = self.handles.get_mut(&target)?;
         if target.written == Written::Copied {
             let message = format!("`{}` was written by `copy`, which nothing may follow", target.name);

@@ -23,8 +23,8 @@ use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use super::pool::{Pool, Pooled, Upload, silence};
-use super::shared::{Slot, Slots};
-use super::{State, tls};
+use super::shared::{Shared, Slot, Slots};
+use super::{DriverCall, State, tls};
 use crate::channel::network::{Meter, Network};
 use crate::channel::reporter::Reporter;
 use crate::error::listed;
@@ -54,15 +54,16 @@ struct Gate {
 }
 
 impl Http {
-    pub fn new(
-        scopes: Vec<HttpScope>,
-        network: Arc<Network>,
-        trust: tls::Trust,
-        reporter: Reporter,
-        connections: Slots,
-    ) -> Self {
-        let pool = Arc::default();
-        Self { context: WasiHttpCtx::new(), gate: Gate { scopes, network, trust, reporter, connections, pool } }
+    pub fn new(call: &DriverCall<'_>, shared: &Shared) -> Self {
+        let gate = Gate {
+            scopes: call.job.network.http.clone(),
+            network: Arc::clone(&shared.network),
+            trust: call.trust.clone(),
+            reporter: call.reporter.clone(),
+            connections: shared.connections.clone(),
+            pool: Arc::default(),
+        };
+        Self { context: WasiHttpCtx::new(), gate }
     }
 }
 

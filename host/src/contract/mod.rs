@@ -1,7 +1,7 @@
 //! The host side of the contract: the only module that calls `bindgen!` and links imports for a guest.
 //!
-//! There is one file for each interface of `wit/driver.wit`. A denial is a returned error; only a guest that misuses a
-//! handle is trapped.
+//! One file an interface of `wit/driver.wit`, with the context that its calls act on. A denial is a returned error; a trap is
+//! left for a guest that misuses a handle.
 
 mod context;
 mod files;
@@ -16,27 +16,34 @@ mod tcp;
 pub mod tls;
 mod wasi;
 
+use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
+use wasmtime::component::{Component, HasData, HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::channel::network::Network;
 use crate::channel::reporter::Reporter;
-use crate::engine::{Cause, Engine, EngineError, Query};
+use crate::engine::{Cause, Engine, EngineError};
 use crate::grants::capability::{Capability, interface};
 use crate::grants::connect::Connect;
 use crate::grants::http::Http as HttpCalls;
 use crate::grants::state::State as KeepState;
-use crate::protocol::{FileGrant, Job, Kept, Message, Network as NetworkGrant};
+use crate::protocol::{Job, Message};
 use crate::secrets::Secrets;
 pub use bindings::osiris::driver::catalog::{Column as CatalogColumn, Table as CatalogTable};
 pub use bindings::osiris::driver::errors::{Error, ErrorKind};
-pub use http::Http;
+use files::Files;
+use http::Http;
 use shared::{GuestMemory, Shared, Slot};
+use state::KeptState;
+use tables::Tables;
+use tcp::Tcp;
 pub use tls::Trust;
-pub use wasi::{Captured, context as wasi_context};
+pub use wasi::Captured;
+
+/// Handles that a driver may hold at once, of all kinds together.
+const MAX_HANDLES: usize = 10_000;
 
 /// Generated from `wit/`. The interface `tables` is linked by hand, because its columns use types that avoid a copy on
 /// the way out and a collected vector on the way in.
@@ -59,47 +66,97 @@ pub mod bindings {
 /// The result of a call to the host: a value, an error for the guest, or a trap.
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
-/// The data that a guest's calls act on. It lives exactly as long as the step's store.
-pub struct State {
-    pub handles: ResourceTable,
-    pub wasi: WasiCtx,
-    /// Counts of open resources and of memory, shared by all instances.
-    pub shared: Shared,
-    pub memory: GuestMemory,
-    pub engine: Arc<Engine>,
-    pub reporter: Reporter,
-    pub step: String,
-    /// The number of this instance, and the number of instances.
-    pub partition: (u32, u32),
-    /// The config as JSON text.
-    pub config: String,
-    pub secrets: Secrets,
-    pub inputs: Vec<(String, u64)>,
-    pub read_files: Vec<FileGrant>,
-    pub write_files: Vec<FileGrant>,
-    pub network: Arc<Network>,
-    pub network_grant: NetworkGrant,
-    pub trust: Trust,
-    pub http: Http,
-    pub kept: Kept,
-    pub tally: Tally,
+/// A step's driver, and all that a call of it takes.
+#[derive(Clone, Copy)]
+pub struct DriverCall<'a> {
+    pub job: &'a Job,
+    pub component: &'a Component,
+    pub engine: &'a Arc<Engine>,
+    pub reporter: &'a Reporter,
+    pub trust: &'a Trust,
 }
 
-/// Counts that the host makes itself.
+/// What a guest's calls act on: the context of each interface, and the handles that the guest holds. It lives exactly as
+/// long as the instance's store.
+pub struct State {
+    handles: ResourceTable,
+    wasi: WasiCtx,
+    pub memory: GuestMemory,
+    context: context::Context,
+    tables: Tables,
+    files: Files,
+    secrets: Arc<Secrets>,
+    tcp: Tcp,
+    http: Http,
+    kept: KeptState,
+}
+
+impl State {
+    /// The state of the instance of that number; what it prints goes to `printed`.
+    ///
+    /// # Errors
+    /// When the step's inputs or config cannot be read.
+    pub fn new(call: &DriverCall<'_>, shared: &Shared, instance: u32, printed: &Captured) -> anyhow::Result<Self> {
+        let mut handles = ResourceTable::new();
+        handles.set_max_capacity(MAX_HANDLES);
+        let secrets = Arc::new(call.job.secrets.clone());
+        let before = call.job.state.as_ref().and_then(|kept| kept.value.clone());
+        Ok(Self {
+            handles,
+            wasi: wasi::context(printed),
+            memory: shared.memory.part(),
+            context: context::Context::new(call, instance)?,
+            tables: Tables::new(call, shared)?,
+            files: Files::new(call),
+            tcp: Tcp::new(call, shared),
+            http: Http::new(call, shared),
+            kept: KeptState { before, next: None, secrets: Arc::clone(&secrets) },
+            secrets,
+        })
+    }
+
+    pub fn tables(&mut self) -> View<'_, Tables> {
+        View { own: &mut self.tables, handles: &mut self.handles }
+    }
+
+    /// What the instance did, once its call has returned.
+    pub fn tally(&mut self) -> Tally {
+        Tally {
+            rows_out: self.tables.rows_out,
+            rows_copied: self.files.rows_copied,
+            files_written: std::mem::take(&mut self.files.created),
+            tables: std::mem::take(&mut self.tables.taken),
+            unfinished: std::mem::take(&mut self.tables.unfinished),
+            state: self.kept.next.take(),
+            said: None,
+        }
+    }
+}
+
+/// What the calls of one interface act on: its own context, and the guest's handles.
+pub struct View<'a, C> {
+    own: &'a mut C,
+    handles: &'a mut ResourceTable,
+}
+
+/// Marks an interface whose calls act on a [`View`].
+struct With<C>(PhantomData<C>);
+
+impl<C: 'static> HasData for With<C> {
+    type Data<'a> = View<'a, C>;
+}
+
+/// What the host counted of a driver's work.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Rows that went to the guest as columns.
     pub rows_out: u64,
-    /// Rows that came from the guest as columns, while none went to it.
-    pub rows_in: u64,
     /// Rows that COPY wrote to files.
     pub rows_copied: u64,
     /// Files that were written.
     pub files_written: Vec<PathBuf>,
     /// The slots of the tables that were created.
     pub tables: Vec<Slot>,
-    /// Tables that this instance created.
-    pub created: Vec<String>,
     /// Tables that were created but not finished.
     pub unfinished: Vec<String>,
     /// The state that the step wants to keep for its next run.
@@ -112,7 +169,6 @@ impl Tally {
     /// Adds the work of another instance of the same step. The step's state is that of the first instance.
     pub fn add(&mut self, other: Self) {
         self.rows_out += other.rows_out;
-        self.rows_in += other.rows_in;
         self.rows_copied += other.rows_copied;
         self.files_written.extend(other.files_written);
         self.tables.extend(other.tables);
@@ -133,19 +189,28 @@ pub fn linker(engine: &wasmtime::Engine, job: &Job) -> wasmtime::Result<Linker<S
     use bindings::osiris::driver;
     let mut linker = Linker::new(engine);
     wasi::link(&mut linker)?;
-    driver::context::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    driver::secrets::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    driver::sql::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    driver::files::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    driver::context::add_to_linker::<_, HasSelf<context::Context>>(&mut linker, |state| &mut state.context)?;
+    driver::secrets::add_to_linker::<_, With<Arc<Secrets>>>(&mut linker, |state| View {
+        own: &mut state.secrets,
+        handles: &mut state.handles,
+    })?;
+    driver::sql::add_to_linker::<_, With<Tables>>(&mut linker, State::tables)?;
+    driver::files::add_to_linker::<_, With<Files>>(&mut linker, |state| View {
+        own: &mut state.files,
+        handles: &mut state.handles,
+    })?;
     tables::link(&mut linker)?;
     if !job.network.connect.is_empty() {
-        driver::tcp::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+        driver::tcp::add_to_linker::<_, With<Tcp>>(&mut linker, |state| View {
+            own: &mut state.tcp,
+            handles: &mut state.handles,
+        })?;
     }
     if !job.network.http.is_empty() {
         wasmtime_wasi_http::p2::add_only_http_to_linker_sync(&mut linker)?;
     }
     if job.state.is_some() {
-        driver::state::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+        driver::state::add_to_linker::<_, HasSelf<KeptState>>(&mut linker, |state| &mut state.kept)?;
     }
     Ok(linker)
 }
@@ -162,42 +227,6 @@ pub fn ungranted<'a>(imports: impl IntoIterator<Item = &'a str>, job: &Job) -> O
         let (.., reaches_for) = capabilities.iter().find(missing)?;
         Some(format!("it imports `{import}`, but the step was not granted {reaches_for}"))
     })
-}
-
-impl State {
-    /// Adds the step's inputs to the handle table, for the call of the driver's export.
-    pub fn input_handles(&mut self) -> wasmtime::Result<Vec<Resource<tables::Input>>> {
-        let inputs = self.inputs.clone();
-        inputs.into_iter().map(|(alias, rows)| Ok(self.handles.push(tables::Input { alias, rows })?)).collect()
-    }
-
-    /// Opens a reader, unless the step has reached its limit of open readers.
-    fn open_reader(&mut self, query: impl FnOnce(&Engine) -> Result<Query, Error>) -> Answer<Resource<tables::Reader>> {
-        let Some(slot) = self.shared.readers.take() else {
-            let most = self.shared.readers.most();
-            let message = format!("the driver has {most} readers open, as many as it may; drop one first");
-            return Ok(Err(error(ErrorKind::Denied, message)));
-        };
-        match query(&self.engine) {
-            Ok(query) => Ok(Ok(self.handles.push(tables::Reader::new(query, slot))?)),
-            Err(error) => Ok(Err(error)),
-        }
-    }
-
-    /// Counts a table that the driver creates, unless the step has reached its limit of tables.
-    fn count_table(&mut self, name: &str) -> Result<(), Error> {
-        let Some(slot) = self.shared.tables.take() else {
-            let most = self.shared.tables.most();
-            let message = format!("table `{name}` is one more than the {most} that a step may create");
-            return Err(error(ErrorKind::Denied, message));
-        };
-        self.tally.tables.push(slot);
-        Ok(())
-    }
-
-    pub fn output_handle(&mut self) -> wasmtime::Result<Resource<tables::Output>> {
-        Ok(self.handles.push(tables::Output)?)
-    }
 }
 
 /// An error of the contract, without a time to wait before a retry.

@@ -1,18 +1,20 @@
 //! `osiris:driver/secrets`: the step's secrets, each handed over when the driver requests it by name.
 
+use std::sync::Arc;
+
 use wasmtime::component::Resource;
 
 use super::bindings::osiris::driver::secrets::{Host, HostSecret};
-use super::{Answer, ErrorKind, State, error};
+use super::{Answer, ErrorKind, View, error};
 use crate::error::listed;
-use crate::secrets::Secret;
+use crate::secrets::{Secret, Secrets};
 
-impl Host for State {
+impl Host for View<'_, Arc<Secrets>> {
     fn get(&mut self, name: String) -> Answer<Resource<Secret>> {
-        match self.secrets.get(&pointer(&name)).cloned() {
+        match self.own.get(&pointer(&name)).cloned() {
             Some(secret) => Ok(Ok(self.handles.push(secret)?)),
             None => {
-                let known = listed(self.secrets.keys().map(String::as_str));
+                let known = listed(self.own.keys().map(String::as_str));
                 Ok(Err(error(ErrorKind::NotFound, format!("the step has no secret `{name}`; it has: {known}"))))
             }
         }
@@ -22,7 +24,7 @@ impl Host for State {
         let whole = if below.is_empty() { below } else { pointer(&below) };
         let is_below =
             |name: &&String| name.strip_prefix(&whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        Ok(self.secrets.keys().filter(is_below).cloned().collect())
+        Ok(self.own.keys().filter(is_below).cloned().collect())
     }
 }
 
@@ -31,7 +33,7 @@ fn pointer(name: &str) -> String {
     if name.starts_with('/') { name.to_owned() } else { format!("/{}", name.replace('.', "/")) }
 }
 
-impl HostSecret for State {
+impl HostSecret for View<'_, Arc<Secrets>> {
     fn reveal(&mut self, secret: Resource<Secret>) -> wasmtime::Result<String> {
         Ok(self.handles.get(&secret)?.reveal().to_owned())
     }

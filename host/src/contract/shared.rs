@@ -1,10 +1,11 @@
-//! What all instances of a step's driver share: counts of open resources, and one pool of memory.
+//! What all instances of a step's driver share: counts of what is open, one pool of memory, and one way to the network.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use wasmtime::ResourceLimiter;
 
+use crate::channel::network::Network;
 use crate::grants::limits::Limits;
 
 /// The number of tables that a step may create.
@@ -25,13 +26,14 @@ const MAX_CORE_INSTANCES: usize = 128;
 /// The most bytes that one element of a guest's table occupies.
 const ELEMENT_BYTES: u64 = 16;
 
-/// What a step has open, regardless of the instance that opened it.
+/// What a step has open, whichever instance opened it, and its way to the network.
 #[derive(Debug, Clone)]
 pub struct Shared {
     pub readers: Slots,
     pub connections: Slots,
     pub tables: Slots,
     pub memory: MemoryPool,
+    pub network: Arc<Network>,
 }
 
 impl Shared {
@@ -41,6 +43,7 @@ impl Shared {
             connections: Slots::new(MAX_CONNECTIONS),
             tables: Slots::new(MAX_TABLES),
             memory: MemoryPool(Arc::new(Pool { taken: AtomicU64::new(0), most: limits.guest_memory_bytes })),
+            network: Arc::new(Network::new(limits)),
         }
     }
 }

@@ -1,13 +1,24 @@
 //! `osiris:driver/state`: the state that a step keeps from one run to the next.
 
+use std::sync::Arc;
+
 use super::bindings::osiris::driver::state::Host;
-use super::{Answer, ErrorKind, State, error};
+use super::{Answer, ErrorKind, error};
 use crate::grants::limits::MAX_STATE_BYTES;
+use crate::secrets::Secrets;
 use crate::secrets::scrubber::holds;
 
-impl Host for State {
+/// What the step kept, and what it wants to keep, as JSON.
+pub struct KeptState {
+    pub before: Option<String>,
+    pub next: Option<String>,
+    /// None of them may be kept.
+    pub secrets: Arc<Secrets>,
+}
+
+impl Host for KeptState {
     fn get(&mut self) -> wasmtime::Result<Option<String>> {
-        Ok(self.kept.value.clone())
+        Ok(self.before.clone())
     }
 
     fn set(&mut self, json: String) -> Answer<()> {
@@ -22,7 +33,7 @@ impl Host for State {
             let message = "a state must hold no secret: it is kept on disk as it is, and shown";
             return Ok(Err(error(ErrorKind::Denied, message)));
         }
-        self.tally.state = Some(json);
+        self.next = Some(json);
         Ok(Ok(()))
     }
 }

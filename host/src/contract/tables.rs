@@ -4,17 +4,106 @@
 //! with one copy into the guest's memory, and comes in as views of that memory (`WasmList`) with one copy into checked,
 //! aligned buffers.
 
+use std::sync::Arc;
+
+use anyhow::Context;
 use bytes::Bytes;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, WasmList};
 
 use super::bindings::osiris::driver::arrow::{Field as WireField, Schema};
-use super::shared::Slot;
-use super::{Answer, Error, ErrorKind, State, error};
+use super::shared::{Shared, Slot, Slots};
+use super::{Answer, DriverCall, Error, ErrorKind, State, View, error};
+use crate::channel::reporter::Reporter;
 use crate::columns::{self, Field, InNode};
 use crate::engine::{self, Engine, Query, quote_name};
 
+/// The step's tables: what it reads, and what it makes.
+pub struct Tables {
+    pub engine: Arc<Engine>,
+    reporter: Reporter,
+    inputs: Vec<Input>,
+    /// Whether other instances write to the same tables.
+    is_shared: bool,
+    readers: Slots,
+    places: Slots,
+    /// The places of the tables that were created.
+    pub taken: Vec<Slot>,
+    /// Tables that this instance created.
+    created: Vec<String>,
+    /// Tables that were created but not finished.
+    pub unfinished: Vec<String>,
+    /// Rows that went to the guest as columns.
+    pub rows_out: u64,
+    /// Rows that came from the guest as columns, while none went to it.
+    rows_in: u64,
+}
+
+impl Tables {
+    /// The tables of one instance.
+    ///
+    /// # Errors
+    /// When the rows of an input cannot be counted.
+    pub fn new(call: &DriverCall<'_>, shared: &Shared) -> anyhow::Result<Self> {
+        let input = |alias: &String| anyhow::Ok(Input { alias: alias.clone(), rows: call.engine.input_rows(alias)? });
+        let inputs = call.job.inputs.iter().map(|input| &input.alias).map(input).collect::<Result<_, _>>();
+        Ok(Self {
+            engine: Arc::clone(call.engine),
+            reporter: call.reporter.clone(),
+            inputs: inputs.context("cannot count the step's inputs")?,
+            is_shared: call.job.instances > 1,
+            readers: shared.readers.clone(),
+            places: shared.tables.clone(),
+            taken: Vec::new(),
+            created: Vec::new(),
+            unfinished: Vec::new(),
+            rows_out: 0,
+            rows_in: 0,
+        })
+    }
+
+    /// Counts a table that the driver creates, unless the step has as many as it may.
+    ///
+    /// # Errors
+    /// `denied`, when it is one too many.
+    pub fn count(&mut self, name: &str) -> Result<(), Error> {
+        let Some(place) = self.places.take() else {
+            let most = self.places.most();
+            let message = format!("table `{name}` is one more than the {most} that a step may create");
+            return Err(error(ErrorKind::Denied, message));
+        };
+        self.taken.push(place);
+        Ok(())
+    }
+}
+
+impl View<'_, Tables> {
+    /// Puts the step's inputs into the handle table, for the call of the driver's export.
+    pub fn input_handles(&mut self) -> wasmtime::Result<Vec<Resource<Input>>> {
+        self.own.inputs.iter().map(|input| Ok(self.handles.push(input.clone())?)).collect()
+    }
+
+    /// Puts the step's output there.
+    pub fn output_handle(&mut self) -> wasmtime::Result<Resource<Output>> {
+        Ok(self.handles.push(Output)?)
+    }
+
+    /// Opens a reader, unless the step has as many open as it may.
+    pub fn open_reader(&mut self, query: impl FnOnce(&Engine) -> Result<Query, Error>) -> Answer<Resource<Reader>> {
+        let Some(slot) = self.own.readers.take() else {
+            let most = self.own.readers.most();
+            let message = format!("the driver has {most} readers open, as many as it may; drop one first");
+            return Ok(Err(error(ErrorKind::Denied, message)));
+        };
+        match query(&self.own.engine) {
+            Ok(query) => Ok(Ok(self.handles.push(Reader { query, _slot: slot })?)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+}
+
 /// One input of the step.
+#[derive(Clone)]
 pub struct Input {
     pub alias: String,
     pub rows: u64,
@@ -24,12 +113,6 @@ pub struct Input {
 pub struct Reader {
     query: Query,
     _slot: Slot,
-}
-
-impl Reader {
-    pub fn new(query: Query, slot: Slot) -> Self {
-        Self { query, _slot: slot }
-    }
 }
 
 /// The step's output.
@@ -118,7 +201,7 @@ fn link_input(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
 
 fn input_schema(state: &State, input: &Resource<Input>) -> Answer<Schema> {
     let alias = quote_name(&state.handles.get(input)?.alias);
-    Ok(state.engine.schema(&format!("FROM {alias}")).map(|fields| wire_schema(&fields)).map_err(Error::from))
+    Ok(state.tables.engine.schema(&format!("FROM {alias}")).map(|fields| wire_schema(&fields)).map_err(Error::from))
 }
 
 fn read_input(state: &mut State, input: &Resource<Input>, columns: Option<&[String]>) -> Answer<Resource<Reader>> {
@@ -129,7 +212,7 @@ fn read_input(state: &mut State, input: &Resource<Input>, columns: Option<&[Stri
         Some(names) => names.iter().map(|name| quote_name(name)).collect::<Vec<_>>().join(", "),
     };
     let select = format!("SELECT {wanted} FROM {}", quote_name(&alias));
-    state.open_reader(|engine| {
+    state.tables().open_reader(|engine| {
         engine.query(&select).map_err(|cause| missing_column(engine, &alias, columns).unwrap_or_else(|| cause.into()))
     })
 }
@@ -162,9 +245,10 @@ fn next_batch(state: &mut State, reader: &Resource<Reader>) -> Answer<Option<Out
         Err(error) => return Ok(Err(error.into())),
     };
     let rows = batch.len() as u64;
-    state.tally.rows_out += rows;
-    let total: u64 = state.inputs.iter().map(|(_, rows)| rows).sum();
-    state.reporter.progress(state.tally.rows_out, (total >= state.tally.rows_out).then_some(total));
+    let tables = &mut state.tables;
+    tables.rows_out += rows;
+    let total: u64 = tables.inputs.iter().map(|input| input.rows).sum();
+    tables.reporter.progress(tables.rows_out, (total >= tables.rows_out).then_some(total));
     Ok(columns::flatten_batch(&batch)
         .map(|nodes| {
             let nodes = nodes
@@ -193,16 +277,17 @@ fn link_output(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
 
 fn create_table(state: &mut State, name: String, schema: Schema) -> Answer<Resource<TableWriter>> {
     let fields: Vec<Field> = schema.fields.into_iter().map(own_field).collect();
-    if let Err(error) = state.count_table(&name) {
+    let View { own: tables, handles } = state.tables();
+    if let Err(error) = tables.count(&name) {
         return Ok(Err(error));
     }
     // Another instance may have created it, but this one may do so only once.
-    let joins = state.partition.1 > 1 && !state.tally.created.contains(&name);
-    match state.engine.create_table(&name, &fields, joins) {
+    let joins = tables.is_shared && !tables.created.contains(&name);
+    match tables.engine.create_table(&name, &fields, joins) {
         Ok(writer) => {
-            state.tally.created.push(name.clone());
-            state.tally.unfinished.push(name.clone());
-            Ok(Ok(state.handles.push(TableWriter { name, open: Some(writer) })?))
+            tables.created.push(name.clone());
+            tables.unfinished.push(name.clone());
+            Ok(Ok(handles.push(TableWriter { name, open: Some(writer) })?))
         }
         Err(error) => Ok(Err(error.into())),
     }
@@ -229,7 +314,7 @@ fn finish(state: &mut State, writer: &Resource<TableWriter>) -> Answer<u64> {
     let Some(open) = writer.open.take() else { return Ok(Err(writer.finished())) };
     let outcome = open.finish();
     if outcome.is_ok() {
-        state.tally.unfinished.retain(|unfinished| *unfinished != writer.name);
+        state.tables.unfinished.retain(|unfinished| *unfinished != writer.name);
     }
     Ok(outcome.map_err(Error::from))
 }
@@ -256,10 +341,11 @@ fn append(store: &mut Call<'_>, writer: &Resource<TableWriter>, batch: &InBatch)
         Err(error) => return Ok(Err(error)),
     };
     let state = store.data_mut();
-    if state.tally.rows_out == 0 {
+    let tables = &mut state.tables;
+    if tables.rows_out == 0 {
         // The progress of a driver that reads no table is what it has written.
-        state.tally.rows_in += batch.len() as u64;
-        state.reporter.progress(state.tally.rows_in, None);
+        tables.rows_in += batch.len() as u64;
+        tables.reporter.progress(tables.rows_in, None);
     }
     let target = state.handles.get_mut(writer)?;
     match &mut target.open {

@@ -1,6 +1,7 @@
 //! `osiris:driver/tcp`: streams to the hosts that the step was granted.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -8,9 +9,9 @@ use rustls::{ClientConnection, StreamOwned};
 use wasmtime::component::Resource;
 
 use super::bindings::osiris::driver::tcp::{Host, HostConnection, TlsOptions, Verify};
-use super::shared::Slot;
-use super::{Answer, Error, ErrorKind, State, error, tls};
-use crate::channel::network::Waiting;
+use super::shared::{Shared, Slot, Slots};
+use super::{Answer, DriverCall, Error, ErrorKind, View, error, tls};
+use crate::channel::network::{Network, Waiting};
 use crate::error::listed;
 use crate::grants::endpoint::Endpoint;
 use crate::protocol::AskAnswer;
@@ -32,6 +33,28 @@ fn asks_for_tls(bytes: &[u8]) -> bool {
 
 /// How long a read or a write waits unless the driver says otherwise.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the step may connect, and by what.
+pub struct Tcp {
+    granted: Vec<Endpoint>,
+    verified_tls: bool,
+    network: Arc<Network>,
+    trust: tls::Trust,
+    /// The step's connections, those of HTTP included.
+    connections: Slots,
+}
+
+impl Tcp {
+    pub fn new(call: &DriverCall<'_>, shared: &Shared) -> Self {
+        Self {
+            granted: call.job.network.connect.clone(),
+            verified_tls: call.job.network.verified_tls,
+            network: Arc::clone(&shared.network),
+            trust: call.trust.clone(),
+            connections: shared.connections.clone(),
+        }
+    }
+}
 
 /// An open stream.
 pub struct Connection {
@@ -133,25 +156,24 @@ impl Connection {
     }
 }
 
-impl Host for State {
+impl Host for View<'_, Tcp> {
     fn connect(&mut self, host: String, port: u16, timeout_ms: u32) -> Answer<Resource<Connection>> {
-        let granted = &self.network_grant.connect;
         let asked = Endpoint::parse(&format!("{}:{port}", bracketed(&host)));
-        let Some(endpoint) = asked.ok().filter(|asked| granted.contains(asked)) else {
-            let known: Vec<String> = granted.iter().map(ToString::to_string).collect();
+        let Some(endpoint) = asked.ok().filter(|asked| self.own.granted.contains(asked)) else {
+            let known: Vec<String> = self.own.granted.iter().map(ToString::to_string).collect();
             let known = listed(known.iter().map(String::as_str));
             let message = format!("the step may not connect to `{host}:{port}`; it was granted: {known}");
             return Ok(Err(error(ErrorKind::Denied, message)));
         };
-        let Some(slot) = self.shared.connections.take() else {
-            let most = self.shared.connections.most();
+        let Some(slot) = self.own.connections.take() else {
+            let most = self.own.connections.most();
             let message = format!("the driver has {most} connections open, as many as it may; drop one first");
             return Ok(Err(error(ErrorKind::Denied, message)));
         };
-        match self.network.connect(&endpoint, Duration::from_millis(u64::from(timeout_ms))) {
+        match self.own.network.connect(&endpoint, Duration::from_millis(u64::from(timeout_ms))) {
             Ok(socket) => {
-                let channel = Channel::Plain(self.network.waiting(socket, PATIENCE));
-                let verified_tls = self.network_grant.verified_tls;
+                let channel = Channel::Plain(self.own.network.waiting(socket, PATIENCE));
+                let verified_tls = self.own.verified_tls;
                 let buffer = Vec::new();
                 Ok(Ok(self.handles.push(Connection { endpoint, channel, verified_tls, buffer, _slot: slot })?))
             }
@@ -175,7 +197,7 @@ fn refusal(answer: AskAnswer) -> Error {
     }
 }
 
-impl HostConnection for State {
+impl HostConnection for View<'_, Tcp> {
     fn set_timeout(&mut self, connection: Resource<Connection>, timeout_ms: u32) -> wasmtime::Result<()> {
         if let Some(stream) = self.handles.get_mut(&connection)?.channel.waiting() {
             stream.timeout = Duration::from_millis(u64::from(timeout_ms));
@@ -200,8 +222,7 @@ impl HostConnection for State {
     }
 
     fn start_tls(&mut self, connection: Resource<Connection>, options: TlsOptions) -> Answer<()> {
-        let trust = self.trust.clone();
-        Ok(self.handles.get_mut(&connection)?.start_tls(&options, &trust))
+        Ok(self.handles.get_mut(&connection)?.start_tls(&options, &self.own.trust))
     }
 
     fn server_end_point(&mut self, connection: Resource<Connection>) -> wasmtime::Result<Option<Vec<u8>>> {

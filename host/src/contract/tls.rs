@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
-use crate::protocol::Network;
+use crate::protocol::NetworkGrant;
 
 /// What this step trusts, loaded before the process is confined.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ impl Trust {
     ///
     /// # Errors
     /// If the roots named by the step's config are not PEM.
-    pub fn load(network: &Network) -> anyhow::Result<Self> {
+    pub fn load(network: &NetworkGrant) -> anyhow::Result<Self> {
         let machine =
             if network.is_empty() { RootCertStore::empty() } else { machine_roots(network.roots_file.as_deref()) };
         let machine = Arc::new(machine);

@@ -23,7 +23,7 @@ use crate::executor::supervisor::Supervisor;
 use crate::grants::Grants;
 use crate::grants::limits::Limits;
 use crate::plan::Plan;
-use crate::protocol::Network;
+use crate::protocol::NetworkGrant;
 use crate::session::{Base, Manifest, Session};
 use crate::warning::Warning;
 use schedule::Schedule;
@@ -141,8 +141,8 @@ pub fn run(
 }
 
 /// What a step may reach by its grants, for its process.
-pub fn network(grants: &Grants) -> Network {
-    Network {
+pub fn network(grants: &Grants) -> NetworkGrant {
+    NetworkGrant {
         connect: grants.connect.clone(),
         http: grants.http.clone(),
         roots: grants.roots.clone(),

@@ -1,62 +1,45 @@
 //! Instantiates the driver and calls its one export; turns the outcome into a tally or a failure.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
 
-use anyhow::Context;
-use wasmtime::component::{Component, ComponentNamedList, ComponentType, Instance, Lift, Lower, Resource};
+use wasmtime::component::{ComponentNamedList, ComponentType, Instance, Lift, Lower, Resource};
 use wasmtime::{Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::host_fault;
 use super::watch::Overrun;
-use crate::channel::network::Network;
 use crate::channel::reporter::Reporter;
 use crate::contract::shared::{OutOfMemory, Shared};
 use crate::contract::tables::{Input, Output};
 use crate::contract::{
-    Captured, CatalogTable, Error, ErrorKind, Http, State, Tally, Trust, kind_name, linker, ungranted, wasi_context,
+    Captured, CatalogTable, DriverCall, Error, ErrorKind, State, Tally, kind_name, linker, ungranted,
 };
 use crate::driver::discovery::{FoundColumn, FoundTable};
 use crate::driver::spec::Kind;
-use crate::engine::{Engine, Status, Trouble};
+use crate::engine::Trouble;
 use crate::error::{Blame, Failure};
 use crate::grants::limits::Limits;
-use crate::protocol::{Call, Job, Message};
+use crate::protocol::{Call, Message};
 
 /// The most that one call may move from guest to host, in bytes: a batch of 64 MiB with room to spare.
 const HOSTCALL_BYTES: usize = 160 << 20;
-
-/// The number of handles of all kinds together that a driver may hold at once.
-const MAX_HANDLES: usize = 10_000;
 
 /// The stack of each instance if there are several, in bytes. Deeply nested data makes DuckDB and this program recurse;
 /// an overflow ends the step.
 pub(super) const INSTANCE_STACK: usize = 32 << 20;
 
 /// Calls the driver and returns what the host counted meanwhile.
-pub fn call(
-    job: &Job,
-    component: &Component,
-    engine: &Arc<Engine>,
-    reporter: &Reporter,
-    trust: Trust,
-) -> Result<Tally, Failure> {
-    check_imports(job, component)?;
-    let network = Arc::new(Network::new(&job.limits));
-    let shared = Shared::new(&job.limits);
-    let instance = |index| {
-        let printed = Captured::default();
-        let own = Own { index, printed: &printed, trust: trust.clone() };
-        let state = state(job, own, engine, reporter, Arc::clone(&network), shared.clone());
-        call_instance(job, component, state.map_err(host_fault)?, reporter, &printed)
-    };
-    if job.instances <= 1 {
+pub fn call(call: &DriverCall<'_>) -> Result<Tally, Failure> {
+    check_imports(call)?;
+    let shared = Shared::new(&call.job.limits);
+    let instance = |index| call_instance(call, &shared, index);
+    if call.job.instances <= 1 {
         return instance(0);
     }
-    side_by_side(job.instances, &instance, &|| {
-        component.engine().increment_epoch();
-        engine.interrupter().interrupt();
+    side_by_side(call.job.instances, &instance, &|| {
+        call.component.engine().increment_epoch();
+        call.engine.interrupter().interrupt();
     })
 }
 
@@ -102,34 +85,26 @@ fn side_by_side(
     }
 }
 
-fn call_instance(
-    job: &Job,
-    component: &Component,
-    state: State,
-    reporter: &Reporter,
-    printed: &Captured,
-) -> Result<Tally, Failure> {
-    let mut store = Store::new(component.engine(), state);
+fn call_instance(call: &DriverCall<'_>, shared: &Shared, index: u32) -> Result<Tally, Failure> {
+    let printed = Captured::default();
+    let state = State::new(call, shared, index, &printed).map_err(host_fault)?;
+    let mut store = Store::new(call.component.engine(), state);
     store.limiter(|state| &mut state.memory);
     store.set_epoch_deadline(1);
     store.set_hostcall_fuel(HOSTCALL_BYTES);
-    let outcome = call_export(job, component, &mut store);
+    let outcome = call_export(call, &mut store);
     for line in printed.take().lines() {
-        reporter.log("info", line.to_owned(), [("stream".to_owned(), "stdout".to_owned())].into());
+        call.reporter.log("info", line.to_owned(), [("stream".to_owned(), "stdout".to_owned())].into());
     }
     match outcome {
-        Ok(Ok(said)) => {
-            let mut tally = std::mem::take(&mut store.data_mut().tally);
-            tally.said = said;
-            Ok(tally)
-        }
-        Ok(Err(error)) => Err(returned(job, store.data().engine.status(), error, reporter)),
-        Err(trap) => Err(trapped(job, store.data().engine.status(), &trap, reporter)),
+        Ok(Ok(said)) => Ok(Tally { said, ..store.data_mut().tally() }),
+        Ok(Err(error)) => Err(returned(call, error)),
+        Err(trap) => Err(trapped(call, &trap)),
     }
 }
 
 /// Refuses, before it runs, a driver that imports what its step was not granted.
-fn check_imports(job: &Job, component: &Component) -> Result<(), Failure> {
+fn check_imports(&DriverCall { job, component, .. }: &DriverCall<'_>) -> Result<(), Failure> {
     let component_type = component.component_type();
     match ungranted(component_type.imports(component.engine()).map(|(name, _)| name), job) {
         None => Ok(()),
@@ -142,77 +117,23 @@ fn check_imports(job: &Job, component: &Component) -> Result<(), Failure> {
     }
 }
 
-/// What belongs to a single instance.
-struct Own<'a> {
-    index: u32,
-    printed: &'a Captured,
-    trust: Trust,
-}
-
-fn state(
-    job: &Job,
-    Own { index, printed, trust }: Own<'_>,
-    engine: &Arc<Engine>,
-    reporter: &Reporter,
-    network: Arc<Network>,
-    shared: Shared,
-) -> anyhow::Result<State> {
-    let inputs = job
-        .inputs
-        .iter()
-        .map(|input| Ok((input.alias.clone(), engine.input_rows(&input.alias)?)))
-        .collect::<anyhow::Result<Vec<_>>>()
-        .context("cannot count the step's inputs")?;
-    let mut handles = wasmtime::component::ResourceTable::new();
-    handles.set_max_capacity(MAX_HANDLES);
-    Ok(State {
-        handles,
-        wasi: wasi_context(printed),
-        memory: shared.memory.part(),
-        engine: Arc::clone(engine),
-        reporter: reporter.clone(),
-        step: job.step.clone(),
-        partition: (index, job.instances.max(1)),
-        config: serde_json::to_string(&job.config).context("cannot write the config as JSON")?,
-        secrets: job.secrets.clone(),
-        inputs,
-        read_files: job.read_files.clone(),
-        write_files: job.write_files.clone(),
-        http: Http::new(
-            job.network.http.clone(),
-            Arc::clone(&network),
-            trust.clone(),
-            reporter.clone(),
-            shared.connections.clone(),
-        ),
-        shared,
-        network,
-        network_grant: job.network.clone(),
-        trust,
-        kept: job.state.clone().unwrap_or_default(),
-        tally: Tally::default(),
-    })
-}
-
 /// The result of a call: the driver's message if the export was not the one of its kind, or its error.
 type Answer = wasmtime::Result<Result<Option<Message>, Error>>;
 
-fn call_export(job: &Job, component: &Component, store: &mut Store<State>) -> Answer {
+fn call_export(call: &DriverCall<'_>, store: &mut Store<State>) -> Answer {
+    let &DriverCall { job, component, reporter, .. } = call;
     let instance = linker(component.engine(), job)?.instantiate(&mut *store, component)?;
-    let done = match job.call {
-        Call::Run => run(job.kind, &instance, store)?,
+    match job.call {
+        Call::Run => Ok(run(job.kind, &instance, store)?.map(|()| None)),
         Call::Discover => {
             let found: Result<Vec<CatalogTable>, Error> = invoke(&instance, store, "discover", ())?;
-            let reporter = store.data().reporter.clone();
-            return Ok(found.and_then(|tables| told(catalog(tables, &reporter), &reporter).map(Some)));
+            Ok(found.and_then(|tables| told(catalog(tables, reporter), reporter).map(Some)))
         }
         Call::Check => {
             let said: Result<String, Error> = invoke(&instance, store, "check", ())?;
-            let reporter = store.data().reporter.clone();
-            return Ok(said.map(|message| Some(Message::Checked { message: reporter.told(message) })));
+            Ok(said.map(|message| Some(Message::Checked { message: reporter.told(message) })))
         }
-    };
-    Ok(done.map(|()| None))
+    }
 }
 
 /// The number of tables that a driver may report; the rest are omitted with a warning.
@@ -272,9 +193,10 @@ fn catalog(tables: Vec<CatalogTable>, reporter: &Reporter) -> Vec<FoundTable> {
 }
 
 fn run(kind: Kind, instance: &Instance, store: &mut Store<State>) -> wasmtime::Result<Result<(), Error>> {
-    let inputs: Vec<Resource<Input>> = if kind.has_inputs() { store.data_mut().input_handles()? } else { Vec::new() };
+    let inputs: Vec<Resource<Input>> =
+        if kind.has_inputs() { store.data_mut().tables().input_handles()? } else { Vec::new() };
     let output: Option<Resource<Output>> =
-        if kind.makes_tables() { Some(store.data_mut().output_handle()?) } else { None };
+        if kind.makes_tables() { Some(store.data_mut().tables().output_handle()?) } else { None };
     match (kind.has_inputs(), output) {
         (true, Some(output)) => invoke(instance, store, kind.export(), (inputs, output)),
         (true, None) => invoke(instance, store, kind.export(), (inputs,)),
@@ -294,7 +216,9 @@ fn invoke<P: ComponentNamedList + Lower, R: Lift + ComponentType + 'static>(
 }
 
 /// The failure for an error that the driver returned: its kind says who can fix it, as far as the host saw the same.
-fn returned(job: &Job, status: &Status, error: Error, reporter: &Reporter) -> Failure {
+fn returned(call: &DriverCall<'_>, error: Error) -> Failure {
+    let &DriverCall { job, reporter, .. } = call;
+    let status = call.engine.status();
     let message = reporter.told(error.message);
     if status.has_seen(Trouble::DiskFull) {
         return Failure::disk_full(message);
@@ -328,7 +252,9 @@ fn returned(job: &Job, status: &Status, error: Error, reporter: &Reporter) -> Fa
 }
 
 /// The failure for a trap: the driver aborted, or a limit ended it.
-fn trapped(job: &Job, status: &Status, error: &wasmtime::Error, reporter: &Reporter) -> Failure {
+fn trapped(call: &DriverCall<'_>, error: &wasmtime::Error) -> Failure {
+    let &DriverCall { job, reporter, .. } = call;
+    let status = call.engine.status();
     // The place where the driver was stopped from outside is of no use.
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>().filter(|_| !status.is_interrupted()) {
         reporter.log("error", format!("{backtrace}"), [("driver".to_owned(), job.driver.clone())].into());

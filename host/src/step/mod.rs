@@ -16,11 +16,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use serde_json::{Map, Value};
-use wasmtime::component::Component;
 use zeroize::Zeroizing;
 
 use crate::channel::reporter::Reporter;
-use crate::contract::{Tally, Trust};
+use crate::contract::{DriverCall, Tally, Trust};
 use crate::driver::runtime;
 use crate::engine::{Cause, Engine, FurnishError, Furnishing, Status, TemporaryFolder, Warm};
 use crate::error::{Blame, Failure};
@@ -55,10 +54,7 @@ pub fn main() -> ExitCode {
 
 /// Runs a step whose driver is called by `call`: the entry point for tests that replace the driver by native code, or
 /// switch layers off to see what another layer stops by itself.
-pub fn main_with(
-    layers: Layers,
-    call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter, Trust) -> Result<Tally, Failure> + Send,
-) -> ExitCode {
+pub fn main_with(layers: Layers, call: impl FnOnce(&DriverCall<'_>) -> Result<Tally, Failure> + Send) -> ExitCode {
     let prepare = || {
         if layers.walls {
             sandbox::shed()?
@@ -99,7 +95,7 @@ fn conclude(
     reporter: &Reporter,
     layers: Layers,
     prepare: impl FnOnce() -> anyhow::Result<Prepared>,
-    call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter, Trust) -> Result<Tally, Failure> + Send,
+    call: impl FnOnce(&DriverCall<'_>) -> Result<Tally, Failure> + Send,
 ) -> ExitCode {
     match attempt(reporter, layers, prepare, call) {
         Ok(complete) => {
@@ -131,7 +127,7 @@ fn attempt(
     reporter: &Reporter,
     layers: Layers,
     prepare: impl FnOnce() -> anyhow::Result<Prepared>,
-    call: impl FnOnce(&Job, &Component, &Arc<Engine>, &Reporter, Trust) -> Result<Tally, Failure> + Send,
+    call: impl FnOnce(&DriverCall<'_>) -> Result<Tally, Failure> + Send,
 ) -> Result<Message, Failure> {
     wait_for_host().map_err(host_fault)?;
     let Prepared { warm, runtime } = prepare().map_err(host_fault)?;
@@ -159,7 +155,8 @@ fn attempt(
     let engine = furnish(warm, &job, &mut held, layers)?.with_status(Status::with_texts(texts(&job.config)));
     let engine = Arc::new(engine);
     let watch = Watch::start(&job, &runtime, engine.interrupter(), reporter.clone()).map_err(host_fault)?;
-    let outcome = on_own_stack(|| call(&job, &component, &engine, reporter, trust));
+    let driver_call = DriverCall { job: &job, component: &component, engine: &engine, reporter, trust: &trust };
+    let outcome = on_own_stack(|| call(&driver_call));
     let outcome = outcome.and_then(|tally| finish(&job, &engine, tally));
     outcome.map_err(|failure| watch.failure().unwrap_or_else(|| renamed(failure, &names, &job)))
 }

@@ -8,7 +8,7 @@ use osiris::contract::tls::{Trust, server_end_point};
 use osiris::engine::{Engine, Furnishing, Warm};
 use osiris::grants::endpoint::{Endpoint, HttpScope};
 use osiris::grants::limits::Limits;
-use osiris::protocol::{Ask, Network, Reply};
+use osiris::protocol::{Ask, NetworkGrant, Reply};
 use osiris_sdk::http::Url;
 use osiris_sdk::tcp::TlsOptions;
 
@@ -55,7 +55,7 @@ pub fn ask(data: &[u8]) {
 /// PEM bundles of connections, and the certificates of servers.
 pub fn certificate(data: &[u8]) {
     assert!(matches!(server_end_point(data).len(), 32 | 48 | 64));
-    if let (Ok(text), Ok(trust)) = (std::str::from_utf8(data), Trust::load(&Network::default())) {
+    if let (Ok(text), Ok(trust)) = (std::str::from_utf8(data), Trust::load(&NetworkGrant::default())) {
         let _ = trust.tcp(true, Some(text));
     }
 }

@@ -8,14 +8,11 @@ mod blind;
 mod calls;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use osiris::channel::reporter::Reporter;
-use osiris::contract::{Tally, Trust};
+use osiris::contract::{DriverCall, Tally};
 use osiris::driver::compiler::Allowance;
-use osiris::engine::Engine;
 use osiris::error::{Blame, Failure};
-use osiris::protocol::{Call, Job};
+use osiris::protocol::Call;
 use osiris::step::Layers;
 
 /// Switches DuckDB's lock off, to test the layer below it.
@@ -62,19 +59,14 @@ fn compiler_hole(engine: &osiris::driver::runtime::Engine, bytes: &[u8]) -> anyh
     Ok(format!("succeeded: {seen}").into_bytes())
 }
 
-fn hole(
-    job: &Job,
-    component: &osiris::driver::runtime::Component,
-    engine: &Arc<Engine>,
-    reporter: &Reporter,
-    trust: Trust,
-) -> Result<Tally, Failure> {
+fn hole(driver_call: &DriverCall<'_>) -> Result<Tally, Failure> {
+    let &DriverCall { job, engine, reporter, .. } = driver_call;
     let text = |key: &str| job.config.get(key).and_then(|text| text.as_str()).unwrap_or_default();
     // Anything that is not a native call runs the driver, as in the real program.
     let asked = job.config.get("connection").and_then(|connection| connection.get("database"));
     let asked = asked.and_then(|call| call.as_str()).filter(|_| job.call == Call::Discover);
     if text("attack") != "native" && asked.is_none() {
-        return osiris::step::call(job, component, engine, reporter, trust);
+        return osiris::step::call(driver_call);
     }
     let call = match asked {
         Some(asked) => asked,
