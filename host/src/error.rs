@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::secrets::scrubber::Scrubber;
+use crate::untrusted::Untrusted;
+
 /// Whose fault the failure of a command is; each has its own exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -78,13 +81,32 @@ pub enum Blame {
 pub struct Failure {
     pub blame: Blame,
     /// The contract's error kind, such as `config`, or `trap`, `timeout`, `memory`, `killed`.
-    pub kind: String,
-    pub message: String,
+    pub kind: Untrusted,
+    /// A driver, a server or data may have a part in it.
+    pub message: Untrusted,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    pub hint: Option<Untrusted>,
 }
 
 impl Failure {
+    pub fn new(blame: Blame, kind: impl Into<Untrusted>, message: impl Into<Untrusted>) -> Self {
+        Self { blame, kind: kind.into(), message: message.into(), hint: None }
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<Untrusted>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The failure without known secrets.
+    #[must_use]
+    pub fn scrubbed(&self, scrubber: &Scrubber) -> Self {
+        let scrub = |text: &Untrusted| scrubber.scrub_untrusted(text);
+        let Self { blame, kind, message, hint } = self;
+        Self { blame: *blame, kind: scrub(kind), message: scrub(message), hint: hint.as_ref().map(scrub) }
+    }
+
     /// A failure on the host's side, blamed according to the operating system's error: the user can fix a file that may
     /// not be opened, but not a full disk.
     pub fn of_host(error: &anyhow::Error) -> Self {
@@ -96,26 +118,17 @@ impl Failure {
             matches!(cause.and_then(std::io::Error::raw_os_error), Some(libc::ENAMETOOLONG | libc::ELOOP));
         match cause.map(std::io::Error::kind) {
             Some(Io::StorageFull | Io::QuotaExceeded) => Self::disk_full(message),
-            Some(Io::PermissionDenied | Io::ReadOnlyFilesystem) => Self {
-                blame: Blame::User,
-                kind: "permission".to_owned(),
-                message,
-                hint: Some("give the user that runs Osiris access, or name another file".to_owned()),
-            },
-            _ if names_nothing => Self {
-                blame: Blame::User,
-                kind: "config".to_owned(),
-                message,
-                hint: Some("name another file".to_owned()),
-            },
-            _ => Self { blame: Blame::Host, kind: "internal".to_owned(), message, hint: None },
+            Some(Io::PermissionDenied | Io::ReadOnlyFilesystem) => Self::new(Blame::User, "permission", message)
+                .hint("give the user that runs Osiris access, or name another file"),
+            _ if names_nothing => Self::new(Blame::User, "config", message).hint("name another file"),
+            _ => Self::new(Blame::Host, "internal", message),
         }
     }
 
     /// The machine has no disk space left.
-    pub fn disk_full(message: String) -> Self {
-        let hint = Some("free some space on the disk that holds the session and the files that are written".to_owned());
-        Self { blame: Blame::Host, kind: "disk-full".to_owned(), message, hint }
+    pub fn disk_full(message: impl Into<Untrusted>) -> Self {
+        Self::new(Blame::Host, "disk-full", message)
+            .hint("free some space on the disk that holds the session and the files that are written")
     }
 }
 
@@ -151,8 +164,8 @@ mod tests {
         ] {
             let error = anyhow::Error::from(std::io::Error::from_raw_os_error(error)).context("cannot write `x`");
             let failure = Failure::of_host(&error);
-            assert_eq!((failure.blame, failure.kind.as_str()), (blame, kind));
-            assert!(failure.message.starts_with("cannot write `x`: "), "{}", failure.message);
+            assert_eq!((failure.blame, failure.kind.raw()), (blame, kind));
+            assert!(failure.message.raw().starts_with("cannot write `x`: "), "{}", failure.message);
         }
         assert_eq!(Failure::of_host(&anyhow::anyhow!("odd")).blame, Blame::Host);
     }

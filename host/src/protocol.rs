@@ -14,6 +14,7 @@ use crate::error::Failure;
 use crate::grants::endpoint::{Endpoint, HttpScope};
 use crate::grants::limits::Limits;
 use crate::secrets::Secrets;
+use crate::untrusted::Untrusted;
 
 /// Everything that one step process needs, as one JSON object; it is written only to the process's stdin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -171,8 +172,8 @@ pub enum Message {
     Ready,
     Log {
         level: String,
-        message: String,
-        fields: BTreeMap<String, String>,
+        message: Untrusted,
+        fields: BTreeMap<Untrusted, Untrusted>,
     },
     Metric {
         name: String,
@@ -200,7 +201,7 @@ pub enum Message {
     },
     /// The driver's connection works; the message says what answered.
     Checked {
-        message: String,
+        message: Untrusted,
     },
     Failed(Failure),
 }

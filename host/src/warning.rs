@@ -5,30 +5,52 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::secrets::scrubber::Scrubber;
+use crate::untrusted::Untrusted;
+
 /// One warning of a step.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
-    pub message: String,
+    pub message: Untrusted,
     /// Names and counts, such as `column` and `rows`.
     #[serde(default)]
-    pub fields: BTreeMap<String, String>,
+    pub fields: BTreeMap<Untrusted, Untrusted>,
 }
 
 impl Warning {
-    pub fn new(message: impl Into<String>) -> Self {
+    pub fn new(message: impl Into<Untrusted>) -> Self {
         Self { message: message.into(), fields: BTreeMap::new() }
+    }
+
+    /// The warning without known secrets.
+    #[must_use]
+    pub fn scrubbed(&self, scrubber: &Scrubber) -> Self {
+        let scrub = |text: &Untrusted| scrubber.scrub_untrusted(text);
+        let fields = self.fields.iter().map(|(name, value)| (scrub(name), scrub(value))).collect();
+        Self { message: scrub(&self.message), fields }
+    }
+
+    /// As [`Untrusted::paragraph`] has it.
+    pub fn paragraph(&self) -> String {
+        self.sentence().paragraph()
+    }
+
+    /// The sentence, and the fields in brackets: `columns were left out (columns: a, b; rows: 12)`.
+    fn sentence(&self) -> Untrusted {
+        let message = self.message.raw();
+        if self.fields.is_empty() {
+            return message.into();
+        }
+        let fields: Vec<String> =
+            self.fields.iter().map(|(name, value)| format!("{}: {}", name.raw(), value.raw())).collect();
+        format!("{message} ({})", fields.join("; ")).into()
     }
 }
 
-/// The sentence, with the fields in parentheses: `columns were left out (columns: a, b; rows: 12)`.
+/// The sentence and the fields in one line.
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        if self.fields.is_empty() {
-            return Ok(());
-        }
-        let fields: Vec<String> = self.fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-        write!(f, " ({})", fields.join("; "))
+        self.sentence().fmt(f)
     }
 }
 
@@ -49,7 +71,7 @@ pub struct Warnings {
 
 impl Warnings {
     pub fn push(&mut self, warning: Warning) {
-        let size = warning.to_string().len();
+        let size = warning.sentence().raw().len();
         if self.beyond > 0 || self.kept.len() >= MAX_COUNT || self.bytes + size > MAX_BYTES {
             self.beyond += 1;
             return;
@@ -61,8 +83,8 @@ impl Warnings {
     /// The warnings; if there were more than fit, the last one says how many more.
     pub fn list(&self) -> Vec<Warning> {
         let more = (self.beyond > 0).then(|| Warning {
-            message: "further warnings are in the session's `logs/events.jsonl` only".to_owned(),
-            fields: BTreeMap::from([("count".to_owned(), self.beyond.to_string())]),
+            message: "further warnings are in the session's `logs/events.jsonl` only".into(),
+            fields: BTreeMap::from([("count".into(), self.beyond.to_string().into())]),
         });
         self.kept.iter().cloned().chain(more).collect()
     }
@@ -74,10 +96,22 @@ mod tests {
 
     #[test]
     fn a_warning_shows_its_fields_in_parentheses() {
-        let fields = [("rows", "12"), ("columns", "a, b")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let warning = Warning { message: "columns were left out".to_owned(), fields: fields.into() };
+        let fields = [("rows", "12"), ("columns", "a, b")].map(|(name, value)| (name.into(), value.into()));
+        let warning = Warning { message: "columns were left out".into(), fields: fields.into() };
         assert_eq!(warning.to_string(), "columns were left out (columns: a, b; rows: 12)");
         assert_eq!(Warning::new("nothing more").to_string(), "nothing more");
+    }
+
+    #[test]
+    fn a_warning_of_a_stranger_steers_no_terminal() {
+        let fields = [("a\u{1b}[2J".into(), "b\nerror: all is lost".into())];
+        let warning = Warning { message: "\u{202e}x".into(), fields: fields.into() };
+        assert_eq!(warning.to_string(), r"\u{202e}x (a\u{1b}[2J: b\nerror: all is lost)");
+        assert_eq!(warning.paragraph(), "\\u{202e}x (a\\u{1b}[2J: b\n    error: all is lost)");
+        assert_eq!(
+            serde_json::to_value(&warning).ok(),
+            Some(serde_json::json!({"message": "\u{202e}x", "fields": {"a\u{1b}[2J": "b\nerror: all is lost"}}))
+        );
     }
 
     #[test]
@@ -89,8 +123,8 @@ mod tests {
             }
             let listed = warnings.list();
             assert_eq!(listed.len(), expected + 1);
-            let beyond = (MAX_COUNT + 7 - expected).to_string();
-            assert_eq!(listed.last().and_then(|last| last.fields.get("count")), Some(&beyond));
+            let beyond = (MAX_COUNT + 7 - expected).to_string().into();
+            assert_eq!(listed.last().and_then(|last| last.fields.values().next()), Some(&beyond));
         }
     }
 }

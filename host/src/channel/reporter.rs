@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::protocol::Message;
 use crate::secrets::Secrets;
 use crate::secrets::scrubber::Scrubber;
+use crate::untrusted::Untrusted;
 
 /// The number of log lines and metrics that a step may send; the rest are dropped.
 const MAX_LINES: u64 = 10_000;
@@ -54,8 +55,8 @@ impl Reporter {
 
     /// A driver's text with the step's secrets redacted, then cut to a bound. The order matters: the host redacts
     /// everything it receives, but it could not recognise a secret that was cut in two.
-    pub fn told(&self, text: String) -> String {
-        cut(self.lines().scrubber.scrub_text(&text))
+    pub fn told(&self, text: String) -> Untrusted {
+        cut(self.lines().scrubber.scrub_text(&text)).into()
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
@@ -114,7 +115,7 @@ impl Lines {
         } else if self.sent <= MAX_LINES {
             let message = format!("the driver logged too much, {} lines; the rest is dropped", self.sent);
             self.sent = MAX_LINES + 1;
-            self.write(&Message::Log { level: "warn".to_owned(), message, fields: BTreeMap::new() });
+            self.write(&Message::Log { level: "warn".to_owned(), message: message.into(), fields: BTreeMap::new() });
         }
     }
 
@@ -188,7 +189,7 @@ mod tests {
         reporter.guard(1 << 20, &Secrets::from([("key".to_owned(), Secret::new(secret.to_owned()))]));
         for before in MAX_TEXT - secret.len()..=MAX_TEXT {
             let text = format!("{}{secret}", "x".repeat(before));
-            assert!(!reporter.told(text.clone()).contains("co"));
+            assert!(!reporter.told(text.clone()).raw().contains("co"));
             reporter.log("info", text.clone(), [(text.clone(), text)].into());
         }
         let told = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();

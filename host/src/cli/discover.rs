@@ -12,7 +12,6 @@ use crate::driver::discovery::FoundTable;
 use crate::error::Report;
 use crate::grants::policy::ConnectionHosts;
 use crate::protocol::{Call, Message};
-use crate::untrusted;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -34,15 +33,15 @@ pub fn discover(arguments: &Discover) -> anyhow::Result<ExitCode> {
     let driver = context.driver(family, ask.driver.as_deref())?;
     let told = context.ask(&arguments.connection, &driver, &policy, Call::Discover, ask)?;
     for line in &told.logged {
-        eprintln!("warn: {}", untrusted::paragraph(line));
+        eprintln!("warn: {}", line.paragraph());
     }
     let tables = match told.outcome {
         Ok(Message::Discovered { tables }) => tables,
         Ok(_) => Vec::new(),
         Err(failure) => {
-            let report = Report::step(format!("cannot discover `{}`: {}", arguments.connection, failure.message));
+            let report = Report::step(format!("cannot discover `{}`: {}", arguments.connection, failure.message.raw()));
             return Err(match failure.hint {
-                Some(hint) => report.hint(hint),
+                Some(hint) => report.hint(hint.raw()),
                 None => report.hint(format!("try it with `osiris connections doctor {}`", arguments.connection)),
             }
             .into());
@@ -71,14 +70,14 @@ fn in_words(tables: &[FoundTable], fingerprint: &str) -> String {
     let mut shown = table(&["table", "column", "type", "in duckdb", "null", "key", "rows"]);
     for found in tables {
         let name =
-            found.schema.as_ref().map_or_else(|| found.name.clone(), |schema| format!("{schema}.{}", found.name));
+            found.schema.as_ref().map_or_else(|| found.name.to_string(), |schema| format!("{schema}.{}", found.name));
         for (place, column) in found.columns.iter().enumerate() {
             let first = place == 0;
             shown.add_row([
                 if first { name.clone() } else { String::new() },
-                column.name.clone(),
-                column.source_type.clone(),
-                column.duckdb_type.clone(),
+                column.name.to_string(),
+                column.source_type.to_string(),
+                column.duckdb_type.to_string(),
                 if column.nullable { "yes" } else { "" }.to_owned(),
                 if found.primary_key.contains(&column.name) { "yes" } else { "" }.to_owned(),
                 found.estimated_rows.filter(|_| first).map_or_else(String::new, |rows| format!("~{}", grouped(rows))),

@@ -51,7 +51,7 @@ pub fn validate(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else {
         for (id, notice) in noticed {
             let place = id.map_or_else(String::new, |id| format!("step `{id}`: "));
-            eprintln!("warning: {place}{}", untrusted::paragraph(&notice.to_string()));
+            eprintln!("warning: {place}{}", notice.paragraph());
         }
         print(&format!("pipeline `{}` is valid: {}", prepared.plan.pipeline, counted(steps as u64, "step")));
     }
@@ -87,7 +87,7 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
     let mut text =
         format!("pipeline `{}`, base folder {}\neach step {}\n", line(&plan.pipeline), line(base), limits.words());
     for notice in &plan.notices {
-        let _ = writeln!(text, "warning  {}", line(&notice.to_string()));
+        let _ = writeln!(text, "warning  {}", notice);
     }
     let beside = plan.side_by_side();
     for (number, (step, beside)) in plan.steps.iter().zip(beside).enumerate() {
@@ -111,7 +111,7 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
         let may = if grants.is_empty() { "nothing outside the session".to_owned() } else { grants.join("; ") };
         let _ = writeln!(text, "   may      {}", line(&may));
         for notice in &step.notices {
-            let _ = writeln!(text, "   warning  {}", line(&notice.to_string()));
+            let _ = writeln!(text, "   warning  {}", notice);
         }
         let _ = writeln!(
             text,

@@ -42,7 +42,7 @@ impl Observer for Progress {
 
     fn log(&mut self, step: &str, level: &str, line: &Warning) {
         if matches!(level, "warn" | "error") {
-            let text = untrusted::paragraph(&line.to_string());
+            let text = line.paragraph();
             say(format!("{step:width$}  {level}: {text}", width = self.width));
         }
     }

@@ -21,7 +21,6 @@ use super::progress::Progress;
 use super::sandbox::SandboxArguments;
 use super::terminal;
 use super::{INTERRUPTED, Table, grouped, print, print_json, spell_duration, table};
-use crate::untrusted;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -61,7 +60,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let scrubber = Scrubber::new(plan.steps.iter().flat_map(|step| step.secrets.values().chain(&step.hidden)));
     let mut progress = Progress::new(plan.steps.iter().map(|step| step.id.as_str()));
     for notice in &plan.notices {
-        terminal::say(format!("warning: {}", untrusted::paragraph(&notice.to_string())));
+        terminal::say(format!("warning: {}", notice.paragraph()));
     }
     let session = Session::create(&prepared.base, scrubber)?;
     let path = arguments.pipeline.pipeline.display().to_string();
@@ -164,10 +163,10 @@ fn explain(step: &StepRecord) {
         step.id,
         step.driver.name,
         step.driver.version,
-        untrusted::paragraph(&error.message)
+        error.message.paragraph()
     );
     if let Some(hint) = &error.hint {
-        eprintln!("hint: {}", untrusted::paragraph(hint));
+        eprintln!("hint: {}", hint.paragraph());
     }
-    eprintln!("note: {whose} ({})", untrusted::line(&error.kind));
+    eprintln!("note: {whose} ({})", error.kind);
 }

@@ -181,7 +181,7 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
         text.push_str(&format!("\n\nstep `{}` warned: {}", line(&step.id), paragraph(&warning.to_string())));
     }
     for (step, error) in manifest.steps.iter().filter_map(|step| Some((step, step.error.as_ref()?))) {
-        text.push_str(&format!("\n\nstep `{}`: {}", line(&step.id), paragraph(&error.message)));
+        text.push_str(&format!("\n\nstep `{}`: {}", line(&step.id), error.message.paragraph()));
     }
     print(&text);
     Ok(())

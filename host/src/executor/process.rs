@@ -103,14 +103,13 @@ impl Ending {
             return overrun.failure(driver);
         }
         let said = if self.stderr.is_empty() { String::new() } else { format!("; it said: {}", self.stderr) };
-        let (words, kind, blame) = (self.words(), "killed".to_owned(), Blame::Host);
+        let words = self.words();
         if self.is_crash() {
             let message = format!("the step process {words} while it worked for driver `{driver}`{said}");
-            let hint =
-                Some("data that is nested very deep is the usual reason; look at what the step reads".to_owned());
-            return Failure { blame: Blame::Driver, kind: "crash".to_owned(), message, hint };
+            return Failure::new(Blame::Driver, "crash", message)
+                .hint("data that is nested very deep is the usual reason; look at what the step reads");
         }
-        Failure { blame, kind, message: format!("the step process {words}{said}"), hint: None }
+        Failure::new(Blame::Host, "killed", format!("the step process {words}{said}"))
     }
 
     /// How the process ended, as a phrase that follows its name.

@@ -104,12 +104,11 @@ impl Overrun {
             }
         };
         let hint = match self {
-            Self::Floor { .. } => Some("free some space, or run fewer steps at once with `--jobs N`".to_owned()),
-            Self::Unseen => Some("see `osiris doctor`: is `/proc` mounted?".to_owned()),
-            _ => limit.map(|limit| format!("give the step more with `{}`", limit.usage())),
+            Self::Floor { .. } => Some("free some space, or run fewer steps at once with `--jobs N`".into()),
+            Self::Unseen => Some("see `osiris doctor`: is `/proc` mounted?".into()),
+            _ => limit.map(|limit| format!("give the step more with `{}`", limit.usage()).into()),
         };
-        let message = format!("driver `{driver}` was ended {ended}");
-        Failure { blame, kind: kind.to_owned(), message, hint }
+        Failure { hint, ..Failure::new(blame, kind, format!("driver `{driver}` was ended {ended}")) }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::grants::limits::Limits;
 use crate::plan::{Input, PlannedStep};
 use crate::protocol::{Call, FileGrant, Job, Kept, Message};
 use crate::session::Status;
+use crate::untrusted::Untrusted;
 use crate::warning::{Warning, Warnings};
 
 /// How much a step process may log on its own, beyond the driver's limit: a backtrace, a warning.
@@ -93,11 +94,11 @@ impl Schedule<'_> {
                 let failure = match error.downcast::<Report>() {
                     // The user named files that cannot be used.
                     Ok(Report { message, hint, .. }) => {
-                        Failure { blame: Blame::User, kind: "config".to_owned(), message, hint }
+                        Failure { hint: hint.map(Untrusted::from), ..Failure::new(Blame::User, "config", message) }
                     }
                     Err(error) => Failure::of_host(&error),
                 };
-                self.fail(place, Some(begun), failure);
+                self.fail(place, Some(begun), &failure);
             }
         }
     }
@@ -203,9 +204,7 @@ impl Schedule<'_> {
         match message {
             Message::Ready => {}
             Message::Log { level, message, fields } => {
-                let scrub = |text: String| journal.scrubber().scrub_text(&text);
-                let fields = fields.into_iter().map(|(name, value)| (scrub(name), scrub(value))).collect();
-                let line = Warning { message: scrub(message), fields };
+                let line = Warning { message, fields }.scrubbed(journal.scrubber());
                 journal.event(
                     "driver_log",
                     json!({"step_id": step, "level": level, "message": line.message, "fields": line.fields}),
@@ -230,7 +229,7 @@ impl Schedule<'_> {
     pub(super) fn lose(&mut self, number: u64) {
         let Some(running) = self.running.get_mut(&number) else { return };
         let step = self.plan.steps[running.place].id.as_str();
-        let line = Warning { message: "a message of the step was too long, and is lost".to_owned(), fields: [].into() };
+        let line = Warning::new("a message of the step was too long, and is lost");
         self.session.journal.event("message_lost", json!({"step_id": step}));
         self.observer.log(step, "warn", &line);
         running.warnings.push(line);

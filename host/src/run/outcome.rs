@@ -10,11 +10,10 @@ use super::targets::{self, Target};
 use super::{OUTPUT, record};
 use crate::error::{Blame, Failure};
 use crate::plan::PlannedStep;
-use crate::session::{ErrorRecord, Status};
+use crate::session::Status;
 
 fn interrupted() -> Failure {
-    let message = "the run was interrupted".to_owned();
-    Failure { blame: Blame::User, kind: "interrupted".to_owned(), message, hint: None }
+    Failure::new(Blame::User, "interrupted", "the run was interrupted")
 }
 
 impl Schedule<'_> {
@@ -50,7 +49,7 @@ impl Schedule<'_> {
         self.session.remove_scratch(&step.id);
         match outcome {
             Ok(done) => self.complete(place, begun, done),
-            Err(failure) => self.fail(place, Some(begun), failure),
+            Err(failure) => self.fail(place, Some(begun), &failure),
         }
         self.note_progress();
     }
@@ -82,18 +81,11 @@ impl Schedule<'_> {
     }
 
     /// Records that a step failed; `begun` is the time at which it started, if it has just started.
-    pub(super) fn fail(&mut self, place: usize, begun: Option<Instant>, failure: Failure) {
-        let scrub = |text: String| self.session.journal.scrubber().scrub_text(&text);
-        let failure = Failure {
-            blame: failure.blame,
-            kind: scrub(failure.kind),
-            message: scrub(failure.message),
-            hint: failure.hint.map(scrub),
-        };
+    pub(super) fn fail(&mut self, place: usize, begun: Option<Instant>, failure: &Failure) {
+        let error = failure.scrubbed(self.session.journal.scrubber());
         let record = &mut self.manifest.steps[place];
         record.status = if self.interrupted { Status::Interrupted } else { Status::Failed };
         record.duration_ms = begun.map(|begun| record::milliseconds(begun.elapsed())).or(record.duration_ms);
-        let error = ErrorRecord::from(failure);
         let journal = &self.session.journal;
         journal.metric("step_duration_ms", record.duration_ms.unwrap_or_default() as f64, Some(&record.id));
         journal.event(

@@ -34,7 +34,7 @@ const MAX_LOGGED: u64 = 256 << 10;
 /// A driver's warnings, up to a bound.
 #[derive(Default)]
 struct Logged {
-    lines: Vec<String>,
+    warnings: Vec<Warning>,
     bytes: u64,
     dropped: u64,
 }
@@ -43,17 +43,17 @@ impl Logged {
     fn push(&mut self, scrubber: &Scrubber, line: &Warning, size: u64) {
         self.bytes = self.bytes.saturating_add(size);
         if self.bytes <= MAX_LOGGED {
-            self.lines.push(scrubber.scrub_text(&line.to_string()));
+            self.warnings.push(line.scrubbed(scrubber));
         } else {
             self.dropped += 1;
         }
     }
 
-    fn into_lines(mut self) -> Vec<String> {
+    fn into_warnings(mut self) -> Vec<Warning> {
         if self.dropped > 0 {
-            self.lines.push(format!("{} further warnings are not shown", self.dropped));
+            self.warnings.push(Warning::new(format!("{} further warnings are not shown", self.dropped)));
         }
-        self.lines
+        self.warnings
     }
 }
 
@@ -77,7 +77,7 @@ pub struct Probe<'a> {
 pub struct Told {
     pub outcome: Result<Message, Failure>,
     pub took: Duration,
-    pub logged: Vec<String>,
+    pub logged: Vec<Warning>,
 }
 
 /// Makes the call.
@@ -123,10 +123,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
     let outcome = said.unwrap_or_else(|| Err(process.ending().failure(&job.driver)));
     let outcome = match outcome {
         Ok(message) => Ok(scrubbed(message, &scrubber)?),
-        Err(failure) => {
-            let hint = failure.hint.map(|hint| scrubber.scrub_text(&hint));
-            Err(Failure { message: scrubber.scrub_text(&failure.message), hint, ..failure })
-        }
+        Err(failure) => Err(failure.scrubbed(&scrubber)),
     };
     Ok(Told { outcome, took, logged })
 }
@@ -138,7 +135,7 @@ fn listen(
     process: &mut StepProcess,
     limits: &Limits,
     scrubber: &Scrubber,
-) -> (Option<Result<Message, Failure>>, Vec<String>) {
+) -> (Option<Result<Message, Failure>>, Vec<Warning>) {
     let (mut said, mut logged, mut room) = (None, Logged::default(), LogRoom::new(limits));
     let (mut found, mut bytes) = (Vec::new(), 0);
     for heard in heard {
@@ -156,8 +153,7 @@ fn listen(
                     process.kill();
                     let most = crate::size::spell(MAX_DISCOVERED);
                     let message = format!("there is more to discover than {most} of tables and columns");
-                    let failure = Failure { blame: Blame::Driver, kind: "data".to_owned(), message, hint: None };
-                    return (Some(Err(failure)), logged.into_lines());
+                    return (Some(Err(Failure::new(Blame::Driver, "data", message))), logged.into_warnings());
                 }
                 found.append(&mut tables);
                 said = Some(Ok(Message::Discovered { tables: Vec::new() }));
@@ -165,8 +161,8 @@ fn listen(
             Heard::Message(_, message @ Message::Checked { .. }, _) => said = Some(Ok(message)),
             Heard::Message(..) | Heard::Signal => {}
             Heard::TooLong(_) => {
-                let message = "the driver told more at once than is heard".to_owned();
-                said = Some(Err(Failure { blame: Blame::Driver, kind: "data".to_owned(), message, hint: None }));
+                let message = "the driver told more at once than is heard";
+                said = Some(Err(Failure::new(Blame::Driver, "data", message)));
             }
             Heard::Closed(_) => break,
         }
@@ -174,7 +170,7 @@ fn listen(
     if let Some(Ok(Message::Discovered { .. })) = said {
         said = Some(Ok(Message::Discovered { tables: found }));
     }
-    (said, logged.into_lines())
+    (said, logged.into_warnings())
 }
 
 fn scrubbed(message: Message, scrubber: &Scrubber) -> anyhow::Result<Message> {

@@ -75,12 +75,8 @@ fn pending(step: &PlannedStep) -> StepRecord {
 /// contain one.
 pub fn secret_name(step: &PlannedStep, tables: &BTreeMap<String, u64>) -> Option<Failure> {
     let betrays = |name: &String| step.secrets.values().any(|secret| betrays(name, secret));
-    tables.keys().any(betrays).then(|| Failure {
-        blame: Blame::Driver,
-        kind: "denied".to_owned(),
-        message: "a table's name holds one of the step's secrets; names are kept and shown as they are".to_owned(),
-        hint: None,
-    })
+    let message = "a table's name holds one of the step's secrets; names are kept and shown as they are";
+    tables.keys().any(betrays).then(|| Failure::new(Blame::Driver, "denied", message))
 }
 
 /// Records that a step is complete; returns the metric that counts its rows, and their number.

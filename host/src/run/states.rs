@@ -117,7 +117,7 @@ impl Schedule<'_> {
         });
         match written {
             Ok(()) => self.session.journal.event("state_kept", json!({"step_id": step.id, "bytes": json.len()})),
-            Err(error) => self.fail(place, None, Failure::of_host(&error)),
+            Err(error) => self.fail(place, None, &Failure::of_host(&error)),
         }
     }
 

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::{Map, Value};
 
 use super::{MASK, Secret};
+use crate::untrusted::Untrusted;
 
 /// A secret shorter than this, in characters, is not redacted from text, because ordinary words and numbers would be
 /// redacted with it.
@@ -82,6 +83,10 @@ impl Scrubber {
             }
         };
         self.short.iter().fold(scrubbed, |text, secret| mask_values(&text, secret.reveal()))
+    }
+
+    pub fn scrub_untrusted(&self, text: &Untrusted) -> Untrusted {
+        self.scrub_text(text.raw()).into()
     }
 
     /// Redacts every text in `value`, including keys.

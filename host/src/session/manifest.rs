@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use serde_json::{Map, Value};
 
-use crate::error::{Blame, Failure};
+use crate::error::Failure;
 use crate::secrets::scrubber::Scrubber;
 use crate::warning::Warning;
 
@@ -75,14 +75,8 @@ impl Manifest {
         let text = |text: &mut String| *text = scrubber.scrub_text(text);
         for step in &mut clean.steps {
             step.grants.iter_mut().for_each(text);
-            for warning in &mut step.warnings {
-                text(&mut warning.message);
-                warning.fields.values_mut().for_each(text);
-            }
-            if let Some(error) = &mut step.error {
-                text(&mut error.message);
-                error.hint.iter_mut().for_each(text);
-            }
+            step.warnings.iter_mut().for_each(|warning| *warning = warning.scrubbed(scrubber));
+            step.error = step.error.take().map(|error| error.scrubbed(scrubber));
         }
         clean
     }
@@ -116,7 +110,7 @@ pub struct StepRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<ErrorRecord>,
+    pub error: Option<Failure>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,20 +130,4 @@ pub struct InputRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableRecord {
     pub rows: u64,
-}
-
-/// Why a step failed, and whose fault it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ErrorRecord {
-    pub blame: Blame,
-    pub kind: String,
-    pub message: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-}
-
-impl From<Failure> for ErrorRecord {
-    fn from(failure: Failure) -> Self {
-        Self { blame: failure.blame, kind: failure.kind, message: failure.message, hint: failure.hint }
-    }
 }

@@ -24,7 +24,7 @@ use crate::pipeline::StepId;
 use crate::secrets::scrubber::Scrubber;
 pub use history::{Summary, collect, find, list, tables_file};
 pub use journal::{Journal, now};
-pub use manifest::{DriverRecord, ErrorRecord, InputRecord, Manifest, Status, StepRecord, TableRecord};
+pub use manifest::{DriverRecord, InputRecord, Manifest, Status, StepRecord, TableRecord};
 
 /// The folder of sessions in the base folder.
 pub const FOLDER: &str = reserved::SESSIONS;

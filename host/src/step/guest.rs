@@ -21,6 +21,7 @@ use crate::engine::Trouble;
 use crate::error::{Blame, Failure};
 use crate::grants::limits::Limits;
 use crate::protocol::{Call, Message};
+use crate::untrusted::Untrusted;
 
 /// The most that one call may move from guest to host, in bytes: a batch of 64 MiB with room to spare.
 const HOSTCALL_BYTES: usize = 160 << 20;
@@ -108,12 +109,8 @@ fn check_imports(&DriverCall { job, component, .. }: &DriverCall<'_>) -> Result<
     let component_type = component.component_type();
     match ungranted(component_type.imports(component.engine()).map(|(name, _)| name), job) {
         None => Ok(()),
-        Some(why) => Err(Failure {
-            blame: Blame::Driver,
-            kind: "denied".to_owned(),
-            message: format!("driver `{}` cannot run here: {why}", job.driver),
-            hint: Some("see what the step was granted with `osiris plan`, and what the driver's spec wants with `osiris drivers inspect`".to_owned()),
-        }),
+        Some(why) => Err(Failure::new(Blame::Driver, "denied", format!("driver `{}` cannot run here: {why}", job.driver))
+            .hint("see what the step was granted with `osiris plan`, and what the driver's spec wants with `osiris drivers inspect`")),
     }
 }
 
@@ -248,7 +245,7 @@ fn returned(call: &DriverCall<'_>, error: Error) -> Failure {
         },
         _ => (Blame::Driver, None),
     };
-    Failure { blame, kind: reporter.told(kind_name(&error.kind)), message, hint }
+    Failure { blame, kind: reporter.told(kind_name(&error.kind)), message, hint: hint.map(Untrusted::from) }
 }
 
 /// The failure for a trap: the driver aborted, or a limit ended it.
@@ -268,12 +265,8 @@ fn trapped(call: &DriverCall<'_>, error: &wasmtime::Error) -> Failure {
     } else {
         ("trap", format!("was stopped: {}", error.root_cause()))
     };
-    Failure {
-        blame: Blame::Driver,
-        kind: kind.to_owned(),
-        message: format!("driver `{}` {reason}", job.driver),
-        hint: Some("the session's events.jsonl has the driver's own log and backtrace".to_owned()),
-    }
+    Failure::new(Blame::Driver, kind, format!("driver `{}` {reason}", job.driver))
+        .hint("the session's events.jsonl has the driver's own log and backtrace")
 }
 
 #[cfg(test)]
@@ -285,8 +278,7 @@ mod tests {
     #[test]
     fn the_first_failure_of_several_instances_is_the_steps_failure() {
         let (stopped, failed) = (AtomicBool::new(false), AtomicBool::new(false));
-        let failure =
-            |kind: &str| Failure { blame: Blame::Driver, kind: kind.to_owned(), message: String::new(), hint: None };
+        let failure = |kind: &str| Failure::new(Blame::Driver, kind, "");
         let outcome = side_by_side(
             4,
             &|index| {
@@ -300,7 +292,7 @@ mod tests {
             },
             &|| stopped.store(true, Ordering::SeqCst),
         );
-        assert_eq!(outcome.err().unwrap().kind, "trap");
+        assert_eq!(outcome.err().unwrap().kind.raw(), "trap");
     }
 
     #[test]

@@ -136,11 +136,9 @@ fn attempt(
     reporter.guard(job.limits.log_bytes, &job.secrets);
     let names = shown_names(&job);
     // The machine's roots are in files that the process cannot open once it is confined.
-    let trust = Trust::load(&job.network).map_err(|error| Failure {
-        blame: Blame::User,
-        kind: "config".to_owned(),
-        message: format!("cannot set up TLS for the step: {error:#}"),
-        hint: Some("write the certificates in PEM form, from BEGIN to END".to_owned()),
+    let trust = Trust::load(&job.network).map_err(|error| {
+        Failure::new(Blame::User, "config", format!("cannot set up TLS for the step: {error:#}"))
+            .hint("write the certificates in PEM form, from BEGIN to END")
     })?;
     let mut held = Held::of(&mut job).map_err(host_fault)?;
     let file_bytes = job.limits.output_bytes.max(job.limits.spill_bytes);
@@ -200,7 +198,7 @@ fn renamed(mut failure: Failure, names: &[(String, String)], job: &Job) -> Failu
     let open = job.read_files.iter().chain(&job.write_files);
     let open = open.map(|grant| (grant.path.to_string_lossy().into_owned(), grant.name.clone()));
     for (path, name) in names.iter().cloned().chain(open) {
-        failure.message = with_name(&failure.message, &path, &name);
+        failure.message = with_name(failure.message.raw(), &path, &name).into();
     }
     failure
 }
@@ -241,12 +239,10 @@ fn confine(job: &Job, held: &Held, layers: Layers, reporter: &Reporter) -> Resul
         return Ok(());
     }
     if job.require_confinement {
-        return Err(Failure {
-            blame: Blame::Host,
-            kind: "sandbox".to_owned(),
-            message: format!("this machine gives no full confinement: {}", confinement.words()),
-            hint: Some("see `osiris doctor`, or omit `--require-sandbox`".to_owned()),
-        });
+        let message = format!("this machine gives no full confinement: {}", confinement.words());
+        return Err(
+            Failure::new(Blame::Host, "sandbox", message).hint("see `osiris doctor`, or omit `--require-sandbox`")
+        );
     }
     reporter.log("warn", format!("the step process is not fully confined: {}", confinement.words()), [].into());
     Ok(())
@@ -287,12 +283,8 @@ fn furnish(warm: Warm, job: &Job, held: &mut Held, layers: Layers) -> Result<Eng
         if layers.rules { sandbox::narrow(&reach) } else { Ok(()) }
     };
     warm.furnish(&furnishing, narrowed).map_err(|error| match error {
-        FurnishError::NoTable { .. } => Failure {
-            blame: Blame::User,
-            kind: "not-found".to_owned(),
-            message: error.to_string(),
-            hint: Some("name one of that step's tables in `inputs: {alias: {from_step, table}}`".to_owned()),
-        },
+        FurnishError::NoTable { .. } => Failure::new(Blame::User, "not-found", error.to_string())
+            .hint("name one of that step's tables in `inputs: {alias: {from_step, table}}`"),
         FurnishError::Engine(error) => host_fault(anyhow::anyhow!(error).context("cannot open the step's database")),
     })
 }
@@ -302,8 +294,7 @@ fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> 
     if let Some(said) = tally.said {
         return Ok(said);
     }
-    let driver_fault =
-        |message: String| Failure { blame: Blame::Driver, kind: "contract".to_owned(), message, hint: None };
+    let driver_fault = |message: String| Failure::new(Blame::Driver, "contract", message);
     if let Some(name) = tally.unfinished.first() {
         return Err(driver_fault(format!("driver `{}` left table `{name}` unfinished", job.driver)));
     }

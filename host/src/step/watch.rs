@@ -42,8 +42,8 @@ impl Overrun {
         } else {
             (Blame::Driver, format!("driver `{}`", job.driver))
         };
-        let hint = Some(format!("give the step more with `{}`", limit.usage()));
-        Failure { blame, kind: kind.to_owned(), message: format!("{who} was stopped {reason}"), hint }
+        Failure::new(blame, kind, format!("{who} was stopped {reason}"))
+            .hint(format!("give the step more with `{}`", limit.usage()))
     }
 }
 

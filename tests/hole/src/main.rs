@@ -94,5 +94,5 @@ fn hole(driver_call: &DriverCall<'_>) -> Result<Tally, Failure> {
 }
 
 fn failure(message: String) -> Failure {
-    Failure { blame: Blame::Driver, kind: "internal".to_owned(), message, hint: None }
+    Failure::new(Blame::Driver, "internal", message)
 }

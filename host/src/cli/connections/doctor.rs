@@ -13,6 +13,7 @@ use crate::grants::policy::{ConnectionHosts, Policy};
 use crate::pipeline::connections;
 use crate::protocol::{Call, Message};
 use crate::run::probe::Told;
+use crate::untrusted::Untrusted;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -26,7 +27,7 @@ pub struct Arguments {
 fn category(told: &Told) -> &str {
     let kind = match &told.outcome {
         Ok(_) => return "ok",
-        Err(failure) => failure.kind.as_str(),
+        Err(failure) => failure.kind.raw(),
     };
     match kind {
         "auth" => "auth",
@@ -59,7 +60,7 @@ pub fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         healthy &= ok;
         let message = match &told.outcome {
             Ok(Message::Checked { message }) => message.clone(),
-            Ok(_) => String::new(),
+            Ok(_) => Untrusted::default(),
             Err(failure) => failure.message.clone(),
         };
         let latency = u64::try_from(told.took.as_millis()).unwrap_or(u64::MAX);
@@ -69,7 +70,7 @@ pub fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             if ok { "yes" } else { "NO" }.to_owned(),
             category(&told).to_owned(),
             spell_duration(latency),
-            message,
+            message.to_string(),
         ]);
     }
     if ask.json {
@@ -96,7 +97,7 @@ fn attempt(
     let told = told.or_else(|error| {
         let report = error.downcast::<Report>()?;
         let failure =
-            Failure { blame: Blame::User, kind: "config".to_owned(), message: report.message, hint: report.hint };
+            Failure { hint: report.hint.map(Untrusted::from), ..Failure::new(Blame::User, "config", report.message) };
         anyhow::Ok(Told { outcome: Err(failure), took: Duration::ZERO, logged: Vec::new() })
     })?;
     Ok((label, told))
