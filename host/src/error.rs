@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::secrets::scrubber::Scrubber;
+use crate::secrets::scrubber::{Scrub, Scrubber};
 use crate::untrusted::Untrusted;
 
 /// Whose fault the failure of a command is; each has its own exit code.
@@ -99,14 +99,6 @@ impl Failure {
         self
     }
 
-    /// The failure without known secrets.
-    #[must_use]
-    pub fn scrubbed(&self, scrubber: &Scrubber) -> Self {
-        let scrub = |text: &Untrusted| scrubber.scrub_untrusted(text);
-        let Self { blame, kind, message, hint } = self;
-        Self { blame: *blame, kind: scrub(kind), message: scrub(message), hint: hint.as_ref().map(scrub) }
-    }
-
     /// A failure on the host's side, blamed according to the operating system's error: the user can fix a file that may
     /// not be opened, but not a full disk.
     pub fn of_host(error: &anyhow::Error) -> Self {
@@ -129,6 +121,14 @@ impl Failure {
     pub fn disk_full(message: impl Into<Untrusted>) -> Self {
         Self::new(Blame::Host, "disk-full", message)
             .hint("free some space on the disk that holds the session and the files that are written")
+    }
+}
+
+impl Scrub for Failure {
+    fn without_secrets(&self, scrubber: &Scrubber) -> Self {
+        let scrub = |text: &Untrusted| text.without_secrets(scrubber);
+        let Self { blame, kind, message, hint } = self;
+        Self { blame: *blame, kind: scrub(kind), message: scrub(message), hint: hint.as_ref().map(scrub) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::secrets::scrubber::Scrubber;
+use crate::secrets::scrubber::{Scrub, Scrubber};
 use crate::untrusted::Untrusted;
 
 /// One warning of a step.
@@ -22,14 +22,6 @@ impl Warning {
         Self { message: message.into(), fields: BTreeMap::new() }
     }
 
-    /// The warning without known secrets.
-    #[must_use]
-    pub fn scrubbed(&self, scrubber: &Scrubber) -> Self {
-        let scrub = |text: &Untrusted| scrubber.scrub_untrusted(text);
-        let fields = self.fields.iter().map(|(name, value)| (scrub(name), scrub(value))).collect();
-        Self { message: scrub(&self.message), fields }
-    }
-
     /// As [`Untrusted::paragraph`] has it.
     pub fn paragraph(&self) -> String {
         self.sentence().paragraph()
@@ -44,6 +36,14 @@ impl Warning {
         let fields: Vec<String> =
             self.fields.iter().map(|(name, value)| format!("{}: {}", name.raw(), value.raw())).collect();
         format!("{message} ({})", fields.join("; ")).into()
+    }
+}
+
+impl Scrub for Warning {
+    fn without_secrets(&self, scrubber: &Scrubber) -> Self {
+        let scrub = |text: &Untrusted| text.without_secrets(scrubber);
+        let fields = self.fields.iter().map(|(name, value)| (scrub(name), scrub(value))).collect();
+        Self { message: scrub(&self.message), fields }
     }
 }
 

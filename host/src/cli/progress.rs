@@ -3,6 +3,7 @@
 use super::terminal::{self, Show, say};
 use super::{counted, grouped, spell_duration};
 use crate::run::Observer;
+use crate::secrets::scrubber::Scrubbed;
 use crate::session::{Status, StepRecord};
 use crate::untrusted;
 use crate::warning::Warning;
@@ -40,7 +41,7 @@ impl Observer for Progress {
         }
     }
 
-    fn log(&mut self, step: &str, level: &str, line: &Warning) {
+    fn log(&mut self, step: &str, level: &str, line: &Scrubbed<Warning>) {
         if matches!(level, "warn" | "error") {
             let text = line.paragraph();
             say(format!("{step:width$}  {level}: {text}", width = self.width));

@@ -69,16 +69,13 @@ impl Schedule<'_> {
         self.manifest.steps[place].status = Status::Running;
         self.note_progress();
         let driver = &self.manifest.steps[place].driver;
-        self.session
-            .journal
-            .event("step_start", json!({"step_id": step.id, "component": step.component, "driver": driver}));
+        self.session.event("step_start", json!({"step_id": step.id, "component": step.component, "driver": driver}));
         self.observer.started(step.id.as_str());
         let mut warnings = Warnings::default();
         for notice in &step.notices {
             self.session
-                .journal
                 .event("notice", json!({"step_id": step.id, "message": notice.message, "fields": notice.fields}));
-            self.observer.log(step.id.as_str(), "warn", notice);
+            self.observer.log(step.id.as_str(), "warn", &self.session.scrubber.scrubbed(notice));
             warnings.push(notice.clone());
         }
         self.manifest.steps[place].warnings = warnings.list();
@@ -190,7 +187,7 @@ impl Schedule<'_> {
             })
             .collect();
         if !inputs.is_empty() {
-            self.session.journal.event("inputs_resolved", json!({"step_id": step.id, "inputs": inputs}));
+            self.session.event("inputs_resolved", json!({"step_id": step.id, "inputs": inputs}));
         }
     }
 
@@ -199,25 +196,25 @@ impl Schedule<'_> {
         if !running.log_room.admits(&message, size) {
             return;
         }
-        let step = self.plan.steps[running.place].id.as_str();
-        let journal = &self.session.journal;
+        let step = &self.plan.steps[running.place].id;
+        let session = self.session;
         match message {
             Message::Ready => {}
             Message::Log { level, message, fields } => {
-                let line = Warning { message, fields }.scrubbed(journal.scrubber());
-                journal.event(
+                let line = session.scrubber.scrubbed(&Warning { message, fields });
+                session.event(
                     "driver_log",
                     json!({"step_id": step, "level": level, "message": line.message, "fields": line.fields}),
                 );
-                self.observer.log(step, &level, &line);
+                self.observer.log(step.as_str(), &level, &line);
                 if level == "warn" {
-                    running.warnings.push(line);
+                    running.warnings.push(line.into_inner());
                 }
             }
             Message::Metric { name, value } => {
-                journal.metric(&journal.scrubber().scrub_text(&name), value, Some(step));
+                session.journal.metric(&session.scrubber.scrubbed_text(&name), value, Some(step));
             }
-            Message::Progress { done, total } => self.observer.progress(step, done, total),
+            Message::Progress { done, total } => self.observer.progress(step.as_str(), done, total),
             Message::Complete { tables, rows_written, files, state } => {
                 running.verdict = Some(Ok(Done { tables, rows_written, files, state }));
             }
@@ -229,9 +226,9 @@ impl Schedule<'_> {
     pub(super) fn lose(&mut self, number: u64) {
         let Some(running) = self.running.get_mut(&number) else { return };
         let step = self.plan.steps[running.place].id.as_str();
-        let line = Warning::new("a message of the step was too long, and is lost");
-        self.session.journal.event("message_lost", json!({"step_id": step}));
+        let line = self.session.scrubber.scrubbed(&Warning::new("a message of the step was too long, and is lost"));
+        self.session.event("message_lost", json!({"step_id": step}));
         self.observer.log(step, "warn", &line);
-        running.warnings.push(line);
+        running.warnings.push(line.into_inner());
     }
 }

@@ -24,6 +24,7 @@ use crate::grants::Grants;
 use crate::grants::limits::Limits;
 use crate::plan::Plan;
 use crate::protocol::NetworkGrant;
+use crate::secrets::scrubber::Scrubbed;
 use crate::session::{Base, Manifest, Session};
 use crate::warning::Warning;
 use schedule::Schedule;
@@ -55,7 +56,7 @@ pub trait Observer {
     fn compiling(&mut self, driver: &str);
     fn started(&mut self, step: &str);
     fn progress(&mut self, step: &str, done: u64, total: Option<u64>);
-    fn log(&mut self, step: &str, level: &str, line: &Warning);
+    fn log(&mut self, step: &str, level: &str, line: &Scrubbed<Warning>);
     /// A step has ended or was skipped; its record says how.
     fn ended(&mut self, step: &crate::session::StepRecord);
 }
@@ -108,10 +109,9 @@ pub fn run(
     };
     session.write_manifest(&manifest)?;
     session
-        .journal
         .event("run_start", json!({"pipeline": plan.pipeline, "steps": plan.steps.len(), "profile": manifest.profile}));
     for notice in &plan.notices {
-        session.journal.event("notice", json!({"message": notice.message, "fields": notice.fields}));
+        session.event("notice", json!({"message": notice.message, "fields": notice.fields}));
     }
     let mut schedule = Schedule {
         plan,
@@ -136,7 +136,7 @@ pub fn run(
     let interrupted = schedule.interrupted;
     record::close(&mut manifest, begun.elapsed(), interrupted);
     session.write_manifest(&manifest)?;
-    session.journal.event("run_end", json!({"status": manifest.status, "duration_ms": manifest.duration_ms}));
+    session.event("run_end", json!({"status": manifest.status, "duration_ms": manifest.duration_ms}));
     Ok(manifest)
 }
 

@@ -12,6 +12,9 @@ use crate::error::{Blame, Failure};
 use crate::plan::PlannedStep;
 use crate::session::Status;
 
+/// The metric of how long a step took.
+const DURATION: &str = "step_duration_ms";
+
 fn interrupted() -> Failure {
     Failure::new(Blame::User, "interrupted", "the run was interrupted")
 }
@@ -67,13 +70,12 @@ impl Schedule<'_> {
         self.states.extend(done.state.map(|state| (place, state)));
         let step = &self.plan.steps[place];
         let record = &mut self.manifest.steps[place];
-        let journal = &self.session.journal;
         let (metric, rows) =
             record::complete(record, step.driver.spec.kind, done.tables, done.rows_written, begun.elapsed());
-        let id = Some(step.id.as_str());
-        journal.metric(metric, rows as f64, id);
-        journal.metric("step_duration_ms", record.duration_ms.unwrap_or_default() as f64, id);
-        journal.event(
+        let (session, id) = (self.session, Some(&step.id));
+        session.journal.metric(&metric.into(), rows as f64, id);
+        session.journal.metric(&DURATION.into(), record.duration_ms.unwrap_or_default() as f64, id);
+        session.event(
             "step_complete",
             json!({"step_id": step.id, "rows": record.rows, "tables": record.tables, "duckdb_path": record.duckdb_path, "duration_ms": record.duration_ms}),
         );
@@ -82,13 +84,13 @@ impl Schedule<'_> {
 
     /// Records that a step failed; `begun` is the time at which it started, if it has just started.
     pub(super) fn fail(&mut self, place: usize, begun: Option<Instant>, failure: &Failure) {
-        let error = failure.scrubbed(self.session.journal.scrubber());
+        let error = self.session.scrubber.scrubbed(failure).into_inner();
         let record = &mut self.manifest.steps[place];
         record.status = if self.interrupted { Status::Interrupted } else { Status::Failed };
         record.duration_ms = begun.map(|begun| record::milliseconds(begun.elapsed())).or(record.duration_ms);
-        let journal = &self.session.journal;
-        journal.metric("step_duration_ms", record.duration_ms.unwrap_or_default() as f64, Some(&record.id));
-        journal.event(
+        let (session, id) = (self.session, Some(&self.plan.steps[place].id));
+        session.journal.metric(&DURATION.into(), record.duration_ms.unwrap_or_default() as f64, id);
+        session.event(
             "step_error",
             json!({"step_id": record.id, "status": record.status, "error": error, "duration_ms": record.duration_ms}),
         );

@@ -43,7 +43,7 @@ impl Logged {
     fn push(&mut self, scrubber: &Scrubber, line: &Warning, size: u64) {
         self.bytes = self.bytes.saturating_add(size);
         if self.bytes <= MAX_LOGGED {
-            self.warnings.push(line.scrubbed(scrubber));
+            self.warnings.push(scrubber.scrubbed(line).into_inner());
         } else {
             self.dropped += 1;
         }
@@ -123,7 +123,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
     let outcome = said.unwrap_or_else(|| Err(process.ending().failure(&job.driver)));
     let outcome = match outcome {
         Ok(message) => Ok(scrubbed(message, &scrubber)?),
-        Err(failure) => Err(failure.scrubbed(&scrubber)),
+        Err(failure) => Err(scrubber.scrubbed(&failure).into_inner()),
     };
     Ok(Told { outcome, took, logged })
 }

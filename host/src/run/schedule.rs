@@ -116,7 +116,7 @@ impl Schedule<'_> {
     fn skip(&mut self, place: usize, reason: &str) {
         let record = &mut self.manifest.steps[place];
         record.status = Status::Skipped;
-        self.session.journal.event("step_skipped", json!({"step_id": record.id, "reason": reason}));
+        self.session.event("step_skipped", json!({"step_id": record.id, "reason": reason}));
         self.observer.ended(record);
     }
 

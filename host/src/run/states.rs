@@ -97,7 +97,7 @@ impl Schedule<'_> {
                     continue;
                 }
             };
-            self.session.journal.event("state_dropped", json!({"step_id": step.id, "reason": dropped}));
+            self.session.event("state_dropped", json!({"step_id": step.id, "reason": dropped}));
         }
     }
 
@@ -116,7 +116,7 @@ impl Schedule<'_> {
             state::write(self.base, &kept)
         });
         match written {
-            Ok(()) => self.session.journal.event("state_kept", json!({"step_id": step.id, "bytes": json.len()})),
+            Ok(()) => self.session.event("state_kept", json!({"step_id": step.id, "bytes": json.len()})),
             Err(error) => self.fail(place, None, &Failure::of_host(&error)),
         }
     }

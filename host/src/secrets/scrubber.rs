@@ -51,6 +51,44 @@ enum Finder {
     OneByOne(Vec<String>),
 }
 
+/// What holds no known secret: a scrubber has gone over it, or it is a text of this program's own.
+#[derive(Debug, Clone)]
+pub struct Scrubbed<T>(T);
+
+impl<T> Scrubbed<T> {
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> std::ops::Deref for Scrubbed<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// A text that is part of the program was there before any secret.
+impl From<&'static str> for Scrubbed<String> {
+    fn from(text: &'static str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+/// What a scrubber can go over.
+pub trait Scrub {
+    /// The same without the secrets that `scrubber` knows.
+    #[must_use]
+    fn without_secrets(&self, scrubber: &Scrubber) -> Self;
+}
+
+impl Scrub for Untrusted {
+    fn without_secrets(&self, scrubber: &Scrubber) -> Self {
+        scrubber.scrub_text(self.raw()).into()
+    }
+}
+
 impl Scrubber {
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         let (distinctive, short): (Vec<&Secret>, Vec<&Secret>) =
@@ -85,8 +123,23 @@ impl Scrubber {
         self.short.iter().fold(scrubbed, |text, secret| mask_values(&text, secret.reveal()))
     }
 
-    pub fn scrub_untrusted(&self, text: &Untrusted) -> Untrusted {
-        self.scrub_text(text.raw()).into()
+    pub fn scrubbed<T: Scrub>(&self, value: &T) -> Scrubbed<T> {
+        Scrubbed(value.without_secrets(self))
+    }
+
+    /// The text as one that states it.
+    pub fn scrubbed_text(&self, text: &str) -> Scrubbed<String> {
+        Scrubbed(self.scrub_text(text))
+    }
+
+    /// A record's fields without secrets. Those that `names` lists hold names alone, by which programs find things: they
+    /// stay as they are, since a secret may happen to be an ordinary word such as `main`.
+    pub fn scrubbed_fields(&self, fields: Map<String, Value>, names: &[&str]) -> Scrubbed<Map<String, Value>> {
+        let field = |(key, value): (String, Value)| {
+            let value = if names.contains(&key.as_str()) { value } else { self.scrub(value) };
+            (key, value)
+        };
+        Scrubbed(fields.into_iter().map(field).collect())
     }
 
     /// Redacts every text in `value`, including keys.
@@ -308,6 +361,15 @@ mod tests {
         let scrubbed = scrubber(&["hunter2", "hunter2-long", "ab"])
             .scrub(json!({"hunter2": ["x hunter2-long y", 5, {"z": "ab"}]}));
         assert_eq!(scrubbed, json!({MASK: [format!("x {MASK} y"), 5, {"z": "ab"}]}));
+    }
+
+    #[test]
+    fn names_of_a_record_stay_and_its_other_fields_are_scrubbed() {
+        let fields = json!({"step_id": "customers", "message": "customers", "tables": {"customers": 1}});
+        let fields = fields.as_object().cloned().unwrap_or_default();
+        let scrubbed = scrubber(&["customers"]).scrubbed_fields(fields, &["step_id", "tables"]);
+        let expected = json!({"step_id": "customers", "message": MASK, "tables": {"customers": 1}});
+        assert_eq!(Value::Object(scrubbed.into_inner()), expected);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A session's `events.jsonl` and `metrics.jsonl`: one JSON object per line, with secrets redacted.
+//! A session's `events.jsonl` and `metrics.jsonl`: one JSON object a line. It takes nothing but what has been scrubbed.
 
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,8 @@ use anyhow::Context;
 use cap_std::fs::{Dir, File};
 use serde_json::{Map, Value, json};
 
-use crate::secrets::scrubber::Scrubber;
+use crate::pipeline::StepId;
+use crate::secrets::scrubber::Scrubbed;
 use crate::untrusted;
 
 /// The two logs, open for appending.
@@ -16,7 +17,6 @@ pub struct Journal {
     session: String,
     events: Mutex<Log>,
     metrics: Mutex<Log>,
-    scrubber: Scrubber,
 }
 
 /// One log.
@@ -39,48 +39,32 @@ impl Log {
     }
 }
 
-/// Fields that contain only names, by which programs find things: they are not redacted, since a secret may happen to
-/// be an ordinary word such as `main`.
-const NAMES: [&str; 7] = ["step_id", "status", "level", "inputs", "tables", "duckdb_path", "component"];
-
 impl Journal {
-    pub(super) fn create(logs: &Dir, session: &str, scrubber: Scrubber) -> anyhow::Result<Self> {
+    pub(super) fn create(logs: &Dir, session: &str) -> anyhow::Result<Self> {
         let open = |name: &str| {
             let file = logs.create(name).with_context(|| format!("cannot create `logs/{name}`"))?;
             anyhow::Ok(Mutex::new(Log { file, torn: false }))
         };
-        Ok(Self {
-            session: session.to_owned(),
-            events: open("events.jsonl")?,
-            metrics: open("metrics.jsonl")?,
-            scrubber,
-        })
-    }
-
-    pub fn scrubber(&self) -> &Scrubber {
-        &self.scrubber
+        Ok(Self { session: session.to_owned(), events: open("events.jsonl")?, metrics: open("metrics.jsonl")? })
     }
 
     /// Appends an event; `fields` follow `ts`, `session` and `event`.
-    pub fn event(&self, event: &str, fields: Value) {
+    pub fn event(&self, event: &'static str, fields: Scrubbed<Map<String, Value>>) {
         let head = json!({"ts": now(), "session": self.session, "event": event});
-        self.append(&self.events, head, fields);
+        self.append(&self.events, head, fields.into_inner());
     }
 
     /// Appends a metric of a step, or of the whole run.
-    pub fn metric(&self, metric: &str, value: f64, step: Option<&str>) {
+    pub fn metric(&self, metric: &Scrubbed<String>, value: f64, step: Option<&StepId>) {
         let whole = value.fract() == 0.0 && value.abs() < 9e15;
         let number = if whole { json!(value as i64) } else { json!(value) };
-        let head = json!({"ts": now(), "session": self.session, "metric": metric, "value": number});
-        self.append(&self.metrics, head, step.map_or(Value::Null, |step| json!({"step_id": step})));
+        let head = json!({"ts": now(), "session": self.session, "metric": **metric, "value": number});
+        self.append(&self.metrics, head, object(step.map_or(Value::Null, |step| json!({"step_id": step}))));
     }
 
-    fn append(&self, log: &Mutex<Log>, head: Value, fields: Value) {
+    fn append(&self, log: &Mutex<Log>, head: Value, fields: Map<String, Value>) {
         let mut line = object(head);
-        for (key, value) in object(fields) {
-            let value = if NAMES.contains(&key.as_str()) { value } else { self.scrubber.scrub(value) };
-            line.insert(key, value);
-        }
+        line.extend(fields);
         let line = untrusted::json(&Value::Object(line).to_string()).into_owned();
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
         // A full disk must not end a run that could still finish; the run itself reports it.
@@ -90,7 +74,8 @@ impl Journal {
     }
 }
 
-fn object(value: Value) -> Map<String, Value> {
+/// The fields of a JSON object.
+pub(super) fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(fields) => fields,
         _ => Map::new(),

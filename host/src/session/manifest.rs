@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::Failure;
-use crate::secrets::scrubber::Scrubber;
+use crate::secrets::scrubber::{Scrub, Scrubber};
 use crate::warning::Warning;
 
 /// The status of a run or a step.
@@ -65,18 +65,18 @@ pub struct Manifest {
     pub steps: Vec<StepRecord>,
 }
 
-impl Manifest {
-    /// The manifest with secrets redacted from its texts. Names (ids, tables, components, statuses) are not redacted,
-    /// since programs find things by them, and a secret may happen to be an ordinary word.
-    pub fn scrubbed(&self, scrubber: &Scrubber) -> Self {
+/// Names stay as they are (ids, tables, components, statuses), since programs find things by them, and a secret may happen
+/// to be an ordinary word.
+impl Scrub for Manifest {
+    fn without_secrets(&self, scrubber: &Scrubber) -> Self {
         let mut clean = self.clone();
         clean.pipeline_path = scrubber.scrub_text(&clean.pipeline_path);
         clean.metadata = scrubber.scrub_object(clean.metadata);
         let text = |text: &mut String| *text = scrubber.scrub_text(text);
         for step in &mut clean.steps {
             step.grants.iter_mut().for_each(text);
-            step.warnings.iter_mut().for_each(|warning| *warning = warning.scrubbed(scrubber));
-            step.error = step.error.take().map(|error| error.scrubbed(scrubber));
+            step.warnings.iter_mut().for_each(|warning| *warning = warning.without_secrets(scrubber));
+            step.error = step.error.take().map(|error| error.without_secrets(scrubber));
         }
         clean
     }

@@ -29,6 +29,9 @@ pub use manifest::{DriverRecord, InputRecord, Manifest, Status, StepRecord, Tabl
 /// The folder of sessions in the base folder.
 pub const FOLDER: &str = reserved::SESSIONS;
 
+/// Fields of events that hold names alone.
+const NAMES: [&str; 7] = ["step_id", "status", "level", "inputs", "tables", "duckdb_path", "component"];
+
 const LOCK: &str = "lock";
 const SCRATCH: &str = "scratch";
 const MANIFEST: &str = "manifest.yaml";
@@ -92,6 +95,8 @@ pub struct Session {
     /// Absolute.
     pub path: PathBuf,
     pub journal: Journal,
+    /// Knows the secrets of the run.
+    pub scrubber: Scrubber,
     dir: Dir,
     /// Held while the session runs.
     _lock: std::fs::File,
@@ -112,9 +117,9 @@ impl Session {
         for folder in ["data", "artifacts", "logs", SCRATCH] {
             dir.create_dir(folder).with_context(|| format!("cannot create the session's folder `{folder}`"))?;
         }
-        let journal = Journal::create(&dir.open_dir("logs")?, &id, scrubber)?;
+        let journal = Journal::create(&dir.open_dir("logs")?, &id)?;
         let path = base.path.join(FOLDER).join(&id);
-        Ok(Self { id, path, journal, dir, _lock: lock })
+        Ok(Self { id, path, journal, scrubber, dir, _lock: lock })
     }
 
     /// The step's data file, for reading.
@@ -167,10 +172,15 @@ impl Session {
             .with_context(|| format!("cannot write artifact `{name}` of step `{step}`"))
     }
 
+    /// Records an event without the run's secrets.
+    pub fn event(&self, event: &'static str, fields: Value) {
+        self.journal.event(event, self.scrubber.scrubbed_fields(journal::object(fields), &NAMES));
+    }
+
     /// Replaces the manifest.
     pub fn write_manifest(&self, manifest: &Manifest) -> anyhow::Result<()> {
-        let text = serde_saphyr::to_string(&manifest.scrubbed(self.journal.scrubber()))
-            .context("cannot write the manifest as YAML")?;
+        let text =
+            serde_saphyr::to_string(&*self.scrubber.scrubbed(manifest)).context("cannot write the manifest as YAML")?;
         write_whole(&self.dir, MANIFEST, &text).context("cannot write the manifest")
     }
 
