@@ -25,7 +25,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::channel::reporter::Reporter;
 use crate::engine::{Cause, Engine, EngineError};
-use crate::grants::capability::{Capability, interface};
+use crate::grants::capability::{Capability, StepGrant, interface};
 use crate::grants::connect::Connect;
 use crate::grants::http::Http as HttpCalls;
 use crate::grants::state::State as KeepState;
@@ -218,9 +218,9 @@ pub fn linker(engine: &wasmtime::Engine, job: &Job) -> wasmtime::Result<Linker<S
 /// Describes the imports of a component that its step was not granted.
 pub fn ungranted<'a>(imports: impl IntoIterator<Item = &'a str>, job: &Job) -> Option<String> {
     let capabilities = [
-        (Connect::is_granted(&job.network.connect), Connect::IMPORTS, Connect::REACHES_FOR),
-        (HttpCalls::is_granted(&job.network.http), HttpCalls::IMPORTS, HttpCalls::REACHES_FOR),
-        (KeepState::is_granted(&job.state.is_some()), KeepState::IMPORTS, KeepState::REACHES_FOR),
+        (job.network.connect.is_given(), Connect::IMPORTS, Connect::REACHES_FOR),
+        (job.network.http.is_given(), HttpCalls::IMPORTS, HttpCalls::REACHES_FOR),
+        (job.state.is_some(), KeepState::IMPORTS, KeepState::REACHES_FOR),
     ];
     imports.into_iter().find_map(|import| {
         let missing = |(granted, imports, _): &&(bool, &[&str], _)| !granted && imports.contains(&interface(import));

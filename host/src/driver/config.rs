@@ -16,16 +16,20 @@ use crate::secrets::{MASK, Secret, Secrets};
 /// Judges configs by their driver's configSchema. A schema is an untrusted program, so the host runs it in a process
 /// without access to anything.
 pub trait Judge: std::fmt::Debug {
-    /// The mistakes in a config whose defaults are filled in; `written_as` has the other names of options.
+    /// What is wrong with a config.
     ///
     /// # Errors
     /// If the schema cannot be applied.
-    fn wrong(
-        &self,
-        spec: &Spec,
-        config: &Map<String, Value>,
-        written_as: &BTreeMap<String, String>,
-    ) -> Result<Vec<Wrong>, Report>;
+    fn wrong(&self, candidate: &Candidate<'_>) -> Result<Vec<Wrong>, Report>;
+}
+
+/// A config that is to be judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    pub spec: &'a Spec,
+    pub config: &'a Map<String, Value>,
+    /// The other name by which its author called an option, by the option's own.
+    pub written_as: &'a BTreeMap<String, String>,
 }
 
 /// Judges in the current process: for tests and fuzzing.
@@ -33,13 +37,8 @@ pub trait Judge: std::fmt::Debug {
 pub struct InPlace;
 
 impl Judge for InPlace {
-    fn wrong(
-        &self,
-        spec: &Spec,
-        config: &Map<String, Value>,
-        written_as: &BTreeMap<String, String>,
-    ) -> Result<Vec<Wrong>, Report> {
-        Ok(Schema::new(spec)?.wrong(spec, config, written_as))
+    fn wrong(&self, candidate: &Candidate<'_>) -> Result<Vec<Wrong>, Report> {
+        Ok(Schema::new(candidate.spec)?.wrong(candidate))
     }
 }
 
@@ -56,8 +55,8 @@ impl Schema {
         })
     }
 
-    /// The mistakes in `config`.
-    pub fn wrong(&self, spec: &Spec, config: &Map<String, Value>, written_as: &BTreeMap<String, String>) -> Vec<Wrong> {
+    /// What is wrong with a config.
+    pub fn wrong(&self, &Candidate { spec, config, written_as }: &Candidate<'_>) -> Vec<Wrong> {
         let value = Value::Object(config.clone());
         self.0.iter_errors(&value).take(MAX_WRONG).map(|error| describe(&error, spec, written_as)).collect()
     }
@@ -69,20 +68,14 @@ const MAX_DESCRIPTION: usize = 300;
 /// The most mistakes in one config that are reported.
 const MAX_WRONG: usize = 20;
 
-/// Checks `config` of `step` and fills in the schema's defaults. Errors use the name of an option that its author used,
-/// which `written_as` maps from the driver's own name.
+/// Checks the config of `step` and fills in the schema's defaults; errors call an option as its author did.
 ///
 /// # Errors
 /// A [`Report`] naming each wrong key, what is expected there and, for an unknown key, the nearest one.
-pub fn check(
-    judge: &dyn Judge,
-    spec: &Spec,
-    step: &str,
-    config: &Map<String, Value>,
-    written_as: &BTreeMap<String, String>,
-) -> Result<Map<String, Value>, Report> {
-    let filled = fill(spec, config.clone());
-    let wrong = judge.wrong(spec, &filled, written_as)?;
+pub fn check(judge: &dyn Judge, step: &str, candidate: &Candidate<'_>) -> Result<Map<String, Value>, Report> {
+    let spec = candidate.spec;
+    let filled = fill(spec, candidate.config.clone());
+    let wrong = judge.wrong(&Candidate { config: &filled, ..*candidate })?;
     if wrong.is_empty() {
         return Ok(filled);
     }
@@ -105,7 +98,8 @@ pub fn check_connection(
 ) -> Result<(), Report> {
     let Some(schema) = spec.config_schema.pointer("/properties/connection") else { return Ok(()) };
     let config_schema = json!({"type": "object", "properties": {"connection": schema}});
-    let wrong = judge.wrong(&Spec { config_schema, ..spec.clone() }, config, &BTreeMap::new())?;
+    let spec = &Spec { config_schema, ..spec.clone() };
+    let wrong = judge.wrong(&Candidate { spec, config, written_as: &BTreeMap::new() })?;
     if wrong.is_empty() {
         return Ok(());
     }
@@ -409,7 +403,7 @@ mod tests {
     }
 
     fn checked(config: Value) -> Result<Map<String, Value>, Report> {
-        check(&InPlace, &spec(), "s", &object(config), &BTreeMap::new())
+        check(&InPlace, "s", &Candidate { spec: &spec(), config: &object(config), written_as: &BTreeMap::new() })
     }
 
     #[test]
@@ -441,7 +435,8 @@ mod tests {
     fn errors_use_the_name_of_an_option_that_its_author_used() {
         let written_as = BTreeMap::from([("quoting".to_owned(), "quote_style".to_owned())]);
         let config = object(json!({"path": "x", "quoting": 5}));
-        let report = check(&InPlace, &spec(), "s", &config, &written_as).unwrap_err();
+        let candidate = Candidate { spec: &spec(), config: &config, written_as: &written_as };
+        let report = check(&InPlace, "s", &candidate).unwrap_err();
         assert!(report.message.contains("`quote_style` is 5; allowed"), "{}", report.message);
     }
 

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::digest::sha256_of;
 use crate::driver::compiler::Allowance;
 use crate::driver::component;
-use crate::driver::config::{Schema, Wrong};
+use crate::driver::config::{Candidate, Schema, Wrong};
 use crate::driver::spec::{self, Spec};
 use crate::error::Report;
 use crate::sandbox::{self, Reach};
@@ -105,7 +105,10 @@ fn serve(requests: &mut impl BufRead, answers: &mut impl Write) -> anyhow::Resul
                 }
                 let (spec, schema) = known.as_ref().context("a config came before its spec")?;
                 match schema {
-                    Ok(schema) => Answer::Checked { wrong: bounded(schema.wrong(spec, &config, &written_as)) },
+                    Ok(schema) => {
+                        let candidate = Candidate { spec, config: &config, written_as: &written_as };
+                        Answer::Checked { wrong: bounded(schema.wrong(&candidate)) }
+                    }
                     Err(report) => refused(report.clone(), false, Vec::new()),
                 }
             }

@@ -5,7 +5,6 @@
 //! digest of the bytes that the process was given. One process judges all configs of a run. It only returns verdicts: a
 //! config's values never come from it.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
@@ -18,11 +17,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::driver::catalog::{self, Driver, MAX_BYTES};
-use crate::driver::config::{Judge, Wrong};
+use crate::driver::config::{Candidate, Judge, Wrong};
 use crate::driver::inspect::{ALLOWANCE, Answer, MAX_LINE, Request};
 use crate::driver::spec::Spec;
 use crate::driver::{component, spec_cache};
@@ -142,12 +140,7 @@ impl Inspector {
         Ok((answer, sha256))
     }
 
-    fn judge(
-        &self,
-        spec: &Spec,
-        config: &Map<String, Value>,
-        written_as: &BTreeMap<String, String>,
-    ) -> anyhow::Result<Vec<Wrong>> {
+    fn judge(&self, &Candidate { spec, config, written_as }: &Candidate<'_>) -> anyhow::Result<Vec<Wrong>> {
         let mut judge = self.judge.lock().unwrap_or_else(PoisonError::into_inner);
         let mut judging = match judge.take().filter(|judging| judging.worked < FRESH) {
             Some(judging) => judging,
@@ -174,13 +167,8 @@ impl Inspector {
 }
 
 impl Judge for Inspector {
-    fn wrong(
-        &self,
-        spec: &Spec,
-        config: &Map<String, Value>,
-        written_as: &BTreeMap<String, String>,
-    ) -> Result<Vec<Wrong>, Report> {
-        self.judge(spec, config, written_as).map_err(Report::from_error)
+    fn wrong(&self, candidate: &Candidate<'_>) -> Result<Vec<Wrong>, Report> {
+        self.judge(candidate).map_err(Report::from_error)
     }
 }
 

@@ -8,15 +8,8 @@ use crate::grants::limits::Limits;
 use duckdb::arrow::array::ArrayData;
 
 fn engine(folder: &Path) -> Engine {
-    let furnishing = Furnishing {
-        inputs: &[],
-        output: Some(&folder.join("out.duckdb")),
-        spill: &folder.join("spill"),
-        files: &[],
-        temporary: None,
-        limits: Limits::DEFAULT,
-        lock: true,
-    };
+    let (output, spill) = (folder.join("out.duckdb"), folder.join("spill"));
+    let furnishing = Furnishing { output: Some(&output), ..Furnishing::bare(&spill, Limits::DEFAULT) };
     Warm::open().unwrap().furnish(&furnishing, || Ok(())).unwrap()
 }
 
@@ -28,15 +21,8 @@ fn reading(folder: &Path) -> Engine {
         path: folder.join("out.duckdb"),
         table: "main".to_owned(),
     };
-    let furnishing = Furnishing {
-        inputs: &[input],
-        output: None,
-        spill: &folder.join("spill"),
-        files: &[],
-        temporary: None,
-        limits: Limits::DEFAULT,
-        lock: true,
-    };
+    let spill = folder.join("spill");
+    let furnishing = Furnishing { inputs: &[input], ..Furnishing::bare(&spill, Limits::DEFAULT) };
     Warm::open().unwrap().furnish(&furnishing, || Ok(())).unwrap()
 }
 
@@ -106,15 +92,8 @@ fn ungranted_files_are_out_of_reach() {
     for path in [&granted, &other] {
         std::fs::write(path, "a\n1\n").unwrap();
     }
-    let furnishing = Furnishing {
-        inputs: &[],
-        output: None,
-        spill: &folder.path().join("spill"),
-        files: std::slice::from_ref(&granted),
-        temporary: None,
-        limits: Limits::DEFAULT,
-        lock: true,
-    };
+    let (files, spill) = ([granted.clone()], folder.path().join("spill"));
+    let furnishing = Furnishing { files: &files, ..Furnishing::bare(&spill, Limits::DEFAULT) };
     let engine = Warm::open().unwrap().furnish(&furnishing, || Ok(())).unwrap();
     let read = |path: &Path| engine.query(&format!("from read_csv({})", quote_path(path).unwrap()));
     assert!(read(&granted).is_ok());

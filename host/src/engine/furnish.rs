@@ -41,6 +41,13 @@ pub struct Furnishing<'a> {
     pub lock: bool,
 }
 
+impl<'a> Furnishing<'a> {
+    /// A locked database that reaches nothing.
+    pub fn bare(spill: &'a Path, limits: Limits) -> Self {
+        Self { inputs: &[], output: None, spill, files: &[], temporary: None, limits, lock: true }
+    }
+}
+
 /// Why a step's database cannot be prepared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FurnishError {

@@ -45,15 +45,8 @@ fn reading(folder: &Path, table: &str) -> std::result::Result<Engine, FurnishErr
         path: folder.join("in.duckdb"),
         table: table.to_owned(),
     };
-    let furnishing = Furnishing {
-        inputs: &[input],
-        output: None,
-        spill: &folder.join("spill"),
-        files: &[],
-        temporary: None,
-        limits: Limits::DEFAULT,
-        lock: true,
-    };
+    let spill = folder.join("spill");
+    let furnishing = Furnishing { inputs: &[input], ..Furnishing::bare(&spill, Limits::DEFAULT) };
     Warm::open().unwrap().furnish(&furnishing, || Ok(()))
 }
 

@@ -20,24 +20,22 @@ use crate::error::Report;
 
 /// One kind of thing that a step can be allowed to touch.
 pub trait Capability {
-    /// What a spec requests: templates over the step's config, or a flag.
-    type Wanted;
-    /// What one step is granted; nothing by default.
-    type Granted: Default;
+    /// What a spec asks.
+    type Wanted: SpecRequest;
+    /// What one step gets.
+    type Granted: StepGrant;
 
     /// The interfaces that a component may import only if its step has this capability.
     const IMPORTS: &'static [&'static str] = &[];
     /// What such an import accesses, as a phrase that follows `the step was not granted`.
     const REACHES_FOR: &'static str = "";
-
-    /// The templates of the spec's request.
-    fn templates(wanted: &Self::Wanted) -> &[Template];
+    /// What the spec asks, in words between `it wants to` and one of its templates.
+    const WANTS_TO: &'static str = "";
 
     /// The spec's request, as phrases that follow `it wants to`.
-    fn wanted_words(wanted: &Self::Wanted) -> Vec<String>;
-
-    fn is_wanted(wanted: &Self::Wanted) -> bool {
-        !Self::templates(wanted).is_empty()
+    fn wanted_words(wanted: &Self::Wanted) -> Vec<String> {
+        let words = |template: &Template| format!("{} `{}`", Self::WANTS_TO, crate::untrusted::line(template.text()));
+        wanted.templates().iter().map(words).collect()
     }
 
     /// Computes the grant of one step: what the spec requests, as far as the author and the policy allow it.
@@ -46,13 +44,13 @@ pub trait Capability {
     /// If the spec requests something that the author did not name or that the policy does not allow.
     fn grant(wanted: &Self::Wanted, request: &GrantRequest<'_>) -> Result<Self::Granted, Report>;
 
-    fn is_granted(granted: &Self::Granted) -> bool;
-
     /// The grant, as phrases that follow `the step may`. `note` returns further facts about a host.
     fn words(granted: &Self::Granted, note: &dyn Fn(&str) -> &'static str) -> Vec<String>;
 
     /// The grant, for programs.
-    fn json(granted: &Self::Granted) -> Value;
+    fn json(granted: &Self::Granted) -> Value {
+        json!(granted)
+    }
 
     /// The endpoints to which this capability lets the step connect.
     fn endpoints(_granted: &Self::Granted) -> Vec<Endpoint> {
@@ -60,9 +58,52 @@ pub trait Capability {
     }
 }
 
-/// Each of a spec's templates after a verb, as phrases.
-pub fn each(verb: &str, templates: &[Template]) -> Vec<String> {
-    templates.iter().map(|template| format!("{verb} `{}`", crate::untrusted::line(template.text()))).collect()
+/// What a spec asks of a capability: templates over the step's config, or a flag.
+pub trait SpecRequest {
+    fn templates(&self) -> &[Template];
+
+    fn is_made(&self) -> bool {
+        !self.templates().is_empty()
+    }
+}
+
+impl SpecRequest for Vec<Template> {
+    fn templates(&self) -> &[Template] {
+        self
+    }
+}
+
+impl SpecRequest for Option<Template> {
+    fn templates(&self) -> &[Template] {
+        self.as_slice()
+    }
+}
+
+impl SpecRequest for bool {
+    fn templates(&self) -> &[Template] {
+        &[]
+    }
+
+    fn is_made(&self) -> bool {
+        *self
+    }
+}
+
+/// What a step gets of a capability; by default nothing.
+pub trait StepGrant: Default + Serialize {
+    fn is_given(&self) -> bool;
+}
+
+impl<T: Serialize> StepGrant for Vec<T> {
+    fn is_given(&self) -> bool {
+        !self.is_empty()
+    }
+}
+
+impl StepGrant for bool {
+    fn is_given(&self) -> bool {
+        *self
+    }
 }
 
 macro_rules! capabilities {
@@ -82,14 +123,14 @@ macro_rules! capabilities {
 
             /// The templates of each capability, by its name.
             pub fn templates(&self) -> Vec<(&'static str, &[Template])> {
-                vec![$((stringify!($name), <$capability>::templates(&self.$name)),)*]
+                vec![$((stringify!($name), self.$name.templates()),)*]
             }
 
             /// What components with `imports` access although the spec does not request it.
             pub fn unasked(&self, imports: &[String]) -> Vec<&'static str> {
                 let imports = |interfaces: &[&str]| imports.iter().any(|import| interfaces.contains(&interface(import)));
                 let mut unasked = Vec::new();
-                $(if !<$capability>::is_wanted(&self.$name) && imports(<$capability>::IMPORTS) {
+                $(if !self.$name.is_made() && imports(<$capability>::IMPORTS) {
                     unasked.push(<$capability>::REACHES_FOR);
                 })*
                 unasked

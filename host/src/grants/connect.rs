@@ -1,8 +1,6 @@
 //! The hosts and ports that a step may connect to.
 
-use serde_json::{Value, json};
-
-use super::capability::{Capability, each};
+use super::capability::Capability;
 use super::endpoint::Endpoint;
 use super::grant::GrantRequest;
 use super::policy::Hosts;
@@ -17,30 +15,15 @@ impl Capability for Connect {
     type Granted = Vec<Endpoint>;
 
     const IMPORTS: &'static [&'static str] = &["osiris:driver/tcp"];
+    const WANTS_TO: &'static str = "connect to";
     const REACHES_FOR: &'static str = "a connection to any host";
-
-    fn templates(wanted: &Vec<Template>) -> &[Template] {
-        wanted
-    }
-
-    fn wanted_words(wanted: &Vec<Template>) -> Vec<String> {
-        each("connect to", wanted)
-    }
 
     fn grant(wanted: &Vec<Template>, request: &GrantRequest<'_>) -> Result<Vec<Endpoint>, Report> {
         allowed_endpoints(request, wanted)
     }
 
-    fn is_granted(granted: &Vec<Endpoint>) -> bool {
-        !granted.is_empty()
-    }
-
     fn words(granted: &Vec<Endpoint>, note: &dyn Fn(&str) -> &'static str) -> Vec<String> {
         granted.iter().map(|endpoint| format!("connect to `{endpoint}`{}", note(&endpoint.host))).collect()
-    }
-
-    fn json(granted: &Vec<Endpoint>) -> Value {
-        json!(granted)
     }
 
     fn endpoints(granted: &Vec<Endpoint>) -> Vec<Endpoint> {

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use serde::Serialize;
-use serde_json::{Value, json};
 
-use super::capability::{Capability, each};
+use super::capability::Capability;
 use super::grant::GrantRequest;
 use super::policy::Policy;
 use super::reserved;
@@ -25,69 +24,35 @@ pub struct CreateFolders;
 
 impl Capability for ReadFiles {
     type Wanted = Vec<Template>;
+    const WANTS_TO: &'static str = "read the file";
     type Granted = Vec<FileWish>;
-
-    fn templates(wanted: &Vec<Template>) -> &[Template] {
-        wanted
-    }
-
-    fn wanted_words(wanted: &Vec<Template>) -> Vec<String> {
-        each("read the file", wanted)
-    }
 
     fn grant(wanted: &Vec<Template>, request: &GrantRequest<'_>) -> Result<Vec<FileWish>, Report> {
         allowed_files(request, Access::Read, wanted)
     }
 
-    fn is_granted(granted: &Vec<FileWish>) -> bool {
-        !granted.is_empty()
-    }
-
     fn words(granted: &Vec<FileWish>, _note: &dyn Fn(&str) -> &'static str) -> Vec<String> {
         places("read", granted)
-    }
-
-    fn json(granted: &Vec<FileWish>) -> Value {
-        json!(granted)
     }
 }
 
 impl Capability for WriteFiles {
     type Wanted = Vec<Template>;
+    const WANTS_TO: &'static str = "write the file";
     type Granted = Vec<FileWish>;
-
-    fn templates(wanted: &Vec<Template>) -> &[Template] {
-        wanted
-    }
-
-    fn wanted_words(wanted: &Vec<Template>) -> Vec<String> {
-        each("write the file", wanted)
-    }
 
     fn grant(wanted: &Vec<Template>, request: &GrantRequest<'_>) -> Result<Vec<FileWish>, Report> {
         allowed_files(request, Access::Write, wanted)
     }
 
-    fn is_granted(granted: &Vec<FileWish>) -> bool {
-        !granted.is_empty()
-    }
-
     fn words(granted: &Vec<FileWish>, _note: &dyn Fn(&str) -> &'static str) -> Vec<String> {
         places("write", granted)
-    }
-
-    fn json(granted: &Vec<FileWish>) -> Value {
-        json!(granted)
     }
 }
 
 impl Capability for CreateFolders {
     type Wanted = Option<Template>;
     type Granted = bool;
-
-    fn templates(wanted: &Option<Template>) -> &[Template] {
-        wanted.as_slice()
-    }
 
     fn wanted_words(wanted: &Option<Template>) -> Vec<String> {
         wanted.iter().map(|when| format!("create folders where `{}` is true", line(when.text()))).collect()
@@ -98,16 +63,8 @@ impl Capability for CreateFolders {
         Ok(values.into_iter().flatten().any(|value| value == "true"))
     }
 
-    fn is_granted(granted: &bool) -> bool {
-        *granted
-    }
-
     fn words(granted: &bool, _note: &dyn Fn(&str) -> &'static str) -> Vec<String> {
         granted.then(|| "create the folders of the files that it writes".to_owned()).into_iter().collect()
-    }
-
-    fn json(granted: &bool) -> Value {
-        json!(granted)
     }
 }
 

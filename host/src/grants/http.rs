@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::capability::{Capability, each};
+use super::capability::Capability;
 use super::connect::{check_host, unnamed};
 use super::endpoint::{Endpoint, HttpScope};
 use super::grant::GrantRequest;
@@ -22,30 +22,15 @@ impl Capability for Http {
     type Granted = Vec<HttpScope>;
 
     const IMPORTS: &'static [&'static str] = &["wasi:http/outgoing-handler", "wasi:http/types"];
+    const WANTS_TO: &'static str = "call by HTTP";
     const REACHES_FOR: &'static str = "a call by HTTP";
-
-    fn templates(wanted: &Vec<Template>) -> &[Template] {
-        wanted
-    }
-
-    fn wanted_words(wanted: &Vec<Template>) -> Vec<String> {
-        each("call by HTTP", wanted)
-    }
 
     fn grant(wanted: &Vec<Template>, request: &GrantRequest<'_>) -> Result<Vec<HttpScope>, Report> {
         allowed_scopes(request, wanted)
     }
 
-    fn is_granted(granted: &Vec<HttpScope>) -> bool {
-        !granted.is_empty()
-    }
-
     fn words(granted: &Vec<HttpScope>, note: &dyn Fn(&str) -> &'static str) -> Vec<String> {
         granted.iter().map(|scope| format!("call `{scope}`{}", note(&scope.endpoint.host))).collect()
-    }
-
-    fn json(granted: &Vec<HttpScope>) -> Value {
-        json!(granted)
     }
 
     fn endpoints(granted: &Vec<HttpScope>) -> Vec<Endpoint> {
@@ -57,21 +42,10 @@ impl Capability for Roots {
     type Wanted = Vec<Template>;
     /// PEM texts.
     type Granted = Vec<String>;
-
-    fn templates(wanted: &Vec<Template>) -> &[Template] {
-        wanted
-    }
-
-    fn wanted_words(wanted: &Vec<Template>) -> Vec<String> {
-        each("trust for HTTP the roots in", wanted)
-    }
+    const WANTS_TO: &'static str = "trust for HTTP the roots in";
 
     fn grant(wanted: &Vec<Template>, request: &GrantRequest<'_>) -> Result<Vec<String>, Report> {
         allowed_roots(request, wanted)
-    }
-
-    fn is_granted(granted: &Vec<String>) -> bool {
-        !granted.is_empty()
     }
 
     fn words(granted: &Vec<String>, _note: &dyn Fn(&str) -> &'static str) -> Vec<String> {

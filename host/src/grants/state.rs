@@ -1,10 +1,7 @@
 //! The state that a step keeps between runs.
 
-use serde_json::{Value, json};
-
 use super::capability::Capability;
 use super::grant::GrantRequest;
-use super::template::Template;
 use crate::error::Report;
 
 /// Keeping a state between runs.
@@ -19,31 +16,15 @@ impl Capability for State {
     const IMPORTS: &'static [&'static str] = &["osiris:driver/state"];
     const REACHES_FOR: &'static str = "a state between runs";
 
-    fn templates(_wanted: &bool) -> &[Template] {
-        &[]
-    }
-
     fn wanted_words(wanted: &bool) -> Vec<String> {
         wanted.then(|| WORDS.to_owned()).into_iter().collect()
-    }
-
-    fn is_wanted(wanted: &bool) -> bool {
-        *wanted
     }
 
     fn grant(wanted: &bool, _request: &GrantRequest<'_>) -> Result<bool, Report> {
         Ok(*wanted)
     }
 
-    fn is_granted(granted: &bool) -> bool {
-        *granted
-    }
-
     fn words(granted: &bool, _note: &dyn Fn(&str) -> &'static str) -> Vec<String> {
         Self::wanted_words(granted)
-    }
-
-    fn json(granted: &bool) -> Value {
-        json!(granted)
     }
 }

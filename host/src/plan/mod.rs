@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::driver::catalog::Driver;
-use crate::driver::config::Judge;
+use crate::driver::config::{Candidate, Judge};
 use crate::driver::connect::{connect, hide_defaults, is_folder, place_below};
 use crate::driver::identity::{self, Identity};
 use crate::driver::spec::{Kind, Spec};
@@ -153,7 +153,8 @@ fn plan_step(
     // The author's config with the driver's own names for options, and with the fields of the connection.
     let (written, connection_notices) =
         connect(renamed.config, &driver.spec, context.connections, context.environment)?;
-    let with_defaults = config::check(context.judge, &driver.spec, step.id.as_str(), &written, &renamed.written_as)?;
+    let candidate = Candidate { spec: &driver.spec, config: &written, written_as: &renamed.written_as };
+    let with_defaults = config::check(context.judge, step.id.as_str(), &candidate)?;
     let config::Divided { open: config, masked, secrets } = config::divide(&driver.spec, &with_defaults);
     let hidden = config::secret_variables(&step.config, context.environment);
     let mut masked_config = shown(masked, &driver.spec, &written, secrets.values().chain(&hidden));

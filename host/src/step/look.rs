@@ -40,15 +40,8 @@ fn look() -> anyhow::Result<()> {
     if look.require_confinement && !confinement.is_whole() {
         anyhow::bail!("this machine gives no full confinement: {}", confinement.words());
     }
-    let furnishing = Furnishing {
-        inputs: &held.input_paths(&look.tables),
-        output: None,
-        spill: Path::new(""),
-        files: &[],
-        temporary: None,
-        limits: look.limits,
-        lock: true,
-    };
+    let inputs = held.input_paths(&look.tables);
+    let furnishing = Furnishing { inputs: &inputs, ..Furnishing::bare(Path::new(""), look.limits) };
     let narrowed = || {
         held.retire_inputs()?;
         narrow(&Reach::default())

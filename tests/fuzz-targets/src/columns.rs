@@ -95,15 +95,8 @@ fn with_engine(visit: impl FnOnce(&Engine, u32)) {
 fn open() -> Option<Opened> {
     let folder = tempfile::tempdir().ok()?;
     let output = folder.path().join("out.duckdb");
-    let furnishing = Furnishing {
-        inputs: &[],
-        output: Some(&output),
-        spill: &folder.path().join("spill"),
-        files: &[],
-        temporary: None,
-        limits: Limits::DEFAULT,
-        lock: true,
-    };
+    let spill = folder.path().join("spill");
+    let furnishing = Furnishing { output: Some(&output), ..Furnishing::bare(&spill, Limits::DEFAULT) };
     let engine = Warm::open().ok()?.furnish(&furnishing, || Ok(())).ok()?;
     Some((folder, engine, 0))
 }

@@ -22,16 +22,7 @@ thread_local! {
 }
 
 fn engine() -> Option<Engine> {
-    let furnishing = Furnishing {
-        inputs: &[],
-        output: None,
-        spill: Path::new(""),
-        files: &[],
-        temporary: None,
-        limits: Limits::DEFAULT,
-        lock: true,
-    };
-    Warm::open().ok()?.furnish(&furnishing, || Ok(())).ok()
+    Warm::open().ok()?.furnish(&Furnishing::bare(Path::new(""), Limits::DEFAULT), || Ok(())).ok()
 }
 
 /// A driver's SQL: parsed by DuckDB and judged, not run.

@@ -30,7 +30,11 @@ pub fn spec(data: &[u8]) {
         && let Ok(spec) = osiris::driver::spec::parse(text, "spec.yaml")
     {
         let config = spec.examples.first().map(|example| example.config.clone()).unwrap_or_default();
-        let _ = config::check(&config::InPlace, &spec, "step", &config, &BTreeMap::new());
+        let _ = config::check(
+            &config::InPlace,
+            "step",
+            &config::Candidate { spec: &spec, config: &config, written_as: &BTreeMap::new() },
+        );
         let divided = config::divide(&spec, &config);
         assert_eq!(divided.masked.len(), config.len(), "a masked config keeps its keys");
     }
