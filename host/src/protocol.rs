@@ -38,7 +38,7 @@ pub struct Job {
     pub write_files: Vec<FileGrant>,
     pub network: NetworkGrant,
     /// The state that the step kept in its last run; `None` if it keeps no state.
-    pub state: Option<Kept>,
+    pub state: Option<PriorState>,
     /// Which of the driver's exports to call.
     pub call: Call,
     /// How many instances of the driver share the work.
@@ -89,7 +89,7 @@ impl NetworkGrant {
 /// The state that a step kept in its last run: a JSON value, or nothing yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Kept {
+pub struct PriorState {
     pub value: Option<String>,
 }
 

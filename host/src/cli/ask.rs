@@ -9,7 +9,7 @@ use super::lock;
 use super::prepare::{PlaceArguments, environment, read_connections};
 use super::sandbox::SandboxArguments;
 use crate::driver::catalog::{Catalog, Driver};
-use crate::driver::config::{self, Divided};
+use crate::driver::config::{self, ConfigParts};
 use crate::driver::typed;
 use crate::error::{Report, listed};
 use crate::executor::supervisor::Supervisor;
@@ -19,7 +19,7 @@ use crate::grants::policy::Policy;
 use crate::pipeline::connections::Connections;
 use crate::pipeline::params::Environment;
 use crate::protocol::Call;
-use crate::run::probe::{Probe, Told, probe};
+use crate::run::probe::{Probe, ProbeReport, probe};
 use crate::session::Base;
 
 #[derive(Debug, clap::Args)]
@@ -85,7 +85,7 @@ impl ConnectionContext {
         policy: &Policy,
         call: Call,
         ask: &AskArguments,
-    ) -> anyhow::Result<Told> {
+    ) -> anyhow::Result<ProbeReport> {
         let export = match call {
             Call::Check => "check",
             Call::Run | Call::Discover => "discover",
@@ -106,7 +106,7 @@ impl ConnectionContext {
         let written = Map::from_iter([("connection".to_owned(), Value::Object(fields))]);
         config::check_connection(&self.catalog.inspector, &driver.spec, reference, &written)?;
         let whole = config::fill(&driver.spec, written.clone());
-        let Divided { open, secrets, .. } = config::divide(&driver.spec, &whole);
+        let ConfigParts { open, secrets, .. } = config::divide(&driver.spec, &whole);
         let request = GrantRequest { step: reference, config: &open, written: &written, base: &self.base.path, policy };
         let grants = driver.spec.grants.grant(&request)?;
         probe(&Probe {

@@ -32,7 +32,7 @@ pub fn discover(arguments: &Discover) -> anyhow::Result<ExitCode> {
     let family = arguments.connection.trim_start_matches('@').split('.').next().unwrap_or_default();
     let driver = context.driver(family, ask.driver.as_deref())?;
     let told = context.ask(&arguments.connection, &driver, &policy, Call::Discover, ask)?;
-    for line in &told.logged {
+    for line in &told.warnings {
         eprintln!("warn: {}", line.paragraph());
     }
     let tables = match told.outcome {

@@ -72,7 +72,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 /// A pipeline that has been read and planned.
-pub struct Prepared {
+pub struct PlannedPipeline {
     pub plan: Plan,
     pub base: Base,
     /// The digest of the pipeline file, in hexadecimal.
@@ -85,7 +85,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// If anything in the user's input is wrong; nothing has run by then.
-pub fn prepare(arguments: &PipelineArguments) -> anyhow::Result<Prepared> {
+pub fn prepare(arguments: &PipelineArguments) -> anyhow::Result<PlannedPipeline> {
     let prepared = plan_pipeline(arguments)?;
     warn_of_short_secrets(&prepared.plan);
     lock::check(&prepared.base, &prepared.plan)?;
@@ -109,7 +109,7 @@ fn warn_of_short_secrets(plan: &Plan) {
 ///
 /// # Errors
 /// If anything else in the user's input is wrong.
-pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<Prepared> {
+pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPipeline> {
     let file = arguments.pipeline.display().to_string();
     let text = fs::read_to_string(&arguments.pipeline).map_err(|error| {
         Report::input(format!("cannot read pipeline `{file}`: {error}"))
@@ -142,7 +142,7 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<Prepared> 
         step.notices.extend(catalog.shadowed(&step.component, &step.driver));
     }
     let sha256 = sha256_of(text.as_bytes());
-    Ok(Prepared { plan, base, sha256, limits: arguments.limits.limits.within(&policy.limits) })
+    Ok(PlannedPipeline { plan, base, sha256, limits: arguments.limits.limits.within(&policy.limits) })
 }
 
 /// The environment variables, except those that are not valid UTF-8.

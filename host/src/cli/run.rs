@@ -5,7 +5,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use crate::error::Blame;
 use crate::executor::disk::Disk;
-use crate::executor::process::{BACKLOG, Heard};
+use crate::executor::process::{BACKLOG, ProcessEvent};
 use crate::grants::limits::Limits;
 use crate::run::states::States;
 use crate::run::{self, Settings, Work, manifest};
@@ -97,12 +97,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Forwards Ctrl-C and similar signals to the run.
-fn forward_signals(say: SyncSender<Heard>) -> anyhow::Result<()> {
+fn forward_signals(say: SyncSender<ProcessEvent>) -> anyhow::Result<()> {
     let mut signals =
         signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot listen for signals")?;
     let forwarding = move || {
         for _ in signals.forever() {
-            if say.send(Heard::Signal).is_err() {
+            if say.send(ProcessEvent::Signal).is_err() {
                 return;
             }
         }

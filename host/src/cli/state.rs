@@ -215,7 +215,7 @@ fn set(arguments: &Set) -> anyhow::Result<()> {
     let _held = state::hold(&base, &pipeline, step.as_str())?;
     if agreed(&what, *yes)? {
         let (driver, identity) = earlier.map_or((String::new(), None), |kept| (kept.driver, kept.identity));
-        let kept = state::Kept {
+        let kept = state::StoredState {
             step: step.to_string(),
             session: String::new(),
             updated_at: now(),
@@ -240,7 +240,7 @@ fn accept(arguments: &One) -> anyhow::Result<()> {
         kept.step, kept.pipeline
     );
     if agreed(&what, arguments.yes)? {
-        state::write(&base, &state::Kept { identity: None, ..kept.clone() })?;
+        state::write(&base, &state::StoredState { identity: None, ..kept.clone() })?;
         print(&format!(
             "step `{}` of pipeline `{}` continues from its state, whatever source its next run reads",
             kept.step, kept.pipeline

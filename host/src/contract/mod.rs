@@ -40,7 +40,7 @@ use state::KeptState;
 use tables::Tables;
 use tcp::Tcp;
 pub use tls::Trust;
-pub use wasi::Captured;
+pub use wasi::PrintedText;
 
 /// Handles that a driver may hold at once, of all kinds together.
 const MAX_HANDLES: usize = 10_000;
@@ -96,7 +96,7 @@ impl State {
     ///
     /// # Errors
     /// When the step's inputs or config cannot be read.
-    pub fn new(call: &DriverCall<'_>, shared: &Shared, instance: u32, printed: &Captured) -> anyhow::Result<Self> {
+    pub fn new(call: &DriverCall<'_>, shared: &Shared, instance: u32, printed: &PrintedText) -> anyhow::Result<Self> {
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(MAX_HANDLES);
         let secrets = Arc::new(call.job.secrets.clone());

@@ -52,7 +52,7 @@ pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 }
 
 /// A guest's WASI: no environment, no arguments, no folders, no input, no network.
-pub fn context(printed: &Captured) -> WasiCtx {
+pub fn context(printed: &PrintedText) -> WasiCtx {
     let mut context = WasiCtx::builder();
     context.stdout(printed.clone()).stderr(printed.clone());
     context.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
@@ -62,9 +62,9 @@ pub fn context(printed: &Captured) -> WasiCtx {
 
 /// The text that a guest printed, up to a bound.
 #[derive(Clone, Default)]
-pub struct Captured(Arc<Mutex<Vec<u8>>>);
+pub struct PrintedText(Arc<Mutex<Vec<u8>>>);
 
-impl Captured {
+impl PrintedText {
     /// Takes the text printed so far. A last line that was cut off is omitted, since the part of a secret in it could
     /// not be recognised.
     pub fn take(&self) -> String {
@@ -76,13 +76,13 @@ impl Captured {
     }
 }
 
-impl IsTerminal for Captured {
+impl IsTerminal for PrintedText {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for Captured {
+impl StdoutStream for PrintedText {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(tokio::io::sink())
     }
@@ -92,7 +92,7 @@ impl StdoutStream for Captured {
     }
 }
 
-impl OutputStream for Captured {
+impl OutputStream for PrintedText {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         let mut printed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let room = MAX_PRINTED.saturating_sub(printed.len()).min(bytes.len());
@@ -110,6 +110,6 @@ impl OutputStream for Captured {
 }
 
 #[wasmtime_wasi::async_trait]
-impl Pollable for Captured {
+impl Pollable for PrintedText {
     async fn ready(&mut self) {}
 }

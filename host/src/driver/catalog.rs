@@ -10,7 +10,7 @@ use wasm_encoder::ComponentSection;
 use wasmparser::BinaryReader;
 
 use crate::driver::component::{self, CUSTOM, HEADER};
-use crate::driver::inspect::Described;
+use crate::driver::inspect::Description;
 use crate::driver::inspector::{Found, Inspector, digest_of, no_driver};
 use crate::driver::spec::{self, Spec, Version};
 use crate::error::{Report, listed, nearest};
@@ -203,8 +203,8 @@ impl Driver {
     ///
     /// # Errors
     /// A [`Report`] if it was built for another contract, or lacks the export of its kind.
-    pub fn new(described: Described, path: &Path, name: &str, sha256: String) -> anyhow::Result<Self> {
-        let Described { spec, imports, exports: mut offers } = described;
+    pub fn new(described: Description, path: &Path, name: &str, sha256: String) -> anyhow::Result<Self> {
+        let Description { spec, imports, exports: mut offers } = described;
         check_imports(name, &imports)?;
         check_contract(name, &spec.contract)?;
         let export = spec.kind.export();

@@ -284,7 +284,7 @@ fn points_to_a_secret(spec: &Spec, pointer: &str) -> bool {
 
 /// A config with its secrets separated.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Divided {
+pub struct ConfigParts {
     /// The config without its secrets, for the driver.
     pub open: Map<String, Value>,
     /// The config with a mask in place of each secret, for people and files.
@@ -318,10 +318,10 @@ fn pointer(path: &[String]) -> String {
 }
 
 /// Separates a config's secrets: those that the spec points to, and those whose names suggest it.
-pub fn divide(spec: &Spec, config: &Map<String, Value>) -> Divided {
+pub fn divide(spec: &Spec, config: &Map<String, Value>) -> ConfigParts {
     let mut divider = Divider { declared: &spec.secrets, secrets: Secrets::new() };
     let (open, masked) = divider.fields(config, &mut Vec::new());
-    Divided { open, masked, secrets: divider.secrets }
+    ConfigParts { open, masked, secrets: divider.secrets }
 }
 
 struct Divider<'a> {

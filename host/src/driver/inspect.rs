@@ -41,7 +41,7 @@ pub enum Request {
 /// A process's answers, one JSON line each.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Answer {
-    Described(Box<Described>),
+    Described(Box<Description>),
     /// The component is not a driver; `is_plain` if it merely has no spec.
     Refused {
         message: String,
@@ -56,7 +56,7 @@ pub enum Answer {
 
 /// A component with a spec.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Described {
+pub struct Description {
     pub spec: Spec,
     pub imports: Vec<String>,
     pub exports: Vec<String>,
@@ -154,7 +154,9 @@ pub fn describe(component: &mut impl Read, name: &str, spec_name: &str) -> Answe
         return refused(no_driver("its spec is not UTF-8"), false, surface.imports);
     };
     match spec::parse(&text, spec_name) {
-        Ok(spec) => Answer::Described(Box::new(Described { spec, imports: surface.imports, exports: surface.exports })),
+        Ok(spec) => {
+            Answer::Described(Box::new(Description { spec, imports: surface.imports, exports: surface.exports }))
+        }
         Err(report) => refused(report, false, surface.imports),
     }
 }

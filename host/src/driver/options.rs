@@ -10,7 +10,7 @@ use crate::warning::Warning;
 
 /// A config with the driver's own names.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Renamed {
+pub struct CanonicalConfig {
     pub config: Map<String, Value>,
     /// A notice for each option without effect.
     pub notices: Vec<Warning>,
@@ -23,8 +23,8 @@ pub struct Renamed {
 ///
 /// # Errors
 /// A [`Report`] naming both, if two names of one option have different values.
-pub fn rename(spec: &Spec, step: &str, config: &Map<String, Value>) -> Result<Renamed, Report> {
-    let mut renamed = Renamed::default();
+pub fn rename(spec: &Spec, step: &str, config: &Map<String, Value>) -> Result<CanonicalConfig, Report> {
+    let mut renamed = CanonicalConfig::default();
     for (name, value) in config {
         if let Some(reason) = spec.ignored.get(name) {
             renamed.notices.push(Warning::new(format!("option `{name}` has no effect here: {reason}")));

@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
-use crate::driver::inspect::{self, Described};
+use crate::driver::inspect::{self, Description};
 use crate::driver::runtime;
 
 /// The longest entry, in bytes.
@@ -21,7 +21,7 @@ fn entry(sha256: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// The stored description of the component with that digest.
-pub fn read(sha256: &str) -> Option<Described> {
+pub fn read(sha256: &str) -> Option<Description> {
     let path = entry(sha256).ok()?;
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(&path).ok()?;
     if !file.metadata().ok()?.is_file() {
@@ -29,14 +29,14 @@ pub fn read(sha256: &str) -> Option<Described> {
     }
     let mut text = Vec::new();
     (&file).take(MAX_ENTRY).read_to_end(&mut text).ok()?;
-    let described: Described = serde_json::from_slice(&text).ok()?;
+    let described: Description = serde_json::from_slice(&text).ok()?;
     described.spec.check_bounds(sha256).ok()?;
     runtime::mark_used(&file);
     Some(described)
 }
 
 /// Stores a description. If that fails, the driver is read again next time.
-pub fn write(sha256: &str, described: &Described) {
+pub fn write(sha256: &str, described: &Description) {
     let kept = || -> anyhow::Result<()> {
         let path = entry(sha256)?;
         let folder = runtime::cache_folder()?;

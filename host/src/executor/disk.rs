@@ -26,7 +26,7 @@ pub struct DiskAllowance {
 
 /// The disk space that a step uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Taken {
+pub struct DiskUsage {
     pub scratch_bytes: u64,
     /// The size of the largest file that it writes outside its scratch folder.
     pub largest_file: u64,
@@ -58,13 +58,13 @@ impl Disk {
 }
 
 impl DiskAllowance {
-    pub fn taken(&self) -> Taken {
+    pub fn taken(&self) -> DiskUsage {
         let mut left = MAX_FILES;
         let scratch_bytes = usage(&self.scratch, &mut left);
         let sizes = self.files.iter().filter_map(|(folder, name)| Some(folder.symlink_metadata(name).ok()?.len()));
         let (largest_file, sum) =
             sizes.fold((0, 0), |(largest, sum): (u64, u64), size| (largest.max(size), sum.saturating_add(size)));
-        Taken { scratch_bytes, largest_file, all_bytes: scratch_bytes.saturating_add(sum) }
+        DiskUsage { scratch_bytes, largest_file, all_bytes: scratch_bytes.saturating_add(sum) }
     }
 }
 

@@ -43,9 +43,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// How long after its own deadline a step process is ended from outside.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// An event from a process, which its number identifies.
+/// What happens to the processes of a run, each known by its number.
 #[derive(Debug)]
-pub enum Heard {
+pub enum ProcessEvent {
     /// A message, and its length as a line.
     Message(u64, Message, u64),
     /// A line was too long to be read: a message was lost.
@@ -135,8 +135,7 @@ impl StepProcess {
     ///
     /// # Errors
     /// If the program cannot be started.
-    /// If the program cannot be started.
-    pub fn start(number: u64, heard: &SyncSender<Heard>) -> anyhow::Result<Self> {
+    pub fn start(number: u64, heard: &SyncSender<ProcessEvent>) -> anyhow::Result<Self> {
         let (socket, stdin) = UnixStream::pair().context("cannot make a step process's stdin")?;
         let child = Command::new("/proc/self/exe")
             .arg0("osiris")
@@ -150,7 +149,7 @@ impl StepProcess {
             .spawn()
             .context("cannot start a step process")?;
         // From here on, an error kills the process.
-        let mut child = Killed(Some(child));
+        let mut child = KillGuard(Some(child));
         let running = child.0.as_mut().context("a step process is gone")?;
         let handle = Arc::new(handle(running).context("cannot hold a step process")?);
         let figures = Figures::open(running.id()).context("cannot measure a step process")?;
@@ -166,7 +165,7 @@ impl StepProcess {
             listen(number, stdout, &heard);
             stayed.store(!has_ended(&ended), Ordering::SeqCst);
             let _ = keeper.join();
-            let _ = heard.send(Heard::Closed(number));
+            let _ = heard.send(ProcessEvent::Closed(number));
         };
         let listener = thread("stdout").spawn(listening).context("cannot start a thread")?;
         let child = child.0.take().context("a step process is gone")?;
@@ -239,9 +238,9 @@ impl Drop for StepProcess {
 }
 
 /// A process that is killed on drop unless it is taken out.
-struct Killed(Option<Child>);
+struct KillGuard(Option<Child>);
 
-impl Drop for Killed {
+impl Drop for KillGuard {
     fn drop(&mut self) {
         if let Some(child) = &mut self.0 {
             let _ = child.kill();
@@ -274,7 +273,7 @@ fn has_ended(process: &OwnedFd) -> bool {
     false
 }
 
-fn listen(number: u64, stdout: impl Read, heard: &SyncSender<Heard>) {
+fn listen(number: u64, stdout: impl Read, heard: &SyncSender<ProcessEvent>) {
     let mut stdout = BufReader::new(stdout);
     let mut line = Vec::new();
     let mut whole = true;
@@ -289,10 +288,10 @@ fn listen(number: u64, stdout: impl Read, heard: &SyncSender<Heard>) {
         // Anything but a message is noise: the host believes only what it can parse. The rest of an overlong line is
         // skipped.
         let told = match (begins_here, whole) {
-            (true, true) => {
-                serde_json::from_slice(&line).ok().map(|message| Heard::Message(number, message, line.len() as u64))
-            }
-            (true, false) if line.len() as u64 == MAX_LINE => Some(Heard::TooLong(number)),
+            (true, true) => serde_json::from_slice(&line)
+                .ok()
+                .map(|message| ProcessEvent::Message(number, message, line.len() as u64)),
+            (true, false) if line.len() as u64 == MAX_LINE => Some(ProcessEvent::TooLong(number)),
             _ => None,
         };
         if told.is_some_and(|told| heard.send(told).is_err()) {
@@ -323,8 +322,8 @@ mod tests {
         let (mut messages, mut lost) = (Vec::new(), 0);
         for heard in heard {
             match heard {
-                Heard::Message(1, message, _) => messages.push(message),
-                Heard::TooLong(1) => lost += 1,
+                ProcessEvent::Message(1, message, _) => messages.push(message),
+                ProcessEvent::TooLong(1) => lost += 1,
                 other => panic!("{other:?}"),
             }
         }

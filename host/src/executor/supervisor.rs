@@ -114,10 +114,10 @@ impl Overrun {
 
 /// The two threads; they end with the last clone of this.
 #[derive(Debug, Clone)]
-pub struct Supervisor(Arc<Mutex<BTreeMap<u64, Arc<Watched>>>>);
+pub struct Supervisor(Arc<Mutex<BTreeMap<u64, Arc<WatchedProcess>>>>);
 
 #[derive(Debug)]
-struct Watched {
+struct WatchedProcess {
     process: Arc<OwnedFd>,
     begun: Instant,
     allowance: Allowance,
@@ -128,7 +128,7 @@ struct Watched {
 #[derive(Debug)]
 pub struct Watch {
     number: u64,
-    watched: Arc<Watched>,
+    watched: Arc<WatchedProcess>,
     all: Supervisor,
 }
 
@@ -154,12 +154,12 @@ impl Supervisor {
 
     /// Watches a process from now on. The watch must be dropped before the process is waited for.
     pub fn watch(&self, number: u64, process: Arc<OwnedFd>, allowance: Allowance) -> Watch {
-        let watched = Arc::new(Watched { process, begun: Instant::now(), allowance, overrun: OnceLock::new() });
+        let watched = Arc::new(WatchedProcess { process, begun: Instant::now(), allowance, overrun: OnceLock::new() });
         self.all().insert(number, Arc::clone(&watched));
         Watch { number, watched, all: self.clone() }
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Watched>>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<WatchedProcess>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -180,8 +180,8 @@ impl Drop for Watch {
 /// Starts a thread that calls `look` with everything that is watched, until the last [`Supervisor`] is dropped.
 fn every(
     name: &str,
-    all: Weak<Mutex<BTreeMap<u64, Arc<Watched>>>>,
-    mut look: impl FnMut(&[Arc<Watched>]) + Send + 'static,
+    all: Weak<Mutex<BTreeMap<u64, Arc<WatchedProcess>>>>,
+    mut look: impl FnMut(&[Arc<WatchedProcess>]) + Send + 'static,
 ) -> anyhow::Result<()> {
     let looking = move || {
         while let Some(all) = all.upgrade() {
@@ -196,7 +196,7 @@ fn every(
     Ok(())
 }
 
-impl Watched {
+impl WatchedProcess {
     fn end_at_limit(&self, overrun: Option<Overrun>) -> bool {
         let Some(overrun) = overrun else { return false };
         // The first reason is the one that is reported; the signal is sent until the process has gone.
@@ -227,8 +227,8 @@ impl Watched {
 
 /// Ends processes that use too much disk space and, if `may` is set, the largest of those on a disk that is nearly
 /// full. Returns whether it ended one for the latter reason.
-fn end_by_disk(all: &[Arc<Watched>], may: bool) -> bool {
-    let mut largest: BTreeMap<u64, (Disk, u64, &Watched)> = BTreeMap::new();
+fn end_by_disk(all: &[Arc<WatchedProcess>], may: bool) -> bool {
+    let mut largest: BTreeMap<u64, (Disk, u64, &WatchedProcess)> = BTreeMap::new();
     for watched in all {
         let Some(allowance) = &watched.allowance.disk else { continue };
         let taken = allowance.taken();

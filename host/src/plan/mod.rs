@@ -155,7 +155,7 @@ fn plan_step(
         connect(renamed.config, &driver.spec, context.connections, context.environment)?;
     let candidate = Candidate { spec: &driver.spec, config: &written, written_as: &renamed.written_as };
     let with_defaults = config::check(context.judge, step.id.as_str(), &candidate)?;
-    let config::Divided { open: config, masked, secrets } = config::divide(&driver.spec, &with_defaults);
+    let config::ConfigParts { open: config, masked, secrets } = config::divide(&driver.spec, &with_defaults);
     let hidden = config::secret_variables(&step.config, context.environment);
     let mut masked_config = shown(masked, &driver.spec, &written, secrets.values().chain(&hidden));
     mask_environment(&mut masked_config, step, reference.as_deref(), &driver.spec, context);

@@ -16,7 +16,7 @@ use crate::executor::disk::DiskAllowance;
 use crate::executor::process::StepProcess;
 use crate::grants::limits::Limits;
 use crate::plan::{Input, PlannedStep};
-use crate::protocol::{Call, FileGrant, Job, Kept, Message};
+use crate::protocol::{Call, FileGrant, Job, Message, PriorState};
 use crate::session::Status;
 use crate::untrusted::Untrusted;
 use crate::warning::{Warning, Warnings};
@@ -149,7 +149,7 @@ impl Schedule<'_> {
             state: step
                 .grants
                 .state
-                .then(|| Kept { value: self.earlier.get(&place).map(|kept| kept.state.get().to_owned()) }),
+                .then(|| PriorState { value: self.earlier.get(&place).map(|kept| kept.state.get().to_owned()) }),
             call: Call::Run,
             instances: step.instances,
             limits,

@@ -59,7 +59,7 @@ pub fn look(look: &Look, rows: &mut Rows<'_>, supervisor: &Supervisor) -> anyhow
         .stderr(Stdio::piped())
         .spawn()
         .context("cannot start a process to look into the session")?;
-    let mut child = Ended(child);
+    let mut child = ChildGuard(child);
     let process = Arc::new(handle(&child.0).context("cannot hold a process")?);
     let limits = look.limits;
     // The kernel also limits its memory and CPU time, in case its figures cannot be read.
@@ -152,9 +152,9 @@ fn hand_on(stdout: ChildStdout, rows: &mut Rows<'_>) -> anyhow::Result<bool> {
 }
 
 /// A process that is killed on drop.
-struct Ended(Child);
+struct ChildGuard(Child);
 
-impl Drop for Ended {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

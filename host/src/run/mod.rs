@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::driver::{compiler, runtime};
 use crate::executor::broker::Reachable;
-use crate::executor::process::Heard;
+use crate::executor::process::ProcessEvent;
 use crate::executor::supervisor::Supervisor;
 use crate::grants::Grants;
 use crate::grants::limits::Limits;
@@ -97,11 +97,11 @@ pub fn run(
     session: &Session,
     settings: &Settings,
     mut manifest: Manifest,
-    (say, heard): (SyncSender<Heard>, Receiver<Heard>),
+    (say, heard): (SyncSender<ProcessEvent>, Receiver<ProcessEvent>),
     observer: &mut dyn Observer,
 ) -> anyhow::Result<Manifest> {
     let begun = Instant::now();
-    let signal = || matches!(heard.try_recv(), Ok(Heard::Signal));
+    let signal = || matches!(heard.try_recv(), Ok(ProcessEvent::Signal));
     let (compiled, interrupted) = match compile(plan, observer, &signal) {
         Ok(compiled) => (compiled, signal()),
         Err(error) if error.is::<compiler::Interrupted>() => (BTreeMap::new(), true),

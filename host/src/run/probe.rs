@@ -13,11 +13,11 @@ use crate::driver::catalog::Driver;
 use crate::driver::{compiler, runtime};
 use crate::error::{Blame, Failure};
 use crate::executor::disk::DiskAllowance;
-use crate::executor::process::{BACKLOG, Heard, StepProcess};
+use crate::executor::process::{BACKLOG, ProcessEvent, StepProcess};
 use crate::executor::supervisor::Supervisor;
 use crate::grants::Grants;
 use crate::grants::limits::Limits;
-use crate::protocol::{Call, Job, Kept, Message};
+use crate::protocol::{Call, Job, Message, PriorState};
 use crate::secrets::Secrets;
 use crate::secrets::scrubber::Scrubber;
 use crate::warning::Warning;
@@ -33,13 +33,13 @@ const MAX_LOGGED: u64 = 256 << 10;
 
 /// A driver's warnings, up to a bound.
 #[derive(Default)]
-struct Logged {
+struct WarningLog {
     warnings: Vec<Warning>,
     bytes: u64,
     dropped: u64,
 }
 
-impl Logged {
+impl WarningLog {
     fn push(&mut self, scrubber: &Scrubber, line: &Warning, size: u64) {
         self.bytes = self.bytes.saturating_add(size);
         if self.bytes <= MAX_LOGGED {
@@ -74,17 +74,17 @@ pub struct Probe<'a> {
 
 /// The driver's answer, how long it took, and the driver's warnings; all text is redacted.
 #[derive(Debug)]
-pub struct Told {
+pub struct ProbeReport {
     pub outcome: Result<Message, Failure>,
-    pub took: Duration,
-    pub logged: Vec<Warning>,
+    pub duration: Duration,
+    pub warnings: Vec<Warning>,
 }
 
 /// Makes the call.
 ///
 /// # Errors
 /// If the host itself fails; the driver's errors are part of the answer.
-pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
+pub fn probe(probe: &Probe<'_>) -> anyhow::Result<ProbeReport> {
     let scrubber = Scrubber::new(probe.secrets.values());
     let engine = runtime::engine()?;
     let compiled = compiler::compiled(&engine, &probe.driver.path, &probe.driver.sha256, || (), &|| false)?;
@@ -102,7 +102,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
         read_files: Vec::new(),
         write_files: Vec::new(),
         network: network(&probe.grants),
-        state: probe.grants.state.then(Kept::default),
+        state: probe.grants.state.then(PriorState::default),
         call: probe.call,
         instances: 1,
         limits: Limits { wall_seconds: probe.timeout.as_secs().max(1), ..probe.limits },
@@ -118,36 +118,36 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<Told> {
     let mut process = StepProcess::start(1, &say)?;
     let begun = Instant::now();
     process.give(&job, reachable(&probe.grants), probe.supervisor, disk)?;
-    let (said, logged) = listen(&heard, &mut process, &job.limits, &scrubber);
-    let took = begun.elapsed();
+    let (said, warnings) = listen(&heard, &mut process, &job.limits, &scrubber);
+    let duration = begun.elapsed();
     let outcome = said.unwrap_or_else(|| Err(process.ending().failure(&job.driver)));
     let outcome = match outcome {
         Ok(message) => Ok(scrubbed(message, &scrubber)?),
         Err(failure) => Err(scrubber.scrubbed(&failure).into_inner()),
     };
-    Ok(Told { outcome, took, logged })
+    Ok(ProbeReport { outcome, duration, warnings })
 }
 
 /// Reads a process's messages until its end, which the supervisor forces at the latest; returns its final report and
 /// its warnings.
 fn listen(
-    heard: &Receiver<Heard>,
+    heard: &Receiver<ProcessEvent>,
     process: &mut StepProcess,
     limits: &Limits,
     scrubber: &Scrubber,
 ) -> (Option<Result<Message, Failure>>, Vec<Warning>) {
-    let (mut said, mut logged, mut room) = (None, Logged::default(), LogRoom::new(limits));
+    let (mut said, mut logged, mut room) = (None, WarningLog::default(), LogRoom::new(limits));
     let (mut found, mut bytes) = (Vec::new(), 0);
     for heard in heard {
         match heard {
-            Heard::Message(_, message, size) if !room.admits(&message, size) => {}
-            Heard::Message(_, Message::Log { level, message, fields }, size) => {
+            ProcessEvent::Message(_, message, size) if !room.admits(&message, size) => {}
+            ProcessEvent::Message(_, Message::Log { level, message, fields }, size) => {
                 if matches!(level.as_str(), "warn" | "error") {
                     logged.push(scrubber, &Warning { message, fields }, size);
                 }
             }
-            Heard::Message(_, Message::Failed(failure), _) => said = Some(Err(failure)),
-            Heard::Message(_, Message::Discovered { mut tables }, size) => {
+            ProcessEvent::Message(_, Message::Failed(failure), _) => said = Some(Err(failure)),
+            ProcessEvent::Message(_, Message::Discovered { mut tables }, size) => {
                 bytes += size;
                 if bytes > MAX_DISCOVERED {
                     process.kill();
@@ -158,13 +158,13 @@ fn listen(
                 found.append(&mut tables);
                 said = Some(Ok(Message::Discovered { tables: Vec::new() }));
             }
-            Heard::Message(_, message @ Message::Checked { .. }, _) => said = Some(Ok(message)),
-            Heard::Message(..) | Heard::Signal => {}
-            Heard::TooLong(_) => {
+            ProcessEvent::Message(_, message @ Message::Checked { .. }, _) => said = Some(Ok(message)),
+            ProcessEvent::Message(..) | ProcessEvent::Signal => {}
+            ProcessEvent::TooLong(_) => {
                 let message = "the driver told more at once than is heard";
                 said = Some(Err(Failure::new(Blame::Driver, "data", message)));
             }
-            Heard::Closed(_) => break,
+            ProcessEvent::Closed(_) => break,
         }
     }
     if let Some(Ok(Message::Discovered { .. })) = said {

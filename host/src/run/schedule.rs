@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::attempt::Attempt;
 use super::{Observer, Settings};
-use crate::executor::process::{Heard, StepProcess};
+use crate::executor::process::{ProcessEvent, StepProcess};
 use crate::executor::supervisor::Supervisor;
 use crate::pipeline::StepId;
 use crate::plan::Plan;
@@ -29,18 +29,18 @@ pub(super) struct Schedule<'a> {
     /// Processes that have no job yet.
     pub(super) warm: Vec<StepProcess>,
     pub(super) started: u64,
-    pub(super) say: SyncSender<Heard>,
+    pub(super) say: SyncSender<ProcessEvent>,
     /// Ends steps at their limits, independently of this thread.
     pub(super) supervisor: Supervisor,
     pub(super) interrupted: bool,
     /// The states from which steps continue, by their place in the plan.
-    pub(super) earlier: &'a BTreeMap<usize, state::Kept>,
+    pub(super) earlier: &'a BTreeMap<usize, state::StoredState>,
     /// The states that successful steps want to keep, by their place in the plan.
     pub(super) states: BTreeMap<usize, String>,
 }
 
 impl Schedule<'_> {
-    pub(super) fn run_to_end(&mut self, heard: &Receiver<Heard>) {
+    pub(super) fn run_to_end(&mut self, heard: &Receiver<ProcessEvent>) {
         loop {
             self.warm_up();
             self.begin_ready();
@@ -48,10 +48,10 @@ impl Schedule<'_> {
                 return;
             }
             match heard.recv() {
-                Ok(Heard::Message(number, message, size)) => self.hear(number, message, size),
-                Ok(Heard::TooLong(number)) => self.lose(number),
-                Ok(Heard::Closed(number)) => self.end(number),
-                Ok(Heard::Signal) => self.interrupt(),
+                Ok(ProcessEvent::Message(number, message, size)) => self.hear(number, message, size),
+                Ok(ProcessEvent::TooLong(number)) => self.lose(number),
+                Ok(ProcessEvent::Closed(number)) => self.end(number),
+                Ok(ProcessEvent::Signal) => self.interrupt(),
                 Err(_) => return,
             }
         }

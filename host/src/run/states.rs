@@ -17,7 +17,7 @@ use crate::warning::Warning;
 #[derive(Debug, Default)]
 pub struct States {
     /// The state that the last run of each step left, by the step's place in the plan.
-    pub earlier: BTreeMap<usize, state::Kept>,
+    pub earlier: BTreeMap<usize, state::StoredState>,
     _held: Vec<File>,
 }
 
@@ -104,7 +104,7 @@ impl Schedule<'_> {
     fn keep_state(&mut self, place: usize, json: &str) {
         let step = &self.plan.steps[place];
         let written = RawValue::from_string(json.to_owned()).context("the state is not JSON").and_then(|state| {
-            let kept = state::Kept {
+            let kept = state::StoredState {
                 pipeline: self.plan.pipeline.clone(),
                 step: step.id.to_string(),
                 driver: step.driver.label(),

@@ -20,7 +20,7 @@ const FOLDER: &str = reserved::STATES;
 
 /// A step's state and its origin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Kept {
+pub struct StoredState {
     pub pipeline: String,
     pub step: String,
     /// The driver that set it.
@@ -40,14 +40,14 @@ pub struct Kept {
 pub struct Found {
     pub pipeline: String,
     pub step: String,
-    pub kept: Result<Kept, Report>,
+    pub kept: Result<StoredState, Report>,
 }
 
 /// The state of `step` of `pipeline`; `None` if it has no state.
 ///
 /// # Errors
 /// If the file exists but is not a valid state.
-pub fn read(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<Option<Kept>> {
+pub fn read(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<Option<StoredState>> {
     let file = format!("{}/{step}.json", folder(pipeline));
     match plain::read(&base.dir, &file) {
         Ok(text) => Ok(Some(parse(&text, &file, pipeline, step)?)),
@@ -56,7 +56,7 @@ pub fn read(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<Option<Ke
     }
 }
 
-fn parse(text: &str, file: &str, pipeline: &str, step: &str) -> Result<Kept, Report> {
+fn parse(text: &str, file: &str, pipeline: &str, step: &str) -> Result<StoredState, Report> {
     serde_json::from_str(text).map_err(|error| {
         Report::input(format!("the state `{file}` is damaged: {error}")).hint(format!(
             "repair the file, or start over with `osiris state reset {step} --pipeline {}`",
@@ -122,7 +122,7 @@ fn make_folder(base: &Base, pipeline: &str) -> std::io::Result<()> {
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn write(base: &Base, kept: &Kept) -> anyhow::Result<()> {
+pub fn write(base: &Base, kept: &StoredState) -> anyhow::Result<()> {
     let doing = || format!("cannot write the state of step `{}`", kept.step);
     make_folder(base, &kept.pipeline).with_context(doing)?;
     let dir = base.dir.open_dir(folder(&kept.pipeline)).with_context(doing)?;

@@ -13,7 +13,7 @@ use crate::channel::reporter::Reporter;
 use crate::contract::shared::{OutOfMemory, Shared};
 use crate::contract::tables::{Input, Output};
 use crate::contract::{
-    Captured, CatalogTable, DriverCall, Error, ErrorKind, State, Tally, kind_name, linker, ungranted,
+    CatalogTable, DriverCall, Error, ErrorKind, PrintedText, State, Tally, kind_name, linker, ungranted,
 };
 use crate::driver::discovery::{FoundColumn, FoundTable};
 use crate::driver::spec::Kind;
@@ -87,7 +87,7 @@ fn side_by_side(
 }
 
 fn call_instance(call: &DriverCall<'_>, shared: &Shared, index: u32) -> Result<Tally, Failure> {
-    let printed = Captured::default();
+    let printed = PrintedText::default();
     let state = State::new(call, shared, index, &printed).map_err(host_fault)?;
     let mut store = Store::new(call.component.engine(), state);
     store.limiter(|state| &mut state.memory);

@@ -10,7 +10,7 @@ use anyhow::Context;
 use duckdb::arrow::array::cast::AsArray;
 use duckdb::arrow::array::make_array;
 
-use super::held::Held;
+use super::open_files::OpenFiles;
 use crate::engine::{Engine, EngineError, Furnishing, Warm};
 use crate::protocol::{Format, Look};
 use crate::sandbox::{Reach, confine, limit, narrow, shed};
@@ -34,7 +34,7 @@ fn look() -> anyhow::Result<()> {
     shed()?;
     let warm = Warm::open()?;
     let look: Look = serde_json::from_reader(std::io::stdin().lock()).context("cannot understand what to look at")?;
-    let mut held = Held::open(&look.tables, &[], &[])?;
+    let mut held = OpenFiles::open(&look.tables, &[], &[])?;
     limit(look.limits.output_bytes, look.limits.data_bytes(), look.limits.cpu_seconds)?;
     let confinement = confine(&Reach { read: held.inputs(), ..Reach::default() })?;
     if look.require_confinement && !confinement.is_whole() {

@@ -5,8 +5,8 @@
 //! DuckDB, and the guest called. See "The step process" in ARCHITECTURE.md.
 
 mod guest;
-mod held;
 pub mod look;
+mod open_files;
 mod watch;
 
 use std::io::BufRead;
@@ -26,7 +26,7 @@ use crate::error::{Blame, Failure};
 use crate::protocol::{Job, Message, SEEN};
 use crate::sandbox::{self, Reach};
 pub use guest::call;
-use held::Held;
+use open_files::OpenFiles;
 use watch::{Overrun, Watch};
 
 /// The longest job that the process reads, in bytes.
@@ -61,18 +61,18 @@ pub fn main_with(layers: Layers, call: impl FnOnce(&DriverCall<'_>) -> Result<Ta
         } else {
             sandbox::shed_in_place()?
         }
-        Prepared::load()
+        Runtimes::load()
     };
     conclude(&Reporter::to_stdout(), layers, prepare, call)
 }
 
-/// What takes most of a small step's time and does not depend on its job: the loaded DuckDB and WebAssembly runtime.
-pub struct Prepared {
+/// DuckDB and the WebAssembly runtime, loaded: what takes most of a small step's time and depends on no job.
+pub struct Runtimes {
     warm: Warm,
     runtime: runtime::Engine,
 }
 
-impl Prepared {
+impl Runtimes {
     /// Loads them; the process still has one thread afterwards.
     ///
     /// # Errors
@@ -82,11 +82,10 @@ impl Prepared {
     }
 }
 
-/// Runs a step in a process that was forked from one that `prepared` it: the entry point for tests that run very many
-/// steps.
-pub fn main_prepared(prepared: Prepared) -> ExitCode {
+/// Runs a step in a process that was forked from one that has loaded them: the way in for tests that run very many.
+pub fn main_with_runtimes(runtimes: Runtimes) -> ExitCode {
     // Thousands of network namespaces would keep the kernel busy for longer than the steps.
-    let prepare = || sandbox::shed_in_place().map(|()| prepared);
+    let prepare = || sandbox::shed_in_place().map(|()| runtimes);
     conclude(&Reporter::to_stdout(), Layers::ALL, prepare, guest::call)
 }
 
@@ -94,7 +93,7 @@ pub fn main_prepared(prepared: Prepared) -> ExitCode {
 fn conclude(
     reporter: &Reporter,
     layers: Layers,
-    prepare: impl FnOnce() -> anyhow::Result<Prepared>,
+    prepare: impl FnOnce() -> anyhow::Result<Runtimes>,
     call: impl FnOnce(&DriverCall<'_>) -> Result<Tally, Failure> + Send,
 ) -> ExitCode {
     match attempt(reporter, layers, prepare, call) {
@@ -126,11 +125,11 @@ fn wait_for_host() -> anyhow::Result<()> {
 fn attempt(
     reporter: &Reporter,
     layers: Layers,
-    prepare: impl FnOnce() -> anyhow::Result<Prepared>,
+    prepare: impl FnOnce() -> anyhow::Result<Runtimes>,
     call: impl FnOnce(&DriverCall<'_>) -> Result<Tally, Failure> + Send,
 ) -> Result<Message, Failure> {
     wait_for_host().map_err(host_fault)?;
-    let Prepared { warm, runtime } = prepare().map_err(host_fault)?;
+    let Runtimes { warm, runtime } = prepare().map_err(host_fault)?;
     reporter.send(&Message::Ready);
     let mut job = read_job().map_err(host_fault)?;
     reporter.guard(job.limits.log_bytes, &job.secrets);
@@ -140,7 +139,7 @@ fn attempt(
         Failure::new(Blame::User, "config", format!("cannot set up TLS for the step: {error:#}"))
             .hint("write the certificates in PEM form, from BEGIN to END")
     })?;
-    let mut held = Held::of(&mut job).map_err(host_fault)?;
+    let mut held = OpenFiles::of(&mut job).map_err(host_fault)?;
     let file_bytes = job.limits.output_bytes.max(job.limits.spill_bytes);
     let stacks = STACK as u64 + guest::INSTANCE_STACK as u64 * u64::from(job.instances);
     sandbox::limit(file_bytes, job.limits.data_bytes() + stacks, job.limits.cpu_seconds).map_err(host_fault)?;
@@ -220,7 +219,7 @@ fn with_name(text: &str, path: &str, name: &str) -> String {
     named
 }
 
-fn confine(job: &Job, held: &Held, layers: Layers, reporter: &Reporter) -> Result<(), Failure> {
+fn confine(job: &Job, held: &OpenFiles, layers: Layers, reporter: &Reporter) -> Result<(), Failure> {
     let reach = Reach {
         read: [held.inputs(), held.read()].concat(),
         write: held.write(),
@@ -256,7 +255,7 @@ fn read_job() -> anyhow::Result<Job> {
     serde_json::from_str(&line).context("cannot understand the job on stdin")
 }
 
-fn furnish(warm: Warm, job: &Job, held: &mut Held, layers: Layers) -> Result<Engine, Failure> {
+fn furnish(warm: Warm, job: &Job, held: &mut OpenFiles, layers: Layers) -> Result<Engine, Failure> {
     let files: Vec<PathBuf> = job.read_files.iter().chain(&job.write_files).map(|grant| grant.path.clone()).collect();
     let temporary = TemporaryFolder::create(&job.scratch.join("temporary"), job.limits.spill_bytes)
         .context("cannot create the folder of the step's temporary files")

@@ -11,7 +11,7 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use osiris::step::Prepared;
+use osiris::step::Runtimes;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
@@ -62,7 +62,7 @@ struct Running {
 
 /// Forks a step for each relay that connects, and sends the relay the step's exit code.
 fn serve(listener: &UnixListener) -> anyhow::Result<()> {
-    let prepared = Prepared::load()?;
+    let runtimes = Runtimes::load()?;
     let mut running: Vec<Running> = Vec::new();
     loop {
         let mut polled = vec![PollFd::new(listener, PollFlags::IN)];
@@ -94,7 +94,7 @@ fn serve(listener: &UnixListener) -> anyhow::Result<()> {
         if connected {
             let (relay, _) = listener.accept()?;
             let files = receive(&relay)?;
-            let Some(step) = fork()? else { run(prepared, &files) };
+            let Some(step) = fork()? else { run(runtimes, &files) };
             running.push(Running { step, ended: rustix::process::pidfd_open(step, PidfdFlags::empty())?, relay });
         }
     }
@@ -118,10 +118,10 @@ fn receive(relay: &UnixStream) -> anyhow::Result<[OwnedFd; 3]> {
 }
 
 /// The step, in its own process.
-fn run(prepared: Prepared, [stdin, stdout, stderr]: &[OwnedFd; 3]) -> ! {
+fn run(runtimes: Runtimes, [stdin, stdout, stderr]: &[OwnedFd; 3]) -> ! {
     let opened = rustix::stdio::dup2_stdin(stdin)
         .and_then(|()| rustix::stdio::dup2_stdout(stdout))
         .and_then(|()| rustix::stdio::dup2_stderr(stderr));
-    let code = opened.map_or(ExitCode::FAILURE, |()| osiris::step::main_prepared(prepared));
+    let code = opened.map_or(ExitCode::FAILURE, |()| osiris::step::main_with_runtimes(runtimes));
     std::process::exit(i32::from(code != ExitCode::SUCCESS))
 }

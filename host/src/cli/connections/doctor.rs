@@ -12,7 +12,7 @@ use crate::error::{Blame, Failure, Report};
 use crate::grants::policy::{ConnectionHosts, Policy};
 use crate::pipeline::connections;
 use crate::protocol::{Call, Message};
-use crate::run::probe::Told;
+use crate::run::probe::ProbeReport;
 use crate::untrusted::Untrusted;
 
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,7 @@ pub struct Arguments {
 }
 
 /// The result of a check, in the words of Python Osiris's doctor.
-fn category(told: &Told) -> &str {
+fn category(told: &ProbeReport) -> &str {
     let kind = match &told.outcome {
         Ok(_) => return "ok",
         Err(failure) => failure.kind.raw(),
@@ -63,7 +63,7 @@ pub fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             Ok(_) => Untrusted::default(),
             Err(failure) => failure.message.clone(),
         };
-        let latency = u64::try_from(told.took.as_millis()).unwrap_or(u64::MAX);
+        let latency = u64::try_from(told.duration.as_millis()).unwrap_or(u64::MAX);
         all.push(json!({"connection": reference, "driver": driver, "ok": ok, "category": category(&told), "latency_ms": latency, "message": message}));
         shown.add_row([
             reference.clone(),
@@ -87,7 +87,7 @@ fn attempt(
     reference: &str,
     ask: &AskArguments,
     policy: &Policy,
-) -> anyhow::Result<(String, Told)> {
+) -> anyhow::Result<(String, ProbeReport)> {
     let family = reference.trim_start_matches('@').split('.').next().unwrap_or_default();
     let mut label = String::new();
     let told = context.driver(family, ask.driver.as_deref()).and_then(|driver| {
@@ -98,7 +98,7 @@ fn attempt(
         let report = error.downcast::<Report>()?;
         let failure =
             Failure { hint: report.hint.map(Untrusted::from), ..Failure::new(Blame::User, "config", report.message) };
-        anyhow::Ok(Told { outcome: Err(failure), took: Duration::ZERO, logged: Vec::new() })
+        anyhow::Ok(ProbeReport { outcome: Err(failure), duration: Duration::ZERO, warnings: Vec::new() })
     })?;
     Ok((label, told))
 }

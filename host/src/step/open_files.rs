@@ -17,7 +17,7 @@ use crate::protocol::{FileGrant, Job};
 
 /// Open files; they stay open until this is dropped.
 #[derive(Debug)]
-pub struct Held {
+pub struct OpenFiles {
     inputs: Vec<OwnedFd>,
     read: Vec<File>,
     write: Vec<File>,
@@ -25,7 +25,7 @@ pub struct Held {
     code: Option<File>,
 }
 
-impl Held {
+impl OpenFiles {
     /// Opens what `job` grants, and changes the job's paths to those of the open files.
     ///
     /// # Errors
