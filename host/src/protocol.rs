@@ -1,5 +1,4 @@
-//! The wire between the host and the processes that it starts for steps and queries: one JSON object in, JSON lines or rows
-//! out.
+//! The protocol between the host and the processes of steps and queries: one JSON object in, JSON lines or rows out.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -140,7 +139,7 @@ pub struct FileGrant {
     pub identity: (u64, u64),
 }
 
-/// What `osiris query` selects from a step's tables; written to its process's stdin as one JSON object.
+/// The job of the process behind `osiris query`, written to its stdin as one JSON object.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Look {
@@ -148,11 +147,11 @@ pub struct Look {
     pub sql: String,
     pub format: Format,
     pub limits: Limits,
-    /// Refuse to look where the kernel cannot confine the process fully.
+    /// Refuse to run if the kernel cannot confine the process fully.
     pub require_confinement: bool,
 }
 
-/// How rows are printed.
+/// The output format of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -160,7 +159,7 @@ pub enum Format {
     Table,
     /// Comma-separated, with a header
     Csv,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 

@@ -27,7 +27,7 @@ impl Warning {
         self.sentence().paragraph()
     }
 
-    /// The sentence, and the fields in brackets: `columns were left out (columns: a, b; rows: 12)`.
+    /// The sentence, with the fields in parentheses: `columns were left out (columns: a, b; rows: 12)`.
     fn sentence(&self) -> Untrusted {
         let message = self.message.raw();
         if self.fields.is_empty() {
@@ -47,7 +47,7 @@ impl Scrub for Warning {
     }
 }
 
-/// The sentence and the fields in one line.
+/// The sentence and the fields on one line.
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.sentence().fmt(f)

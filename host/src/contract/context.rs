@@ -13,7 +13,7 @@ const OWN_METRICS: [&str; 4] = ["rows_read", "rows_processed", "rows_written", "
 /// The longest name of a metric, in characters; the rest is cut off.
 const MAX_NAME: usize = 256;
 
-/// What the step is.
+/// What the step process tells its driver of the step.
 pub struct Context {
     step: String,
     /// The config as JSON text.

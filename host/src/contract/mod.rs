@@ -1,7 +1,7 @@
 //! The host side of the contract: the only module that calls `bindgen!` and links imports for a guest.
 //!
-//! One file an interface of `wit/driver.wit`, with the context that its calls act on. A denial is a returned error; a trap is
-//! left for a guest that misuses a handle.
+//! There is one file for each interface of `wit/driver.wit`, with the context that its calls act on. A denial is a returned
+//! error; only a guest that misuses a handle is trapped.
 
 mod context;
 mod files;
@@ -42,7 +42,7 @@ use tcp::Tcp;
 pub use tls::Trust;
 pub use wasi::PrintedText;
 
-/// Handles that a driver may hold at once, of all kinds together.
+/// The number of handles of all kinds together that a driver may hold at once.
 const MAX_HANDLES: usize = 10_000;
 
 /// Generated from `wit/`. The interface `tables` is linked by hand, because its columns use types that avoid a copy on
@@ -66,7 +66,7 @@ pub mod bindings {
 /// The result of a call to the host: a value, an error for the guest, or a trap.
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
-/// A step's driver, and all that a call of it takes.
+/// A step's driver, with everything that a call of it needs.
 #[derive(Clone, Copy)]
 pub struct DriverCall<'a> {
     pub job: &'a Job,
@@ -76,8 +76,8 @@ pub struct DriverCall<'a> {
     pub trust: &'a Trust,
 }
 
-/// What a guest's calls act on: the context of each interface, and the handles that the guest holds. It lives exactly as
-/// long as the instance's store.
+/// The data that a guest's calls act on: the context of each interface, and the guest's handles. It lives exactly as long
+/// as the instance's store.
 pub struct State {
     handles: ResourceTable,
     wasi: WasiCtx,
@@ -92,7 +92,7 @@ pub struct State {
 }
 
 impl State {
-    /// The state of the instance of that number; what it prints goes to `printed`.
+    /// The state of the instance with that number, which prints to `printed`.
     ///
     /// # Errors
     /// When the step's inputs or config cannot be read.
@@ -119,7 +119,7 @@ impl State {
         View { own: &mut self.tables, handles: &mut self.handles }
     }
 
-    /// What the instance did, once its call has returned.
+    /// The counts of the instance, once its call has returned.
     pub fn tally(&mut self) -> Tally {
         Tally {
             rows_out: self.tables.rows_out,
@@ -146,7 +146,7 @@ impl<C: 'static> HasData for With<C> {
     type Data<'a> = View<'a, C>;
 }
 
-/// What the host counted of a driver's work.
+/// Counts that the host makes itself.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Rows that went to the guest as columns.

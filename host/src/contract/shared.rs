@@ -1,4 +1,5 @@
-//! What all instances of a step's driver share: counts of what is open, one pool of memory, and one way to the network.
+//! What all instances of a step's driver share: counts of open resources, one pool of memory, and one connection to the
+//! host's broker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -26,7 +27,7 @@ const MAX_CORE_INSTANCES: usize = 128;
 /// The most bytes that one element of a guest's table occupies.
 const ELEMENT_BYTES: u64 = 16;
 
-/// What a step has open, whichever instance opened it, and its way to the network.
+/// What a step has open, regardless of the instance that opened it.
 #[derive(Debug, Clone)]
 pub struct Shared {
     pub readers: Slots,

@@ -62,7 +62,7 @@ impl Tables {
         })
     }
 
-    /// Counts a table that the driver creates, unless the step has as many as it may.
+    /// Counts a table that the driver creates, unless the step has reached its limit of tables.
     ///
     /// # Errors
     /// `denied`, when it is one too many.
@@ -78,17 +78,17 @@ impl Tables {
 }
 
 impl View<'_, Tables> {
-    /// Puts the step's inputs into the handle table, for the call of the driver's export.
+    /// Adds the step's inputs to the handle table, for the call of the driver's export.
     pub fn input_handles(&mut self) -> wasmtime::Result<Vec<Resource<Input>>> {
         self.own.inputs.iter().map(|input| Ok(self.handles.push(input.clone())?)).collect()
     }
 
-    /// Puts the step's output there.
+    /// Adds the step's output to it.
     pub fn output_handle(&mut self) -> wasmtime::Result<Resource<Output>> {
         Ok(self.handles.push(Output)?)
     }
 
-    /// Opens a reader, unless the step has as many open as it may.
+    /// Opens a reader, unless the step has reached its limit of open readers.
     pub fn open_reader(&mut self, query: impl FnOnce(&Engine) -> Result<Query, Error>) -> Answer<Resource<Reader>> {
         let Some(slot) = self.own.readers.take() else {
             let most = self.own.readers.most();

@@ -16,19 +16,19 @@ use crate::secrets::{MASK, Secret, Secrets};
 /// Judges configs by their driver's configSchema. A schema is an untrusted program, so the host runs it in a process
 /// without access to anything.
 pub trait Judge: std::fmt::Debug {
-    /// What is wrong with a config.
+    /// The mistakes in a config.
     ///
     /// # Errors
     /// If the schema cannot be applied.
     fn wrong(&self, candidate: &Candidate<'_>) -> Result<Vec<Wrong>, Report>;
 }
 
-/// A config that is to be judged.
+/// A config to judge, with its defaults filled in.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
     pub spec: &'a Spec,
     pub config: &'a Map<String, Value>,
-    /// The other name by which its author called an option, by the option's own.
+    /// The name of an option that its author used, by the driver's own name.
     pub written_as: &'a BTreeMap<String, String>,
 }
 
@@ -55,7 +55,7 @@ impl Schema {
         })
     }
 
-    /// What is wrong with a config.
+    /// The mistakes in a config.
     pub fn wrong(&self, &Candidate { spec, config, written_as }: &Candidate<'_>) -> Vec<Wrong> {
         let value = Value::Object(config.clone());
         self.0.iter_errors(&value).take(MAX_WRONG).map(|error| describe(&error, spec, written_as)).collect()
@@ -68,7 +68,7 @@ const MAX_DESCRIPTION: usize = 300;
 /// The most mistakes in one config that are reported.
 const MAX_WRONG: usize = 20;
 
-/// Checks the config of `step` and fills in the schema's defaults; errors call an option as its author did.
+/// Checks the config of `step` and fills in the schema's defaults. Errors use the name of an option that its author used.
 ///
 /// # Errors
 /// A [`Report`] naming each wrong key, what is expected there and, for an unknown key, the nearest one.

@@ -43,7 +43,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// How long after its own deadline a step process is ended from outside.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// What happens to the processes of a run, each known by its number.
+/// An event from a process, which its number identifies, or from the user.
 #[derive(Debug)]
 pub enum ProcessEvent {
     /// A message, and its length as a line.

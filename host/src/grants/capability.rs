@@ -20,9 +20,9 @@ use crate::error::Report;
 
 /// One kind of thing that a step can be allowed to touch.
 pub trait Capability {
-    /// What a spec asks.
+    /// What a spec requests.
     type Wanted: SpecRequest;
-    /// What one step gets.
+    /// What one step is granted.
     type Granted: StepGrant;
 
     /// The interfaces that a component may import only if its step has this capability.
@@ -58,7 +58,7 @@ pub trait Capability {
     }
 }
 
-/// What a spec asks of a capability: templates over the step's config, or a flag.
+/// What a spec requests: templates over the step's config, or a flag.
 pub trait SpecRequest {
     fn templates(&self) -> &[Template];
 
@@ -89,7 +89,7 @@ impl SpecRequest for bool {
     }
 }
 
-/// What a step gets of a capability; by default nothing.
+/// What one step is granted; nothing by default.
 pub trait StepGrant: Default + Serialize {
     fn is_given(&self) -> bool;
 }

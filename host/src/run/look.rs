@@ -28,7 +28,7 @@ pub struct Rows<'a> {
     pub harmless: Option<fn(&str) -> String>,
 }
 
-/// What a look may use up within `seconds`. It needs little: what it cannot do within this is work for a pipeline.
+/// The limits of a query within `seconds`. They are low: what exceeds them is work for a pipeline.
 pub const fn limits(seconds: u64) -> Limits {
     let (engine_memory_bytes, threads) = (1 << 30, 2);
     let cpu_seconds = seconds * 2;

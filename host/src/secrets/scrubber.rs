@@ -51,7 +51,7 @@ enum Finder {
     OneByOne(Vec<String>),
 }
 
-/// What holds no known secret: a scrubber has gone over it, or it is a text of this program's own.
+/// A value without known secrets: a scrubber has redacted it, or it is a text of this program's own.
 #[derive(Debug, Clone)]
 pub struct Scrubbed<T>(T);
 
@@ -69,16 +69,16 @@ impl<T> std::ops::Deref for Scrubbed<T> {
     }
 }
 
-/// A text that is part of the program was there before any secret.
+/// A text that is part of the program contains no secret of a run.
 impl From<&'static str> for Scrubbed<String> {
     fn from(text: &'static str) -> Self {
         Self(text.to_owned())
     }
 }
 
-/// What a scrubber can go over.
+/// What a scrubber can redact.
 pub trait Scrub {
-    /// The same without the secrets that `scrubber` knows.
+    /// The value with the secrets that `scrubber` knows redacted.
     #[must_use]
     fn without_secrets(&self, scrubber: &Scrubber) -> Self;
 }
@@ -127,13 +127,13 @@ impl Scrubber {
         Scrubbed(value.without_secrets(self))
     }
 
-    /// The text as one that states it.
+    /// The redacted text, as a type that says so.
     pub fn scrubbed_text(&self, text: &str) -> Scrubbed<String> {
         Scrubbed(self.scrub_text(text))
     }
 
-    /// A record's fields without secrets. Those that `names` lists hold names alone, by which programs find things: they
-    /// stay as they are, since a secret may happen to be an ordinary word such as `main`.
+    /// A record's fields with secrets redacted. Those that `names` lists contain only names, by which programs find things:
+    /// they are not redacted, since a secret may happen to be an ordinary word such as `main`.
     pub fn scrubbed_fields(&self, fields: Map<String, Value>, names: &[&str]) -> Scrubbed<Map<String, Value>> {
         let field = |(key, value): (String, Value)| {
             let value = if names.contains(&key.as_str()) { value } else { self.scrub(value) };

@@ -1,4 +1,4 @@
-//! A session's `events.jsonl` and `metrics.jsonl`: one JSON object a line. It takes nothing but what has been scrubbed.
+//! A session's `events.jsonl` and `metrics.jsonl`: one JSON object per line. It accepts only what has been redacted.
 
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};

@@ -65,7 +65,7 @@ pub struct Manifest {
     pub steps: Vec<StepRecord>,
 }
 
-/// Names stay as they are (ids, tables, components, statuses), since programs find things by them, and a secret may happen
+/// Names (ids, tables, components, statuses) are not redacted, since programs find things by them, and a secret may happen
 /// to be an ordinary word.
 impl Scrub for Manifest {
     fn without_secrets(&self, scrubber: &Scrubber) -> Self {

@@ -29,7 +29,7 @@ pub use manifest::{DriverRecord, InputRecord, Manifest, Status, StepRecord, Tabl
 /// The folder of sessions in the base folder.
 pub const FOLDER: &str = reserved::SESSIONS;
 
-/// Fields of events that hold names alone.
+/// Fields of events that contain only names.
 const NAMES: [&str; 7] = ["step_id", "status", "level", "inputs", "tables", "duckdb_path", "component"];
 
 const LOCK: &str = "lock";
@@ -172,7 +172,7 @@ impl Session {
             .with_context(|| format!("cannot write artifact `{name}` of step `{step}`"))
     }
 
-    /// Records an event without the run's secrets.
+    /// Records an event, with the run's secrets redacted.
     pub fn event(&self, event: &'static str, fields: Value) {
         self.journal.event(event, self.scrubber.scrubbed_fields(journal::object(fields), &NAMES));
     }

@@ -66,7 +66,7 @@ pub fn main_with(layers: Layers, call: impl FnOnce(&DriverCall<'_>) -> Result<Ta
     conclude(&Reporter::to_stdout(), layers, prepare, call)
 }
 
-/// DuckDB and the WebAssembly runtime, loaded: what takes most of a small step's time and depends on no job.
+/// The loaded DuckDB and WebAssembly runtime: what takes most of a small step's time and does not depend on its job.
 pub struct Runtimes {
     warm: Warm,
     runtime: runtime::Engine,
@@ -82,7 +82,7 @@ impl Runtimes {
     }
 }
 
-/// Runs a step in a process that was forked from one that has loaded them: the way in for tests that run very many.
+/// Runs a step in a process that was forked from one that loaded them: the entry point for tests that run very many steps.
 pub fn main_with_runtimes(runtimes: Runtimes) -> ExitCode {
     // Thousands of network namespaces would keep the kernel busy for longer than the steps.
     let prepare = || sandbox::shed_in_place().map(|()| runtimes);
