@@ -27,7 +27,7 @@ pub struct Tables {
     is_shared: bool,
     readers: Slots,
     places: Slots,
-    /// The places of the tables that were created.
+    /// The slots of the tables that were created.
     pub taken: Vec<Slot>,
     /// Tables that this instance created.
     created: Vec<String>,
