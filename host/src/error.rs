@@ -82,7 +82,7 @@ pub struct Failure {
     pub blame: Blame,
     /// The contract's error kind, such as `config`, or `trap`, `timeout`, `memory`, `killed`.
     pub kind: Untrusted,
-    /// A driver, a server or data may have a part in it.
+    /// Parts of it may come from a driver, a server or data.
     pub message: Untrusted,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<Untrusted>,

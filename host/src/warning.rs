@@ -22,7 +22,7 @@ impl Warning {
         Self { message: message.into(), fields: BTreeMap::new() }
     }
 
-    /// As [`Untrusted::paragraph`] has it.
+    /// The sentence, as in [`Untrusted::paragraph`].
     pub fn paragraph(&self) -> String {
         self.sentence().paragraph()
     }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warning_of_a_stranger_steers_no_terminal() {
+    fn an_untrusted_warning_does_not_control_the_terminal() {
         let fields = [("a\u{1b}[2J".into(), "b\nerror: all is lost".into())];
         let warning = Warning { message: "\u{202e}x".into(), fields: fields.into() };
         assert_eq!(warning.to_string(), r"\u{202e}x (a\u{1b}[2J: b\nerror: all is lost)");

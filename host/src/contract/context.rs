@@ -13,7 +13,7 @@ const OWN_METRICS: [&str; 4] = ["rows_read", "rows_processed", "rows_written", "
 /// The longest name of a metric, in characters; the rest is cut off.
 const MAX_NAME: usize = 256;
 
-/// What the step process tells its driver of the step.
+/// The step as its driver sees it, and the driver's reports.
 pub struct Context {
     step: String,
     /// The config as JSON text.
@@ -26,7 +26,7 @@ impl Context {
     /// The context of one instance.
     ///
     /// # Errors
-    /// When the config cannot be written as JSON.
+    /// If the config cannot be written as JSON.
     pub fn new(call: &DriverCall<'_>, instance: u32) -> anyhow::Result<Self> {
         Ok(Self {
             step: call.job.step.clone(),

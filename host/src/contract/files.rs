@@ -16,14 +16,14 @@ use crate::protocol::FileGrant;
 /// The most bytes that one `read` returns.
 const MAX_READ: u32 = 8 << 20;
 
-/// The files that the step was granted, and what became of them.
+/// The files that the step was granted, and what was written to them.
 pub struct Files {
     readable: Vec<FileGrant>,
     writable: Vec<FileGrant>,
     engine: Arc<Engine>,
-    /// Those that were created.
+    /// The files that were created.
     pub created: Vec<PathBuf>,
-    /// Rows that COPY wrote.
+    /// The number of rows that COPY wrote.
     pub rows_copied: u64,
 }
 

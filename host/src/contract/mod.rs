@@ -66,7 +66,7 @@ pub mod bindings {
 /// The result of a call to the host: a value, an error for the guest, or a trap.
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
-/// A step's driver, with everything that a call of it needs.
+/// A step's driver, with everything that is needed to call it.
 #[derive(Clone, Copy)]
 pub struct DriverCall<'a> {
     pub job: &'a Job,
@@ -95,7 +95,7 @@ impl State {
     /// The state of the instance with that number, which prints to `printed`.
     ///
     /// # Errors
-    /// When the step's inputs or config cannot be read.
+    /// If the step's inputs or config cannot be read.
     pub fn new(call: &DriverCall<'_>, shared: &Shared, instance: u32, printed: &PrintedText) -> anyhow::Result<Self> {
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(MAX_HANDLES);

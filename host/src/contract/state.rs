@@ -8,11 +8,11 @@ use crate::grants::limits::MAX_STATE_BYTES;
 use crate::secrets::Secrets;
 use crate::secrets::scrubber::holds;
 
-/// What the step kept, and what it wants to keep, as JSON.
+/// The state that the step kept in its last run, and the one for its next run, as JSON.
 pub struct KeptState {
     pub before: Option<String>,
     pub next: Option<String>,
-    /// None of them may be kept.
+    /// Neither state may contain one of them.
     pub secrets: Arc<Secrets>,
 }
 

@@ -18,7 +18,7 @@ use crate::channel::reporter::Reporter;
 use crate::columns::{self, Field, InNode};
 use crate::engine::{self, Engine, Query, quote_name};
 
-/// The step's tables: what it reads, and what it makes.
+/// The step's tables: its inputs and its output.
 pub struct Tables {
     pub engine: Arc<Engine>,
     reporter: Reporter,
@@ -43,7 +43,7 @@ impl Tables {
     /// The tables of one instance.
     ///
     /// # Errors
-    /// When the rows of an input cannot be counted.
+    /// If the rows of an input cannot be counted.
     pub fn new(call: &DriverCall<'_>, shared: &Shared) -> anyhow::Result<Self> {
         let input = |alias: &String| anyhow::Ok(Input { alias: alias.clone(), rows: call.engine.input_rows(alias)? });
         let inputs = call.job.inputs.iter().map(|input| &input.alias).map(input).collect::<Result<_, _>>();
@@ -65,7 +65,7 @@ impl Tables {
     /// Counts a table that the driver creates, unless the step has reached its limit of tables.
     ///
     /// # Errors
-    /// `denied`, when it is one too many.
+    /// `denied` if the limit is reached.
     pub fn count(&mut self, name: &str) -> Result<(), Error> {
         let Some(place) = self.places.take() else {
             let most = self.places.most();
@@ -83,7 +83,7 @@ impl View<'_, Tables> {
         self.own.inputs.iter().map(|input| Ok(self.handles.push(input.clone())?)).collect()
     }
 
-    /// Adds the step's output to it.
+    /// Adds the step's output to the handle table.
     pub fn output_handle(&mut self) -> wasmtime::Result<Resource<Output>> {
         Ok(self.handles.push(Output)?)
     }

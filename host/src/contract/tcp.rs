@@ -34,13 +34,13 @@ fn asks_for_tls(bytes: &[u8]) -> bool {
 /// How long a read or a write waits unless the driver says otherwise.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where the step may connect, and by what.
+/// The endpoints that the step may connect to, and what it needs for a connection.
 pub struct Tcp {
     granted: Vec<Endpoint>,
     verified_tls: bool,
     network: Arc<Network>,
     trust: tls::Trust,
-    /// The step's connections, those of HTTP included.
+    /// The step's connections, including those of HTTP.
     connections: Slots,
 }
 

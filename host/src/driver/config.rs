@@ -28,7 +28,7 @@ pub trait Judge: std::fmt::Debug {
 pub struct Candidate<'a> {
     pub spec: &'a Spec,
     pub config: &'a Map<String, Value>,
-    /// The name of an option that its author used, by the driver's own name.
+    /// The names of options that the author used, by the driver's own names.
     pub written_as: &'a BTreeMap<String, String>,
 }
 

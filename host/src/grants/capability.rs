@@ -29,7 +29,7 @@ pub trait Capability {
     const IMPORTS: &'static [&'static str] = &[];
     /// What such an import accesses, as a phrase that follows `the step was not granted`.
     const REACHES_FOR: &'static str = "";
-    /// What the spec asks, in words between `it wants to` and one of its templates.
+    /// The spec's request, as a phrase between `it wants to` and one of its templates.
     const WANTS_TO: &'static str = "";
 
     /// The spec's request, as phrases that follow `it wants to`.

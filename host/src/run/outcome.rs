@@ -12,7 +12,7 @@ use crate::error::{Blame, Failure};
 use crate::plan::PlannedStep;
 use crate::session::Status;
 
-/// The metric of how long a step took.
+/// The name of the metric for the duration of a step.
 const DURATION: &str = "step_duration_ms";
 
 fn interrupted() -> Failure {

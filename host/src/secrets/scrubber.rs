@@ -51,7 +51,7 @@ enum Finder {
     OneByOne(Vec<String>),
 }
 
-/// A value without known secrets: a scrubber has redacted it, or it is a text of this program's own.
+/// A value without known secrets: a scrubber has redacted it, or it is a constant text of the program.
 #[derive(Debug, Clone)]
 pub struct Scrubbed<T>(T);
 
@@ -69,14 +69,14 @@ impl<T> std::ops::Deref for Scrubbed<T> {
     }
 }
 
-/// A text that is part of the program contains no secret of a run.
+/// A constant text of the program contains no secret of a run.
 impl From<&'static str> for Scrubbed<String> {
     fn from(text: &'static str) -> Self {
         Self(text.to_owned())
     }
 }
 
-/// What a scrubber can redact.
+/// A value that a scrubber can redact.
 pub trait Scrub {
     /// The value with the secrets that `scrubber` knows redacted.
     #[must_use]
@@ -127,7 +127,7 @@ impl Scrubber {
         Scrubbed(value.without_secrets(self))
     }
 
-    /// The redacted text, as a type that says so.
+    /// The redacted text, as a type that guarantees it.
     pub fn scrubbed_text(&self, text: &str) -> Scrubbed<String> {
         Scrubbed(self.scrub_text(text))
     }
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_a_record_stay_and_its_other_fields_are_scrubbed() {
+    fn names_in_a_record_are_kept_and_other_fields_are_scrubbed() {
         let fields = json!({"step_id": "customers", "message": "customers", "tables": {"customers": 1}});
         let fields = fields.as_object().cloned().unwrap_or_default();
         let scrubbed = scrubber(&["customers"]).scrubbed_fields(fields, &["step_id", "tables"]);

@@ -95,7 +95,7 @@ pub struct Session {
     /// Absolute.
     pub path: PathBuf,
     pub journal: Journal,
-    /// Knows the secrets of the run.
+    /// Redacts the secrets of the run.
     pub scrubber: Scrubber,
     dir: Dir,
     /// Held while the session runs.
