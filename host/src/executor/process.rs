@@ -20,10 +20,11 @@ use zeroize::Zeroizing;
 use super::broker::{self, Reachable};
 use super::disk::DiskAllowance;
 use super::figures::Figures;
-use super::supervisor::{Allowance, FiguresAllowance, Overrun, Supervisor, Watch};
+use super::supervisor::{Allowance, FiguresAllowance, MAX_THREADS, Overrun, Supervisor, Watch};
 use crate::error::{Blame, Failure};
 use crate::grants::limits::Limits;
 use crate::protocol::{Job, Message, SEEN};
+use crate::sandbox::cgroup::{self, Group};
 
 /// The longest line that is read, in bytes; a longer one is dropped, and the step's warnings say so.
 const MAX_LINE: u64 = 16 << 20;
@@ -66,6 +67,8 @@ pub struct StepProcess {
     /// Its usage figures, until a supervisor watches it.
     figures: Option<Figures>,
     watch: Option<Watch>,
+    /// The cgroup that limits it, if one is delegated.
+    group: Option<Group>,
     /// The other end of its stdin, over which the job is sent, and later the answers to its requests.
     socket: Option<UnixStream>,
     stderr: Arc<Mutex<Vec<u8>>>,
@@ -170,7 +173,18 @@ impl StepProcess {
         let listener = thread("stdout").spawn(listening).context("cannot start a thread")?;
         let child = child.0.take().context("a step process is gone")?;
         let (socket, listener) = (Some(socket), Some(listener));
-        Ok(Self { number, child, handle, figures: Some(figures), watch: None, socket, stderr, lingered, listener })
+        Ok(Self {
+            number,
+            child,
+            handle,
+            figures: Some(figures),
+            watch: None,
+            group: None,
+            socket,
+            stderr,
+            lingered,
+            listener,
+        })
     }
 
     /// Sends the process its job and, if anything is reachable, serves its connections. From here on `supervisor`
@@ -201,11 +215,22 @@ impl StepProcess {
             disk: Some(disk),
         };
         self.watch = Some(supervisor.watch(self.number, Arc::clone(&self.handle), allowance));
+        self.join_group(&job.limits);
         // The death of a process that was waiting is noticed when its stdout closes.
         if socket.write_all(&line).is_ok() && !reachable.endpoints.is_empty() {
             broker::serve(socket, reachable)?;
         }
         Ok(())
+    }
+
+    /// Moves the process into a cgroup of its own, if one is delegated. Its other limits hold without it.
+    fn join_group(&mut self, limits: &Limits) {
+        let Ok(delegated) = cgroup::delegated() else { return };
+        let group = delegated.group(&self.number.to_string(), limits.data_bytes(), MAX_THREADS);
+        match group.and_then(|group| group.admit(self.child.id()).map(|()| group)) {
+            Ok(group) => self.group = Some(group),
+            Err(error) => tracing::warn!(%error, "a step has no cgroup of its own"),
+        }
     }
 
     pub fn kill(&mut self) {
@@ -214,7 +239,7 @@ impl StepProcess {
 
     /// How the process ended. Call this once its stdout is closed; the wait is short.
     pub fn ending(mut self) -> Ending {
-        let overrun = self.watch.take().and_then(|watch| watch.overrun());
+        let watched = self.watch.take().and_then(|watch| watch.overrun());
         if self.listener.as_ref().is_some_and(|listener| !listener.is_finished()) {
             let _ = self.child.kill();
         }
@@ -222,6 +247,7 @@ impl StepProcess {
         if let Some(listener) = self.listener.take() {
             let _ = listener.join();
         }
+        let overrun = watched.or_else(|| self.group.as_ref()?.ran_out_of().map(Overrun::Memory));
         let stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         let stderr = String::from_utf8_lossy(&stderr).trim().to_owned();
         Ending { status, lingered: self.lingered.load(Ordering::SeqCst), overrun, stderr }

@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The number of threads that a step's process may have: more than DuckDB, wasmtime's pollables and HTTP calls ever
 /// start.
-const MAX_THREADS: u64 = 1000;
+pub const MAX_THREADS: u64 = 1000;
 
 /// The pause after a step was ended for want of free space, before the next one may be: its space has to be freed
 /// first.

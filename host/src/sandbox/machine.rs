@@ -52,7 +52,19 @@ pub fn protections() -> Vec<Protection> {
             },
         },
         walls(),
+        counted(),
     ]
+}
+
+/// Limits by cgroup, if one is delegated.
+fn counted() -> Protection {
+    let (given, words) = match super::cgroup::delegated() {
+        Ok(_) => {
+            (true, "the kernel counts a step's memory and threads in a cgroup of its own, and enforces both".to_owned())
+        }
+        Err(why) => (false, format!("{why}; the other limits of memory and threads hold without it")),
+    };
+    Protection { name: "cgroup", given, demanded: false, words }
 }
 
 /// The second wall, as a process that tested it reported.

@@ -5,6 +5,7 @@
 //! inputs' files once they are open.
 
 mod capabilities;
+pub mod cgroup;
 mod landlock;
 mod limits;
 mod machine;
