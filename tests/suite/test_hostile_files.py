@@ -217,7 +217,7 @@ def test_the_machine_reports_its_protections(project):
     assert {name: given[name] for name in expected} == expected
     demanded = [protection["given"] for protection in told["protections"] if protection["demanded"]]
     assert told["whole"] == all(demanded) and done.returncode == (0 if told["whole"] else 3)
-    # Limits by cgroup are not demanded; if they are missing, the words say what provides them.
+    # Limits by cgroup are not required; if they are missing, the text says what provides them.
     cgroup = next(protection for protection in told["protections"] if protection["name"] == "cgroup")
     assert not cgroup["demanded"] and cgroup["given"] != ("no cgroup v2" in cgroup["words"] or "systemd-run" in cgroup["words"]), cgroup
     project.pipeline([project.sql("select 1 as a")])

@@ -223,7 +223,7 @@ impl StepProcess {
         Ok(())
     }
 
-    /// Moves the process into a cgroup of its own, if one is delegated. Its other limits hold without it.
+    /// Moves the process into its own cgroup, if one is delegated. The other limits apply without it.
     fn join_group(&mut self, limits: &Limits) {
         let Ok(delegated) = cgroup::delegated() else { return };
         let group = delegated.group(&self.number.to_string(), limits.data_bytes(), MAX_THREADS);

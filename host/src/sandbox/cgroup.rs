@@ -2,7 +2,7 @@
 //! the process and of anything that it might start, and enforces both limits without the host.
 //!
 //! In cgroup v2, processes are only in leaves. The host therefore creates the groups beside its own, in the parent: as
-//! systemd arranges it by `Delegate=yes` with `DelegateSubgroup=`.
+//! systemd arranges with `Delegate=yes` and `DelegateSubgroup=`.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 /// The controllers that a step's group needs.
 const CONTROLLERS: [&str; 2] = ["memory", "pids"];
 
-/// How to get what is missing.
+/// The remedy if no cgroup is delegated.
 const REMEDY: &str = "start Osiris by `systemd-run --user --pty -p Delegate=yes -p DelegateSubgroup=host …`";
 
 /// A cgroup in which the host may create others.
@@ -53,8 +53,8 @@ fn parent(cgroups: &str, mounts: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// Whether the cgroup is meant for its user's own groups. Root may write to every cgroup, so systemd's mark decides
-/// (`user.delegate`, by its CGROUP_DELEGATION); to others, only a delegated one is writable.
+/// Whether the cgroup is delegated. Root may write to every cgroup, so systemd's mark decides (`user.delegate`, see its
+/// document CGROUP_DELEGATION); for other users, only a delegated one is writable.
 fn is_given(folder: &Path) -> bool {
     let mut mark = [0; 1];
     !rustix::process::geteuid().is_root()
@@ -98,7 +98,7 @@ impl Delegated {
 }
 
 impl Group {
-    /// Moves a process into the group. What it starts later is in there too.
+    /// Moves a process into the group. Processes that it starts later are in it too.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -149,7 +149,7 @@ mod tests {
         )
     }
 
-    /// A folder with the files of a delegated cgroup that the kernel would have there.
+    /// A folder with the files that the kernel provides in a delegated cgroup.
     fn scope(controllers: &str) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         let scope = root.path().join("user.slice/run-1.scope");
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_beside_the_hosts_own_and_has_its_limits() {
+    fn a_group_is_created_beside_the_hosts_own_with_its_limits() {
         let root = scope("cpu memory pids\n");
         let delegated = Delegated::open(parent(CGROUPS, &mounts(root.path())).unwrap()).unwrap();
         assert_eq!(delegated.folder, root.path().join("user.slice/run-1.scope"));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_delegated_cgroup_the_reason_is_told() {
+    fn without_a_delegated_cgroup_the_reason_is_reported() {
         let root = scope("cpu pids\n");
         let why = |cgroups: &str, mounts: &str| parent(cgroups, mounts).and_then(Delegated::open).unwrap_err();
         assert_eq!(why("4:memory:/x\n", &mounts(root.path())), "there is no cgroup v2");
