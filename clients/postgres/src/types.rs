@@ -6,6 +6,13 @@ use osiris_sdk::{Error, Result};
 
 use crate::{Client, Stream};
 
+/// The days from 1970-01-01, DuckDB's epoch, to 2000-01-01, PostgreSQL's.
+pub const EPOCH_DAYS: i32 = 10_957;
+pub const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
+
+/// The largest offset from UTC in seconds, from which DuckDB counts down in a TIMETZ.
+pub const LAST_OFFSET: i64 = 57_599;
+
 /// How a value is encoded in a binary COPY, and the DuckDB type that it becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {

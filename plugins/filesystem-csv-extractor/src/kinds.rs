@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use osiris_sdk::calendar;
+
 /// A type, as far as a single value can show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -296,14 +298,8 @@ fn date(bytes: &[u8]) -> Option<&[u8]> {
     let (year, rest) = number(bytes, 4)?;
     let (month, rest) = number(after(rest, b'-')?, 2)?;
     let (day, rest) = number(after(rest, b'-')?, 2)?;
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 => 28 + u32::from(leap),
-        _ => 0,
-    };
-    (year > 0 && (1..=days).contains(&day)).then_some(rest)
+    let days = calendar::days_of_month(year.into(), month.into());
+    (year > 0 && (1..=days).contains(&day.into())).then_some(rest)
 }
 
 /// Whether a time of day has seconds, and the rest after it. Seconds may only be omitted in a date without an offset.

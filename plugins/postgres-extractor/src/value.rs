@@ -2,18 +2,12 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use postgres_client::types::Kind;
+use postgres_client::types::{EPOCH_DAYS, EPOCH_MICROSECONDS, Kind, LAST_OFFSET};
 
 use crate::numeric::Numeric;
 use crate::refusal::Wrong;
 
-/// The days from 1970-01-01, DuckDB's epoch, to 2000-01-01, PostgreSQL's.
-const EPOCH_DAYS: i32 = 10_957;
-const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
 const DAY_MICROSECONDS: i64 = 86_400_000_000;
-
-/// The largest offset from UTC, from which DuckDB counts down.
-const LAST_OFFSET: i32 = 57_599;
 
 type Metadata = &'static [(&'static str, &'static str)];
 
@@ -129,11 +123,10 @@ fn push_rare(kind: &Kind, field: &[u8], values: &mut Vec<u8>) -> Result<(), Wron
         Kind::TimeTz => {
             let (time, west) = field.split_first_chunk::<8>().ok_or(Wrong::Malformed)?;
             let (time, east) = (i64::from_be_bytes(*time), -i64::from(i32::from_be_bytes(exactly(west)?)));
-            let last = i64::from(LAST_OFFSET);
-            if !(0..=DAY_MICROSECONDS).contains(&time) || !(-last..=last).contains(&east) {
+            if !(0..=DAY_MICROSECONDS).contains(&time) || !(-LAST_OFFSET..=LAST_OFFSET).contains(&east) {
                 return Err(Wrong::Malformed);
             }
-            values.extend_from_slice(&(time << 24 | (last - east)).to_le_bytes());
+            values.extend_from_slice(&(time << 24 | (LAST_OFFSET - east)).to_le_bytes());
         }
         Kind::Interval => values.extend_from_slice(&interval(field)?),
         Kind::Bit => bits(field, values)?,

@@ -1,15 +1,9 @@
 //! Encodes columns of a batch as the fields of a binary COPY.
 
 use osiris_sdk::{Column, Error, Result};
+use postgres_client::types::{EPOCH_DAYS, EPOCH_MICROSECONDS, LAST_OFFSET};
 
 use crate::numeric;
-
-/// The days from 1970-01-01, DuckDB's epoch, to 2000-01-01, PostgreSQL's.
-const EPOCH_DAYS: i32 = 10_957;
-const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
-
-/// The largest offset from UTC, from which DuckDB counts down.
-const LAST_OFFSET: i64 = 57_599;
 
 /// How the values of a column are sent. Named after the column's layout, in which a FLOAT has 32 bits too.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,20 +7,24 @@ const ERA: i64 = 146_097;
 
 /// The days since 1970-01-01 of a date; `None` for a date that does not exist. The year before 1 is 0.
 pub fn days(year: i64, month: i64, day: i64) -> Option<i64> {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let length = match month {
-        2 => 28 + i64::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return None,
-    };
-    if !(1..=length).contains(&day) {
+    if !(1..=days_of_month(year, month)).contains(&day) {
         return None;
     }
     let year = if month <= 2 { year.checked_sub(1)? } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     era.checked_mul(ERA)?.checked_add(of_era * 365 + of_era / 4 - of_era / 100 + of_year - EPOCH)
+}
+
+/// How many days a month has; none for a month that does not exist.
+pub fn days_of_month(year: i64, month: i64) -> i64 {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 => 28 + i64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => 0,
+    }
 }
 
 /// Year, month and day of a day since 1970-01-01.
