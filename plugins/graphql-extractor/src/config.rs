@@ -40,9 +40,8 @@ pub struct Access {
     pub endpoint: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, Option<String>>,
-    auth_type: Option<AuthType>,
-    auth_username: Option<String>,
-    auth_header_name: Option<String>,
+    #[serde(flatten)]
+    login: Login,
     #[serde(flatten)]
     pub patience: Patience,
     validate_ssl: bool,
@@ -54,10 +53,17 @@ pub struct Connection {
     pub url: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, Option<String>>,
+    #[serde(flatten)]
+    login: Login,
+    validate_ssl: Option<bool>,
+}
+
+/// The login, except its secrets.
+#[derive(Debug, Default, Deserialize)]
+struct Login {
     auth_type: Option<AuthType>,
     auth_username: Option<String>,
     auth_header_name: Option<String>,
-    validate_ssl: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -114,19 +120,20 @@ impl Access {
         };
         let missing = |name: &str| Error::config(format!("`{name}` is missing, which this `auth_type` needs"));
         let token = secret("auth_token")?;
+        let (own, shared) = (&self.login, &self.connection.login);
         let default = if token.is_some() { AuthType::Bearer } else { AuthType::None };
-        Ok(match self.auth_type.or(self.connection.auth_type).unwrap_or(default) {
+        Ok(match own.auth_type.or(shared.auth_type).unwrap_or(default) {
             AuthType::None => request,
             AuthType::Bearer => request.bearer(&token.ok_or_else(|| missing("auth_token"))?),
             AuthType::Basic => {
-                let user = self.auth_username.as_ref().or(self.connection.auth_username.as_ref());
+                let user = own.auth_username.as_ref().or(shared.auth_username.as_ref());
                 let user = user.ok_or_else(|| missing("auth_username"))?;
                 // Python Osiris keeps the password in `auth_token`.
                 let password = secret("auth_password")?.or(token).ok_or_else(|| missing("auth_password"))?;
                 request.basic(user, &password)
             }
             AuthType::ApiKey => {
-                let name = self.auth_header_name.as_ref().or(self.connection.auth_header_name.as_ref());
+                let name = own.auth_header_name.as_ref().or(shared.auth_header_name.as_ref());
                 request.secret_header(
                     name.map_or("X-API-Key", String::as_str),
                     &token.ok_or_else(|| missing("auth_token"))?,
