@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+#[expect(clippy::disallowed_methods, reason = "cargo talks to build scripts by variables")]
 fn main() {
     println!("cargo:rerun-if-env-changed=DUCKDB_LIB_DIR");
     let Ok(folder) = std::env::var("DUCKDB_LIB_DIR") else { return };

@@ -27,6 +27,7 @@ pub mod pipeline;
 pub mod sandbox;
 
 pub mod digest;
+pub mod environment;
 pub mod error;
 pub mod secrets;
 pub mod size;

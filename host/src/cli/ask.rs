@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::lock;
-use super::prepare::{PlaceArguments, environment, read_connections};
+use super::prepare::{PlaceArguments, read_connections};
 use super::sandbox::SandboxArguments;
 use crate::driver::catalog::{Catalog, Driver};
 use crate::driver::config::{self, ConfigParts};
 use crate::driver::typed;
+use crate::environment;
 use crate::error::{Report, listed};
 use crate::executor::supervisor::Supervisor;
 use crate::grants::grant::GrantRequest;
@@ -57,7 +58,13 @@ impl ConnectionContext {
         let base = Base::open(place.base.as_deref().unwrap_or(Path::new(".")))?;
         let connections = read_connections(&base)?;
         let catalog = place.catalog(&base.path)?;
-        Ok(Self { base, connections, environment: environment(), catalog, supervisor: Supervisor::start()? })
+        Ok(Self {
+            base,
+            connections,
+            environment: environment::all().collect(),
+            catalog,
+            supervisor: Supervisor::start()?,
+        })
     }
 
     /// The driver that is asked about a connection of `family`.

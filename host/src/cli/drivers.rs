@@ -237,6 +237,7 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
+#[expect(clippy::disallowed_methods, reason = "reads the file that the user names")]
 fn pack_driver(arguments: &Pack) -> anyhow::Result<()> {
     let spec = std::fs::read_to_string(&arguments.spec).map_err(|error| {
         Report::input(format!("cannot read spec `{}`: {error}", arguments.spec.display()))

@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use crate::driver::compiler::{self, Allowance};
 use crate::driver::inspect;
+use crate::environment;
 use crate::error::{Fault, Report};
 use crate::untrusted;
 use clap::{Parser, Subcommand};
@@ -167,7 +168,7 @@ fn suggest_no_internal_command(error: &mut clap::Error) {
 /// Runs a verb with the host's own log on stderr, at the level that `OSIRIS_LOG` sets (default: warnings).
 fn logged(verb: impl FnOnce() -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("OSIRIS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_env(environment::LOG).unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(terminal::LogLine::default)

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::sha256_of;
 use crate::driver::catalog::{Catalog, Driver};
+use crate::environment;
 use crate::error::{Report, listed};
 use crate::grants::limits::Limits;
 use crate::grants::policy::{self, ConnectionHosts, Policy};
 use crate::pipeline::connections::{self, Connections};
-use crate::pipeline::params::{self, Environment};
+use crate::pipeline::params;
 use crate::pipeline::{self, Pipeline};
 use crate::plan::{Plan, PlanContext, PlannedStep, plan};
 use crate::run::targets;
@@ -109,6 +110,7 @@ fn warn_of_short_secrets(plan: &Plan) {
 ///
 /// # Errors
 /// If anything else in the user's input is wrong.
+#[expect(clippy::disallowed_methods, reason = "reads the file that the user names")]
 pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPipeline> {
     let file = arguments.pipeline.display().to_string();
     let text = fs::read_to_string(&arguments.pipeline).map_err(|error| {
@@ -118,7 +120,7 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPip
     let pipeline = pipeline::parse(&text, &file)?;
     let folder = arguments.pipeline.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let base = Base::open(arguments.place.base.as_deref().unwrap_or(folder))?;
-    let environment = environment();
+    let environment = environment::all().collect();
     let params = params::resolve(&pipeline, &arguments.params, arguments.profile.as_deref(), &environment)?;
     let connections = read_connections(&base)?;
     let policy = read_policy(arguments.policy.as_deref(), ConnectionHosts::of(&connections, &environment))?;
@@ -145,12 +147,7 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPip
     Ok(PlannedPipeline { plan, base, sha256, limits: arguments.limits.limits.within(&policy.limits) })
 }
 
-/// The environment variables, except those that are not valid UTF-8.
-pub fn environment() -> Environment {
-    let all = std::env::vars_os();
-    all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
-}
-
+#[expect(clippy::disallowed_methods, reason = "reads the file that the user names")]
 pub fn read_policy(file: Option<&Path>, hosts: ConnectionHosts) -> anyhow::Result<Policy> {
     let Some(file) = file else { return Ok(Policy::default_with(hosts)) };
     let shown = file.display().to_string();

@@ -86,6 +86,7 @@ fn io_error(doing: &str, name: &str, cause: &std::io::Error, status: &Status) ->
 }
 
 impl Host for View<'_, Files> {
+    #[expect(clippy::disallowed_methods, reason = "opens a granted file again by its number, below `/proc/self/fd`")]
     fn open(&mut self, path: String) -> Answer<Resource<Source>> {
         let open = || {
             let resolved = granted(&self.own.readable, &path, "read")?;
@@ -101,6 +102,7 @@ impl Host for View<'_, Files> {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "opens a granted file again by its number, below `/proc/self/fd`")]
     fn create(&mut self, path: String) -> Answer<Resource<Target>> {
         let create = || {
             let resolved = granted(&self.own.writable, &path, "write")?;

@@ -13,6 +13,7 @@ use crate::driver::component::{self, CUSTOM, HEADER};
 use crate::driver::inspect::Description;
 use crate::driver::inspector::{Found, Inspector, digest_of, no_driver};
 use crate::driver::spec::{self, Spec, Version};
+use crate::environment;
 use crate::error::{Report, listed, nearest};
 use crate::warning::Warning;
 
@@ -57,9 +58,7 @@ impl Catalog {
     /// came with this program.
     pub fn new(named: &[PathBuf], base: &Path) -> Self {
         let mut folders = named.to_vec();
-        folders.extend(
-            std::env::var_os("OSIRIS_DRIVERS").filter(|paths| !paths.is_empty()).iter().flat_map(std::env::split_paths),
-        );
+        folders.extend(environment::variable(environment::DRIVERS).iter().flat_map(std::env::split_paths));
         folders.push(base.join("drivers"));
         let program = std::env::current_exe().ok().and_then(|program| program.parent().map(Path::to_owned));
         folders.extend(
@@ -288,6 +287,7 @@ fn without_specs(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
 ///
 /// # Errors
 /// If the spec is wrong, the file is not a component, or the result is not a driver for this host.
+#[expect(clippy::disallowed_methods, reason = "reads the file that the user names")]
 pub fn pack(
     inspector: &Inspector,
     wasm: &Path,

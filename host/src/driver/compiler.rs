@@ -4,21 +4,20 @@
 //! The host reads a component, checks that it is the one that was planned, and hands its bytes over; the compile
 //! process confines itself, compiles, and writes the native code to the one file it was given.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Child, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use crate::digest::sha256_of;
-use crate::driver::catalog;
 use crate::driver::runtime::{self, Engine};
+use crate::driver::{catalog, inspector};
 use crate::error::Report;
-use crate::sandbox::{self, Reach};
+use crate::sandbox::{self, Reach, own_process};
 
 /// What compiling one driver may use. A component of 18 MB takes 8 s of CPU time and 0.4 GB.
 pub const ALLOWANCE: Allowance = Allowance { cpu_seconds: 1200, memory_bytes: 6_000_000_000 };
@@ -73,16 +72,14 @@ fn compiled_in(
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let entry = folder.join(format!("{sha256}-{:016x}.cwasm", hasher.finish()));
-    if let Ok(found) = File::open(&entry)
-        && found.metadata().is_ok_and(|found| found.is_file())
-    {
+    if let Some(found) = runtime::open_entry(&entry) {
         runtime::mark_used(&found);
         return Ok(entry);
     }
     runtime::remove_unused(folder);
-    let bytes = fs::read(wasm).with_context(|| format!("cannot read `{}`", wasm.display()))?;
+    let (bytes, found_sha256) = inspector::read(wasm)?;
     // Only the bytes that were planned, shown and checked against the lock may be stored under their digest.
-    if sha256_of(&bytes) != sha256 {
+    if found_sha256 != sha256 {
         return Err(Report::input(format!("driver `{}` has changed since it was planned", wasm.display()))
             .hint("run again, and see with `osiris plan` what it wants")
             .into());
@@ -112,12 +109,8 @@ const ASK_EVERY: Duration = Duration::from_millis(20);
 /// Runs a process that compiles `bytes` into `code`.
 fn apart(wasm: &Path, bytes: &[u8], code: &File, interrupted: &dyn Fn() -> bool) -> anyhow::Result<()> {
     let code = code.try_clone().context("cannot write to the compile cache")?;
-    let mut child = Command::new("/proc/self/exe")
-        .arg0("osiris")
-        .arg("compile")
+    let mut child = own_process("compile")
         .args([ALLOWANCE.cpu_seconds, ALLOWANCE.memory_bytes].map(|number| number.to_string()))
-        .env_clear()
-        .current_dir("/")
         // In a process group of its own, so that Ctrl-C reaches only the host.
         .process_group(0)
         .stdin(Stdio::piped())
@@ -238,8 +231,11 @@ fn prepare(allowance: Allowance) -> anyhow::Result<(Engine, Vec<u8>)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+    use std::fs;
+
     use super::*;
+    use crate::digest::sha256_of;
     use anyhow::bail;
 
     #[test]
@@ -251,6 +247,10 @@ mod tests {
         let cache = folder.path().join("cache");
         fs::create_dir(&cache).unwrap();
         let compile = |bytes: &[u8], mut code: &File| Ok(code.write_all(bytes)?);
+        let pipe = folder.path().join("pipe.wasm");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let unread = compiled_in(&cache, &engine, &pipe, &sha256_of(b"the driver"), compile).unwrap_err();
+        assert!(unread.to_string().contains("plain file"), "{unread}");
         let planned = sha256_of(b"the driver that was planned");
         let refused = compiled_in(&cache, &engine, &wasm, &planned, compile).unwrap_err();
         assert!(refused.to_string().contains("has changed since it was planned"), "{refused}");

@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ use crate::driver::inspect::{ALLOWANCE, Answer, MAX_LINE, Request};
 use crate::driver::spec::Spec;
 use crate::driver::{component, spec_cache};
 use crate::error::Report;
+use crate::sandbox::own_process;
 use crate::size;
 
 /// How long a process may take over one request. Its limit of CPU time is lower, but the machine may be busy.
@@ -192,7 +193,21 @@ pub fn digest_of(path: &Path) -> anyhow::Result<String> {
     digest(&mut open(path)?, &mut |_| Ok(()))
 }
 
+/// The bytes of a component and their digest.
+///
+/// # Errors
+/// If the file cannot be read, or is too large for a component.
+pub fn read(path: &Path) -> anyhow::Result<(Vec<u8>, String)> {
+    let mut bytes = Vec::new();
+    let sha256 = digest(&mut open(path)?, &mut |part| {
+        bytes.extend_from_slice(part);
+        Ok(())
+    })?;
+    Ok((bytes, sha256))
+}
+
 /// Opens a regular file of a bounded size; reading a pipe or a device might never end.
+#[expect(clippy::disallowed_methods, reason = "does not wait for a pipe; a driver may be a symlink")]
 fn open(path: &Path) -> anyhow::Result<File> {
     let missing = |error: std::io::Error| {
         Report::input(format!("cannot read driver `{}`: {error}", path.display()))
@@ -252,16 +267,12 @@ enum End {
 
 impl Process {
     fn start(require_confinement: bool) -> anyhow::Result<Self> {
-        let mut command = Command::new("/proc/self/exe");
-        command
-            .arg0("osiris")
-            .arg("inspect")
-            .args([ALLOWANCE.cpu_seconds, ALLOWANCE.memory_bytes].map(|number| number.to_string()));
+        let mut command = own_process("inspect");
+        command.args([ALLOWANCE.cpu_seconds, ALLOWANCE.memory_bytes].map(|number| number.to_string()));
         if require_confinement {
             command.arg("--require-sandbox");
         }
-        command.env_clear().current_dir("/").process_group(0);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot start a process that reads drivers")?;
         let stdin = child.stdin.take().context("a process that reads drivers has no stdin")?;
         let stdout = child.stdout.take().context("a process that reads drivers has no stdout")?;

@@ -3,11 +3,13 @@
 #![expect(unsafe_code, reason = "loads compiled components")]
 
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use wasmtime::Config;
+
+use crate::environment;
 pub use wasmtime::Engine;
 pub use wasmtime::component::Component;
 
@@ -45,6 +47,13 @@ pub fn remove_unused(folder: &Path) {
     }
 }
 
+/// Opens an entry of the cache, if it is a regular file.
+#[expect(clippy::disallowed_methods, reason = "neither follows a symlink nor waits for a pipe")]
+pub fn open_entry(path: &Path) -> Option<fs::File> {
+    let file = fs::File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path).ok()?;
+    file.metadata().is_ok_and(|found| found.is_file()).then_some(file)
+}
+
 /// Records that an entry of the cache was used, for the removal of unused ones.
 pub fn mark_used(entry: &fs::File) {
     let fresh = entry
@@ -60,13 +69,15 @@ pub fn mark_used(entry: &fs::File) {
 /// `$OSIRIS_CACHE_DIR`, or `osiris/compiled` in the user's cache folder. Created with mode 0700, and refused if another
 /// user owns it or may write to it, since its files are run as native code.
 pub fn cache_folder() -> anyhow::Result<PathBuf> {
-    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = match named("OSIRIS_CACHE_DIR") {
+    let named = |name: &str| environment::variable(name).map(PathBuf::from);
+    let folder = match named(environment::CACHE_FOLDER) {
         Some(folder) => folder,
-        None => match named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache"))) {
-            Some(cache) => cache.join("osiris").join("compiled"),
-            None => bail!("cannot find a cache folder: set OSIRIS_CACHE_DIR or HOME"),
-        },
+        None => {
+            match named(environment::CACHE_HOME).or_else(|| named(environment::HOME).map(|home| home.join(".cache"))) {
+                Some(cache) => cache.join("osiris").join("compiled"),
+                None => bail!("cannot find a cache folder: set OSIRIS_CACHE_DIR or HOME"),
+            }
+        }
     };
     DirBuilder::new().recursive(true).mode(0o700).create(&folder).with_context(|| {
         format!("cannot create the compile cache `{}`; OSIRIS_CACHE_DIR names another folder", folder.display())

@@ -5,9 +5,7 @@
 //! is checked as if a stranger had written it; if anything is wrong with it or with its folder, the driver is read
 //! again.
 
-use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use crate::driver::inspect::{self, Description};
@@ -23,10 +21,7 @@ fn entry(sha256: &str) -> anyhow::Result<PathBuf> {
 /// The stored description of the component with that digest.
 pub fn read(sha256: &str) -> Option<Description> {
     let path = entry(sha256).ok()?;
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(&path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
+    let file = runtime::open_entry(&path)?;
     let mut text = Vec::new();
     (&file).take(MAX_ENTRY).read_to_end(&mut text).ok()?;
     let described: Description = serde_json::from_slice(&text).ok()?;

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 use duckdb::arrow::array::Array;
 use duckdb::arrow::compute::concat_batches;
 use duckdb::arrow::record_batch::RecordBatch;

@@ -19,7 +19,7 @@ use duckdb::arrow::datatypes::{DataType, Int64Type};
 use duckdb::arrow::ffi::{FFI_ArrowSchema, from_ffi_and_data_type};
 use duckdb::ffi;
 
-use super::logical_type::LogicalType;
+use super::logical_type::{LogicalType, taken};
 use super::{Cause, EngineError};
 pub use append::{Appender, ConvertedSchema};
 
@@ -82,19 +82,6 @@ fn cause(kind: ffi::duckdb_error_type) -> Cause {
     }
 }
 
-/// Takes over a string that DuckDB allocated.
-fn owned_text(text: *mut c_char) -> String {
-    if text.is_null() {
-        return String::new();
-    }
-    // SAFETY: not null, NUL-terminated, allocated by DuckDB for the caller, and freed once.
-    unsafe {
-        let copy = CStr::from_ptr(text).to_string_lossy().into_owned();
-        ffi::duckdb_free(text.cast());
-        copy
-    }
-}
-
 fn check(mut error: ffi::duckdb_error_data) -> Result<()> {
     if error.is_null() {
         return Ok(());
@@ -126,7 +113,7 @@ impl Database {
         let mut database = ptr::null_mut();
         let mut error = ptr::null_mut();
         // SAFETY: every out-pointer is a live local; the texts outlive the calls; `config` is
-        // destroyed once; `error` is freed once by `owned_text`.
+        // destroyed once; `error` is freed once by `taken`.
         unsafe {
             ffi::duckdb_create_config(&mut config);
             for (name, value) in settings {
@@ -136,7 +123,7 @@ impl Database {
             let state = ffi::duckdb_open_ext(path.as_ptr(), &mut database, config, &mut error);
             ffi::duckdb_destroy_config(&mut config);
             if state != ffi::DuckDBSuccess {
-                return Err(EngineError::new(owned_text(error)));
+                return Err(EngineError::new(taken(error)));
             }
         }
         Ok(Arc::new(Self(database)))
@@ -295,7 +282,7 @@ impl Statement {
         unsafe {
             (0..ffi::duckdb_prepared_statement_column_count(self.raw))
                 .map(|index| {
-                    let name = owned_text(ffi::duckdb_prepared_statement_column_name(self.raw, index).cast_mut());
+                    let name = taken(ffi::duckdb_prepared_statement_column_name(self.raw, index).cast_mut());
                     let kind = ffi::duckdb_prepared_statement_column_logical_type(self.raw, index);
                     (name, LogicalType::take(kind))
                 })

@@ -154,7 +154,7 @@ impl LogicalType {
 ///
 /// # Safety
 /// `text` is null or a NUL-terminated string that DuckDB allocated for the caller.
-unsafe fn taken(text: *mut std::ffi::c_char) -> String {
+pub(super) unsafe fn taken(text: *mut std::ffi::c_char) -> String {
     if text.is_null() {
         return String::new();
     }

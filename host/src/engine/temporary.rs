@@ -36,6 +36,7 @@ impl TemporaryFolder {
     ///
     /// # Errors
     /// If it cannot be created, or already exists.
+    #[expect(clippy::disallowed_methods, reason = "opens the folder that it has just created")]
     pub fn create(path: &Path, limit_bytes: u64) -> io::Result<Self> {
         DirBuilder::new().mode(0o700).create(path)?;
         let folder =
@@ -113,7 +114,7 @@ impl Drop for TemporaryFile {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
     use super::*;
 
     #[test]

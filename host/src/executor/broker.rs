@@ -85,6 +85,7 @@ fn answer(socket: &UnixStream, number: u64, outcome: Result<TcpStream, AskAnswer
 }
 
 /// Resolves the name once, checks the addresses, and connects to one of them.
+#[expect(clippy::disallowed_methods, reason = "the one place that connects")]
 fn connect(
     ask: &Ask,
     reachable: &Reachable,
@@ -150,6 +151,7 @@ struct Resolver {
 
 type Found = (String, std::io::Result<Vec<IpAddr>>);
 
+#[expect(clippy::disallowed_methods, reason = "the one place that resolves names")]
 fn system_resolve(host: &str) -> std::io::Result<Vec<IpAddr>> {
     Ok((host, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
@@ -204,7 +206,7 @@ impl Resolver {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
     use super::*;
     use std::net::TcpListener;
     use std::sync::atomic::{AtomicU64, Ordering};

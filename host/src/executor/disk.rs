@@ -89,7 +89,7 @@ fn usage(folder: &Dir, left: &mut u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
     use super::*;
     use cap_std::ambient_authority;
 

@@ -33,6 +33,7 @@ impl Figures {
     ///
     /// # Errors
     /// If `/proc` does not show them.
+    #[expect(clippy::disallowed_methods, reason = "the files are in `/proc`")]
     pub fn open(id: u32) -> anyhow::Result<Self> {
         let open = |name: &str| {
             let path = format!("/proc/{id}/{name}");

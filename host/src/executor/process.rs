@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +25,7 @@ use crate::error::{Blame, Failure};
 use crate::grants::limits::Limits;
 use crate::protocol::{Job, Message, SEEN};
 use crate::sandbox::cgroup::{self, Group};
+use crate::sandbox::own_process;
 
 /// The longest line that is read, in bytes; a longer one is dropped, and the step's warnings say so.
 const MAX_LINE: u64 = 16 << 20;
@@ -140,11 +141,7 @@ impl StepProcess {
     /// If the program cannot be started.
     pub fn start(number: u64, heard: &SyncSender<ProcessEvent>) -> anyhow::Result<Self> {
         let (socket, stdin) = UnixStream::pair().context("cannot make a step process's stdin")?;
-        let child = Command::new("/proc/self/exe")
-            .arg0("osiris")
-            .arg("step")
-            .env_clear()
-            .current_dir("/")
+        let child = own_process("step")
             .process_group(0)
             .stdin(Stdio::from(OwnedFd::from(stdin)))
             .stdout(Stdio::piped())

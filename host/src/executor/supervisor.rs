@@ -255,7 +255,7 @@ fn end_by_disk(all: &[Arc<WatchedProcess>], may: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
     use super::*;
     use rustix::process::{Pid, PidfdFlags, pidfd_open};
     use std::os::unix::process::ExitStatusExt;

@@ -1,8 +1,7 @@
 //! Starts the process behind `osiris query`, passes on its output as it arrives, and ends it at its limits.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use crate::executor::process::handle;
 use crate::executor::supervisor::{Allowance, FiguresAllowance, Overrun, Supervisor};
 use crate::grants::limits::Limits;
 use crate::protocol::Look;
+use crate::sandbox::own_process;
 
 /// How much of the process's error message is read, in bytes.
 const MAX_REASON: u64 = 16 << 10;
@@ -49,11 +49,7 @@ pub const fn limits(seconds: u64) -> Limits {
 /// # Errors
 /// A [`Report`] in DuckDB's words if the statement is wrong or refused, or one that names the limit that it reached.
 pub fn look(look: &Look, rows: &mut Rows<'_>, supervisor: &Supervisor) -> anyhow::Result<()> {
-    let child = Command::new("/proc/self/exe")
-        .arg0("osiris")
-        .arg("look")
-        .env_clear()
-        .current_dir("/")
+    let child = own_process("look")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

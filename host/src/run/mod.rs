@@ -17,6 +17,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::driver::{compiler, runtime};
+use crate::environment;
 use crate::executor::broker::Reachable;
 use crate::executor::process::ProcessEvent;
 use crate::executor::supervisor::Supervisor;
@@ -146,7 +147,7 @@ pub fn network(grants: &Grants) -> NetworkGrant {
         connect: grants.connect.clone(),
         http: grants.http.clone(),
         roots: grants.roots.clone(),
-        roots_file: std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(PathBuf::from),
+        roots_file: environment::variable(environment::ROOTS_FILE).map(PathBuf::from),
         verified_tls: grants.verified_tls,
     }
 }

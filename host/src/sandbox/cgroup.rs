@@ -4,6 +4,8 @@
 //! In cgroup v2, processes are only in leaves. The host therefore creates the groups beside its own, in the parent: as
 //! systemd arranges with `Delegate=yes` and `DelegateSubgroup=`.
 
+#![expect(clippy::disallowed_methods, reason = "the files are the kernel's, in `/proc` and in the host's cgroup")]
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

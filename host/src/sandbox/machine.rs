@@ -2,14 +2,13 @@
 
 #![expect(unsafe_code, reason = "makes a system call that has no safe wrapper")]
 
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, bail};
 use landlock::ABI;
 use serde::Serialize;
 
-use super::Confinement;
+use super::{Confinement, own_process};
 
 /// One protection, and whether the machine offers it.
 #[derive(Debug, Clone, Serialize)]
@@ -94,9 +93,8 @@ fn walls() -> Protection {
 /// # Errors
 /// If the process cannot be started, or cannot confine itself.
 pub fn tried() -> anyhow::Result<Confinement> {
-    let mut trial = Command::new("/proc/self/exe");
-    trial.arg0("osiris").arg("confine").env_clear().current_dir("/").stdin(Stdio::null());
-    let output = trial.output().context("cannot start a process to try the sandbox")?;
+    let output =
+        own_process("confine").stdin(Stdio::null()).output().context("cannot start a process to try the sandbox")?;
     if !output.status.success() {
         bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
     }

@@ -12,6 +12,7 @@ mod machine;
 mod namespaces;
 mod process;
 mod seccomp;
+mod start;
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -24,6 +25,7 @@ use seccomp::Code;
 pub use limits::{CpuClock, limit, limit_compiler};
 pub use machine::{Protection, protections, tried, try_it};
 pub use process::{no_core_files, shed, shed_in_place};
+pub use start::own_process;
 
 /// What a process may reach once it is confined.
 #[derive(Debug, Default)]

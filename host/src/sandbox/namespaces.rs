@@ -45,6 +45,7 @@ pub fn separate() -> Separation {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the files are in `/proc/self`")]
 fn leave() -> io::Result<()> {
     let mut apart = UnshareFlags::NEWNS | UnshareFlags::NEWNET | UnshareFlags::NEWIPC;
     // Root already has the privileges; in a user namespace it could no longer read the files of other users.

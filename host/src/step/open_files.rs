@@ -116,6 +116,7 @@ fn replaced(file: OwnedFd, nothing: &OwnedFd, number: i32) -> anyhow::Result<Own
 }
 
 /// Opens a regular file, without waiting for one that is not, and never through a symlink.
+#[expect(clippy::disallowed_methods, reason = "neither follows a symlink nor waits for a pipe")]
 fn open(path: &Path, writing: bool) -> anyhow::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     OpenOptions::new()

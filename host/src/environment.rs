@@ -1,0 +1,27 @@
+//! The environment variables that the host reads. Steps have none.
+
+use std::ffi::OsString;
+
+/// Where compiled drivers are kept.
+pub const CACHE_FOLDER: &str = "OSIRIS_CACHE_DIR";
+/// The user's cache folder, and the home folder in which it is otherwise.
+pub const CACHE_HOME: &str = "XDG_CACHE_HOME";
+pub const HOME: &str = "HOME";
+/// Folders to search for drivers, separated by colons.
+pub const DRIVERS: &str = "OSIRIS_DRIVERS";
+/// A file of certificates to trust instead of the machine's.
+pub const ROOTS_FILE: &str = "SSL_CERT_FILE";
+/// What the host logs about itself.
+pub const LOG: &str = "OSIRIS_LOG";
+
+/// The value of a variable, unless it is empty.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads a variable")]
+pub fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// All variables, for the author's `${NAME}`, except those that are not valid UTF-8.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads all variables")]
+pub fn all() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
