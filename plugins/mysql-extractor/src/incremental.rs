@@ -80,6 +80,46 @@ impl Cursor<'_> {
     }
 }
 
+/// The conditions by which the cursor divides the rows that have a place in its order.
+struct Ranges {
+    /// From where the first run reads.
+    initial: Option<String>,
+    /// The last run's greatest value, if there was a run.
+    at_last: Option<String>,
+    /// Beyond that value, or from the start of the lookback.
+    above_last: Option<String>,
+    below_end: Option<String>,
+    /// The greatest value that there is.
+    at_end: Option<String>,
+}
+
+impl Ranges {
+    /// The parts to read, given whether there is a lookback, whether there are greater values than at the last run
+    /// (`grown`), and whether too `many` rows to be remembered share the greatest.
+    fn parts(&self, lookback: bool, grown: bool, many: bool) -> Vec<Part> {
+        let Self { initial, at_last, above_last, below_end, at_end } = self;
+        let continues = at_last.is_some();
+        let remembers = (!many).then_some(Memory::Ties);
+        if lookback && continues {
+            // From the start of the lookback to the end, whether or not rows were read before.
+            return vec![part(&[above_last, below_end], None, None), part(&[above_last, at_end], None, remembers)];
+        }
+        // Many rows at the end are read once there is a greater value, unless a later run reads them again anyway.
+        let waits = many && !lookback;
+        let mut parts = Vec::new();
+        if continues && (grown || !waits) {
+            parts.push(part(&[at_last], Some(Memory::Ties), (!grown).then_some(Memory::Ties)));
+        }
+        if grown {
+            parts.push(part(&[initial, above_last, below_end], None, None));
+        }
+        if grown && !waits {
+            parts.push(part(&[initial, at_end], None, remembers));
+        }
+        parts
+    }
+}
+
 impl Increment {
     /// Decides what the run reads.
     ///
@@ -157,41 +197,30 @@ impl Increment {
             return Ok(());
         };
         cursor.warn(client, &end)?;
-        let at_end = Some(format!("{column} = {}", literal(kind, &end, name)?));
-        let below_end = Some(format!("{column} < {}", literal(kind, &end, name)?));
-        let at_last = last.as_ref().map(|last| literal(kind, &last.value, name)).transpose()?;
-        let is_at_last = at_last.as_ref().map(|value| format!("{column} = {value}"));
+        let greatest = last.as_ref().map(|last| literal(kind, &last.value, name)).transpose()?;
         let above_last = match (&last, lookback) {
             (Some(last), Some(lookback)) => Some(format!("{column} >= {}", before(kind, &last.value, lookback, name)?)),
-            _ => at_last.as_ref().map(|value| format!("{column} > {value}")),
+            _ => greatest.as_ref().map(|value| format!("{column} > {value}")),
         };
-        let grown = at_last.as_ref().map_or(Ok(true), |value| cursor.has_above(client, config, value))?;
-        let many = are_many(client, config, at_end.as_deref())?;
+        let ranges = Ranges {
+            initial,
+            at_last: greatest.as_ref().map(|value| format!("{column} = {value}")),
+            above_last,
+            below_end: Some(format!("{column} < {}", literal(kind, &end, name)?)),
+            at_end: Some(format!("{column} = {}", literal(kind, &end, name)?)),
+        };
+        let grown = greatest.as_ref().map_or(Ok(true), |value| cursor.has_above(client, config, value))?;
+        let many = are_many(client, config, ranges.at_end.as_deref())?;
         // Rows that are read again anyway need not be remembered.
-        let waits = many && lookback.is_none();
-        if waits {
+        if many && lookback.is_none() {
             context::warn(
                 "more rows share the largest cursor value than can be remembered; they are read once there is a larger one",
                 &[("cursor", &name), ("value", &end), ("remembered", &MOST_TIES)],
             );
         }
-        let remembers = (!many).then_some(Memory::Ties);
-        if lookback.is_some() && last.is_some() {
-            // From the start of the lookback to the end, whether or not rows were read before.
-            self.parts.push(part(&[&above_last, &below_end], None, None));
-            self.parts.push(part(&[&above_last, &at_end], None, remembers));
-        } else {
-            if let Some(last) = last.as_ref().filter(|_| grown || !waits) {
-                self.seen.clone_from(&last.ties);
-                let remembers = (!grown).then_some(Memory::Ties);
-                self.parts.push(part(&[&is_at_last], Some(Memory::Ties), remembers));
-            }
-            if grown {
-                self.parts.push(part(&[&initial, &above_last, &below_end], None, None));
-            }
-            if grown && !waits {
-                self.parts.push(part(&[&initial, &at_end], None, remembers));
-            }
+        self.parts.extend(ranges.parts(lookback.is_some(), grown, many));
+        if let Some(last) = last.as_ref().filter(|_| lookback.is_none()) {
+            self.seen.clone_from(&last.ties);
         }
         let (value, ties) = match last {
             Some(last) if !grown && lookback.is_none() => (last.value, last.ties),
