@@ -1,6 +1,7 @@
 //! The protocol between the host and the processes of steps and queries: one JSON object in, JSON lines or rows out.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -163,6 +164,36 @@ pub enum Format {
     Json,
 }
 
+/// How much a log line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+impl LogLevel {
+    /// Whether the user sees such a line at once.
+    pub fn is_shown(self) -> bool {
+        matches!(self, Self::Warn | Self::Error)
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        })
+    }
+}
+
 /// One line of a step process's stdout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -170,7 +201,7 @@ pub enum Message {
     /// The process has warmed up and waits for its job.
     Ready,
     Log {
-        level: String,
+        level: LogLevel,
         message: Untrusted,
         fields: BTreeMap<Untrusted, Untrusted>,
     },
@@ -203,4 +234,20 @@ pub enum Message {
         message: Untrusted,
     },
     Failed(Failure),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_process_logs_at_the_known_levels_only() {
+        let line = |level: &str| format!(r#"{{"type":"log","level":"{level}","message":"m","fields":{{}}}}"#);
+        for level in [LogLevel::Trace, LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error] {
+            let message = Message::Log { level, message: "m".into(), fields: BTreeMap::new() };
+            assert_eq!(serde_json::from_str::<Message>(&line(&level.to_string())).ok(), Some(message));
+        }
+        // The journal does not redact levels, so none may carry a text.
+        assert!(serde_json::from_str::<Message>(&line("correct-horse")).is_err());
+    }
 }

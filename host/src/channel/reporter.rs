@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::protocol::Message;
+use crate::protocol::{LogLevel, Message};
 use crate::secrets::Secrets;
 use crate::secrets::scrubber::Scrubber;
 use crate::untrusted::Untrusted;
@@ -84,9 +84,9 @@ impl Reporter {
     }
 
     /// Sends a log line, cut to a bound.
-    pub fn log(&self, level: &str, message: String, fields: BTreeMap<String, String>) {
+    pub fn log(&self, level: LogLevel, message: String, fields: BTreeMap<String, String>) {
         let fields = fields.into_iter().take(64).map(|(name, value)| (self.told(name), self.told(value))).collect();
-        self.send(&Message::Log { level: level.to_owned(), message: self.told(message), fields });
+        self.send(&Message::Log { level, message: self.told(message), fields });
     }
 
     /// Sends progress, unless some was sent very recently or sending would block because another thread is writing or
@@ -115,7 +115,7 @@ impl Lines {
         } else if self.sent <= MAX_LINES {
             let message = format!("the driver logged too much, {} lines; the rest is dropped", self.sent);
             self.sent = MAX_LINES + 1;
-            self.write(&Message::Log { level: "warn".to_owned(), message: message.into(), fields: BTreeMap::new() });
+            self.write(&Message::Log { level: LogLevel::Warn, message: message.into(), fields: BTreeMap::new() });
         }
     }
 
@@ -190,7 +190,7 @@ mod tests {
         for before in MAX_TEXT - secret.len()..=MAX_TEXT {
             let text = format!("{}{secret}", "x".repeat(before));
             assert!(!reporter.told(text.clone()).raw().contains("co"));
-            reporter.log("info", text.clone(), [(text.clone(), text)].into());
+            reporter.log(LogLevel::Info, text.clone(), [(text.clone(), text)].into());
         }
         let told = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
         assert!(told.contains("MASKED") && !told.contains("co"), "{told}");

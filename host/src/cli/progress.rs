@@ -2,6 +2,7 @@
 
 use super::terminal::{self, Show, say};
 use super::{counted, grouped, spell_duration};
+use crate::protocol::LogLevel;
 use crate::run::Observer;
 use crate::secrets::scrubber::Scrubbed;
 use crate::session::{Status, StepRecord};
@@ -41,8 +42,8 @@ impl Observer for Progress {
         }
     }
 
-    fn log(&mut self, step: &str, level: &str, line: &Scrubbed<Warning>) {
-        if matches!(level, "warn" | "error") {
+    fn log(&mut self, step: &str, level: LogLevel, line: &Scrubbed<Warning>) {
+        if level.is_shown() {
             let text = line.paragraph();
             say(format!("{step:width$}  {level}: {text}", width = self.width));
         }

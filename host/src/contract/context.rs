@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use super::DriverCall;
 use super::bindings::osiris::driver::context::{Host, Level, Part};
 use crate::channel::reporter::Reporter;
-use crate::protocol::Message;
+use crate::protocol::{LogLevel, Message};
 
 /// The metrics that the host counts itself.
 const OWN_METRICS: [&str; 4] = ["rows_read", "rows_processed", "rows_written", "step_duration_ms"];
@@ -52,11 +52,11 @@ impl Host for Context {
 
     fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {
         let level = match level {
-            Level::Trace => "trace",
-            Level::Debug => "debug",
-            Level::Info => "info",
-            Level::Warn => "warn",
-            Level::Error => "error",
+            Level::Trace => LogLevel::Trace,
+            Level::Debug => LogLevel::Debug,
+            Level::Info => LogLevel::Info,
+            Level::Warn => LogLevel::Warn,
+            Level::Error => LogLevel::Error,
         };
         self.reporter.log(level, message, fields.into_iter().collect());
         Ok(())

@@ -29,7 +29,7 @@ use crate::channel::network::{Meter, Network};
 use crate::channel::reporter::Reporter;
 use crate::error::listed;
 use crate::grants::endpoint::{Endpoint, HttpScope};
-use crate::protocol::AskAnswer;
+use crate::protocol::{AskAnswer, LogLevel};
 
 /// The longest wait for a connection, a first byte, or the next one; a guest may request less.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -114,7 +114,7 @@ impl WasiHttpHooks for Gate {
     }
 
     fn p2_error_from_tls(&mut self, error: &io::Error) -> ErrorCode {
-        self.reporter.log("warn", format!("cannot agree on TLS: {error}"), [].into());
+        self.reporter.log(LogLevel::Warn, format!("cannot agree on TLS: {error}"), [].into());
         match tls::tls_error(error) {
             Some(error) if tls::is_certificate_error(error) => ErrorCode::TlsCertificateError,
             _ => ErrorCode::TlsProtocolError,
@@ -122,7 +122,7 @@ impl WasiHttpHooks for Gate {
     }
 
     fn p2_error_from_connect(&mut self, error: &io::Error) -> ErrorCode {
-        self.reporter.log("warn", error.to_string(), [].into());
+        self.reporter.log(LogLevel::Warn, error.to_string(), [].into());
         match error.kind() {
             io::ErrorKind::PermissionDenied => ErrorCode::DestinationIpProhibited,
             _ => ErrorCode::ConnectionRefused,
@@ -150,7 +150,7 @@ impl Gate {
         // Without the query, which may contain something confidential.
         let asked = format!("{method} {scheme}://{endpoint}{}", uri.path());
         let message = format!("the step may not call `{asked}`; it was granted: {known}");
-        self.reporter.log("warn", message, [].into());
+        self.reporter.log(LogLevel::Warn, message, [].into());
         Err(Error::HttpRequestDenied)
     }
 }

@@ -16,7 +16,7 @@ use crate::executor::disk::DiskAllowance;
 use crate::executor::process::StepProcess;
 use crate::grants::limits::Limits;
 use crate::plan::{Input, PlannedStep};
-use crate::protocol::{Call, FileGrant, Job, Message, PriorState};
+use crate::protocol::{Call, FileGrant, Job, LogLevel, Message, PriorState};
 use crate::session::Status;
 use crate::untrusted::Untrusted;
 use crate::warning::{Warning, Warnings};
@@ -75,7 +75,7 @@ impl Schedule<'_> {
         for notice in &step.notices {
             self.session
                 .event("notice", json!({"step_id": step.id, "message": notice.message, "fields": notice.fields}));
-            self.observer.log(step.id.as_str(), "warn", &self.session.scrubber.scrubbed(notice));
+            self.observer.log(step.id.as_str(), LogLevel::Warn, &self.session.scrubber.scrubbed(notice));
             warnings.push(notice.clone());
         }
         self.manifest.steps[place].warnings = warnings.list();
@@ -206,8 +206,8 @@ impl Schedule<'_> {
                     "driver_log",
                     json!({"step_id": step, "level": level, "message": line.message, "fields": line.fields}),
                 );
-                self.observer.log(step.as_str(), &level, &line);
-                if level == "warn" {
+                self.observer.log(step.as_str(), level, &line);
+                if level == LogLevel::Warn {
                     running.warnings.push(line.into_inner());
                 }
             }
@@ -228,7 +228,7 @@ impl Schedule<'_> {
         let step = self.plan.steps[running.place].id.as_str();
         let line = self.session.scrubber.scrubbed(&Warning::new("a message of the step was too long, and is lost"));
         self.session.event("message_lost", json!({"step_id": step}));
-        self.observer.log(step, "warn", &line);
+        self.observer.log(step, LogLevel::Warn, &line);
         running.warnings.push(line.into_inner());
     }
 }

@@ -24,7 +24,7 @@ use crate::executor::supervisor::Supervisor;
 use crate::grants::Grants;
 use crate::grants::limits::Limits;
 use crate::plan::Plan;
-use crate::protocol::NetworkGrant;
+use crate::protocol::{LogLevel, NetworkGrant};
 use crate::secrets::scrubber::Scrubbed;
 use crate::session::{Base, Manifest, Session};
 use crate::warning::Warning;
@@ -57,7 +57,7 @@ pub trait Observer {
     fn compiling(&mut self, driver: &str);
     fn started(&mut self, step: &str);
     fn progress(&mut self, step: &str, done: u64, total: Option<u64>);
-    fn log(&mut self, step: &str, level: &str, line: &Scrubbed<Warning>);
+    fn log(&mut self, step: &str, level: LogLevel, line: &Scrubbed<Warning>);
     /// A step has ended or was skipped; its record says how.
     fn ended(&mut self, step: &crate::session::StepRecord);
 }

@@ -142,7 +142,7 @@ fn listen(
         match heard {
             ProcessEvent::Message(_, message, size) if !room.admits(&message, size) => {}
             ProcessEvent::Message(_, Message::Log { level, message, fields }, size) => {
-                if matches!(level.as_str(), "warn" | "error") {
+                if level.is_shown() {
                     logged.push(scrubber, &Warning { message, fields }, size);
                 }
             }

@@ -20,7 +20,7 @@ use crate::driver::spec::Kind;
 use crate::engine::Trouble;
 use crate::error::{Blame, Failure};
 use crate::grants::limits::Limits;
-use crate::protocol::{Call, Message};
+use crate::protocol::{Call, LogLevel, Message};
 use crate::untrusted::Untrusted;
 
 /// The most that one call may move from guest to host, in bytes: a batch of 64 MiB with room to spare.
@@ -95,7 +95,7 @@ fn call_instance(call: &DriverCall<'_>, shared: &Shared, index: u32) -> Result<T
     store.set_hostcall_fuel(HOSTCALL_BYTES);
     let outcome = call_export(call, &mut store);
     for line in printed.take().lines() {
-        call.reporter.log("info", line.to_owned(), [("stream".to_owned(), "stdout".to_owned())].into());
+        call.reporter.log(LogLevel::Info, line.to_owned(), [("stream".to_owned(), "stdout".to_owned())].into());
     }
     match outcome {
         Ok(Ok(said)) => Ok(Tally { said, ..store.data_mut().tally() }),
@@ -165,7 +165,7 @@ fn catalog(tables: Vec<CatalogTable>, reporter: &Reporter) -> Vec<FoundTable> {
     if tables.len() > MAX_FOUND {
         let fields =
             [("shown", MAX_FOUND), ("tables", tables.len())].map(|(name, count)| (name.to_owned(), count.to_string()));
-        reporter.log("warn", "there are more tables than are shown".to_owned(), fields.into());
+        reporter.log(LogLevel::Warn, "there are more tables than are shown".to_owned(), fields.into());
     }
     let cut = |text| reporter.told(text);
     let column = |column: crate::contract::CatalogColumn| FoundColumn {
@@ -254,7 +254,7 @@ fn trapped(call: &DriverCall<'_>, error: &wasmtime::Error) -> Failure {
     let status = call.engine.status();
     // The place where the driver was stopped from outside is of no use.
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>().filter(|_| !status.is_interrupted()) {
-        reporter.log("error", format!("{backtrace}"), [("driver".to_owned(), job.driver.clone())].into());
+        reporter.log(LogLevel::Error, format!("{backtrace}"), [("driver".to_owned(), job.driver.clone())].into());
     }
     let (kind, reason) = if let Some(exit) = error.downcast_ref::<I32Exit>() {
         ("exit", format!("called exit({})", exit.0))

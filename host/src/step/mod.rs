@@ -23,7 +23,7 @@ use crate::contract::{DriverCall, Tally, Trust};
 use crate::driver::runtime;
 use crate::engine::{Cause, Engine, FurnishError, Furnishing, Status, TemporaryFolder, Warm};
 use crate::error::{Blame, Failure};
-use crate::protocol::{Job, Message, SEEN};
+use crate::protocol::{Job, LogLevel, Message, SEEN};
 use crate::sandbox::{self, Reach};
 pub use guest::call;
 use open_files::OpenFiles;
@@ -243,7 +243,7 @@ fn confine(job: &Job, held: &OpenFiles, layers: Layers, reporter: &Reporter) -> 
             Failure::new(Blame::Host, "sandbox", message).hint("see `osiris doctor`, or omit `--require-sandbox`")
         );
     }
-    reporter.log("warn", format!("the step process is not fully confined: {}", confinement.words()), [].into());
+    reporter.log(LogLevel::Warn, format!("the step process is not fully confined: {}", confinement.words()), [].into());
     Ok(())
 }
 

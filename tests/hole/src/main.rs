@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use osiris::contract::{DriverCall, Tally};
 use osiris::driver::compiler::Allowance;
 use osiris::error::{Blame, Failure};
-use osiris::protocol::Call;
+use osiris::protocol::{Call, LogLevel};
 use osiris::step::Layers;
 
 /// Switches DuckDB's lock off, to test the layer below it.
@@ -79,7 +79,7 @@ fn hole(driver_call: &DriverCall<'_>) -> Result<Tally, Failure> {
         Ok(seen) => format!("succeeded: {seen}"),
         Err(error) => format!("refused: {error}"),
     };
-    reporter.log("info", said.clone(), [].into());
+    reporter.log(LogLevel::Info, said.clone(), [].into());
     match outcome {
         Ok(_) => {
             if job.kind.makes_tables() && job.call == Call::Run {
