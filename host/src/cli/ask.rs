@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::lock;
-use super::prepare::{PlaceArguments, read_connections};
+use super::prepare::{PlaceArguments, read_connections, read_policy};
 use super::sandbox::SandboxArguments;
 use crate::driver::catalog::{Catalog, Driver};
 use crate::driver::config::{self, ConfigParts};
@@ -16,7 +16,7 @@ use crate::error::{Report, listed};
 use crate::executor::supervisor::Supervisor;
 use crate::grants::grant::GrantRequest;
 use crate::grants::limits::Limits;
-use crate::grants::policy::Policy;
+use crate::grants::policy::{ConnectionHosts, Policy};
 use crate::pipeline::connections::Connections;
 use crate::pipeline::params::Environment;
 use crate::protocol::Call;
@@ -83,16 +83,33 @@ impl ConnectionContext {
             .into()),
         }
     }
+}
+
+/// Asks drivers about connections, within a policy.
+pub struct Inquiry<'a> {
+    pub context: ConnectionContext,
+    policy: Policy,
+    arguments: &'a AskArguments,
+}
+
+impl<'a> Inquiry<'a> {
+    pub fn new(arguments: &'a AskArguments) -> anyhow::Result<Self> {
+        arguments.sandbox.enforce()?;
+        let context = ConnectionContext::new(&arguments.place)?;
+        let hosts = ConnectionHosts::of(&context.connections, &context.environment);
+        let policy = read_policy(arguments.policy.as_deref(), hosts)?;
+        Ok(Self { context, policy, arguments })
+    }
+
+    /// The driver that is asked about the connection that `reference` names.
+    pub fn driver(&self, reference: &str) -> anyhow::Result<Driver> {
+        let family = reference.trim_start_matches('@').split('.').next().unwrap_or_default();
+        self.context.driver(family, self.arguments.driver.as_deref())
+    }
 
     /// Asks `driver` about the connection that `reference` names.
-    pub fn ask(
-        &self,
-        reference: &str,
-        driver: &Driver,
-        policy: &Policy,
-        call: Call,
-        ask: &AskArguments,
-    ) -> anyhow::Result<ProbeReport> {
+    pub fn ask(&self, reference: &str, driver: &Driver, call: Call) -> anyhow::Result<ProbeReport> {
+        let Self { context, policy, arguments } = self;
         let export = match call {
             Call::Check => "check",
             Call::Run | Call::Discover => "discover",
@@ -103,18 +120,19 @@ impl ConnectionContext {
                 .into());
         }
         // A driver that a run would refuse is given no secret here either.
-        let named = ask.driver.as_deref().unwrap_or(&driver.spec.name);
-        lock::check_driver(&self.base, &[named, &driver.spec.name], driver)?;
-        let mut fields = self.connections.resolve(reference, &self.environment)?;
+        let named = arguments.driver.as_deref().unwrap_or(&driver.spec.name);
+        lock::check_driver(&context.base, &[named, &driver.spec.name], driver)?;
+        let mut fields = context.connections.resolve(reference, &context.environment)?;
         typed::fields(driver.spec.config_schema.pointer("/properties/connection"), &mut fields);
         if !driver.spec.connection_fields.is_empty() {
             fields.retain(|name, _| driver.spec.connection_fields.contains(name));
         }
         let written = Map::from_iter([("connection".to_owned(), Value::Object(fields))]);
-        config::check_connection(&self.catalog.inspector, &driver.spec, reference, &written)?;
+        config::check_connection(&context.catalog.inspector, &driver.spec, reference, &written)?;
         let whole = config::fill(&driver.spec, written.clone());
         let ConfigParts { open, secrets, .. } = config::divide(&driver.spec, &whole);
-        let request = GrantRequest { step: reference, config: &open, written: &written, base: &self.base.path, policy };
+        let request =
+            GrantRequest { step: reference, config: &open, written: &written, base: &context.base.path, policy };
         let grants = driver.spec.grants.grant(&request)?;
         probe(&Probe {
             driver,
@@ -122,10 +140,10 @@ impl ConnectionContext {
             secrets,
             grants,
             call,
-            timeout: Duration::from_secs(ask.timeout),
+            timeout: Duration::from_secs(arguments.timeout),
             limits: Limits::DEFAULT.within(&policy.limits),
-            require_confinement: ask.sandbox.require_sandbox,
-            supervisor: &self.supervisor,
+            require_confinement: arguments.sandbox.require_sandbox,
+            supervisor: &context.supervisor,
         })
     }
 }

@@ -4,13 +4,11 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::ask::{AskArguments, ConnectionContext};
-use super::prepare::read_policy;
+use super::ask::{AskArguments, Inquiry};
 use super::{counted, grouped, print, print_json, table};
 use crate::digest::sha256_of;
 use crate::driver::discovery::FoundTable;
 use crate::error::Report;
-use crate::grants::policy::ConnectionHosts;
 use crate::protocol::{Call, Message};
 
 #[derive(Debug, clap::Args)]
@@ -26,12 +24,9 @@ pub struct Discover {
 
 pub fn discover(arguments: &Discover) -> anyhow::Result<ExitCode> {
     let ask = &arguments.ask;
-    ask.sandbox.enforce()?;
-    let context = ConnectionContext::new(&ask.place)?;
-    let policy = read_policy(ask.policy.as_deref(), ConnectionHosts::of(&context.connections, &context.environment))?;
-    let family = arguments.connection.trim_start_matches('@').split('.').next().unwrap_or_default();
-    let driver = context.driver(family, ask.driver.as_deref())?;
-    let told = context.ask(&arguments.connection, &driver, &policy, Call::Discover, ask)?;
+    let inquiry = Inquiry::new(ask)?;
+    let driver = inquiry.driver(&arguments.connection)?;
+    let told = inquiry.ask(&arguments.connection, &driver, Call::Discover)?;
     for line in &told.warnings {
         eprintln!("warn: {}", line.paragraph());
     }

@@ -67,12 +67,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let record = manifest(plan, &session.id, &path, &prepared.sha256, arguments.pipeline.profile.as_deref());
     let free = Disk::of(&prepared.base.dir).map_or(u64::MAX, |disk| disk.free);
     let limits = prepared.limits.on_disk(&arguments.pipeline.limits.defaults, free);
+    let settings = arguments.settings(limits);
     let (say, heard) = sync_channel(BACKLOG);
     forward_signals(say.clone())?;
     let outcome = run::run(
-        &Work { plan, states: &states, base: &prepared.base },
-        &session,
-        &arguments.settings(limits),
+        &Work { plan, states: &states, base: &prepared.base, session: &session, settings: &settings },
         record,
         (say, heard),
         &mut progress,

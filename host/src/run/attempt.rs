@@ -62,6 +62,13 @@ pub(super) struct Done {
     pub(super) state: Option<String>,
 }
 
+/// The files and the folder that a step gets for one attempt.
+struct StepFiles {
+    scratch: PathBuf,
+    read: Vec<FileGrant>,
+    write: Vec<FileGrant>,
+}
+
 impl Schedule<'_> {
     /// Starts a step. Any obstacle is a failure of that step only.
     pub(super) fn begin(&mut self, place: usize) {
@@ -104,10 +111,10 @@ impl Schedule<'_> {
     fn hand_over(&mut self, place: usize) -> anyhow::Result<(StepProcess, Vec<Target>)> {
         let step = &self.plan.steps[place];
         self.session.write_artifact(&step.id, "cleaned_config.json", &step.masked_config)?;
-        let read_files = targets::readable(self.base, step)?;
+        let read = targets::readable(self.base, step)?;
         let scratch = self.session.create_scratch(&step.id)?;
-        let (write_files, targets) = targets::writable(self.base, self.session, step)?;
-        match self.start(place, read_files, write_files, scratch, &targets) {
+        let (write, targets) = targets::writable(self.base, self.session, step)?;
+        match self.start(place, StepFiles { scratch, read, write }, &targets) {
             Ok(process) => Ok((process, targets)),
             Err(error) => {
                 targets::discard(self.base, targets);
@@ -116,45 +123,16 @@ impl Schedule<'_> {
         }
     }
 
-    fn start(
-        &mut self,
-        place: usize,
-        read_files: Vec<FileGrant>,
-        write_files: Vec<FileGrant>,
-        scratch: PathBuf,
-        targets: &[Target],
-    ) -> anyhow::Result<StepProcess> {
+    fn start(&mut self, place: usize, files: StepFiles, targets: &[Target]) -> anyhow::Result<StepProcess> {
         let step = &self.plan.steps[place];
         let limits = self.settings.limits;
-        let compiled = self.compiled.get(&step.driver.sha256).cloned().context("a driver was not compiled")?;
         let disk = DiskAllowance {
             scratch: self.session.scratch_folder(&step.id)?,
             scratch_bytes: limits.scratch_bytes(),
             files: targets.iter().map(|target| target.written(self.base)).collect::<Result<_, _>>()?,
             file_bytes: limits.output_bytes,
         };
-        let job = Job {
-            step: step.id.to_string(),
-            driver: step.driver.label(),
-            kind: step.driver.spec.kind,
-            compiled,
-            config: step.config.clone(),
-            secrets: step.secrets.clone(),
-            inputs: self.job_inputs(step),
-            output: step.driver.spec.kind.makes_tables().then(|| scratch.join(OUTPUT)),
-            scratch,
-            read_files,
-            write_files,
-            network: network(&step.grants),
-            state: step
-                .grants
-                .state
-                .then(|| PriorState { value: self.earlier.get(&place).map(|kept| kept.state.get().to_owned()) }),
-            call: Call::Run,
-            instances: step.instances,
-            limits,
-            require_confinement: self.settings.require_confinement,
-        };
+        let job = self.job(place, files)?;
         self.note_inputs(step);
         let mut process = if self.warm.is_empty() {
             self.started += 1;
@@ -164,6 +142,30 @@ impl Schedule<'_> {
         };
         process.give(&job, reachable(&step.grants), &self.supervisor, disk)?;
         Ok(process)
+    }
+
+    fn job(&self, place: usize, StepFiles { scratch, read, write }: StepFiles) -> anyhow::Result<Job> {
+        let step = &self.plan.steps[place];
+        let value = || self.earlier.get(&place).map(|kept| kept.state.get().to_owned());
+        Ok(Job {
+            step: step.id.to_string(),
+            driver: step.driver.label(),
+            kind: step.driver.spec.kind,
+            compiled: self.compiled.get(&step.driver.sha256).cloned().context("a driver was not compiled")?,
+            config: step.config.clone(),
+            secrets: step.secrets.clone(),
+            inputs: self.job_inputs(step),
+            output: step.driver.spec.kind.makes_tables().then(|| scratch.join(OUTPUT)),
+            scratch,
+            read_files: read,
+            write_files: write,
+            network: network(&step.grants),
+            state: step.grants.state.then(|| PriorState { value: value() }),
+            call: Call::Run,
+            instances: step.instances,
+            limits: self.settings.limits,
+            require_confinement: self.settings.require_confinement,
+        })
     }
 
     fn job_inputs(&self, step: &PlannedStep) -> Vec<InputTable> {

@@ -42,13 +42,15 @@ pub struct Settings {
     pub require_confinement: bool,
 }
 
-/// The plan and its surroundings.
+/// A plan with all that it is run with.
 #[derive(Debug, Clone, Copy)]
 pub struct Work<'a> {
     pub plan: &'a Plan,
     /// The states from which its steps continue.
     pub states: &'a States,
     pub base: &'a Base,
+    pub session: &'a Session,
+    pub settings: &'a Settings,
 }
 
 /// Receives what happens while a plan runs. All text has been redacted.
@@ -86,7 +88,7 @@ pub fn compile(
     Ok(compiled)
 }
 
-/// Runs `plan` in `session`; the returned manifest is the record of what happened, and is on disk.
+/// Runs a plan in its session; the returned manifest is the record of what happened, and is on disk.
 ///
 /// Must be called on a thread that outlives the steps, because their processes die with it. A signal handler sends to
 /// `heard` through the other end of the channel.
@@ -94,9 +96,7 @@ pub fn compile(
 /// # Errors
 /// If the host itself fails; a step that fails is part of the record.
 pub fn run(
-    &Work { plan, states, base }: &Work<'_>,
-    session: &Session,
-    settings: &Settings,
+    &Work { plan, states, base, session, settings }: &Work<'_>,
     mut manifest: Manifest,
     (say, heard): (SyncSender<ProcessEvent>, Receiver<ProcessEvent>),
     observer: &mut dyn Observer,

@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::ask::{AskArguments, ConnectionContext};
-use crate::cli::prepare::read_policy;
+use crate::cli::ask::{AskArguments, Inquiry};
 use crate::cli::{print, print_json, spell_duration, table};
 use crate::error::{Blame, Failure, Report};
-use crate::grants::policy::{ConnectionHosts, Policy};
 use crate::pipeline::connections;
 use crate::protocol::{Call, Message};
 use crate::run::probe::ProbeReport;
@@ -40,12 +38,10 @@ fn category(told: &ProbeReport) -> &str {
 
 pub fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let ask = &arguments.ask;
-    ask.sandbox.enforce()?;
-    let context = ConnectionContext::new(&ask.place)?;
-    let policy = read_policy(ask.policy.as_deref(), ConnectionHosts::of(&context.connections, &context.environment))?;
+    let inquiry = Inquiry::new(ask)?;
     let mut wanted = arguments.connections.clone();
     if wanted.is_empty() {
-        wanted = context.connections.list().into_iter().map(|(name, _)| format!("@{name}")).collect();
+        wanted = inquiry.context.connections.list().into_iter().map(|(name, _)| format!("@{name}")).collect();
     }
     if wanted.is_empty() {
         return Err(Report::input(format!("`{}` names no connection", connections::FILE))
@@ -55,7 +51,7 @@ pub fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut shown = table(&["connection", "ok", "category", "latency", "what it says"]);
     let (mut all, mut healthy) = (Vec::new(), true);
     for reference in &wanted {
-        let (driver, told) = attempt(&context, reference, ask, &policy)?;
+        let (driver, told) = attempt(&inquiry, reference)?;
         let ok = told.outcome.is_ok();
         healthy &= ok;
         let message = match &told.outcome {
@@ -82,17 +78,11 @@ pub fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Checks one connection. A failure is returned as a result instead of an error, so that the others are tried too.
-fn attempt(
-    context: &ConnectionContext,
-    reference: &str,
-    ask: &AskArguments,
-    policy: &Policy,
-) -> anyhow::Result<(String, ProbeReport)> {
-    let family = reference.trim_start_matches('@').split('.').next().unwrap_or_default();
+fn attempt(inquiry: &Inquiry<'_>, reference: &str) -> anyhow::Result<(String, ProbeReport)> {
     let mut label = String::new();
-    let told = context.driver(family, ask.driver.as_deref()).and_then(|driver| {
+    let told = inquiry.driver(reference).and_then(|driver| {
         label = driver.label();
-        context.ask(reference, &driver, policy, Call::Check, ask)
+        inquiry.ask(reference, &driver, Call::Check)
     });
     let told = told.or_else(|error| {
         let report = error.downcast::<Report>()?;
