@@ -55,39 +55,41 @@ impl Scan {
     /// Examines more of a value; `bytes` is the part of it in memory. Returns the value's length if it ends there, and
     /// adds the number of line ends to `line`.
     fn end(&mut self, bytes: &[u8], line: &mut u64) -> Option<usize> {
-        while let Some(&byte) = bytes.get(self.seen) {
-            if self.quoted {
-                if self.escaped {
-                    self.escaped = false;
+        // Local variables, so that the loop does not go through memory.
+        let Self { mut seen, mut depth, mut quoted, mut escaped } = *self;
+        let end = loop {
+            let Some(&byte) = bytes.get(seen) else { break None };
+            if quoted {
+                if escaped {
+                    escaped = false;
                 } else if byte == b'\\' {
-                    self.escaped = true;
+                    escaped = true;
                 } else if byte == b'"' {
-                    self.quoted = false;
-                    if self.depth == 0 {
-                        return Some(self.seen + 1);
+                    quoted = false;
+                    if depth == 0 {
+                        break Some(seen + 1);
                     }
                 }
             } else {
                 match byte {
-                    b'"' | b'{' | b'[' if self.depth == 0 && self.seen > 0 => return Some(self.seen),
-                    b'"' => self.quoted = true,
-                    b'{' | b'[' => self.depth += 1,
-                    b'}' | b']' | b',' | b':' | b' ' | b'\t' | b'\r' | b'\n' if self.depth == 0 => {
-                        return Some(self.seen.max(1));
-                    }
+                    b'"' | b'{' | b'[' if depth == 0 && seen > 0 => break Some(seen),
+                    b'"' => quoted = true,
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' | b',' | b':' | b' ' | b'\t' | b'\r' | b'\n' if depth == 0 => break Some(seen.max(1)),
                     b'}' | b']' => {
-                        self.depth -= 1;
-                        if self.depth == 0 {
-                            return Some(self.seen + 1);
+                        depth -= 1;
+                        if depth == 0 {
+                            break Some(seen + 1);
                         }
                     }
                     b'\n' => *line += 1,
                     _ => {}
                 }
             }
-            self.seen += 1;
-        }
-        None
+            seen += 1;
+        };
+        *self = Self { seen, depth, quoted, escaped };
+        end
     }
 }
 
