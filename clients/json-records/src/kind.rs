@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
+use osiris_sdk::Names;
 use serde::{Deserialize, Serialize};
 
 use crate::declared::Type;
-use crate::members::Names;
 use crate::moment::{Shape, shape};
 use crate::number::{NumberType, Numbers};
 use crate::text::{Broken, Reader, Token};

@@ -26,7 +26,7 @@ mod value;
 pub use column::{Fault, Misfit};
 pub use declared::Type;
 pub use kind::{Fields, Kind, Style};
-pub use members::{Member, Members, Names};
+pub use members::{Member, Members};
 pub use moment::timestamp;
 pub use nulls::{NullRecords, Nulls};
 pub use page::{Page, RecordsPath};

@@ -139,30 +139,3 @@ impl Members {
         self.columns.into_iter().for_each(|column| column.finish(fields, nodes));
     }
 }
-
-/// Assigns names that DuckDB can distinguish, which ignores their case.
-pub struct Names {
-    taken: HashSet<String>,
-    first: usize,
-}
-
-impl Names {
-    /// `first` is the number that the second of two equal names gets.
-    pub fn new(first: usize) -> Self {
-        Self { taken: HashSet::new(), first }
-    }
-
-    pub fn is_free(&self, name: &str) -> bool {
-        !self.taken.contains(&name.to_lowercase())
-    }
-
-    /// `wanted`, or `empty` if that is empty, with the lowest number that makes it unique.
-    pub fn free(&mut self, wanted: &str, empty: &str) -> String {
-        let wanted = if wanted.is_empty() { empty } else { wanted };
-        let numbered = (self.first..).map(|number| format!("{wanted}_{number}"));
-        let free =
-            std::iter::once(wanted.to_owned()).chain(numbered).find(|name| self.is_free(name)).unwrap_or_default();
-        self.taken.insert(free.to_lowercase());
-        free
-    }
-}

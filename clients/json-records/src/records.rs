@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use osiris_sdk::{Error, Output, Result};
+use osiris_sdk::{Error, Names, Output, Result};
 use serde_json::{Map, Value};
 
 use crate::declared::Type;
 use crate::flatten::{self, Flatten};
 use crate::hold::Hold;
 use crate::kind::{Fields, Kind, Style};
-use crate::members::{Member, Members, Names};
+use crate::members::{Member, Members};
 use crate::rows::{Rows, Sink, Table, explain};
 use crate::text::Reader;
 

@@ -1,6 +1,6 @@
 //! A file's layout, from its first bytes: the delimiter, the header, and the first rows.
 
-use osiris_sdk::{Error, Result, context};
+use osiris_sdk::{Error, Names, Result, context};
 
 use crate::kinds::Evidence;
 use crate::options::{Config, Header, OnBadLines};
@@ -243,17 +243,11 @@ fn numbered(place: usize, count: usize) -> String {
 
 /// The header's names, made unique: DuckDB's tables ignore the case of names.
 fn unique(config: &Config, header: &[String]) -> Vec<String> {
+    let mut free = Names::new(1);
     let mut names: Vec<String> = Vec::with_capacity(header.len());
-    let mut taken: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
     let mut renamed = Vec::new();
     for (place, name) in header.iter().enumerate() {
-        let wanted = if name.is_empty() { numbered(place, header.len()) } else { name.clone() };
-        let mut given = wanted.clone();
-        let mut number = 0;
-        while !taken.insert(given.to_lowercase()) {
-            number += 1;
-            given = format!("{wanted}_{number}");
-        }
+        let given = free.free(name, &numbered(place, header.len()));
         if given != *name {
             renamed.push(format!("column {} `{name}` is `{given}`", place + 1));
         }

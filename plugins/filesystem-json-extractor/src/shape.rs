@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use json_records::{Fields, Kind, MAX_COLUMNS, Member, Members, Names, Style, Type};
-use osiris_sdk::{Error, Result, context};
+use json_records::{Fields, Kind, MAX_COLUMNS, Member, Members, Style, Type};
+use osiris_sdk::{Error, Names, Result, context};
 
 use crate::options::Config;
 

@@ -36,6 +36,7 @@ mod error;
 pub mod files;
 #[cfg(feature = "http")]
 pub mod http;
+mod names;
 mod rows;
 pub mod sql;
 pub mod state;
@@ -52,5 +53,6 @@ pub use driver::{Check, Discovery, Extractor, Inputs, Processor, Writer};
 pub use driver::{check, discover, extract, load, transform};
 pub use duckdb_type::DuckdbType;
 pub use error::{Error, Result};
+pub use names::Names;
 pub use rows::{Cell, FromCell, Row, RowWriter, Type};
 pub use tables::{Input, Output, Reader, TableWriter};
