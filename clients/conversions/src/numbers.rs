@@ -154,14 +154,8 @@ pub(crate) fn into_decimal(source: &SourceType, bounds: Option<(u32, i32)>, nan:
         scale if scale < 0 => format!("the last {} digits", -scale),
         scale => format!("digits beyond {scale} decimals"),
     };
-    if let Some((first, last)) = source.integer_range() {
-        let widest = last.max(first.unsigned_abs());
-        let range = u32::try_from(whole.max(0)).ok().and_then(|whole| 10_u128.checked_pow(whole));
-        let range = range.filter(|bound| widest >= *bound).map(|bound| {
-            let lower = if first < 0 { format!("{X} > -{bound} and ") } else { String::new() };
-            Check::new(format!("{lower}{X} < {bound}"), beyond())
-        });
-        return Verdict::all([coarse(scale, &decimals()), range]);
+    if let Some(range) = source.integer_range() {
+        return Verdict::all([coarse(scale, &decimals()), integer_range(range, whole, beyond())]);
     }
     match source {
         SourceType::Boolean => Verdict::Lossless,
@@ -175,11 +169,7 @@ pub(crate) fn into_decimal(source: &SourceType, bounds: Option<(u32, i32)>, nan:
             let cut = (scale >= 0 && places > scale).then(|| {
                 Check::new(format!("{X} = round({X}, {scale})"), decimals()).rounded_by(format!("round({X}, {scale})"))
             });
-            let range = (digits - places > whole).then(|| {
-                let bound =
-                    if whole >= 0 { power(whole as u32) } else { format!("0.{}1", "0".repeat((-whole - 1) as usize)) };
-                Check::new(format!("abs({X}) < {bound}::{source}"), beyond())
-            });
+            let range = (digits - places > whole).then(|| decimal_range(source, whole, beyond()));
             Verdict::all([cut, coarse(scale, &decimals()), range])
         }
         SourceType::Float | SourceType::Double => {
@@ -188,6 +178,22 @@ pub(crate) fn into_decimal(source: &SourceType, bounds: Option<(u32, i32)>, nan:
         text if text.is_text() => Verdict::Checked(bounded_text(precision, scale, nan, infinity)),
         other => unlike(other, "a decimal"),
     }
+}
+
+/// A check that an integer has at most `whole` digits, if its type can have more.
+fn integer_range((first, last): (i128, u128), whole: i32, beyond: String) -> Option<Check> {
+    let widest = last.max(first.unsigned_abs());
+    let bound = u32::try_from(whole.max(0)).ok().and_then(|whole| 10_u128.checked_pow(whole));
+    bound.filter(|bound| widest >= *bound).map(|bound| {
+        let lower = if first < 0 { format!("{X} > -{bound} and ") } else { String::new() };
+        Check::new(format!("{lower}{X} < {bound}"), beyond)
+    })
+}
+
+/// A check that a decimal has at most `whole` digits before the point.
+fn decimal_range(source: &SourceType, whole: i32, beyond: String) -> Check {
+    let bound = if whole >= 0 { power(whole as u32) } else { format!("0.{}1", "0".repeat((-whole - 1) as usize)) };
+    Check::new(format!("abs({X}) < {bound}::{source}"), beyond)
 }
 
 /// A check of a float's digits after the point and of its range: `whole` is the number of digits before the point.
