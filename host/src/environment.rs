@@ -4,14 +4,14 @@ use std::ffi::OsString;
 
 /// Where compiled drivers are kept.
 pub const CACHE_FOLDER: &str = "OSIRIS_CACHE_DIR";
-/// The user's cache folder, and the home folder in which it is otherwise.
+/// The user's cache folder, and the home folder that contains it by default.
 pub const CACHE_HOME: &str = "XDG_CACHE_HOME";
 pub const HOME: &str = "HOME";
 /// Folders to search for drivers, separated by colons.
 pub const DRIVERS: &str = "OSIRIS_DRIVERS";
 /// A file of certificates to trust instead of the machine's.
 pub const ROOTS_FILE: &str = "SSL_CERT_FILE";
-/// What the host logs about itself.
+/// The filter of the host's own log.
 pub const LOG: &str = "OSIRIS_LOG";
 
 /// The value of a variable, unless it is empty.

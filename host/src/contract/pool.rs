@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use http_body_util::BodyExt;
 
-    /// A body with so many parts that are available; after them the guest has to send more.
+    /// A body with this many available parts, after which the guest has to send more.
     struct Parts(usize);
 
     impl Body for Parts {

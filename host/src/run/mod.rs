@@ -42,7 +42,7 @@ pub struct Settings {
     pub require_confinement: bool,
 }
 
-/// A plan with all that it is run with.
+/// A plan with everything that is needed to run it.
 #[derive(Debug, Clone, Copy)]
 pub struct Work<'a> {
     pub plan: &'a Plan,

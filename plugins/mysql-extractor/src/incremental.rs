@@ -82,14 +82,14 @@ impl Cursor<'_> {
 
 /// The conditions by which the cursor divides the rows that have a place in its order.
 struct Ranges {
-    /// From where the first run reads.
+    /// At or beyond the start of the first run.
     initial: Option<String>,
     /// The last run's greatest value, if there was a run.
     at_last: Option<String>,
     /// Beyond that value, or from the start of the lookback.
     above_last: Option<String>,
     below_end: Option<String>,
-    /// The greatest value that there is.
+    /// At the greatest existing value.
     at_end: Option<String>,
 }
 

@@ -16,7 +16,7 @@ pub fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     era.checked_mul(ERA)?.checked_add(of_era * 365 + of_era / 4 - of_era / 100 + of_year - EPOCH)
 }
 
-/// How many days a month has; none for a month that does not exist.
+/// How many days a month has; 0 for a month that does not exist.
 pub fn days_of_month(year: i64, month: i64) -> i64 {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     match month {

@@ -1,4 +1,4 @@
-//! Names for columns that have none, or the same.
+//! Distinct names for columns without a name, or with the same one.
 
 use std::collections::HashSet;
 
