@@ -202,7 +202,7 @@ def header(rng: random.Random, width: int, dialect: Dialect) -> list[str]:
     plain = [f"c{place}" for place in range(width)]
     if rng.random() > 0.2 or dialect.auto:
         return plain
-    odd = [f"{rng.choice(['', 'Name ', 'ü', '日', 'a.b', 'select', '1', chr(34), '(', 'x y', chr(39), ',', ';'])}{place}{rng.choice(['', '', ' z', '!', '%', chr(34) * 2])}" for place in range(width)]
+    odd = [f"{rng.choice(['', 'Name ', 'ü', '日', 'a.b', 'select', '1_', chr(34), '(', 'x y', chr(39), ',', ';'])}{place}{rng.choice(['', '', ' z', '!', '%', chr(34) * 2])}" for place in range(width)]
     return [name if writable(name, dialect.encoding) else old for name, old in zip(odd, plain)]
 
 
