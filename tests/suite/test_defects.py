@@ -2,6 +2,7 @@
 for each."""
 
 import json
+import shutil
 
 from conftest import ROOT
 from http_server import Reply, web  # noqa: F401
@@ -122,7 +123,11 @@ def test_a_writer_streams(project):
 def test_the_projects_own_examples_are_valid(project):
     # The variables that the examples' READMEs say to export first.
     passwords = {"SHOP_PASSWORD": "tin-kettle-42", "WAREHOUSE_PASSWORD": "blue-ladder-17"}
-    for pipeline in (ROOT / "examples").glob("*/pipeline.yaml"):
+    # The lock of a run of theirs may pin drivers that have been built anew since.
+    shutil.copytree(ROOT / "examples", project.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("out", ".osiris*", "osiris.lock"))
+    pipelines = list(project.folder.glob("*/pipeline.yaml"))
+    assert len(pipelines) > 1
+    for pipeline in pipelines:
         done = project.osiris("validate", pipeline, env=passwords)
         assert done.returncode == 0, done.stderr
 

@@ -30,7 +30,7 @@ def test_all_of_nycflights_matches_its_facts(project):
 
 
 def test_the_example_runs_and_writes_what_it_says(project):
-    shutil.copytree(ROOT / "examples" / "flights", project.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("out", ".osiris*"))
+    shutil.copytree(ROOT / "examples" / "flights", project.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("out", ".osiris*", "osiris.lock"))
     result = project.run()
     assert set(result["step"]["join-and-sum"]["tables"]) == {"by-carrier", "flights-with-planes"}
     rows = result["step"]["join-and-sum"]["tables"]["flights-with-planes"]["rows"]
