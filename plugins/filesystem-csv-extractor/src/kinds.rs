@@ -241,16 +241,24 @@ fn prints_back(text: &str) -> bool {
     if !double.is_finite() || !text.bytes().any(|byte| byte.is_ascii_digit()) {
         return false;
     }
+    let shortest = format!("{double:e}");
+    let places = shortest.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count() - 1;
+    // As many digits as the shortest text has. Of two such texts that are equally near, DuckDB prints the even one, as
+    // this does; Rust's shortest text is the other.
+    let nearest = format!("{double:.places$e}");
+    let Some((own, power)) = nearest.split_once('e') else { return false };
     let with_exponent = double != 0.0 && !(1e-4..1e16).contains(&double.abs());
     match text.split_once('e') {
         // `1.5e+16`, `1e-07`: two digits of exponent, and a sign.
         Some((mantissa, exponent)) => {
-            let shortest = format!("{double:e}");
-            let Some((own, power)) = shortest.split_once('e') else { return false };
             let (sign, power) = power.strip_prefix('-').map_or(('+', power), |power| ('-', power));
             with_exponent && mantissa == own && exponent == format!("{sign}{power:0>2}")
         }
-        None => !with_exponent && format!("{double:?}") == text,
+        None => {
+            let power: i32 = power.parse().unwrap_or_default();
+            let decimals = usize::try_from(places as i32 - power).unwrap_or_default().max(1);
+            !with_exponent && text == format!("{double:.decimals$}")
+        }
     }
 }
 
@@ -352,6 +360,9 @@ mod tests {
             (&["0.1", "1e-07", "1.5e+16", "0.30000000000000004", "inf"], Type::Of(Double)),
             (&["1234567890123456.8", "0.5"], Type::Of(Double)),
             (&["9007199254740993", "0.5"], Type::Decimal { scale: 1 }),
+            // Halfway between two texts of one length.
+            (&["-1107448688449337.2", "1107448688449337.8"], Type::Of(Double)),
+            (&["-1107448688449337.3"], Type::Decimal { scale: 1 }),
             (&["12345678901234567.89"], Type::Decimal { scale: 2 }),
             (&["true", "False", "TRUE"], Type::Of(Boolean)),
             (&["2024-01-31", "2024-02-29"], Type::Of(Date)),
