@@ -45,7 +45,7 @@ impl Check {
         self
     }
 
-    /// The same check for every item of a list of type `list`.
+    /// Applies this check to each item of a list; `list` is the list's type.
     pub(crate) fn of_items(mut self, list: &SourceType) -> Self {
         self.depth += 1;
         self.list = Some(list.to_string());
@@ -110,7 +110,7 @@ impl Check {
     }
 
     /// The nearest value to the SQL expression `value` that the target can hold, of the same DuckDB type; `None` if
-    /// there is none. It can still be out of range, so check it again.
+    /// no such value exists. The result may still be out of range, so the caller checks it again.
     pub fn rounded(&self, value: &str) -> Option<String> {
         let rounded = self.rounded.as_ref()?;
         let whole = (0..self.depth).fold(rounded.clone(), |inner, level| {

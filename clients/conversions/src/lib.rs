@@ -1,4 +1,4 @@
-//! Converts DuckDB values to another system's types, for every writer: one table that knows no server.
+//! Converts DuckDB values to another system's types. All writers share this table, which is independent of any server.
 //!
 //! [`verdict`] decides for a pair of types: lossless by type, to be checked by value, or refused. [`check_input`] runs
 //! the checks of all columns in one SELECT before the first row is sent, and applies the option `on_loss`. A value

@@ -12,7 +12,7 @@ pub enum OnLoss {
     /// Nothing is written.
     #[default]
     Error,
-    /// The nearest value that the target can hold is written; if there is none, nothing is written.
+    /// The nearest value that the target can hold is written; if no such value exists, nothing is written.
     Round,
     /// Null is written instead.
     Null,

@@ -54,7 +54,7 @@ const DAY: TargetType = TargetType::Date { range: None, infinity: true };
 const TIME: TargetType = TargetType::Time { digits: 6, span: false };
 
 /// Expected outcomes: source type, target, value; whether it survives, a word of the loss, and the rounded value (empty
-/// if there is none).
+/// if the value cannot be rounded).
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<(&'static str, TargetType, &'static str, bool, &'static str, &'static str)> {
     let int = || TargetType::integer(32, true);

@@ -1,4 +1,4 @@
-//! Quotes names and texts for MySQL's SQL, for every `sql_mode`.
+//! Quotes names and texts for MySQL so that they mean the same under every `sql_mode`.
 
 use osiris_sdk::{Error, Result};
 

@@ -256,7 +256,7 @@ impl Cursor {
         let is_number = matches!(value, Some(Value::Number(_)));
         State {
             field: self.field,
-            // As text, a number keeps its digits for every reader of the state.
+            // Stored as text, because a program that reads the state could round a JSON number.
             value: if is_number { value.as_ref().and_then(spelt).map(Value::from) } else { value },
             is_number,
             ties: encoded(self.ties),

@@ -214,7 +214,7 @@ impl Scope<'_> {
     }
 }
 
-/// A text member in lower case, as DuckDB compares names; empty if there is none.
+/// A string member in lower case, because DuckDB ignores the case of names; empty if the member is missing.
 fn word(fields: &Map<String, Value>, key: &str) -> String {
     fields.get(key).and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase()
 }

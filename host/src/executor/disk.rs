@@ -51,7 +51,7 @@ impl Disk {
         Some(Self { id: found.f_fsid, free: bytes(found.f_bavail), total: bytes(found.f_blocks) })
     }
 
-    /// The free space that steps must leave for everybody else.
+    /// The free disk space that steps must not use.
     pub fn floor(&self) -> u64 {
         MAX_FLOOR.min(self.total / FLOOR_PARTS)
     }

@@ -141,7 +141,10 @@ impl Growing {
         match (self, cell) {
             (Growing::Int64(builder), Cell::Int64(value)) => builder.push(value),
             (Growing::Float64(builder), Cell::Float64(value)) => builder.push(value),
-            (Growing::Float64(builder), Cell::Int64(value)) => builder.push(value as f64),
+            // An integer that a DOUBLE cannot hold is an error, not its neighbour.
+            (Growing::Float64(builder), Cell::Int64(value)) if value as f64 as i128 == i128::from(value) => {
+                builder.push(value as f64)
+            }
             (Growing::Boolean(builder), Cell::Boolean(value)) => builder.push(value),
             (Growing::Text(builder), Cell::Text(value)) => builder.push(value),
             (Growing::Int64(builder), Cell::Null) => builder.push(None),
@@ -229,4 +232,18 @@ fn batch(columns: &[(String, Type)], growing: Vec<Growing>) -> Result<Batch> {
     Batch::from_columns(
         columns.iter().zip(growing).map(|((name, _), growing)| (name.as_str(), growing.finish())).collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_integer_becomes_a_double_only_if_it_is_unchanged() {
+        for (value, fits) in
+            [(5, true), (-(1 << 53), true), ((1 << 53) + 1, false), (i64::MAX, false), (i64::MIN, true)]
+        {
+            assert_eq!(Growing::new(Type::Float64).push(Cell::Int64(value)).is_ok(), fits, "{value}");
+        }
+    }
 }
