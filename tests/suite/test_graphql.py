@@ -149,7 +149,7 @@ WRONG_PAGES = {
     "no page info": (lambda request: {"data": {"users": {"nodes": []}}}, {}, "nothing at `pagination_path`"),
     "no flag": (lambda request: {"data": {"users": {"nodes": [], "pageInfo": {"x": 1}}}}, {}, "does not say true or false"),
     "nothing at data_path": (users([[]]), {"data_path": "data.people"}, "nothing at `data_path`"),
-    "no object": (lambda request: [1], {}, "is not a GraphQL answer"),
+    "no object": (lambda request: [1], {}, "is not a GraphQL response"),
     "unused variable": (users([[]]), {"query": "{ users { nodes } }"}, "does not use `$after`"),
 }  # fmt: skip
 

@@ -131,7 +131,7 @@ BODIES = {
     "sequence": (raw('\x1e{"id": 1}\n\x1e{"id": 2}\n', "application/json-seq"), {}, numbers(2)),
     "lines-cut": (raw('{"id": 1}\n{"id": 2}\n{"id": ', "application/x-ndjson"), {}, "EOF while parsing"),
     "two-lists": (raw("[1][2]"), {}, "2 values one after the other"),
-    "chunks-cut": (lambda _: cut_chunks(b'{"id": 1}\n', NDJSON), {"max_retries": 0}, "before the answer was whole"),
+    "chunks-cut": (lambda _: cut_chunks(b'{"id": 1}\n', NDJSON), {"max_retries": 0}, "before the response was whole"),
     "unlabelled-latin": (raw(TEXT.encode("cp1252")), {}, "not UTF-8: byte"),
     "latin-told": (raw(TEXT.encode("cp1252")), {"encoding": "windows-1252"}, [("Zoë – 50 €",)]),
     "latin-said": (raw(TEXT.encode("cp1252"), "application/json; charset=ISO-8859-1"), {}, [("Zoë – 50 €",)]),

@@ -87,7 +87,7 @@ FAULTS = {
     "status 500": (lambda: Reply({"message": "oh no"}, 500), {"max_retries": 1}, "transient", "answered 500 (internal server error): {\"message\": \"oh no\"} (tried 2 times)"),
     "not found": (lambda: Reply({}, 404), {}, "not-found", "answered 404"),
     "forbidden": (lambda: Reply({}, 403), {}, "denied", "answered 403"),
-    "truncated": (lambda: truncated(b'[{"n": 1}', 100), {"max_retries": 1}, "transient", "before the answer was whole"),
+    "truncated": (lambda: truncated(b'[{"n": 1}', 100), {"max_retries": 1}, "transient", "before the response was whole"),
     "endless": (endless, {"max_page_mb": 1}, "data", "larger than the 1 MiB"),
     "gzip bomb": (lambda: gzip_bomb(64), {"max_page_mb": 1}, "data", "larger than the 1 MiB"),
     "cut gzip": (lambda: Reply(body=gzipped(b"[1,2,3]").body[:-6], headers={"content-encoding": "gzip"}), {"max_retries": 0}, "transient", "before it is whole"),

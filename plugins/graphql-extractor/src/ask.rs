@@ -19,7 +19,7 @@ impl Told {
     /// # Errors
     /// `data` for a response without a body.
     pub fn json(self) -> Result<Value> {
-        self.json.ok_or_else(|| Error::data(format!("the answer to `{}` is empty", self.answer.asked())))
+        self.json.ok_or_else(|| Error::data(format!("the response to `{}` is empty", self.answer.asked())))
     }
 }
 
@@ -94,7 +94,10 @@ fn told_error(json: &Value, answer: &Answer) -> Option<Error> {
     let errors = match json.get("errors") {
         None | Some(Value::Null) => {
             return (!json.is_object()).then(|| {
-                Error::data(format!("the answer to `{}` is not a GraphQL answer: it is not an object", answer.asked()))
+                Error::data(format!(
+                    "the response to `{}` is not a GraphQL response: it is not an object",
+                    answer.asked()
+                ))
             });
         }
         Some(Value::Array(errors)) if errors.is_empty() => return None,

@@ -126,7 +126,7 @@ fn page(data_path: &RecordsPath, told: &Told) -> Result<Page> {
     let Some(json) = &told.json else { return Ok(Page { records: Vec::new(), sent: 0 }) };
     data_path.page(json).ok_or_else(|| {
         Error::data(format!(
-            "the answer to `{}` has nothing at `data_path`, `{}`: it is {}, its `data` {}",
+            "the response to `{}` has nothing at `data_path`, `{}`: it is {}, its `data` {}",
             told.answer.asked(),
             data_path.text(),
             outline(json),
@@ -172,7 +172,7 @@ impl Pages {
                 return Ok(None);
             }
             return Err(Error::data(format!(
-                "an answer has nothing at `pagination_path`, `{}`: its `data` is {}",
+                "a response has nothing at `pagination_path`, `{}`: its `data` is {}",
                 self.info.text(),
                 outline(&json["data"])
             )));
@@ -193,7 +193,7 @@ impl Pages {
         match info.get(&self.cursor_field) {
             Some(cursor @ (Value::String(_) | Value::Number(_))) => Ok(Some(cursor.clone())),
             _ => Err(Error::data(format!(
-                "an answer says that there is another page, but not by which cursor: `{}.{}` is empty",
+                "a response says that there is another page, but not by which cursor: `{}.{}` is empty",
                 self.info.text(),
                 self.cursor_field
             ))),

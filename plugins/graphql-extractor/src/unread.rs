@@ -39,7 +39,7 @@ impl Unread {
     pub fn tell(&self) {
         for (place, count) in &self.0 {
             context::warn(
-                "a list of the answer goes on, and the rest of it was not read: `hasNextPage` is true; ask for more of it at \
+                "a list in the response continues, and the rest of it was not read: `hasNextPage` is true; ask for more of it at \
                  once, or read it page by page in a step of its own (`pagination_enabled`, `pagination_path`)",
                 &[("path", place), ("count", count)],
             );

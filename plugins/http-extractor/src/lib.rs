@@ -185,13 +185,13 @@ impl<S: Sink> Reading<'_, S> {
         }
         if !values.iter().all(Value::is_object) {
             return Err(Error::data(format!(
-                "the answer to `{}` is not the JSON that was expected: it has {} values one after the other, not all of them \
+                "the response to `{}` is not the JSON that was expected: it has {} values one after the other, not all of them \
                  objects",
                 answer.asked(),
                 values.len()
             )));
         }
-        let note = "an answer has several JSON objects one after the other, which were read as lines of JSON (NDJSON)";
+        let note = "a response has several JSON objects one after the other, which were read as lines of JSON (NDJSON)";
         if !self.notes.iter().any(|known| known == note) {
             self.notes.push(note.to_owned());
         }
@@ -216,7 +216,7 @@ impl<S: Sink> Reading<'_, S> {
         let Some(sign) = sign.filter(|_| !self.pager.has_sign()) else { return };
         self.notes.push(match self.config.pagination.kind {
             Paging::None => format!(
-                "the answer says that there are more records ({sign}), but only this one page was read; name how pages follow \
+                "the response says that there are more records ({sign}), but only this one page was read; name how pages follow \
                  by `pagination`"
             ),
             _ => format!(
@@ -245,7 +245,7 @@ impl<S: Sink> Reading<'_, S> {
             Some(page) => Ok(page),
             None if self.config.missing_records == Missing::Empty => Ok(nothing),
             None => Err(Error::data(format!(
-                "the answer to `{}` has nothing at `records_path`, `{}`: it is {}; where an answer without records lacks it, \
+                "the response to `{}` has nothing at `records_path`, `{}`: it is {}; where a response without records lacks it, \
                  write `missing_records: empty`",
                 answer.asked(),
                 self.records_path.text(),
@@ -257,7 +257,7 @@ impl<S: Sink> Reading<'_, S> {
     /// Refuses a single object that is not a record, but an error that the server sent with a status of success.
     fn look_for_error(&mut self, page: &Page) -> Result<()> {
         let Some(told) = page.records.first().and_then(signs::of_error) else { return Ok(()) };
-        let message = format!("the answer has no list of records, and is what errors look like: {told}");
+        let message = format!("the response has no list of records, and looks like an error: {told}");
         if self.config.pagination.kind != Paging::None {
             return Err(Error::data(message));
         }

@@ -70,7 +70,7 @@ impl Pager {
     pub fn new(options: Pagination, address: Url, max_pages: u64, may_repeat: bool) -> Result<Self> {
         if options.path.is_none() && matches!(options.kind, Paging::Cursor | Paging::NextUrl) {
             return Err(Error::config(
-                "`pagination.path` is missing: where an answer says what comes next, such as `$.meta.next`",
+                "`pagination.path` is missing: where a response says what comes next, such as `$.meta.next`",
             ));
         }
         if options.step == Step::Size && (options.size.is_none() || options.kind != Paging::Offset) {
@@ -215,7 +215,7 @@ impl Pager {
 
     fn more(&self, json: Option<&Value>) -> Result<More> {
         let Some(path) = &self.has_more else { return Ok(More::Unasked) };
-        let Some(json) = json else { return Ok(More::Missing("the answer has no body".to_owned())) };
+        let Some(json) = json else { return Ok(More::Missing("the response has no body".to_owned())) };
         Ok(match path.first(json) {
             None if path.leads(json) => More::Missing("it is null".to_owned()),
             None => More::Missing(surroundings(path.text(), json)),
@@ -403,7 +403,7 @@ impl Pager {
             }
             other => {
                 let other = other.clone().unwrap_or_default();
-                Err(Error::data(format!("the next page is at no address: the answer says `{other}`")))
+                Err(Error::data(format!("the next page has no address: the response says `{other}`")))
             }
         }
     }
@@ -427,7 +427,7 @@ impl Pager {
     fn address_of(&mut self, next: &str, from: &Url) -> Result<Url> {
         let mut url = from
             .join(next)
-            .map_err(|error| Error::data(format!("the next page is at no address: {}", error.message)))?;
+            .map_err(|error| Error::data(format!("the next page has no valid address: {}", error.message)))?;
         if !url.is_tls() && url.secured().same_origin(&self.address) {
             // A server behind a proxy that ends TLS gives its own addresses this way.
             if self.pages() == 1 {

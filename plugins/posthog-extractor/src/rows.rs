@@ -16,7 +16,7 @@ pub fn records(mut answer: Value) -> Result<Vec<Map<String, Value>>> {
         return Err(Error::data(format!("PostHog could not answer the query: {told}")));
     }
     let outline = json_records::path::outline(&answer);
-    let missing = |name: &str| Error::data(format!("the answer to a query has no list `{name}`: it is {outline}"));
+    let missing = |name: &str| Error::data(format!("the response to a query has no list `{name}`: it is {outline}"));
     let columns: Vec<String> = match take(&mut answer, "columns") {
         Value::Array(names) => names
             .iter()
@@ -29,12 +29,12 @@ pub fn records(mut answer: Value) -> Result<Vec<Map<String, Value>>> {
     let named = |(place, row): (usize, Value)| match row {
         Value::Array(values) if values.len() == columns.len() => Ok(columns.iter().cloned().zip(values).collect()),
         Value::Array(values) => Err(Error::data(format!(
-            "row {} of an answer has {} values, where its columns are {}",
+            "row {} of a response has {} values, where its columns are {}",
             place + 1,
             values.len(),
             columns.len()
         ))),
-        _ => Err(Error::data(format!("row {} of an answer is not a list of values", place + 1))),
+        _ => Err(Error::data(format!("row {} of a response is not a list of values", place + 1))),
     };
     rows.into_iter().enumerate().map(named).collect()
 }

@@ -68,7 +68,7 @@ impl Step<'_> {
         if tally.left_out > 0 {
             context::warn(
                 &format!(
-                    "rows were left out, since `{}` has their key already (or a lost answer hid that they were written)",
+                    "rows were left out, since `{}` has their key already (or a lost response hid that they were written)",
                     self.config.table
                 ),
                 &[("count", &tally.left_out), ("table", &self.config.table)],

@@ -101,11 +101,11 @@ impl Read for Response {
                 Ok(told) => told,
                 // A decoder's error: a stream that ends too soon may be complete on a retry.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    Error::new(ErrorKind::Transient, "the answer ends before it is whole")
+                    Error::new(ErrorKind::Transient, "the response ends before it is whole")
                 }
-                Err(error) => Error::data(format!("the answer is not compressed as it says: {error}")),
+                Err(error) => Error::data(format!("the response is not compressed as it says: {error}")),
             };
-            io::Error::other(told.context(format_args!("cannot read the answer to `{}`", self.asked)))
+            io::Error::other(told.context(format_args!("cannot read the response to `{}`", self.asked)))
         })
     }
 }

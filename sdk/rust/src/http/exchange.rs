@@ -68,7 +68,7 @@ impl Answer {
     fn warn_of_names(&self, text: &str) {
         if let Some(name) = twice::name(text) {
             context::warn(
-                "an answer has a name twice in one object, of which only the last value was taken",
+                "a response has a name twice in one object, of which only the last value was taken",
                 &[("name", &name), ("request", &self.asked)],
             );
         }
@@ -77,7 +77,7 @@ impl Answer {
     fn not_json(&self, text: &str, error: &serde_json::Error) -> Error {
         let begins = status::excerpt(text.as_bytes());
         let begins = if begins.is_empty() { "it is empty".to_owned() } else { format!("it begins with: {begins}") };
-        Error::data(format!("the answer to `{}` is not the JSON that was expected ({error}); {begins}", self.asked))
+        Error::data(format!("the response to `{}` is not the JSON that was expected ({error}); {begins}", self.asked))
     }
 
     /// The body as text, by its byte-order mark, or else by the `charset` of its content type, or else as UTF-8. A body
@@ -90,13 +90,13 @@ impl Answer {
         let decoded = |bytes: &[u8]| charset::decode(bytes, self.charset.as_deref().or(named));
         if self.charset.is_none() && charset::looks_like_utf8(&self.bytes, named) {
             context::warn(
-                "an answer was read in the charset that its content type names, but its bytes look like UTF-8",
+                "a response was read in the charset that its content type names, but its bytes look like UTF-8",
                 &[("charset", &named.unwrap_or_default()), ("request", &self.asked)],
             );
         }
         compressed::unpacked(&self.bytes, self.max_bytes)
             .and_then(|bytes| decoded(&bytes))
-            .map_err(|error| error.context(format_args!("cannot read the answer to `{}`", self.asked)))
+            .map_err(|error| error.context(format_args!("cannot read the response to `{}`", self.asked)))
     }
 
     /// Whether the body contains nothing: 204, 205, and a body that is empty or only white space. For a list this is an

@@ -63,7 +63,7 @@ impl Transport for Wasi {
         let response = match answer.get() {
             Some(Ok(Ok(response))) => response,
             Some(Ok(Err(code))) => return Err(error_of(&code)),
-            _ => return Err(written.err().unwrap_or_else(|| Error::internal("the host gave no answer"))),
+            _ => return Err(written.err().unwrap_or_else(|| Error::internal("the host gave no response"))),
         };
         let body = Body::new(&response, request.timeout, request.deadline)?;
         let headers = response.headers().entries();
@@ -145,7 +145,7 @@ fn wait_for(ready: &Pollable, most: Duration, deadline: Instant) -> Result<()> {
 
 fn timeout(whole: bool) -> Error {
     let message = if whole {
-        "the answer took longer than it may as a whole"
+        "the response took longer than it may as a whole"
     } else {
         "the server kept silent for longer than it may"
     };
@@ -164,8 +164,8 @@ struct Body {
 
 impl Body {
     fn new(response: &IncomingResponse, timeout: Duration, deadline: Instant) -> Result<Self> {
-        let body = response.consume().map_err(|()| Error::internal("the answer's body was taken already"))?;
-        let stream = body.stream().map_err(|()| Error::internal("the answer's body was taken already"))?;
+        let body = response.consume().map_err(|()| Error::internal("the response's body was taken already"))?;
+        let stream = body.stream().map_err(|()| Error::internal("the response's body was taken already"))?;
         Ok(Self { stream: Some(stream), body: Some(body), buffer: Vec::new(), taken: 0, timeout, deadline })
     }
 
@@ -222,7 +222,7 @@ fn stream_error(error: &StreamError) -> Error {
             Some(code) => error_of(&code),
             None => {
                 let why = error.to_debug_string();
-                Error::new(ErrorKind::Transient, format!("the connection broke before the answer was whole ({why})"))
+                Error::new(ErrorKind::Transient, format!("the connection broke before the response was whole ({why})"))
             }
         },
     }
@@ -256,11 +256,11 @@ fn error_of(code: &ErrorCode) -> Error {
             "the server cannot prove who it is: its certificate is expired, names another host or leads to no trusted root",
         ),
         ErrorCode::TlsAlertReceived(_) => (ErrorKind::Transient, "the server refused TLS"),
-        ErrorCode::HttpResponseIncomplete => (ErrorKind::Transient, "the answer ends before it is whole"),
+        ErrorCode::HttpResponseIncomplete => (ErrorKind::Transient, "the response ends before it is whole"),
         ErrorCode::HttpProtocolError => (ErrorKind::Transient, "the server does not speak HTTP as it should"),
         ErrorCode::HttpResponseBodySize(_)
         | ErrorCode::HttpResponseHeaderSectionSize(_)
-        | ErrorCode::HttpResponseHeaderSize(_) => (ErrorKind::Data, "the answer is larger than it may be"),
+        | ErrorCode::HttpResponseHeaderSize(_) => (ErrorKind::Data, "the response is larger than it may be"),
         ErrorCode::HttpRequestUriInvalid | ErrorCode::HttpRequestUriTooLong => {
             (ErrorKind::Config, "the address is malformed")
         }
