@@ -3,10 +3,12 @@ that is not its own."""
 
 import json
 import os
+import re
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import GUESTS
+from conftest import GUESTS, OSIRIS
 from test_hostile_files import HELLO, SPEC, section, spec
 
 ONE = "select 1 as a"
@@ -137,3 +139,11 @@ def test_no_spelling_of_its_path_makes_a_changed_driver_look_new(project):
         assert "is not the one that `osiris.lock` pins" in refused["stderr"], spelling
     assert project.osiris("lock", "--update", "pipeline.yaml", env={"OSIRIS_DRIVERS": ""}).returncode == 0
     project.run([step], env={"OSIRIS_DRIVERS": ""})
+
+
+def test_the_program_looks_for_libraries_beside_itself_only():
+    """Somebody else may own the path of the folder in which it was built."""
+    said = subprocess.run(["readelf", "--dynamic", OSIRIS], capture_output=True, text=True, check=True).stdout
+    places = [re.search(r"\[(.*)\]", line)[1] for line in said.splitlines() if "(RPATH)" in line or "(RUNPATH)" in line]
+    assert places == ["$ORIGIN:$ORIGIN/../lib"]
+    assert "libduckdb.so" in said

@@ -115,11 +115,20 @@ def test_a_state_is_stored_exactly(keeping):
     """Without rounding a number, and without masking what looks like a password."""
     project = keeping.project
     project.write("osiris_connections.yaml", CONNECTIONS.replace("host: dev.example.com, database", "host: dev.example.com, password: '2024', database"))
-    for state in ('{"cursor": "2024-03-01", "n": 123456789012345678901234567890.10, "z": 1e400}', '"\\u00e9 2024"', "[ ]", "null"):
+    for state in ('{"cursor": "2024-03-01", "n": 123456789012345678901234567890.10, "z": 1e400}', '"\\u00e9 2024"', "1e999999", "[ ]", "null"):
         keeping.run(state=state)
         assert f'"state": {state}' in keeping.file().read_text()
         assert f'"state": {state}' in keeping.command("show", "keep", "--json")
         assert keeping.earlier(keeping.run(state=state)) == state
+
+
+def test_a_deep_state_is_shown(keeping):
+    """Readers of JSON that use the stack for each level would end the program."""
+    keeping.run()
+    for levels in (100, 60_000):
+        keeping.command("set", "keep", "[" * levels + "]" * levels)
+        for arguments in (("show", "keep"), ("show", "keep", "--json")):
+            assert levels <= keeping.command(*arguments).count("]") <= levels + 1
 
 
 @pytest.mark.parametrize("state", ['"SECRET"', '{"at": ["x SECRET y"]}', '{"SECRET": 1}'])
