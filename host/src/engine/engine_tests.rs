@@ -1,6 +1,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 use duckdb::arrow::array::Array;
 use duckdb::arrow::compute::concat_batches;
+use duckdb::arrow::datatypes::Int64Type;
 use duckdb::arrow::record_batch::RecordBatch;
 
 use super::*;
@@ -253,4 +254,33 @@ fn an_errors_cause_is_the_same_wherever_it_appears() {
     );
     engine.create_table_as("t", "select 1 as a").unwrap();
     assert_eq!(engine.create_table_as("t", "select 1 as a").unwrap_err().cause, Cause::Statement);
+}
+
+#[test]
+fn exact_bigint_reads_what_duckdb_prints_as_the_same_text_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path());
+    let texts = "select unnest(['', '-', '0', '-0', '+0', '00', '1', '-1', '+1', ' 1', '1 ', '01', '-01', '1.0', '1e3', '1_000', \
+                 '0x1', 'x', '--1', '1-', 'é', '１', '٣', chr(0), '9223372036854775807', '9223372036854775808', \
+                 '-9223372036854775808', '-9223372036854775809', '9999999999999999999', '-9999999999999999999', \
+                 '10000000000000000000', '99999999999999999999', '123456789012', '1234567890123', repeat('1', 100), null]) as text \
+                 union all select (case when i % 2 = 0 then -1 else 1 end * (hash(i) >> 1)::bigint)::varchar from range(5000) r(i) \
+                 union all select (i - 3000)::varchar from range(6000) r(i) \
+                 union all select hash(i)::varchar from range(1000) r(i) \
+                 union all select case when i % 7 = 0 then null else chr((i % 96 + 32)::int) || i end from range(3000) r(i)";
+    let expected = "case when try_cast(text as bigint)::varchar = text then try_cast(text as bigint) end";
+    let wrong = format!(
+        "select count(*) filter (exact_bigint(text) is distinct from {expected}) as wrong, \
+         count(exact_bigint(text)) as numbers, count(*) as texts from ({texts})"
+    );
+    let (_, counts) = whole(&engine, &wrong);
+    let counts = make_array(counts);
+    let counts: Vec<i64> =
+        counts.as_struct().columns().iter().map(|one| one.as_primitive::<Int64Type>().value(0)).collect();
+    assert_eq!(counts[0], 0);
+    assert!(counts[1] > 11_000 && counts[2] - counts[1] > 2_000, "{counts:?}");
+    // Of one value for all rows, and of no rows.
+    let (_, constant) = whole(&engine, "select sum(exact_bigint('-12'))::bigint as sum from range(3000)");
+    assert_eq!(make_array(constant).as_struct().column(0).as_primitive::<Int64Type>().value(0), -36_000);
+    assert!(engine.query("select exact_bigint(range::varchar) from range(0)").unwrap().next_batch().unwrap().is_none());
 }

@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "calls DuckDB's C API")]
 
 mod append;
+mod exact;
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
@@ -98,7 +99,7 @@ fn check(mut error: ffi::duckdb_error_data) -> Result<()> {
     }
 }
 
-/// An in-memory database, closed when the last connection to it is gone.
+/// An in-memory database with the functions that Osiris adds, closed when the last connection to it is gone.
 pub struct Database(ffi::duckdb_database);
 
 // SAFETY: a DuckDB database handle may be used from any thread.
@@ -126,7 +127,10 @@ impl Database {
                 return Err(EngineError::new(taken(error)));
             }
         }
-        Ok(Arc::new(Self(database)))
+        let database = Arc::new(Self(database));
+        let connection = database.connect()?;
+        exact::register(&connection)?;
+        Ok(database)
     }
 
     pub fn connect(self: &Arc<Self>) -> Result<Arc<Connection>> {

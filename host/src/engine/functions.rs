@@ -70,6 +70,7 @@ const EXPRESSIONS: &[Group] = &[
         reason: "Operators, as the parser writes them.",
         names: "!__postfix !~~ !~~* % & && * ** + - ->> / // <-> << <=> <@ >> @ @> ^ ^@ | || ~ ~~ ~~* ~~~",
     },
+    Group { reason: "Osiris's own, `ffi/exact.rs`: it reads a text and nothing else.", names: "exact_bigint" },
     Group {
         reason: "Aggregates and window functions over rows that the statement reads.",
         names: "any_value approx_count_distinct approx_quantile approx_top_k arbitrary arg_max arg_max_null \

@@ -137,12 +137,12 @@ impl Column<'_> {
                 Type::Text | Type::Nothing | Type::NotFinite => None,
                 Type::Decimal { scale } => cast(&n, &format!("decimal({MAX_DIGITS}, {scale})")),
                 Type::Of(Kind::Boolean) => Some(self.boolean()),
+                Type::Of(Kind::BigInt) => Some(format!("exact_bigint({n})")),
                 Type::Of(Kind::FormattedDate) => parse(self.date_format.unwrap_or_default(), "date"),
                 Type::Of(Kind::FormattedTimestamp) => parse(self.timestamp_format.unwrap_or_default(), "timestamp"),
-                Type::Of(kind) => cast(
-                    if matches!(kind, Kind::BigInt | Kind::HugeInt | Kind::Double) { &n } else { &c },
-                    sql_name(*kind),
-                ),
+                Type::Of(kind) => {
+                    cast(if matches!(kind, Kind::HugeInt | Kind::Double) { &n } else { &c }, sql_name(*kind))
+                }
             },
             Target::Declared(declared) => match (&declared.rule, &declared.format) {
                 (Rule::Text, _) => None,
@@ -181,8 +181,8 @@ impl Column<'_> {
                     );
                     Some(format!("({differs} and not ({shape} and ({t} <> 0 or not starts_with({n}, '-'))))"))
                 }
-                Type::Of(Kind::Boolean) => Some(format!("({c} is not null and {t} is null)")),
-                Type::Of(Kind::BigInt | Kind::HugeInt) => Some(differs),
+                Type::Of(Kind::Boolean | Kind::BigInt) => Some(format!("({c} is not null and {t} is null)")),
+                Type::Of(Kind::HugeInt) => Some(differs),
                 Type::Of(Kind::Double) => Some(format!("({differs} and not ({}))", short_number(&n))),
                 Type::Of(Kind::Date) => Some(format!("({t}::varchar <> {c} or strlen({c}) <> 10)")),
                 Type::Of(Kind::Timestamp) => Some(format!(
