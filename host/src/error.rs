@@ -86,11 +86,14 @@ pub struct Failure {
     pub message: Untrusted,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<Untrusted>,
+    /// The last lines that the driver printed to stderr before it aborted, such as a traceback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub printed: Option<Untrusted>,
 }
 
 impl Failure {
     pub fn new(blame: Blame, kind: impl Into<Untrusted>, message: impl Into<Untrusted>) -> Self {
-        Self { blame, kind: kind.into(), message: message.into(), hint: None }
+        Self { blame, kind: kind.into(), message: message.into(), hint: None, printed: None }
     }
 
     #[must_use]
@@ -127,8 +130,9 @@ impl Failure {
 impl Scrub for Failure {
     fn without_secrets(&self, scrubber: &Scrubber) -> Self {
         let scrub = |text: &Untrusted| text.without_secrets(scrubber);
-        let Self { blame, kind, message, hint } = self;
-        Self { blame: *blame, kind: scrub(kind), message: scrub(message), hint: hint.as_ref().map(scrub) }
+        let Self { blame, kind, message, hint, printed } = self;
+        let (hint, printed) = (hint.as_ref().map(scrub), printed.as_ref().map(scrub));
+        Self { blame: *blame, kind: scrub(kind), message: scrub(message), hint, printed }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::printed::{Notice, Room, Stream};
 use crate::protocol::{LogLevel, Message};
 use crate::secrets::Secrets;
 use crate::secrets::scrubber::Scrubber;
@@ -30,6 +31,8 @@ struct Lines {
     sent: u64,
     /// How many bytes the driver may still log.
     room: u64,
+    /// How much of it may be printed text: a driver that prints without end must not silence its own log.
+    printed: Room,
     scrubber: Scrubber,
     progress: Option<Instant>,
     /// Whether the sink accepts a short line without blocking.
@@ -42,7 +45,8 @@ impl Reporter {
     }
 
     fn to(sink: Box<dyn Write + Send>, takes_more: fn() -> bool) -> Self {
-        let lines = Lines { sink, sent: 0, room: u64::MAX, scrubber: Scrubber::default(), progress: None, takes_more };
+        let (room, scrubber) = (u64::MAX, Scrubber::default());
+        let lines = Lines { sink, sent: 0, room, printed: Room::new(room), scrubber, progress: None, takes_more };
         Self(Arc::new(Mutex::new(lines)))
     }
 
@@ -50,6 +54,7 @@ impl Reporter {
     pub fn guard(&self, log_bytes: u64, secrets: &Secrets) {
         let mut lines = self.lines();
         lines.room = log_bytes;
+        lines.printed = Room::new(log_bytes / 2);
         lines.scrubber = Scrubber::new(secrets.values());
     }
 
@@ -57,6 +62,46 @@ impl Reporter {
     /// everything it receives, but it could not recognise a secret that was cut in two.
     pub fn told(&self, text: String) -> Untrusted {
         cut(self.lines().scrubber.scrub_text(&text)).into()
+    }
+
+    /// A printed line with the step's secrets redacted, then cut to a bound. If the end of the line is missing, so is
+    /// what may be the beginning of a secret.
+    pub(super) fn redacted_line(&self, line: &[u8], missing: u64) -> String {
+        let lines = self.lines();
+        let mut text = lines.scrubber.scrub_text(&String::from_utf8_lossy(line));
+        if missing == 0 {
+            return cut(text);
+        }
+        text.truncate(text.floor_char_boundary(text.len().saturating_sub(lines.scrubber.longest())));
+        let end = text.char_indices().nth(MAX_TEXT).map_or(text.len(), |(end, _)| end);
+        format!("{}… ({} bytes)", &text[..end], line.len() as u64 + missing)
+    }
+
+    /// Sends a redacted line that the driver printed, or counts it as dropped.
+    pub(super) fn printed(&self, stream: Stream, text: String) {
+        let mut lines = self.lines();
+        let fields = [("stream".into(), stream.to_string().into())].into();
+        let Ok(line) = serde_json::to_vec(&Message::Log { level: LogLevel::Info, message: text.into(), fields }) else {
+            return;
+        };
+        let size = line.len() as u64;
+        let (mut is_admitted, notice) = lines.printed.admits(size, Instant::now());
+        if let Some(notice) = notice {
+            lines.notice(notice);
+        }
+        is_admitted &= size <= lines.room;
+        if is_admitted {
+            lines.room -= size;
+            lines.put(line);
+        }
+    }
+
+    /// Reports the printed lines that were dropped since the last one that was not.
+    pub(super) fn end_printed(&self) {
+        let mut lines = self.lines();
+        if let Some(notice) = lines.printed.dropped_lines() {
+            lines.notice(notice);
+        }
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
@@ -117,6 +162,11 @@ impl Lines {
             self.sent = MAX_LINES + 1;
             self.write(&Message::Log { level: LogLevel::Warn, message: message.into(), fields: BTreeMap::new() });
         }
+    }
+
+    fn notice(&mut self, (level, message, fields): Notice) {
+        let fields = fields.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        self.write(&Message::Log { level, message: message.into(), fields });
     }
 
     /// Write errors are ignored: a host that has stopped reading is about to kill this process.
@@ -194,5 +244,25 @@ mod tests {
         }
         let told = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
         assert!(told.contains("MASKED") && !told.contains("co"), "{told}");
+        // The same in a printed line whose end is missing.
+        let line = format!("{secret} {} correct horse b", "x".repeat(200));
+        let left = reporter.redacted_line(line.as_bytes(), 1000);
+        assert!(left.contains("MASKED") && !left.contains("co"), "{left}");
+    }
+
+    #[test]
+    fn printed_text_leaves_half_of_the_room_to_the_log() {
+        let sink = Sink::default();
+        let reporter = Reporter::to(Box::new(sink.clone()), || true);
+        reporter.guard(100_000, &Secrets::new());
+        for _ in 0..1_500 {
+            reporter.printed(Stream::Stdout, "x".repeat(100));
+        }
+        reporter.end_printed();
+        reporter.log(LogLevel::Info, "the driver's own log".to_owned(), BTreeMap::new());
+        let told = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        let printed = told.lines().filter(|line| line.contains("xxx")).map(|line| line.len()).sum::<usize>();
+        assert!((45_000..=50_000).contains(&printed), "{printed}");
+        assert!(told.contains("printed lines were dropped here") && told.contains("the driver's own log"), "{told}");
     }
 }

@@ -164,6 +164,9 @@ fn explain(step: &StepRecord) {
         step.driver.version,
         error.message.paragraph()
     );
+    if let Some(printed) = &error.printed {
+        eprintln!("the driver's last output on stderr:\n    {}", printed.paragraph());
+    }
     if let Some(hint) = &error.hint {
         eprintln!("hint: {}", hint.paragraph());
     }

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use wasmtime::component::{Component, HasData, HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::channel::printed::Printed;
 use crate::channel::reporter::Reporter;
 use crate::engine::{Cause, Engine, EngineError};
 use crate::grants::capability::{Capability, StepGrant, interface};
@@ -40,7 +41,6 @@ use state::KeptState;
 use tables::Tables;
 use tcp::Tcp;
 pub use tls::Trust;
-pub use wasi::PrintedText;
 
 /// The number of handles of all kinds together that a driver may hold at once.
 const MAX_HANDLES: usize = 10_000;
@@ -96,7 +96,7 @@ impl State {
     ///
     /// # Errors
     /// If the step's inputs or config cannot be read.
-    pub fn new(call: &DriverCall<'_>, shared: &Shared, instance: u32, printed: &PrintedText) -> anyhow::Result<Self> {
+    pub fn new(call: &DriverCall<'_>, shared: &Shared, instance: u32, printed: &Printed) -> anyhow::Result<Self> {
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(MAX_HANDLES);
         let secrets = Arc::new(call.job.secrets.clone());

@@ -3,8 +3,6 @@
 //! Clocks and random numbers work; printed text goes to the step's log. CPython also imports sockets: they are linked,
 //! and every call that would make or use one is refused.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime::component::Linker;
@@ -19,9 +17,10 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{WasiCtx, WasiView as _};
 
 use super::State;
+use crate::channel::printed::{Printed, Stream};
 
-/// How many bytes a guest may print before the rest is dropped.
-const MAX_PRINTED: usize = 64 << 10;
+/// How many bytes a guest may print at once.
+const MAX_WRITE: usize = 64 << 10;
 
 /// Links the interfaces that `std` and CPython import on their own.
 pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -52,37 +51,29 @@ pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 }
 
 /// A guest's WASI: no environment, no arguments, no folders, no input, no network.
-pub fn context(printed: &PrintedText) -> WasiCtx {
+pub fn context(printed: &Printed) -> WasiCtx {
     let mut context = WasiCtx::builder();
-    context.stdout(printed.clone()).stderr(printed.clone());
+    let stream = |stream| PrintStream { printed: printed.clone(), stream };
+    context.stdout(stream(Stream::Stdout)).stderr(stream(Stream::Stderr));
     context.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
     context.socket_addr_check(|_, _| Box::pin(async { false }));
     context.build()
 }
 
-/// The text that a guest printed, up to a bound.
-#[derive(Clone, Default)]
-pub struct PrintedText(Arc<Mutex<Vec<u8>>>);
-
-impl PrintedText {
-    /// Takes the text printed so far. A last line that was cut off is omitted, since the part of a secret in it could
-    /// not be recognised.
-    pub fn take(&self) -> String {
-        let mut bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        if bytes.len() == MAX_PRINTED {
-            bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or_default());
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
+/// One of the streams that a guest prints to.
+#[derive(Clone)]
+struct PrintStream {
+    printed: Printed,
+    stream: Stream,
 }
 
-impl IsTerminal for PrintedText {
+impl IsTerminal for PrintStream {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for PrintedText {
+impl StdoutStream for PrintStream {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(tokio::io::sink())
     }
@@ -92,11 +83,9 @@ impl StdoutStream for PrintedText {
     }
 }
 
-impl OutputStream for PrintedText {
+impl OutputStream for PrintStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        let mut printed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = MAX_PRINTED.saturating_sub(printed.len()).min(bytes.len());
-        printed.extend_from_slice(&bytes[..room]);
+        self.printed.write(self.stream, &bytes);
         Ok(())
     }
 
@@ -105,11 +94,11 @@ impl OutputStream for PrintedText {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(MAX_PRINTED)
+        Ok(MAX_WRITE)
     }
 }
 
 #[wasmtime_wasi::async_trait]
-impl Pollable for PrintedText {
+impl Pollable for PrintStream {
     async fn ready(&mut self) {}
 }

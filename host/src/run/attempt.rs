@@ -221,7 +221,11 @@ impl Schedule<'_> {
                 running.verdict = Some(Ok(Done { tables, rows_written, files, state }));
             }
             Message::Discovered { .. } | Message::Checked { .. } => {}
-            Message::Failed(failure) => running.verdict = Some(Err(failure)),
+            Message::Failed(failure) => {
+                running.verdict = Some(Err(failure));
+                // It may be asleep in a call of the host; a failed step has nothing left to finish.
+                running.process.kill();
+            }
         }
     }
     /// Records that a message of a step was lost, although its content is unknown.

@@ -40,6 +40,8 @@ pub struct Scrubber {
     finder: Finder,
     /// Secrets that are redacted only in addresses.
     short: Vec<Secret>,
+    /// The length of the longest text that is redacted, in bytes.
+    longest: usize,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -96,13 +98,20 @@ impl Scrubber {
         let spellings: BTreeSet<String> =
             distinctive.into_iter().map(Secret::reveal).flat_map(with_lines).flat_map(spellings).collect();
         let short = short.into_iter().filter(|secret| !secret.reveal().is_empty()).cloned().collect();
+        let longest = spellings.iter().map(String::len).max().unwrap_or(SHORTEST_WORD * 4);
         if spellings.is_empty() {
-            return Self { finder: Finder::Nothing, short };
+            return Self { finder: Finder::Nothing, short, longest };
         }
         // If two secrets start alike, the longer one is matched, so that no part of it remains.
         let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&spellings);
         let finder = automaton.map_or_else(|_| Finder::one_by_one(spellings), Finder::Automaton);
-        Self { finder, short }
+        Self { finder, short, longest }
+    }
+
+    /// The length of the longest text that is redacted, in bytes: so much of the end of a text that was cut off may be the
+    /// beginning of a secret.
+    pub fn longest(&self) -> usize {
+        self.longest
     }
 
     pub fn scrub_text(&self, text: &str) -> String {
@@ -421,7 +430,7 @@ mod tests {
     #[test]
     fn more_encodings_than_an_automaton_holds_are_found_one_by_one() {
         let finder = Finder::one_by_one(BTreeSet::from(["hunter2".to_owned(), "hunter2-long".to_owned()]));
-        let scrubber = Scrubber { finder, short: Vec::new() };
+        let scrubber = Scrubber { finder, ..Scrubber::default() };
         assert_eq!(scrubber.scrub_text("x hunter2-long hunter2"), format!("x {MASK} {MASK}"));
         assert!(scrubber.finds("hunter2") && !scrubber.finds("hunter"));
     }

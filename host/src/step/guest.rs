@@ -3,20 +3,19 @@
 use std::sync::{Mutex, PoisonError};
 use std::thread::ScopedJoinHandle;
 
-use wasmtime::component::{ComponentNamedList, ComponentType, Instance, Lift, Lower, Resource};
+use wasmtime::component::{ComponentNamedList, ComponentType, Instance, InstancePre, Lift, Lower, Resource};
 use wasmtime::{Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::host_fault;
 use super::watch::Overrun;
+use crate::channel::printed::Printed;
 use crate::channel::reporter::Reporter;
 use crate::contract::shared::{OutOfMemory, Shared};
 use crate::contract::tables::{Input, Output};
-use crate::contract::{
-    CatalogTable, DriverCall, Error, ErrorKind, PrintedText, State, Tally, kind_name, linker, ungranted,
-};
+use crate::contract::{CatalogTable, DriverCall, Error, ErrorKind, State, Tally, kind_name, linker, ungranted};
 use crate::driver::discovery::{FoundColumn, FoundTable};
-use crate::driver::spec::Kind;
+use crate::driver::spec::{self, Kind};
 use crate::engine::Trouble;
 use crate::error::{Blame, Failure};
 use crate::grants::limits::Limits;
@@ -87,20 +86,20 @@ fn side_by_side(
 }
 
 fn call_instance(call: &DriverCall<'_>, shared: &Shared, index: u32) -> Result<Tally, Failure> {
-    let printed = PrintedText::default();
+    let linked = linker(call.component.engine(), call.job).and_then(|linker| linker.instantiate_pre(call.component));
+    let linked = linked.map_err(|error| unlinked(call, &error))?;
+    let printed = Printed::new(call.reporter);
     let state = State::new(call, shared, index, &printed).map_err(host_fault)?;
     let mut store = Store::new(call.component.engine(), state);
     store.limiter(|state| &mut state.memory);
     store.set_epoch_deadline(1);
     store.set_hostcall_fuel(HOSTCALL_BYTES);
-    let outcome = call_export(call, &mut store);
-    for line in printed.take().lines() {
-        call.reporter.log(LogLevel::Info, line.to_owned(), [("stream".to_owned(), "stdout".to_owned())].into());
-    }
+    let outcome = call_export(call, &linked, &mut store);
+    let last_lines = printed.end();
     match outcome {
         Ok(Ok(said)) => Ok(Tally { said, ..store.data_mut().tally() }),
         Ok(Err(error)) => Err(returned(call, error)),
-        Err(trap) => Err(trapped(call, &trap)),
+        Err(trap) => Err(trapped(call, &trap, &last_lines)),
     }
 }
 
@@ -117,9 +116,9 @@ fn check_imports(&DriverCall { job, component, .. }: &DriverCall<'_>) -> Result<
 /// The result of a call: the driver's message if the export was not the one of its kind, or its error.
 type Answer = wasmtime::Result<Result<Option<Message>, Error>>;
 
-fn call_export(call: &DriverCall<'_>, store: &mut Store<State>) -> Answer {
-    let &DriverCall { job, component, reporter, .. } = call;
-    let instance = linker(component.engine(), job)?.instantiate(&mut *store, component)?;
+fn call_export(call: &DriverCall<'_>, linked: &InstancePre<State>, store: &mut Store<State>) -> Answer {
+    let &DriverCall { job, reporter, .. } = call;
+    let instance = linked.instantiate(&mut *store)?;
     match job.call {
         Call::Run => Ok(run(job.kind, &instance, store)?.map(|()| None)),
         Call::Discover => {
@@ -245,16 +244,29 @@ fn returned(call: &DriverCall<'_>, error: Error) -> Failure {
         },
         _ => (Blame::Driver, None),
     };
-    Failure { blame, kind: reporter.told(kind_name(&error.kind)), message, hint: hint.map(Untrusted::from) }
+    let failure = Failure::new(blame, reporter.told(kind_name(&error.kind)), message);
+    Failure { hint: hint.map(Untrusted::from), ..failure }
 }
 
-/// The failure for a trap: the driver aborted, or a limit ended it.
-fn trapped(call: &DriverCall<'_>, error: &wasmtime::Error) -> Failure {
+/// The failure for a driver that imports what this host does not have, or has with another type. The chain of causes
+/// begins with the import.
+fn unlinked(call: &DriverCall<'_>, error: &wasmtime::Error) -> Failure {
+    let message = format!("driver `{}` cannot run here: {error:#}", call.job.driver);
+    Failure::new(Blame::Driver, "contract", message).hint(format!(
+        "build it for what Osiris {} provides: osiris:driver@{}, and WASI 0.2 with wasi:http if it is granted HTTP",
+        env!("CARGO_PKG_VERSION"),
+        spec::CONTRACT
+    ))
+}
+
+/// The failure for a trap: the driver aborted, or a limit ended it. Why it aborted is usually in what it printed last.
+fn trapped(call: &DriverCall<'_>, error: &wasmtime::Error, last_lines: &[String]) -> Failure {
     let &DriverCall { job, reporter, .. } = call;
-    let status = call.engine.status();
-    // The place where the driver was stopped from outside is of no use.
-    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>().filter(|_| !status.is_interrupted()) {
-        reporter.log(LogLevel::Error, format!("{backtrace}"), [("driver".to_owned(), job.driver.clone())].into());
+    let is_interrupted = call.engine.status().is_interrupted();
+    // The place where the driver was stopped from outside is of no use. Otherwise it is for the log only: most of its
+    // frames are the language's own runtime.
+    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>().filter(|_| !is_interrupted) {
+        reporter.log(LogLevel::Debug, format!("{backtrace}"), [("driver".to_owned(), job.driver.clone())].into());
     }
     let (kind, reason) = if let Some(exit) = error.downcast_ref::<I32Exit>() {
         ("exit", format!("called exit({})", exit.0))
@@ -265,8 +277,10 @@ fn trapped(call: &DriverCall<'_>, error: &wasmtime::Error) -> Failure {
     } else {
         ("trap", format!("was stopped: {}", error.root_cause()))
     };
-    Failure::new(Blame::Driver, kind, format!("driver `{}` {reason}", job.driver))
-        .hint("the session's events.jsonl has the driver's own log and backtrace")
+    let failure = Failure::new(Blame::Driver, kind, format!("driver `{}` {reason}", job.driver))
+        .hint("the session's events.jsonl has the driver's own log and backtrace");
+    let printed = Some(last_lines.join("\n")).filter(|printed| !printed.trim().is_empty() && !is_interrupted);
+    Failure { printed: printed.map(Untrusted::from), ..failure }
 }
 
 #[cfg(test)]

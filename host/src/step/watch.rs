@@ -63,8 +63,8 @@ fn number(overrun: Overrun, in_authors_sql: bool) -> u8 {
 }
 
 /// How long a step may take to end after it was interrupted, before the watch reports the failure in its place: the
-/// host ends the process soon.
-const DEAF: Duration = Duration::from_secs(2);
+/// host then ends the process.
+const DEAF: Duration = Duration::from_secs(1);
 
 impl Watch {
     /// Starts counting. At a limit it interrupts guest and queries repeatedly, so that a driver that ignores the first

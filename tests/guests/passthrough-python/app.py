@@ -1,13 +1,17 @@
 """Shows that the contract alone, without an SDK, is enough to pass a table through a Python guest."""
 
+import json
 from contextlib import ExitStack
 
 import wit_world
+from wit_world.imports import context
 from wit_world.imports.tables import Input, Output
 
 
 class WitWorld(wit_world.WitWorld):
     def transform(self, inputs: list[Input], output: Output) -> None:
+        if text := json.loads(context.config()).get("raise"):
+            raise ValueError(text)
         with output, ExitStack() as held:
             for position, table in enumerate(inputs):
                 held.enter_context(table)

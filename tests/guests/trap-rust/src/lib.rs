@@ -2,6 +2,8 @@
 
 mod batches;
 
+use std::io::Write;
+
 use serde::Deserialize;
 
 use osiris::driver::context;
@@ -34,6 +36,8 @@ enum How {
     Exit,
     ClaimMemory,
     Slow,
+    Print,
+    PrintAndSleep,
 }
 
 fn ten_million() -> u64 {
@@ -62,6 +66,12 @@ impl Guest for Misbehave {
                 Err(error(ErrorKind::Other("memory".to_owned()), "DuckDB has no memory left".to_owned()))
             }
             How::Slow => slow(&output, config.rows),
+            How::Print => print(),
+            How::PrintAndSleep => {
+                println!("printed before the sleep");
+                std::thread::sleep(std::time::Duration::from_secs(600));
+                Ok(())
+            }
         }
     }
 }
@@ -116,6 +126,18 @@ fn append_one(output: &Output, schema: &batches::Schema, batch: &batches::Batch)
     writer.append(batch)?;
     writer.finish()?;
     Ok(())
+}
+
+/// Prints more than a screen to both streams, with bytes that are not text and a line without end, and then panics.
+fn print() -> ! {
+    for number in 0..1_500 {
+        println!("line {number}");
+    }
+    let mut stderr = std::io::stderr();
+    let _ = stderr.write_all(b"not text: \xff\xfe.\r\n");
+    let _ = stderr.write_all(&[b'x'; 100_000]);
+    let _ = stderr.write_all(b"\n");
+    panic!("the driver panics, as its config asked")
 }
 
 /// Produces rows one small batch at a time, so that a kill can hit in between.
