@@ -33,13 +33,13 @@ def patterns(number: int, pattern: str) -> str:
 
 # Name: the spec, the step's config, and a part of the error. Each of these took gigabytes or minutes in the host.
 HOSTILE = {
-    "template-bomb": (schema(lists("a", 10), f"grants: {{connect: ['{'{config.a}' * 9}:1']}}\n"), {}, "1,000 values"),
+    "template-bomb": (schema(lists("a", 10), f"grants: {{connect: ['{'{config.a}' * 9}.example.com:1']}}\n"), {}, "1,000 values"),
     "template-bomb-of-files": (schema(lists("l", 1000), "grants: {read: ['{config.l}/{config.l}/{config.l}/{config.l}']}\n"), {}, "1,000 values"),
     "template-bomb-of-the-author": (schema(lists("l", 1), "grants: {read: ['{config.l}/{config.l}/{config.l}']}\n"), {"l": [str(n) for n in range(300)]}, "1,000 values"),
     "template-bomb-in-instances": (schema(lists("a", 10), f"instances: '{'{config.a}' * 9}'\n"), {"a": [str(n) for n in range(10)]}, "names one option there"),
     "template-bomb-in-folders": (schema(lists("a", 10), f"grants: {{createFolders: '{'{config.a}' * 9}'}}\n"), {}, "1,000 values"),
     "template-bomb-in-state": (schema(lists("a", 10), f"stateWhen: '{'{config.a}' * 9}'\ngrants: {{state: true}}\n"), {}, "1,000 values"),
-    "template-bomb-of-addresses": (schema(lists("a", 10), f"grants: {{http: ['GET {'{config.a}' * 9}']}}\n"), {}, "1,000 values"),
+    "template-bomb-of-addresses": (schema(lists("a", 10), f"grants: {{http: ['GET https://{'{config.a}' * 9}.example.com']}}\n"), {}, "1,000 values"),
     "template-of-megabytes": (schema(f"    t: {{type: string, default: '{'t' * 60_000}'}}\n", f"grants: {{read: ['{'{config.t}' * 9}']}}\n"), {}, "64 kB"),
     "ref-doubling": (doubling(40), {"x": "y"}, "its spec takes more than"),
     "regex-backtracking": (patterns(1000, r"^(?:(a|aa)(?=a))+\1?[bcN]$"), {}, "its spec takes more than"),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use crate::driver::catalog::{Catalog, Driver, Listing, pack};
 use crate::driver::inspector::Inspector;
+use crate::driver::lock::Pin;
 use crate::driver::{compiler, runtime};
 use crate::error::Report;
 use anyhow::Context;
@@ -121,8 +122,7 @@ fn inspect(arguments: &Inspect) -> anyhow::Result<()> {
         catalog.find(&arguments.driver)?
     };
     if arguments.json {
-        let described =
-            json!({"spec": driver.spec, "path": driver.path, "sha256": driver.sha256, "imports": driver.imports});
+        let described = json!({"spec": driver.spec, "path": driver.path, "sha256": driver.sha256, "imports": driver.imports, "fixed_hosts": Pin::of(&driver)?.hosts});
         print_json(&described)?;
     } else {
         print(&in_words(&driver));

@@ -30,7 +30,7 @@ pub fn lock(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let _held = prepared.base.hold()?;
         let mut lock = read(&prepared.base)?;
         for step in &prepared.plan.steps {
-            lock.pin(&prepared.base.path, &step.component, &step.driver);
+            lock.pin(&prepared.base.path, &step.component, &step.driver)?;
         }
         write(&prepared.base, &lock)?;
     } else {
@@ -62,9 +62,13 @@ pub fn enforce(base: &Base, plan: &Plan) -> anyhow::Result<()> {
     write(base, &lock)
 }
 
-/// Checks the plan's drivers against the base folder's lock without writing anything.
-pub fn check(base: &Base, plan: &Plan) -> anyhow::Result<()> {
+/// Checks the plan's drivers against the base folder's lock without writing anything. A step whose driver is new and
+/// fixes hosts gets a notice.
+pub fn check(base: &Base, plan: &mut Plan) -> anyhow::Result<()> {
     let mut lock = read(base)?;
+    for step in &mut plan.steps {
+        step.notices.extend(lock.unaccepted_hosts(&base.path, &step.component, &step.driver)?);
+    }
     for step in &plan.steps {
         lock.check(&base.path, &step.component, &step.driver)?;
     }
@@ -75,6 +79,9 @@ pub fn check(base: &Base, plan: &Plan) -> anyhow::Result<()> {
 /// anything.
 pub fn check_driver(base: &Base, names: &[&str], driver: &Driver) -> anyhow::Result<()> {
     let mut lock = read(base)?;
+    if let Some(notice) = lock.unaccepted_hosts(&base.path, names.first().unwrap_or(&""), driver)? {
+        eprintln!("warning: {}", notice.paragraph());
+    }
     for name in names {
         lock.check(&base.path, name, driver)?;
     }

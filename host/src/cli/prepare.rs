@@ -87,9 +87,9 @@ pub struct PlannedPipeline {
 /// # Errors
 /// If anything in the user's input is wrong; nothing has run by then.
 pub fn prepare(arguments: &PipelineArguments) -> anyhow::Result<PlannedPipeline> {
-    let prepared = plan_pipeline(arguments)?;
+    let mut prepared = plan_pipeline(arguments)?;
     warn_of_short_secrets(&prepared.plan);
-    lock::check(&prepared.base, &prepared.plan)?;
+    lock::check(&prepared.base, &mut prepared.plan)?;
     targets::check(&prepared.base, &prepared.plan.steps)?;
     Ok(prepared)
 }

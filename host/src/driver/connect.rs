@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::driver::spec::Spec;
 use crate::driver::typed;
 use crate::error::Report;
+use crate::grants::address_template::AddressTemplate;
 use crate::grants::endpoint::HttpScope;
 use crate::pipeline::connections::{Connections, FILE};
 use crate::pipeline::params::Environment;
@@ -96,8 +97,8 @@ fn take_place(
 
 /// Whether a connection's field is part of what its driver requests to reach or to trust.
 fn leads(spec: &Spec, name: &str) -> bool {
-    let grants = &spec.grants;
-    grants.connect.iter().chain(&grants.http).chain(&grants.roots).any(|wanted| wanted.names(&["connection", name]))
+    let addresses = spec.grants.addresses().into_iter().map(AddressTemplate::template);
+    addresses.chain(&spec.grants.roots).any(|wanted| wanted.names(&["connection", name]))
 }
 
 /// Whether both are addresses on one server: a different path there is not a different place.
@@ -147,7 +148,7 @@ fn below_folder(
 pub fn place_below(fields: &Map<String, Value>, spec: &Spec, option: &str, value: &mut Value) {
     let Some(folder) = fields.get(FOLDER).and_then(Value::as_str) else { return };
     let mut templates = spec.grants.read.iter().chain(&spec.grants.write);
-    if !templates.any(|template| template.option() == Some(option)) {
+    if !templates.any(|wanted| wanted.template().option() == Some(option)) {
         return;
     }
     let paths = match value {
@@ -257,7 +258,9 @@ mod tests {
 
     #[test]
     fn a_file_connection_is_the_folder_where_relative_paths_start() {
-        let spec = spec("configSchema: {type: object}\ngrants: {read: [\"{config.path}\", \"{config.more}\"]}\n");
+        let spec = spec(
+            "configSchema: {type: object, properties: {path: {}, more: {}}}\ngrants: {read: [\"{config.path}\", \"{config.more}\"]}\n",
+        );
         let file = "connections: {filesystem: {local: {base_dir: ./data, default: true}, none: {note: x}}}";
         let config =
             |reference: &str| json!({"connection": reference, "path": "a.csv", "more": ["b.csv", "/c.csv"], "x": "y"});

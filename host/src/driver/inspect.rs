@@ -167,9 +167,13 @@ pub fn version() -> String {
         include_str!("spec.rs"),
         include_str!("options.rs"),
         include_str!("identity.rs"),
+        include_str!("placeholders.rs"),
         include_str!("component.rs"),
         include_str!("inspect.rs"),
         include_str!("../grants/template.rs"),
+        include_str!("../grants/address_template.rs"),
+        include_str!("../grants/endpoint.rs"),
+        include_str!("../grants/files.rs"),
     ];
     sha256_of(sources.concat().as_bytes())[..16].to_owned()
 }

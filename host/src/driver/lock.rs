@@ -1,14 +1,18 @@
 //! `osiris.lock`: pins what each driver is and which grants it requests, so that no change goes unnoticed. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Map;
 
 use crate::driver::catalog::Driver;
-use crate::error::Report;
+use crate::driver::config;
+use crate::error::{Report, listed};
 use crate::grants::{WantedGrants, reserved};
 use crate::pipeline::yaml;
+use crate::untrusted::line;
+use crate::warning::Warning;
 
 /// The file's name, in the base folder.
 pub const FILE: &str = reserved::LOCK;
@@ -32,11 +36,23 @@ pub struct Pin {
     pub sha256: String,
     #[serde(default)]
     pub grants: WantedGrants,
+    /// The hosts that the driver names itself, and that are accepted here: as its spec has them, and with the spec's
+    /// defaults in place of placeholders.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub hosts: BTreeSet<String>,
 }
 
 impl Pin {
-    pub fn of(driver: &Driver) -> Self {
-        Self { version: driver.spec.version.clone(), sha256: driver.sha256.clone(), grants: driver.spec.grants.clone() }
+    /// # Errors
+    /// If a template exceeds its bounds.
+    pub fn of(driver: &Driver) -> Result<Self, Report> {
+        let spec = &driver.spec;
+        Ok(Self {
+            version: spec.version.clone(),
+            sha256: driver.sha256.clone(),
+            grants: spec.grants.clone(),
+            hosts: spec.grants.fixed_hosts(&config::fill(spec, Map::new()))?,
+        })
     }
 
     /// The differences from `now`, one line each, in the form of a diff: `-` for the old, `+` for the new.
@@ -50,6 +66,8 @@ impl Pin {
         let (was, is) = (self.grants.words(), now.grants.words());
         lines.extend(was.iter().filter(|word| !is.contains(word)).map(|word| format!("- wants to {word}")));
         lines.extend(is.iter().filter(|word| !was.contains(word)).map(|word| format!("+ wants to {word}")));
+        lines.extend(self.hosts.difference(&now.hosts).map(|host| format!("- fixes the host {}", line(host))));
+        lines.extend(now.hosts.difference(&self.hosts).map(|host| format!("+ fixes the host {}", line(host))));
         lines
     }
 }
@@ -75,7 +93,7 @@ impl Lock {
     /// # Errors
     /// A [`Report`] with a diff if the driver has changed.
     pub fn check(&mut self, base: &Path, component: &str, driver: &Driver) -> Result<bool, Report> {
-        let now = Pin::of(driver);
+        let now = Pin::of(driver)?;
         let key = key(base, component);
         for name in [&key, &driver.spec.name] {
             if let Some(pin) = self.drivers.get(name).filter(|pin| **pin != now) {
@@ -90,12 +108,31 @@ impl Lock {
     }
 
     /// Pins the driver that a pipeline in the folder `base` calls `component`, replacing an earlier pin.
-    pub fn pin(&mut self, base: &Path, component: &str, driver: &Driver) {
-        let pin = Pin::of(driver);
+    ///
+    /// # Errors
+    /// As for [`Pin::of`].
+    pub fn pin(&mut self, base: &Path, component: &str, driver: &Driver) -> Result<(), Report> {
+        let pin = Pin::of(driver)?;
         if let Some(by_name) = self.drivers.get_mut(&driver.spec.name) {
             *by_name = pin.clone();
         }
         self.drivers.insert(key(base, component), pin);
+        Ok(())
+    }
+
+    /// A notice of the hosts that a driver fixes, if they are not accepted yet.
+    ///
+    /// # Errors
+    /// As for [`Pin::of`].
+    pub fn unaccepted_hosts(&self, base: &Path, component: &str, driver: &Driver) -> Result<Option<Warning>, Report> {
+        let hosts = Pin::of(driver)?.hosts;
+        if hosts.is_empty() || self.drivers.contains_key(&key(base, component)) {
+            return Ok(None);
+        }
+        Ok(Some(Warning::new(format!(
+            "driver `{component}` is new here and fixes a host itself: {}; a run accepts it, and records it in `{FILE}`",
+            line(&listed(hosts.iter().map(String::as_str)))
+        ))))
     }
 }
 
@@ -147,6 +184,43 @@ mod tests {
     }
 
     #[test]
+    fn the_hosts_that_a_driver_fixes_are_accepted_once_and_refused_when_they_change() {
+        let base = Path::new("/base");
+        let fixing = |hosts: &[&str]| {
+            let mut driver = driver("aa", &[]);
+            driver.spec.config_schema = serde_json::json!({"properties": {"region": {"default": "us"}}});
+            driver.spec.grants.http =
+                hosts.iter().map(|host| format!("GET https://{host}/v1").parse().unwrap()).collect();
+            driver
+        };
+        let one = fixing(&["API.example.com", "{config.region}.example.com"]);
+        let mut lock = Lock::default();
+        let notice = lock.unaccepted_hosts(base, "a.b", &one).unwrap().unwrap();
+        let told = notice.paragraph();
+        assert!(told.contains("api.example.com") && told.contains("us.example.com"), "{told}");
+        assert!(lock.check(base, "a.b", &one).unwrap());
+        let accepted = &lock.drivers["a.b"].hosts;
+        assert_eq!(
+            accepted.iter().collect::<Vec<_>>(),
+            ["api.example.com", "us.example.com", "{config.region}.example.com"]
+        );
+        assert_eq!(parse(&lock.text(), FILE).unwrap(), lock);
+        assert!(lock.unaccepted_hosts(base, "a.b", &one).unwrap().is_none());
+        assert!(!lock.check(base, "a.b", &one).unwrap());
+        let other = fixing(&["evil.example.org"]);
+        let report = lock.check(base, "a.b", &other).unwrap_err();
+        for line in ["- fixes the host api.example.com", "+ fixes the host evil.example.org"] {
+            assert!(report.message.contains(line), "{}", report.message);
+        }
+        assert!(report.hint.unwrap().contains("osiris lock --update"));
+        // A lock that has the driver, but never accepted its hosts.
+        lock.drivers.get_mut("a.b").unwrap().hosts.clear();
+        assert!(lock.check(base, "a.b", &one).unwrap_err().message.contains("+ fixes the host api.example.com"));
+        lock.pin(base, "a.b", &other).unwrap();
+        assert!(!lock.check(base, "a.b", &other).unwrap());
+    }
+
+    #[test]
     fn every_spelling_of_a_path_is_the_same_driver() {
         let base = Path::new("/base");
         let mut lock = Lock::default();
@@ -159,7 +233,7 @@ mod tests {
         // A driver that is pinned by its name is refused by any path too, and accepting it by a path accepts both.
         lock.check(base, "a.b", &driver("aa", &[])).unwrap();
         assert!(lock.check(base, "third/x.wasm", &driver("cc", &[])).unwrap_err().message.contains("pins as `a.b`"));
-        lock.pin(base, "third/x.wasm", &driver("cc", &[]));
+        lock.pin(base, "third/x.wasm", &driver("cc", &[])).unwrap();
         assert!(!lock.check(base, "a.b", &driver("cc", &[])).unwrap());
     }
 

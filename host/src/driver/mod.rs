@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod inspector;
 pub mod lock;
 pub mod options;
+pub mod placeholders;
 pub mod runtime;
 pub mod spec;
 mod spec_cache;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::driver::{config, identity, options};
+use crate::driver::{config, identity, options, placeholders};
 use crate::error::Report;
 use crate::grants::WantedGrants;
 use crate::grants::template::Template;
@@ -162,6 +162,7 @@ impl Spec {
             }
         }
         options::check(self, file)?;
+        placeholders::check(self, file)?;
         identity::check(self, file)
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::address_template::AddressTemplate;
 use super::connect::Connect;
 use super::endpoint::Endpoint;
 use super::files::{CreateFolders, ReadFiles, WriteFiles};
@@ -34,8 +35,15 @@ pub trait Capability {
 
     /// The spec's request, as phrases that follow `it wants to`.
     fn wanted_words(wanted: &Self::Wanted) -> Vec<String> {
-        let words = |template: &Template| format!("{} `{}`", Self::WANTS_TO, crate::untrusted::line(template.text()));
-        wanted.templates().iter().map(words).collect()
+        let fixed = |template: &&Template| {
+            let mut addresses = wanted.addresses().into_iter().filter(|address| address.fixed_host().is_some());
+            addresses.any(|address| address.template() == *template)
+        };
+        let words = |template: &Template| {
+            let note = if fixed(&template) { " (a host that it fixes itself)" } else { "" };
+            format!("{} `{}`{note}", Self::WANTS_TO, crate::untrusted::line(template.text()))
+        };
+        wanted.templates().into_iter().map(words).collect()
     }
 
     /// Computes the grant of one step: what the spec requests, as far as the author and the policy allow it.
@@ -60,7 +68,12 @@ pub trait Capability {
 
 /// What a spec requests: templates over the step's config, or a flag.
 pub trait SpecRequest {
-    fn templates(&self) -> &[Template];
+    fn templates(&self) -> Vec<&Template>;
+
+    /// Those of the templates that are addresses.
+    fn addresses(&self) -> Vec<&AddressTemplate> {
+        Vec::new()
+    }
 
     fn is_made(&self) -> bool {
         !self.templates().is_empty()
@@ -68,20 +81,20 @@ pub trait SpecRequest {
 }
 
 impl SpecRequest for Vec<Template> {
-    fn templates(&self) -> &[Template] {
-        self
+    fn templates(&self) -> Vec<&Template> {
+        self.iter().collect()
     }
 }
 
 impl SpecRequest for Option<Template> {
-    fn templates(&self) -> &[Template] {
-        self.as_slice()
+    fn templates(&self) -> Vec<&Template> {
+        self.iter().collect()
     }
 }
 
 impl SpecRequest for bool {
-    fn templates(&self) -> &[Template] {
-        &[]
+    fn templates(&self) -> Vec<&Template> {
+        Vec::new()
     }
 
     fn is_made(&self) -> bool {
@@ -122,8 +135,23 @@ macro_rules! capabilities {
             }
 
             /// The templates of each capability, by its name.
-            pub fn templates(&self) -> Vec<(&'static str, &[Template])> {
+            pub fn templates(&self) -> Vec<(&'static str, Vec<&Template>)> {
                 vec![$((stringify!($name), self.$name.templates()),)*]
+            }
+
+            /// The templates of addresses.
+            pub fn addresses(&self) -> Vec<&AddressTemplate> {
+                [$(self.$name.addresses(),)*].concat()
+            }
+
+            /// The hosts that the driver fixes, as the spec has them, and those that they stand for in `config`.
+            pub fn fixed_hosts(&self, config: &Map<String, Value>) -> Result<BTreeSet<String>, Report> {
+                let mut hosts = BTreeSet::new();
+                for address in self.addresses() {
+                    hosts.extend(address.fixed_host().map(|host| host.text().to_owned()));
+                    hosts.extend(address.fixed_hosts(config)?);
+                }
+                Ok(hosts)
             }
 
             /// What components with `imports` access although the spec does not request it.
@@ -144,6 +172,8 @@ macro_rules! capabilities {
                 let mut grants = Grants::default();
                 $(grants.$name = <$capability>::grant(&self.$name, request)?;)*
                 let hosts = grants.endpoints().into_iter().map(|endpoint| endpoint.host);
+                let fixed = self.fixed_hosts(request.config)?;
+                grants.fixed_hosts = grants.endpoints().into_iter().map(|endpoint| endpoint.host).filter(|host| fixed.contains(host)).collect();
                 grants.private_hosts = hosts.filter(|host| request.policy.private_hosts.contains(host)).collect();
                 grants.verified_tls = super::tls::demanded(request, &grants)?;
                 Ok(grants)
@@ -154,6 +184,8 @@ macro_rules! capabilities {
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         pub struct Grants {
             $(pub $name: <$capability as Capability>::Granted,)*
+            /// The hosts among these that the driver names, not the author.
+            pub fixed_hosts: BTreeSet<String>,
             /// The hosts among these that may be in a private network or on this machine.
             pub private_hosts: BTreeSet<String>,
             /// Whether each connection must be encrypted, to a server that proved its identity.
@@ -163,8 +195,11 @@ macro_rules! capabilities {
         impl Grants {
             /// The grants in words, one per line.
             pub fn words(&self) -> Vec<String> {
-                let note = |host: &str| {
-                    if self.private_hosts.contains(host) { " (which may lie in a private network)" } else { "" }
+                let note = |host: &str| match (self.fixed_hosts.contains(host), self.private_hosts.contains(host)) {
+                    (false, false) => "",
+                    (false, true) => " (which may lie in a private network)",
+                    (true, false) => " (a host that its driver fixes)",
+                    (true, true) => " (a host that its driver fixes, and which may lie in a private network)",
                 };
                 let verified = self.verified_tls.then(|| "speak TLS alone, to servers that prove who they are".to_owned());
                 [$(<$capability>::words(&self.$name, &note),)* Vec::from_iter(verified)].concat()
@@ -175,6 +210,7 @@ macro_rules! capabilities {
                 let mut all = Map::new();
                 all.insert("words".to_owned(), json!(self.words()));
                 $(all.insert(stringify!($name).to_owned(), <$capability>::json(&self.$name));)*
+                all.insert("fixed_hosts".to_owned(), json!(self.fixed_hosts));
                 all.insert("private_hosts".to_owned(), json!(self.private_hosts));
                 all.insert("verified_tls".to_owned(), json!(self.verified_tls));
                 Value::Object(all)

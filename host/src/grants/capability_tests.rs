@@ -13,7 +13,7 @@ fn grant(read: &str, config: Value) -> Result<Vec<PathBuf>, Report> {
         .map(|grants| grants.read.into_iter().map(|file| file.place).collect())
 }
 
-fn template(text: &str) -> Template {
+fn template<T: std::str::FromStr<Err = Report>>(text: &str) -> T {
     text.parse().unwrap()
 }
 
@@ -216,14 +216,12 @@ fn a_driver_connects_where_connections_or_policy_name_the_host() {
         assert_eq!(decide(&wanted, &config, &by_connections).is_ok(), connections, "{config}");
         assert_eq!(decide(&wanted, &config, &by_policy).is_ok(), policy, "{config}");
     }
-    // A driver's own text or default names no host, unless the operator allows the host.
+    // A driver's own text names no host in a private network, unless the operator allows the host.
     let config = json!({"connection": {"host": "db", "port": 1}, "url": "https://api/v1"});
-    for (connect, http) in [("db:1", "GET {config.url}"), ("{connection.host}:1", "GET https://api/v1")] {
-        let wanted =
-            WantedGrants { connect: vec![template(connect)], http: vec![template(http)], ..WantedGrants::default() };
-        assert!(decide(&wanted, &config, &by_connections).unwrap_err().message.contains("only its driver names it"));
-        assert!(decide(&wanted, &config, &by_policy).is_ok(), "{connect} {http}");
-    }
+    let wanted = WantedGrants { connect: vec![template("db:1")], ..wanted.clone() };
+    assert!(decide(&wanted, &config, &by_connections).unwrap_err().message.contains("only its driver names it"));
+    assert!(decide(&wanted, &config, &by_policy).is_ok());
+    let wanted = WantedGrants { connect: vec![template("{connection.host}:1")], ..wanted };
     let empty = Map::new();
     let filled = config.as_object().unwrap();
     let request =
@@ -231,6 +229,47 @@ fn a_driver_connects_where_connections_or_policy_name_the_host() {
     assert!(wanted.grant(&request).is_err());
     let words = decide(&wanted, &config, &by_connections).unwrap().words();
     assert_eq!(words, ["connect to `db:1` (which may lie in a private network)", "call `GET https://api:443/v1`"]);
+    assert_eq!(decide(&wanted, &config, &by_connections).unwrap().fixed_hosts, BTreeSet::new());
+}
+
+#[test]
+fn a_host_that_the_driver_fixes_is_one_of_the_internet_unless_the_policy_lists_it() {
+    let policy = |text: &str| {
+        let private = BTreeSet::from(["warehouse".to_owned()]);
+        let hosts = ConnectionHosts { all: private.clone(), private };
+        crate::grants::policy::parse(text, "p", hosts).unwrap()
+    };
+    // The host of the spec; without a policy; with one that lists this host and port; with one that lists others.
+    for (host, by_lock) in [
+        ("api.example.com", true),
+        ("{config.shop}.example.com", true),
+        ("1.2.3.4", true),
+        ("127.0.0.1", false),
+        ("10.0.0.1", false),
+        ("169.254.169.254", false),
+        ("[::1]", false),
+        ("localhost", false),
+        ("{config.shop}.localhost", false),
+        ("Warehouse", false),
+    ] {
+        let config = json!({"shop": "Acme"});
+        let real = host.replace("{config.shop}", "acme").to_lowercase();
+        let by_http =
+            WantedGrants { http: vec![template(&format!("GET https://{host}/v1"))], ..WantedGrants::default() };
+        let by_tcp = WantedGrants { connect: vec![template(&format!("{host}:443"))], ..WantedGrants::default() };
+        for wanted in [by_http, by_tcp] {
+            let granted = decide(&wanted, &config, &policy("{}"));
+            assert_eq!(granted.is_ok(), by_lock, "{host}: {granted:?}");
+            if let Ok(granted) = granted {
+                assert_eq!(granted.fixed_hosts, BTreeSet::from([real.clone()]));
+                assert!(granted.words()[0].ends_with("(a host that its driver fixes)"), "{:?}", granted.words());
+            }
+            assert!(wanted.words()[0].contains("fixes itself"), "{:?}", wanted.words());
+            assert!(decide(&wanted, &config, &policy(&format!("connect: ['{real}:443']"))).is_ok(), "{host}");
+            assert!(decide(&wanted, &config, &policy("connect: ['other:443']")).is_err(), "{host}");
+            assert!(decide(&wanted, &config, &policy("connect: []")).is_err(), "{host}");
+        }
+    }
 }
 
 #[test]

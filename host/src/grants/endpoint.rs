@@ -39,9 +39,51 @@ pub fn host_name(text: &str) -> Option<String> {
     if let Some(literal) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return literal.parse::<std::net::Ipv6Addr>().ok().map(|address| address.to_string());
     }
-    let name = text.strip_suffix('.').unwrap_or(text).to_lowercase();
-    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    (!name.is_empty() && name.len() <= 253 && name.chars().all(letter) && !name.contains("..")).then_some(name)
+    // Not the lower case of Unicode, which turns other letters into ASCII.
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let label = |label: &str| (1..=MAX_LABEL).contains(&label.len()) && label.chars().all(letter);
+    (name.len() <= 253 && name.split('.').all(label)).then_some(name)
+}
+
+/// The longest label of a host name, in bytes (RFC 1035).
+const MAX_LABEL: usize = 63;
+
+/// Whether `text` is one label of a host name: letters, digits, and hyphens between them.
+pub fn is_label(text: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    (1..=MAX_LABEL).contains(&text.len()) && text.chars().all(letter) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+/// The methods that a scope may name: those of HTTP (RFC 9110, RFC 5789) and WebDAV, without the two that make a server
+/// repeat a request or open a tunnel.
+const METHODS: &[&str] = &[
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "OPTIONS",
+    "QUERY",
+    "SEARCH",
+    "REPORT",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+];
+
+/// The methods in `GET,POST`, in upper case; an error names the one that is unknown.
+pub fn methods(text: &str) -> Result<Vec<String>, String> {
+    let methods: Vec<String> = text.split(',').map(str::to_ascii_uppercase).collect();
+    match methods.iter().find(|method| !METHODS.contains(&method.as_str())) {
+        Some(unknown) => Err(format!("`{unknown}` is not a method; known: {}", METHODS.join(", "))),
+        None => Ok(methods),
+    }
 }
 
 /// The methods and the address prefix of permitted HTTP requests: `GET,POST https://host:port/path`.
@@ -62,10 +104,7 @@ impl HttpScope {
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is no `METHOD[,METHOD] http[s]://host[:port]/path`");
         let (methods, address) = text.split_once(' ').ok_or_else(wrong)?;
-        let methods: Vec<String> = methods.split(',').map(str::to_uppercase).collect();
-        if methods.iter().any(|method| method.is_empty() || !method.chars().all(|c| c.is_ascii_uppercase())) {
-            return Err(wrong());
-        }
+        let methods = self::methods(methods)?;
         let (scheme, rest) = address.split_once("://").ok_or_else(wrong)?;
         let tls = match scheme.to_lowercase().as_str() {
             "https" => true,
@@ -98,7 +137,7 @@ impl HttpScope {
             && self.endpoint == *endpoint
             && self.methods.iter().any(|allowed| allowed == method)
             && is_plain(path)
-            && is_below(&self.path, path)
+            && decoded(&self.path).zip(decoded(path)).is_some_and(|(scope, path)| is_below(&scope, &path))
     }
 }
 
@@ -114,7 +153,7 @@ impl fmt::Display for HttpScope {
 /// A segment is refused if a server could take it for `.` or `..`: with a parameter after it (`..;x`), with white space
 /// or marks around it, or with more dots. Also refused is anything that decodes to a slash, a percent sign, a control
 /// character or a look-alike of one of those, that is not UTF-8, or that is a malformed escape (`%u002e`).
-fn is_plain(path: &str) -> bool {
+pub fn is_plain(path: &str) -> bool {
     let Some(decoded) = decoded(path) else { return false };
     let suspicious = |c: char| c.is_control() || c == '\\' || c == '%' || LOOK_ALIKES.contains(&c);
     if !path.is_ascii() || decoded.chars().any(suspicious) || decoded.matches('/').count() != path.matches('/').count()

@@ -3,15 +3,48 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::capability::Capability;
+use super::capability::{Capability, SpecRequest};
 use super::grant::GrantRequest;
 use super::policy::Policy;
 use super::reserved;
-use super::template::Template;
+use super::template::{Template, written_as_text};
 use crate::error::{Report, listed};
 use crate::untrusted::line;
+
+/// The path of a file, which the author names: placeholders, with `/` between them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FileTemplate(Template);
+
+impl FileTemplate {
+    /// # Errors
+    /// If it is malformed, or names a file by itself.
+    pub fn parse(text: &str) -> Result<Self, Report> {
+        let template = Template::parse(text)?;
+        if template.literals().any(|text| !text.chars().all(|c| c == '/')) || !template.begins_with_field() {
+            return Err(Report::input(format!(
+                "the driver's grant `{}` names a file by itself; a driver may ask for files that its config names: \
+                 `{{config.key}}`, several with `/` between",
+                line(text)
+            )));
+        }
+        Ok(Self(template))
+    }
+
+    pub fn template(&self) -> &Template {
+        &self.0
+    }
+}
+
+written_as_text!(FileTemplate);
+
+impl SpecRequest for Vec<FileTemplate> {
+    fn templates(&self) -> Vec<&Template> {
+        self.iter().map(FileTemplate::template).collect()
+    }
+}
 
 /// Reading files.
 pub struct ReadFiles;
@@ -23,11 +56,11 @@ pub struct WriteFiles;
 pub struct CreateFolders;
 
 impl Capability for ReadFiles {
-    type Wanted = Vec<Template>;
+    type Wanted = Vec<FileTemplate>;
     const WANTS_TO: &'static str = "read the file";
     type Granted = Vec<FileWish>;
 
-    fn grant(wanted: &Vec<Template>, request: &GrantRequest<'_>) -> Result<Vec<FileWish>, Report> {
+    fn grant(wanted: &Vec<FileTemplate>, request: &GrantRequest<'_>) -> Result<Vec<FileWish>, Report> {
         allowed_files(request, Access::Read, wanted)
     }
 
@@ -37,11 +70,11 @@ impl Capability for ReadFiles {
 }
 
 impl Capability for WriteFiles {
-    type Wanted = Vec<Template>;
+    type Wanted = Vec<FileTemplate>;
     const WANTS_TO: &'static str = "write the file";
     type Granted = Vec<FileWish>;
 
-    fn grant(wanted: &Vec<Template>, request: &GrantRequest<'_>) -> Result<Vec<FileWish>, Report> {
+    fn grant(wanted: &Vec<FileTemplate>, request: &GrantRequest<'_>) -> Result<Vec<FileWish>, Report> {
         allowed_files(request, Access::Write, wanted)
     }
 
@@ -121,15 +154,11 @@ impl Access {
     }
 }
 
-/// The files that `templates` expand to. Each must be named by the author: a driver chooses the key of the config,
+/// The files that the templates expand to. Each must be named by the author: a driver chooses the key of the config,
 /// never the path.
-fn allowed_files(request: &GrantRequest<'_>, access: Access, templates: &[Template]) -> Result<Vec<FileWish>, Report> {
+fn allowed_files(request: &GrantRequest<'_>, access: Access, wanted: &[FileTemplate]) -> Result<Vec<FileWish>, Report> {
     let mut files = Vec::new();
-    for template in templates {
-        if template.literals().any(|text| !text.chars().all(|c| c == '/')) || !template.begins_with_field() {
-            return Err(Report::input(format!("the driver's grant `{template}` names a file by itself"))
-                .hint("a driver may ask for files that its config names: `{config.key}`, several with `/` between"));
-        }
+    for FileTemplate(template) in wanted {
         let written: BTreeSet<String> = template.expand(request.written)?.into_iter().collect();
         for name in template.expand(request.config)? {
             if !written.contains(&name) {

@@ -1,15 +1,45 @@
 //! The HTTP requests that a step may make, and whose certificates it trusts for them.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::capability::Capability;
-use super::connect::{check_host, unnamed};
+use super::address_template::AddressTemplate;
+use super::capability::{Capability, SpecRequest};
+use super::connect::check_host;
 use super::endpoint::{Endpoint, HttpScope};
 use super::grant::GrantRequest;
-use super::policy::Hosts;
-use super::template::Template;
+use super::template::{Template, written_as_text};
 use crate::digest::sha256_of;
 use crate::error::{Report, listed};
+
+/// The methods and address of HTTP requests, such as `GET,POST {config.url}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HttpTemplate(AddressTemplate);
+
+impl HttpTemplate {
+    /// # Errors
+    /// Says which form is expected.
+    pub fn parse(text: &str) -> Result<Self, Report> {
+        AddressTemplate::http(text).map(Self)
+    }
+
+    fn template(&self) -> &Template {
+        self.0.template()
+    }
+}
+
+written_as_text!(HttpTemplate);
+
+impl SpecRequest for Vec<HttpTemplate> {
+    fn templates(&self) -> Vec<&Template> {
+        self.iter().map(HttpTemplate::template).collect()
+    }
+
+    fn addresses(&self) -> Vec<&AddressTemplate> {
+        self.iter().map(|wanted| &wanted.0).collect()
+    }
+}
 
 /// HTTP requests.
 pub struct Http;
@@ -18,14 +48,14 @@ pub struct Http;
 pub struct Roots;
 
 impl Capability for Http {
-    type Wanted = Vec<Template>;
+    type Wanted = Vec<HttpTemplate>;
     type Granted = Vec<HttpScope>;
 
     const IMPORTS: &'static [&'static str] = &["wasi:http/outgoing-handler", "wasi:http/types"];
     const WANTS_TO: &'static str = "call by HTTP";
     const REACHES_FOR: &'static str = "a call by HTTP";
 
-    fn grant(wanted: &Vec<Template>, request: &GrantRequest<'_>) -> Result<Vec<HttpScope>, Report> {
+    fn grant(wanted: &Vec<HttpTemplate>, request: &GrantRequest<'_>) -> Result<Vec<HttpScope>, Report> {
         allowed_scopes(request, wanted)
     }
 
@@ -59,33 +89,23 @@ impl Capability for Roots {
     }
 }
 
-/// The HTTP scopes that `templates` expand to. Each host must be named by the author or the operator.
-fn allowed_scopes(request: &GrantRequest<'_>, templates: &[Template]) -> Result<Vec<HttpScope>, Report> {
+/// The HTTP scopes that the templates expand to.
+fn allowed_scopes(request: &GrantRequest<'_>, wanted: &[HttpTemplate]) -> Result<Vec<HttpScope>, Report> {
     let mut scopes = Vec::new();
-    for template in templates {
-        // The destination of a request is determined by the value at the start of the address.
-        let written = template.address().map_or(Ok(Vec::new()), |address| address.expand(request.written))?;
-        let written: Vec<HttpScope> =
-            written.iter().filter_map(|address| HttpScope::parse(&format!("GET {address}")).ok()).collect();
-        for text in template.expand(request.config)? {
-            let scope = allowed_scope(request, &text)?;
-            let named = |written: &HttpScope| written.tls == scope.tls && written.endpoint == scope.endpoint;
-            let listed = request.policy.http.is_some() || matches!(request.policy.hosts, Hosts::Listed(_));
-            if !listed && !written.iter().any(named) {
-                return Err(unnamed(request, "call", &text, template));
-            }
-            scopes.push(scope);
+    for HttpTemplate(address) in wanted {
+        for text in address.expand(request, "call")? {
+            scopes.push(allowed_scope(request, address, &text)?);
         }
     }
     Ok(scopes)
 }
 
-fn allowed_scope(request: &GrantRequest<'_>, text: &str) -> Result<HttpScope, Report> {
+fn allowed_scope(request: &GrantRequest<'_>, template: &AddressTemplate, text: &str) -> Result<HttpScope, Report> {
     let step = request.step;
     let scope =
         HttpScope::parse(text).map_err(|why| Report::input(format!("step `{step}` cannot call by HTTP: {why}")))?;
     match &request.policy.http {
-        None => check_host(request, &scope.endpoint)?,
+        None => check_host(request, template, &scope.endpoint)?,
         Some(allowed) if allowed.iter().any(|allowed| allowed.covers(&scope)) => {}
         Some(allowed) => {
             let all: Vec<String> = allowed.iter().map(ToString::to_string).collect();

@@ -1,6 +1,7 @@
 //! What one step may touch and use: its driver's requests, within what the operator allows.
 
 pub mod address;
+pub mod address_template;
 pub mod capability;
 pub mod connect;
 pub mod endpoint;

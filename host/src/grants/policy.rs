@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::error::Report;
 use crate::grants::endpoint::{self, Endpoint, HttpScope};
@@ -51,7 +52,7 @@ impl ConnectionHosts {
     pub fn of(connections: &Connections, environment: &Environment) -> Self {
         let mut hosts = Self::default();
         for (private, fields) in connections.resolved(environment) {
-            let named: BTreeSet<String> = fields.iter().filter_map(|(key, value)| host(key, value.as_str()?)).collect();
+            let named: BTreeSet<String> = fields.iter().flat_map(|(key, value)| hosts_in(key, value)).collect();
             if private {
                 hosts.private.extend(named.iter().cloned());
             }
@@ -61,12 +62,22 @@ impl ConnectionHosts {
     }
 }
 
-/// The host in a connection's field.
-fn host(key: &str, value: &str) -> Option<String> {
-    if key == "host" {
-        return Endpoint::parse(&format!("{value}:1")).ok().map(|endpoint| endpoint.host);
-    }
-    HttpScope::parse(&format!("GET {value}")).ok().map(|scope| scope.endpoint.host)
+/// The hosts in a connection's field: one, or a list such as `brokers`.
+fn hosts_in(key: &str, value: &Value) -> Vec<String> {
+    let texts = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    texts.iter().filter_map(|text| host(key, text.as_str()?)).collect()
+}
+
+/// The fields that hold `host:port` or a host, or a list of them. Another field might be a password of that form, and the
+/// hosts of connections are shown in errors.
+const HOST_FIELDS: [&str; 9] =
+    ["host", "hosts", "address", "addresses", "at", "broker", "brokers", "servers", "bootstrap_servers"];
+
+/// The host in a text: of an `http[s]://` address in any field.
+fn host(key: &str, text: &str) -> Option<String> {
+    let named = || endpoint::host_name(text).or_else(|| Endpoint::parse(text).ok().map(|endpoint| endpoint.host));
+    let address = || HttpScope::parse(&format!("GET {text}")).ok().map(|scope| scope.endpoint.host);
+    if HOST_FIELDS.contains(&key) { named().or_else(address) } else { address() }
 }
 
 impl Policy {
@@ -153,6 +164,11 @@ mod tests {
         let hosts = hosts_of(text);
         assert_eq!(hosts.all.into_iter().collect::<Vec<_>>(), ["api.example.com", "db.example.com"]);
         assert!(hosts.private.is_empty());
+        let text = "connections: {k: {a: {brokers: ['B.example.com:9092', 'c.example.com:9092', 5], password: 'd:1'}, b: {at: '127.0.0.1:1'}, c: {host: 'e:5'}}}";
+        assert_eq!(
+            hosts_of(text).all.into_iter().collect::<Vec<_>>(),
+            ["127.0.0.1", "b.example.com", "c.example.com", "e"]
+        );
         let text =
             "connections: {pg: {a: {host: inside, private_network: true}, b: {host: outside, private_network: false}}}";
         assert_eq!(hosts_of(text).private.into_iter().collect::<Vec<_>>(), ["inside"]);

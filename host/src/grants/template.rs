@@ -1,8 +1,6 @@
 //! A driver's request in terms of the step's config, such as `{connection.host}:{connection.port}`: parsed once, when
 //! its spec is read, and bounded when it is expanded. No I/O.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -24,6 +22,9 @@ pub struct Template {
     text: String,
     parts: Vec<Part>,
 }
+
+/// What replaces the value of a placeholder, by the placeholder's number and path.
+pub(super) type Spelling<'a> = dyn FnMut(usize, &[String], String) -> Result<String, Report> + 'a;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
@@ -95,22 +96,21 @@ impl Template {
         }
     }
 
-    /// The part before the last `:` outside a placeholder: the host of `{connection.host}:{connection.port}`.
-    #[must_use]
-    pub fn before_colon(&self) -> Self {
-        // The name of a field contains no colon.
-        let text = self.text.rsplit_once(':').map_or(self.text.as_str(), |(before, _)| before);
-        Self::parse(text).unwrap_or_else(|_| self.clone())
+    /// The path of each placeholder: `["connection", "host"]` for `{connection.host}`.
+    pub fn fields(&self) -> impl Iterator<Item = &[String]> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Field(field) => Some(field.as_slice()),
+            Part::Literal(_) => None,
+        })
     }
 
-    /// The field at the start of an address: for `GET {config.url}/v1` the template `{config.url}`.
-    pub fn address(&self) -> Option<Self> {
-        match self.parts.as_slice() {
-            [Part::Literal(method), field @ Part::Field(_), ..] if method.ends_with(' ') => {
-                Some(Self { text: self.text.clone(), parts: vec![field.clone()] })
-            }
-            _ => None,
-        }
+    /// The text in which each placeholder is `mark`.
+    pub(super) fn marked(&self, mark: &str) -> String {
+        let part = |part: &Part| match part {
+            Part::Literal(text) => text.clone(),
+            Part::Field(_) => mark.to_owned(),
+        };
+        self.parts.iter().map(part).collect()
     }
 
     /// The values that the template expands to in `config`: one for each item of a list, and none if the config does
@@ -120,7 +120,20 @@ impl Template {
     /// A [`Report`] if there are more than [`MAX_VALUES`], or if several fields multiply to more text than
     /// [`MAX_BYTES`]. This is checked before any of it is built.
     pub fn expand(&self, config: &Map<String, Value>) -> Result<Vec<String>, Report> {
-        let parts: Vec<Vec<String>> = self
+        self.expand_by(config, &mut |_, _, value| Ok(value))
+    }
+
+    /// Like [`Self::expand`], with each value of a placeholder replaced by what `spell` makes of it: it is given the
+    /// placeholder's number, its path and one of its values.
+    ///
+    /// # Errors
+    /// As for [`Self::expand`], and what `spell` refuses.
+    pub(super) fn expand_by(
+        &self,
+        config: &Map<String, Value>,
+        spell: &mut Spelling<'_>,
+    ) -> Result<Vec<String>, Report> {
+        let mut parts: Vec<Vec<String>> = self
             .parts
             .iter()
             .map(|part| match part {
@@ -143,6 +156,18 @@ impl Template {
         if parts.len() > 1 && bytes > MAX_BYTES {
             return Err(beyond("64 kB of text".to_owned()));
         }
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let fields = self.parts.iter().zip(&mut parts).filter_map(|(part, values)| match part {
+            Part::Field(field) => Some((field, values)),
+            Part::Literal(_) => None,
+        });
+        for (number, (field, values)) in fields.enumerate() {
+            for value in values.iter_mut() {
+                *value = spell(number, field, std::mem::take(value))?;
+            }
+        }
         let mut expanded = vec![String::new()];
         for values in &parts {
             expanded =
@@ -161,7 +186,8 @@ fn place(name: &str) -> Option<Vec<String>> {
     key.split('.').all(word).then(|| key.split('.').map(str::to_owned).collect())
 }
 
-fn values(config: &Map<String, Value>, field: &[String]) -> Vec<String> {
+/// The values of a field: one, or the items of a list.
+pub(super) fn values(config: &Map<String, Value>, field: &[String]) -> Vec<String> {
     let mut names = field.iter();
     let first = names.next().and_then(|first| config.get(first));
     match names.try_fold(first, |value, name| Some(value?.get(name))).flatten() {
@@ -173,33 +199,47 @@ fn values(config: &Map<String, Value>, field: &[String]) -> Vec<String> {
     }
 }
 
-impl fmt::Display for Template {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+/// Makes a type that has `parse` and `template` readable from the text of a spec.
+macro_rules! written_as_text {
+    ($name:ty) => {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.template().text())
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Report;
+
+            fn try_from(text: String) -> Result<Self, Report> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(written: $name) -> Self {
+                written.template().text().to_owned()
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = Report;
+
+            fn from_str(text: &str) -> Result<Self, Report> {
+                Self::parse(text)
+            }
+        }
+    };
+}
+pub(super) use written_as_text;
+
+impl Template {
+    fn template(&self) -> &Self {
+        self
     }
 }
 
-impl TryFrom<String> for Template {
-    type Error = Report;
-
-    fn try_from(text: String) -> Result<Self, Report> {
-        Self::parse(&text)
-    }
-}
-
-impl From<Template> for String {
-    fn from(template: Template) -> Self {
-        template.text
-    }
-}
-
-impl std::str::FromStr for Template {
-    type Err = Report;
-
-    fn from_str(text: &str) -> Result<Self, Report> {
-        Self::parse(text)
-    }
-}
+written_as_text!(Template);
 
 #[cfg(test)]
 mod tests {
@@ -265,10 +305,8 @@ mod tests {
 
     #[test]
     fn parts_of_a_template_are_found() {
-        assert_eq!(template("{connection.host}:{connection.port}").before_colon(), template("{connection.host}"));
-        assert_eq!(template("db:5432").before_colon(), template("db"));
-        assert!(template("GET {config.url}/v1").address().is_some_and(|address| address.names(&["url"])));
-        assert!(template("GET https://x/{config.url}").address().is_none());
+        assert_eq!(template("GET {config.url}/{config.id}").marked("_"), "GET _/_");
+        assert_eq!(template("{connection.host}:1").fields().collect::<Vec<_>>(), [["connection", "host"]]);
         assert_eq!(template("{config.path}").option(), Some("path"));
         assert_eq!(template("{config.path}/x").option(), None);
         assert_eq!(template("{connection.path}").option(), None);

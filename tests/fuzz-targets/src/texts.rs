@@ -6,6 +6,9 @@ use std::path::Path;
 use osiris::driver::config;
 use osiris::driver::lock;
 use osiris::grants::WantedGrants;
+use osiris::grants::address_template::AddressTemplate;
+use osiris::grants::endpoint::Endpoint;
+use osiris::grants::files::FileTemplate;
 use osiris::grants::grant::GrantRequest;
 use osiris::grants::policy::{ConnectionHosts, Policy};
 use osiris::grants::template::Template;
@@ -65,35 +68,46 @@ pub fn message(data: &[u8]) {
     }
 }
 
-/// The first line is a path, the rest a template: for any values, no grant leads out of the base folder.
+/// The first line is a value, the rest a template: for any values, no grant leads out of the base folder, or to a host that
+/// neither the connections name nor the template fixes.
 pub fn grant(data: &[u8]) {
-    let Some((path, template)) = text(data).and_then(|text| text.split_once('\n')) else { return };
-    let Ok(template) = Template::parse(template) else { return };
-    let wanted = WantedGrants {
-        read: vec![template.clone()],
-        write: vec![template.clone()],
-        connect: vec![template.clone()],
-        http: vec![template.clone()],
-        ..WantedGrants::default()
-    };
-    let config = json!({"path": path, "paths": [path, {"deep": path}], "connection": {"host": path}});
+    let Some((value, template)) = text(data).and_then(|text| text.split_once('\n')) else { return };
+    let config = json!({"path": value, "paths": [value, {"deep": value}], "connection": {"host": value}});
     let Some(config) = config.as_object() else { return };
     let hosts = ConnectionHosts { all: BTreeSet::from(["allowed".to_owned()]), ..ConnectionHosts::default() };
     let policy = Policy::default_with(hosts);
     let request = GrantRequest { step: "step", config, written: config, base: Path::new("/base"), policy: &policy };
-    for wanted in [
-        WantedGrants { connect: Vec::new(), http: Vec::new(), ..wanted.clone() },
-        WantedGrants { read: Vec::new(), write: Vec::new(), http: Vec::new(), ..wanted.clone() },
-        WantedGrants { read: Vec::new(), write: Vec::new(), connect: Vec::new(), ..wanted },
-    ] {
+    let mut wanted = vec![];
+    if let Ok(template) = template.parse::<FileTemplate>() {
+        wanted.push(WantedGrants { read: vec![template.clone()], write: vec![template], ..WantedGrants::default() });
+    }
+    if let Ok(template) = template.parse() {
+        wanted.push(WantedGrants { connect: vec![template], ..WantedGrants::default() });
+    }
+    if let Ok(template) = template.parse() {
+        wanted.push(WantedGrants { http: vec![template], ..WantedGrants::default() });
+    }
+    for wanted in wanted {
         let Ok(grants) = wanted.grant(&request) else { continue };
         for file in grants.read.iter().chain(&grants.write) {
             assert!(file.place.is_relative() && file.root == Path::new("/base"), "{file:?}");
             let normal = |part| matches!(part, std::path::Component::Normal(_));
             assert!(file.place.components().all(normal), "{file:?}");
         }
-        for host in grants.connect.iter().chain(grants.http.iter().map(|scope| &scope.endpoint)) {
-            assert_eq!(host.host, "allowed");
+        for Endpoint { host, .. } in grants.connect.iter().chain(grants.http.iter().map(|scope| &scope.endpoint)) {
+            let mut fixed = wanted.addresses().into_iter().filter_map(AddressTemplate::fixed_host);
+            assert!(host == "allowed" || fixed.any(|template| has_the_form_of(host, template)), "{host}");
         }
     }
+}
+
+/// Whether `host` has as many labels as `template`, and ends as it does.
+fn has_the_form_of(host: &str, template: &Template) -> bool {
+    let dots = |text: &str| text.matches('.').count();
+    let literals: Vec<&str> = template.literals().collect();
+    let last = literals.last().copied().unwrap_or_default();
+    let last = last.strip_suffix('.').unwrap_or(last);
+    last.ends_with(']')
+        || host.ends_with(last)
+            && literals[..literals.len() - 1].iter().map(|text| dots(text)).sum::<usize>() + dots(last) == dots(host)
 }
