@@ -89,11 +89,22 @@ pub struct Failure {
     /// The last lines that the driver printed to stderr before it aborted, such as a traceback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub printed: Option<Untrusted>,
+    /// Whether the step may succeed if it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+}
+
+/// When a step that failed may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// How long to wait first, in milliseconds, if the server said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_ms: Option<u64>,
 }
 
 impl Failure {
     pub fn new(blame: Blame, kind: impl Into<Untrusted>, message: impl Into<Untrusted>) -> Self {
-        Self { blame, kind: kind.into(), message: message.into(), hint: None, printed: None }
+        Self { blame, kind: kind.into(), message: message.into(), hint: None, printed: None, retry: None }
     }
 
     #[must_use]
@@ -130,9 +141,9 @@ impl Failure {
 impl Scrub for Failure {
     fn without_secrets(&self, scrubber: &Scrubber) -> Self {
         let scrub = |text: &Untrusted| text.without_secrets(scrubber);
-        let Self { blame, kind, message, hint, printed } = self;
+        let Self { blame, kind, message, hint, printed, retry } = self;
         let (hint, printed) = (hint.as_ref().map(scrub), printed.as_ref().map(scrub));
-        Self { blame: *blame, kind: scrub(kind), message: scrub(message), hint, printed }
+        Self { blame: *blame, kind: scrub(kind), message: scrub(message), hint, printed, retry: *retry }
     }
 }
 

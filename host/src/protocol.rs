@@ -39,6 +39,8 @@ pub struct Job {
     pub network: NetworkGrant,
     /// The state that the step kept in its last run; `None` if it keeps no state.
     pub state: Option<PriorState>,
+    /// The number of this attempt of the step, from 1.
+    pub attempt: u32,
     /// Which of the driver's exports to call.
     pub call: Call,
     /// How many instances of the driver share the work.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use crate::driver::spec::Kind;
 use crate::grants::limits::Limits;
 use crate::pipeline::StepId;
 use crate::plan::{Plan, PlannedStep};
@@ -75,6 +76,7 @@ fn as_json(step: &PlannedStep, beside: &[&StepId]) -> Value {
         "inputs": inputs,
         "config": step.masked_config,
         "instances": step.instances,
+        "retries": step.retries,
         "warnings": step.notices,
         "grants": step.grants.json(),
     })
@@ -107,6 +109,9 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
         if step.instances > 1 {
             let _ = writeln!(text, "   shared   among {} instances of its driver", step.instances);
         }
+        if step.retries > 0 {
+            let _ = writeln!(text, "   retries  {}", retries(step));
+        }
         let grants = step.grants.words();
         let may = if grants.is_empty() { "nothing outside the session".to_owned() } else { grants.join("; ") };
         let _ = writeln!(text, "   may      {}", line(&may));
@@ -120,6 +125,15 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
         );
     }
     text
+}
+
+/// When the step is tried again, in words.
+fn retries(step: &PlannedStep) -> String {
+    let spec = &step.driver.spec;
+    let often = counted(u64::from(step.retries), "time");
+    let sends = spec.kind == Kind::Writer && !spec.retry_safe && !step.grants.endpoints().is_empty();
+    let unless = if sends { ", unless it has connected by then" } else { "" };
+    format!("up to {often} after a failure that may be temporary{unless}")
 }
 
 /// What a step reads and waits for, and what may run at the same time.

@@ -117,7 +117,7 @@ fn as_json(manifest: &Manifest, session_path: &str) -> Value {
         .map(|step| {
             json!({
                 "id": step.id, "component": step.component, "status": step.status, "rows": step.rows, "table": step.table,
-                "tables": step.tables, "duckdb_path": step.duckdb_path, "duration_ms": step.duration_ms, "error": step.error,
+                "tables": step.tables, "duckdb_path": step.duckdb_path, "duration_ms": step.duration_ms, "attempts": step.attempts, "error": step.error,
                 "warnings": step.warnings,
             })
         })

@@ -78,6 +78,10 @@ pub struct Spec {
     /// One, if it has no value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instances: Option<Template>,
+    /// Whether a writer may be run again after it has connected and failed: rows that arrived are not doubled then. Other
+    /// drivers can always be run again, because what they made is discarded.
+    #[serde(default, rename = "retrySafe", skip_serializing_if = "std::ops::Not::not")]
+    pub retry_safe: bool,
     #[serde(default)]
     pub examples: Vec<Example>,
 }

@@ -10,6 +10,8 @@ use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -39,14 +41,16 @@ pub struct Reachable {
 }
 
 /// Answers a step process until it ends, on a separate thread: one connection at a time, and as many as the step's time
-/// allows.
+/// allows. Returns a flag that is set before the first connection is passed on.
 ///
 /// # Errors
 /// If the machine provides no thread or no file for it.
 /// If the machine provides no thread or no file for it.
-pub fn serve(socket: UnixStream, reachable: Reachable) -> anyhow::Result<()> {
+pub fn serve(socket: UnixStream, reachable: Reachable) -> anyhow::Result<Arc<AtomicBool>> {
     let mut lines = BufReader::new(socket.try_clone().context("cannot connect for a step")?);
     let mut resolver = Resolver::new(system_resolve);
+    let connected = Arc::new(AtomicBool::new(false));
+    let has_connected = Arc::clone(&connected);
     let answering = move || {
         loop {
             let mut line = Vec::new();
@@ -58,13 +62,14 @@ pub fn serve(socket: UnixStream, reachable: Reachable) -> anyhow::Result<()> {
                 Ok(ask) => (ask.number, connect(&ask, &reachable, |host, until| resolver.resolve(host, until))),
                 Err(_) => (0, Err(AskAnswer::Denied("the request is malformed".to_owned()))),
             };
+            has_connected.fetch_or(outcome.is_ok(), Ordering::SeqCst);
             if answer(&socket, number, outcome).is_err() {
                 return;
             }
         }
     };
     std::thread::Builder::new().name("broker".to_owned()).spawn(answering).context("cannot connect for a step")?;
-    Ok(())
+    Ok(connected)
 }
 
 fn answer(socket: &UnixStream, number: u64, outcome: Result<TcpStream, AskAnswer>) -> std::io::Result<()> {

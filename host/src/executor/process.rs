@@ -72,6 +72,8 @@ pub struct StepProcess {
     group: Option<Group>,
     /// The other end of its stdin, over which the job is sent, and later the answers to its requests.
     socket: Option<UnixStream>,
+    /// Whether it was given a connection.
+    connected: Arc<AtomicBool>,
     stderr: Arc<Mutex<Vec<u8>>>,
     lingered: Arc<AtomicBool>,
     listener: Option<JoinHandle<()>>,
@@ -178,6 +180,7 @@ impl StepProcess {
             watch: None,
             group: None,
             socket,
+            connected: Arc::default(),
             stderr,
             lingered,
             listener,
@@ -215,7 +218,7 @@ impl StepProcess {
         self.join_group(&job.limits);
         // The death of a process that was waiting is noticed when its stdout closes.
         if socket.write_all(&line).is_ok() && !reachable.endpoints.is_empty() {
-            broker::serve(socket, reachable)?;
+            self.connected = broker::serve(socket, reachable)?;
         }
         Ok(())
     }
@@ -228,6 +231,11 @@ impl StepProcess {
             Ok(group) => self.group = Some(group),
             Err(error) => tracing::warn!(%error, "a step has no cgroup of its own"),
         }
+    }
+
+    /// Whether a connection was made for it, by which it may have changed something elsewhere.
+    pub fn has_connected(&self) -> bool {
+        self.connected.load(Ordering::SeqCst)
     }
 
     pub fn kill(&mut self) {

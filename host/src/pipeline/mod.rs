@@ -17,6 +17,9 @@ use crate::error::{Report, listed, nearest};
 /// The supported OML versions.
 const VERSIONS: [&str; 1] = ["0.1.0"];
 
+/// The most times that a step may be tried again.
+pub const MAX_RETRIES: u32 = 10;
+
 /// A step's name, which is also the name of its files, so it cannot lead out of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -129,6 +132,8 @@ pub struct Step {
     pub needs: Option<Vec<StepId>>,
     /// Alias, step and table of each input, in the author's order; `None` if omitted.
     pub inputs: Option<Vec<(String, StepId, String)>>,
+    /// How often the step is tried again after a failure that may be temporary.
+    pub retries: u32,
     /// The step's line in the file.
     pub line: u64,
 }
@@ -163,6 +168,8 @@ struct RawStep {
     config: Map<String, Value>,
     needs: Option<Vec<String>>,
     inputs: Option<Map<String, Value>>,
+    #[serde(default)]
+    retries: u32,
     #[expect(dead_code, reason = "known, so that it is no unknown key")]
     description: Option<String>,
 }
@@ -278,7 +285,12 @@ fn parse_step(raw: RawStep, file: &str) -> Result<Step, Report> {
         .map(|inputs| inputs.into_iter().map(|(alias, value)| parse_input(&id, alias, value)).collect())
         .transpose()
         .map_err(at)?;
-    Ok(Step { id, component: raw.component, mode: raw.mode, config: raw.config, needs, inputs, line })
+    if raw.retries > MAX_RETRIES {
+        let message = format!("step `{id}` has `retries: {}`; at most {MAX_RETRIES} are possible", raw.retries);
+        return Err(at(Report::input(message)));
+    }
+    let RawStep { component, mode, config, retries, .. } = raw;
+    Ok(Step { id, component, mode, config, needs, inputs, retries, line })
 }
 
 fn parse_input(step: &StepId, alias: String, value: Value) -> Result<(String, StepId, String), Report> {

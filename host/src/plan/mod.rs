@@ -74,6 +74,8 @@ pub struct PlannedStep {
     pub needs: BTreeSet<StepId>,
     pub inputs: Vec<Input>,
     pub grants: Grants,
+    /// How often the step is tried again after a failure that may be temporary.
+    pub retries: u32,
     /// How many instances of the driver share the step's work.
     pub instances: u32,
     /// The identity of the source that the step's state belongs to; `None` if it keeps no state.
@@ -175,6 +177,7 @@ fn plan_step(
         driver: driver.clone(),
         grants: driver.spec.grants.grant(&request)?,
         instances: grant::instances(driver.spec.instances.as_ref(), &request)?,
+        retries: step.retries,
         state,
         notices: [renamed.notices, connection_notices].concat(),
         config,

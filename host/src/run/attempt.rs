@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::json;
@@ -45,8 +45,11 @@ impl LogRoom {
 
 pub(super) struct Attempt {
     pub(super) place: usize,
+    /// Counted from 1.
+    pub(super) number: u32,
     pub(super) process: StepProcess,
     pub(super) targets: Vec<Target>,
+    /// When the step's first attempt began.
     pub(super) begun: Instant,
     pub(super) log_room: LogRoom,
     pub(super) warnings: Warnings,
@@ -69,8 +72,20 @@ struct StepFiles {
     write: Vec<FileGrant>,
 }
 
+/// What differs between the attempts of a step.
+#[derive(Clone, Copy)]
+struct Turn {
+    number: u32,
+    limits: Limits,
+}
+
+/// A time in whole seconds, at least one.
+fn seconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u64::MAX).max(1)
+}
+
 impl Schedule<'_> {
-    /// Starts a step. Any obstacle is a failure of that step only.
+    /// Starts a step.
     pub(super) fn begin(&mut self, place: usize) {
         let step = &self.plan.steps[place];
         self.manifest.steps[place].status = Status::Running;
@@ -78,19 +93,26 @@ impl Schedule<'_> {
         let driver = &self.manifest.steps[place].driver;
         self.session.event("step_start", json!({"step_id": step.id, "component": step.component, "driver": driver}));
         self.observer.started(step.id.as_str());
-        let mut warnings = Warnings::default();
         for notice in &step.notices {
             self.session
                 .event("notice", json!({"step_id": step.id, "message": notice.message, "fields": notice.fields}));
             self.observer.log(step.id.as_str(), LogLevel::Warn, &self.session.scrubber.scrubbed(notice));
-            warnings.push(notice.clone());
         }
-        self.manifest.steps[place].warnings = warnings.list();
-        let begun = Instant::now();
-        match self.hand_over(place) {
+        self.attempt(place, Instant::now(), 1);
+    }
+
+    /// Starts an attempt of a step that has begun. Any obstacle is a failure of that step only. What an earlier attempt
+    /// warned of has been discarded with its output.
+    pub(super) fn attempt(&mut self, place: usize, begun: Instant, number: u32) {
+        let step = &self.plan.steps[place];
+        let mut warnings = Warnings::default();
+        step.notices.iter().for_each(|notice| warnings.push(notice.clone()));
+        let record = &mut self.manifest.steps[place];
+        (record.warnings, record.attempts) = (warnings.list(), number);
+        match self.hand_over(place, begun, number) {
             Ok((process, targets)) => {
                 let log_room = LogRoom::new(&self.settings.limits);
-                let running = Attempt { place, process, targets, begun, log_room, warnings, verdict: None };
+                let running = Attempt { place, number, process, targets, begun, log_room, warnings, verdict: None };
                 self.running.insert(running.process.number, running);
             }
             Err(error) => {
@@ -108,13 +130,15 @@ impl Schedule<'_> {
     }
 
     /// Creates the step's scratch folder and granted files, and gives its job to a warm process.
-    fn hand_over(&mut self, place: usize) -> anyhow::Result<(StepProcess, Vec<Target>)> {
+    fn hand_over(&mut self, place: usize, begun: Instant, number: u32) -> anyhow::Result<(StepProcess, Vec<Target>)> {
         let step = &self.plan.steps[place];
         self.session.write_artifact(&step.id, "cleaned_config.json", &step.masked_config)?;
         let read = targets::readable(self.base, step)?;
         let scratch = self.session.create_scratch(&step.id)?;
         let (write, targets) = targets::writable(self.base, self.session, step)?;
-        match self.start(place, StepFiles { scratch, read, write }, &targets) {
+        let mut limits = self.settings.limits;
+        limits.wall_seconds = seconds(self.time_left(begun));
+        match self.start(place, StepFiles { scratch, read, write }, &targets, Turn { number, limits }) {
             Ok(process) => Ok((process, targets)),
             Err(error) => {
                 targets::discard(self.base, targets);
@@ -123,16 +147,21 @@ impl Schedule<'_> {
         }
     }
 
-    fn start(&mut self, place: usize, files: StepFiles, targets: &[Target]) -> anyhow::Result<StepProcess> {
+    /// The time that a step has left of its limit.
+    pub(super) fn time_left(&self, begun: Instant) -> Duration {
+        Duration::from_secs(self.settings.limits.wall_seconds).saturating_sub(begun.elapsed())
+    }
+
+    fn start(&mut self, place: usize, files: StepFiles, targets: &[Target], turn: Turn) -> anyhow::Result<StepProcess> {
         let step = &self.plan.steps[place];
-        let limits = self.settings.limits;
+        let limits = turn.limits;
         let disk = DiskAllowance {
             scratch: self.session.scratch_folder(&step.id)?,
             scratch_bytes: limits.scratch_bytes(),
             files: targets.iter().map(|target| target.written(self.base)).collect::<Result<_, _>>()?,
             file_bytes: limits.output_bytes,
         };
-        let job = self.job(place, files)?;
+        let job = self.job(place, files, turn)?;
         self.note_inputs(step);
         let mut process = if self.warm.is_empty() {
             self.started += 1;
@@ -144,7 +173,8 @@ impl Schedule<'_> {
         Ok(process)
     }
 
-    fn job(&self, place: usize, StepFiles { scratch, read, write }: StepFiles) -> anyhow::Result<Job> {
+    fn job(&self, place: usize, files: StepFiles, turn: Turn) -> anyhow::Result<Job> {
+        let StepFiles { scratch, read, write } = files;
         let step = &self.plan.steps[place];
         let value = || self.earlier.get(&place).map(|kept| kept.state.get().to_owned());
         Ok(Job {
@@ -161,9 +191,10 @@ impl Schedule<'_> {
             write_files: write,
             network: network(&step.grants),
             state: step.grants.state.then(|| PriorState { value: value() }),
+            attempt: turn.number,
             call: Call::Run,
             instances: step.instances,
-            limits: self.settings.limits,
+            limits: turn.limits,
             require_confinement: self.settings.require_confinement,
         })
     }

@@ -5,6 +5,7 @@ pub mod look;
 mod outcome;
 pub mod probe;
 mod record;
+mod retry;
 mod schedule;
 pub mod states;
 pub mod targets;
@@ -124,6 +125,7 @@ pub fn run(
         observer,
         waiting: (0..plan.steps.len()).collect(),
         running: BTreeMap::new(),
+        retrying: BTreeMap::new(),
         warm: Vec::new(),
         started: 0,
         say,

@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::attempt::{Attempt, Done};
+use super::retry::Retrial;
 use super::schedule::Schedule;
 use super::targets::{self, Target};
 use super::{OUTPUT, record};
@@ -15,7 +16,7 @@ use crate::session::Status;
 /// The name of the metric for the duration of a step.
 const DURATION: &str = "step_duration_ms";
 
-fn interrupted() -> Failure {
+pub(super) fn interrupted() -> Failure {
     Failure::new(Blame::User, "interrupted", "the run was interrupted")
 }
 
@@ -26,9 +27,10 @@ impl Schedule<'_> {
             self.warm.retain(|process| process.number != number);
             return;
         };
-        let Attempt { place, process, targets, begun, warnings, verdict, .. } = running;
+        let Attempt { place, number, process, targets, begun, warnings, verdict, .. } = running;
         self.manifest.steps[place].warnings = warnings.list();
         let step = &self.plan.steps[place];
+        let has_connected = process.has_connected();
         let ending = process.ending();
         let outcome = match verdict {
             Some(Ok(done)) if ending.is_peaceful() && !self.interrupted => {
@@ -52,7 +54,10 @@ impl Schedule<'_> {
         self.session.remove_scratch(&step.id);
         match outcome {
             Ok(done) => self.complete(place, begun, done),
-            Err(failure) => self.fail(place, Some(begun), &failure),
+            Err(failure) => match self.try_again(place, Retrial::after(number, begun), has_connected, failure) {
+                None => {}
+                Some(failure) => self.fail(place, Some(begun), &failure),
+            },
         }
         self.note_progress();
     }

@@ -103,6 +103,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<ProbeReport> {
         write_files: Vec::new(),
         network: network(&probe.grants),
         state: probe.grants.state.then(PriorState::default),
+        attempt: 1,
         call: probe.call,
         instances: 1,
         limits: Limits { wall_seconds: probe.timeout.as_secs().max(1), ..probe.limits },

@@ -66,6 +66,7 @@ fn pending(step: &PlannedStep) -> StepRecord {
         rows: None,
         tables: BTreeMap::new(),
         duration_ms: None,
+        attempts: 0,
         warnings: Vec::new(),
         error: None,
     }

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::Instant;
 
 use serde_json::json;
 
 use super::attempt::Attempt;
+use super::outcome::interrupted;
+use super::retry::Retrial;
 use super::{Observer, Settings};
 use crate::executor::process::{ProcessEvent, StepProcess};
 use crate::executor::supervisor::Supervisor;
@@ -26,6 +29,8 @@ pub(super) struct Schedule<'a> {
     pub(super) waiting: BTreeSet<usize>,
     /// Running steps, by the number of their process.
     pub(super) running: BTreeMap<u64, Attempt>,
+    /// Steps that wait for their next attempt, by their place in the plan.
+    pub(super) retrying: BTreeMap<usize, Retrial>,
     /// Processes that have no job yet.
     pub(super) warm: Vec<StepProcess>,
     pub(super) started: u64,
@@ -43,23 +48,53 @@ impl Schedule<'_> {
     pub(super) fn run_to_end(&mut self, heard: &Receiver<ProcessEvent>) {
         loop {
             self.warm_up();
+            self.retry_due();
             self.begin_ready();
-            if self.running.is_empty() {
+            if self.running.is_empty() && self.retrying.is_empty() {
                 return;
             }
-            match heard.recv() {
+            match self.next_event(heard) {
                 Ok(ProcessEvent::Message(number, message, size)) => self.hear(number, message, size),
                 Ok(ProcessEvent::TooLong(number)) => self.lose(number),
                 Ok(ProcessEvent::Closed(number)) => self.end(number),
                 Ok(ProcessEvent::Signal) => self.interrupt(),
-                Err(_) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Waits for the next event, at most until a step can be tried again.
+    fn next_event(&self, heard: &Receiver<ProcessEvent>) -> Result<ProcessEvent, RecvTimeoutError> {
+        match self.retrying.values().map(|retrial| retrial.due).min().filter(|_| self.has_room()) {
+            Some(due) => heard.recv_timeout(due.saturating_duration_since(Instant::now())),
+            None => heard.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.running.len() < self.settings.jobs
+    }
+
+    /// Starts the next attempt of each step that has waited long enough.
+    fn retry_due(&mut self) {
+        let due: Vec<usize> = self
+            .retrying
+            .iter()
+            .filter_map(|(place, retrial)| (retrial.due <= Instant::now()).then_some(*place))
+            .collect();
+        for place in due {
+            if self.has_room()
+                && let Some(Retrial { begun, number, .. }) = self.retrying.remove(&place)
+            {
+                self.attempt(place, begun, number);
             }
         }
     }
 
     /// Keeps as many processes warm as may be needed next.
     fn warm_up(&mut self) {
-        let wanted = self.waiting.len().min(self.settings.jobs);
+        let wanted = (self.waiting.len() + self.retrying.len()).min(self.settings.jobs);
         while !self.interrupted && self.warm.len() < wanted {
             self.started += 1;
             match StepProcess::start(self.started, &self.say) {
@@ -96,9 +131,7 @@ impl Schedule<'_> {
             } else if self.interrupted {
                 self.waiting.remove(&place);
                 self.skip(place, "the run was interrupted");
-            } else if self.running.len() < self.settings.jobs
-                && step.needs.iter().all(|need| self.status(need) == Status::Success)
-            {
+            } else if self.has_room() && step.needs.iter().all(|need| self.status(need) == Status::Success) {
                 self.waiting.remove(&place);
                 self.begin(place);
             }
@@ -125,6 +158,9 @@ impl Schedule<'_> {
         self.warm.clear();
         for running in self.running.values_mut() {
             running.process.kill();
+        }
+        for (place, retrial) in std::mem::take(&mut self.retrying) {
+            self.fail(place, Some(retrial.begun), &interrupted());
         }
     }
 }

@@ -106,6 +106,9 @@ pub struct StepRecord {
     pub tables: BTreeMap<String, TableRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
+    /// How often the step was tried.
+    #[serde(default)]
+    pub attempts: u32,
     /// What the step ignored, dropped or changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,

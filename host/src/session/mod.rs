@@ -238,7 +238,7 @@ fn create_next(sessions: &Dir) -> anyhow::Result<String> {
 }
 
 /// A number that differs between calls and between processes.
-fn noise() -> u64 {
+pub fn noise() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::collections::hash_map::RandomState::new().build_hasher().finish()
 }

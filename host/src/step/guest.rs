@@ -17,7 +17,7 @@ use crate::contract::{CatalogTable, DriverCall, Error, ErrorKind, State, Tally, 
 use crate::driver::discovery::{FoundColumn, FoundTable};
 use crate::driver::spec::{self, Kind};
 use crate::engine::Trouble;
-use crate::error::{Blame, Failure};
+use crate::error::{Blame, Failure, Retry};
 use crate::grants::limits::Limits;
 use crate::protocol::{Call, LogLevel, Message};
 use crate::untrusted::Untrusted;
@@ -215,6 +215,7 @@ fn invoke<P: ComponentNamedList + Lower, R: Lift + ComponentType + 'static>(
 fn returned(call: &DriverCall<'_>, error: Error) -> Failure {
     let &DriverCall { job, reporter, .. } = call;
     let status = call.engine.status();
+    let retry = retry(&error);
     let message = reporter.told(error.message);
     if status.has_seen(Trouble::DiskFull) {
         return Failure::disk_full(message);
@@ -245,7 +246,17 @@ fn returned(call: &DriverCall<'_>, error: Error) -> Failure {
         _ => (Blame::Driver, None),
     };
     let failure = Failure::new(blame, reporter.told(kind_name(&error.kind)), message);
-    Failure { hint: hint.map(Untrusted::from), ..failure }
+    Failure { hint: hint.map(Untrusted::from), retry, ..failure }
+}
+
+/// Whether an error may be temporary, by its kind.
+fn retry(error: &Error) -> Option<Retry> {
+    let is_temporary = match &error.kind {
+        ErrorKind::Transient | ErrorKind::RateLimited => true,
+        ErrorKind::Other(other) => other == "timeout",
+        _ => false,
+    };
+    is_temporary.then_some(Retry { after_ms: error.retry_after_ms })
 }
 
 /// The failure for a driver that imports what this host does not have, or has with another type. The chain of causes
