@@ -1,6 +1,6 @@
 //! The protocol between the host and the processes of steps and queries: one JSON object in, JSON lines or rows out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -11,6 +11,7 @@ use crate::driver::discovery::FoundTable;
 use crate::driver::spec::Kind;
 use crate::engine::InputTable;
 use crate::error::Failure;
+use crate::grants::credentials::Credential;
 use crate::grants::endpoint::{Endpoint, HttpScope};
 use crate::grants::limits::Limits;
 use crate::secrets::Secrets;
@@ -75,6 +76,12 @@ pub struct NetworkGrant {
     /// Whether each connection must be encrypted, to a server that proved its identity.
     #[serde(default)]
     pub verified_tls: bool,
+    /// What the step process adds to requests.
+    #[serde(default)]
+    pub credentials: Vec<Credential>,
+    /// The JSON pointers of secrets that the driver does not get, because only requests carry them.
+    #[serde(default)]
+    pub withheld: BTreeSet<String>,
 }
 
 impl NetworkGrant {

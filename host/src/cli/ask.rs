@@ -14,6 +14,7 @@ use crate::driver::typed;
 use crate::environment;
 use crate::error::{Report, listed};
 use crate::executor::supervisor::Supervisor;
+use crate::grants::credentials;
 use crate::grants::grant::GrantRequest;
 use crate::grants::limits::Limits;
 use crate::grants::policy::{ConnectionHosts, Policy};
@@ -134,8 +135,10 @@ impl<'a> Inquiry<'a> {
         let request =
             GrantRequest { step: reference, config: &open, written: &written, base: &context.base.path, policy };
         let grants = driver.spec.grants.grant(&request)?;
+        let credentials = credentials::fill(reference, &grants.credentials, &open, &secrets)?;
         probe(&Probe {
             driver,
+            credentials,
             config: open,
             secrets,
             grants,

@@ -24,10 +24,11 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpC
 
 use super::pool::{Pool, Pooled, Upload, silence};
 use super::shared::{Shared, Slot, Slots};
-use super::{DriverCall, State, tls};
+use super::{DriverCall, State, credentials, tls};
 use crate::channel::network::{Meter, Network};
 use crate::channel::reporter::Reporter;
 use crate::error::listed;
+use crate::grants::credentials::Credential;
 use crate::grants::endpoint::{Endpoint, HttpScope};
 use crate::protocol::{AskAnswer, LogLevel};
 
@@ -45,6 +46,7 @@ pub struct Http {
 
 struct Gate {
     scopes: Vec<HttpScope>,
+    credentials: Vec<Credential>,
     network: Arc<Network>,
     trust: tls::Trust,
     reporter: Reporter,
@@ -57,6 +59,7 @@ impl Http {
     pub fn new(call: &DriverCall<'_>, shared: &Shared) -> Self {
         let gate = Gate {
             scopes: call.job.network.http.clone(),
+            credentials: call.job.network.credentials.clone(),
             network: Arc::clone(&shared.network),
             trust: call.trust.clone(),
             reporter: call.reporter.clone(),
@@ -78,11 +81,15 @@ type Answered = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> 
 impl WasiHttpHooks for Gate {
     fn send_request(
         &mut self,
-        request: Request<WasiBody>,
+        mut request: Request<WasiBody>,
         options: Option<RequestOptions>,
         _sent: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Answered, Error>> + Send> {
-        match self.admit(&request) {
+        let admitted = self.admit(&request).and_then(|(endpoint, encrypted)| {
+            credentials::add(&self.credentials, &mut request, encrypted, &endpoint)?;
+            Ok((endpoint, encrypted))
+        });
+        match admitted {
             Ok((endpoint, encrypted)) => {
                 let route = Route {
                     endpoint,

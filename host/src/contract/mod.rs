@@ -4,6 +4,7 @@
 //! error; only a guest that misuses a handle is trapped.
 
 mod context;
+mod credentials;
 mod files;
 mod http;
 mod pool;
@@ -99,7 +100,10 @@ impl State {
     pub fn new(call: &DriverCall<'_>, shared: &Shared, instance: u32, printed: &Printed) -> anyhow::Result<Self> {
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(MAX_HANDLES);
-        let secrets = Arc::new(call.job.secrets.clone());
+        let mut secrets = call.job.secrets.clone();
+        // A state may hold none of the secrets, not even one that only requests carry.
+        let all = Arc::new(secrets.clone());
+        secrets.retain(|place, _| !call.job.network.withheld.contains(place));
         let before = call.job.state.as_ref().and_then(|kept| kept.value.clone());
         Ok(Self {
             handles,
@@ -110,8 +114,8 @@ impl State {
             files: Files::new(call),
             tcp: Tcp::new(call, shared),
             http: Http::new(call, shared),
-            kept: KeptState { before, next: None, secrets: Arc::clone(&secrets) },
-            secrets,
+            kept: KeptState { before, next: None, secrets: all },
+            secrets: Arc::new(secrets),
         })
     }
 

@@ -172,6 +172,7 @@ pub fn version() -> String {
         include_str!("inspect.rs"),
         include_str!("../grants/template.rs"),
         include_str!("../grants/address_template.rs"),
+        include_str!("../grants/credentials.rs"),
         include_str!("../grants/endpoint.rs"),
         include_str!("../grants/files.rs"),
     ];

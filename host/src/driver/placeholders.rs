@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::driver::spec::Spec;
 use crate::error::{Report, nearest};
+use crate::grants::credentials::CredentialTemplate;
 use crate::grants::template::Template;
 use crate::untrusted::line;
 
@@ -15,9 +16,10 @@ pub fn check(spec: &Spec, file: &str) -> Result<(), Report> {
     for (grant, templates) in spec.grants.templates() {
         for template in templates {
             check_template(spec, file, template)?;
-            let secret =
-                |field: &&[String]| spec.secrets.iter().any(|secret| *secret == format!("/{}", field.join("/")));
-            if let Some(field) = template.fields().find(secret) {
+            if grant == "credentials" {
+                continue;
+            }
+            if let Some(field) = template.fields().find(|field| is_secret(spec, field)) {
                 return Err(Report::input(format!(
                     "spec `{file}` names the secret `{}` in its grant `{grant}: {}`",
                     field.join("."),
@@ -27,10 +29,35 @@ pub fn check(spec: &Spec, file: &str) -> Result<(), Report> {
             }
         }
     }
+    spec.grants.credentials.iter().try_for_each(|credential| check_credential(spec, file, credential))?;
     [&spec.state_when, &spec.instances]
         .into_iter()
         .flatten()
         .try_for_each(|template| check_template(spec, file, template))
+}
+
+/// Checks that a credential is made from a secret, and sent with requests that the driver asks for.
+fn check_credential(spec: &Spec, file: &str, credential: &CredentialTemplate) -> Result<(), Report> {
+    let value = credential.value();
+    if !value.fields().any(|field| is_secret(spec, field)) {
+        return Err(Report::input(format!(
+            "spec `{file}` makes a credential from `{}`, which names no secret",
+            line(value.text())
+        ))
+        .hint("list the option under `secrets`, as `/option`"));
+    }
+    if !spec.grants.http.contains(credential.scope()) {
+        return Err(Report::input(format!(
+            "spec `{file}` has a credential for `{}`, which is not under `grants.http`",
+            line(credential.scope().address().template().text())
+        ))
+        .hint("repeat one of the templates of `grants.http`, exactly as it is there"));
+    }
+    Ok(())
+}
+
+fn is_secret(spec: &Spec, field: &[String]) -> bool {
+    spec.secrets.iter().any(|secret| *secret == format!("/{}", field.join("/")))
 }
 
 fn check_template(spec: &Spec, file: &str, template: &Template) -> Result<(), Report> {

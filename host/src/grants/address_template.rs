@@ -184,7 +184,7 @@ impl Place {
                 verbatim(path, "a path that begins with `/` and stays below it")
             }
             Self::Segment => {
-                let segment = encoded(value);
+                let segment = endpoint::encoded(value);
                 let stays = !value.is_empty() && endpoint::is_plain(&format!("/{segment}"));
                 if stays { Ok(segment) } else { Err("one segment of a path") }
             }
@@ -194,15 +194,6 @@ impl Place {
 
 fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok_and(|port| port > 0) && text.bytes().all(|digit| digit.is_ascii_digit())
-}
-
-/// Text in which everything but RFC 3986's unreserved characters is percent-encoded.
-fn encoded(text: &str) -> String {
-    let byte = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    text.bytes().map(byte).collect()
 }
 
 /// A template, and its text with [`MARK`] for each placeholder.

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::address_template::AddressTemplate;
 use super::connect::Connect;
+use super::credentials::Credentials;
 use super::endpoint::Endpoint;
 use super::files::{CreateFolders, ReadFiles, WriteFiles};
 use super::grant::GrantRequest;
@@ -245,6 +246,9 @@ capabilities! {
     /// HTTP methods and addresses to call, such as `GET,POST {config.url}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     http: Http,
+    /// What the host adds to HTTP requests from secrets that the driver does not get.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    credentials: Credentials,
     /// PEM texts whose roots HTTPS trusts instead of the machine's, such as `{connection.ca}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     roots: Roots,

@@ -280,6 +280,10 @@ fn every_capability_is_shown_in_words_and_json() {
         create_folders: Some(template("{config.folders}")),
         connect: vec![template("{connection.host}:1")],
         http: vec![template("GET {connection.url}")],
+        credentials: vec![
+            serde_json::from_value(json!({"header": "X-Key", "value": "{config.key}", "for": "GET {connection.url}"}))
+                .unwrap(),
+        ],
         roots: vec![template("{connection.ca}")],
         state: true,
     };

@@ -178,8 +178,17 @@ const LOOK_ALIKES: &[char] = &[
 const INVISIBLE: &[char] =
     &['\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}', '\u{feff}'];
 
+/// Text in which everything but RFC 3986's unreserved characters is percent-encoded.
+pub fn encoded(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
 /// A path with its escapes decoded once; `None` if one is malformed, or the result is not UTF-8.
-fn decoded(path: &str) -> Option<String> {
+pub fn decoded(path: &str) -> Option<String> {
     let (mut bytes, mut rest) = (Vec::with_capacity(path.len()), path.as_bytes());
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;

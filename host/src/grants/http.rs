@@ -27,6 +27,11 @@ impl HttpTemplate {
     fn template(&self) -> &Template {
         self.0.template()
     }
+
+    /// The address that it asks for.
+    pub fn address(&self) -> &AddressTemplate {
+        &self.0
+    }
 }
 
 written_as_text!(HttpTemplate);
@@ -90,7 +95,10 @@ impl Capability for Roots {
 }
 
 /// The HTTP scopes that the templates expand to.
-fn allowed_scopes(request: &GrantRequest<'_>, wanted: &[HttpTemplate]) -> Result<Vec<HttpScope>, Report> {
+///
+/// # Errors
+/// If one is not allowed.
+pub fn allowed_scopes(request: &GrantRequest<'_>, wanted: &[HttpTemplate]) -> Result<Vec<HttpScope>, Report> {
     let mut scopes = Vec::new();
     for HttpTemplate(address) in wanted {
         for text in address.expand(request, "call")? {

@@ -4,6 +4,7 @@ pub mod address;
 pub mod address_template;
 pub mod capability;
 pub mod connect;
+pub mod credentials;
 pub mod endpoint;
 pub mod files;
 pub mod grant;

@@ -177,6 +177,17 @@ impl Template {
     }
 }
 
+impl Template {
+    /// The text with what `value` returns for each placeholder; `None` if it returns none for one of them.
+    pub(super) fn filled(&self, value: &dyn Fn(&[String]) -> Option<String>) -> Option<String> {
+        let part = |part: &Part| match part {
+            Part::Literal(text) => Some(text.clone()),
+            Part::Field(field) => value(field),
+        };
+        self.parts.iter().map(part).collect()
+    }
+}
+
 /// The path that a placeholder's name refers to.
 fn place(name: &str) -> Option<Vec<String>> {
     let key = name.strip_prefix("config.").or_else(|| Some(name).filter(|name| name.starts_with("connection.")))?;

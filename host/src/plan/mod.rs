@@ -16,6 +16,7 @@ use crate::driver::spec::{Kind, Spec};
 use crate::driver::{config, options, typed};
 use crate::error::{Report, listed};
 use crate::grants::Grants;
+use crate::grants::credentials::{self, Credential};
 use crate::grants::grant::{self, GrantRequest};
 use crate::grants::policy::Policy;
 use crate::pipeline::connections::Connections;
@@ -76,6 +77,8 @@ pub struct PlannedStep {
     pub grants: Grants,
     /// How often the step is tried again after a failure that may be temporary.
     pub retries: u32,
+    /// What the host adds to the step's HTTP requests.
+    pub credentials: Vec<Credential>,
     /// How many instances of the driver share the step's work.
     pub instances: u32,
     /// The identity of the source that the step's state belongs to; `None` if it keeps no state.
@@ -171,11 +174,13 @@ fn plan_step(
         base: context.base,
         policy: context.policy,
     };
+    let grants = driver.spec.grants.grant(&request)?;
     Ok(PlannedStep {
         id: step.id.clone(),
         component: step.component.clone(),
         driver: driver.clone(),
-        grants: driver.spec.grants.grant(&request)?,
+        credentials: credentials::fill(step.id.as_str(), &grants.credentials, &config, &secrets)?,
+        grants,
         instances: grant::instances(driver.spec.instances.as_ref(), &request)?,
         retries: step.retries,
         state,

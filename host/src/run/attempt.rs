@@ -189,7 +189,7 @@ impl Schedule<'_> {
             scratch,
             read_files: read,
             write_files: write,
-            network: network(&step.grants),
+            network: network(&step.grants, &step.credentials),
             state: step.grants.state.then(|| PriorState { value: value() }),
             attempt: turn.number,
             call: Call::Run,

@@ -23,6 +23,7 @@ use crate::executor::broker::Reachable;
 use crate::executor::process::ProcessEvent;
 use crate::executor::supervisor::Supervisor;
 use crate::grants::Grants;
+use crate::grants::credentials::{self, Credential};
 use crate::grants::limits::Limits;
 use crate::plan::Plan;
 use crate::protocol::{LogLevel, NetworkGrant};
@@ -144,8 +145,10 @@ pub fn run(
 }
 
 /// What a step may reach by its grants, for its process.
-pub fn network(grants: &Grants) -> NetworkGrant {
+pub fn network(grants: &Grants, credentials: &[Credential]) -> NetworkGrant {
     NetworkGrant {
+        credentials: credentials.to_vec(),
+        withheld: credentials::withheld(&grants.credentials),
         connect: grants.connect.clone(),
         http: grants.http.clone(),
         roots: grants.roots.clone(),

@@ -16,6 +16,7 @@ use crate::executor::disk::DiskAllowance;
 use crate::executor::process::{BACKLOG, ProcessEvent, StepProcess};
 use crate::executor::supervisor::Supervisor;
 use crate::grants::Grants;
+use crate::grants::credentials::Credential;
 use crate::grants::limits::Limits;
 use crate::protocol::{Call, Job, Message, PriorState};
 use crate::secrets::Secrets;
@@ -64,6 +65,7 @@ pub struct Probe<'a> {
     pub config: serde_json::Map<String, serde_json::Value>,
     pub secrets: Secrets,
     pub grants: Grants,
+    pub credentials: Vec<Credential>,
     pub call: Call,
     pub timeout: Duration,
     /// The resource limits of a step; `timeout` replaces the time in them.
@@ -101,7 +103,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<ProbeReport> {
         output: None,
         read_files: Vec::new(),
         write_files: Vec::new(),
-        network: network(&probe.grants),
+        network: network(&probe.grants, &probe.credentials),
         state: probe.grants.state.then(PriorState::default),
         attempt: 1,
         call: probe.call,
