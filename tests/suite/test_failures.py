@@ -33,10 +33,14 @@ def misbehave(how: str, **config) -> dict:
         ("memory", "memory", "asked for more than its"),
         ("half-table", "contract", "unfinished"),
         ("error", "data", "cannot do as asked"),
-        ("lie-rows", "data", ""),
-        ("bad-utf8", "data", ""),
-        ("bad-offsets", "data", ""),
-        ("short-buffer", "data", ""),
+        ("lie-rows", "data", "malformed"),
+        ("bad-utf8", "data", "malformed"),
+        ("bad-offsets", "data", "malformed"),
+        ("short-buffer", "data", "buffer 1 has 40 bytes, but needs 80"),
+        ("twin-columns", "data", "`a` and `A` differ only in case"),
+        ("twin-tables", "data", "table `main` exists already"),
+        ("nameless-column", "data", "the name of column 1 has 0 bytes"),
+        ("half-float", "data", "format `e`, which does not cross"),
     ],
 )
 def test_a_misbehaving_driver_ends_only_itself(project, how, kind, words):
@@ -45,6 +49,9 @@ def test_a_misbehaving_driver_ends_only_itself(project, how, kind, words):
     result = project.run(steps, expect=1)
     error = result["step"]["bad"]["error"]
     assert error["kind"] == kind and words in error["message"], error
+    # Data that the driver itself calls wrong is the user's; what cannot be data at all is the driver's.
+    assert error["blame"] == ("user" if how == "error" else "driver")
+    assert how != "memory" or "--guest-memory" in error["hint"]
     assert "test.misbehave" in result["stderr"]
     assert result["step"]["sibling"]["status"] == "success"
     assert result["step"]["after"]["status"] == "skipped"

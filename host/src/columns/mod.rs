@@ -6,6 +6,8 @@
 mod values;
 mod wkb;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use duckdb::arrow::array::{ArrayData, ArrayDataBuilder, BufferSpec, layout};
 use duckdb::arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
@@ -19,6 +21,9 @@ pub const DUCKDB_TYPE: &str = "osiris.duckdb_type";
 
 /// How deeply a guest may nest types.
 const MAX_DEPTH: usize = 64;
+
+/// The longest name of a column, in bytes.
+const MAX_NAME: usize = 65_535;
 
 /// How many fields a guest's table may have, including nested ones.
 const MAX_FIELDS: usize = 16_384;
@@ -99,6 +104,32 @@ pub fn column_positions(fields: &[Field]) -> Result<Vec<usize>, Refused> {
     Ok(positions)
 }
 
+/// Checks the names of a table's columns, at these positions in `fields`.
+///
+/// # Errors
+/// If a name is empty or too long, or two columns have names that DuckDB does not tell apart.
+pub fn check_names(fields: &[Field], positions: &[usize]) -> Result<(), Refused> {
+    let mut seen = BTreeMap::new();
+    for (number, position) in positions.iter().enumerate() {
+        let name = &fields[*position].name;
+        if name.is_empty() || name.len() > MAX_NAME {
+            let length = name.len();
+            return Err(refused(format!(
+                "the name of column {} has {length} bytes, but must have 1 to {MAX_NAME}",
+                number + 1
+            )));
+        }
+        if let Some(first) = seen.insert(name.to_ascii_lowercase(), name) {
+            return Err(refused(if first == name {
+                format!("two columns have the name `{name}`")
+            } else {
+                format!("columns `{first}` and `{name}` differ only in case, which DuckDB does not tell apart")
+            }));
+        }
+    }
+    Ok(())
+}
+
 fn subtree_end(fields: &[Field], start: usize, depth: usize) -> Result<usize, Refused> {
     let field = fields.get(start).ok_or_else(|| refused("the schema ends before a field's children"))?;
     if depth > MAX_DEPTH {
@@ -160,7 +191,7 @@ fn check_format(field: &Field) -> Result<(), Refused> {
     let width = |text: &str| text.parse::<i32>().is_ok_and(|width| (1..=1 << 20).contains(&width));
     let children = match format.split_once(':') {
         None => match format {
-            "n" | "b" | "c" | "C" | "s" | "S" | "i" | "I" | "l" | "L" | "e" | "f" | "g" | "z" | "Z" | "u" | "U" => 0,
+            "n" | "b" | "c" | "C" | "s" | "S" | "i" | "I" | "l" | "L" | "f" | "g" | "z" | "Z" | "u" | "U" => 0,
             "tdD" | "tdm" | "tts" | "ttm" | "ttu" | "ttn" | "tiM" | "tiD" | "tin" => 0,
             "tDs" | "tDm" | "tDu" | "tDn" => 0,
             "+l" | "+L" | "+m" => 1,
@@ -292,12 +323,17 @@ fn build_array(data_type: &DataType, nodes: &[InNode<'_>], next: &mut usize) -> 
     } else {
         (None, &node.buffers[..])
     };
-    for (buffer, spec) in values.iter().zip(&shape.buffers) {
+    for (number, (buffer, spec)) in values.iter().zip(&shape.buffers).enumerate() {
+        let BufferSpec::FixedWidth { byte_width, .. } = spec else { continue };
         // Arrow's own checks panic on a buffer that ends within a value.
-        if let BufferSpec::FixedWidth { byte_width, .. } = spec
-            && !buffer.len().is_multiple_of(*byte_width)
-        {
+        if !buffer.len().is_multiple_of(*byte_width) {
             return Err(refused(format!("a buffer of {} bytes for values of {byte_width} bytes each", buffer.len())));
+        }
+        let is_offsets = number == 0 && has_offsets(data_type) && !(length == 0 && buffer.is_empty());
+        let needed = (length + usize::from(is_offsets)).saturating_mul(*byte_width);
+        if buffer.len() < needed {
+            let place = number + node.buffers.len() - values.len();
+            return Err(refused(format!("buffer {place} has {} bytes, but needs {needed}", buffer.len())));
         }
     }
     let buffers = values.iter().map(Buffer::from_slice_ref).map(|buffer| {

@@ -91,8 +91,9 @@ pub(super) fn extension(field: &Field) -> Result<Option<Extension>, Refused> {
         ("arrow.opaque", "bignum") => (Extension::BigNum, &["z", "Z"]),
         _ => {
             return Err(refused(format!(
-                "field `{}` names the extension type `{name}` {own}, which does not cross",
-                field.name
+                "field `{}` names the extension type `{}`, which does not cross",
+                field.name,
+                format!("{name} {own}").trim_end()
             )));
         }
     };
@@ -171,7 +172,16 @@ fn is_bignum(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn an_unknown_extension_type_is_named_without_a_gap() {
+        let metadata = vec![("ARROW:extension:name".to_owned(), "my.own".to_owned())];
+        let field = Field { name: "a".to_owned(), format: "l".to_owned(), nullable: true, children: 0, metadata };
+        let refused = extension(&field).unwrap_err().0;
+        assert_eq!(refused, "field `a` names the extension type `my.own`, which does not cross");
+    }
 
     #[test]
     fn invalid_bits_and_big_numbers_are_recognised() {

@@ -65,6 +65,7 @@ impl Host for Context {
     fn metric(&mut self, name: String, value: f64) -> wasmtime::Result<()> {
         // Redacted before it is cut, because half a secret would not be found.
         let name: String = self.reporter.told(name).raw().chars().take(MAX_NAME).collect();
+        let name = if name.trim().is_empty() { "unnamed".to_owned() } else { name };
         let name = if OWN_METRICS.contains(&name.as_str()) { format!("driver_{name}") } else { name };
         self.reporter.send(&Message::Metric { name, value });
         Ok(())

@@ -1,13 +1,28 @@
 //! Creates the tables of a step's output.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use duckdb::arrow::array::ArrayData;
 use duckdb::arrow::datatypes::DataType;
 
 use super::ffi::{Appender, ConvertedSchema};
-use super::{Engine, EngineError, OUTPUT, Result, TableWriter, cannot_cross, quote_name};
+use super::{Cause, Engine, EngineError, OUTPUT, Result, TableWriter, Trouble, cannot_cross, quote_name};
 use crate::columns::{self, DUCKDB_TYPE, Field};
+
+/// Tables of the output, each with the definitions of its columns, if the guest described them.
+type Created = BTreeMap<String, Vec<String>>;
+
+/// Refuses a table if there is one whose name DuckDB does not tell apart from its own.
+fn refuse_twin(created: &Created, name: &str) -> Result<()> {
+    match created.keys().find(|other| other.eq_ignore_ascii_case(name)) {
+        Some(other) if other == name => Err(EngineError::data(format!("table `{name}` exists already"))),
+        Some(other) => Err(EngineError::data(format!(
+            "table `{name}` differs only in case from table `{other}`, which exists already"
+        ))),
+        None => Ok(()),
+    }
+}
 
 impl Engine {
     /// Creates a table of the output from one SELECT; returns its number of rows.
@@ -18,8 +33,12 @@ impl Engine {
         for (column, kind) in self.prepare(&connection, select)?.columns() {
             kind.crossing_sql().map_err(|refused| cannot_cross(&column, &refused.0))?;
         }
+        let mut created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
+        refuse_twin(&created, name).inspect_err(|_| self.status.note(Trouble::Malformed))?;
         let table = format!("{OUTPUT}.main.{}", quote_name(name));
         self.status.note_error(connection.execute(&format!("CREATE TABLE {table} AS {select}")))?;
+        created.insert(name.to_owned(), Vec::new());
+        drop(created);
         connection.number(&format!("SELECT count(*) FROM {table}"))
     }
 
@@ -27,6 +46,17 @@ impl Engine {
     ///
     /// With `joins`, an existing table is opened instead if it has the same columns.
     pub fn create_table(&self, name: &str, fields: &[Field], joins: bool) -> Result<TableWriter> {
+        self.create_described(name, fields, joins).map_err(|error| match error.cause {
+            // No statement of the author's is involved.
+            Cause::Statement | Cause::Data => {
+                self.status.note(Trouble::Malformed);
+                EngineError { cause: Cause::Data, ..error }
+            }
+            _ => error,
+        })
+    }
+
+    fn create_described(&self, name: &str, fields: &[Field], joins: bool) -> Result<TableWriter> {
         self.check_table_name(name)?;
         let data = |refused: columns::Refused| EngineError::data(format!("table `{name}`: {refused}"));
         let connection = self.connect()?;
@@ -36,6 +66,7 @@ impl Engine {
         if positions.is_empty() {
             return Err(EngineError::data(format!("table `{name}` has no columns")));
         }
+        columns::check_names(fields, &positions).map_err(data)?;
         let converted = ConvertedSchema::new(&connection, &mut schema)?;
         let empty = converted.chunk(&ArrayData::new_empty(&data_type))?;
         let mut definitions = Vec::new();
@@ -55,6 +86,7 @@ impl Engine {
                 )));
             }
             _ => {
+                refuse_twin(&created, name)?;
                 connection.execute(&format!("CREATE TABLE {OUTPUT}.main.{table} ({})", definitions.join(", ")))?;
             }
         }

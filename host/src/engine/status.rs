@@ -27,7 +27,7 @@ struct Flags {
     texts: Vec<String>,
 }
 
-/// A resource that a step ran out of. A driver may claim so; the host believes only what it has seen.
+/// What went wrong in a step, apart from its statements. A driver may claim so; the host believes only what it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Trouble {
@@ -35,6 +35,8 @@ pub enum Trouble {
     Spill = 2,
     DiskFull = 4,
     TooLarge = 8,
+    /// The driver described a table that cannot be, or passed a batch that does not fit its table.
+    Malformed = 16,
 }
 
 /// Marks a statement of the author's as running until this is dropped.

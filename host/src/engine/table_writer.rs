@@ -7,7 +7,7 @@ use duckdb::arrow::datatypes::DataType;
 
 use super::buffers::Buffers;
 use super::ffi::{Appender, Connection, ConvertedSchema};
-use super::{Cause, EngineError, Result, Status};
+use super::{Cause, EngineError, Result, Status, Trouble};
 use crate::columns::{self, Field, InNode, Refused};
 
 /// The number of rows passed to DuckDB at a time, which is its vector size.
@@ -32,9 +32,9 @@ impl TableWriter {
     /// # Errors
     /// Names the column that is wrong and the reason.
     pub fn check(&self, rows: u64, nodes: &[InNode<'_>]) -> std::result::Result<ArrayData, Refused> {
-        let batch = columns::build_batch(&self.data_type, rows, nodes)?;
-        columns::check_extensions(&self.fields, &batch)?;
-        Ok(batch)
+        let batch = columns::build_batch(&self.data_type, rows, nodes);
+        let checked = batch.and_then(|batch| columns::check_extensions(&self.fields, &batch).map(|()| batch));
+        checked.inspect_err(|_| self.status.note(Trouble::Malformed))
     }
 
     /// Appends a checked batch.

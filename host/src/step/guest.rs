@@ -225,6 +225,7 @@ fn returned(call: &DriverCall<'_>, error: Error) -> Failure {
     }
     let networked = !job.network.is_empty();
     let (blame, hint) = match &error.kind {
+        ErrorKind::Data if status.has_seen(Trouble::Malformed) => (Blame::Driver, None),
         ErrorKind::Config | ErrorKind::NotFound | ErrorKind::Data => (Blame::User, None),
         ErrorKind::Denied => {
             let there = if networked { "; what the other side refused is to be granted there" } else { "" };
@@ -279,17 +280,18 @@ fn trapped(call: &DriverCall<'_>, error: &wasmtime::Error, last_lines: &[String]
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>().filter(|_| !is_interrupted) {
         reporter.log(LogLevel::Debug, format!("{backtrace}"), [("driver".to_owned(), job.driver.clone())].into());
     }
+    let mut hint = "the session's events.jsonl has the driver's own log and backtrace".to_owned();
     let (kind, reason) = if let Some(exit) = error.downcast_ref::<I32Exit>() {
         ("exit", format!("called exit({})", exit.0))
     } else if let Some(OutOfMemory(most)) = error.downcast_ref::<OutOfMemory>() {
+        hint = format!("give it more with `{}`, if what it reads is that large", Limits::GUEST_MEMORY.usage());
         ("memory", format!("asked for more than its {} of memory", crate::size::spell(*most)))
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
         ("trap", format!("trapped: {trap}"))
     } else {
         ("trap", format!("was stopped: {}", error.root_cause()))
     };
-    let failure = Failure::new(Blame::Driver, kind, format!("driver `{}` {reason}", job.driver))
-        .hint("the session's events.jsonl has the driver's own log and backtrace");
+    let failure = Failure::new(Blame::Driver, kind, format!("driver `{}` {reason}", job.driver)).hint(hint);
     let printed = Some(last_lines.join("\n")).filter(|printed| !printed.trim().is_empty() && !is_interrupted);
     Failure { printed: printed.map(Untrusted::from), ..failure }
 }

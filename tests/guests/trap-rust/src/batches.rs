@@ -54,9 +54,19 @@ fn mix(state: u64) -> u64 {
 }
 
 fn one_column(name: &str, format: &str) -> Schema {
-    let field =
-        Field { name: name.to_owned(), format: format.to_owned(), nullable: true, children: 0, metadata: Vec::new() };
-    Schema { fields: vec![field] }
+    columns(&[name], format)
+}
+
+/// Columns of one format.
+pub fn columns(names: &[&str], format: &str) -> Schema {
+    let field = |name: &&str| Field {
+        name: (*name).to_owned(),
+        format: format.to_owned(),
+        nullable: true,
+        children: 0,
+        metadata: Vec::new(),
+    };
+    Schema { fields: names.iter().map(field).collect() }
 }
 
 fn batch(rows: u64, length: u64, buffers: Vec<Vec<u8>>) -> Batch {

@@ -36,6 +36,10 @@ enum How {
     Exit,
     ClaimMemory,
     Slow,
+    TwinColumns,
+    TwinTables,
+    NamelessColumn,
+    HalfFloat,
     Print,
     PrintAndSleep,
 }
@@ -66,6 +70,13 @@ impl Guest for Misbehave {
                 Err(error(ErrorKind::Other("memory".to_owned()), "DuckDB has no memory left".to_owned()))
             }
             How::Slow => slow(&output, config.rows),
+            How::TwinColumns => create(&output, &batches::columns(&["a", "A"], "l")),
+            How::TwinTables => {
+                create(&output, &batches::numbers_schema())?;
+                create(&output, &batches::numbers_schema())
+            }
+            How::NamelessColumn => create(&output, &batches::columns(&[""], "l")),
+            How::HalfFloat => create(&output, &batches::columns(&["h"], "e")),
             How::Print => print(),
             How::PrintAndSleep => {
                 println!("printed before the sleep");
@@ -118,6 +129,12 @@ fn take_memory() -> Error {
         piece.resize(PIECE, 0xa5);
         held.push(std::hint::black_box(piece));
     }
+}
+
+/// Creates an empty table.
+fn create(output: &Output, schema: &batches::Schema) -> Result<(), Error> {
+    output.create_table("main", schema)?.finish()?;
+    Ok(())
 }
 
 /// Appends one batch; if the host refuses it, that refusal becomes the driver's own error.
