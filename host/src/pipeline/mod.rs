@@ -342,6 +342,16 @@ mod tests {
     }
 
     #[test]
+    fn a_step_has_at_most_ten_retries() {
+        let text = |retries: &str| {
+            format!("{{oml_version: '0.1.0', name: p, steps: [{{id: a, component: a.b, retries: {retries}}}]}}")
+        };
+        assert_eq!(parse(&text("10"), "p.yaml").unwrap().steps[0].retries, 10);
+        assert!(wrong(&text("11")).message.contains("step `a` has `retries: 11`; at most 10"));
+        assert!(parse(&text("-1"), "p.yaml").is_err());
+    }
+
+    #[test]
     fn all_of_oml_is_understood() {
         let text = r#"
 oml_version: "0.1.0"
