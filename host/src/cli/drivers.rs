@@ -9,7 +9,6 @@ use crate::driver::inspector::Inspector;
 use crate::driver::lock::Pin;
 use crate::driver::{compiler, runtime};
 use crate::error::Report;
-use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::prepare::PlaceArguments;
@@ -59,8 +58,8 @@ pub struct Pack {
     /// Where to write the driver: a file, or a folder, in which the file is named after the spec
     #[arg(short, long, value_name = "PATH")]
     output: PathBuf,
-    /// Compile it now, so that its first run does not have to
-    #[arg(long)]
+    /// Compile it, so that what cannot be compiled is refused now, and the first run does not have to
+    #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     compile: bool,
 }
 
@@ -80,8 +79,8 @@ fn catalog(place: &PlaceArguments) -> Result<Catalog, Report> {
 
 fn list(arguments: &List) -> anyhow::Result<()> {
     let catalog = catalog(&arguments.place)?;
-    let Listing { drivers, problems } = catalog.list();
-    for problem in problems {
+    let Listing { drivers, problems, others } = catalog.list();
+    for problem in problems.iter().chain(others) {
         eprintln!("warning: {}", untrusted::paragraph(problem));
     }
     if arguments.json {
@@ -243,11 +242,15 @@ fn pack_driver(arguments: &Pack) -> anyhow::Result<()> {
         Report::input(format!("cannot read spec `{}`: {error}", arguments.spec.display()))
             .hint("name the driver's spec with `--spec FILE`")
     })?;
-    let driver = pack(&Inspector::default(), &arguments.wasm, &spec, &arguments.spec, &arguments.output)?;
-    if arguments.compile {
-        compiler::compiled(&runtime::engine()?, &driver.path, &driver.sha256, || (), &|| false)
-            .context("cannot compile the driver")?;
-    }
+    let engine = runtime::engine()?;
+    let component = arguments.wasm.display().to_string();
+    let compile = |driver: &Driver| {
+        if arguments.compile {
+            compiler::compiled(&engine, (&driver.path, &component), &driver.sha256, || (), &|| false)?;
+        }
+        Ok(())
+    };
+    let driver = pack(&Inspector::default(), &arguments.wasm, &spec, &arguments.spec, &arguments.output, compile)?;
     print(&format!("packed {} into {}", driver.label(), driver.path.display()));
     Ok(())
 }

@@ -54,7 +54,6 @@ impl Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     arguments.sandbox.enforce()?;
     let mut prepared = prepare(&arguments.pipeline)?;
-    lock::enforce(&prepared.base, &prepared.plan)?;
     let states = States::open(&prepared.base, &mut prepared.plan)?;
     let plan = &prepared.plan;
     let scrubber = Scrubber::new(plan.steps.iter().flat_map(|step| step.secrets.values().chain(&step.hidden)));
@@ -75,6 +74,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         record,
         (say, heard),
         &mut progress,
+        // `prepare` has checked the lock. A driver that does not compile is not pinned.
+        || lock::enforce(&prepared.base, plan),
     );
     let session_path = session.path.display().to_string();
     session.close();

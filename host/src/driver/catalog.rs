@@ -1,6 +1,7 @@
 //! Finds drivers in folders and by path, reads their specs, and packs new drivers.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -174,11 +175,8 @@ impl Catalog {
         for file in files {
             let name = file.display().to_string();
             match self.inspector.look(&file, &name, &name) {
-                Ok(Found::Driver(driver)) => {
-                    listing.drivers.entry(driver.spec.name.clone()).or_insert(*driver);
-                }
-                // Other files may be in the folder; a driver that cannot be used is a problem.
-                Ok(Found::Other(_)) => {}
+                Ok(Found::Driver(driver)) => listing.add(*driver),
+                Ok(Found::Other(report)) => listing.others.push(report.message),
                 Err(error) => listing.problems.push(format!("{error:#}")),
             }
         }
@@ -193,8 +191,29 @@ const MAX_FILES: usize = 1000;
 pub struct Listing {
     /// By component name; if there are several, the one in the first folder.
     pub drivers: BTreeMap<String, Driver>,
-    /// Why others were left out.
+    /// Why others were left out, although they are drivers.
     pub problems: Vec<String>,
+    /// Why files ending in `.wasm` are no drivers. They are in nobody's way.
+    pub others: Vec<String>,
+}
+
+impl Listing {
+    /// Adds a driver, unless there is one of its name: the first is used.
+    fn add(&mut self, driver: Driver) {
+        match self.drivers.entry(driver.spec.name.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(driver);
+            }
+            // A folder that replaces a driver of a later folder is meant to.
+            Entry::Occupied(first) if first.get().path.parent() == driver.path.parent() => self.problems.push(format!(
+                "`{}` is not used: `{}` has the same name, `{}`",
+                driver.path.display(),
+                first.get().path.display(),
+                driver.spec.name
+            )),
+            Entry::Occupied(_) => {}
+        }
+    }
 }
 
 impl Driver {
@@ -283,7 +302,7 @@ fn without_specs(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Writes the component in `wasm` with `spec_text` as its spec to `out`, replacing an earlier spec. `out` is a file, or
-/// a folder in which the file is named after the spec.
+/// a folder in which the file is named after the spec. `check` has the last word; if it refuses, nothing is written.
 ///
 /// # Errors
 /// If the spec is wrong, the file is not a component, or the result is not a driver for this host.
@@ -294,11 +313,17 @@ pub fn pack(
     spec_text: &str,
     spec_file: &Path,
     out: &Path,
+    check: impl FnOnce(&Driver) -> anyhow::Result<()>,
 ) -> anyhow::Result<Driver> {
     let name = wasm.display().to_string();
     let bytes = fs::read(wasm).map_err(|error| {
         Report::input(format!("cannot read driver `{name}`: {error}")).hint("check the path of the component")
     })?;
+    if component::is_core_module(&bytes) {
+        return Err(no_driver(&name, "it is a core module, not a component")
+            .hint("build it for the target `wasm32-wasip2`, or wrap it with `wasm-tools component new`")
+            .into());
+    }
     let mut packed = without_specs(&bytes).map_err(|_| no_driver(&name, "it is no WebAssembly component"))?;
     let section = wasm_encoder::CustomSection { name: spec::SECTION.into(), data: spec_text.as_bytes().into() };
     section.append_to_component(&mut packed);
@@ -311,6 +336,7 @@ pub fn pack(
         .with_context(|| format!("cannot write to `{}`", folder.display()))?;
     std::io::Write::write_all(&mut file, &packed).context("cannot write the driver")?;
     let driver = inspector.read_as(file.path(), &name, &spec_file.display().to_string())?;
+    check(&driver)?;
     fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .context("cannot write the driver")?;
     let path = if out.is_dir() { out.join(format!("{}.wasm", driver.spec.name)) } else { out.to_owned() };

@@ -41,7 +41,7 @@ pub struct Allowance {
     pub memory_bytes: u64,
 }
 
-/// The compiled form of the component at `wasm`; compiles it if it is not in the cache.
+/// The compiled form of the component at `wasm`, which errors call `name`; compiles it if it is not in the cache.
 ///
 /// The key is the component's own digest, wasmtime's version and its configuration, so an entry never goes stale.
 /// Entries appear complete, by a rename, so several processes may compile the same component.
@@ -51,14 +51,14 @@ pub struct Allowance {
 /// folder cannot be used safely. [`Interrupted`] if `interrupted`, which is called repeatedly, returns true.
 pub fn compiled(
     engine: &Engine,
-    wasm: &Path,
+    (wasm, name): (&Path, &str),
     sha256: &str,
     compiling: impl FnOnce(),
     interrupted: &dyn Fn() -> bool,
 ) -> anyhow::Result<PathBuf> {
     compiled_in(&runtime::cache_folder()?, engine, wasm, sha256, |bytes, code| {
         compiling();
-        apart(wasm, bytes, code, interrupted)
+        apart(name, bytes, code, interrupted)
     })
 }
 
@@ -107,7 +107,7 @@ impl std::error::Error for Interrupted {}
 const ASK_EVERY: Duration = Duration::from_millis(20);
 
 /// Runs a process that compiles `bytes` into `code`.
-fn apart(wasm: &Path, bytes: &[u8], code: &File, interrupted: &dyn Fn() -> bool) -> anyhow::Result<()> {
+fn apart(name: &str, bytes: &[u8], code: &File, interrupted: &dyn Fn() -> bool) -> anyhow::Result<()> {
     let code = code.try_clone().context("cannot write to the compile cache")?;
     let mut child = own_process("compile")
         .args([ALLOWANCE.cpu_seconds, ALLOWANCE.memory_bytes].map(|number| number.to_string()))
@@ -131,7 +131,7 @@ fn apart(wasm: &Path, bytes: &[u8], code: &File, interrupted: &dyn Fn() -> bool)
         // that does not read blocks only this thread, until it has ended.
         let feeding = std::thread::Builder::new().spawn_scoped(scope, move || stdin.write_all(bytes));
         let status = match feeding {
-            Ok(_) => wait(&mut child, wasm, interrupted),
+            Ok(_) => wait(&mut child, name, interrupted),
             Err(error) => Err(error).context("cannot feed a compile process"),
         };
         if status.is_err() {
@@ -147,11 +147,11 @@ fn apart(wasm: &Path, bytes: &[u8], code: &File, interrupted: &dyn Fn() -> bool)
     let reason = listener.join().map_err(|_| anyhow!("cannot hear a compile process"))?;
     let reason = reason.context("cannot hear a compile process")?;
     let reason = String::from_utf8_lossy(&reason);
-    judge(wasm, status, &reason.split_whitespace().collect::<Vec<_>>().join(" "))
+    judge(name, status, &reason.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// Waits for the end of a compile process, until its time is over or the user interrupts.
-fn wait(child: &mut Child, wasm: &Path, interrupted: &dyn Fn() -> bool) -> anyhow::Result<ExitStatus> {
+fn wait(child: &mut Child, name: &str, interrupted: &dyn Fn() -> bool) -> anyhow::Result<ExitStatus> {
     let begun = Instant::now();
     loop {
         if let Some(status) = child.try_wait().context("cannot wait for a compile process")? {
@@ -161,7 +161,7 @@ fn wait(child: &mut Child, wasm: &Path, interrupted: &dyn Fn() -> bool) -> anyho
             return Err(Interrupted.into());
         }
         if begun.elapsed() > Duration::from_secs(WALL_SECONDS) {
-            let what = format!("driver `{}` cannot be compiled: it takes more than {WALL_SECONDS} s", wasm.display());
+            let what = format!("driver `{name}` cannot be compiled: it takes more than {WALL_SECONDS} s");
             return Err(Report::input(what).hint("is the machine overloaded, or its compile process stopped?").into());
         }
         std::thread::sleep(ASK_EVERY);
@@ -169,8 +169,7 @@ fn wait(child: &mut Child, wasm: &Path, interrupted: &dyn Fn() -> bool) -> anyho
 }
 
 /// Decides whose fault the end of a compile process is.
-fn judge(wasm: &Path, status: ExitStatus, reason: &str) -> anyhow::Result<()> {
-    let driver = wasm.display();
+fn judge(driver: &str, status: ExitStatus, reason: &str) -> anyhow::Result<()> {
     let beyond = |what: String| {
         Report::input(format!("driver `{driver}` cannot be compiled: it takes more than {what}"))
             .hint("no honest driver does; ask whoever made it")
@@ -179,7 +178,9 @@ fn judge(wasm: &Path, status: ExitStatus, reason: &str) -> anyhow::Result<()> {
         (Some(0), _) => Ok(()),
         (Some(code), _) if code == i32::from(REFUSED) => {
             Err(Report::input(format!("driver `{driver}` cannot be compiled: {reason}"))
-                .hint("build it again: it is damaged, or has features of WebAssembly that this Osiris lacks")
+                .hint(
+                    "build it for what Osiris has: WebAssembly 3.0 without GC and exceptions, components without async",
+                )
                 .into())
         }
         (_, Some(libc::SIGXCPU)) => Err(beyond(format!("{} s of CPU time", ALLOWANCE.cpu_seconds)).into()),
@@ -265,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_failed_compile_process_is_blamed_on_the_right_party() {
-        let judge = |wait: i32, reason: &str| judge(Path::new("x.wasm"), ExitStatus::from_raw(wait), reason);
+        let judge = |wait: i32, reason: &str| judge("x.wasm", ExitStatus::from_raw(wait), reason);
         assert!(judge(0, "").is_ok());
         for (wait, reason, told, input) in [
             (1 << 8, "unknown import", "cannot be compiled: unknown import", true),

@@ -38,6 +38,11 @@ pub fn is_component(head: &[u8]) -> bool {
     Parser::is_component(head)
 }
 
+/// Whether a file with this head is a core module, which becomes a component by being wrapped.
+pub fn is_core_module(head: &[u8]) -> bool {
+    Parser::is_core_wasm(head)
+}
+
 /// Reads the top level of a component to its end.
 ///
 /// # Errors

@@ -33,16 +33,43 @@ pub fn load(engine: &Engine, compiled: &Path) -> anyhow::Result<Component> {
 /// How long an unused entry of the cache is kept.
 const UNUSED_AFTER: std::time::Duration = std::time::Duration::from_secs(90 * 24 * 60 * 60);
 
+/// The size that the cache is reduced to before something is added, in bytes. A driver in Python takes 40 MB for each of
+/// its builds.
+const MAX_CACHE: u64 = 4 << 30;
+
+/// How long an entry stays in any case: a run that is about to load it may have found it as long ago as a use is recorded.
+const KEPT_FOR: std::time::Duration = std::time::Duration::from_secs(2 * 24 * 60 * 60);
+
 /// Removes what has not been used for a long time from the cache: drivers that have changed since, and the remains of
 /// an interrupted compilation. What cannot be removed is left for the next time.
 pub fn remove_unused(folder: &Path) {
+    remove_beyond(folder, MAX_CACHE);
+}
+
+/// Removes what has not been used for a long time, and then what was used longest ago until the rest has at most `most`
+/// bytes.
+fn remove_beyond(folder: &Path, most: u64) {
+    let mut left = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let is_own = [".cwasm", ".spec"].iter().any(|ending| name.to_string_lossy().ends_with(ending))
             || name.to_string_lossy().starts_with(".tmp");
-        let used = entry.metadata().ok().filter(fs::Metadata::is_file).and_then(|found| found.modified().ok());
-        if is_own && used.and_then(|used| used.elapsed().ok()).is_some_and(|age| age > UNUSED_AFTER) {
+        let found = entry.metadata().ok().filter(fs::Metadata::is_file);
+        let Some((found, used)) = found.and_then(|found| Some((found.len(), found.modified().ok()?))) else { continue };
+        if is_own && used.elapsed().is_ok_and(|age| age > UNUSED_AFTER) {
             let _ = fs::remove_file(entry.path());
+        } else if is_own && !name.to_string_lossy().starts_with(".tmp") {
+            left.push((used, found, entry.path()));
+        }
+    }
+    left.sort();
+    let mut bytes: u64 = left.iter().map(|(_, bytes, _)| bytes).sum();
+    for (used, size, path) in left {
+        if bytes <= most || used.elapsed().is_ok_and(|age| age < KEPT_FOR) {
+            return;
+        }
+        if fs::remove_file(path).is_ok() {
+            bytes -= size;
         }
     }
 }
@@ -89,4 +116,34 @@ pub fn cache_folder() -> anyhow::Result<PathBuf> {
         folder.display()
     );
     Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+    use super::*;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn what_was_used_longest_ago_leaves_a_full_cache() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, days) in
+            [("old.cwasm", 100), ("a.cwasm", 5), ("b.cwasm", 4), ("c.spec", 1), (".tmp1", 5), ("notes.txt", 200)]
+        {
+            let path = folder.path().join(name);
+            fs::write(&path, [0; 100]).unwrap();
+            let used = SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60);
+            fs::File::options().write(true).open(&path).unwrap().set_modified(used).unwrap();
+        }
+        let left = |most| {
+            remove_beyond(folder.path(), most);
+            let mut names: Vec<_> =
+                fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(left(300), [".tmp1", "a.cwasm", "b.cwasm", "c.spec", "notes.txt"]);
+        assert_eq!(left(299), [".tmp1", "b.cwasm", "c.spec", "notes.txt"]);
+        assert_eq!(left(0), [".tmp1", "c.spec", "notes.txt"], "what was used recently stays");
+    }
 }

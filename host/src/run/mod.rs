@@ -83,7 +83,8 @@ pub fn compile(
     for driver in plan.steps.iter().map(|step| &step.driver) {
         if !compiled.contains_key(&driver.sha256) {
             let compiling = || observer.compiling(&driver.label());
-            let path = compiler::compiled(&engine, &driver.path, &driver.sha256, compiling, interrupted)?;
+            let wasm = (driver.path.as_path(), &*driver.path.display().to_string());
+            let path = compiler::compiled(&engine, wasm, &driver.sha256, compiling, interrupted)?;
             compiled.insert(driver.sha256.clone(), path);
         }
     }
@@ -93,7 +94,7 @@ pub fn compile(
 /// Runs a plan in its session; the returned manifest is the record of what happened, and is on disk.
 ///
 /// Must be called on a thread that outlives the steps, because their processes die with it. A signal handler sends to
-/// `heard` through the other end of the channel.
+/// `heard` through the other end of the channel. `compiled_all` is called before anything runs.
 ///
 /// # Errors
 /// If the host itself fails; a step that fails is part of the record.
@@ -102,6 +103,7 @@ pub fn run(
     mut manifest: Manifest,
     (say, heard): (SyncSender<ProcessEvent>, Receiver<ProcessEvent>),
     observer: &mut dyn Observer,
+    compiled_all: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Manifest> {
     let begun = Instant::now();
     let signal = || matches!(heard.try_recv(), Ok(ProcessEvent::Signal));
@@ -110,6 +112,9 @@ pub fn run(
         Err(error) if error.is::<compiler::Interrupted>() => (BTreeMap::new(), true),
         Err(error) => return Err(error),
     };
+    if !interrupted {
+        compiled_all()?;
+    }
     session.write_manifest(&manifest)?;
     session
         .event("run_start", json!({"pipeline": plan.pipeline, "steps": plan.steps.len(), "profile": manifest.profile}));

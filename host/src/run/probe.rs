@@ -89,7 +89,8 @@ pub struct ProbeReport {
 pub fn probe(probe: &Probe<'_>) -> anyhow::Result<ProbeReport> {
     let scrubber = Scrubber::new(probe.secrets.values());
     let engine = runtime::engine()?;
-    let compiled = compiler::compiled(&engine, &probe.driver.path, &probe.driver.sha256, || (), &|| false)?;
+    let (path, sha256) = (&probe.driver.path, &probe.driver.sha256);
+    let compiled = compiler::compiled(&engine, (path, &path.display().to_string()), sha256, || (), &|| false)?;
     let scratch = tempfile::Builder::new().prefix(SCRATCH_PREFIX).tempdir().context("cannot make a scratch folder")?;
     let job = Job {
         step: "probe".to_owned(),
