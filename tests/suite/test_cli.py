@@ -40,7 +40,7 @@ def test_run_prints_only_the_result_on_stdout(project):
     assert list(result)[:4] == ["session_id", "session_path", "status", "duration_ms"]
     assert result["steps"][1] | {"duration_ms": 0} == {
         "id": "copy-it", "component": "test.passthrough_rust", "status": "success", "rows": 3, "table": "main",
-        "tables": {"main": {"rows": 3}}, "duckdb_path": "data/copy-it.duckdb", "duration_ms": 0, "error": None,
+        "tables": {"main": {"rows": 3}}, "duckdb_path": "data/copy-it.duckdb", "duration_ms": 0, "attempts": 1, "error": None,
         "warnings": [],
     }
     table = project.osiris("run", "pipeline.yaml").stdout
