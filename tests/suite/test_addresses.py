@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from conftest import GUESTS
+from conftest import GUESTS, TARGET
 from name_server import PORT, PUBLIC, missing, run_with_names
 from test_network import port, servers  # noqa: F401
 
@@ -109,6 +109,35 @@ def test_a_host_that_a_driver_fixes_is_accepted_once(project):
     project.write("osiris.lock", re.sub(r"\n +hosts:(\n +- .*)+", "", locked))
     assert "hosts" in locked and "hosts" not in (project.folder / "osiris.lock").read_text()
     assert "+ fixes the host" in project.osiris("plan", "pipeline.yaml").stderr
+
+
+def test_no_value_leads_out_of_a_host_to_connect_to(project):
+    pack(project, {"connect": ["db-{config.shop}.example.com:5432"]})
+    connections(project)
+    for shop in ("evil.com/", "evil.com:5432#", "a.b", "x@evil.com", "%2e", "ä", "", "*", "-"):
+        project.pipeline(step("connect_granted", shop=shop))
+        refused = project.osiris("plan", "pipeline.yaml")
+        told = f"may not connect to `db-{{config.shop}}.example.com:5432`: its option `shop` is `{shop}`, which is not one label"
+        assert refused.returncode == 2 and told in refused.stderr, refused.stderr
+    project.pipeline(step("connect_granted", shop="Acme"))
+    assert "connect to `db-acme.example.com:5432` (a host that its driver fixes)" in project.osiris("plan", "pipeline.yaml").stdout
+
+
+def test_a_driver_that_is_asked_about_a_connection_is_announced_too(project):
+    """`connections doctor` writes no lock, but says where a driver that the lock does not have wants to connect."""
+    driver = TARGET / "drivers" / "http.extractor.wasm"
+    spec = json.loads(project.osiris("drivers", "inspect", driver, "--json").stdout)["spec"]
+    spec["name"] = "test.api"
+    spec["grants"]["http"].append("GET https://api.example.com/v1")
+    project.write("spec.yaml", json.dumps(spec))
+    assert project.osiris("drivers", "pack", driver, "--spec", "spec.yaml", "-o", "drivers/test.api.wasm").returncode == 0
+    connections(project, url="http://127.0.0.1:1/", check_path="/me")
+    asked = project.osiris("connections", "doctor", "@test.here", "--driver", "test.api")
+    assert "driver `test.api` is new here and fixes a host itself: `api.example.com`" in asked.stderr, asked.stderr
+    assert not (project.folder / "osiris.lock").exists()
+    project.pipeline([{"id": "read", "component": "test.api", "config": {"connection": "@test.here"}}])
+    assert project.osiris("lock", "pipeline.yaml").returncode == 0
+    assert "is new here" not in project.osiris("connections", "doctor", "@test.here", "--driver", "test.api").stderr
 
 
 def test_a_driver_fixes_no_host_of_a_private_network_unless_the_policy_lists_it(project, servers):  # noqa: F811
