@@ -99,7 +99,7 @@ def test_drivers_are_listed_and_inspected(project):
 
 def test_a_component_is_packed_found_in_a_folder_and_run_by_path(project):
     component = TARGET / "wasm32-wasip2" / "driver" / "hello_driver.wasm"
-    spec = "name: my.hello\nversion: 2.0.0\nkind: extractor\ncontract: 0.1.0\ntitle: Mine\nconfigSchema: {type: object}\n"
+    spec = "name: my.hello\nversion: 2.0.0\nkind: extractor\ncontract: 0.2.0\ntitle: Mine\nconfigSchema: {type: object}\n"
     project.write("spec.yaml", spec)
     packed = project.osiris("drivers", "pack", str(component), "-o", "drivers/my.hello.wasm")
     assert packed.returncode == 0, packed.stderr
@@ -155,7 +155,7 @@ def test_a_drivers_environment_is_empty_and_its_output_is_logged(project):
 
 def hello(project, more: str, name: str = "my.hello") -> dict:
     """Packs the greeting driver with additions to its spec, and returns a step that runs it."""
-    spec = f"name: {name}\nversion: 1.0.0\nkind: extractor\ncontract: 0.1.0\ntitle: Mine\nconfigSchema: {{type: object, additionalProperties: false, required: [names], properties: {{names: {{type: array}}}}}}\n{more}"
+    spec = f"name: {name}\nversion: 1.0.0\nkind: extractor\ncontract: 0.2.0\ntitle: Mine\nconfigSchema: {{type: object, additionalProperties: false, required: [names], properties: {{names: {{type: array}}}}}}\n{more}"
     project.write("spec.yaml", spec)
     component = TARGET / "wasm32-wasip2" / "driver" / "hello_driver.wasm"
     packed = project.osiris("drivers", "pack", str(component), "--spec", "spec.yaml", "-o", f"drivers/{name}.wasm")
@@ -196,7 +196,7 @@ def test_options_may_have_aliases_and_ignored_options_give_a_notice(project):
 def test_a_spec_with_an_alias_of_no_option_is_not_packed(project):
     component = TARGET / "wasm32-wasip2" / "driver" / "hello_driver.wasm"
     for more, said in [("aliases: {people: nams}", "`nams`"), ("ignored: {names: why}", "`names`"), ("ignored: {echo: ''}", "no reason")]:
-        project.write("spec.yaml", f"name: my.hello\nversion: 1.0.0\nkind: extractor\ncontract: 0.1.0\ntitle: Mine\nconfigSchema: {{type: object, properties: {{names: {{type: array}}}}}}\n{more}\n")
+        project.write("spec.yaml", f"name: my.hello\nversion: 1.0.0\nkind: extractor\ncontract: 0.2.0\ntitle: Mine\nconfigSchema: {{type: object, properties: {{names: {{type: array}}}}}}\n{more}\n")
         refused = project.osiris("drivers", "pack", str(component), "--spec", "spec.yaml", "-o", "drivers/x.wasm")
         assert refused.returncode == 2 and said in refused.stderr, refused.stderr
 

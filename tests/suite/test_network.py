@@ -279,16 +279,27 @@ def test_a_policy_demands_tls_with_servers_that_prove_their_identity(project, se
     project.run([step], "--policy", "policy.yaml")
 
 
-def test_a_driver_that_imports_what_it_was_not_granted_does_not_run(project):
-    spec = (FOLDER.parent / "spec.yaml").read_text().split("grants:", 1)
-    bare = project.write("spec.yaml", spec[0] + "configSchema:" + spec[1].split("configSchema:", 1)[1])
+def test_an_import_without_its_grant_is_denied_if_the_spec_requests_it_and_not_packed_otherwise(project):
     from conftest import TARGET
 
     component = TARGET / "wasm32-wasip2" / "driver" / "network_attacks.wasm"
-    packed = project.osiris("drivers", "pack", component, "--spec", bare, "--output", "bare.wasm")
+    head, rest = (FOLDER.parent / "spec.yaml").read_text().split("grants:", 1)
+    options = rest[rest.index("configSchema:"):] + "    nowhere: {type: string, description: What no step gives}\n"
+
+    def pack(grants: str) -> subprocess.CompletedProcess:
+        project.write("spec.yaml", f"{head}grants: {{{grants}}}\nstateWhen: \"{{config.nowhere}}\"\n{options}")
+        return project.osiris("drivers", "pack", component, "--spec", "spec.yaml", "--output", "bare.wasm")
+
+    requests = {"connect": '["{config.nowhere}:1"]', "http": '["GET {config.nowhere}"]', "state": "true"}
+    for missing in requests:
+        refused = pack(", ".join(f"{grant}: {request}" for grant, request in requests.items() if grant != missing))
+        assert refused.returncode == 2 and f"does not request `{missing}`" in refused.stderr, refused.stderr
+        assert not (project.folder / "bare.wasm").exists()
+    packed = pack(", ".join(f"{grant}: {request}" for grant, request in requests.items()))
     assert packed.returncode == 0, packed.stderr
-    assert "WARNING: its imports need a connection to any host" in project.osiris("drivers", "inspect", "bare.wasm").stdout
-    config = {"attack": "raw_socket", "host": "127.0.0.1", "port": 1, "url": "http://127.0.0.1:1/v1"}
-    result = project.run([{"id": "bare", "component": "bare.wasm", "config": config}], expect=1)
-    error = result["step"]["bare"]["error"]
-    assert (error["kind"], error["blame"]) == ("denied", "driver") and "not granted" in error["message"]
+    config = {"host": "127.0.0.1", "port": 1, "url": "http://127.0.0.1:1/v1"}
+    attacks = {"connect_granted": "may not connect", "http_granted": "HttpRequestDenied"}
+    for name, said in attacks.items():
+        step = {"id": "bare", "component": "bare.wasm", "config": config | {"attack": name}}
+        error = project.run([step], expect=1)["step"]["bare"]["error"]
+        assert error["kind"] == "denied" and said in error["message"], error

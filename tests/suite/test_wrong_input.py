@@ -13,7 +13,7 @@ from conftest import GUESTS, ROOT, TARGET
 
 CASES = sorted((ROOT / "tests" / "cases").glob("wrong-*"))
 HELLO = TARGET / "wasm32-wasip2" / "driver" / "hello_driver.wasm"
-CONTRACT = re.compile(rb"(osiris:driver/[a-z]+@)0\.1\.0")
+CONTRACT = re.compile(rb"(osiris:driver/[a-z]+@)0\.2\.0")
 
 
 def make_drivers(project) -> None:
@@ -23,7 +23,7 @@ def make_drivers(project) -> None:
     project.write("no-component.wasm", b"\0asm\x01\0\0\0")
     project.write("text.wasm", "hello")
     project.write("truncated.wasm", component[: len(component) // 2])
-    project.write("newer.wasm", CONTRACT.sub(rb"\g<1>0.2.0", component))
+    project.write("newer.wasm", CONTRACT.sub(rb"\g<1>0.3.0", component))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

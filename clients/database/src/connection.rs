@@ -70,7 +70,7 @@ impl Config {
     /// Connects, and calls `begin` to log in.
     ///
     /// # Errors
-    /// `config` if something is missing, `auth`, `transient`, `other("timeout")`; each names the server.
+    /// `config` if something is missing, `auth`, `transient`, `timeout`; each names the server.
     pub fn begin<S: Session>(&self, system: System, begin: impl FnOnce(Connection, &Login) -> Result<S>) -> Result<S> {
         let (options, secret) = match &self.connection {
             Some(_) if self.direct.host.is_some() => {
@@ -80,7 +80,7 @@ impl Config {
             None => (&self.direct, "password"),
         };
         let (host, port) = (options.host(system)?, options.port(system));
-        let login = options.login(system, context::secret(secret)?)?;
+        let login = options.login(system, context::secret(secret))?;
         let connect = || {
             let stream = tcp::connect(host, port, seconds(options.connect_timeout, 30))?;
             // The login is part of connecting: a server that accepts but does not answer must not block it.

@@ -50,7 +50,7 @@ impl Stream for Connection {
 pub fn broken(error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
-            Error::new(ErrorKind::Other("timeout".to_owned()), "the server did not answer in time")
+            Error::new(ErrorKind::Timeout, "the server did not answer in time")
         }
         io::ErrorKind::Other => match error.downcast::<Error>() {
             Ok(error) => error,

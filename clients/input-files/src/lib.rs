@@ -151,7 +151,7 @@ impl InputFile {
     /// error.
     ///
     /// # Errors
-    /// As for [`TextReader::next_chunk`], and `other("disk")` for a text that is larger than the step may spill.
+    /// As for [`TextReader::next_chunk`], and `limit` (`disk`) for a text that is larger than the step may spill.
     pub fn sql_literal(&mut self) -> Result<String> {
         if let Some((_, literal)) = &self.temporary {
             return Ok(literal.clone());

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use osiris_sdk::{Field, Node};
+use crate::arrow::{Field, Node};
 
 use crate::declared::Type;
 use crate::members::{Member, Members};
@@ -346,7 +346,7 @@ impl Column {
 
     pub fn finish(self, fields: &mut Vec<Field>, nodes: &mut Vec<Node>) {
         let (format, metadata) = self.kind.format();
-        let length = self.validity.length as u64;
+        let length = self.validity.length as u32;
         let children = match &self.data {
             Data::List(..) | Data::Array(..) | Data::Map(..) => 1,
             Data::Struct(members) => u32::try_from(members.width()).unwrap_or(u32::MAX),
@@ -354,11 +354,10 @@ impl Column {
         };
         fields.push(Field { name: self.name, format, nullable: true, children, metadata });
         let place = fields.len();
-        let null_count = self.validity.unset as u64;
-        let bitmap = if null_count == 0 { Vec::new() } else { self.validity.bits };
+        let bitmap = if self.validity.unset == 0 { Vec::new() } else { self.validity.bits };
         let node = |more: Vec<Vec<u8>>, nodes: &mut Vec<Node>| {
             let buffers = std::iter::once(bitmap.clone()).chain(more).collect();
-            nodes.push(Node { length, null_count, buffers });
+            nodes.push(Node { length, buffers });
         };
         match self.data {
             Data::Boolean(bits) => node(vec![bits.bits], nodes),
@@ -380,7 +379,7 @@ impl Column {
                 node(vec![offsets(&ends)], nodes);
                 let (name, format) = ("entries".to_owned(), "+s".to_owned());
                 fields.push(Field { name, format, nullable: false, children: 2, metadata: Vec::new() });
-                nodes.push(Node { length: keys.len() as u64, null_count: 0, buffers: vec![Vec::new()] });
+                nodes.push(Node { length: keys.len() as u32, buffers: vec![Vec::new()] });
                 keys.finish(fields, nodes);
                 fields[place + 1].nullable = false;
                 values.finish(fields, nodes);

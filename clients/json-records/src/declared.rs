@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use osiris_sdk::{DuckdbType, Error, Result};
+use duckdb_text::{DuckdbType, quote_name};
 
 /// The type of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,14 +54,32 @@ const KNOWN: &str = "BOOLEAN, TINYINT, SMALLINT, INTEGER, BIGINT, HUGEINT, UTINY
 /// The longest array: each null of the column needs as much space as a value.
 const MAX_LENGTH: u32 = 10_000;
 
+/// A name that is not a type's, or a type's that no column can be declared as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownType(String);
+
+impl std::fmt::Display for UnknownType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` is not a type that a column can be declared as; there are: {KNOWN}", self.0)
+    }
+}
+
+impl std::error::Error for UnknownType {}
+
+#[cfg(feature = "driver")]
+impl From<UnknownType> for osiris_sdk::Error {
+    fn from(unknown: UnknownType) -> Self {
+        Self::config(unknown.to_string())
+    }
+}
+
 impl Type {
     /// Parses a type's name as DuckDB writes it.
     ///
     /// # Errors
-    /// `config`, naming the types that exist.
-    pub fn parse(name: &str) -> Result<Self> {
-        let unknown =
-            || Error::config(format!("`{name}` is not a type that a column can be declared as; there are: {KNOWN}"));
+    /// If there is no such type, or a column cannot have it; names the types that exist.
+    pub fn parse(name: &str) -> Result<Self, UnknownType> {
+        let unknown = || UnknownType(name.to_owned());
         DuckdbType::parse(name).ok().and_then(|kind| Self::of(&kind)).ok_or_else(unknown)
     }
 
@@ -138,8 +156,7 @@ impl Type {
             Self::Decimal(digits, scale) => format!("DECIMAL({digits},{scale})"),
             Self::List(item) => format!("{}[]", item.name()),
             Self::Struct(members) => {
-                let member =
-                    |(name, kind): &(String, Type)| format!("{} {}", osiris_sdk::sql::quote_name(name), kind.name());
+                let member = |(name, kind): &(String, Type)| format!("{} {}", quote_name(name), kind.name());
                 format!("STRUCT({})", members.iter().map(member).collect::<Vec<_>>().join(", "))
             }
             Self::Map(key, value) => format!("MAP({}, {})", key.name(), value.name()),
@@ -232,7 +249,7 @@ mod tests {
             "INT[1000000]",
             "INT') --",
         ] {
-            assert!(Type::parse(name).unwrap_err().message.contains("there are: BOOLEAN"), "{name}");
+            assert!(Type::parse(name).unwrap_err().to_string().contains("there are: BOOLEAN"), "{name}");
         }
     }
 }

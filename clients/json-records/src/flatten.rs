@@ -3,20 +3,24 @@
 //! Each nested field has a key that encodes its place, so that `a_b` and `a: {b}` side by side are two fields. Which of
 //! several fields gets the plain name depends only on their places, not on their order: it is the least nested one.
 
+#[cfg(feature = "driver")]
 use std::collections::HashSet;
 
+#[cfg(feature = "driver")]
 use serde_json::{Map, Value};
 
 /// The separator of names in a key. It is doubled inside a name, so that keys are never ambiguous.
 const BETWEEN: char = '\u{e000}';
 
 /// How objects become columns, and which keys have turned out to be objects.
+#[cfg(feature = "driver")]
 #[derive(Debug)]
 pub struct Flatten {
     pub separator: String,
     parents: HashSet<String>,
 }
 
+#[cfg(feature = "driver")]
 impl Flatten {
     pub fn new(separator: &str) -> Self {
         Self { separator: separator.to_owned(), parents: HashSet::new() }
@@ -55,6 +59,7 @@ impl Flatten {
     }
 }
 
+#[cfg(feature = "driver")]
 fn escaped(name: String) -> String {
     if name.contains(BETWEEN) { name.replace(BETWEEN, &format!("{BETWEEN}{BETWEEN}")) } else { name }
 }
@@ -80,6 +85,7 @@ pub fn shown(key: &str, separator: &str) -> String {
 }
 
 /// The place of a key's field, for messages: `user.id`.
+#[cfg(feature = "driver")]
 pub fn path(key: &str) -> String {
     parts(key).join(".")
 }
@@ -90,7 +96,7 @@ pub fn rank(key: &str) -> (usize, Vec<String>) {
     (parts.len(), parts)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "driver"))]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use osiris_sdk::Names;
+use duckdb_text::Names;
 use serde::{Deserialize, Serialize};
 
 use crate::declared::Type;
@@ -111,7 +111,7 @@ impl Kind {
                 if depth == 0
                     && let Some(name) = twice
                 {
-                    return Err(reader.broken(format!("duplicate key {name:?} in one record, which ends")));
+                    return Err(duplicate(reader, &name));
                 }
                 // A STRUCT cannot have a name twice, but JSON keeps both.
                 if depth > 0 && (twice.is_some() || fields.len() > MAX_MEMBERS) {
@@ -219,7 +219,9 @@ impl Fields {
     /// As for [`Kind::see`].
     pub fn see(&mut self, reader: &mut Reader<'_>, max_depth: usize) -> Result<(), Broken> {
         match reader.token()? {
-            Token::Object => self.see_members(reader, 0, max_depth).map(|_| ()),
+            Token::Object => {
+                self.see_members(reader, 0, max_depth)?.map_or(Ok(()), |name| Err(duplicate(reader, &name)))
+            }
             _ => Err(reader.broken("expected an object")),
         }
     }
@@ -251,6 +253,10 @@ impl Fields {
     pub fn iter(&self) -> impl Iterator<Item = &(String, Kind)> {
         self.members.iter()
     }
+}
+
+fn duplicate(reader: &Reader<'_>, name: &str) -> Broken {
+    reader.broken(format!("duplicate key {name:?} in one record, which ends"))
 }
 
 impl PartialEq for Fields {

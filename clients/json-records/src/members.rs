@@ -2,13 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use osiris_sdk::{Field, Node};
+use crate::arrow::{Field, Node};
 
 use crate::column::{Column, Fault, Misfit};
 use crate::declared::Type;
 use crate::flatten;
 use crate::text::Reader;
 use crate::value::Why;
+
+/// The most columns of a table of records.
+pub const MAX_COLUMNS: usize = 4096;
 
 /// A member of objects: its key, and the column of its values (name, type, whether it was declared), or `None` if the
 /// member is omitted.

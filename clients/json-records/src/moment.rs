@@ -1,6 +1,6 @@
 //! Parses dates and times, either exactly or not at all.
 
-use osiris_sdk::calendar;
+use duckdb_text::calendar;
 
 /// A point in time, or a date and a time of day without a zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,19 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use osiris_sdk::{Error, Names, Output, Result};
+use osiris_sdk::{Error, Output, Result};
 use serde_json::{Map, Value};
 
+use crate::column_names::{column_names, shown};
 use crate::declared::Type;
 use crate::flatten::{self, Flatten};
 use crate::hold::Hold;
 use crate::kind::{Fields, Kind, Style};
-use crate::members::{Member, Members};
+use crate::members::{MAX_COLUMNS, Member, Members};
 use crate::rows::{Rows, Sink, Table, explain};
 use crate::text::Reader;
-
-/// The most columns of a table.
-pub const MAX_COLUMNS: usize = 4096;
 
 /// How records become columns.
 #[derive(Debug, Clone, Default)]
@@ -71,7 +69,8 @@ impl<S: Sink> Records<S> {
             _ => Fields::default(),
         };
         let declared = |(name, kind): (&String, &String)| {
-            let kind = Type::parse(kind).map_err(|error| error.context(format_args!("`dtype` of `{name}`")))?;
+            let kind =
+                Type::parse(kind).map_err(|error| Error::from(error).context(format_args!("`dtype` of `{name}`")))?;
             Ok((name.clone(), kind))
         };
         Ok(Self {
@@ -211,40 +210,4 @@ impl<S: Sink> Records<S> {
 
 fn grow(sink: &mut impl Sink, rows: &mut Rows, line: &str, number: u64) -> Result<()> {
     rows.push(line, sink)?.map_err(|fault| explain(&fault, &format!("record {number}")))
-}
-
-/// The column name that a key asks for.
-fn shown(key: &str, separator: Option<&str>) -> String {
-    separator.map_or_else(|| key.to_owned(), |separator| flatten::shown(key, separator))
-}
-
-/// The names of the columns of `keys`, in order, made distinct because DuckDB ignores case.
-///
-/// If several keys have the same name, it goes to the least nested one, and among those to the first in the order of
-/// their names; the others get numbers that make them unique. So names depend on the set of keys, not on their order.
-fn column_names<'a>(keys: impl Iterator<Item = &'a str>, separator: Option<&str>) -> Vec<String> {
-    let keys: Vec<&str> = keys.collect();
-    let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
-    for (place, key) in keys.iter().enumerate() {
-        groups.entry(shown(key, separator).to_lowercase()).or_default().push(place);
-    }
-    let mut names = Names::new(2);
-    let mut found = vec![String::new(); keys.len()];
-    let mut late: Vec<(usize, Vec<String>, usize)> = Vec::new();
-    for (place, key) in keys.iter().enumerate() {
-        let group = &groups[&shown(key, separator).to_lowercase()];
-        let (depth, parts) = flatten::rank(key);
-        let is_first =
-            group.len() == 1 || group.iter().min_by_key(|place| flatten::rank(keys[**place])) == Some(&place);
-        if is_first && !shown(key, separator).is_empty() {
-            found[place] = names.free(&shown(key, separator), "_");
-        } else {
-            late.push((depth, parts, place));
-        }
-    }
-    late.sort();
-    for (_, _, place) in late {
-        found[place] = names.free(&shown(keys[place], separator), "_");
-    }
-    found
 }

@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use osiris_sdk::{Batch, Error, Output, RawBatch, Result, Schema, TableWriter, context};
 
-use crate::column::{Fault, Misfit};
+use crate::arrow::Field;
+use crate::column::Fault;
+use crate::explain::told;
 use crate::members::Members;
 use crate::text::{Reader, Token};
-use crate::value::Why;
 
 /// The number of rows after which a batch is written, and the size in bytes of JSON at which it is written earlier.
 const BATCH_ROWS: usize = 8192;
@@ -71,7 +72,7 @@ impl Rows {
     /// As for [`Sink::create`].
     pub fn create(mut members: Members, sink: &mut impl Sink) -> Result<Self> {
         let (fields, _) = members.take();
-        sink.create(&Schema::new(fields))?;
+        sink.create(&schema(fields))?;
         Ok(Self { members, bytes: 0 })
     }
 
@@ -104,13 +105,14 @@ impl Rows {
     }
 
     fn send(&mut self, sink: &mut impl Sink) -> Result<()> {
-        let rows = self.members.rows() as u64;
+        let rows = self.members.rows() as u32;
         if rows == 0 {
             return Ok(());
         }
         self.bytes = 0;
         let (fields, nodes) = self.members.take();
-        sink.append(&Batch::new(Rc::new(Schema::new(fields)), RawBatch { rows, nodes }))
+        let nodes = nodes.into_iter().map(Into::into).collect();
+        sink.append(&Batch::new(Rc::new(schema(fields)), RawBatch { rows, nodes }))
     }
 
     /// Finishes the table; returns its number of rows.
@@ -129,47 +131,11 @@ impl Rows {
     }
 }
 
+fn schema(fields: Vec<Field>) -> Schema {
+    Schema::new(fields.into_iter().map(Into::into).collect())
+}
+
 /// The error for a record that does not fit; `record` names it, such as `record 3`.
 pub fn explain(fault: &Fault, record: &str) -> Error {
-    let Misfit { path, found, value, kind, why } = match fault {
-        Fault::Broken(broken) => return Error::data(format!("Malformed JSON in {record}: {broken}")),
-        Fault::Misfit(misfit) => misfit,
-    };
-    let column = path.first().map_or("", String::as_str);
-    let path = path.join(".");
-    let declare = |kind: &str| format!("declare it under `dtype`, such as `{column}: {kind}`");
-    Error::data(match why {
-        Why::Unknown if path == column => format!(
-            "{record} has `{path}`, which none of the records before had that the columns were made from; {}, or raise \
-             `hold_mb`",
-            declare("JSON")
-        ),
-        Why::Unknown => {
-            format!("{record} has `{path}`, which its column's type has no member for; {}", declare("JSON"))
-        }
-        Why::Twice => format!("{record} has `{path}` twice, so one value would be lost"),
-        Why::Kind => format!(
-            "{record} has {found} in `{path}`, {value}, which does not fit its column's type, {kind}; {}",
-            declare("VARCHAR")
-        ),
-        Why::Length => format!(
-            "{record} has {found} in `{path}`, {value}, which has more or fewer items than {kind}; declare it under \
-             `dtype` as a list, without the number"
-        ),
-        Why::Range => {
-            format!("{record} has {found} in `{path}`, {value}, which is beyond {kind}; {}", declare("VARCHAR"))
-        }
-        Why::Digits => format!(
-            "{record} has {found} in `{path}`, {value}, which has more digits than {kind} keeps; {}",
-            declare("VARCHAR")
-        ),
-        Why::Clock => format!(
-            "{record} has {found} in `{path}`, {value}, whose time of day {kind} would drop; {}",
-            declare("TIMESTAMP")
-        ),
-        Why::Offset => format!(
-            "{record} has {found} in `{path}`, {value}, whose offset {kind} would drop; {}",
-            declare("TIMESTAMPTZ")
-        ),
-    })
+    Error::data(told(fault, record, " under `dtype`"))
 }

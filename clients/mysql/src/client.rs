@@ -46,7 +46,7 @@ pub enum LocalFiles {
 /// Connects and logs in.
 ///
 /// # Errors
-/// `config` if something is missing, `auth`, `transient`, `other("timeout")`; each names the server.
+/// `config` if something is missing, `auth`, `transient`, `timeout`; each names the server.
 pub fn connect(config: &Config, files: LocalFiles) -> Result<Client<Connection>> {
     config.begin(MYSQL, |stream, login| {
         let mut client = Client::start(stream, login, files)?;

@@ -35,7 +35,7 @@ impl ServerError {
             (numbers::MISSING, ErrorKind::NotFound),
             (numbers::LIMITS, ErrorKind::RateLimited),
             (numbers::PASSING, ErrorKind::Transient),
-            (numbers::DEADLINES, ErrorKind::Other("timeout".to_owned())),
+            (numbers::DEADLINES, ErrorKind::Timeout),
             (numbers::DATA, ErrorKind::Data),
             (numbers::STATEMENTS, ErrorKind::Config),
         ];
@@ -51,7 +51,7 @@ impl fmt::Display for ServerError {
 
 impl From<ServerError> for Error {
     fn from(error: ServerError) -> Self {
-        Error::new(error.kind(), error.to_string())
+        Error::new(error.kind(), error.to_string()).with_code(error.number.to_string())
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Described {
 /// Connects and logs in.
 ///
 /// # Errors
-/// `config` if something is missing, `auth`, `transient`, `other("timeout")`; each names the server.
+/// `config` if something is missing, `auth`, `transient`, `timeout`; each names the server.
 pub fn connect(config: &Config) -> Result<Client<Connection>> {
     config.begin(POSTGRESQL, Client::start)
 }

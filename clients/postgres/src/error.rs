@@ -41,7 +41,7 @@ impl ServerError {
             (_, "42501" | "25006") => ErrorKind::Denied,
             (_, "42P01" | "42703" | "3D000" | "3F000") => ErrorKind::NotFound,
             (_, "08P01") => ErrorKind::Internal,
-            (_, "57014") => ErrorKind::Other("timeout".to_owned()),
+            (_, "57014") => ErrorKind::Timeout,
             (_, "55P03" | "55006") | ("08" | "40" | "53" | "57" | "58", _) => ErrorKind::Transient,
             ("28", _) => ErrorKind::Auth,
             ("21" | "22" | "23" | "44" | "54", _) => ErrorKind::Data,
@@ -75,7 +75,7 @@ fn one_line(text: &str) -> String {
 
 impl From<ServerError> for Error {
     fn from(error: ServerError) -> Self {
-        Error::new(error.kind(), error.to_string())
+        Error::new(error.kind(), error.to_string()).with_code(error.code)
     }
 }
 

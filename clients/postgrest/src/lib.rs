@@ -71,7 +71,7 @@ impl Api {
         for name in keys {
             found = match found {
                 Some(key) => Some(key),
-                None => context::secret(name)?.filter(|key| !key.is_empty()),
+                None => context::secret(name).filter(|key| !key.is_empty()),
             };
         }
         let written = if access.connection.is_some() { "connection.key" } else { "key" };

@@ -184,10 +184,6 @@ fn abilities(driver: &Driver) -> Vec<String> {
         "check" => "try its connection (`osiris connections doctor`)".to_owned(),
         _ => "list the tables of its connection (`osiris discover`)".to_owned(),
     }));
-    for reaches_for in driver.spec.grants.unasked(&driver.imports) {
-        words
-            .push(format!("WARNING: its imports need {reaches_for}, which its spec does not request; it will not run"));
-    }
     let strangers: Vec<&str> = driver
         .imports
         .iter()

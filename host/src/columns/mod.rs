@@ -45,16 +45,14 @@ pub struct Field {
 /// The values of one field on their way to a guest.
 #[derive(Debug)]
 pub struct OutNode {
-    pub length: u64,
-    pub null_count: u64,
+    pub length: u32,
     pub buffers: Vec<Bytes>,
 }
 
 /// The values of one field as a guest returned them.
 #[derive(Debug)]
 pub struct InNode<'a> {
-    pub length: u64,
-    pub null_count: u64,
+    pub length: u32,
     pub buffers: Vec<&'a [u8]>,
 }
 
@@ -82,12 +80,43 @@ fn flatten_field(field: &FFI_ArrowSchema, fields: &mut Vec<Field>) -> Result<(),
     metadata.sort();
     fields.push(Field {
         name: field.name().unwrap_or_default().to_owned(),
-        format: field.format().to_owned(),
+        format: contract_format(field.format()),
         nullable: field.nullable(),
         children: field.children().count() as u32,
         metadata,
     });
     field.children().try_for_each(|child| flatten_field(child, fields))
+}
+
+/// A format in the spelling of the contract, which has one for each type.
+fn contract_format(format: &str) -> String {
+    if format.starts_with("d:") {
+        return format.trim_end_matches(",128").to_owned();
+    }
+    if format.starts_with("ts") { format.replace(":Etc/UTC", ":UTC") } else { format.to_owned() }
+}
+
+/// Changes fields to the formats of plain types; returns the positions of booleans, whose values become bits.
+pub fn plain(fields: &mut [Field]) -> Vec<usize> {
+    let mut booleans = Vec::new();
+    for (place, field) in fields.iter_mut().enumerate() {
+        let is_bool8 = |(name, value): &(String, String)| name == "ARROW:extension:name" && value == "arrow.bool8";
+        if field.format == "c" && field.metadata.iter().any(is_bool8) {
+            "b".clone_into(&mut field.format);
+            booleans.push(place);
+        }
+        field.metadata.retain(|(name, _)| !name.starts_with("ARROW:extension:"));
+    }
+    booleans
+}
+
+/// Packs the values of booleans, a byte each, into bits.
+pub fn pack_booleans(nodes: &mut [OutNode], booleans: &[usize]) {
+    for &place in booleans {
+        let Some(values) = nodes.get_mut(place).and_then(|node| node.buffers.get_mut(1)) else { continue };
+        let bits = BooleanBuffer::collect_bool(values.len(), |at| values[at] != 0);
+        *values = shared(bits.into_inner());
+    }
 }
 
 /// The top-level columns of a pre-order schema, as positions in `fields`.
@@ -254,10 +283,12 @@ fn flatten_array(array: &ArrayData, nodes: &mut Vec<OutNode>) -> Result<(), Refu
     }
     let mut buffers = Vec::new();
     if layout(array.data_type()).can_contain_null_mask {
-        buffers.push(array.nulls().map_or_else(Bytes::new, |nulls| shared(nulls.inner().sliced())));
+        let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
+        buffers.push(nulls.map_or_else(Bytes::new, |nulls| shared(nulls.inner().sliced())));
     }
     buffers.extend(array.buffers().iter().cloned().map(shared));
-    nodes.push(OutNode { length: array.len() as u64, null_count: array.null_count() as u64, buffers });
+    let length = u32::try_from(array.len()).map_err(|_| refused("an array is longer than a batch may be"))?;
+    nodes.push(OutNode { length, buffers });
     array.child_data().iter().try_for_each(|child| flatten_array(child, nodes))
 }
 
@@ -276,15 +307,15 @@ fn shared(buffer: Buffer) -> Bytes {
 ///
 /// # Errors
 /// Names the column that is wrong and the reason; nothing of the batch is kept.
-pub fn build_batch(schema: &DataType, rows: u64, nodes: &[InNode<'_>]) -> Result<ArrayData, Refused> {
+pub fn build_batch(schema: &DataType, rows: u32, nodes: &[InNode<'_>]) -> Result<ArrayData, Refused> {
     let DataType::Struct(columns) = schema else {
         return Err(refused("the schema is not a struct of columns"));
     };
-    let values = nodes.iter().fold(0_u64, |sum, node| sum.saturating_add(node.length));
+    let values = nodes.iter().fold(0_u64, |sum, node| sum.saturating_add(node.length.into()));
     if values > MAX_VALUES {
         return Err(refused(format!("{values} values, more than the {MAX_VALUES} that a batch may hold")));
     }
-    let rows = usize::try_from(rows).map_err(|_| refused("the batch has more rows than memory can hold"))?;
+    let rows = rows as usize;
     let mut next = 0;
     let mut children = Vec::with_capacity(columns.len());
     for column in columns {
@@ -312,7 +343,7 @@ pub fn build_batch(schema: &DataType, rows: u64, nodes: &[InNode<'_>]) -> Result
 fn build_array(data_type: &DataType, nodes: &[InNode<'_>], next: &mut usize) -> Result<ArrayData, Refused> {
     let node = nodes.get(*next).ok_or_else(|| refused("the batch ends before the schema does"))?;
     *next += 1;
-    let length = usize::try_from(node.length).map_err(|error| refused(error.to_string()))?;
+    let length = node.length as usize;
     let shape = layout(data_type);
     let expected = shape.buffers.len() + usize::from(shape.can_contain_null_mask);
     if node.buffers.len() != expected {
@@ -356,24 +387,17 @@ fn build_array(data_type: &DataType, nodes: &[InNode<'_>], next: &mut usize) -> 
     Ok(array)
 }
 
-/// The validity bitmap; its number of zero bits must match the null count that the guest gives.
+/// The validity bitmap, if any value is null.
 fn validity(node: &InNode<'_>, length: usize) -> Result<Option<NullBuffer>, Refused> {
     let bitmap = node.buffers[0];
-    let nulls = if bitmap.is_empty() {
-        None
-    } else if bitmap.len() < length.div_ceil(8) {
-        return Err(refused(format!("a validity bitmap of {} bytes for {length} values", bitmap.len())));
-    } else {
-        Some(NullBuffer::new(BooleanBuffer::new(Buffer::from_slice_ref(bitmap), 0, length)))
-    };
-    let counted = nulls.as_ref().map_or(0, NullBuffer::null_count) as u64;
-    if counted != node.null_count {
-        return Err(refused(format!(
-            "a null count of {}, but the validity bitmap has {counted} nulls",
-            node.null_count
-        )));
+    if bitmap.is_empty() {
+        return Ok(None);
     }
-    Ok(nulls.filter(|nulls| nulls.null_count() > 0))
+    if bitmap.len() < length.div_ceil(8) {
+        return Err(refused(format!("a validity bitmap of {} bytes for {length} values", bitmap.len())));
+    }
+    let nulls = NullBuffer::new(BooleanBuffer::new(Buffer::from_slice_ref(bitmap), 0, length));
+    Ok((nulls.null_count() > 0).then_some(nulls))
 }
 
 fn has_offsets(data_type: &DataType) -> bool {

@@ -19,6 +19,7 @@ pub struct Context {
     /// The config as JSON text.
     config: String,
     part: Part,
+    attempt: u32,
     reporter: Reporter,
 }
 
@@ -32,6 +33,7 @@ impl Context {
             step: call.job.step.clone(),
             config: serde_json::to_string(&call.job.config).context("cannot write the config as JSON")?,
             part: Part { index: instance, count: call.job.instances.max(1) },
+            attempt: call.job.attempt,
             reporter: call.reporter.clone(),
         })
     }
@@ -48,6 +50,10 @@ impl Host for Context {
 
     fn partition(&mut self) -> wasmtime::Result<Part> {
         Ok(self.part)
+    }
+
+    fn attempt(&mut self) -> wasmtime::Result<u32> {
+        Ok(self.attempt)
     }
 
     fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {

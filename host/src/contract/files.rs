@@ -9,7 +9,7 @@ use std::sync::Arc;
 use wasmtime::component::Resource;
 
 use super::bindings::osiris::driver::files::{Format, Host, HostSource, HostTarget, HostTemporary};
-use super::{Answer, DriverCall, Error, ErrorKind, View, error};
+use super::{Answer, DriverCall, Error, ErrorKind, View, coded, error};
 use crate::engine::{Engine, Status, TemporaryFile, Trouble, WriteError, quote_text};
 use crate::protocol::FileGrant;
 
@@ -69,23 +69,32 @@ fn granted(grants: &[FileGrant], path: &str, verb: &str) -> Result<PathBuf, Erro
 }
 
 fn io_error(doing: &str, name: &str, cause: &std::io::Error, status: &Status) -> Error {
+    let message = format!("cannot {doing} `{name}`: {cause}");
     let kind = match cause.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
             status.note(Trouble::DiskFull);
-            ErrorKind::Other("disk-full".to_owned())
+            return coded(ErrorKind::Other, "disk-full", message);
         }
         std::io::ErrorKind::FileTooLarge => {
             status.note(Trouble::TooLarge);
-            ErrorKind::Other("output".to_owned())
+            return coded(ErrorKind::Limit, "output", message);
         }
         std::io::ErrorKind::NotFound => ErrorKind::NotFound,
         std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
         _ => ErrorKind::Internal,
     };
-    error(kind, format!("cannot {doing} `{name}`: {cause}"))
+    error(kind, message)
 }
 
 impl Host for View<'_, Files> {
+    fn list(&mut self, path: String) -> Answer<Vec<String>> {
+        let found = granted(&self.own.readable, &path, "read").and_then(|resolved| {
+            std::fs::metadata(resolved).map_err(|cause| io_error("open", &path, &cause, self.own.engine.status()))?;
+            Ok(vec![path])
+        });
+        Ok(found)
+    }
+
     #[expect(clippy::disallowed_methods, reason = "opens a granted file again by its number, below `/proc/self/fd`")]
     fn open(&mut self, path: String) -> Answer<Resource<Source>> {
         let open = || {
@@ -144,15 +153,18 @@ impl HostTemporary for View<'_, Files> {
             return Ok(Err(error(ErrorKind::Internal, message)));
         }
         Ok(temporary.write(&bytes).map_err(|cause| {
-            let (kind, trouble) = match &cause {
-                WriteError::Limit(_) => (ErrorKind::Other("disk".to_owned()), Some(Trouble::Spill)),
-                WriteError::Io(cause) if cause.kind() == std::io::ErrorKind::StorageFull => {
-                    (ErrorKind::Other("disk-full".to_owned()), Some(Trouble::DiskFull))
+            let message = cause.to_string();
+            match cause {
+                WriteError::Limit(_) => {
+                    status.note(Trouble::Spill);
+                    coded(ErrorKind::Limit, "disk", message)
                 }
-                WriteError::Io(_) => (ErrorKind::Internal, None),
-            };
-            trouble.into_iter().for_each(|trouble| status.note(trouble));
-            error(kind, cause.to_string())
+                WriteError::Io(cause) if cause.kind() == std::io::ErrorKind::StorageFull => {
+                    status.note(Trouble::DiskFull);
+                    coded(ErrorKind::Other, "disk-full", message)
+                }
+                WriteError::Io(_) => error(ErrorKind::Internal, message),
+            }
         }))
     }
 

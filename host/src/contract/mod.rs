@@ -7,6 +7,7 @@ mod context;
 mod credentials;
 mod files;
 mod http;
+mod json_tables;
 mod pool;
 mod secrets;
 pub mod shared;
@@ -27,10 +28,6 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::channel::printed::Printed;
 use crate::channel::reporter::Reporter;
 use crate::engine::{Cause, Engine, EngineError};
-use crate::grants::capability::{Capability, StepGrant, interface};
-use crate::grants::connect::Connect;
-use crate::grants::http::Http as HttpCalls;
-use crate::grants::state::State as KeepState;
 use crate::protocol::{Job, Message};
 use crate::secrets::Secrets;
 pub use bindings::osiris::driver::catalog::{Column as CatalogColumn, Table as CatalogTable};
@@ -104,7 +101,6 @@ impl State {
         // A state may hold none of the secrets, not even one that only requests carry.
         let all = Arc::new(secrets.clone());
         secrets.retain(|place, _| !call.job.network.withheld.contains(place));
-        let before = call.job.state.as_ref().and_then(|kept| kept.value.clone());
         Ok(Self {
             handles,
             wasi: wasi::context(printed),
@@ -114,7 +110,7 @@ impl State {
             files: Files::new(call),
             tcp: Tcp::new(call, shared),
             http: Http::new(call, shared),
-            kept: KeptState { before, next: None, secrets: all },
+            kept: KeptState::new(call.job, &all),
             secrets: Arc::new(secrets),
         })
     }
@@ -187,9 +183,9 @@ impl WasiView for State {
     }
 }
 
-/// Links what a driver may import: the network and a state only if the step was granted them. Anything else that was
-/// not granted is refused call by call.
-pub fn linker(engine: &wasmtime::Engine, job: &Job) -> wasmtime::Result<Linker<State>> {
+/// Links everything that a driver may import. A call to anything that the step was not granted is refused; a driver that
+/// imports what its spec does not request is refused when it is read.
+pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     use bindings::osiris::driver;
     let mut linker = Linker::new(engine);
     wasi::link(&mut linker)?;
@@ -204,38 +200,23 @@ pub fn linker(engine: &wasmtime::Engine, job: &Job) -> wasmtime::Result<Linker<S
         handles: &mut state.handles,
     })?;
     tables::link(&mut linker)?;
-    if !job.network.connect.is_empty() {
-        driver::tcp::add_to_linker::<_, With<Tcp>>(&mut linker, |state| View {
-            own: &mut state.tcp,
-            handles: &mut state.handles,
-        })?;
-    }
-    if !job.network.http.is_empty() {
-        wasmtime_wasi_http::p2::add_only_http_to_linker_sync(&mut linker)?;
-    }
-    if job.state.is_some() {
-        driver::state::add_to_linker::<_, HasSelf<KeptState>>(&mut linker, |state| &mut state.kept)?;
-    }
+    driver::tcp::add_to_linker::<_, With<Tcp>>(&mut linker, |state| View {
+        own: &mut state.tcp,
+        handles: &mut state.handles,
+    })?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_sync(&mut linker)?;
+    driver::state::add_to_linker::<_, HasSelf<KeptState>>(&mut linker, |state| &mut state.kept)?;
     Ok(linker)
 }
 
-/// Describes the imports of a component that its step was not granted.
-pub fn ungranted<'a>(imports: impl IntoIterator<Item = &'a str>, job: &Job) -> Option<String> {
-    let capabilities = [
-        (job.network.connect.is_given(), Connect::IMPORTS, Connect::REACHES_FOR),
-        (job.network.http.is_given(), HttpCalls::IMPORTS, HttpCalls::REACHES_FOR),
-        (job.state.is_some(), KeepState::IMPORTS, KeepState::REACHES_FOR),
-    ];
-    imports.into_iter().find_map(|import| {
-        let missing = |(granted, imports, _): &&(bool, &[&str], _)| !granted && imports.contains(&interface(import));
-        let (.., reaches_for) = capabilities.iter().find(missing)?;
-        Some(format!("it imports `{import}`, but the step was not granted {reaches_for}"))
-    })
+/// An error of the contract, without a code and a time to wait before a retry.
+pub fn error(kind: ErrorKind, message: impl Into<String>) -> Error {
+    Error { kind, code: None, message: message.into(), retry_after_ms: None }
 }
 
-/// An error of the contract, without a time to wait before a retry.
-pub fn error(kind: ErrorKind, message: impl Into<String>) -> Error {
-    Error { kind, message: message.into(), retry_after_ms: None }
+/// An error whose kind needs a code: `limit` or `other`.
+pub fn coded(kind: ErrorKind, code: &str, message: impl Into<String>) -> Error {
+    Error { code: Some(code.to_owned()), ..error(kind, message) }
 }
 
 impl From<EngineError> for Error {
@@ -245,20 +226,23 @@ impl From<EngineError> for Error {
             Cause::Denied => ErrorKind::Denied,
             Cause::NotFound => ErrorKind::NotFound,
             Cause::Data => ErrorKind::Data,
-            Cause::Memory => ErrorKind::Other("memory".to_owned()),
-            Cause::Spill => ErrorKind::Other("disk".to_owned()),
-            Cause::DiskFull => ErrorKind::Other("disk-full".to_owned()),
-            Cause::TooLarge => ErrorKind::Other("output".to_owned()),
-            Cause::Interrupted => ErrorKind::Other("interrupted".to_owned()),
+            Cause::Memory => return coded(ErrorKind::Limit, "memory", engine.message),
+            Cause::Spill => return coded(ErrorKind::Limit, "disk", engine.message),
+            Cause::TooLarge => return coded(ErrorKind::Limit, "output", engine.message),
+            Cause::DiskFull => return coded(ErrorKind::Other, "disk-full", engine.message),
+            Cause::Interrupted => return coded(ErrorKind::Other, "interrupted", engine.message),
             Cause::Internal => ErrorKind::Internal,
         };
         error(kind, engine.message)
     }
 }
 
-/// The kind as the contract and the logs write it.
-pub fn kind_name(kind: &ErrorKind) -> String {
-    match kind {
+/// An error's name in logs and results: its kind, or the code of a limit or of another kind.
+pub fn error_name(error: &Error) -> String {
+    match error.kind {
+        ErrorKind::Limit | ErrorKind::Other if error.code.is_some() => return error.code.clone().unwrap_or_default(),
+        ErrorKind::Limit => "limit",
+        ErrorKind::Timeout => "timeout",
         ErrorKind::Config => "config",
         ErrorKind::Auth => "auth",
         ErrorKind::Denied => "denied",
@@ -267,7 +251,7 @@ pub fn kind_name(kind: &ErrorKind) -> String {
         ErrorKind::Transient => "transient",
         ErrorKind::Data => "data",
         ErrorKind::Internal => "internal",
-        ErrorKind::Other(other) => other,
+        ErrorKind::Other => "other",
     }
     .to_owned()
 }

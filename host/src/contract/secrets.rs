@@ -4,20 +4,14 @@ use std::sync::Arc;
 
 use wasmtime::component::Resource;
 
+use super::View;
 use super::bindings::osiris::driver::secrets::{Host, HostSecret};
-use super::{Answer, ErrorKind, View, error};
-use crate::error::listed;
 use crate::secrets::{Secret, Secrets};
 
 impl Host for View<'_, Arc<Secrets>> {
-    fn get(&mut self, name: String) -> Answer<Resource<Secret>> {
-        match self.own.get(&pointer(&name)).cloned() {
-            Some(secret) => Ok(Ok(self.handles.push(secret)?)),
-            None => {
-                let known = listed(self.own.keys().map(String::as_str));
-                Ok(Err(error(ErrorKind::NotFound, format!("the step has no secret `{name}`; it has: {known}"))))
-            }
-        }
+    fn get(&mut self, name: String) -> wasmtime::Result<Option<Resource<Secret>>> {
+        let secret = self.own.get(&pointer(&name)).cloned();
+        Ok(secret.map(|secret| self.handles.push(secret)).transpose()?)
     }
 
     fn list(&mut self, below: String) -> wasmtime::Result<Vec<String>> {

@@ -3,7 +3,7 @@
 use wasmtime::component::Resource;
 
 use super::bindings::osiris::driver::sql::Host;
-use super::tables::{Output, Reader, Tables};
+use super::tables::{JsonReader, Output, Reader, Tables, Types};
 use super::{Answer, View};
 
 impl Host for View<'_, Tables> {
@@ -15,7 +15,11 @@ impl Host for View<'_, Tables> {
         Ok(self.own.engine.create_table_as(&name, &select).map_err(Into::into))
     }
 
-    fn query(&mut self, select: String) -> Answer<Resource<Reader>> {
-        self.open_reader(|engine| engine.query(&select).map_err(Into::into))
+    fn query(&mut self, select: String, types: Types) -> Answer<Resource<Reader>> {
+        self.open_reader(|engine, slot| Ok(Reader::new(engine.query(&select, types.into())?, slot)))
+    }
+
+    fn query_json(&mut self, select: String) -> Answer<Resource<JsonReader>> {
+        self.open_reader(|engine, slot| Ok(JsonReader::new(engine.query_json(&select)?, slot)))
     }
 }

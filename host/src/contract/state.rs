@@ -5,15 +5,29 @@ use std::sync::Arc;
 use super::bindings::osiris::driver::state::Host;
 use super::{Answer, ErrorKind, error};
 use crate::grants::limits::MAX_STATE_BYTES;
+use crate::protocol::Job;
 use crate::secrets::Secrets;
 use crate::secrets::scrubber::holds;
 
 /// The state that the step kept in its last run, and the one for its next run, as JSON.
 pub struct KeptState {
-    pub before: Option<String>,
+    before: Option<String>,
     pub next: Option<String>,
     /// Neither state may contain one of them.
-    pub secrets: Arc<Secrets>,
+    secrets: Arc<Secrets>,
+    /// Whether the step keeps a state.
+    is_granted: bool,
+}
+
+impl KeptState {
+    pub fn new(job: &Job, secrets: &Arc<Secrets>) -> Self {
+        Self {
+            before: job.state.as_ref().and_then(|prior| prior.value.clone()),
+            next: None,
+            secrets: Arc::clone(secrets),
+            is_granted: job.state.is_some(),
+        }
+    }
 }
 
 impl Host for KeptState {
@@ -22,6 +36,9 @@ impl Host for KeptState {
     }
 
     fn set(&mut self, json: String) -> Answer<()> {
+        if !self.is_granted {
+            return Ok(Err(error(ErrorKind::Denied, "the step was not granted a state to keep between runs")));
+        }
         if json.len() > MAX_STATE_BYTES {
             let message = format!("a state of {} bytes is larger than the {MAX_STATE_BYTES} that are kept", json.len());
             return Ok(Err(error(ErrorKind::Data, message)));

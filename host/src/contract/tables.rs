@@ -12,19 +12,21 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, WasmList};
 
 use super::bindings::osiris::driver::arrow::{Field as WireField, Schema};
+pub use super::json_tables::JsonReader;
 use super::shared::{Shared, Slot, Slots};
-use super::{Answer, DriverCall, Error, ErrorKind, State, View, error};
+use super::{Answer, DriverCall, Error, ErrorKind, State, View, coded, error, json_tables};
 use crate::channel::reporter::Reporter;
 use crate::columns::{self, Field, InNode};
-use crate::engine::{self, Engine, Query, quote_name};
+use crate::driver::spec::interface;
+use crate::engine::{self, Engine, EngineError, Query, quote_name};
 
 /// The step's tables: its inputs and its output.
 pub struct Tables {
     pub engine: Arc<Engine>,
-    reporter: Reporter,
+    pub reporter: Reporter,
     inputs: Vec<Input>,
     /// Whether other instances write to the same tables.
-    is_shared: bool,
+    pub is_shared: bool,
     readers: Slots,
     places: Slots,
     /// The slots of the tables that were created.
@@ -65,15 +67,30 @@ impl Tables {
     /// Counts a table that the driver creates, unless the step has reached its limit of tables.
     ///
     /// # Errors
-    /// `denied` if the limit is reached.
+    /// `limit` if it is reached.
     pub fn count(&mut self, name: &str) -> Result<(), Error> {
         let Some(place) = self.places.take() else {
             let most = self.places.most();
             let message = format!("table `{name}` is one more than the {most} that a step may create");
-            return Err(error(ErrorKind::Denied, message));
+            return Err(coded(ErrorKind::Limit, "tables", message));
         };
         self.taken.push(place);
         Ok(())
+    }
+
+    /// Counts rows that go to the guest, and reports the progress.
+    pub fn count_rows_out(&mut self, rows: u64) {
+        self.rows_out += rows;
+        let total: u64 = self.inputs.iter().map(|input| input.rows).sum();
+        self.reporter.progress(self.rows_out, (total >= self.rows_out).then_some(total));
+    }
+
+    /// Counts rows that come from the guest. The progress of a driver that reads no table is what it has written.
+    pub fn count_rows_in(&mut self, rows: u64) {
+        if self.rows_out == 0 {
+            self.rows_in += rows;
+            self.reporter.progress(self.rows_in, None);
+        }
     }
 }
 
@@ -89,16 +106,36 @@ impl View<'_, Tables> {
     }
 
     /// Opens a reader, unless the step has reached its limit of open readers.
-    pub fn open_reader(&mut self, query: impl FnOnce(&Engine) -> Result<Query, Error>) -> Answer<Resource<Reader>> {
+    pub fn open_reader<R: Send + 'static>(
+        &mut self,
+        open: impl FnOnce(&Engine, Slot) -> Result<R, Error>,
+    ) -> Answer<Resource<R>> {
         let Some(slot) = self.own.readers.take() else {
             let most = self.own.readers.most();
-            let message = format!("the driver has {most} readers open, as many as it may; drop one first");
-            return Ok(Err(error(ErrorKind::Denied, message)));
+            let message =
+                format!("the driver has {most} readers open, as many as it may; read one to its end or drop it first");
+            return Ok(Err(coded(ErrorKind::Limit, "readers", message)));
         };
-        match query(&self.own.engine) {
-            Ok(query) => Ok(Ok(self.handles.push(Reader { query, _slot: slot })?)),
+        match open(&self.own.engine, slot) {
+            Ok(reader) => Ok(Ok(self.handles.push(reader)?)),
             Err(error) => Ok(Err(error)),
         }
+    }
+
+    /// Opens a reader of some columns of an input, or of all for an empty list.
+    pub fn read<R: Send + 'static>(
+        &mut self,
+        alias: &str,
+        columns: &[String],
+        open: impl FnOnce(&Engine, &str, Slot) -> Result<R, EngineError>,
+    ) -> Answer<Resource<R>> {
+        let names: Vec<String> = columns.iter().map(|name| quote_name(name)).collect();
+        let wanted = if names.is_empty() { "*".to_owned() } else { names.join(", ") };
+        let select = format!("SELECT {wanted} FROM {}", quote_name(alias));
+        self.open_reader(|engine, slot| {
+            let missing = |cause: EngineError| missing_column(engine, alias, columns).unwrap_or_else(|| cause.into());
+            open(engine, &select, slot).map_err(missing)
+        })
     }
 }
 
@@ -112,11 +149,38 @@ pub struct Input {
 /// Rows being read.
 pub struct Reader {
     query: Query,
-    _slot: Slot,
+    /// `None` after the last row: a closed reader does not count against the limit.
+    slot: Option<Slot>,
+}
+
+impl Reader {
+    pub fn new(query: Query, slot: Slot) -> Self {
+        Self { query, slot: Some(slot) }
+    }
 }
 
 /// The step's output.
 pub struct Output;
+
+/// The types of a reader's columns.
+#[derive(ComponentType, Lift, Lower, Clone, Copy, PartialEq, Eq, Debug)]
+#[component(enum)]
+#[repr(u8)]
+pub enum Types {
+    #[component(name = "exact")]
+    Exact,
+    #[component(name = "plain")]
+    Plain,
+}
+
+impl From<Types> for engine::Types {
+    fn from(types: Types) -> Self {
+        match types {
+            Types::Exact => Self::Exact,
+            Types::Plain => Self::Plain,
+        }
+    }
+}
 
 /// A table being written, until it is finished. The handle outlives it: a freed entry of the handle table could pass to
 /// another resource while the guest still has the number.
@@ -134,45 +198,42 @@ impl TableWriter {
 #[derive(ComponentType, Lower)]
 #[component(record)]
 struct OutBatch {
-    rows: u64,
+    rows: u32,
     nodes: Vec<OutNode>,
 }
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
 struct OutNode {
-    length: u64,
-    #[component(name = "null-count")]
-    null_count: u64,
+    length: u32,
     buffers: Vec<Bytes>,
 }
 
 #[derive(ComponentType, Lift)]
 #[component(record)]
 struct InBatch {
-    rows: u64,
+    rows: u32,
     nodes: Vec<GuestNode>,
 }
 
 #[derive(ComponentType, Lift)]
 #[component(record)]
 struct GuestNode {
-    length: u64,
-    #[component(name = "null-count")]
-    null_count: u64,
+    length: u32,
     buffers: Vec<WasmList<u8>>,
 }
 
 /// Links the interface.
 pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    let mut tables = linker.instance("osiris:driver/tables@0.1.0")?;
+    let mut tables = linker.instance(&interface("tables"))?;
     link_input(&mut tables)?;
     link_reader(&mut tables)?;
     link_output(&mut tables)?;
-    link_table_writer(&mut tables)
+    link_table_writer(&mut tables)?;
+    json_tables::link(&mut tables)
 }
 
-type Call<'a> = StoreContextMut<'a, State>;
+pub(super) type Call<'a> = StoreContextMut<'a, State>;
 
 fn link_input(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     tables.resource("input", ResourceType::host::<Input>(), |mut store, handle| {
@@ -188,39 +249,39 @@ fn link_input(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     tables.func_wrap("[method]input.rows", |store: Call<'_>, (input,): (Resource<Input>,)| {
         Ok((store.data().handles.get(&input)?.rows,))
     })?;
-    tables.func_wrap("[method]input.schema", |store: Call<'_>, (input,): (Resource<Input>,)| {
-        Ok((input_schema(store.data(), &input)?,))
+    tables.func_wrap("[method]input.schema", |store: Call<'_>, (input, types): (Resource<Input>, Types)| {
+        Ok((input_schema(store.data(), &input, types)?,))
     })?;
     tables.func_wrap(
         "[method]input.read",
-        |mut store: Call<'_>, (input, columns): (Resource<Input>, Option<Vec<String>>)| {
-            Ok((read_input(store.data_mut(), &input, columns.as_deref())?,))
+        |mut store: Call<'_>, (input, columns, types): (Resource<Input>, Vec<String>, Types)| {
+            Ok((read_input(store.data_mut(), &input, &columns, types)?,))
         },
     )
 }
 
-fn input_schema(state: &State, input: &Resource<Input>) -> Answer<Schema> {
+fn input_schema(state: &State, input: &Resource<Input>, types: Types) -> Answer<Schema> {
     let alias = quote_name(&state.handles.get(input)?.alias);
-    Ok(state.tables.engine.schema(&format!("FROM {alias}")).map(|fields| wire_schema(&fields)).map_err(Error::from))
+    let schema = state.tables.engine.schema(&format!("FROM {alias}"), types.into());
+    Ok(schema.map(|fields| wire_schema(&fields)).map_err(Error::from))
 }
 
-fn read_input(state: &mut State, input: &Resource<Input>, columns: Option<&[String]>) -> Answer<Resource<Reader>> {
+fn read_input(
+    state: &mut State,
+    input: &Resource<Input>,
+    columns: &[String],
+    types: Types,
+) -> Answer<Resource<Reader>> {
     let alias = state.handles.get(input)?.alias.clone();
-    let wanted = match columns {
-        None => "*".to_owned(),
-        Some([]) => return Ok(Err(error(ErrorKind::Data, format!("no columns of input `{alias}` are asked for")))),
-        Some(names) => names.iter().map(|name| quote_name(name)).collect::<Vec<_>>().join(", "),
-    };
-    let select = format!("SELECT {wanted} FROM {}", quote_name(&alias));
-    state.tables().open_reader(|engine| {
-        engine.query(&select).map_err(|cause| missing_column(engine, &alias, columns).unwrap_or_else(|| cause.into()))
-    })
+    state
+        .tables()
+        .read(&alias, columns, |engine, select, slot| Ok(Reader::new(engine.query(select, types.into())?, slot)))
 }
 
 /// Reports which of the requested columns the input lacks, and which it has.
-fn missing_column(engine: &Engine, alias: &str, columns: Option<&[String]>) -> Option<Error> {
+fn missing_column(engine: &Engine, alias: &str, columns: &[String]) -> Option<Error> {
     let known = engine.column_names(&format!("FROM {}", quote_name(alias))).ok()?;
-    let missing = columns?.iter().find(|name| !known.iter().any(|column| column.eq_ignore_ascii_case(name)))?;
+    let missing = columns.iter().find(|name| !known.iter().any(|column| column.eq_ignore_ascii_case(name)))?;
     let known = crate::error::listed(known.iter().map(String::as_str));
     Some(error(ErrorKind::NotFound, format!("input `{alias}` has no column `{missing}`; its columns: {known}")))
 }
@@ -241,22 +302,22 @@ fn link_reader(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
 fn next_batch(state: &mut State, reader: &Resource<Reader>) -> Answer<Option<OutBatch>> {
     let batch = match state.handles.get_mut(reader)?.query.next_batch() {
         Ok(Some(batch)) => batch,
-        Ok(None) => return Ok(Ok(None)),
+        Ok(None) => {
+            state.handles.get_mut(reader)?.slot = None;
+            return Ok(Ok(None));
+        }
         Err(error) => return Ok(Err(error.into())),
     };
-    let rows = batch.len() as u64;
-    let tables = &mut state.tables;
-    tables.rows_out += rows;
-    let total: u64 = tables.inputs.iter().map(|input| input.rows).sum();
-    tables.reporter.progress(tables.rows_out, (total >= tables.rows_out).then_some(total));
-    Ok(columns::flatten_batch(&batch)
-        .map(|nodes| {
-            let nodes = nodes
-                .into_iter()
-                .map(|node| OutNode { length: node.length, null_count: node.null_count, buffers: node.buffers })
-                .collect();
-            Some(OutBatch { rows, nodes })
-        })
+    state.tables.count_rows_out(batch.len() as u64);
+    let booleans = &state.handles.get(reader)?.query.booleans;
+    let nodes = columns::flatten_batch(&batch).map(|mut nodes| {
+        columns::pack_booleans(&mut nodes, booleans);
+        nodes
+    });
+    let rows = u32::try_from(batch.len()).map_err(wasmtime::Error::from)?;
+    let wire = |node: columns::OutNode| OutNode { length: node.length, buffers: node.buffers };
+    Ok(nodes
+        .map(|nodes| Some(OutBatch { rows, nodes: nodes.into_iter().map(wire).collect() }))
         .map_err(|refused| error(ErrorKind::Internal, refused.0)))
 }
 
@@ -325,7 +386,6 @@ fn append(store: &mut Call<'_>, writer: &Resource<TableWriter>, batch: &InBatch)
         .iter()
         .map(|node| InNode {
             length: node.length,
-            null_count: node.null_count,
             buffers: node.buffers.iter().map(|buffer| buffer.as_le_slice(&*store)).collect(),
         })
         .collect();
@@ -341,12 +401,7 @@ fn append(store: &mut Call<'_>, writer: &Resource<TableWriter>, batch: &InBatch)
         Err(error) => return Ok(Err(error)),
     };
     let state = store.data_mut();
-    let tables = &mut state.tables;
-    if tables.rows_out == 0 {
-        // The progress of a driver that reads no table is what it has written.
-        tables.rows_in += batch.len() as u64;
-        tables.reporter.progress(tables.rows_in, None);
-    }
+    state.tables.count_rows_in(batch.len() as u64);
     let target = state.handles.get_mut(writer)?;
     match &mut target.open {
         Some(open) => Ok(open.append(&batch).map_err(Error::from)),

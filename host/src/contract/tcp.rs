@@ -10,7 +10,7 @@ use wasmtime::component::Resource;
 
 use super::bindings::osiris::driver::tcp::{Host, HostConnection, TlsOptions, Verify};
 use super::shared::{Shared, Slot, Slots};
-use super::{Answer, DriverCall, Error, ErrorKind, View, error, tls};
+use super::{Answer, DriverCall, Error, ErrorKind, View, coded, error, tls};
 use crate::channel::network::{Network, Waiting};
 use crate::error::listed;
 use crate::grants::endpoint::Endpoint;
@@ -106,13 +106,14 @@ fn broken() -> io::Error {
 
 impl Connection {
     fn failed(&self, doing: &str, cause: &io::Error) -> Error {
+        let message = format!("cannot {doing} `{}`: {cause}", self.endpoint);
         let kind = match (cause.kind(), tls::tls_error(cause)) {
             (_, Some(cause)) if tls::is_certificate_error(cause) => ErrorKind::Auth,
-            (io::ErrorKind::TimedOut, _) => ErrorKind::Other("timeout".to_owned()),
-            (io::ErrorKind::QuotaExceeded, _) => ErrorKind::Other("limit".to_owned()),
+            (io::ErrorKind::TimedOut, _) => ErrorKind::Timeout,
+            (io::ErrorKind::QuotaExceeded, _) => return coded(ErrorKind::Limit, "network", message),
             _ => ErrorKind::Transient,
         };
-        error(kind, format!("cannot {doing} `{}`: {cause}", self.endpoint))
+        error(kind, message)
     }
 
     /// The error for what a policy of `tls: verify-full` does not allow.
@@ -168,7 +169,7 @@ impl Host for View<'_, Tcp> {
         let Some(slot) = self.own.connections.take() else {
             let most = self.own.connections.most();
             let message = format!("the driver has {most} connections open, as many as it may; drop one first");
-            return Ok(Err(error(ErrorKind::Denied, message)));
+            return Ok(Err(coded(ErrorKind::Limit, "connections", message)));
         };
         match self.own.network.connect(&endpoint, Duration::from_millis(u64::from(timeout_ms))) {
             Ok(socket) => {
@@ -191,7 +192,7 @@ fn bracketed(host: &str) -> String {
 fn refusal(answer: AskAnswer) -> Error {
     match answer {
         AskAnswer::Denied(why) => error(ErrorKind::Denied, why),
-        AskAnswer::TimedOut(why) => error(ErrorKind::Other("timeout".to_owned()), why),
+        AskAnswer::TimedOut(why) => error(ErrorKind::Timeout, why),
         AskAnswer::Unreachable(why) => error(ErrorKind::Transient, why),
         AskAnswer::Connected => error(ErrorKind::Internal, "the host sent no stream"),
     }

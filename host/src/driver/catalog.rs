@@ -28,7 +28,7 @@ pub struct Driver {
     pub path: PathBuf,
     /// The digest of the whole file, in hexadecimal.
     pub sha256: String,
-    /// The interfaces that the component imports, such as `osiris:driver/sql@0.1.0`.
+    /// The interfaces that the component imports, such as `osiris:driver/sql@0.2.0`.
     pub imports: Vec<String>,
     /// The optional functions that it exports: `discover`, `check`.
     pub offers: Vec<String>,
@@ -222,17 +222,22 @@ impl Driver {
     /// # Errors
     /// A [`Report`] if it was built for another contract, or lacks the export of its kind.
     pub fn new(described: Description, path: &Path, name: &str, sha256: String) -> anyhow::Result<Self> {
-        let Description { spec, imports, exports: mut offers } = described;
-        check_imports(name, &imports)?;
+        let Description { spec, imports, exports } = described;
+        check_versions(name, &imports)?;
+        check_versions(name, &exports)?;
         check_contract(name, &spec.contract)?;
+        check_requests(name, &spec, &imports)?;
+        let exports: Vec<&str> = exports.iter().filter_map(|export| exported_interface(export)).collect();
         let export = spec.kind.export();
-        if !offers.iter().any(|name| name == export) {
-            let message = format!("it calls itself a {}, but does not export `{export}`", spec.kind);
+        if !exports.contains(&export) {
+            let expected = spec::interface(export);
+            let message = format!("its spec says `kind: {}`, but it does not export `{expected}`", spec.kind);
             return Err(no_driver(name, &message)
                 .hint("build it for the world of its kind; see wit/driver.wit")
                 .into());
         }
-        offers.retain(|export| matches!(export.as_str(), "discover" | "check"));
+        let offers = exports.iter().filter(|export| matches!(**export, "discover" | "check"));
+        let offers = offers.map(|export| (*export).to_owned()).collect();
         Ok(Self { spec, path: path.to_owned(), sha256, imports, offers })
     }
 }
@@ -255,12 +260,24 @@ fn check_contract(name: &str, built_for: &str) -> Result<(), Report> {
     .hint(cure))
 }
 
-/// Checks that this host provides the version of the contract that a component imports.
+/// The interface of the contract that a component exports under this name, such as `extract`.
+fn exported_interface(name: &str) -> Option<&str> {
+    name.strip_prefix("osiris:driver/")?.split('@').next()
+}
+
+/// Refuses a component that imports what its spec does not request.
+fn check_requests(name: &str, spec: &Spec, imports: &[String]) -> Result<(), Report> {
+    let Some((grant, import)) = spec.grants.unrequested(imports) else { return Ok(()) };
+    Err(no_driver(name, &format!("it imports `{import}`, but its spec does not request `{grant}`"))
+        .hint(format!("add `{grant}` to the spec's `grants`, or build the driver without this import")))
+}
+
+/// Checks that this host provides the version of the contract in the names that a component imports or exports.
 ///
 /// # Errors
 /// A [`Report`] if it does not.
-pub fn check_imports(name: &str, imports: &[String]) -> Result<(), Report> {
-    let versions = imports.iter().filter_map(|name| name.strip_prefix("osiris:driver/")?.split_once('@'));
+pub fn check_versions(name: &str, names: &[String]) -> Result<(), Report> {
+    let versions = names.iter().filter_map(|name| name.strip_prefix("osiris:driver/")?.split_once('@'));
     versions.map(|(_, version)| version).try_for_each(|version| check_contract(name, version))
 }
 

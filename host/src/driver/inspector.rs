@@ -117,7 +117,7 @@ impl Inspector {
                     (*described, sha256)
                 }
                 (Answer::Refused { message, hint, is_plain, imports }, _) => {
-                    catalog::check_imports(component, &imports)?;
+                    catalog::check_versions(component, &imports)?;
                     let report = Report { hint, ..Report::input(message) };
                     return if is_plain { Ok(Found::Other(report)) } else { Err(report.into()) };
                 }

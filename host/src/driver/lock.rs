@@ -162,7 +162,7 @@ mod tests {
 
     fn driver(sha256: &str, read: &[&str]) -> Driver {
         let spec =
-            "name: a.b\nversion: 1.0.0\nkind: processor\ncontract: 0.1.0\ntitle: t\nconfigSchema: {type: object}\n";
+            "name: a.b\nversion: 1.0.0\nkind: processor\ncontract: 0.2.0\ntitle: t\nconfigSchema: {type: object}\n";
         let mut spec = crate::driver::spec::parse(spec, "spec.yaml").unwrap();
         spec.grants.read = read.iter().map(|read| read.parse().unwrap()).collect();
         Driver { spec, path: "a.b.wasm".into(), sha256: sha256.to_owned(), imports: Vec::new(), offers: Vec::new() }

@@ -13,7 +13,12 @@ use crate::pipeline::{Mode, yaml};
 use crate::untrusted::{self, Untrusted};
 
 /// The version of `osiris:driver` that this host implements.
-pub const CONTRACT: &str = "0.1.0";
+pub const CONTRACT: &str = "0.2.0";
+
+/// The name under which a component imports or exports an interface of the contract, such as `tables`.
+pub fn interface(name: &str) -> String {
+    format!("osiris:driver/{name}@{CONTRACT}")
+}
 
 /// The custom section of a component that holds its spec, as YAML.
 pub const SECTION: &str = "osiris:spec";
@@ -142,7 +147,7 @@ impl Spec {
         if Version::parse(&self.contract).is_none() {
             return wrong(
                 format!("has the contract `{}`", shortened(&self.contract)),
-                "write the version of osiris:driver that the driver was built for, such as `contract: 0.1.0`",
+                "write the version of osiris:driver that the driver was built for, such as `contract: 0.2.0`",
             );
         }
         let titles = std::iter::once(&self.title).chain(self.examples.iter().map(|example| &example.title));
@@ -292,7 +297,7 @@ mod tests {
     use super::*;
 
     const SPEC: &str =
-        "name: a.b\nversion: 1.0.0\nkind: processor\ncontract: 0.1.0\ntitle: t\nconfigSchema: {type: object}\n";
+        "name: a.b\nversion: 1.0.0\nkind: processor\ncontract: 0.2.0\ntitle: t\nconfigSchema: {type: object}\n";
 
     #[test]
     fn a_short_spec_is_complete() {
@@ -308,7 +313,7 @@ mod tests {
             ("a.b", "A.b"),
             ("a.b", "a..b"),
             ("a.b", "\"a.b/../c\""),
-            ("0.1.0", "new"),
+            ("0.2.0", "new"),
             ("type: object", "type: string"),
             ("type: object", "type: object, required: 3"),
             ("type: object", &format!("type: object, default: {}1{}", "[".repeat(80), "]".repeat(80))),

@@ -7,7 +7,7 @@ use duckdb::arrow::array::ArrayData;
 use duckdb::arrow::datatypes::DataType;
 
 use super::ffi::{Appender, ConvertedSchema};
-use super::{Cause, Engine, EngineError, OUTPUT, Result, TableWriter, Trouble, cannot_cross, quote_name};
+use super::{Cause, Engine, EngineError, OUTPUT, Result, TableWriter, Trouble, Types, cannot_cross, quote_name};
 use crate::columns::{self, DUCKDB_TYPE, Field};
 
 /// Tables of the output, each with the definitions of its columns, if the guest described them.
@@ -31,7 +31,7 @@ impl Engine {
         let connection = self.control();
         let _running = self.status.run(self.status.is_authors(select));
         for (column, kind) in self.prepare(&connection, select)?.columns() {
-            kind.crossing_sql().map_err(|refused| cannot_cross(&column, &refused.0))?;
+            kind.crossing_sql(Types::Exact).map_err(|refused| cannot_cross(&column, &refused.0))?;
         }
         let mut created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
         refuse_twin(&created, name).inspect_err(|_| self.status.note(Trouble::Malformed))?;
@@ -127,7 +127,7 @@ impl Engine {
         }
     }
 
-    fn check_table_name(&self, name: &str) -> Result<()> {
+    pub(super) fn check_table_name(&self, name: &str) -> Result<()> {
         if !self.has_output {
             return Err(EngineError::refused("a writer has no output to create tables in"));
         }

@@ -29,7 +29,7 @@ fn reading(folder: &Path) -> Engine {
 
 /// All rows of a SELECT as one batch.
 fn whole(engine: &Engine, select: &str) -> (Vec<Field>, ArrayData) {
-    let mut query = engine.query(select).unwrap();
+    let mut query = engine.query(select, Types::Exact).unwrap();
     let mut batches = Vec::new();
     while let Some(batch) = query.next_batch().unwrap() {
         batches.push(RecordBatch::from(duckdb::arrow::array::StructArray::from(batch)));
@@ -81,7 +81,7 @@ fn only_one_select_is_accepted() {
         "--",
     ] {
         assert!(engine.create_table_as("other", sql).is_err(), "{sql}");
-        assert!(engine.query(sql).is_err(), "{sql}");
+        assert!(engine.query(sql, Types::Exact).is_err(), "{sql}");
         assert!(engine.copy(sql, &folder.path().join("x"), "csv", &[]).is_err(), "{sql}");
     }
 }
@@ -96,7 +96,7 @@ fn ungranted_files_are_out_of_reach() {
     let (files, spill) = ([granted.clone()], folder.path().join("spill"));
     let furnishing = Furnishing { files: &files, ..Furnishing::bare(&spill, Limits::DEFAULT) };
     let engine = Warm::open().unwrap().furnish(&furnishing, || Ok(())).unwrap();
-    let read = |path: &Path| engine.query(&format!("from read_csv({})", quote_path(path).unwrap()));
+    let read = |path: &Path| engine.query(&format!("from read_csv({})", quote_path(path).unwrap()), Types::Exact);
     assert!(read(&granted).is_ok());
     assert_eq!(read(&other).err().unwrap().cause, Cause::Denied);
 }
@@ -125,11 +125,11 @@ fn a_select_calls_nothing_that_reveals_the_machine_or_takes_pointers() {
         "from (describe osiris_output.main.main)",
         "select 1 from range(1) t(i) where exists (from duckdb_secrets())",
     ] {
-        let error = engine.query(sql).err().map(|error| error.message).unwrap_or_default();
+        let error = engine.query(sql, Types::Exact).err().map(|error| error.message).unwrap_or_default();
         assert!(["refused", "there is no table"].iter().any(|why| error.contains(why)), "{sql}: {error}");
     }
     for sql in ["from range(3)", "from (describe select 1 as a)", "select * from (values (1)) t(duckdb_settings)"] {
-        assert!(engine.query(sql).is_ok(), "{sql}");
+        assert!(engine.query(sql, Types::Exact).is_ok(), "{sql}");
     }
 }
 
@@ -137,7 +137,7 @@ fn a_select_calls_nothing_that_reveals_the_machine_or_takes_pointers() {
 fn a_reader_has_no_more_rows_after_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path());
-    let mut query = engine.query("select 1 as a").unwrap();
+    let mut query = engine.query("select 1 as a", Types::Exact).unwrap();
     assert!(query.next_batch().unwrap().is_some());
     for _ in 0..3 {
         assert!(query.next_batch().unwrap().is_none());
@@ -200,7 +200,7 @@ fn written_and_read_blocks_are_not_kept_in_memory() {
     assert!(size > 350_000_000, "the file should be larger than what may be kept of it, but has {size} bytes");
 
     let reading = reading(folder.path());
-    let mut query = reading.query("from back").unwrap();
+    let mut query = reading.query("from back", Types::Exact).unwrap();
     let mut rows = 0;
     while let Some(batch) = query.next_batch().unwrap() {
         rows += batch.len();
@@ -216,7 +216,7 @@ fn an_errors_cause_is_the_same_wherever_it_appears() {
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path());
     let fails = |select: &str| {
-        let mut query = match engine.query(select) {
+        let mut query = match engine.query(select, Types::Exact) {
             Ok(query) => query,
             Err(error) => return error,
         };
@@ -285,5 +285,12 @@ fn exact_bigint_reads_what_duckdb_prints_as_the_same_text_and_nothing_else() {
     // Of one value for all rows, and of no rows.
     let (_, constant) = whole(&engine, "select sum(exact_bigint('-12'))::bigint as sum from range(3000)");
     assert_eq!(make_array(constant).as_struct().column(0).as_primitive::<Int64Type>().value(0), -36_000);
-    assert!(engine.query("select exact_bigint(range::varchar) from range(0)").unwrap().next_batch().unwrap().is_none());
+    assert!(
+        engine
+            .query("select exact_bigint(range::varchar) from range(0)", Types::Exact)
+            .unwrap()
+            .next_batch()
+            .unwrap()
+            .is_none()
+    );
 }

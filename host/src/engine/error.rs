@@ -106,16 +106,20 @@ impl EngineError {
         Self { message, cause }
     }
 
-    pub(super) fn statement(message: impl Into<String>) -> Self {
-        Self { message: message.into(), cause: Cause::Statement }
-    }
-
     pub(super) fn refused(what: impl Into<String>) -> Self {
         Self { message: format!("the SQL was refused: {}", what.into()), cause: Cause::Statement }
     }
 
     pub(super) fn data(message: impl Into<String>) -> Self {
         Self { message: message.into(), cause: Cause::Data }
+    }
+
+    pub(super) fn statement(message: impl Into<String>) -> Self {
+        Self { message: message.into(), cause: Cause::Statement }
+    }
+
+    pub(super) fn internal(message: impl Into<String>) -> Self {
+        Self { message: message.into(), cause: Cause::Internal }
     }
 
     pub(super) fn arrow(error: duckdb::arrow::error::ArrowError) -> Self {

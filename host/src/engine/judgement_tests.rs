@@ -52,7 +52,7 @@ fn reading(folder: &Path, table: &str) -> std::result::Result<Engine, FurnishErr
 
 /// All values of a SELECT as text, or its error.
 fn outcome(engine: &Engine, select: &str) -> std::result::Result<String, EngineError> {
-    let mut query = engine.query(select)?;
+    let mut query = engine.query(select, Types::Exact)?;
     let mut all = String::new();
     while let Some(batch) = query.next_batch()? {
         all.push_str(&format!("{:?}", make_array(batch)));

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 
 use duckdb::ffi;
 
-use super::quote_name;
+use super::{Types, quote_name};
 
 /// A column type, owned.
 pub struct LogicalType(ffi::duckdb_logical_type);
@@ -44,20 +44,34 @@ impl LogicalType {
     /// # Errors
     /// Names a type that no SQL text can recreate.
     pub fn sql(&self) -> Result<String, CannotCross> {
-        self.render(false)
+        self.render(None)
     }
 
-    /// The type in which this type's values cross to a guest: the type itself, except for an ENUM, which crosses as
-    /// text because Arrow would make it a dictionary.
+    /// The type in which this type's values cross to a guest. With exact types it is the type itself, except for an
+    /// ENUM, which crosses as text because Arrow would make it a dictionary. With plain types, a type that Arrow lacks
+    /// is replaced by one that every language has.
     ///
     /// # Errors
     /// Names a type that has no form in Arrow.
-    pub fn crossing_sql(&self) -> Result<String, CannotCross> {
-        self.render(true)
+    pub fn crossing_sql(&self, types: Types) -> Result<String, CannotCross> {
+        self.render(Some(types))
     }
 
-    fn render(&self, crossing: bool) -> Result<String, CannotCross> {
+    fn render(&self, crossing: Option<Types>) -> Result<String, CannotCross> {
+        let is_plain = crossing == Some(Types::Plain);
         let simple = match self.id() {
+            ffi::DUCKDB_TYPE_DUCKDB_TYPE_HUGEINT | ffi::DUCKDB_TYPE_DUCKDB_TYPE_UHUGEINT if is_plain => "DECIMAL(38,0)",
+            ffi::DUCKDB_TYPE_DUCKDB_TYPE_BIT
+            | ffi::DUCKDB_TYPE_DUCKDB_TYPE_BIGNUM
+            | ffi::DUCKDB_TYPE_DUCKDB_TYPE_UUID
+            | ffi::DUCKDB_TYPE_DUCKDB_TYPE_TIME_TZ
+            | ffi::DUCKDB_TYPE_DUCKDB_TYPE_INTERVAL
+            | ffi::DUCKDB_TYPE_DUCKDB_TYPE_UNION
+            | ffi::DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR
+                if is_plain =>
+            {
+                "VARCHAR"
+            }
             ffi::DUCKDB_TYPE_DUCKDB_TYPE_BOOLEAN => "BOOLEAN",
             ffi::DUCKDB_TYPE_DUCKDB_TYPE_TINYINT => "TINYINT",
             ffi::DUCKDB_TYPE_DUCKDB_TYPE_SMALLINT => "SMALLINT",
@@ -89,7 +103,7 @@ impl LogicalType {
             ffi::DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR => {
                 return Ok(if self.alias().as_deref() == Some("JSON") { "JSON" } else { "VARCHAR" }.to_owned());
             }
-            ffi::DUCKDB_TYPE_DUCKDB_TYPE_ENUM if crossing => "VARCHAR",
+            ffi::DUCKDB_TYPE_DUCKDB_TYPE_ENUM if crossing.is_some() => "VARCHAR",
             ffi::DUCKDB_TYPE_DUCKDB_TYPE_GEOMETRY => "GEOMETRY",
             ffi::DUCKDB_TYPE_DUCKDB_TYPE_VARIANT => return Err(CannotCross("VARIANT".to_owned())),
             _ => return self.composite(crossing),
@@ -97,7 +111,7 @@ impl LogicalType {
         Ok(simple.to_owned())
     }
 
-    fn composite(&self, crossing: bool) -> Result<String, CannotCross> {
+    fn composite(&self, crossing: Option<Types>) -> Result<String, CannotCross> {
         // SAFETY: the type is live and has the id that each function requires; children, names and values are handed
         // over to us.
         unsafe {

@@ -8,6 +8,8 @@ mod ffi;
 mod functions;
 mod furnish;
 mod interrupt;
+mod json_query;
+mod json_table;
 mod logical_type;
 mod query;
 mod statement;
@@ -27,10 +29,13 @@ use buffers::Buffers;
 use ffi::{Connection, Database, Statement};
 use statement::Refusal;
 
+pub use duckdb_text::{quote_name, quote_text};
 pub use error::{Cause, EngineError};
 pub use furnish::{FurnishError, Furnishing, InputTable, Warm};
 pub use interrupt::Interrupter;
-pub use query::Query;
+pub use json_query::JsonQuery;
+pub use json_table::{FinishedTable, JsonTable};
+pub use query::{Query, Types};
 pub use status::{Status, Trouble};
 pub use table_writer::TableWriter;
 pub use temporary::{TemporaryFile, TemporaryFolder, WriteError};
@@ -39,16 +44,6 @@ pub use temporary::{TemporaryFile, TemporaryFolder, WriteError};
 const OUTPUT: &str = "osiris_output";
 
 type Result<T> = std::result::Result<T, EngineError>;
-
-/// A name in SQL quotes.
-pub fn quote_name(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text as a SQL literal.
-pub fn quote_text(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
 
 /// A path as a SQL literal; paths that are not UTF-8 are refused.
 fn quote_path(path: &Path) -> Result<String> {
@@ -148,8 +143,8 @@ impl Engine {
     }
 
     /// The columns of a SELECT as they would cross to a guest.
-    pub fn schema(&self, select: &str) -> Result<Vec<Field>> {
-        Ok(self.query(&format!("FROM ({select}) LIMIT 0"))?.fields)
+    pub fn schema(&self, select: &str, types: Types) -> Result<Vec<Field>> {
+        Ok(self.query(&format!("FROM ({select}) LIMIT 0"), types)?.fields)
     }
 
     /// The names of a SELECT's columns.

@@ -6,53 +6,70 @@ use std::sync::{Arc, PoisonError};
 use duckdb::arrow::array::ArrayData;
 
 use super::buffers::Buffers;
-use super::ffi::Rows;
+use super::ffi::{Connection, Rows};
 use super::{Engine, EngineError, Result, Status, cannot_cross};
 use crate::columns::{self, DUCKDB_TYPE, Field};
 
 impl Engine {
     /// Runs one SELECT and returns its rows as columns.
-    pub fn query(&self, select: &str) -> Result<Query> {
+    pub fn query(&self, select: &str, types: Types) -> Result<Query> {
+        self.as_author_of(select, || self.begin(select, types))
+    }
+
+    /// Begins a query while its SELECT counts as running, and as the author's if the author wrote it.
+    pub(super) fn as_author_of(&self, select: &str, begin: impl FnOnce() -> Result<Query>) -> Result<Query> {
         let is_authors = self.status.is_authors(select);
         let _running = self.status.run(is_authors);
-        let query = self.status.note_error(self.begin(select))?;
+        let query = self.status.note_error(begin())?;
         Ok(Query { is_authors, ..query })
     }
 
-    fn begin(&self, select: &str) -> Result<Query> {
+    fn begin(&self, select: &str, types: Types) -> Result<Query> {
         let connection = self.connect()?;
         if !self.locked && connection.prepare_select(select).is_err() {
             connection.execute(select)?;
-            return self.start(connection.prepare_select("SELECT true AS done")?.stream()?, None);
+            return self.start(connection.prepare_select("SELECT true AS done")?.stream()?, None, types);
         }
         let statement = self.prepare(&connection, select)?;
         let mut casts = Vec::new();
         let mut named = BTreeMap::new();
+        let mut is_cast = false;
         for (position, (name, kind)) in statement.columns().into_iter().enumerate() {
-            let crossing = kind.crossing_sql().map_err(|refused| cannot_cross(&name, &refused.0))?;
+            let crossing = kind.crossing_sql(types).map_err(|refused| cannot_cross(&name, &refused.0))?;
             let own = kind.sql().map_err(|refused| cannot_cross(&name, &refused.0))?;
             if own == crossing {
                 casts.push(format!("c{position}"));
             } else {
                 casts.push(format!("CAST(c{position} AS {crossing}) AS c{position}"));
+                if types == Types::Plain {
+                    is_cast = true;
+                    continue;
+                }
                 named.insert(position, (name.clone(), own.clone()));
                 self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).insert(own, crossing);
             }
         }
-        if named.is_empty() {
-            return self.start(statement.stream()?, None);
+        if named.is_empty() && !is_cast {
+            return self.start(statement.stream()?, None, types);
         }
         // Names inside the view are positions, so that hostile or duplicate names do not matter.
         let names: Vec<String> = statement.columns().into_iter().map(|(name, _)| name).collect();
         drop(statement);
-        let view = format!("osiris_query_{:p}", Arc::as_ptr(&connection));
         let columns: Vec<String> = (0..names.len()).map(|position| format!("c{position}")).collect();
-        connection.execute(&format!("CREATE TEMP VIEW {view} ({}) AS {select}", columns.join(", ")))?;
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let view = self.view(&connection, &columns, select)?;
         let crossing = connection.prepare_select(&format!("SELECT {} FROM {view}", casts.join(", ")))?;
-        self.start(crossing.stream()?, Some((names, named)))
+        self.start(crossing.stream()?, Some((names, named)), types)
     }
 
-    fn start(&self, mut rows: Rows, renaming: Option<Renaming>) -> Result<Query> {
+    /// Creates a view of a SELECT that was prepared before, with the given column names; returns the name of the view.
+    pub(super) fn view(&self, connection: &Arc<Connection>, columns: &[&str], select: &str) -> Result<String> {
+        let view = format!("osiris_query_{:p}", Arc::as_ptr(connection));
+        connection.execute(&format!("CREATE TEMP VIEW {view} ({}) AS {select}", columns.join(", ")))?;
+        Ok(view)
+    }
+
+    pub(super) fn start(&self, mut rows: Rows, renaming: Option<Renaming>, types: Types) -> Result<Query> {
         let refused = |refused: columns::Refused| EngineError::data(refused.0);
         let mut fields = columns::flatten_schema(&rows.schema()?).map_err(refused)?;
         if let Some((names, named)) = renaming {
@@ -63,8 +80,9 @@ impl Engine {
                 }
             }
         }
+        let booleans = if types == Types::Plain { columns::plain(&mut fields) } else { Vec::new() };
         let (buffers, status) = (Arc::clone(&self.buffers), self.status.clone());
-        Ok(Query { fields, rows: Some(rows), buffers, status, is_authors: false })
+        Ok(Query { fields, rows: Some(rows), buffers, status, is_authors: false, booleans })
     }
 }
 
@@ -77,6 +95,15 @@ pub struct Query {
     status: Status,
     /// Whether the SELECT was written by the pipeline's author.
     is_authors: bool,
+    /// The fields whose values are passed as bits, because the reader wants plain types.
+    pub booleans: Vec<usize>,
+}
+
+/// The types of a reader's columns; see `osiris:driver/tables.types`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Types {
+    Exact,
+    Plain,
 }
 
 /// The real names of a query's columns, and the original types of those that cross in another type.

@@ -31,7 +31,7 @@ impl TableWriter {
     ///
     /// # Errors
     /// Names the column that is wrong and the reason.
-    pub fn check(&self, rows: u64, nodes: &[InNode<'_>]) -> std::result::Result<ArrayData, Refused> {
+    pub fn check(&self, rows: u32, nodes: &[InNode<'_>]) -> std::result::Result<ArrayData, Refused> {
         let batch = columns::build_batch(&self.data_type, rows, nodes);
         let checked = batch.and_then(|batch| columns::check_extensions(&self.fields, &batch).map(|()| batch));
         checked.inspect_err(|_| self.status.note(Trouble::Malformed))

@@ -27,10 +27,8 @@ pub trait Capability {
     /// What one step is granted.
     type Granted: StepGrant;
 
-    /// The interfaces that a component may import only if its step has this capability.
+    /// The interfaces that a component may import only if its spec requests this capability.
     const IMPORTS: &'static [&'static str] = &[];
-    /// What such an import accesses, as a phrase that follows `the step was not granted`.
-    const REACHES_FOR: &'static str = "";
     /// The spec's request, as a phrase between `it wants to` and one of its templates.
     const WANTS_TO: &'static str = "";
 
@@ -155,14 +153,13 @@ macro_rules! capabilities {
                 Ok(hosts)
             }
 
-            /// What components with `imports` access although the spec does not request it.
-            pub fn unasked(&self, imports: &[String]) -> Vec<&'static str> {
-                let imports = |interfaces: &[&str]| imports.iter().any(|import| interfaces.contains(&interface(import)));
-                let mut unasked = Vec::new();
-                $(if !self.$name.is_made() && imports(<$capability>::IMPORTS) {
-                    unasked.push(<$capability>::REACHES_FOR);
+            /// The first of `imports` that the spec does not request, after the capability's name.
+            pub fn unrequested<'a>(&self, imports: &'a [String]) -> Option<(&'static str, &'a str)> {
+                let first = |interfaces: &[&str]| imports.iter().find(|import| interfaces.contains(&interface(import)));
+                $(if !self.$name.is_made() && let Some(import) = first(<$capability>::IMPORTS) {
+                    return Some((stringify!($name), import));
                 })*
-                unasked
+                None
             }
 
             /// The effective grants of a step: what the spec requests over the step's config, within the policy.

@@ -307,9 +307,14 @@ fn every_capability_is_shown_in_words_and_json() {
 #[test]
 fn an_import_needs_its_capability() {
     let imports =
-        ["osiris:driver/tcp@0.1.0", "wasi:http/types@0.2.3", "osiris:driver/state@0.1.0", "osiris:driver/sql@0.1.0"]
+        ["osiris:driver/sql@0.2.0", "osiris:driver/tcp@0.2.0", "wasi:http/types@0.2.12", "osiris:driver/state@0.2.0"]
             .map(str::to_owned);
-    assert_eq!(WantedGrants::default().unasked(&imports).len(), 3);
-    let state = WantedGrants { state: true, ..WantedGrants::default() };
-    assert_eq!(state.unasked(&imports), ["a connection to any host", "a call by HTTP"]);
+    let mut wanted = WantedGrants::default();
+    assert_eq!(wanted.unrequested(&imports), Some(("connect", "osiris:driver/tcp@0.2.0")));
+    wanted.connect = vec!["{config.host}:1".parse().unwrap()];
+    assert_eq!(wanted.unrequested(&imports), Some(("http", "wasi:http/types@0.2.12")));
+    wanted.http = vec!["GET {config.url}".parse().unwrap()];
+    assert_eq!(wanted.unrequested(&imports), Some(("state", "osiris:driver/state@0.2.0")));
+    wanted.state = true;
+    assert_eq!(wanted.unrequested(&imports), None);
 }

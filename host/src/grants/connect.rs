@@ -51,7 +51,6 @@ impl Capability for Connect {
 
     const IMPORTS: &'static [&'static str] = &["osiris:driver/tcp"];
     const WANTS_TO: &'static str = "connect to";
-    const REACHES_FOR: &'static str = "a connection to any host";
 
     fn grant(wanted: &Vec<ConnectTemplate>, request: &GrantRequest<'_>) -> Result<Vec<Endpoint>, Report> {
         allowed_endpoints(request, wanted)

@@ -58,7 +58,6 @@ impl Capability for Http {
 
     const IMPORTS: &'static [&'static str] = &["wasi:http/outgoing-handler", "wasi:http/types"];
     const WANTS_TO: &'static str = "call by HTTP";
-    const REACHES_FOR: &'static str = "a call by HTTP";
 
     fn grant(wanted: &Vec<HttpTemplate>, request: &GrantRequest<'_>) -> Result<Vec<HttpScope>, Report> {
         allowed_scopes(request, wanted)

@@ -14,7 +14,6 @@ impl Capability for State {
     type Granted = bool;
 
     const IMPORTS: &'static [&'static str] = &["osiris:driver/state"];
-    const REACHES_FOR: &'static str = "a state between runs";
 
     fn wanted_words(wanted: &bool) -> Vec<String> {
         wanted.then(|| WORDS.to_owned()).into_iter().collect()

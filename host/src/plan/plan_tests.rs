@@ -5,10 +5,16 @@ use crate::pipeline::{self, connections};
 
 fn spec_of(name: &str, kind: &str, rest: &str) -> Driver {
     let text = format!(
-        "name: {name}\nversion: 1.0.0\nkind: {kind}\ncontract: 0.1.0\ntitle: t\nconfigSchema: {{type: object, properties: {{path: {{}}}}}}\n{rest}"
+        "name: {name}\nversion: 1.0.0\nkind: {kind}\ncontract: 0.2.0\ntitle: t\nconfigSchema: {{type: object, properties: {{path: {{}}}}}}\n{rest}"
     );
     let spec = spec::parse(&text, "spec.yaml").unwrap();
-    Driver { spec, path: "x.wasm".into(), sha256: String::new(), imports: Vec::new(), offers: Vec::new() }
+    Driver {
+        spec,
+        path: "x.wasm".into(),
+        sha256: String::new(),
+        imports: Vec::new(),
+        offers: Vec::new(),
+    }
 }
 
 fn planned(steps: &str) -> Result<Plan, Report> {

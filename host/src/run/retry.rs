@@ -104,9 +104,8 @@ mod tests {
     #[test]
     fn a_writer_that_may_have_sent_rows_is_not_run_again() {
         let spec = |kind: &str, more: &str| {
-            let text = format!(
-                "name: a.b\nversion: 1.0.0\nkind: {kind}\ncontract: 0.1.0\ntitle: t\nconfigSchema: {{type: object}}\n{more}"
-            );
+            let text =
+                format!("name: a.b\nversion: 1.0.0\nkind: {kind}\ntitle: t\nconfigSchema: {{type: object}}\n{more}");
             crate::driver::spec::parse(&text, "spec.yaml").unwrap()
         };
         for (kind, more, has_connected, expected) in [

@@ -13,9 +13,9 @@ use crate::channel::printed::Printed;
 use crate::channel::reporter::Reporter;
 use crate::contract::shared::{OutOfMemory, Shared};
 use crate::contract::tables::{Input, Output};
-use crate::contract::{CatalogTable, DriverCall, Error, ErrorKind, State, Tally, kind_name, linker, ungranted};
+use crate::contract::{CatalogTable, DriverCall, Error, ErrorKind, State, Tally, error_name, linker};
 use crate::driver::discovery::{FoundColumn, FoundTable};
-use crate::driver::spec::{self, Kind};
+use crate::driver::spec::{self, Kind, interface};
 use crate::engine::Trouble;
 use crate::error::{Blame, Failure, Retry};
 use crate::grants::limits::Limits;
@@ -31,7 +31,6 @@ pub(super) const INSTANCE_STACK: usize = 32 << 20;
 
 /// Calls the driver and returns what the host counted meanwhile.
 pub fn call(call: &DriverCall<'_>) -> Result<Tally, Failure> {
-    check_imports(call)?;
     let shared = Shared::new(&call.job.limits);
     let instance = |index| call_instance(call, &shared, index);
     if call.job.instances <= 1 {
@@ -86,7 +85,7 @@ fn side_by_side(
 }
 
 fn call_instance(call: &DriverCall<'_>, shared: &Shared, index: u32) -> Result<Tally, Failure> {
-    let linked = linker(call.component.engine(), call.job).and_then(|linker| linker.instantiate_pre(call.component));
+    let linked = linker(call.component.engine()).and_then(|linker| linker.instantiate_pre(call.component));
     let linked = linked.map_err(|error| unlinked(call, &error))?;
     let printed = Printed::new(call.reporter);
     let state = State::new(call, shared, index, &printed).map_err(host_fault)?;
@@ -100,16 +99,6 @@ fn call_instance(call: &DriverCall<'_>, shared: &Shared, index: u32) -> Result<T
         Ok(Ok(said)) => Ok(Tally { said, ..store.data_mut().tally() }),
         Ok(Err(error)) => Err(returned(call, error)),
         Err(trap) => Err(trapped(call, &trap, &last_lines)),
-    }
-}
-
-/// Refuses, before it runs, a driver that imports what its step was not granted.
-fn check_imports(&DriverCall { job, component, .. }: &DriverCall<'_>) -> Result<(), Failure> {
-    let component_type = component.component_type();
-    match ungranted(component_type.imports(component.engine()).map(|(name, _)| name), job) {
-        None => Ok(()),
-        Some(why) => Err(Failure::new(Blame::Driver, "denied", format!("driver `{}` cannot run here: {why}", job.driver))
-            .hint("see what the step was granted with `osiris plan`, and what the driver's spec wants with `osiris drivers inspect`")),
     }
 }
 
@@ -207,7 +196,10 @@ fn invoke<P: ComponentNamedList + Lower, R: Lift + ComponentType + 'static>(
     export: &str,
     arguments: P,
 ) -> wasmtime::Result<Result<R, Error>> {
-    let function = instance.get_typed_func::<P, (Result<R, Error>,)>(&mut *store, export)?;
+    let missing = || wasmtime::Error::msg(format!("the driver does not export `{}`", interface(export)));
+    let exported = instance.get_export_index(&mut *store, None, &interface(export)).ok_or_else(missing)?;
+    let run = instance.get_export_index(&mut *store, Some(&exported), "run").ok_or_else(missing)?;
+    let function = instance.get_typed_func::<P, (Result<R, Error>,)>(&mut *store, run)?;
     Ok(function.call(&mut *store, arguments)?.0)
 }
 
@@ -215,6 +207,7 @@ fn invoke<P: ComponentNamedList + Lower, R: Lift + ComponentType + 'static>(
 fn returned(call: &DriverCall<'_>, error: Error) -> Failure {
     let &DriverCall { job, reporter, .. } = call;
     let status = call.engine.status();
+    let kind = reporter.told(error_name(&error));
     let retry = retry(&error);
     let message = reporter.told(error.message);
     if status.has_seen(Trouble::DiskFull) {
@@ -224,7 +217,7 @@ fn returned(call: &DriverCall<'_>, error: Error) -> Failure {
         return Overrun::Output.failure(job, status.ran_authors());
     }
     let networked = !job.network.is_empty();
-    let (blame, hint) = match &error.kind {
+    let (blame, hint) = match error.kind {
         ErrorKind::Data if status.has_seen(Trouble::Malformed) => (Blame::Driver, None),
         ErrorKind::Config | ErrorKind::NotFound | ErrorKind::Data => (Blame::User, None),
         ErrorKind::Denied => {
@@ -232,32 +225,26 @@ fn returned(call: &DriverCall<'_>, error: Error) -> Failure {
             (Blame::User, Some(format!("see what the step was granted with `osiris plan`{there}")))
         }
         ErrorKind::Auth if networked => (Blame::User, None),
-        ErrorKind::Transient | ErrorKind::RateLimited if networked => (Blame::Remote, None),
-        ErrorKind::Other(other) => match other.as_str() {
-            "memory" if status.has_seen(Trouble::Memory) => {
+        ErrorKind::Transient | ErrorKind::RateLimited | ErrorKind::Timeout if networked => (Blame::Remote, None),
+        ErrorKind::Limit => match error.code.as_deref() {
+            Some("memory") if status.has_seen(Trouble::Memory) => {
                 let flag = Limits::ENGINE_MEMORY.usage();
                 (Blame::User, Some(format!("give the step's database more memory with `{flag}`")))
             }
-            "disk" if status.has_seen(Trouble::Spill) => {
+            Some("disk") if status.has_seen(Trouble::Spill) => {
                 (Blame::User, Some(format!("give the step more with `{}`", Limits::SPILL.usage())))
             }
-            "timeout" if networked => (Blame::Remote, None),
             _ => (Blame::Driver, None),
         },
         _ => (Blame::Driver, None),
     };
-    let failure = Failure::new(blame, reporter.told(kind_name(&error.kind)), message);
-    Failure { hint: hint.map(Untrusted::from), retry, ..failure }
+    Failure { hint: hint.map(Untrusted::from), retry, ..Failure::new(blame, kind, message) }
 }
 
 /// Whether an error may be temporary, by its kind.
 fn retry(error: &Error) -> Option<Retry> {
-    let is_temporary = match &error.kind {
-        ErrorKind::Transient | ErrorKind::RateLimited => true,
-        ErrorKind::Other(other) => other == "timeout",
-        _ => false,
-    };
-    is_temporary.then_some(Retry { after_ms: error.retry_after_ms })
+    let is_temporary = matches!(error.kind, ErrorKind::Transient | ErrorKind::RateLimited | ErrorKind::Timeout);
+    is_temporary.then(|| Retry { after_ms: error.retry_after_ms.map(u64::from) })
 }
 
 /// The failure for a driver that imports what this host does not have, or has with another type. The chain of causes

@@ -11,7 +11,7 @@ use duckdb::arrow::array::cast::AsArray;
 use duckdb::arrow::array::make_array;
 
 use super::open_files::OpenFiles;
-use crate::engine::{Engine, EngineError, Furnishing, Warm};
+use crate::engine::{Engine, EngineError, Furnishing, Types, Warm};
 use crate::protocol::{Format, Look};
 use crate::sandbox::{Reach, confine, limit, narrow, shed};
 use crate::untrusted;
@@ -94,7 +94,7 @@ fn each_row(
     select: &str,
     mut visit: impl FnMut(&[Option<&str>]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut query = engine.query(select)?;
+    let mut query = engine.query(select, Types::Exact)?;
     while let Some(batch) = query.next_batch().map_err(|error: EngineError| anyhow::anyhow!(error))? {
         let columns: Vec<_> = batch.child_data().iter().cloned().map(make_array).collect();
         let texts: Vec<_> = columns.iter().map(|column| column.as_string::<i32>()).collect();

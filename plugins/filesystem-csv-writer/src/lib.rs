@@ -140,7 +140,7 @@ impl Config {
         if column.is_nested() && self.nested == Nested::Json {
             return sql::json_text(&name, &column.kind)
                 .map(Some)
-                .map_err(|error| error.context(format!("column `{}`", column.name)));
+                .map_err(|error| Error::from(error).context(format!("column `{}`", column.name)));
         }
         if column.has_fraction() && (self.decimal != "." || column.is_all_fraction()) {
             // DuckDB prints a DECIMAL(3,3) without the zero before its point.

@@ -102,7 +102,7 @@ fn columns_of_config(config: &Config, names: &mut Names) -> Vec<Column> {
 fn declare(config: &Config, columns: &mut Vec<Column>, names: &mut Names) -> Result<()> {
     let declared = |name: &str| -> Result<Option<Type>> {
         let kind = config.dtype.get(name).map(|kind| Type::parse(kind));
-        kind.transpose().map_err(|error| error.context(format_args!("`dtype` of `{name}`")))
+        kind.transpose().map_err(|error| Error::from(error).context(format_args!("`dtype` of `{name}`")))
     };
     for column in columns.iter_mut() {
         if let Some(kind) = declared(&column.name)? {

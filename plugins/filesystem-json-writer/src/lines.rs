@@ -39,7 +39,7 @@ pub fn line(
             not_finite: not_finite(&column.name),
         })
         .collect();
-    json_object_text(&members)
+    Ok(json_object_text(&members)?)
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub fn look(select: &str, columns: &[&Column], risks: &[Option<Risk>]) -> Result
             let Some(risk) = risks[leaf] else { continue };
             let field = &batch.schema().fields()[place];
             let node = &batch.raw().nodes[place];
-            let is_column = node.length == batch.rows() as u64
+            let is_column = node.length == batch.rows() as u32
                 && batch.schema().columns().any(|column| std::ptr::eq(column, field));
             let row = |at: usize| is_column.then_some(before + at as u64 + 1);
             let finding = &mut findings[leaf];

@@ -35,7 +35,7 @@ impl<'a> Api<'a> {
     /// # Errors
     /// `config` if the address or the login is invalid.
     pub fn new(access: &'a Access) -> Result<Self> {
-        Ok(Self { client: access.client()?, address: access.address()?, retry: access.patience.retry(), access })
+        Ok(Self { client: access.client(), address: access.address()?, retry: access.patience.retry(), access })
     }
 
     pub fn address(&self) -> &Url {

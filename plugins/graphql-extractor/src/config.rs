@@ -90,11 +90,8 @@ impl Access {
         )
     }
 
-    /// A client with the login.
-    ///
-    /// # Errors
-    /// `config` if a part of the login is missing.
-    pub fn client(&self) -> Result<Client> {
+    /// A client with the configured headers.
+    pub fn client(&self) -> Client {
         if !self.validate_ssl || self.connection.validate_ssl == Some(false) {
             context::warn(
                 "`validate_ssl: false` has no effect: every certificate is checked; trust a private authority by putting its \
@@ -105,7 +102,7 @@ impl Access {
         self.patience
             .client(concat!("osiris-graphql-extractor/", env!("CARGO_PKG_VERSION")))
             .header("accept", "application/json, application/graphql-response+json")
-            .configured_headers("connection.headers", &self.connection.headers)?
+            .configured_headers("connection.headers", &self.connection.headers)
             .configured_headers("headers", &self.headers)
     }
 
@@ -114,12 +111,9 @@ impl Access {
     /// # Errors
     /// `config` if a part of the login is missing.
     pub fn sign(&self, request: Request) -> Result<Request> {
-        let secret = |name: &str| match context::secret(name)? {
-            None => context::secret(&format!("connection.{name}")),
-            own => Ok(own),
-        };
+        let secret = |name: &str| context::secret(name).or_else(|| context::secret(&format!("connection.{name}")));
         let missing = |name: &str| Error::config(format!("`{name}` is missing, which this `auth_type` needs"));
-        let token = secret("auth_token")?;
+        let token = secret("auth_token");
         let (own, shared) = (&self.login, &self.connection.login);
         let default = if token.is_some() { AuthType::Bearer } else { AuthType::None };
         Ok(match own.auth_type.or(shared.auth_type).unwrap_or(default) {
@@ -129,7 +123,7 @@ impl Access {
                 let user = own.auth_username.as_ref().or(shared.auth_username.as_ref());
                 let user = user.ok_or_else(|| missing("auth_username"))?;
                 // Python Osiris keeps the password in `auth_token`.
-                let password = secret("auth_password")?.or(token).ok_or_else(|| missing("auth_password"))?;
+                let password = secret("auth_password").or(token).ok_or_else(|| missing("auth_password"))?;
                 request.basic(user, &password)
             }
             AuthType::ApiKey => {

@@ -46,13 +46,13 @@ pub fn login(auth: Option<&Auth>, connection: &Connection) -> Result<Login> {
     match auth {
         Some(auth) => build(auth, "auth"),
         None => {
-            let has = |name: &str| Ok::<_, Error>(context::secret(&format!("connection.{name}"))?.is_some());
+            let has = |name: &str| context::secret(&format!("connection.{name}")).is_some();
             let method = match connection.auth_type {
                 Some(method) => method,
                 None if connection.client_id.is_some() => Method::Oauth2,
-                None if has("token")? => Method::Bearer,
+                None if has("token") => Method::Bearer,
                 None if connection.username.is_some() => Method::Basic,
-                None if has("api_key")? => Method::ApiKey,
+                None if has("api_key") => Method::ApiKey,
                 None => Method::None,
             };
             let auth = Auth {
@@ -74,9 +74,8 @@ pub fn login(auth: Option<&Auth>, connection: &Connection) -> Result<Login> {
 fn build(auth: &Auth, place: &str) -> Result<Login> {
     let missing = |name: &str| Error::config(format!("`{place}.{name}` is missing, which this kind of login needs"));
     let secret = |name: &str| -> Result<String> {
-        let own = context::secret(&format!("{place}.{name}"))?;
-        let found = match own {
-            None if place == "auth" => context::secret(&format!("connection.{name}"))?,
+        let found = match context::secret(&format!("{place}.{name}")) {
+            None if place == "auth" => context::secret(&format!("connection.{name}")),
             own => own,
         };
         found.ok_or_else(|| missing(name))
@@ -86,7 +85,7 @@ fn build(auth: &Auth, place: &str) -> Result<Login> {
         Method::Bearer => Login::Bearer(secret("token")?),
         Method::Basic => {
             let username = auth.username.clone().ok_or_else(|| missing("username"))?;
-            Login::Basic(username, context::secret(&format!("{place}.password"))?.unwrap_or_default())
+            Login::Basic(username, context::secret(&format!("{place}.password")).unwrap_or_default())
         }
         Method::ApiKey => {
             let key = if place == "auth" { secret("key").or_else(|_| secret("api_key"))? } else { secret("api_key")? };

@@ -29,10 +29,10 @@ impl Source {
         for (name, value) in &config.params {
             params.extend(spelt(value).map(|value| (name.clone(), value)));
         }
-        params.extend(context::secrets_below("params")?);
+        params.extend(context::secrets_below("params"));
         let mut body = config.body.clone();
         if let Some(body) = &mut body {
-            context::restore_secrets("body", body)?;
+            context::restore_secrets("body", body);
         }
         if let Some(options) = &config.cursor
             && let Some(value) = cursor.and_then(Cursor::since).or(options.initial.as_ref())
@@ -44,8 +44,8 @@ impl Source {
             }
         }
         let client = client(&config.manner)
-            .configured_headers("connection.headers", &config.connection.headers)?
-            .configured_headers("headers", &config.headers)?;
+            .configured_headers("connection.headers", &config.connection.headers)
+            .configured_headers("headers", &config.headers);
         Ok(Self {
             client,
             method: config.method.clone(),
@@ -159,7 +159,7 @@ fn client(manner: &Manner) -> Client {
 pub fn check(connection: &Connection, manner: &Manner) -> Result<String> {
     let base = connection.url.as_deref().ok_or_else(|| Error::config("the connection has no `url`"))?;
     let url = Url::parse(base)?.below(connection.check_path.as_deref().unwrap_or_default())?;
-    let client = client(manner).configured_headers("connection.headers", &connection.headers)?;
+    let client = client(manner).configured_headers("connection.headers", &connection.headers);
     let mut login = auth::login(None, connection)?;
     let mut request = client.request_to("GET", url.clone());
     if connection.check_path.is_none() {

@@ -24,7 +24,7 @@ impl Processor for Mask {
     fn transform(config: Config, inputs: Inputs, output: Output) -> Result<()> {
         let input = inputs.only()?;
         let names = sql::query(&format!("select columns(*)::varchar from {} limit 0", input.sql_name()))?;
-        let plan = plan(&config, context::secret("key")?.as_deref(), names.schema())?;
+        let plan = plan(&config, context::secret("key").as_deref(), names.schema())?;
         let mut reader = sql::query(&format!("select {} from {}", plan.columns(), input.sql_name()))?;
         let schema = Rc::new(plan.schema(reader.schema()));
         let mut writer = output.create_table("main", &schema)?;

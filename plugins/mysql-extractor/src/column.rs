@@ -164,7 +164,7 @@ impl Column {
         }
         let room = self.values.len();
         buffers.push(std::mem::replace(&mut self.values, Vec::with_capacity(room)));
-        let node = Node { length: self.rows as u64, null_count: self.nulls as u64, buffers };
+        let node = Node { length: self.rows as u32, buffers };
         self.start();
         node
     }

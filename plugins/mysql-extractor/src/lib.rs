@@ -188,7 +188,7 @@ impl Table {
 
     fn send(&mut self) -> Result<()> {
         let nodes = self.columns.iter_mut().map(Column::finish).collect();
-        let batch = Batch::new(Rc::clone(&self.schema), RawBatch { rows: self.rows as u64, nodes });
+        let batch = Batch::new(Rc::clone(&self.schema), RawBatch { rows: self.rows as u32, nodes });
         self.sent += self.rows;
         self.rows = 0;
         self.writer.append(&batch)

@@ -97,7 +97,7 @@ impl Column {
         let (value, kind) = (&self.expression, self.kind());
         if self.target.json && !self.source.is_text() && self.source != S::Null {
             let sql = json_text(value, &self.source.to_string())
-                .map_err(|error| error.context(format!("column `{}`", self.name)))?;
+                .map_err(|error| Error::from(error).context(format!("column `{}`", self.name)))?;
             return Ok(Spelling { sql, escape: true });
         }
         let varchar = || format!("cast({value} as varchar)");
@@ -126,7 +126,7 @@ impl Column {
             S::Blob => plain(format!("hex({value})")),
             nested if nested.is_nested() || nested.item().is_some() => {
                 let sql = json_text(value, &nested.to_string())
-                    .map_err(|error| error.context(format!("column `{}`", self.name)))?;
+                    .map_err(|error| Error::from(error).context(format!("column `{}`", self.name)))?;
                 Ok(Spelling { sql, escape: true })
             }
             S::TimestampTz => plain(format!("cast({} as varchar) || '+00'", utc(value))),

@@ -123,15 +123,14 @@ fn update(table: &TableName, columns: &[Column], key: &[String]) -> String {
 /// If the connection breaks during a commit, it is unknown whether the commit succeeded, and rows must not be added
 /// twice.
 fn unknown_end(error: Error, mode: Mode) -> Error {
-    let broke = matches!(&error.kind, ErrorKind::Transient)
-        || matches!(&error.kind, ErrorKind::Other(what) if what == "timeout");
+    let broke = matches!(error.kind, ErrorKind::Transient | ErrorKind::Timeout);
     if broke && mode == Mode::Append {
         let message = format!(
             "{}; this happened while the transaction was being committed, so the rows may have been added or not: look \
              before running again",
             error.message
         );
-        return Error::new(ErrorKind::Other("unknown-outcome".to_owned()), message);
+        return Error::new(ErrorKind::Other, message).with_code("unknown-outcome");
     }
     error
 }

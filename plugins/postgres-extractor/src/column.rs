@@ -203,7 +203,7 @@ impl Column {
         if self.item.is_none() {
             buffers.push(std::mem::take(&mut self.values));
         }
-        nodes.push(Node { length: self.rows as u64, null_count: self.nulls as u64, buffers });
+        nodes.push(Node { length: self.rows as u32, buffers });
         if let Some(item) = &mut self.item {
             item.finish(nodes);
         }
@@ -243,7 +243,7 @@ mod tests {
             .collect()
     }
 
-    fn batch(mut column: Column, rows: u64) -> Batch {
+    fn batch(mut column: Column, rows: u32) -> Batch {
         let mut nodes = Vec::new();
         column.finish(&mut nodes);
         Batch::new(Rc::new(Schema::new(column.fields("x"))), RawBatch { rows, nodes })

@@ -131,7 +131,7 @@ fn bytes(columns: &[Column]) -> usize {
 fn send(schema: &Rc<Schema>, columns: &mut [Column], rows: usize, table: &mut TableWriter) -> Result<()> {
     let mut nodes = Vec::with_capacity(schema.fields().len());
     columns.iter_mut().for_each(|column| column.finish(&mut nodes));
-    let batch = Batch::new(Rc::clone(schema), RawBatch { rows: rows as u64, nodes });
+    let batch = Batch::new(Rc::clone(schema), RawBatch { rows: rows as u32, nodes });
     table.append(&batch)?;
     // The buffers are returned, so that the next batch needs no new memory.
     let mut nodes = batch.into_raw().nodes.into_iter();

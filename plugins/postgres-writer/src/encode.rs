@@ -81,7 +81,7 @@ impl<'a> View<'a> {
         let (_, nodes) = column.parts();
         let node = nodes.first().ok_or_else(malformed)?;
         let buffer = |place: usize| node.buffers.get(place).map(Vec::as_slice).ok_or_else(malformed);
-        let validity = Some(buffer(0)?).filter(|bits| !bits.is_empty() && node.null_count > 0);
+        let validity = Some(buffer(0)?).filter(|bits| !bits.is_empty());
         let (offsets, values, item): (&[u8], &[u8], _) = match encode {
             Encode::List { item, length, .. } => {
                 let child = column.children().next().ok_or_else(malformed)?;

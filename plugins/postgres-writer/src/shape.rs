@@ -44,7 +44,7 @@ impl InputColumn {
     pub fn select(&self, value: &str) -> Result<String> {
         match self.source {
             _ if self.is_json => json_text(value, &self.source.to_string())
-                .map_err(|error| error.context(format!("column `{}`", self.name))),
+                .map_err(|error| Error::from(error).context(format!("column `{}`", self.name))),
             // BIGNUM crosses as bytes, but as text in digits.
             SourceType::BigNum => Ok(format!("{value}::varchar")),
             _ => Ok(value.to_owned()),

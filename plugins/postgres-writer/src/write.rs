@@ -160,12 +160,7 @@ fn stage<S: Stream>(
 fn commit<S: Stream>(client: &mut Client<S>, config: &WriterConfig) -> Result<()> {
     let transaction = client.value("select pg_catalog.txid_current()")?.unwrap_or_default();
     let Err(error) = client.execute("commit") else { return Ok(()) };
-    let broke = match &error.kind {
-        ErrorKind::Transient => true,
-        ErrorKind::Other(kind) => kind == "timeout",
-        _ => false,
-    };
-    if !broke {
+    if !matches!(error.kind, ErrorKind::Transient | ErrorKind::Timeout) {
         return Err(error);
     }
     for wait in [0, 500, 2_000, 5_000] {
@@ -178,13 +173,11 @@ fn commit<S: Stream>(client: &mut Client<S>, config: &WriterConfig) -> Result<()
         }
     }
     if config.mode == Mode::Append {
-        return Err(Error::new(
-            ErrorKind::Other("unknown-outcome".to_owned()),
-            format!(
-                "the connection broke while transaction {transaction} was being committed, and the server does not say \
-                 whether it was ({error}); look at the table before appending again"
-            ),
-        ));
+        let message = format!(
+            "the connection broke while transaction {transaction} was being committed, and the server does not say \
+             whether it was ({error}); look at the table before appending again"
+        );
+        return Err(Error::new(ErrorKind::Other, message).with_code("unknown-outcome"));
     }
     Err(error)
 }

@@ -121,8 +121,8 @@ impl Access {
     /// # Errors
     /// `config` if there is no key.
     pub fn client(&self) -> Result<Client> {
-        let key = match context::secret("api_key")? {
-            None => context::secret("connection.api_key")?,
+        let key = match context::secret("api_key") {
+            None => context::secret("connection.api_key"),
             own => own,
         };
         let key = key.ok_or_else(|| Error::config("`api_key` is missing: a personal API key that may query"))?;

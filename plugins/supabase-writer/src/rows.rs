@@ -67,7 +67,7 @@ fn value(column: &Column) -> Result<String> {
     let kind = column.source.to_string();
     // A JSON column of the table accepts JSON; all others accept as text whatever JSON lacks.
     match column.target {
-        TargetType::Json => json_text(&column.expression, &kind),
+        TargetType::Json => Ok(json_text(&column.expression, &kind)?),
         _ => text(&column.expression, &column.source, &column.target, 0),
     }
 }

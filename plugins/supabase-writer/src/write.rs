@@ -222,11 +222,7 @@ fn send_once(request: Request, retries: u32) -> Result<Answer, Fault> {
 
 /// Adds to an error what is certain about the rows after a batch fails.
 fn told(config: &Config, error: Error, written: u64, count: u64) -> Error {
-    let is_open = match &error.kind {
-        ErrorKind::Transient | ErrorKind::Internal => true,
-        ErrorKind::Other(other) => other == "timeout",
-        _ => false,
-    };
+    let is_open = matches!(error.kind, ErrorKind::Transient | ErrorKind::Timeout | ErrorKind::Internal);
     let table = &config.table;
     let batch = if is_open {
         format!("whether the {count} rows from row {written} on were written is not known")
@@ -239,16 +235,17 @@ fn told(config: &Config, error: Error, written: u64, count: u64) -> Error {
         (true, _) => "running again would write those twice; give `primary_key` to make it safe",
     };
     // Only what may be repeated as a whole justifies another attempt of the step.
-    let kind = match error.kind {
-        ErrorKind::Transient | ErrorKind::RateLimited
+    let (kind, code) = match error.kind {
+        ErrorKind::Transient | ErrorKind::RateLimited | ErrorKind::Timeout
             if config.primary_key.list().is_empty() && (is_open || written > 0) =>
         {
-            ErrorKind::Other("partly written".to_owned())
+            (ErrorKind::Other, Some("partly-written".to_owned()))
         }
-        kind => kind,
+        kind => (kind, error.code),
     };
     Error {
         kind,
+        code,
         message: format!("{}; {written} rows are in `{table}`, {batch}; {cure}", error.message),
         retry_after: error.retry_after,
     }
@@ -274,7 +271,7 @@ mod tests {
             "{}",
             error.message
         );
-        assert!(matches!(error.kind, ErrorKind::Other(_)));
+        assert_eq!(error.kind, ErrorKind::Other);
         let error = told(&config(&["id"]), lost(), 20, 10);
         assert!(error.message.contains("writes nothing twice") && matches!(error.kind, ErrorKind::Transient));
         let error = told(&config(&[]), Error::new(ErrorKind::RateLimited, "x"), 0, 10);

@@ -13,7 +13,7 @@ pub struct Array {
 impl Array {
     fn leaf(format: &str, length: usize, validity: &Validity, mut buffers: Vec<Vec<u8>>) -> Self {
         buffers.insert(0, validity.bitmap());
-        let node = Node { length: length as u64, null_count: validity.nulls as u64, buffers };
+        let node = Node { length: length as u32, buffers };
         Self { fields: vec![field(format, 0)], nodes: vec![node] }
     }
 

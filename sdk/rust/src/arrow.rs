@@ -41,7 +41,7 @@ impl Batch {
         root.children().try_for_each(|child| flatten_field(child, &mut fields))?;
         let whole = StructArray::from(batch.clone());
         whole.columns().iter().for_each(|column| flatten_array(&compact(&column.to_data()), &mut nodes));
-        Ok(Batch::new(Rc::new(Schema::new(fields)), RawBatch { rows: batch.num_rows() as u64, nodes }))
+        Ok(Batch::new(Rc::new(Schema::new(fields)), RawBatch { rows: batch.num_rows() as u32, nodes }))
     }
 }
 
@@ -97,7 +97,7 @@ fn flatten_array(array: &ArrayData, nodes: &mut Vec<Node>) {
     if layout(array.data_type()).can_contain_null_mask {
         buffers.insert(0, array.nulls().map_or_else(Vec::new, |nulls| nulls.buffer().as_slice().to_vec()));
     }
-    nodes.push(Node { length: array.len() as u64, null_count: array.null_count() as u64, buffers });
+    nodes.push(Node { length: array.len() as u32, buffers });
     array.child_data().iter().for_each(|child| flatten_array(child, nodes));
 }
 

@@ -92,7 +92,7 @@ impl Batch {
             fields.extend(column_fields);
             nodes.extend(column_nodes);
         }
-        Ok(Self { schema: Rc::new(Schema::new(fields)), raw: RawBatch { rows: rows as u64, nodes } })
+        Ok(Self { schema: Rc::new(Schema::new(fields)), raw: RawBatch { rows: rows as u32, nodes } })
     }
 
     pub fn schema(&self) -> &Schema {
@@ -189,12 +189,22 @@ impl<'a> Column<'a> {
         self.len() == 0
     }
 
+    /// The number of null values, which is counted anew by each call.
     pub fn null_count(&self) -> usize {
-        self.nodes[0].null_count as usize
+        let length = self.len();
+        match (self.field().format.as_str(), self.nodes[0].buffers.first()) {
+            ("n", _) => length,
+            // A union has no validity of its own.
+            (format, _) if format.starts_with("+u") => 0,
+            (_, Some(bits)) if !bits.is_empty() => length - (0..length).filter(|&place| bit(bits, place)).count(),
+            _ => 0,
+        }
     }
 
     pub fn is_null(&self, row: usize) -> bool {
-        self.field().format == "n" || (self.null_count() > 0 && !self.buffer(0).is_ok_and(|bits| bit(bits, row)))
+        let format = self.field().format.as_str();
+        let valid = |bits: &[u8]| bits.is_empty() || bit(bits, row);
+        format == "n" || !(format.starts_with("+u") || self.buffer(0).is_ok_and(valid))
     }
 
     fn buffer(&self, number: usize) -> Result<&'a [u8]> {

@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 
 use crate::bindings::osiris::driver::context as raw;
 use crate::bindings::osiris::driver::secrets;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 
-pub use raw::{Level, Part, metric, partition, progress, step_id};
+pub use raw::{Level, Part, attempt, metric, partition, progress, step_id};
 
 /// The step's config as the driver's own type.
 ///
@@ -23,53 +23,35 @@ pub fn config<C: DeserializeOwned>() -> Result<C> {
 
 /// The secret in a field of the config, named by its JSON pointer, such as `/connection/password`, or with dots between
 /// nested fields; `None` if the step has none there. Secrets are not part of [`config`].
-///
-/// # Errors
-/// Any error from the host except `not-found`.
-pub fn secret(name: &str) -> Result<Option<String>> {
-    match secrets::get(name) {
-        Ok(secret) => Ok(Some(secret.reveal())),
-        Err(error) if matches!(error.kind, ErrorKind::NotFound) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+pub fn secret(name: &str) -> Option<String> {
+    secrets::get(name).map(|secret| secret.reveal())
 }
 
 /// The secrets in the fields of the config field `place`, each by the field's name: for `headers`, whose fields the
 /// user names, `Authorization`. Deeper secrets are not included; see [`restore_secrets`].
-///
-/// # Errors
-/// Any error from the host except `not-found`.
-pub fn secrets_below(place: &str) -> Result<Vec<(String, String)>> {
-    let found = pointers_below(place)?;
-    let flat = found.into_iter().filter_map(|(mut path, secret)| {
+pub fn secrets_below(place: &str) -> Vec<(String, String)> {
+    let flat = pointers_below(place).into_iter().filter_map(|(mut path, secret)| {
         let name = path.pop().filter(|_| path.is_empty())?;
         Some((name, secret))
     });
-    Ok(flat.collect())
+    flat.collect()
 }
 
 /// Inserts the secrets of the config field `place` at their original places in its value, whatever its shape.
-///
-/// # Errors
-/// As for [`secrets_below`].
-pub fn restore_secrets(place: &str, value: &mut Value) -> Result<()> {
-    for (path, secret) in pointers_below(place)? {
+pub fn restore_secrets(place: &str, value: &mut Value) {
+    for (path, secret) in pointers_below(place) {
         put(value, &path, secret);
     }
-    Ok(())
 }
 
 /// Each secret below a field, with the names that lead to it from there.
-fn pointers_below(place: &str) -> Result<Vec<(Vec<String>, String)>> {
+fn pointers_below(place: &str) -> Vec<(Vec<String>, String)> {
     let place = if place.starts_with('/') { place.to_owned() } else { format!("/{}", place.replace('.', "/")) };
-    let mut found = Vec::new();
-    for pointer in secrets::list(&place) {
+    let found = secrets::list(&place).into_iter().filter_map(|pointer| {
         let path = names(pointer.strip_prefix(&place).unwrap_or_default());
-        if let Some(secret) = secret(&pointer)? {
-            found.push((path, secret));
-        }
-    }
-    Ok(found)
+        Some((path, secret(&pointer)?))
+    });
+    found.collect()
 }
 
 /// The names in a JSON pointer (RFC 6901).

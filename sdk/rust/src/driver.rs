@@ -60,7 +60,7 @@ pub trait Check {
     /// Connects and logs in without changing anything; returns a description of what answered.
     ///
     /// # Errors
-    /// What is wrong, by its kind: `auth`, `denied`, `transient`, `other("timeout")`.
+    /// What is wrong, by its kind: `auth`, `denied`, `transient`, `timeout`.
     fn check(config: Self::Config) -> Result<String>;
 }
 
@@ -161,67 +161,72 @@ macro_rules! export {
     };
     ($driver:ty: discovery) => {
         const _: () = {
+            use $crate::bindings::discover as exported;
             struct Component;
-            impl $crate::bindings::discovery::Guest for Component {
-                fn discover() -> Result<
+            impl exported::exports::osiris::driver::discover::Guest for Component {
+                fn run() -> Result<
                     Vec<$crate::bindings::osiris::driver::catalog::Table>,
                     $crate::bindings::osiris::driver::errors::Error,
                 > {
                     $crate::discover::<$driver>()
                 }
             }
-    $crate::bindings::discovery::export_discovery!(Component with_types_in $crate::bindings::discovery);
+            exported::export_discover!(Component with_types_in exported);
         };
     };
     ($driver:ty: check) => {
         const _: () = {
+            use $crate::bindings::check as exported;
             struct Component;
-            impl $crate::bindings::check::Guest for Component {
-                fn check() -> Result<String, $crate::bindings::osiris::driver::errors::Error> {
+            impl exported::exports::osiris::driver::check::Guest for Component {
+                fn run() -> Result<String, $crate::bindings::osiris::driver::errors::Error> {
                     $crate::check::<$driver>()
                 }
             }
-    $crate::bindings::check::export_check!(Component with_types_in $crate::bindings::check);
+            exported::export_check!(Component with_types_in exported);
         };
     };
     ($driver:ty: extractor) => {
         const _: () = {
+            use $crate::bindings::extract as exported;
             struct Component;
-            impl $crate::bindings::extractor::Guest for Component {
-                fn extract(
+            impl exported::exports::osiris::driver::extract::Guest for Component {
+                fn run(
                     output: $crate::bindings::osiris::driver::tables::Output,
                 ) -> Result<(), $crate::bindings::osiris::driver::errors::Error> {
                     $crate::extract::<$driver>(output)
                 }
             }
-    $crate::bindings::extractor::export_extractor!(Component with_types_in $crate::bindings::extractor);
+            exported::export_extract!(Component with_types_in exported);
         };
     };
     ($driver:ty: processor) => {
         const _: () = {
+            use $crate::bindings::transform as exported;
             struct Component;
-            impl $crate::bindings::processor::Guest for Component {
-                fn transform(
+            impl exported::exports::osiris::driver::transform::Guest for Component {
+                fn run(
                     inputs: Vec<$crate::bindings::osiris::driver::tables::Input>,
                     output: $crate::bindings::osiris::driver::tables::Output,
                 ) -> Result<(), $crate::bindings::osiris::driver::errors::Error> {
                     $crate::transform::<$driver>(inputs, output)
                 }
             }
-    $crate::bindings::processor::export_processor!(Component with_types_in $crate::bindings::processor);
+            exported::export_transform!(Component with_types_in exported);
         };
     };
     ($driver:ty: writer) => {
         const _: () = {
+            use $crate::bindings::load as exported;
             struct Component;
-            impl $crate::bindings::writer::Guest for Component {
-                fn load(
+            impl exported::exports::osiris::driver::load::Guest for Component {
+                fn run(
                     inputs: Vec<$crate::bindings::osiris::driver::tables::Input>,
                 ) -> Result<(), $crate::bindings::osiris::driver::errors::Error> {
                     $crate::load::<$driver>(inputs)
                 }
             }
-    $crate::bindings::writer::export_writer!(Component with_types_in $crate::bindings::writer);
+            exported::export_load!(Component with_types_in exported);
         };
     };
 }

@@ -10,9 +10,11 @@ use crate::bindings::osiris::driver::errors;
 #[derive(Debug, Clone)]
 pub struct Error {
     pub kind: ErrorKind,
+    /// The error's name in the system that it comes from, such as `23505` or `HTTP 503`.
+    pub code: Option<String>,
     /// One sentence for a person, in lower case: what was being done, to what, and why it failed.
     pub message: String,
-    /// How long to wait before another attempt, if the other side said so.
+    /// How long to wait before another attempt, if the server asked for that.
     pub retry_after: Option<Duration>,
 }
 
@@ -20,7 +22,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None }
+        Self { kind, code: None, message: message.into(), retry_after: None }
     }
 
     /// The step's configuration is wrong.
@@ -43,6 +45,13 @@ impl Error {
         Self::new(ErrorKind::Internal, message)
     }
 
+    /// Adds the error's code in the system that it comes from.
+    #[must_use]
+    pub fn with_code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
     /// Prefixes the message with what was being done.
     #[must_use]
     pub fn context(mut self, doing: impl fmt::Display) -> Self {
@@ -61,14 +70,21 @@ impl std::error::Error for Error {}
 
 impl From<errors::Error> for Error {
     fn from(error: errors::Error) -> Self {
-        Self { kind: error.kind, message: error.message, retry_after: error.retry_after_ms.map(Duration::from_millis) }
+        let retry_after = error.retry_after_ms.map(|wait| Duration::from_millis(wait.into()));
+        Self { kind: error.kind, code: error.code, message: error.message, retry_after }
     }
 }
 
 impl From<Error> for errors::Error {
     fn from(error: Error) -> Self {
-        let retry_after_ms = error.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        Self { kind: error.kind, message: error.message, retry_after_ms }
+        let retry_after_ms = error.retry_after.map(|wait| u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
+        Self { kind: error.kind, code: error.code, message: error.message, retry_after_ms }
+    }
+}
+
+impl From<duckdb_text::Error> for Error {
+    fn from(error: duckdb_text::Error) -> Self {
+        Self::data(error.0)
     }
 }
 

@@ -5,6 +5,14 @@ use crate::bindings::osiris::driver::files as raw;
 
 pub use raw::{Format, Source, Target, Temporary};
 
+/// The files that a granted path stands for: currently the path itself.
+///
+/// # Errors
+/// As for [`open`].
+pub fn list(path: &str) -> Result<Vec<String>> {
+    Ok(raw::list(path)?)
+}
+
 /// Opens a granted file for reading.
 ///
 /// # Errors

@@ -28,15 +28,12 @@ mod array;
 mod arrow;
 mod batch;
 pub mod bindings;
-pub mod calendar;
 pub mod context;
 mod driver;
-mod duckdb_type;
 mod error;
 pub mod files;
 #[cfg(feature = "http")]
 pub mod http;
-mod names;
 mod rows;
 pub mod sql;
 pub mod state;
@@ -51,8 +48,7 @@ pub use bindings::osiris::driver::errors::ErrorKind;
 pub use driver::{Check, Discovery, Extractor, Inputs, Processor, Writer};
 #[doc(hidden)]
 pub use driver::{check, discover, extract, load, transform};
-pub use duckdb_type::DuckdbType;
+pub use duckdb_text::{DuckdbType, Names, calendar};
 pub use error::{Error, Result};
-pub use names::Names;
 pub use rows::{Cell, FromCell, Row, RowWriter, Type};
-pub use tables::{Input, Output, Reader, TableWriter};
+pub use tables::{Input, JsonReader, JsonWriter, Output, Reader, TableWriter, Types};

@@ -1,11 +1,11 @@
 //! SQL over the step's inputs, which the host runs inside DuckDB: no row crosses the boundary.
 
-mod json;
-
 use crate::bindings::osiris::driver::sql as raw;
-use crate::{Error, Field, Output, Reader, Result};
+use crate::{Error, Field, JsonReader, Output, Reader, Result, Types};
 
-pub use json::{JsonMember, NotFinite, json_object_text, json_text, not_finite, not_json};
+pub use duckdb_text::{
+    JsonMember, NotFinite, json_object_text, json_text, not_finite, not_json, quote_name, quote_text, timestamptz_text,
+};
 
 /// Creates the table `name` of `output` from the rows of one SELECT; returns how many there are.
 ///
@@ -20,7 +20,23 @@ pub fn create_table(output: &Output, name: &str, select: &str) -> Result<u64> {
 /// # Errors
 /// As for [`create_table`].
 pub fn query(select: &str) -> Result<Reader> {
-    Ok(raw::query(select)?.into())
+    query_as(select, Types::Exact)
+}
+
+/// As for [`query`], with exact or [`Types::Plain`] types.
+///
+/// # Errors
+/// As for [`create_table`].
+pub fn query_as(select: &str, types: Types) -> Result<Reader> {
+    Ok(raw::query(select, types)?.into())
+}
+
+/// Runs one SELECT and reads its rows as JSON records.
+///
+/// # Errors
+/// As for [`create_table`].
+pub fn query_json(select: &str) -> Result<JsonReader> {
+    Ok(raw::query_json(select)?.into())
 }
 
 /// A column of a table.
@@ -48,33 +64,4 @@ pub fn columns(table: &str) -> Result<Vec<TableColumn>> {
         Ok(TableColumn { name: field.name.clone(), duckdb_type })
     };
     names.schema().columns().enumerate().map(column).collect()
-}
-
-/// A name in SQL quotes.
-pub fn quote_name(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text as a SQL literal.
-pub fn quote_text(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-/// The text of a TIMESTAMPTZ in UTC: `2024-01-31 10:00:00+00`. DuckDB itself prints the last instants of the type a
-/// millisecond late.
-pub fn timestamptz_text(value: &str) -> String {
-    format!(
-        "case when isfinite({value}) then make_timestamp(epoch_us({value}))::varchar || '+00' else {value}::varchar end"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quotes_inside_are_doubled() {
-        assert_eq!(quote_name("a\"b"), "\"a\"\"b\"");
-        assert_eq!(quote_text("it's"), "'it''s'");
-    }
 }

@@ -2,8 +2,12 @@
 
 use std::rc::Rc;
 
+use serde::Serialize;
+
 use crate::bindings::osiris::driver::tables as raw;
 use crate::{Array, Batch, Error, Result, Schema};
+
+pub use raw::Types;
 
 /// One input of the step, read-only.
 #[derive(Debug)]
@@ -31,12 +35,12 @@ impl Input {
         self.0.rows()
     }
 
-    /// The input's columns.
+    /// The input's columns, as [`Input::read`] gives them.
     ///
     /// # Errors
     /// `data` for a column of a type that cannot cross.
     pub fn schema(&self) -> Result<Schema> {
-        Ok(Schema::new(self.0.schema()?.fields))
+        Ok(Schema::new(self.0.schema(Types::Exact)?.fields))
     }
 
     /// Reads all columns.
@@ -44,17 +48,36 @@ impl Input {
     /// # Errors
     /// As for [`Input::schema`].
     pub fn read(&self) -> Result<Reader> {
-        Ok(self.0.read(None)?.into())
+        self.read_as(&[], Types::Exact)
     }
 
-    /// Reads the named columns, in that order.
+    /// Reads the named columns, in that order; all of them for an empty list.
     ///
     /// # Errors
     /// `not-found`, naming the alternatives, for a column that does not exist.
     pub fn read_columns(&self, columns: &[&str]) -> Result<Reader> {
-        let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
-        Ok(self.0.read(Some(&columns))?.into())
+        self.read_as(columns, Types::Exact)
     }
+
+    /// As for [`Input::read_columns`], with exact or [`Types::Plain`] types.
+    ///
+    /// # Errors
+    /// As for [`Input::read_columns`].
+    pub fn read_as(&self, columns: &[&str], types: Types) -> Result<Reader> {
+        Ok(self.0.read(&owned(columns), types)?.into())
+    }
+
+    /// Reads the named columns, or all of them, as JSON records.
+    ///
+    /// # Errors
+    /// As for [`Input::read_columns`].
+    pub fn read_json(&self, columns: &[&str]) -> Result<JsonReader> {
+        Ok(self.0.read_json(&owned(columns))?.into())
+    }
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
 }
 
 /// Rows being read, batch by batch.
@@ -93,6 +116,24 @@ impl Iterator for Reader {
     }
 }
 
+/// Rows being read as JSON records: texts of one or more JSON objects, each on a line of its own.
+#[derive(Debug)]
+pub struct JsonReader(raw::JsonReader);
+
+impl From<raw::JsonReader> for JsonReader {
+    fn from(reader: raw::JsonReader) -> Self {
+        Self(reader)
+    }
+}
+
+impl Iterator for JsonReader {
+    type Item = Result<String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map_err(Error::from).transpose()
+    }
+}
+
 /// The step's output.
 #[derive(Debug)]
 pub struct Output(raw::Output);
@@ -113,6 +154,17 @@ impl Output {
         Ok(TableWriter { raw: self.0.create_table(name, &schema)? })
     }
 
+    /// Creates a table of JSON records. `columns` are names with DuckDB types; the types of all other members are decided
+    /// over all records.
+    ///
+    /// # Errors
+    /// `data` for a name that a table cannot have; `config` for a type that a column cannot be declared as.
+    pub fn create_json_table(&self, name: &str, columns: &[(&str, &str)]) -> Result<JsonWriter> {
+        let column = |&(name, kind): &(&str, &str)| raw::Column { name: name.to_owned(), duckdb_type: kind.to_owned() };
+        let columns: Vec<raw::Column> = columns.iter().map(column).collect();
+        Ok(JsonWriter { raw: self.0.create_json_table(name, &columns)?, pending: String::new() })
+    }
+
     /// Creates a table from complete columns.
     ///
     /// # Errors
@@ -128,6 +180,50 @@ impl Output {
 
     pub(crate) fn raw(&self) -> &raw::Output {
         &self.0
+    }
+}
+
+/// The size at which collected records are passed to the host, in bytes.
+const PENDING_BYTES: usize = 1 << 20;
+
+/// A table of JSON records being written. If [`JsonWriter::finish`] is not called, the step fails.
+#[derive(Debug)]
+pub struct JsonWriter {
+    raw: raw::JsonWriter,
+    pending: String,
+}
+
+impl JsonWriter {
+    /// Appends a record: anything that serialises to a JSON object.
+    ///
+    /// # Errors
+    /// `data` if it is not an object, or if the records before it are malformed.
+    pub fn write(&mut self, record: &impl Serialize) -> Result<()> {
+        self.append(&serde_json::to_string(record)?)
+    }
+
+    /// Appends records as JSON text: objects, separated by white space.
+    ///
+    /// # Errors
+    /// `data` for any other text.
+    pub fn append(&mut self, records: &str) -> Result<()> {
+        self.pending.push_str(records);
+        self.pending.push('\n');
+        if self.pending.len() < PENDING_BYTES { Ok(()) } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        if pending.is_empty() { Ok(()) } else { Ok(self.raw.append(&pending)?) }
+    }
+
+    /// Decides the types and writes the table; returns its number of rows.
+    ///
+    /// # Errors
+    /// `data` if a value does not fit its declared type; the message names the record and the member.
+    pub fn finish(mut self) -> Result<u64> {
+        self.flush()?;
+        Ok(self.raw.finish()?)
     }
 }
 

@@ -27,7 +27,7 @@ const FIRST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Connects to `host:port`, as named in the step's grant.
 ///
 /// # Errors
-/// `denied` if it was not granted, `transient` if nothing answers, `other("timeout")`.
+/// `denied` if it was not granted, `transient` if nothing answers, `timeout`.
 pub fn connect(host: &str, port: u16, timeout: Duration) -> Result<Connection> {
     let raw = raw::connect(host, port, milliseconds(timeout))?;
     Ok(Connection { raw, received: Vec::new(), taken: 0, timeout: Cell::new(FIRST_TIMEOUT) })
@@ -56,7 +56,7 @@ impl Connection {
                 (self.received, self.taken) = (bytes, 0);
                 Ok(true)
             }
-            Err(error) if matches!(&error.kind, ErrorKind::Other(kind) if kind == "timeout") => Ok(false),
+            Err(error) if error.kind == ErrorKind::Timeout => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -64,7 +64,7 @@ impl Connection {
     /// The received bytes that have not been consumed; waits if there are none. Empty at the end.
     ///
     /// # Errors
-    /// `transient` if the connection broke, `other("timeout")`.
+    /// `transient` if the connection broke, `timeout`.
     pub fn fill(&mut self) -> Result<&[u8]> {
         if self.taken == self.received.len() {
             self.received = self.raw.read(CHUNK)?;
@@ -99,7 +99,7 @@ impl Connection {
     /// Sends all of `bytes`.
     ///
     /// # Errors
-    /// `transient` if the connection broke, `other("timeout")`.
+    /// `transient` if the connection broke, `timeout`.
     pub fn send(&self, bytes: &[u8]) -> Result<()> {
         Ok(self.raw.write(bytes)?)
     }

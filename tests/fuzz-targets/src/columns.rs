@@ -33,14 +33,14 @@ impl<'a> Bytes<'a> {
     }
 
     /// Usually a small number, and occasionally an absurd one.
-    fn number(&mut self) -> u64 {
+    fn number(&mut self) -> u32 {
         match self.byte() {
-            small @ 0..=250 => u64::from(small),
-            251 => u64::from(u32::MAX),
-            252 => i64::MAX as u64,
-            253 => u64::MAX,
+            small @ 0..=250 => u32::from(small),
+            251 => u32::MAX,
+            252 => i32::MAX as u32,
+            253 => u32::MAX - 1,
             254 => 1 << 31,
-            255 => u64::from(self.byte()) << 24,
+            255 => u32::from(self.byte()) << 24,
         }
     }
 }
@@ -108,14 +108,13 @@ pub fn columns(data: &[u8]) {
     let nodes: Vec<InNode<'_>> = (0..fields.len() + usize::from(bytes.byte() == 0xff))
         .map(|_| {
             let length = if bytes.byte() < 0xe0 { rows } else { bytes.number() };
-            let null_count = if bytes.byte() < 0xe0 { 0 } else { bytes.number() };
             let buffers = (0..bytes.byte() % 4)
                 .map(|_| {
                     let size = usize::from(bytes.byte());
                     bytes.take(size)
                 })
                 .collect();
-            InNode { length, null_count, buffers }
+            InNode { length, buffers }
         })
         .collect();
     with_engine(|engine, number| {

@@ -6,7 +6,7 @@
 
 /* Moves every row of `reader` to `writer`; frees each batch before it reads the next. */
 static bool move_rows(osiris_driver_tables_borrow_reader_t reader,
-                      osiris_driver_tables_borrow_table_writer_t writer, processor_error_t *err)
+                      osiris_driver_tables_borrow_table_writer_t writer, osiris_driver_tables_error_t *err)
 {
     for (;;) {
         osiris_driver_tables_option_batch_t next;
@@ -23,7 +23,7 @@ static bool move_rows(osiris_driver_tables_borrow_reader_t reader,
 
 /* Copies the rows of `reader` into a new output table. */
 static bool copy(osiris_driver_tables_borrow_reader_t reader, osiris_driver_tables_borrow_output_t output,
-                 processor_string_t *name, processor_error_t *err)
+                 processor_string_t *name, osiris_driver_tables_error_t *err)
 {
     osiris_driver_tables_schema_t schema;
     osiris_driver_tables_own_table_writer_t writer;
@@ -43,12 +43,13 @@ static bool copy(osiris_driver_tables_borrow_reader_t reader, osiris_driver_tabl
 }
 
 static bool pass_through(osiris_driver_tables_borrow_input_t input, osiris_driver_tables_borrow_output_t output,
-                         bool first, processor_error_t *err)
+                         bool first, osiris_driver_tables_error_t *err)
 {
     osiris_driver_tables_own_reader_t reader;
+    processor_list_string_t all = {NULL, 0};
     processor_string_t name;
 
-    if (!osiris_driver_tables_method_input_read(input, NULL, &reader, err))
+    if (!osiris_driver_tables_method_input_read(input, &all, OSIRIS_DRIVER_TABLES_TYPES_EXACT, &reader, err))
         return false;
     if (first)
         processor_string_dup(&name, "main");
@@ -60,8 +61,9 @@ static bool pass_through(osiris_driver_tables_borrow_input_t input, osiris_drive
     return done;
 }
 
-bool exports_processor_transform(processor_list_own_input_t *inputs, processor_own_output_t output,
-                                 processor_error_t *err)
+bool exports_osiris_driver_transform_run(exports_osiris_driver_transform_list_own_input_t *inputs,
+                                         exports_osiris_driver_transform_own_output_t output,
+                                         osiris_driver_tables_error_t *err)
 {
     bool done = true;
     for (size_t place = 0; place < inputs->len; place++) {

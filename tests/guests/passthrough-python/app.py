@@ -3,13 +3,13 @@
 import json
 from contextlib import ExitStack
 
-import wit_world
+from wit_world import exports
 from wit_world.imports import context
-from wit_world.imports.tables import Input, Output
+from wit_world.imports.tables import Input, Output, Types
 
 
-class WitWorld(wit_world.WitWorld):
-    def transform(self, inputs: list[Input], output: Output) -> None:
+class Transform(exports.Transform):
+    def run(self, inputs: list[Input], output: Output) -> None:
         if text := json.loads(context.config()).get("raise"):
             raise ValueError(text)
         with output, ExitStack() as held:
@@ -20,7 +20,7 @@ class WitWorld(wit_world.WitWorld):
 
 def pass_through(table: Input, output: Output, name: str) -> None:
     """Copies every row of `table` into a new output table."""
-    with table.read(None) as reader:
+    with table.read([], Types.EXACT) as reader:
         with output.create_table(name, reader.schema()) as writer:
             while (batch := reader.next()) is not None:
                 writer.append(batch)

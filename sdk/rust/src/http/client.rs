@@ -85,19 +85,17 @@ impl Client {
     }
 
     /// The headers in the config field `place`, such as `connection.headers`: `plain` ones, and those that are secrets.
-    ///
-    /// # Errors
-    /// As for [`context::secrets_below`].
-    pub fn configured_headers(mut self, place: &str, plain: &BTreeMap<String, Option<String>>) -> Result<Self> {
+    #[must_use]
+    pub fn configured_headers(mut self, place: &str, plain: &BTreeMap<String, Option<String>>) -> Self {
         for (name, value) in plain {
             if let Some(value) = value {
                 self = self.header(name, value);
             }
         }
-        for (name, value) in context::secrets_below(place)? {
+        for (name, value) in context::secrets_below(place) {
             self = self.secret_header(&name, &value);
         }
-        Ok(self)
+        self
     }
 
     /// How long the server may take for its first byte, and between bytes; 30 seconds by default.
@@ -322,7 +320,7 @@ impl Request {
     /// # Errors
     /// By status: `auth` (401), `denied` (403), `not-found` (404), `rate-limited` (429), `transient` (5xx), `config`
     /// (other than 2xx). Otherwise `denied` for an address that was not granted; `transient` for a broken connection;
-    /// `auth` for a certificate; `other("timeout")`; `data` for a response that is too large or malformed.
+    /// `auth` for a certificate; `timeout`; `data` for a response that is too large or malformed.
     pub fn fetch(self) -> Result<Answer> {
         exchange::fetch(&self.ready()?)
     }

@@ -61,11 +61,7 @@ impl Retry {
 
 /// Whether the failure may be temporary.
 fn is_passing(error: &Error) -> bool {
-    match &error.kind {
-        ErrorKind::Transient | ErrorKind::RateLimited => true,
-        ErrorKind::Other(other) => other == "timeout",
-        _ => false,
-    }
+    matches!(error.kind, ErrorKind::Transient | ErrorKind::RateLimited | ErrorKind::Timeout)
 }
 
 /// A random number from 0 to 1.

@@ -27,7 +27,7 @@ pub(super) fn error(asked: &str, status: u16, headers: &[(String, String)], body
     if !excerpt.is_empty() {
         message.push_str(&format!(": {excerpt}"));
     }
-    Error { kind, message, retry_after: wait }
+    Error { kind, code: Some(format!("HTTP {status}")), message, retry_after: wait }
 }
 
 /// The start of a body on one line.

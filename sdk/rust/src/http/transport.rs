@@ -149,7 +149,7 @@ fn timeout(whole: bool) -> Error {
     } else {
         "the server kept silent for longer than it may"
     };
-    Error::new(ErrorKind::Other("timeout".to_owned()), message)
+    Error::new(ErrorKind::Timeout, message)
 }
 
 /// A response's body. The stream must be dropped before the body that it belongs to.
@@ -229,13 +229,12 @@ fn stream_error(error: &StreamError) -> Error {
 }
 
 fn error_of(code: &ErrorCode) -> Error {
-    let timeout = || ErrorKind::Other("timeout".to_owned());
     let (kind, message) = match code {
         ErrorCode::HttpRequestDenied => (ErrorKind::Denied, "the step was not granted this call"),
         ErrorCode::DestinationIpProhibited => {
             (ErrorKind::Denied, "the host's name leads to an address that was not granted")
         }
-        ErrorCode::DnsTimeout => (timeout(), "finding the host's address took too long"),
+        ErrorCode::DnsTimeout => (ErrorKind::Timeout, "finding the host's address took too long"),
         ErrorCode::DnsError(_) | ErrorCode::DestinationNotFound => {
             (ErrorKind::Transient, "the host's name is not known")
         }
@@ -245,11 +244,11 @@ fn error_of(code: &ErrorCode) -> Error {
         ErrorCode::ConnectionRefused => (ErrorKind::Transient, "the connection was refused"),
         ErrorCode::ConnectionTerminated => (ErrorKind::Transient, "the connection broke"),
         ErrorCode::ConnectionLimitReached => (ErrorKind::Transient, "too many connections are open"),
-        ErrorCode::ConnectionTimeout => (timeout(), "connecting took too long"),
+        ErrorCode::ConnectionTimeout => (ErrorKind::Timeout, "connecting took too long"),
         ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => {
-            (timeout(), "the server kept silent for longer than it may")
+            (ErrorKind::Timeout, "the server kept silent for longer than it may")
         }
-        ErrorCode::ConnectionWriteTimeout => (timeout(), "the server took too long to take the request"),
+        ErrorCode::ConnectionWriteTimeout => (ErrorKind::Timeout, "the server took too long to take the request"),
         ErrorCode::TlsProtocolError => (ErrorKind::Transient, "the server and this side cannot agree on TLS"),
         ErrorCode::TlsCertificateError => (
             ErrorKind::Auth,

@@ -8,5 +8,5 @@ use crate::prelude::*;
 pub fn run(step: &Step) -> Outcome {
     let writer = step.output.create_table("main", &column("l")).map_err(told)?;
     writer.finish().map_err(told)?;
-    writer.append(&batch(1, 1, 0, vec![Vec::new(), vec![0; 8]])).map_err(told)
+    writer.append(&batch(1, 1, vec![Vec::new(), vec![0; 8]])).map_err(told)
 }

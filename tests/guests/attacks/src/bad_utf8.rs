@@ -6,5 +6,5 @@
 use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
-    append(step, &column("u"), &batch(1, 1, 0, vec![Vec::new(), offsets(&[0, 2]), vec![0xc3, 0x28]]))
+    append(step, &column("u"), &batch(1, 1, vec![Vec::new(), offsets(&[0, 2]), vec![0xc3, 0x28]]))
 }

@@ -7,5 +7,5 @@ use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
     let input = &step.inputs[0];
-    input.read(Some(&["1); DROP VIEW source; --".to_owned()])).map(drop).map_err(told)
+    input.read(&["1); DROP VIEW source; --".to_owned()], Types::Exact).map(drop).map_err(told)
 }

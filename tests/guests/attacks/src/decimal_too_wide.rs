@@ -6,5 +6,5 @@
 use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
-    append(step, &column("d:4,2"), &batch(1, 1, 0, vec![Vec::new(), i128::MAX.to_le_bytes().to_vec()]))
+    append(step, &column("d:4,2"), &batch(1, 1, vec![Vec::new(), i128::MAX.to_le_bytes().to_vec()]))
 }

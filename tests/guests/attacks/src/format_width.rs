@@ -6,5 +6,5 @@
 use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
-    append(step, &column("w:2147483647"), &batch(0, 0, 0, Vec::new()))
+    append(step, &column("w:2147483647"), &batch(0, 0, Vec::new()))
 }

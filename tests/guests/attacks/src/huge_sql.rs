@@ -7,5 +7,5 @@ use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
     let _ = step;
-    sql::query(&" ".repeat(300 << 20)).map(drop).map_err(told)
+    sql::query(&" ".repeat(300 << 20), Types::Exact).map(drop).map_err(told)
 }

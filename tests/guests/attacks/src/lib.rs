@@ -47,7 +47,6 @@ attacks! {
     huge_names
     huge_sql
     lie_length
-    lie_null_count
     lie_row_count
     list_child_short
     log_injection
@@ -120,7 +119,7 @@ attacks! {
 struct Attacker;
 
 impl Guest for Attacker {
-    fn transform(inputs: Vec<Input>, output: Output) -> Result<(), Error> {
+    fn run(inputs: Vec<Input>, output: Output) -> Result<(), Error> {
         let config: Config = serde_json::from_str(&context::config()).map_err(|why| failure(why.to_string()))?;
         let step = Step { inputs: &inputs, output: &output, config };
         match attack(&step) {
@@ -131,7 +130,7 @@ impl Guest for Attacker {
 }
 
 fn failure(message: String) -> Error {
-    Error { kind: ErrorKind::Internal, message, retry_after_ms: None }
+    Error { kind: ErrorKind::Internal, message, code: None, retry_after_ms: None }
 }
 
 #[expect(unsafe_code, reason = "what `export!` declares: the functions that the host calls")]

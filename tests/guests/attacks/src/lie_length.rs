@@ -6,5 +6,5 @@
 use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
-    append(step, &column("l"), &batch(u64::MAX, u64::MAX, 0, vec![Vec::new(), vec![0; 8]]))
+    append(step, &column("l"), &batch(u32::MAX, u32::MAX, vec![Vec::new(), vec![0; 8]]))
 }

@@ -6,5 +6,5 @@
 use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
-    append(step, &column("l"), &batch(1_000, 10, 0, vec![Vec::new(), vec![0; 80]]))
+    append(step, &column("l"), &batch(1_000, 10, vec![Vec::new(), vec![0; 80]]))
 }

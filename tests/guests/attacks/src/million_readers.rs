@@ -8,6 +8,6 @@ use crate::prelude::*;
 pub fn run(step: &Step) -> Outcome {
     let mut held = Vec::new();
     loop {
-        held.push(step.inputs[0].read(None).map_err(told)?);
+        held.push(step.inputs[0].read(&[], Types::Exact).map_err(told)?);
     }
 }

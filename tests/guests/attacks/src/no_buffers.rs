@@ -6,5 +6,5 @@
 use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
-    append(step, &column("l"), &batch(1, 1, 0, Vec::new()))
+    append(step, &column("l"), &batch(1, 1, Vec::new()))
 }

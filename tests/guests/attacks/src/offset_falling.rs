@@ -6,5 +6,5 @@
 use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
-    append(step, &column("u"), &batch(2, 2, 0, vec![Vec::new(), offsets(&[0, 4, 2]), b"text".to_vec()]))
+    append(step, &column("u"), &batch(2, 2, vec![Vec::new(), offsets(&[0, 4, 2]), b"text".to_vec()]))
 }

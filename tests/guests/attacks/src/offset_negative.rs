@@ -6,5 +6,5 @@
 use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
-    append(step, &column("u"), &batch(1, 1, 0, vec![Vec::new(), offsets(&[-8, 1]), b"x".to_vec()]))
+    append(step, &column("u"), &batch(1, 1, vec![Vec::new(), offsets(&[-8, 1]), b"x".to_vec()]))
 }

@@ -14,7 +14,7 @@ pub fn run(_step: &Step) -> Outcome {
             // is even smaller.
             let query =
                 format!("select 1 as a from read_blob('{file}') where content[9:12] = 'DUCK'::blob and size > 100_000");
-            match sql::query(&query).and_then(|rows| rows.next()) {
+            match sql::query(&query, Types::Exact).and_then(|rows| rows.next()) {
                 Ok(Some(batch)) if batch.rows > 0 => return Ok(()),
                 Ok(_) => {}
                 Err(refused) => error = refused.message,

@@ -4,9 +4,10 @@ use serde::Deserialize;
 
 wit_bindgen::generate!({ path: "../../../wit", world: "processor", pub_export_macro: true });
 
+pub use exports::osiris::driver::transform::{Error, Guest, Input, Output};
 pub use osiris::driver::arrow::{Batch, Field, Node, Schema};
 pub use osiris::driver::errors::ErrorKind;
-pub use osiris::driver::tables::Reader;
+pub use osiris::driver::tables::{Reader, Types};
 pub use osiris::driver::{context, files, secrets, sql};
 
 #[derive(Deserialize)]
@@ -42,13 +43,13 @@ pub fn column(format: &str) -> Schema {
     Schema { fields: vec![field("c", format, 0)] }
 }
 
-pub fn node(length: u64, null_count: u64, buffers: Vec<Vec<u8>>) -> Node {
-    Node { length, null_count, buffers }
+pub fn node(length: u32, buffers: Vec<Vec<u8>>) -> Node {
+    Node { length, buffers }
 }
 
 /// A batch of one column.
-pub fn batch(rows: u64, length: u64, null_count: u64, buffers: Vec<Vec<u8>>) -> Batch {
-    Batch { rows, nodes: vec![node(length, null_count, buffers)] }
+pub fn batch(rows: u32, length: u32, buffers: Vec<Vec<u8>>) -> Batch {
+    Batch { rows, nodes: vec![node(length, buffers)] }
 }
 
 pub fn offsets(values: &[i32]) -> Vec<u8> {

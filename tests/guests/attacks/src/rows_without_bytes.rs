@@ -6,5 +6,5 @@
 use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
-    append(step, &column("n"), &batch(1 << 30, 1 << 30, 0, Vec::new()))
+    append(step, &column("n"), &batch(1 << 30, 1 << 30, Vec::new()))
 }

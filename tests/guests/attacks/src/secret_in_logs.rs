@@ -7,7 +7,7 @@ use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
     let _ = step;
-    let secret = secrets::get("key").map_err(told)?.reveal();
+    let secret = secrets::get("key").ok_or("no such secret")?.reveal();
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
     let percent: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();
     for spelling in [secret.clone(), hex, percent, base64(secret.as_bytes()), base64(format!("x{secret}").as_bytes()), format!("{secret:?}")] {

@@ -6,5 +6,5 @@
 use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
-    append(step, &column("l"), &batch(10_000, 10_000, 0, vec![vec![1], vec![0; 80_000]]))
+    append(step, &column("l"), &batch(10_000, 10_000, vec![vec![1], vec![0; 80_000]]))
 }

@@ -7,6 +7,6 @@ use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
     let schema = Schema { fields: vec![field("s", "+s", 1), field("f", "l", 0)] };
-    let nodes = vec![node(9, 0, vec![Vec::new()]), node(1, 0, vec![Vec::new(), vec![0; 8]])];
+    let nodes = vec![node(9, vec![Vec::new()]), node(1, vec![Vec::new(), vec![0; 8]])];
     append(step, &schema, &Batch { rows: 9, nodes })
 }

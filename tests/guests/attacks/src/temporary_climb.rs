@@ -13,7 +13,7 @@ pub fn run(step: &Step) -> Outcome {
     let own = literal.trim_matches('\'');
     let folder = own.strip_suffix("/0").unwrap_or(own);
     let content = |path: &str| {
-        let reader = sql::query(&format!("select content from read_blob('{path}')"));
+        let reader = sql::query(&format!("select content from read_blob('{path}')"), Types::Exact);
         reader.and_then(|reader| reader.next()).map_err(told)
     };
     content(own).map_err(|why| format!("its own file is readable, but: {why}"))?;

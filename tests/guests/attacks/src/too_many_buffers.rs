@@ -6,5 +6,5 @@
 use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
-    append(step, &column("l"), &batch(1, 1, 0, vec![Vec::new(); 9]))
+    append(step, &column("l"), &batch(1, 1, vec![Vec::new(); 9]))
 }

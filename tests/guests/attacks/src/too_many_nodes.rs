@@ -6,5 +6,5 @@
 use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
-    append(step, &column("l"), &Batch { rows: 1, nodes: (0..100).map(|_| node(1, 0, vec![Vec::new(), vec![0; 8]])).collect() })
+    append(step, &column("l"), &Batch { rows: 1, nodes: (0..100).map(|_| node(1, vec![Vec::new(), vec![0; 8]])).collect() })
 }

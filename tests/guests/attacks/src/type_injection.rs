@@ -8,5 +8,5 @@ use crate::prelude::*;
 pub fn run(step: &Step) -> Outcome {
     let mut schema = column("l");
     schema.fields[0].metadata = vec![("osiris.duckdb_type".to_owned(), "BIGINT); ATTACH '/tmp/x' AS x; --".to_owned())];
-    append(step, &schema, &batch(1, 1, 0, vec![Vec::new(), vec![0; 8]]))
+    append(step, &schema, &batch(1, 1, vec![Vec::new(), vec![0; 8]]))
 }

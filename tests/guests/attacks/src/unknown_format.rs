@@ -6,5 +6,5 @@
 use crate::prelude::*;
 
 pub fn run(step: &Step) -> Outcome {
-    append(step, &column("vu"), &batch(0, 0, 0, Vec::new()))
+    append(step, &column("vu"), &batch(0, 0, Vec::new()))
 }

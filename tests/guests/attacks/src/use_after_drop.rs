@@ -7,7 +7,7 @@ use crate::prelude::*;
 
 #[expect(unsafe_code, reason = "the attack is a handle that was dropped")]
 pub fn run(step: &Step) -> Outcome {
-    let reader = step.inputs[0].read(None).map_err(told)?;
+    let reader = step.inputs[0].read(&[], Types::Exact).map_err(told)?;
     let number = reader.handle();
     drop(reader);
     // SAFETY: it is not safe, which is the point: the handle is gone.

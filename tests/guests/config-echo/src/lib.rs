@@ -11,7 +11,7 @@ impl Extractor for Echo {
         println!("printed by the guest");
         let environment =
             format!("{:?} {:?}", std::env::vars().collect::<Vec<_>>(), std::env::args().collect::<Vec<_>>());
-        let secret = context::secret("connection.password")?.unwrap_or_default();
+        let secret = context::secret("connection.password").unwrap_or_default();
         let columns = vec![
             ("config", Array::from(vec![config.to_string()])),
             ("environment", Array::from(vec![environment])),

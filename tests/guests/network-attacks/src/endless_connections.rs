@@ -1,7 +1,7 @@
 //! Opens connections and keeps them all open.
 //!
 //! stopped by: limits
-//! seen as: denied: as many as it may
+//! seen as: connections: as many as it may
 
 use crate::prelude::*;
 

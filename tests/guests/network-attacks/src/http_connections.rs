@@ -1,7 +1,7 @@
 //! Sends HTTP requests, keeps every response unread so that its connection stays open, and opens plain connections as well.
 //!
 //! stopped by: limits
-//! seen as: denied: as many as it may
+//! seen as: connections: as many as it may
 
 use crate::prelude::*;
 

@@ -8,6 +8,6 @@ use osiris_sdk::{context, state};
 use crate::prelude::*;
 
 pub fn run(_step: &Step) -> Outcome {
-    state::set(&context::secret("key")?)?;
+    state::set(&context::secret("key"))?;
     Ok("kept".to_owned())
 }

@@ -1,7 +1,7 @@
 //! Downloads more through a connection than its step may.
 //!
 //! stopped by: limits
-//! seen as: limit: over the network, its limit
+//! seen as: network: over the network, its limit
 
 use crate::prelude::*;
 

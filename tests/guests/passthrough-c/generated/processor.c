@@ -3,152 +3,155 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `osiris:driver/context@0.1.0`
+// Imported Functions from `osiris:driver/context@0.2.0`
 
-__attribute__((__import_module__("osiris:driver/context@0.1.0"), __import_name__("step-id")))
+__attribute__((__import_module__("osiris:driver/context@0.2.0"), __import_name__("step-id")))
 extern void __wasm_import_osiris_driver_context_step_id(uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/context@0.1.0"), __import_name__("config")))
+__attribute__((__import_module__("osiris:driver/context@0.2.0"), __import_name__("config")))
 extern void __wasm_import_osiris_driver_context_config(uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/context@0.1.0"), __import_name__("partition")))
+__attribute__((__import_module__("osiris:driver/context@0.2.0"), __import_name__("partition")))
 extern void __wasm_import_osiris_driver_context_partition(uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/context@0.1.0"), __import_name__("log")))
+__attribute__((__import_module__("osiris:driver/context@0.2.0"), __import_name__("attempt")))
+extern int32_t __wasm_import_osiris_driver_context_attempt(void);
+
+__attribute__((__import_module__("osiris:driver/context@0.2.0"), __import_name__("log")))
 extern void __wasm_import_osiris_driver_context_log(int32_t, uint8_t *, size_t, uint8_t *, size_t);
 
-__attribute__((__import_module__("osiris:driver/context@0.1.0"), __import_name__("metric")))
+__attribute__((__import_module__("osiris:driver/context@0.2.0"), __import_name__("metric")))
 extern void __wasm_import_osiris_driver_context_metric(uint8_t *, size_t, double);
 
-__attribute__((__import_module__("osiris:driver/context@0.1.0"), __import_name__("progress")))
+__attribute__((__import_module__("osiris:driver/context@0.2.0"), __import_name__("progress")))
 extern void __wasm_import_osiris_driver_context_progress(int64_t, int32_t, int64_t);
 
-// Imported Functions from `osiris:driver/secrets@0.1.0`
+// Imported Functions from `osiris:driver/secrets@0.2.0`
 
-__attribute__((__import_module__("osiris:driver/secrets@0.1.0"), __import_name__("get")))
+__attribute__((__import_module__("osiris:driver/secrets@0.2.0"), __import_name__("get")))
 extern void __wasm_import_osiris_driver_secrets_get(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/secrets@0.1.0"), __import_name__("list")))
+__attribute__((__import_module__("osiris:driver/secrets@0.2.0"), __import_name__("list")))
 extern void __wasm_import_osiris_driver_secrets_list(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/secrets@0.1.0"), __import_name__("[method]secret.reveal")))
+__attribute__((__import_module__("osiris:driver/secrets@0.2.0"), __import_name__("[method]secret.reveal")))
 extern void __wasm_import_osiris_driver_secrets_method_secret_reveal(int32_t, uint8_t *);
 
-// Imported Functions from `osiris:driver/tables@0.1.0`
+// Imported Functions from `osiris:driver/tables@0.2.0`
 
-__attribute__((__import_module__("osiris:driver/tables@0.1.0"), __import_name__("[method]input.alias")))
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[method]input.alias")))
 extern void __wasm_import_osiris_driver_tables_method_input_alias(int32_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/tables@0.1.0"), __import_name__("[method]input.sql-name")))
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[method]input.sql-name")))
 extern void __wasm_import_osiris_driver_tables_method_input_sql_name(int32_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/tables@0.1.0"), __import_name__("[method]input.rows")))
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[method]input.rows")))
 extern int64_t __wasm_import_osiris_driver_tables_method_input_rows(int32_t);
 
-__attribute__((__import_module__("osiris:driver/tables@0.1.0"), __import_name__("[method]input.schema")))
-extern void __wasm_import_osiris_driver_tables_method_input_schema(int32_t, uint8_t *);
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[method]input.schema")))
+extern void __wasm_import_osiris_driver_tables_method_input_schema(int32_t, int32_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/tables@0.1.0"), __import_name__("[method]input.read")))
-extern void __wasm_import_osiris_driver_tables_method_input_read(int32_t, int32_t, uint8_t *, size_t, uint8_t *);
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[method]input.read")))
+extern void __wasm_import_osiris_driver_tables_method_input_read(int32_t, uint8_t *, size_t, int32_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/tables@0.1.0"), __import_name__("[method]reader.schema")))
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[method]input.read-json")))
+extern void __wasm_import_osiris_driver_tables_method_input_read_json(int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[method]reader.schema")))
 extern void __wasm_import_osiris_driver_tables_method_reader_schema(int32_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/tables@0.1.0"), __import_name__("[method]reader.next")))
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[method]reader.next")))
 extern void __wasm_import_osiris_driver_tables_method_reader_next(int32_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/tables@0.1.0"), __import_name__("[method]output.create-table")))
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[method]json-reader.next")))
+extern void __wasm_import_osiris_driver_tables_method_json_reader_next(int32_t, uint8_t *);
+
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[method]output.create-table")))
 extern void __wasm_import_osiris_driver_tables_method_output_create_table(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/tables@0.1.0"), __import_name__("[method]table-writer.append")))
-extern void __wasm_import_osiris_driver_tables_method_table_writer_append(int32_t, int64_t, uint8_t *, size_t, uint8_t *);
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[method]output.create-json-table")))
+extern void __wasm_import_osiris_driver_tables_method_output_create_json_table(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/tables@0.1.0"), __import_name__("[method]table-writer.finish")))
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[method]table-writer.append")))
+extern void __wasm_import_osiris_driver_tables_method_table_writer_append(int32_t, int32_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[method]table-writer.finish")))
 extern void __wasm_import_osiris_driver_tables_method_table_writer_finish(int32_t, uint8_t *);
 
-// Imported Functions from `osiris:driver/sql@0.1.0`
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[method]json-writer.append")))
+extern void __wasm_import_osiris_driver_tables_method_json_writer_append(int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/sql@0.1.0"), __import_name__("create-table")))
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[method]json-writer.finish")))
+extern void __wasm_import_osiris_driver_tables_method_json_writer_finish(int32_t, uint8_t *);
+
+// Imported Functions from `osiris:driver/sql@0.2.0`
+
+__attribute__((__import_module__("osiris:driver/sql@0.2.0"), __import_name__("create-table")))
 extern void __wasm_import_osiris_driver_sql_create_table(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/sql@0.1.0"), __import_name__("query")))
-extern void __wasm_import_osiris_driver_sql_query(uint8_t *, size_t, uint8_t *);
+__attribute__((__import_module__("osiris:driver/sql@0.2.0"), __import_name__("query")))
+extern void __wasm_import_osiris_driver_sql_query(uint8_t *, size_t, int32_t, uint8_t *);
 
-// Imported Functions from `osiris:driver/files@0.1.0`
+__attribute__((__import_module__("osiris:driver/sql@0.2.0"), __import_name__("query-json")))
+extern void __wasm_import_osiris_driver_sql_query_json(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("open")))
+// Imported Functions from `osiris:driver/files@0.2.0`
+
+__attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("list")))
+extern void __wasm_import_osiris_driver_files_list(uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("open")))
 extern void __wasm_import_osiris_driver_files_open(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("create")))
+__attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("create")))
 extern void __wasm_import_osiris_driver_files_create(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("create-temporary")))
+__attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("create-temporary")))
 extern void __wasm_import_osiris_driver_files_create_temporary(uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("[method]temporary.write")))
+__attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("[method]temporary.write")))
 extern void __wasm_import_osiris_driver_files_method_temporary_write(int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("[method]temporary.sql-literal")))
+__attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("[method]temporary.sql-literal")))
 extern void __wasm_import_osiris_driver_files_method_temporary_sql_literal(int32_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("[method]source.sql-literal")))
+__attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("[method]source.sql-literal")))
 extern void __wasm_import_osiris_driver_files_method_source_sql_literal(int32_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("[method]source.size")))
+__attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("[method]source.size")))
 extern int64_t __wasm_import_osiris_driver_files_method_source_size(int32_t);
 
-__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("[method]source.read")))
+__attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("[method]source.read")))
 extern void __wasm_import_osiris_driver_files_method_source_read(int32_t, int64_t, int32_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("[method]target.copy")))
+__attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("[method]target.copy")))
 extern void __wasm_import_osiris_driver_files_method_target_copy(int32_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("[method]target.write")))
+__attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("[method]target.write")))
 extern void __wasm_import_osiris_driver_files_method_target_write(int32_t, uint8_t *, size_t, uint8_t *);
 
-// Exported Functions from `processor`
+// Exported Functions from `osiris:driver/transform@0.2.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_transform")))
-void __wasm_export_exports_processor_transform_post_return(uint8_t * arg0) {
+__attribute__((__weak__, __export_name__("cabi_post_osiris:driver/transform@0.2.0#run")))
+void __wasm_export_exports_osiris_driver_transform_run_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
       break;
     }
     case 1: {
-      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 8))) {
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + (2*sizeof(void*))))) {
         case 0: {
           break;
         }
         case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          if ((*((size_t*) (arg0 + (8+2*sizeof(void*))))) > 0) {
-            free(*((uint8_t **) (arg0 + (8+1*sizeof(void*)))));
+          if ((*((size_t*) (arg0 + (4*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (3*sizeof(void*)))));
           }
           break;
         }
       }
-      if ((*((size_t*) (arg0 + (8+4*sizeof(void*))))) > 0) {
-        free(*((uint8_t **) (arg0 + (8+3*sizeof(void*)))));
+      if ((*((size_t*) (arg0 + (6*sizeof(void*))))) > 0) {
+        free(*((uint8_t **) (arg0 + (5*sizeof(void*)))));
       }
       break;
     }
@@ -166,29 +169,26 @@ void *cabi_realloc(void *ptr, size_t old_size, size_t align, size_t new_size) {
   return ret;
 }
 
-__attribute__((__aligned__(8)))
-static uint8_t RET_AREA[(32+4*sizeof(void*))];
+__attribute__((__aligned__(sizeof(void*))))
+static uint8_t RET_AREA[(8+7*sizeof(void*))];
 
 // Helper Functions
 
-void osiris_driver_errors_error_kind_free(osiris_driver_errors_error_kind_t *ptr) {
-  switch ((int32_t) ptr->tag) {
-    case 8: {
-      processor_string_free(&ptr->val.other);
-      break;
-    }
+void processor_option_string_free(processor_option_string_t *ptr) {
+  if (ptr->is_some) {
+    processor_string_free(&ptr->val);
   }
 }
 
-void processor_option_u64_free(processor_option_u64_t *ptr) {
+void processor_option_u32_free(processor_option_u32_t *ptr) {
   if (ptr->is_some) {
   }
 }
 
 void osiris_driver_errors_error_free(osiris_driver_errors_error_t *ptr) {
-  osiris_driver_errors_error_kind_free(&ptr->kind);
+  processor_option_string_free(&ptr->code);
   processor_string_free(&ptr->message);
-  processor_option_u64_free(&ptr->retry_after_ms);
+  processor_option_u32_free(&ptr->retry_after_ms);
 }
 
 void processor_tuple2_string_string_free(processor_tuple2_string_string_t *ptr) {
@@ -207,11 +207,12 @@ void processor_list_tuple2_string_string_free(processor_list_tuple2_string_strin
   }
 }
 
-void osiris_driver_secrets_error_free(osiris_driver_secrets_error_t *ptr) {
-  osiris_driver_errors_error_free(ptr);
+void processor_option_u64_free(processor_option_u64_t *ptr) {
+  if (ptr->is_some) {
+  }
 }
 
-__attribute__((__import_module__("osiris:driver/secrets@0.1.0"), __import_name__("[resource-drop]secret")))
+__attribute__((__import_module__("osiris:driver/secrets@0.2.0"), __import_name__("[resource-drop]secret")))
 extern void __wasm_import_osiris_driver_secrets_secret_drop(int32_t handle);
 
 void osiris_driver_secrets_secret_drop_own(osiris_driver_secrets_own_secret_t handle) {
@@ -226,10 +227,8 @@ osiris_driver_secrets_borrow_secret_t osiris_driver_secrets_borrow_secret(osiris
   return (osiris_driver_secrets_borrow_secret_t) { arg.__handle };
 }
 
-void osiris_driver_secrets_result_own_secret_error_free(osiris_driver_secrets_result_own_secret_error_t *ptr) {
-  if (!ptr->is_err) {
-  } else {
-    osiris_driver_secrets_error_free(&ptr->val.err);
+void osiris_driver_secrets_option_own_secret_free(osiris_driver_secrets_option_own_secret_t *ptr) {
+  if (ptr->is_some) {
   }
 }
 
@@ -317,7 +316,7 @@ void osiris_driver_tables_batch_free(osiris_driver_tables_batch_t *ptr) {
   osiris_driver_arrow_batch_free(ptr);
 }
 
-__attribute__((__import_module__("osiris:driver/tables@0.1.0"), __import_name__("[resource-drop]input")))
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[resource-drop]input")))
 extern void __wasm_import_osiris_driver_tables_input_drop(int32_t handle);
 
 void osiris_driver_tables_input_drop_own(osiris_driver_tables_own_input_t handle) {
@@ -332,7 +331,7 @@ osiris_driver_tables_borrow_input_t osiris_driver_tables_borrow_input(osiris_dri
   return (osiris_driver_tables_borrow_input_t) { arg.__handle };
 }
 
-__attribute__((__import_module__("osiris:driver/tables@0.1.0"), __import_name__("[resource-drop]reader")))
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[resource-drop]reader")))
 extern void __wasm_import_osiris_driver_tables_reader_drop(int32_t handle);
 
 void osiris_driver_tables_reader_drop_own(osiris_driver_tables_own_reader_t handle) {
@@ -347,7 +346,22 @@ osiris_driver_tables_borrow_reader_t osiris_driver_tables_borrow_reader(osiris_d
   return (osiris_driver_tables_borrow_reader_t) { arg.__handle };
 }
 
-__attribute__((__import_module__("osiris:driver/tables@0.1.0"), __import_name__("[resource-drop]output")))
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[resource-drop]json-reader")))
+extern void __wasm_import_osiris_driver_tables_json_reader_drop(int32_t handle);
+
+void osiris_driver_tables_json_reader_drop_own(osiris_driver_tables_own_json_reader_t handle) {
+  __wasm_import_osiris_driver_tables_json_reader_drop(handle.__handle);
+}
+
+void osiris_driver_tables_json_reader_drop_borrow(osiris_driver_tables_borrow_json_reader_t handle) {
+  __wasm_import_osiris_driver_tables_json_reader_drop(handle.__handle);
+}
+
+osiris_driver_tables_borrow_json_reader_t osiris_driver_tables_borrow_json_reader(osiris_driver_tables_own_json_reader_t arg) {
+  return (osiris_driver_tables_borrow_json_reader_t) { arg.__handle };
+}
+
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[resource-drop]output")))
 extern void __wasm_import_osiris_driver_tables_output_drop(int32_t handle);
 
 void osiris_driver_tables_output_drop_own(osiris_driver_tables_own_output_t handle) {
@@ -362,7 +376,12 @@ osiris_driver_tables_borrow_output_t osiris_driver_tables_borrow_output(osiris_d
   return (osiris_driver_tables_borrow_output_t) { arg.__handle };
 }
 
-__attribute__((__import_module__("osiris:driver/tables@0.1.0"), __import_name__("[resource-drop]table-writer")))
+void osiris_driver_tables_column_free(osiris_driver_tables_column_t *ptr) {
+  processor_string_free(&ptr->name);
+  processor_string_free(&ptr->duckdb_type);
+}
+
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[resource-drop]table-writer")))
 extern void __wasm_import_osiris_driver_tables_table_writer_drop(int32_t handle);
 
 void osiris_driver_tables_table_writer_drop_own(osiris_driver_tables_own_table_writer_t handle) {
@@ -377,6 +396,21 @@ osiris_driver_tables_borrow_table_writer_t osiris_driver_tables_borrow_table_wri
   return (osiris_driver_tables_borrow_table_writer_t) { arg.__handle };
 }
 
+__attribute__((__import_module__("osiris:driver/tables@0.2.0"), __import_name__("[resource-drop]json-writer")))
+extern void __wasm_import_osiris_driver_tables_json_writer_drop(int32_t handle);
+
+void osiris_driver_tables_json_writer_drop_own(osiris_driver_tables_own_json_writer_t handle) {
+  __wasm_import_osiris_driver_tables_json_writer_drop(handle.__handle);
+}
+
+void osiris_driver_tables_json_writer_drop_borrow(osiris_driver_tables_borrow_json_writer_t handle) {
+  __wasm_import_osiris_driver_tables_json_writer_drop(handle.__handle);
+}
+
+osiris_driver_tables_borrow_json_writer_t osiris_driver_tables_borrow_json_writer(osiris_driver_tables_own_json_writer_t arg) {
+  return (osiris_driver_tables_borrow_json_writer_t) { arg.__handle };
+}
+
 void osiris_driver_tables_result_schema_error_free(osiris_driver_tables_result_schema_error_t *ptr) {
   if (!ptr->is_err) {
     osiris_driver_tables_schema_free(&ptr->val.ok);
@@ -385,13 +419,14 @@ void osiris_driver_tables_result_schema_error_free(osiris_driver_tables_result_s
   }
 }
 
-void processor_option_list_string_free(processor_option_list_string_t *ptr) {
-  if (ptr->is_some) {
-    processor_list_string_free(&ptr->val);
+void osiris_driver_tables_result_own_reader_error_free(osiris_driver_tables_result_own_reader_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    osiris_driver_tables_error_free(&ptr->val.err);
   }
 }
 
-void osiris_driver_tables_result_own_reader_error_free(osiris_driver_tables_result_own_reader_error_t *ptr) {
+void osiris_driver_tables_result_own_json_reader_error_free(osiris_driver_tables_result_own_json_reader_error_t *ptr) {
   if (!ptr->is_err) {
   } else {
     osiris_driver_tables_error_free(&ptr->val.err);
@@ -412,7 +447,33 @@ void osiris_driver_tables_result_option_batch_error_free(osiris_driver_tables_re
   }
 }
 
+void osiris_driver_tables_result_option_string_error_free(osiris_driver_tables_result_option_string_error_t *ptr) {
+  if (!ptr->is_err) {
+    processor_option_string_free(&ptr->val.ok);
+  } else {
+    osiris_driver_tables_error_free(&ptr->val.err);
+  }
+}
+
 void osiris_driver_tables_result_own_table_writer_error_free(osiris_driver_tables_result_own_table_writer_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    osiris_driver_tables_error_free(&ptr->val.err);
+  }
+}
+
+void osiris_driver_tables_list_column_free(osiris_driver_tables_list_column_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    osiris_driver_tables_column_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      osiris_driver_tables_column_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void osiris_driver_tables_result_own_json_writer_error_free(osiris_driver_tables_result_own_json_writer_error_t *ptr) {
   if (!ptr->is_err) {
   } else {
     osiris_driver_tables_error_free(&ptr->val.err);
@@ -451,11 +512,18 @@ void osiris_driver_sql_result_own_reader_error_free(osiris_driver_sql_result_own
   }
 }
 
+void osiris_driver_sql_result_own_json_reader_error_free(osiris_driver_sql_result_own_json_reader_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    osiris_driver_sql_error_free(&ptr->val.err);
+  }
+}
+
 void osiris_driver_files_error_free(osiris_driver_files_error_t *ptr) {
   osiris_driver_errors_error_free(ptr);
 }
 
-__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("[resource-drop]temporary")))
+__attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("[resource-drop]temporary")))
 extern void __wasm_import_osiris_driver_files_temporary_drop(int32_t handle);
 
 void osiris_driver_files_temporary_drop_own(osiris_driver_files_own_temporary_t handle) {
@@ -470,7 +538,7 @@ osiris_driver_files_borrow_temporary_t osiris_driver_files_borrow_temporary(osir
   return (osiris_driver_files_borrow_temporary_t) { arg.__handle };
 }
 
-__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("[resource-drop]source")))
+__attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("[resource-drop]source")))
 extern void __wasm_import_osiris_driver_files_source_drop(int32_t handle);
 
 void osiris_driver_files_source_drop_own(osiris_driver_files_own_source_t handle) {
@@ -485,7 +553,7 @@ osiris_driver_files_borrow_source_t osiris_driver_files_borrow_source(osiris_dri
   return (osiris_driver_files_borrow_source_t) { arg.__handle };
 }
 
-__attribute__((__import_module__("osiris:driver/files@0.1.0"), __import_name__("[resource-drop]target")))
+__attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("[resource-drop]target")))
 extern void __wasm_import_osiris_driver_files_target_drop(int32_t handle);
 
 void osiris_driver_files_target_drop_own(osiris_driver_files_own_target_t handle) {
@@ -498,6 +566,14 @@ void osiris_driver_files_target_drop_borrow(osiris_driver_files_borrow_target_t 
 
 osiris_driver_files_borrow_target_t osiris_driver_files_borrow_target(osiris_driver_files_own_target_t arg) {
   return (osiris_driver_files_borrow_target_t) { arg.__handle };
+}
+
+void osiris_driver_files_result_list_string_error_free(osiris_driver_files_result_list_string_error_t *ptr) {
+  if (!ptr->is_err) {
+    processor_list_string_free(&ptr->val.ok);
+  } else {
+    osiris_driver_files_error_free(&ptr->val.err);
+  }
 }
 
 void osiris_driver_files_result_own_source_error_free(osiris_driver_files_result_own_source_error_t *ptr) {
@@ -543,24 +619,24 @@ void osiris_driver_files_result_u64_error_free(osiris_driver_files_result_u64_er
   }
 }
 
-void processor_error_free(processor_error_t *ptr) {
+void exports_osiris_driver_transform_error_free(exports_osiris_driver_transform_error_t *ptr) {
   osiris_driver_errors_error_free(ptr);
 }
 
-void processor_list_own_input_free(processor_list_own_input_t *ptr) {
+void exports_osiris_driver_transform_list_own_input_free(exports_osiris_driver_transform_list_own_input_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
-    processor_own_input_t *list_ptr = ptr->ptr;
+    exports_osiris_driver_transform_own_input_t *list_ptr = ptr->ptr;
     for (size_t i = 0; i < list_len; i++) {
     }
     free(list_ptr);
   }
 }
 
-void processor_result_void_error_free(processor_result_void_error_t *ptr) {
+void exports_osiris_driver_transform_result_void_error_free(exports_osiris_driver_transform_result_void_error_t *ptr) {
   if (!ptr->is_err) {
   } else {
-    processor_error_free(&ptr->val.err);
+    exports_osiris_driver_transform_error_free(&ptr->val.err);
   }
 }
 
@@ -618,6 +694,11 @@ void osiris_driver_context_partition(osiris_driver_context_part_t *ret) {
   };
 }
 
+uint32_t osiris_driver_context_attempt(void) {
+  int32_t ret = __wasm_import_osiris_driver_context_attempt();
+  return (uint32_t) (ret);
+}
+
 void osiris_driver_context_log(osiris_driver_context_level_t level, processor_string_t *message, processor_list_tuple2_string_string_t *fields) {
   __wasm_import_osiris_driver_context_log((int32_t) level, (uint8_t *) (*message).ptr, (*message).len, (uint8_t *) (*fields).ptr, (*fields).len);
 }
@@ -644,80 +725,25 @@ void osiris_driver_context_progress(uint64_t done, uint64_t *maybe_total) {
   __wasm_import_osiris_driver_context_progress((int64_t) (done), option, option1);
 }
 
-bool osiris_driver_secrets_get(processor_string_t *name, osiris_driver_secrets_own_secret_t *ret, osiris_driver_secrets_error_t *err) {
-  __attribute__((__aligned__(8)))
-  uint8_t ret_area[(32+4*sizeof(void*))];
+bool osiris_driver_secrets_get(processor_string_t *name, osiris_driver_secrets_own_secret_t *ret) {
+  __attribute__((__aligned__(4)))
+  uint8_t ret_area[8];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_osiris_driver_secrets_get((uint8_t *) (*name).ptr, (*name).len, ptr);
-  osiris_driver_secrets_result_own_secret_error_t result;
+  osiris_driver_secrets_option_own_secret_t option;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
-      result.is_err = false;
-      result.val.ok = (osiris_driver_secrets_own_secret_t) { *((int32_t*) (ptr + 8)) };
+      option.is_some = false;
       break;
     }
     case 1: {
-      result.is_err = true;
-      osiris_driver_errors_error_kind_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-      }
-      processor_option_u64_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
-        case 0: {
-          option.is_some = false;
-          break;
-        }
-        case 1: {
-          option.is_some = true;
-          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
-          break;
-        }
-      }
-
-      result.val.err = (osiris_driver_errors_error_t) {
-        (osiris_driver_errors_error_kind_t) variant,
-        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (processor_option_u64_t) option,
-      };
+      option.is_some = true;
+      option.val = (osiris_driver_secrets_own_secret_t) { *((int32_t*) (ptr + 4)) };
       break;
     }
   }
-  if (!result.is_err) {
-    *ret = result.val.ok;
-    return 1;
-  } else {
-    *err = result.val.err;
-    return 0;
-  }
+  *ret = option.val;
+  return option.is_some;
 }
 
 void osiris_driver_secrets_list(processor_string_t *below, processor_list_string_t *ret) {
@@ -757,71 +783,52 @@ uint64_t osiris_driver_tables_method_input_rows(osiris_driver_tables_borrow_inpu
   return (uint64_t) (ret);
 }
 
-bool osiris_driver_tables_method_input_schema(osiris_driver_tables_borrow_input_t self, osiris_driver_tables_schema_t *ret, osiris_driver_tables_error_t *err) {
-  __attribute__((__aligned__(8)))
-  uint8_t ret_area[(32+4*sizeof(void*))];
+bool osiris_driver_tables_method_input_schema(osiris_driver_tables_borrow_input_t self, osiris_driver_tables_types_t types, osiris_driver_tables_schema_t *ret, osiris_driver_tables_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_osiris_driver_tables_method_input_schema((self).__handle, ptr);
+  __wasm_import_osiris_driver_tables_method_input_schema((self).__handle, (int32_t) types, ptr);
   osiris_driver_tables_result_schema_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
       result.is_err = false;
       result.val.ok = (osiris_driver_arrow_schema_t) {
-        (osiris_driver_arrow_list_field_t) (osiris_driver_arrow_list_field_t) { (osiris_driver_arrow_field_t*)(*((uint8_t **) (ptr + 8))), (*((size_t*) (ptr + (8+1*sizeof(void*))))) },
+        (osiris_driver_arrow_list_field_t) (osiris_driver_arrow_list_field_t) { (osiris_driver_arrow_field_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) },
       };
       break;
     }
     case 1: {
       result.is_err = true;
-      osiris_driver_errors_error_kind_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-      }
-      processor_option_u64_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
         case 0: {
           option.is_some = false;
           break;
         }
         case 1: {
           option.is_some = true;
-          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
           break;
         }
       }
 
       result.val.err = (osiris_driver_errors_error_t) {
-        (osiris_driver_errors_error_kind_t) variant,
-        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (processor_option_u64_t) option,
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
       };
       break;
     }
@@ -835,86 +842,107 @@ bool osiris_driver_tables_method_input_schema(osiris_driver_tables_borrow_input_
   }
 }
 
-bool osiris_driver_tables_method_input_read(osiris_driver_tables_borrow_input_t self, processor_list_string_t *maybe_columns, osiris_driver_tables_own_reader_t *ret, osiris_driver_tables_error_t *err) {
-  __attribute__((__aligned__(8)))
-  uint8_t ret_area[(32+4*sizeof(void*))];
-  processor_option_list_string_t columns;
-  columns.is_some = maybe_columns != NULL;if (maybe_columns) {
-    columns.val = *maybe_columns;
-  }
-  int32_t option;
-  uint8_t * option1;
-  size_t option2;
-  if ((columns).is_some) {
-    const processor_list_string_t *payload0 = &(columns).val;
-    option = 1;
-    option1 = (uint8_t *) (*payload0).ptr;
-    option2 = (*payload0).len;
-  } else {
-    option = 0;
-    option1 = 0;
-    option2 = 0;
-  }
+bool osiris_driver_tables_method_input_read(osiris_driver_tables_borrow_input_t self, processor_list_string_t *columns, osiris_driver_tables_types_t types, osiris_driver_tables_own_reader_t *ret, osiris_driver_tables_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_osiris_driver_tables_method_input_read((self).__handle, option, option1, option2, ptr);
+  __wasm_import_osiris_driver_tables_method_input_read((self).__handle, (uint8_t *) (*columns).ptr, (*columns).len, (int32_t) types, ptr);
   osiris_driver_tables_result_own_reader_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
       result.is_err = false;
-      result.val.ok = (osiris_driver_tables_own_reader_t) { *((int32_t*) (ptr + 8)) };
+      result.val.ok = (osiris_driver_tables_own_reader_t) { *((int32_t*) (ptr + sizeof(void*))) };
       break;
     }
     case 1: {
       result.is_err = true;
-      osiris_driver_errors_error_kind_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
         case 0: {
+          option.is_some = false;
           break;
         }
         case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
+          option.is_some = true;
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
           break;
         }
       }
-      processor_option_u64_t option3;
-      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
         case 0: {
-          option3.is_some = false;
+          option0.is_some = false;
           break;
         }
         case 1: {
-          option3.is_some = true;
-          option3.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
           break;
         }
       }
 
       result.val.err = (osiris_driver_errors_error_t) {
-        (osiris_driver_errors_error_kind_t) variant,
-        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (processor_option_u64_t) option3,
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool osiris_driver_tables_method_input_read_json(osiris_driver_tables_borrow_input_t self, processor_list_string_t *columns, osiris_driver_tables_own_json_reader_t *ret, osiris_driver_tables_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_tables_method_input_read_json((self).__handle, (uint8_t *) (*columns).ptr, (*columns).len, ptr);
+  osiris_driver_tables_result_own_json_reader_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (osiris_driver_tables_own_json_reader_t) { *((int32_t*) (ptr + sizeof(void*))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
       };
       break;
     }
@@ -939,8 +967,8 @@ void osiris_driver_tables_method_reader_schema(osiris_driver_tables_borrow_reade
 }
 
 bool osiris_driver_tables_method_reader_next(osiris_driver_tables_borrow_reader_t self, osiris_driver_tables_option_batch_t *ret, osiris_driver_tables_error_t *err) {
-  __attribute__((__aligned__(8)))
-  uint8_t ret_area[(32+4*sizeof(void*))];
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_osiris_driver_tables_method_reader_next((self).__handle, ptr);
   osiris_driver_tables_result_option_batch_error_t result;
@@ -948,7 +976,7 @@ bool osiris_driver_tables_method_reader_next(osiris_driver_tables_borrow_reader_
     case 0: {
       result.is_err = false;
       osiris_driver_tables_option_batch_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + 8))) {
+      switch ((int32_t) *((uint8_t*) (ptr + sizeof(void*)))) {
         case 0: {
           option.is_some = false;
           break;
@@ -956,8 +984,8 @@ bool osiris_driver_tables_method_reader_next(osiris_driver_tables_borrow_reader_
         case 1: {
           option.is_some = true;
           option.val = (osiris_driver_arrow_batch_t) {
-            (uint64_t) (uint64_t) (*((int64_t*) (ptr + 16))),
-            (osiris_driver_arrow_list_node_t) (osiris_driver_arrow_list_node_t) { (osiris_driver_arrow_node_t*)(*((uint8_t **) (ptr + 24))), (*((size_t*) (ptr + (24+1*sizeof(void*))))) },
+            (uint32_t) (uint32_t) (*((int32_t*) (ptr + (2*sizeof(void*))))),
+            (osiris_driver_arrow_list_node_t) (osiris_driver_arrow_list_node_t) { (osiris_driver_arrow_node_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) },
           };
           break;
         }
@@ -968,55 +996,106 @@ bool osiris_driver_tables_method_reader_next(osiris_driver_tables_borrow_reader_
     }
     case 1: {
       result.is_err = true;
-      osiris_driver_errors_error_kind_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-      }
-      processor_option_u64_t option0;
-      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+      processor_option_string_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
         case 0: {
           option0.is_some = false;
           break;
         }
         case 1: {
           option0.is_some = true;
-          option0.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          option0.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option1;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option1.is_some = false;
+          break;
+        }
+        case 1: {
+          option1.is_some = true;
+          option1.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
           break;
         }
       }
 
       result.val.err = (osiris_driver_errors_error_t) {
-        (osiris_driver_errors_error_kind_t) variant,
-        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (processor_option_u64_t) option0,
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option0,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option1,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool osiris_driver_tables_method_json_reader_next(osiris_driver_tables_borrow_json_reader_t self, processor_option_string_t *ret, osiris_driver_tables_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_tables_method_json_reader_next((self).__handle, ptr);
+  osiris_driver_tables_result_option_string_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + sizeof(void*)))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.ok = option;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      processor_option_string_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option1;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option1.is_some = false;
+          break;
+        }
+        case 1: {
+          option1.is_some = true;
+          option1.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option0,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option1,
       };
       break;
     }
@@ -1031,68 +1110,106 @@ bool osiris_driver_tables_method_reader_next(osiris_driver_tables_borrow_reader_
 }
 
 bool osiris_driver_tables_method_output_create_table(osiris_driver_tables_borrow_output_t self, processor_string_t *name, osiris_driver_tables_schema_t *schema, osiris_driver_tables_own_table_writer_t *ret, osiris_driver_tables_error_t *err) {
-  __attribute__((__aligned__(8)))
-  uint8_t ret_area[(32+4*sizeof(void*))];
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_osiris_driver_tables_method_output_create_table((self).__handle, (uint8_t *) (*name).ptr, (*name).len, (uint8_t *) ((*schema).fields).ptr, ((*schema).fields).len, ptr);
   osiris_driver_tables_result_own_table_writer_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
       result.is_err = false;
-      result.val.ok = (osiris_driver_tables_own_table_writer_t) { *((int32_t*) (ptr + 8)) };
+      result.val.ok = (osiris_driver_tables_own_table_writer_t) { *((int32_t*) (ptr + sizeof(void*))) };
       break;
     }
     case 1: {
       result.is_err = true;
-      osiris_driver_errors_error_kind_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-      }
-      processor_option_u64_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
         case 0: {
           option.is_some = false;
           break;
         }
         case 1: {
           option.is_some = true;
-          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
           break;
         }
       }
 
       result.val.err = (osiris_driver_errors_error_t) {
-        (osiris_driver_errors_error_kind_t) variant,
-        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (processor_option_u64_t) option,
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool osiris_driver_tables_method_output_create_json_table(osiris_driver_tables_borrow_output_t self, processor_string_t *name, osiris_driver_tables_list_column_t *columns, osiris_driver_tables_own_json_writer_t *ret, osiris_driver_tables_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_tables_method_output_create_json_table((self).__handle, (uint8_t *) (*name).ptr, (*name).len, (uint8_t *) (*columns).ptr, (*columns).len, ptr);
+  osiris_driver_tables_result_own_json_writer_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (osiris_driver_tables_own_json_writer_t) { *((int32_t*) (ptr + sizeof(void*))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
       };
       break;
     }
@@ -1107,10 +1224,10 @@ bool osiris_driver_tables_method_output_create_table(osiris_driver_tables_borrow
 }
 
 bool osiris_driver_tables_method_table_writer_append(osiris_driver_tables_borrow_table_writer_t self, osiris_driver_tables_batch_t *batch, osiris_driver_tables_error_t *err) {
-  __attribute__((__aligned__(8)))
-  uint8_t ret_area[(32+4*sizeof(void*))];
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_osiris_driver_tables_method_table_writer_append((self).__handle, (int64_t) ((*batch).rows), (uint8_t *) ((*batch).nodes).ptr, ((*batch).nodes).len, ptr);
+  __wasm_import_osiris_driver_tables_method_table_writer_append((self).__handle, (int32_t) ((*batch).rows), (uint8_t *) ((*batch).nodes).ptr, ((*batch).nodes).len, ptr);
   osiris_driver_tables_result_void_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
@@ -1119,55 +1236,36 @@ bool osiris_driver_tables_method_table_writer_append(osiris_driver_tables_borrow
     }
     case 1: {
       result.is_err = true;
-      osiris_driver_errors_error_kind_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-      }
-      processor_option_u64_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
         case 0: {
           option.is_some = false;
           break;
         }
         case 1: {
           option.is_some = true;
-          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
           break;
         }
       }
 
       result.val.err = (osiris_driver_errors_error_t) {
-        (osiris_driver_errors_error_kind_t) variant,
-        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (processor_option_u64_t) option,
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
       };
       break;
     }
@@ -1182,7 +1280,7 @@ bool osiris_driver_tables_method_table_writer_append(osiris_driver_tables_borrow
 
 bool osiris_driver_tables_method_table_writer_finish(osiris_driver_tables_borrow_table_writer_t self, uint64_t *ret, osiris_driver_tables_error_t *err) {
   __attribute__((__aligned__(8)))
-  uint8_t ret_area[(32+4*sizeof(void*))];
+  uint8_t ret_area[(16+6*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_osiris_driver_tables_method_table_writer_finish((self).__handle, ptr);
   osiris_driver_tables_result_u64_error_t result;
@@ -1194,55 +1292,148 @@ bool osiris_driver_tables_method_table_writer_finish(osiris_driver_tables_borrow
     }
     case 1: {
       result.is_err = true;
-      osiris_driver_errors_error_kind_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-      }
-      processor_option_u64_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (8+1*sizeof(void*))))) {
         case 0: {
           option.is_some = false;
           break;
         }
         case 1: {
           option.is_some = true;
-          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+2*sizeof(void*))))), (*((size_t*) (ptr + (8+3*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (8+6*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (12+6*sizeof(void*)))));
           break;
         }
       }
 
       result.val.err = (osiris_driver_errors_error_t) {
-        (osiris_driver_errors_error_kind_t) variant,
-        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (processor_option_u64_t) option,
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + 8)),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+4*sizeof(void*))))), (*((size_t*) (ptr + (8+5*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool osiris_driver_tables_method_json_writer_append(osiris_driver_tables_borrow_json_writer_t self, processor_string_t *records, osiris_driver_tables_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_tables_method_json_writer_append((self).__handle, (uint8_t *) (*records).ptr, (*records).len, ptr);
+  osiris_driver_tables_result_void_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool osiris_driver_tables_method_json_writer_finish(osiris_driver_tables_borrow_json_writer_t self, uint64_t *ret, osiris_driver_tables_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(16+6*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_tables_method_json_writer_finish((self).__handle, ptr);
+  osiris_driver_tables_result_u64_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint64_t) (*((int64_t*) (ptr + 8)));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (8+1*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+2*sizeof(void*))))), (*((size_t*) (ptr + (8+3*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (8+6*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (12+6*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + 8)),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+4*sizeof(void*))))), (*((size_t*) (ptr + (8+5*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
       };
       break;
     }
@@ -1258,7 +1449,7 @@ bool osiris_driver_tables_method_table_writer_finish(osiris_driver_tables_borrow
 
 bool osiris_driver_sql_create_table(osiris_driver_sql_borrow_output_t output, processor_string_t *name, processor_string_t *select, uint64_t *ret, osiris_driver_sql_error_t *err) {
   __attribute__((__aligned__(8)))
-  uint8_t ret_area[(32+4*sizeof(void*))];
+  uint8_t ret_area[(16+6*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_osiris_driver_sql_create_table((output).__handle, (uint8_t *) (*name).ptr, (*name).len, (uint8_t *) (*select).ptr, (*select).len, ptr);
   osiris_driver_sql_result_u64_error_t result;
@@ -1270,55 +1461,36 @@ bool osiris_driver_sql_create_table(osiris_driver_sql_borrow_output_t output, pr
     }
     case 1: {
       result.is_err = true;
-      osiris_driver_errors_error_kind_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-      }
-      processor_option_u64_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (8+1*sizeof(void*))))) {
         case 0: {
           option.is_some = false;
           break;
         }
         case 1: {
           option.is_some = true;
-          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+2*sizeof(void*))))), (*((size_t*) (ptr + (8+3*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (8+6*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (12+6*sizeof(void*)))));
           break;
         }
       }
 
       result.val.err = (osiris_driver_errors_error_t) {
-        (osiris_driver_errors_error_kind_t) variant,
-        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (processor_option_u64_t) option,
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + 8)),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+4*sizeof(void*))))), (*((size_t*) (ptr + (8+5*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
       };
       break;
     }
@@ -1332,69 +1504,164 @@ bool osiris_driver_sql_create_table(osiris_driver_sql_borrow_output_t output, pr
   }
 }
 
-bool osiris_driver_sql_query(processor_string_t *select, osiris_driver_sql_own_reader_t *ret, osiris_driver_sql_error_t *err) {
-  __attribute__((__aligned__(8)))
-  uint8_t ret_area[(32+4*sizeof(void*))];
+bool osiris_driver_sql_query(processor_string_t *select, osiris_driver_sql_types_t types, osiris_driver_sql_own_reader_t *ret, osiris_driver_sql_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_osiris_driver_sql_query((uint8_t *) (*select).ptr, (*select).len, ptr);
+  __wasm_import_osiris_driver_sql_query((uint8_t *) (*select).ptr, (*select).len, (int32_t) types, ptr);
   osiris_driver_sql_result_own_reader_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
       result.is_err = false;
-      result.val.ok = (osiris_driver_sql_own_reader_t) { *((int32_t*) (ptr + 8)) };
+      result.val.ok = (osiris_driver_sql_own_reader_t) { *((int32_t*) (ptr + sizeof(void*))) };
       break;
     }
     case 1: {
       result.is_err = true;
-      osiris_driver_errors_error_kind_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-      }
-      processor_option_u64_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
         case 0: {
           option.is_some = false;
           break;
         }
         case 1: {
           option.is_some = true;
-          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
           break;
         }
       }
 
       result.val.err = (osiris_driver_errors_error_t) {
-        (osiris_driver_errors_error_kind_t) variant,
-        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (processor_option_u64_t) option,
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool osiris_driver_sql_query_json(processor_string_t *select, osiris_driver_sql_own_json_reader_t *ret, osiris_driver_sql_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_sql_query_json((uint8_t *) (*select).ptr, (*select).len, ptr);
+  osiris_driver_sql_result_own_json_reader_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (osiris_driver_sql_own_json_reader_t) { *((int32_t*) (ptr + sizeof(void*))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool osiris_driver_files_list(processor_string_t *path, processor_list_string_t *ret, osiris_driver_files_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_files_list((uint8_t *) (*path).ptr, (*path).len, ptr);
+  osiris_driver_files_result_list_string_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (processor_list_string_t) { (processor_string_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
       };
       break;
     }
@@ -1409,68 +1676,49 @@ bool osiris_driver_sql_query(processor_string_t *select, osiris_driver_sql_own_r
 }
 
 bool osiris_driver_files_open(processor_string_t *path, osiris_driver_files_own_source_t *ret, osiris_driver_files_error_t *err) {
-  __attribute__((__aligned__(8)))
-  uint8_t ret_area[(32+4*sizeof(void*))];
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_osiris_driver_files_open((uint8_t *) (*path).ptr, (*path).len, ptr);
   osiris_driver_files_result_own_source_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
       result.is_err = false;
-      result.val.ok = (osiris_driver_files_own_source_t) { *((int32_t*) (ptr + 8)) };
+      result.val.ok = (osiris_driver_files_own_source_t) { *((int32_t*) (ptr + sizeof(void*))) };
       break;
     }
     case 1: {
       result.is_err = true;
-      osiris_driver_errors_error_kind_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-      }
-      processor_option_u64_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
         case 0: {
           option.is_some = false;
           break;
         }
         case 1: {
           option.is_some = true;
-          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
           break;
         }
       }
 
       result.val.err = (osiris_driver_errors_error_t) {
-        (osiris_driver_errors_error_kind_t) variant,
-        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (processor_option_u64_t) option,
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
       };
       break;
     }
@@ -1485,68 +1733,49 @@ bool osiris_driver_files_open(processor_string_t *path, osiris_driver_files_own_
 }
 
 bool osiris_driver_files_create(processor_string_t *path, osiris_driver_files_own_target_t *ret, osiris_driver_files_error_t *err) {
-  __attribute__((__aligned__(8)))
-  uint8_t ret_area[(32+4*sizeof(void*))];
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_osiris_driver_files_create((uint8_t *) (*path).ptr, (*path).len, ptr);
   osiris_driver_files_result_own_target_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
       result.is_err = false;
-      result.val.ok = (osiris_driver_files_own_target_t) { *((int32_t*) (ptr + 8)) };
+      result.val.ok = (osiris_driver_files_own_target_t) { *((int32_t*) (ptr + sizeof(void*))) };
       break;
     }
     case 1: {
       result.is_err = true;
-      osiris_driver_errors_error_kind_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-      }
-      processor_option_u64_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
         case 0: {
           option.is_some = false;
           break;
         }
         case 1: {
           option.is_some = true;
-          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
           break;
         }
       }
 
       result.val.err = (osiris_driver_errors_error_t) {
-        (osiris_driver_errors_error_kind_t) variant,
-        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (processor_option_u64_t) option,
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
       };
       break;
     }
@@ -1561,68 +1790,49 @@ bool osiris_driver_files_create(processor_string_t *path, osiris_driver_files_ow
 }
 
 bool osiris_driver_files_create_temporary(osiris_driver_files_own_temporary_t *ret, osiris_driver_files_error_t *err) {
-  __attribute__((__aligned__(8)))
-  uint8_t ret_area[(32+4*sizeof(void*))];
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_osiris_driver_files_create_temporary(ptr);
   osiris_driver_files_result_own_temporary_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
       result.is_err = false;
-      result.val.ok = (osiris_driver_files_own_temporary_t) { *((int32_t*) (ptr + 8)) };
+      result.val.ok = (osiris_driver_files_own_temporary_t) { *((int32_t*) (ptr + sizeof(void*))) };
       break;
     }
     case 1: {
       result.is_err = true;
-      osiris_driver_errors_error_kind_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-      }
-      processor_option_u64_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
         case 0: {
           option.is_some = false;
           break;
         }
         case 1: {
           option.is_some = true;
-          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
           break;
         }
       }
 
       result.val.err = (osiris_driver_errors_error_t) {
-        (osiris_driver_errors_error_kind_t) variant,
-        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (processor_option_u64_t) option,
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
       };
       break;
     }
@@ -1637,8 +1847,8 @@ bool osiris_driver_files_create_temporary(osiris_driver_files_own_temporary_t *r
 }
 
 bool osiris_driver_files_method_temporary_write(osiris_driver_files_borrow_temporary_t self, processor_list_u8_t *bytes, osiris_driver_files_error_t *err) {
-  __attribute__((__aligned__(8)))
-  uint8_t ret_area[(32+4*sizeof(void*))];
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_osiris_driver_files_method_temporary_write((self).__handle, (uint8_t *) (*bytes).ptr, (*bytes).len, ptr);
   osiris_driver_files_result_void_error_t result;
@@ -1649,55 +1859,36 @@ bool osiris_driver_files_method_temporary_write(osiris_driver_files_borrow_tempo
     }
     case 1: {
       result.is_err = true;
-      osiris_driver_errors_error_kind_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-      }
-      processor_option_u64_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
         case 0: {
           option.is_some = false;
           break;
         }
         case 1: {
           option.is_some = true;
-          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
           break;
         }
       }
 
       result.val.err = (osiris_driver_errors_error_t) {
-        (osiris_driver_errors_error_kind_t) variant,
-        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (processor_option_u64_t) option,
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
       };
       break;
     }
@@ -1732,68 +1923,49 @@ uint64_t osiris_driver_files_method_source_size(osiris_driver_files_borrow_sourc
 }
 
 bool osiris_driver_files_method_source_read(osiris_driver_files_borrow_source_t self, uint64_t offset, uint32_t length, processor_list_u8_t *ret, osiris_driver_files_error_t *err) {
-  __attribute__((__aligned__(8)))
-  uint8_t ret_area[(32+4*sizeof(void*))];
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_osiris_driver_files_method_source_read((self).__handle, (int64_t) (offset), (int32_t) (length), ptr);
   osiris_driver_files_result_list_u8_error_t result;
   switch ((int32_t) *((uint8_t*) (ptr + 0))) {
     case 0: {
       result.is_err = false;
-      result.val.ok = (processor_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + 8))), (*((size_t*) (ptr + (8+1*sizeof(void*))))) };
+      result.val.ok = (processor_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
       break;
     }
     case 1: {
       result.is_err = true;
-      osiris_driver_errors_error_kind_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-      }
-      processor_option_u64_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
         case 0: {
           option.is_some = false;
           break;
         }
         case 1: {
           option.is_some = true;
-          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
           break;
         }
       }
 
       result.val.err = (osiris_driver_errors_error_t) {
-        (osiris_driver_errors_error_kind_t) variant,
-        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (processor_option_u64_t) option,
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
       };
       break;
     }
@@ -1809,7 +1981,7 @@ bool osiris_driver_files_method_source_read(osiris_driver_files_borrow_source_t 
 
 bool osiris_driver_files_method_target_copy(osiris_driver_files_borrow_target_t self, processor_string_t *select, osiris_driver_files_format_t format, processor_list_tuple2_string_string_t *options, uint64_t *ret, osiris_driver_files_error_t *err) {
   __attribute__((__aligned__(8)))
-  uint8_t ret_area[(32+4*sizeof(void*))];
+  uint8_t ret_area[(16+6*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_osiris_driver_files_method_target_copy((self).__handle, (uint8_t *) (*select).ptr, (*select).len, (int32_t) format, (uint8_t *) (*options).ptr, (*options).len, ptr);
   osiris_driver_files_result_u64_error_t result;
@@ -1821,55 +1993,36 @@ bool osiris_driver_files_method_target_copy(osiris_driver_files_borrow_target_t 
     }
     case 1: {
       result.is_err = true;
-      osiris_driver_errors_error_kind_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-      }
-      processor_option_u64_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (8+1*sizeof(void*))))) {
         case 0: {
           option.is_some = false;
           break;
         }
         case 1: {
           option.is_some = true;
-          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+2*sizeof(void*))))), (*((size_t*) (ptr + (8+3*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (8+6*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (12+6*sizeof(void*)))));
           break;
         }
       }
 
       result.val.err = (osiris_driver_errors_error_t) {
-        (osiris_driver_errors_error_kind_t) variant,
-        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (processor_option_u64_t) option,
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + 8)),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+4*sizeof(void*))))), (*((size_t*) (ptr + (8+5*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
       };
       break;
     }
@@ -1884,8 +2037,8 @@ bool osiris_driver_files_method_target_copy(osiris_driver_files_borrow_target_t 
 }
 
 bool osiris_driver_files_method_target_write(osiris_driver_files_borrow_target_t self, processor_list_u8_t *bytes, osiris_driver_files_error_t *err) {
-  __attribute__((__aligned__(8)))
-  uint8_t ret_area[(32+4*sizeof(void*))];
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_osiris_driver_files_method_target_write((self).__handle, (uint8_t *) (*bytes).ptr, (*bytes).len, ptr);
   osiris_driver_files_result_void_error_t result;
@@ -1896,55 +2049,36 @@ bool osiris_driver_files_method_target_write(osiris_driver_files_borrow_target_t
     }
     case 1: {
       result.is_err = true;
-      osiris_driver_errors_error_kind_t variant;
-      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
-      switch ((int32_t) variant.tag) {
-        case 0: {
-          break;
-        }
-        case 1: {
-          break;
-        }
-        case 2: {
-          break;
-        }
-        case 3: {
-          break;
-        }
-        case 4: {
-          break;
-        }
-        case 5: {
-          break;
-        }
-        case 6: {
-          break;
-        }
-        case 7: {
-          break;
-        }
-        case 8: {
-          variant.val.other = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) };
-          break;
-        }
-      }
-      processor_option_u64_t option;
-      switch ((int32_t) *((uint8_t*) (ptr + (16+4*sizeof(void*))))) {
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
         case 0: {
           option.is_some = false;
           break;
         }
         case 1: {
           option.is_some = true;
-          option.val = (uint64_t) (*((int64_t*) (ptr + (24+4*sizeof(void*)))));
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
           break;
         }
       }
 
       result.val.err = (osiris_driver_errors_error_t) {
-        (osiris_driver_errors_error_kind_t) variant,
-        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
-        (processor_option_u64_t) option,
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
       };
       break;
     }
@@ -1957,67 +2091,35 @@ bool osiris_driver_files_method_target_write(osiris_driver_files_borrow_target_t
   }
 }
 
-__attribute__((__export_name__("transform")))
-uint8_t * __wasm_export_exports_processor_transform(uint8_t * arg, size_t arg0, int32_t arg1) {
-  processor_list_own_input_t arg2 = (processor_list_own_input_t) { (processor_own_input_t*)(arg), (arg0) };
-  processor_result_void_error_t ret;
-  processor_error_t err;
-  ret.is_err = !exports_processor_transform(&arg2, (processor_own_output_t) { arg1 }, &err);
+__attribute__((__export_name__("osiris:driver/transform@0.2.0#run")))
+uint8_t * __wasm_export_exports_osiris_driver_transform_run(uint8_t * arg, size_t arg0, int32_t arg1) {
+  exports_osiris_driver_transform_list_own_input_t arg2 = (exports_osiris_driver_transform_list_own_input_t) { (exports_osiris_driver_transform_own_input_t*)(arg), (arg0) };
+  exports_osiris_driver_transform_result_void_error_t ret;
+  exports_osiris_driver_transform_error_t err;
+  ret.is_err = !exports_osiris_driver_transform_run(&arg2, (exports_osiris_driver_transform_own_output_t) { arg1 }, &err);
   if (ret.is_err) {
     ret.val.err = err;
   }
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   if ((ret).is_err) {
-    const processor_error_t *payload3 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
-    switch ((int32_t) ((*payload3).kind).tag) {
-      case 0: {
-        *((int8_t*)(ptr + 8)) = 0;
-        break;
-      }
-      case 1: {
-        *((int8_t*)(ptr + 8)) = 1;
-        break;
-      }
-      case 2: {
-        *((int8_t*)(ptr + 8)) = 2;
-        break;
-      }
-      case 3: {
-        *((int8_t*)(ptr + 8)) = 3;
-        break;
-      }
-      case 4: {
-        *((int8_t*)(ptr + 8)) = 4;
-        break;
-      }
-      case 5: {
-        *((int8_t*)(ptr + 8)) = 5;
-        break;
-      }
-      case 6: {
-        *((int8_t*)(ptr + 8)) = 6;
-        break;
-      }
-      case 7: {
-        *((int8_t*)(ptr + 8)) = 7;
-        break;
-      }
-      case 8: {
-        const processor_string_t *payload12 = &((*payload3).kind).val.other;
-        *((int8_t*)(ptr + 8)) = 8;
-        *((size_t*)(ptr + (8+2*sizeof(void*)))) = (*payload12).len;
-        *((uint8_t **)(ptr + (8+1*sizeof(void*)))) = (uint8_t *) (*payload12).ptr;
-        break;
-      }
-    }
-    *((size_t*)(ptr + (8+4*sizeof(void*)))) = ((*payload3).message).len;
-    *((uint8_t **)(ptr + (8+3*sizeof(void*)))) = (uint8_t *) ((*payload3).message).ptr;
-    if (((*payload3).retry_after_ms).is_some) {
-      const uint64_t *payload14 = &((*payload3).retry_after_ms).val;
-      *((int8_t*)(ptr + (16+4*sizeof(void*)))) = 1;
-      *((int64_t*)(ptr + (24+4*sizeof(void*)))) = (int64_t) (*payload14);
+    const exports_osiris_driver_transform_error_t *payload3 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    *((int8_t*)(ptr + sizeof(void*))) = (int32_t) (*payload3).kind;
+    if (((*payload3).code).is_some) {
+      const processor_string_t *payload5 = &((*payload3).code).val;
+      *((int8_t*)(ptr + (2*sizeof(void*)))) = 1;
+      *((size_t*)(ptr + (4*sizeof(void*)))) = (*payload5).len;
+      *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) (*payload5).ptr;
     } else {
-      *((int8_t*)(ptr + (16+4*sizeof(void*)))) = 0;
+      *((int8_t*)(ptr + (2*sizeof(void*)))) = 0;
+    }
+    *((size_t*)(ptr + (6*sizeof(void*)))) = ((*payload3).message).len;
+    *((uint8_t **)(ptr + (5*sizeof(void*)))) = (uint8_t *) ((*payload3).message).ptr;
+    if (((*payload3).retry_after_ms).is_some) {
+      const uint32_t *payload7 = &((*payload3).retry_after_ms).val;
+      *((int8_t*)(ptr + (7*sizeof(void*)))) = 1;
+      *((int32_t*)(ptr + (4+7*sizeof(void*)))) = (int32_t) (*payload7);
+    } else {
+      *((int8_t*)(ptr + (7*sizeof(void*)))) = 0;
     }
   } else {
     *((int8_t*)(ptr + 0)) = 0;

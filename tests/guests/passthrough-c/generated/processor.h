@@ -14,14 +14,10 @@ typedef struct processor_string_t {
   size_t len;
 } processor_string_t;
 
-// The kind decides what the host does next: only `rate-limited` and `transient` are worth
-// another attempt, and `config`, `auth`, `denied` and `not-found` are for the user to fix.
-typedef struct osiris_driver_errors_error_kind_t {
-  uint8_t tag;
-  union {
-    processor_string_t     other;
-  } val;
-} osiris_driver_errors_error_kind_t;
+// The kind says what can be done. The host runs the step again after `rate-limited`, `transient`
+// and `timeout`, as often as the pipeline allows (`retries`); `config`, `auth`, `denied` and
+// `not-found` are for the user to fix.
+typedef uint8_t osiris_driver_errors_error_kind_t;
 
 // The step's configuration is wrong.
 #define OSIRIS_DRIVER_ERRORS_ERROR_KIND_CONFIG 0
@@ -35,25 +31,37 @@ typedef struct osiris_driver_errors_error_kind_t {
 #define OSIRIS_DRIVER_ERRORS_ERROR_KIND_RATE_LIMITED 4
 // The same call may succeed later.
 #define OSIRIS_DRIVER_ERRORS_ERROR_KIND_TRANSIENT 5
+// An answer did not arrive in time.
+#define OSIRIS_DRIVER_ERRORS_ERROR_KIND_TIMEOUT 6
 // The data is malformed or does not fit its declared type.
-#define OSIRIS_DRIVER_ERRORS_ERROR_KIND_DATA 6
+#define OSIRIS_DRIVER_ERRORS_ERROR_KIND_DATA 7
+// The step reached one of its limits, which `code` names: `memory`, `disk`, `output`,
+// `readers`, `tables`, `connections` or `network`.
+#define OSIRIS_DRIVER_ERRORS_ERROR_KIND_LIMIT 8
 // A fault inside the driver or the host.
-#define OSIRIS_DRIVER_ERRORS_ERROR_KIND_INTERNAL 7
-// None of the above, named in lower-case words.
-#define OSIRIS_DRIVER_ERRORS_ERROR_KIND_OTHER 8
+#define OSIRIS_DRIVER_ERRORS_ERROR_KIND_INTERNAL 9
+// None of the above; `code` names it.
+#define OSIRIS_DRIVER_ERRORS_ERROR_KIND_OTHER 10
 
 typedef struct {
   bool is_some;
-  uint64_t val;
-} processor_option_u64_t;
+  processor_string_t val;
+} processor_option_string_t;
+
+typedef struct {
+  bool is_some;
+  uint32_t val;
+} processor_option_u32_t;
 
 typedef struct osiris_driver_errors_error_t {
   osiris_driver_errors_error_kind_t   kind;
+  // The name of the error in the system that it comes from, such as `23505` or `HTTP 503`.
+  processor_option_string_t   code;
   // One sentence for the user: what was being done, to what, and why it failed. Lower case,
   // no full stop. It must never contain secrets.
   processor_string_t   message;
   // Milliseconds to wait before another attempt, if the server asked for that.
-  processor_option_u64_t   retry_after_ms;
+  processor_option_u32_t   retry_after_ms;
 } osiris_driver_errors_error_t;
 
 typedef uint8_t osiris_driver_context_level_t;
@@ -80,7 +88,10 @@ typedef struct {
   size_t len;
 } processor_list_tuple2_string_string_t;
 
-typedef osiris_driver_errors_error_t osiris_driver_secrets_error_t;
+typedef struct {
+  bool is_some;
+  uint64_t val;
+} processor_option_u64_t;
 
 typedef struct osiris_driver_secrets_own_secret_t {
   int32_t __handle;
@@ -91,12 +102,9 @@ typedef struct osiris_driver_secrets_borrow_secret_t {
 } osiris_driver_secrets_borrow_secret_t;
 
 typedef struct {
-  bool is_err;
-  union {
-    osiris_driver_secrets_own_secret_t ok;
-    osiris_driver_secrets_error_t err;
-  } val;
-} osiris_driver_secrets_result_own_secret_error_t;
+  bool is_some;
+  osiris_driver_secrets_own_secret_t val;
+} osiris_driver_secrets_option_own_secret_t;
 
 typedef struct {
   processor_string_t *ptr;
@@ -106,9 +114,7 @@ typedef struct {
 // One field: a column, or a part of a nested column.
 typedef struct osiris_driver_arrow_field_t {
   processor_string_t   name;
-  // Arrow's format string: `l` for int64, `u` for UTF-8, `tsu:UTC` for a timestamp in
-  // microseconds with a time zone, `d:18,3` for a decimal, `+l` for a list, `+s` for a
-  // struct.
+  // Arrow's format string, from the table above.
   processor_string_t   format;
   bool   nullable;
   // The number of this field's direct children among the fields that follow.
@@ -145,16 +151,14 @@ typedef struct {
 typedef struct osiris_driver_arrow_node_t {
   // The number of values. For a column, the batch's rows; for a list's child, the values of
   // all its lists together.
-  uint64_t   length;
-  // The number of null values.
-  uint64_t   null_count;
+  uint32_t   length;
   // The buffers of the field's type in Arrow's order, little-endian: for most types the
   // validity bitmap, then the values; for `u` and `z` the validity bitmap, the 32-bit
   // offsets and the bytes; for `+l` and `+m` the validity bitmap and the 32-bit offsets; for
-  // `+s` and `+w` only the validity bitmap; for `+us` only the type ids; for `n` none. An
-  // empty validity bitmap means that no value is null. Every array starts at offset 0. The
-  // alignment of fixed-width values depends on the receiving language's allocator, so copy
-  // or check them before reading them in place.
+  // `+s` and `+w` only the validity bitmap; for `+us` only the type ids; for `n` none. Only
+  // the validity bitmap says which values are null; if it is empty, none is. Every array
+  // starts at offset 0. The alignment of fixed-width values depends on the receiving
+  // language's allocator, so copy or check them before reading them in place.
   processor_list_list_u8_t   buffers;
 } osiris_driver_arrow_node_t;
 
@@ -165,7 +169,7 @@ typedef struct {
 
 // A batch of a table's rows, column by column.
 typedef struct osiris_driver_arrow_batch_t {
-  uint64_t   rows;
+  uint32_t   rows;
   osiris_driver_arrow_list_node_t   nodes;
 } osiris_driver_arrow_batch_t;
 
@@ -174,6 +178,14 @@ typedef osiris_driver_errors_error_t osiris_driver_tables_error_t;
 typedef osiris_driver_arrow_schema_t osiris_driver_tables_schema_t;
 
 typedef osiris_driver_arrow_batch_t osiris_driver_tables_batch_t;
+
+// The types of a reader's columns.
+typedef uint8_t osiris_driver_tables_types_t;
+
+// DuckDB's own types, so that a column can be written back unchanged.
+#define OSIRIS_DRIVER_TABLES_TYPES_EXACT 0
+// Types that every language has; others become text (see `arrow`).
+#define OSIRIS_DRIVER_TABLES_TYPES_PLAIN 1
 
 typedef struct osiris_driver_tables_own_input_t {
   int32_t __handle;
@@ -191,6 +203,14 @@ typedef struct osiris_driver_tables_borrow_reader_t {
   int32_t __handle;
 } osiris_driver_tables_borrow_reader_t;
 
+typedef struct osiris_driver_tables_own_json_reader_t {
+  int32_t __handle;
+} osiris_driver_tables_own_json_reader_t;
+
+typedef struct osiris_driver_tables_borrow_json_reader_t {
+  int32_t __handle;
+} osiris_driver_tables_borrow_json_reader_t;
+
 typedef struct osiris_driver_tables_own_output_t {
   int32_t __handle;
 } osiris_driver_tables_own_output_t;
@@ -199,6 +219,14 @@ typedef struct osiris_driver_tables_borrow_output_t {
   int32_t __handle;
 } osiris_driver_tables_borrow_output_t;
 
+// A column of a table of JSON records with a declared type.
+typedef struct osiris_driver_tables_column_t {
+  // The name of the member.
+  processor_string_t   name;
+  // The DuckDB type, such as `DECIMAL(18,2)` or `TIMESTAMPTZ`.
+  processor_string_t   duckdb_type;
+} osiris_driver_tables_column_t;
+
 typedef struct osiris_driver_tables_own_table_writer_t {
   int32_t __handle;
 } osiris_driver_tables_own_table_writer_t;
@@ -206,6 +234,14 @@ typedef struct osiris_driver_tables_own_table_writer_t {
 typedef struct osiris_driver_tables_borrow_table_writer_t {
   int32_t __handle;
 } osiris_driver_tables_borrow_table_writer_t;
+
+typedef struct osiris_driver_tables_own_json_writer_t {
+  int32_t __handle;
+} osiris_driver_tables_own_json_writer_t;
+
+typedef struct osiris_driver_tables_borrow_json_writer_t {
+  int32_t __handle;
+} osiris_driver_tables_borrow_json_writer_t;
 
 typedef struct {
   bool is_err;
@@ -216,17 +252,20 @@ typedef struct {
 } osiris_driver_tables_result_schema_error_t;
 
 typedef struct {
-  bool is_some;
-  processor_list_string_t val;
-} processor_option_list_string_t;
-
-typedef struct {
   bool is_err;
   union {
     osiris_driver_tables_own_reader_t ok;
     osiris_driver_tables_error_t err;
   } val;
 } osiris_driver_tables_result_own_reader_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    osiris_driver_tables_own_json_reader_t ok;
+    osiris_driver_tables_error_t err;
+  } val;
+} osiris_driver_tables_result_own_json_reader_error_t;
 
 typedef struct {
   bool is_some;
@@ -244,10 +283,31 @@ typedef struct {
 typedef struct {
   bool is_err;
   union {
+    processor_option_string_t ok;
+    osiris_driver_tables_error_t err;
+  } val;
+} osiris_driver_tables_result_option_string_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
     osiris_driver_tables_own_table_writer_t ok;
     osiris_driver_tables_error_t err;
   } val;
 } osiris_driver_tables_result_own_table_writer_error_t;
+
+typedef struct {
+  osiris_driver_tables_column_t *ptr;
+  size_t len;
+} osiris_driver_tables_list_column_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    osiris_driver_tables_own_json_writer_t ok;
+    osiris_driver_tables_error_t err;
+  } val;
+} osiris_driver_tables_result_own_json_writer_error_t;
 
 typedef struct {
   bool is_err;
@@ -265,6 +325,8 @@ typedef struct {
 } osiris_driver_tables_result_u64_error_t;
 
 typedef osiris_driver_errors_error_t osiris_driver_sql_error_t;
+
+typedef osiris_driver_tables_types_t osiris_driver_sql_types_t;
 
 typedef osiris_driver_tables_borrow_output_t osiris_driver_sql_borrow_output_t;
 
@@ -285,6 +347,16 @@ typedef struct {
     osiris_driver_sql_error_t err;
   } val;
 } osiris_driver_sql_result_own_reader_error_t;
+
+typedef osiris_driver_tables_own_json_reader_t osiris_driver_sql_own_json_reader_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    osiris_driver_sql_own_json_reader_t ok;
+    osiris_driver_sql_error_t err;
+  } val;
+} osiris_driver_sql_result_own_json_reader_error_t;
 
 typedef osiris_driver_errors_error_t osiris_driver_files_error_t;
 
@@ -318,6 +390,14 @@ typedef struct osiris_driver_files_own_target_t {
 typedef struct osiris_driver_files_borrow_target_t {
   int32_t __handle;
 } osiris_driver_files_borrow_target_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    processor_list_string_t ok;
+    osiris_driver_files_error_t err;
+  } val;
+} osiris_driver_files_result_list_string_error_t;
 
 typedef struct {
   bool is_err;
@@ -366,25 +446,25 @@ typedef struct {
   } val;
 } osiris_driver_files_result_u64_error_t;
 
-typedef osiris_driver_errors_error_t processor_error_t;
+typedef osiris_driver_errors_error_t exports_osiris_driver_transform_error_t;
 
-typedef osiris_driver_tables_own_input_t processor_own_input_t;
+typedef osiris_driver_tables_own_input_t exports_osiris_driver_transform_own_input_t;
 
 typedef struct {
-  processor_own_input_t *ptr;
+  exports_osiris_driver_transform_own_input_t *ptr;
   size_t len;
-} processor_list_own_input_t;
+} exports_osiris_driver_transform_list_own_input_t;
 
-typedef osiris_driver_tables_own_output_t processor_own_output_t;
+typedef osiris_driver_tables_own_output_t exports_osiris_driver_transform_own_output_t;
 
 typedef struct {
   bool is_err;
   union {
-    processor_error_t err;
+    exports_osiris_driver_transform_error_t err;
   } val;
-} processor_result_void_error_t;
+} exports_osiris_driver_transform_result_void_error_t;
 
-// Imported Functions from `osiris:driver/context@0.1.0`
+// Imported Functions from `osiris:driver/context@0.2.0`
 // The id of the step in the pipeline, such as `extract-flights`.
 extern void osiris_driver_context_step_id(processor_string_t *ret);
 // The step's configuration as a JSON object. It has been checked against the spec's
@@ -394,6 +474,8 @@ extern void osiris_driver_context_config(processor_string_t *ret);
 // The part of the step's work that this instance of the driver does, if the host runs several
 // in parallel into one output (the spec's `instances`); otherwise part 0 of 1.
 extern void osiris_driver_context_partition(osiris_driver_context_part_t *ret);
+// The number of this attempt of the step, counted from 1.
+extern uint32_t osiris_driver_context_attempt(void);
 // Writes a structured line to the session's log. `fields` are names and values, in any order.
 extern void osiris_driver_context_log(osiris_driver_context_level_t level, processor_string_t *message, processor_list_tuple2_string_string_t *fields);
 // Records a number under `name`, such as `requests_sent`, in the session's metrics. The host
@@ -404,19 +486,18 @@ extern void osiris_driver_context_metric(processor_string_t *name, double value)
 // the user as a bar. Call it as often as convenient; the host limits the rate.
 extern void osiris_driver_context_progress(uint64_t done, uint64_t *maybe_total);
 
-// Imported Functions from `osiris:driver/secrets@0.1.0`
+// Imported Functions from `osiris:driver/secrets@0.2.0`
 // The secret in a field of the config, named by its JSON pointer: `/key`,
 // `/connection/password`, `/headers/X-Api-Key`. If no name in the path contains a dot, `key`
-// and `connection.password` mean the same. Fails with `not-found`; the message names the
-// secrets that exist.
-extern bool osiris_driver_secrets_get(processor_string_t *name, osiris_driver_secrets_own_secret_t *ret, osiris_driver_secrets_error_t *err);
+// and `connection.password` mean the same. `none` if the step has no secret there.
+extern bool osiris_driver_secrets_get(processor_string_t *name, osiris_driver_secrets_own_secret_t *ret);
 // The JSON pointers of the step's secrets at or below the field `below`, such as `/headers`;
 // an empty text means all secrets.
 extern void osiris_driver_secrets_list(processor_string_t *below, processor_list_string_t *ret);
 // The value. Drop it as soon as it has been used.
 extern void osiris_driver_secrets_method_secret_reveal(osiris_driver_secrets_borrow_secret_t self, processor_string_t *ret);
 
-// Imported Functions from `osiris:driver/tables@0.1.0`
+// Imported Functions from `osiris:driver/tables@0.2.0`
 // The name that the pipeline gives this input; by default the id of the step that wrote
 // it.
 extern void osiris_driver_tables_method_input_alias(osiris_driver_tables_borrow_input_t self, processor_string_t *ret);
@@ -427,20 +508,35 @@ extern uint64_t osiris_driver_tables_method_input_rows(osiris_driver_tables_borr
 // The input's columns. Fails with `data` if a column has a type that cannot be passed as
 // Arrow; the message names the column and the type. SQL can still use and cast that
 // column.
-extern bool osiris_driver_tables_method_input_schema(osiris_driver_tables_borrow_input_t self, osiris_driver_tables_schema_t *ret, osiris_driver_tables_error_t *err);
-// Starts reading the given columns in the given order, or all columns for `none`. Fails
-// with `not-found` for a column that does not exist; the message names the columns that
-// do.
-extern bool osiris_driver_tables_method_input_read(osiris_driver_tables_borrow_input_t self, processor_list_string_t *maybe_columns, osiris_driver_tables_own_reader_t *ret, osiris_driver_tables_error_t *err);
+extern bool osiris_driver_tables_method_input_schema(osiris_driver_tables_borrow_input_t self, osiris_driver_tables_types_t types, osiris_driver_tables_schema_t *ret, osiris_driver_tables_error_t *err);
+// Starts reading the given columns in the given order, or all columns for an empty list.
+// Fails with `not-found` for a column that does not exist; the message names the columns
+// that do.
+extern bool osiris_driver_tables_method_input_read(osiris_driver_tables_borrow_input_t self, processor_list_string_t *columns, osiris_driver_tables_types_t types, osiris_driver_tables_own_reader_t *ret, osiris_driver_tables_error_t *err);
+// Starts reading the same columns as JSON records.
+extern bool osiris_driver_tables_method_input_read_json(osiris_driver_tables_borrow_input_t self, processor_list_string_t *columns, osiris_driver_tables_own_json_reader_t *ret, osiris_driver_tables_error_t *err);
 // The schema of every batch that follows.
 extern void osiris_driver_tables_method_reader_schema(osiris_driver_tables_borrow_reader_t self, osiris_driver_tables_schema_t *ret);
-// The next batch, or `none` after the last. A batch has at least one row and is bounded in
-// rows and bytes; the host chooses its size.
+// The next batch, or `none` after the last, which closes the reader: it no longer counts
+// against the step's limit of readers. A batch has at least one row and is bounded in rows
+// and bytes; the host chooses its size.
 extern bool osiris_driver_tables_method_reader_next(osiris_driver_tables_borrow_reader_t self, osiris_driver_tables_option_batch_t *ret, osiris_driver_tables_error_t *err);
+// The next records, each an object followed by a line feed, or `none` after the last, which
+// closes the reader. The host chooses how many records a text has.
+extern bool osiris_driver_tables_method_json_reader_next(osiris_driver_tables_borrow_json_reader_t self, processor_option_string_t *ret, osiris_driver_tables_error_t *err);
 // Creates a table and opens it for writing. Name it `main` unless the step has several
 // outputs. A table without rows is stored with its columns. If several instances work in
 // parallel, each creates the table with the same columns and writes its own part.
 extern bool osiris_driver_tables_method_output_create_table(osiris_driver_tables_borrow_output_t self, processor_string_t *name, osiris_driver_tables_schema_t *schema, osiris_driver_tables_own_table_writer_t *ret, osiris_driver_tables_error_t *err);
+// Creates a table of JSON records, with a column for each member that a record has. The type
+// of a column is decided over all records when the table is finished, so that every value
+// survives: integers are BIGINT, or DECIMAL(38,0) if they need it; numbers with a fraction
+// are DOUBLE, or DECIMAL if a digit would be lost; texts stay VARCHAR; an object is a STRUCT,
+// an array a list; values of several types are VARCHAR, or JSON if one is an object or an
+// array. `columns` declares types instead; a text without a character becomes null if its
+// column is declared as anything but VARCHAR, which the host logs as a warning. A table of
+// JSON records cannot be shared by several instances.
+extern bool osiris_driver_tables_method_output_create_json_table(osiris_driver_tables_borrow_output_t self, processor_string_t *name, osiris_driver_tables_list_column_t *columns, osiris_driver_tables_own_json_writer_t *ret, osiris_driver_tables_error_t *err);
 // Appends rows; the batch must have the schema that the table was created with. The host
 // checks all of it (lengths, offsets, UTF-8, counts) and refuses a malformed batch with
 // `data`; no row of a refused batch is stored. Keep a batch below 64 MiB; it may contain
@@ -449,14 +545,26 @@ extern bool osiris_driver_tables_method_table_writer_append(osiris_driver_tables
 // Ends the table and returns its number of rows. If a created table is dropped without
 // this, the step fails, so that an incomplete table is never taken for a complete one.
 extern bool osiris_driver_tables_method_table_writer_finish(osiris_driver_tables_borrow_table_writer_t self, uint64_t *ret, osiris_driver_tables_error_t *err);
+// Appends records: JSON objects, separated by white space. Keep a call below 64 MiB. Fails
+// with `data` for any other text, and for a record with two members of the same name; the
+// message names the record, and the table is lost.
+extern bool osiris_driver_tables_method_json_writer_append(osiris_driver_tables_borrow_json_writer_t self, processor_string_t *records, osiris_driver_tables_error_t *err);
+// Decides the types, writes the table and returns its number of rows. Fails with `data` if a
+// value does not fit its declared type; the message names the record and the member. If a
+// created table is dropped without this, the step fails.
+extern bool osiris_driver_tables_method_json_writer_finish(osiris_driver_tables_borrow_json_writer_t self, uint64_t *ret, osiris_driver_tables_error_t *err);
 
-// Imported Functions from `osiris:driver/sql@0.1.0`
+// Imported Functions from `osiris:driver/sql@0.2.0`
 // Creates the table `name` in `output` from the rows of `select`; returns the number of rows.
 extern bool osiris_driver_sql_create_table(osiris_driver_sql_borrow_output_t output, processor_string_t *name, processor_string_t *select, uint64_t *ret, osiris_driver_sql_error_t *err);
 // Runs `select` and reads its rows.
-extern bool osiris_driver_sql_query(processor_string_t *select, osiris_driver_sql_own_reader_t *ret, osiris_driver_sql_error_t *err);
+extern bool osiris_driver_sql_query(processor_string_t *select, osiris_driver_sql_types_t types, osiris_driver_sql_own_reader_t *ret, osiris_driver_sql_error_t *err);
+// Runs `select` and reads its rows as JSON records.
+extern bool osiris_driver_sql_query_json(processor_string_t *select, osiris_driver_sql_own_json_reader_t *ret, osiris_driver_sql_error_t *err);
 
-// Imported Functions from `osiris:driver/files@0.1.0`
+// Imported Functions from `osiris:driver/files@0.2.0`
+// The files that a granted path stands for: currently the path itself. Fails as `open` does.
+extern bool osiris_driver_files_list(processor_string_t *path, processor_list_string_t *ret, osiris_driver_files_error_t *err);
 // Opens a granted file for reading. `path` must be written as in the config. Fails with
 // `denied` for a path that was not granted, and with `not-found` for one that does not exist.
 extern bool osiris_driver_files_open(processor_string_t *path, osiris_driver_files_own_source_t *ret, osiris_driver_files_error_t *err);
@@ -468,7 +576,7 @@ extern bool osiris_driver_files_create(processor_string_t *path, osiris_driver_f
 // then read, such as the content of a file in another encoding or compression. No other step
 // can read it. It is deleted when its handle is dropped, at the latest when the step ends.
 extern bool osiris_driver_files_create_temporary(osiris_driver_files_own_temporary_t *ret, osiris_driver_files_error_t *err);
-// Appends bytes (keep a call below 64 MiB). Fails with `other("disk")` if the step's
+// Appends bytes (keep a call below 64 MiB). Fails with `limit` (`disk`) if the step's
 // temporary files together would exceed the step's spill limit, and with `internal` after
 // `sql-literal`.
 extern bool osiris_driver_files_method_temporary_write(osiris_driver_files_borrow_temporary_t self, processor_list_u8_t *bytes, osiris_driver_files_error_t *err);
@@ -489,14 +597,14 @@ extern bool osiris_driver_files_method_target_copy(osiris_driver_files_borrow_ta
 // Appends bytes.
 extern bool osiris_driver_files_method_target_write(osiris_driver_files_borrow_target_t self, processor_list_u8_t *bytes, osiris_driver_files_error_t *err);
 
-// Exported Functions from `processor`
-bool exports_processor_transform(processor_list_own_input_t *inputs, processor_own_output_t output, processor_error_t *err);
+// Exported Functions from `osiris:driver/transform@0.2.0`
+bool exports_osiris_driver_transform_run(exports_osiris_driver_transform_list_own_input_t *inputs, exports_osiris_driver_transform_own_output_t output, exports_osiris_driver_transform_error_t *err);
 
 // Helper Functions
 
-void osiris_driver_errors_error_kind_free(osiris_driver_errors_error_kind_t *ptr);
+void processor_option_string_free(processor_option_string_t *ptr);
 
-void processor_option_u64_free(processor_option_u64_t *ptr);
+void processor_option_u32_free(processor_option_u32_t *ptr);
 
 void osiris_driver_errors_error_free(osiris_driver_errors_error_t *ptr);
 
@@ -504,7 +612,7 @@ void processor_tuple2_string_string_free(processor_tuple2_string_string_t *ptr);
 
 void processor_list_tuple2_string_string_free(processor_list_tuple2_string_string_t *ptr);
 
-void osiris_driver_secrets_error_free(osiris_driver_secrets_error_t *ptr);
+void processor_option_u64_free(processor_option_u64_t *ptr);
 
 extern void osiris_driver_secrets_secret_drop_own(osiris_driver_secrets_own_secret_t handle);
 
@@ -512,7 +620,7 @@ extern void osiris_driver_secrets_secret_drop_borrow(osiris_driver_secrets_borro
 
 extern osiris_driver_secrets_borrow_secret_t osiris_driver_secrets_borrow_secret(osiris_driver_secrets_own_secret_t handle);
 
-void osiris_driver_secrets_result_own_secret_error_free(osiris_driver_secrets_result_own_secret_error_t *ptr);
+void osiris_driver_secrets_option_own_secret_free(osiris_driver_secrets_option_own_secret_t *ptr);
 
 void processor_list_string_free(processor_list_string_t *ptr);
 
@@ -550,11 +658,19 @@ extern void osiris_driver_tables_reader_drop_borrow(osiris_driver_tables_borrow_
 
 extern osiris_driver_tables_borrow_reader_t osiris_driver_tables_borrow_reader(osiris_driver_tables_own_reader_t handle);
 
+extern void osiris_driver_tables_json_reader_drop_own(osiris_driver_tables_own_json_reader_t handle);
+
+extern void osiris_driver_tables_json_reader_drop_borrow(osiris_driver_tables_borrow_json_reader_t handle);
+
+extern osiris_driver_tables_borrow_json_reader_t osiris_driver_tables_borrow_json_reader(osiris_driver_tables_own_json_reader_t handle);
+
 extern void osiris_driver_tables_output_drop_own(osiris_driver_tables_own_output_t handle);
 
 extern void osiris_driver_tables_output_drop_borrow(osiris_driver_tables_borrow_output_t handle);
 
 extern osiris_driver_tables_borrow_output_t osiris_driver_tables_borrow_output(osiris_driver_tables_own_output_t handle);
+
+void osiris_driver_tables_column_free(osiris_driver_tables_column_t *ptr);
 
 extern void osiris_driver_tables_table_writer_drop_own(osiris_driver_tables_own_table_writer_t handle);
 
@@ -562,17 +678,29 @@ extern void osiris_driver_tables_table_writer_drop_borrow(osiris_driver_tables_b
 
 extern osiris_driver_tables_borrow_table_writer_t osiris_driver_tables_borrow_table_writer(osiris_driver_tables_own_table_writer_t handle);
 
+extern void osiris_driver_tables_json_writer_drop_own(osiris_driver_tables_own_json_writer_t handle);
+
+extern void osiris_driver_tables_json_writer_drop_borrow(osiris_driver_tables_borrow_json_writer_t handle);
+
+extern osiris_driver_tables_borrow_json_writer_t osiris_driver_tables_borrow_json_writer(osiris_driver_tables_own_json_writer_t handle);
+
 void osiris_driver_tables_result_schema_error_free(osiris_driver_tables_result_schema_error_t *ptr);
 
-void processor_option_list_string_free(processor_option_list_string_t *ptr);
-
 void osiris_driver_tables_result_own_reader_error_free(osiris_driver_tables_result_own_reader_error_t *ptr);
+
+void osiris_driver_tables_result_own_json_reader_error_free(osiris_driver_tables_result_own_json_reader_error_t *ptr);
 
 void osiris_driver_tables_option_batch_free(osiris_driver_tables_option_batch_t *ptr);
 
 void osiris_driver_tables_result_option_batch_error_free(osiris_driver_tables_result_option_batch_error_t *ptr);
 
+void osiris_driver_tables_result_option_string_error_free(osiris_driver_tables_result_option_string_error_t *ptr);
+
 void osiris_driver_tables_result_own_table_writer_error_free(osiris_driver_tables_result_own_table_writer_error_t *ptr);
+
+void osiris_driver_tables_list_column_free(osiris_driver_tables_list_column_t *ptr);
+
+void osiris_driver_tables_result_own_json_writer_error_free(osiris_driver_tables_result_own_json_writer_error_t *ptr);
 
 void osiris_driver_tables_result_void_error_free(osiris_driver_tables_result_void_error_t *ptr);
 
@@ -583,6 +711,8 @@ void osiris_driver_sql_error_free(osiris_driver_sql_error_t *ptr);
 void osiris_driver_sql_result_u64_error_free(osiris_driver_sql_result_u64_error_t *ptr);
 
 void osiris_driver_sql_result_own_reader_error_free(osiris_driver_sql_result_own_reader_error_t *ptr);
+
+void osiris_driver_sql_result_own_json_reader_error_free(osiris_driver_sql_result_own_json_reader_error_t *ptr);
 
 void osiris_driver_files_error_free(osiris_driver_files_error_t *ptr);
 
@@ -604,6 +734,8 @@ extern void osiris_driver_files_target_drop_borrow(osiris_driver_files_borrow_ta
 
 extern osiris_driver_files_borrow_target_t osiris_driver_files_borrow_target(osiris_driver_files_own_target_t handle);
 
+void osiris_driver_files_result_list_string_error_free(osiris_driver_files_result_list_string_error_t *ptr);
+
 void osiris_driver_files_result_own_source_error_free(osiris_driver_files_result_own_source_error_t *ptr);
 
 void osiris_driver_files_result_own_target_error_free(osiris_driver_files_result_own_target_error_t *ptr);
@@ -616,11 +748,11 @@ void osiris_driver_files_result_list_u8_error_free(osiris_driver_files_result_li
 
 void osiris_driver_files_result_u64_error_free(osiris_driver_files_result_u64_error_t *ptr);
 
-void processor_error_free(processor_error_t *ptr);
+void exports_osiris_driver_transform_error_free(exports_osiris_driver_transform_error_t *ptr);
 
-void processor_list_own_input_free(processor_list_own_input_t *ptr);
+void exports_osiris_driver_transform_list_own_input_free(exports_osiris_driver_transform_list_own_input_t *ptr);
 
-void processor_result_void_error_free(processor_result_void_error_t *ptr);
+void exports_osiris_driver_transform_result_void_error_free(exports_osiris_driver_transform_result_void_error_t *ptr);
 
 // Sets the string `ret` to reference the input string `s` without copying it
 void processor_string_set(processor_string_t *ret, const char*s);

@@ -24,7 +24,7 @@ pub fn numbers(range: Range<u64>, rounds: u32) -> Batch {
         black_box((0..rounds).fold(number | 1, |state, _| mix(state)));
         values.extend_from_slice(&number.to_le_bytes());
     }
-    batch(length, length, vec![Vec::new(), values])
+    batch(length as u32, length as u32, vec![Vec::new(), values])
 }
 
 /// Ten values, declared as a thousand rows.
@@ -69,8 +69,8 @@ pub fn columns(names: &[&str], format: &str) -> Schema {
     Schema { fields: names.iter().map(field).collect() }
 }
 
-fn batch(rows: u64, length: u64, buffers: Vec<Vec<u8>>) -> Batch {
-    Batch { rows, nodes: vec![Node { length, null_count: 0, buffers }] }
+fn batch(rows: u32, length: u32, buffers: Vec<Vec<u8>>) -> Batch {
+    Batch { rows, nodes: vec![Node { length, buffers }] }
 }
 
 fn offsets(values: &[i32]) -> Vec<u8> {

@@ -6,6 +6,7 @@ use std::io::Write;
 
 use serde::Deserialize;
 
+use exports::osiris::driver::transform::{Error, Guest, Input, Output};
 use osiris::driver::context;
 use osiris::driver::errors::ErrorKind;
 
@@ -51,7 +52,7 @@ fn ten_million() -> u64 {
 struct Misbehave;
 
 impl Guest for Misbehave {
-    fn transform(_inputs: Vec<Input>, output: Output) -> Result<(), Error> {
+    fn run(_inputs: Vec<Input>, output: Output) -> Result<(), Error> {
         let config: Config = serde_json::from_str(&context::config())
             .map_err(|why| error(ErrorKind::Config, format!("cannot read the config: {why}")))?;
         match config.how {
@@ -66,9 +67,10 @@ impl Guest for Misbehave {
             How::ShortBuffer => append_one(&output, &batches::numbers_schema(), &batches::short_buffer()),
             How::Panic => panic!("the driver panics, as its config asked"),
             How::Exit => std::process::exit(0),
-            How::ClaimMemory => {
-                Err(error(ErrorKind::Other("memory".to_owned()), "DuckDB has no memory left".to_owned()))
-            }
+            How::ClaimMemory => Err(Error {
+                code: Some("memory".to_owned()),
+                ..error(ErrorKind::Limit, "DuckDB has no memory left".to_owned())
+            }),
             How::Slow => slow(&output, config.rows),
             How::TwinColumns => create(&output, &batches::columns(&["a", "A"], "l")),
             How::TwinTables => {
@@ -88,7 +90,7 @@ impl Guest for Misbehave {
 }
 
 fn error(kind: ErrorKind, message: String) -> Error {
-    Error { kind, message, retry_after_ms: None }
+    Error { kind, code: None, message, retry_after_ms: None }
 }
 
 #[cfg(target_arch = "wasm32")]
@@ -174,7 +176,7 @@ fn slow(output: &Output, rows: u64) -> Result<(), Error> {
 }
 
 #[expect(unsafe_code, reason = "what `export!` declares: the functions that the host calls")]
-mod exports {
+mod exported {
     use super::Misbehave;
 
     super::export!(Misbehave with_types_in super);
