@@ -18,9 +18,9 @@ macro_rules! attacks {
 }
 
 attacks! {
-    bool_byte
     append_after_finish
     bad_utf8
+    bool_byte
     clock_flood
     column_name_injection
     column_projection_injection
@@ -35,6 +35,7 @@ attacks! {
     false_metric
     file_create_elsewhere
     file_create_pipeline
+    file_list_elsewhere
     file_open_passwd
     file_open_spelling
     foreign_secret
@@ -46,6 +47,16 @@ attacks! {
     huge_log
     huge_names
     huge_sql
+    json_append_after_finish
+    json_depth
+    json_half_table
+    json_huge_record
+    json_malformed
+    json_members_without_end
+    json_name_injection
+    json_readers
+    json_records_without_end
+    json_type_injection
     lie_length
     lie_row_count
     list_child_short
@@ -69,6 +80,7 @@ attacks! {
     own_input_by_number
     panic_now
     print_flood
+    read_after_end
     rows_without_bytes
     schema_children
     schema_depth

@@ -7,7 +7,7 @@ wit_bindgen::generate!({ path: "../../../wit", world: "processor", pub_export_ma
 pub use exports::osiris::driver::transform::{Error, Guest, Input, Output};
 pub use osiris::driver::arrow::{Batch, Field, Node, Schema};
 pub use osiris::driver::errors::ErrorKind;
-pub use osiris::driver::tables::{Reader, Types};
+pub use osiris::driver::tables::{Column as JsonColumn, Reader, Types};
 pub use osiris::driver::{context, files, secrets, sql};
 
 #[derive(Deserialize)]
