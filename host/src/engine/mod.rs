@@ -205,3 +205,7 @@ mod tests;
 #[cfg(test)]
 #[path = "judgement_tests.rs"]
 mod judgement_tests;
+
+#[cfg(test)]
+#[path = "json_tests.rs"]
+mod json_tests;
