@@ -121,7 +121,7 @@ fn inspect(arguments: &Inspect) -> anyhow::Result<()> {
         catalog.find(&arguments.driver)?
     };
     if arguments.json {
-        let described = json!({"spec": driver.spec, "path": driver.path, "sha256": driver.sha256, "imports": driver.imports, "fixed_hosts": Pin::of(&driver)?.hosts});
+        let described = json!({"spec": driver.spec, "path": driver.path, "sha256": driver.sha256, "contract": driver.contract, "imports": driver.imports, "fixed_hosts": Pin::of(&driver)?.hosts});
         print_json(&described)?;
     } else {
         print(&in_words(&driver));
@@ -139,7 +139,7 @@ fn in_words(driver: &Driver) -> String {
         text,
         "\nkind      {}\ncontract  osiris:driver@{}\nfile      {}\nsha256    {}",
         spec.kind,
-        spec.contract,
+        driver.contract,
         driver.path.display(),
         driver.sha256
     );

@@ -28,6 +28,8 @@ pub struct Driver {
     pub path: PathBuf,
     /// The digest of the whole file, in hexadecimal.
     pub sha256: String,
+    /// The version of `osiris:driver` that it was built for.
+    pub contract: String,
     /// The interfaces that the component imports, such as `osiris:driver/sql@0.2.0`.
     pub imports: Vec<String>,
     /// The optional functions that it exports: `discover`, `check`.
@@ -225,20 +227,21 @@ impl Driver {
         let Description { spec, imports, exports } = described;
         check_versions(name, &imports)?;
         check_versions(name, &exports)?;
-        check_contract(name, &spec.contract)?;
+        spec.contract.iter().try_for_each(|contract| check_contract(name, contract))?;
         check_requests(name, &spec, &imports)?;
-        let exports: Vec<&str> = exports.iter().filter_map(|export| exported_interface(export)).collect();
+        let exports: Vec<(&str, &str)> = exports.iter().filter_map(|export| versioned(export)).collect();
         let export = spec.kind.export();
-        if !exports.contains(&export) {
+        let Some((_, contract)) = exports.iter().find(|(name, _)| *name == export) else {
             let expected = spec::interface(export);
             let message = format!("its spec says `kind: {}`, but it does not export `{expected}`", spec.kind);
             return Err(no_driver(name, &message)
                 .hint("build it for the world of its kind; see wit/driver.wit")
                 .into());
-        }
-        let offers = exports.iter().filter(|export| matches!(**export, "discover" | "check"));
-        let offers = offers.map(|export| (*export).to_owned()).collect();
-        Ok(Self { spec, path: path.to_owned(), sha256, imports, offers })
+        };
+        let contract = (*contract).to_owned();
+        let offers = exports.iter().map(|(name, _)| *name).filter(|name| matches!(*name, "discover" | "check"));
+        let offers = offers.map(str::to_owned).collect();
+        Ok(Self { spec, path: path.to_owned(), sha256, contract, imports, offers })
     }
 }
 
@@ -260,9 +263,9 @@ fn check_contract(name: &str, built_for: &str) -> Result<(), Report> {
     .hint(cure))
 }
 
-/// The interface of the contract that a component exports under this name, such as `extract`.
-fn exported_interface(name: &str) -> Option<&str> {
-    name.strip_prefix("osiris:driver/")?.split('@').next()
+/// The interface of the contract that an import or export names, such as `extract`, and its version.
+fn versioned(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix("osiris:driver/")?.split_once('@')
 }
 
 /// Refuses a component that imports what its spec does not request.
@@ -277,8 +280,7 @@ fn check_requests(name: &str, spec: &Spec, imports: &[String]) -> Result<(), Rep
 /// # Errors
 /// A [`Report`] if it does not.
 pub fn check_versions(name: &str, names: &[String]) -> Result<(), Report> {
-    let versions = names.iter().filter_map(|name| name.strip_prefix("osiris:driver/")?.split_once('@'));
-    versions.map(|(_, version)| version).try_for_each(|version| check_contract(name, version))
+    names.iter().filter_map(|name| versioned(name)).try_for_each(|(_, version)| check_contract(name, version))
 }
 
 struct Section<'a> {

@@ -389,7 +389,7 @@ mod tests {
 
     fn spec() -> Spec {
         crate::driver::spec::parse(
-            "name: a.b\nversion: 1.0.0\nkind: processor\ncontract: 0.2.0\ntitle: t\nsecrets: [/key]\n\
+            "name: a.b\nversion: 1.0.0\nkind: processor\ntitle: t\nsecrets: [/key]\n\
              configSchema:\n  type: object\n  required: [path]\n  additionalProperties: false\n  properties:\n    \
              path: {type: string, description: Which file}\n    header: {type: boolean, default: true}\n    key: {type: string}\n    \
              quoting: {enum: [minimal, all], default: minimal}\n    http: {type: object, properties: {api_token: {type: string}, retries: {type: integer, default: 3}}}\n",

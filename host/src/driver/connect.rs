@@ -175,7 +175,7 @@ mod tests {
     use serde_json::json;
 
     fn spec(rest: &str) -> Spec {
-        let head = "name: a.b\nversion: 1.0.0\nkind: extractor\ncontract: 0.2.0\ntitle: t\n";
+        let head = "name: a.b\nversion: 1.0.0\nkind: extractor\ntitle: t\n";
         spec::parse(&format!("{head}{rest}"), "spec.yaml").unwrap()
     }
 

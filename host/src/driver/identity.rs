@@ -154,7 +154,7 @@ mod tests {
     use serde_json::json;
 
     fn spec(more: &str) -> Result<Spec, Report> {
-        let head = "name: a.b\nversion: 1.0.0\nkind: extractor\ncontract: 0.2.0\ntitle: t\n";
+        let head = "name: a.b\nversion: 1.0.0\nkind: extractor\ntitle: t\n";
         crate::driver::spec::parse(&format!("{head}{more}"), "spec.yaml")
     }
 

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const SPEC: &str = "name: a.b\nversion: 1.0.0\nkind: processor\ncontract: 0.2.0\ntitle: t\n\
+    const SPEC: &str = "name: a.b\nversion: 1.0.0\nkind: processor\ntitle: t\n\
         configSchema: {type: object, properties: {n: {type: integer}}}\n";
 
     fn answers(requests: &str) -> Vec<Answer> {

@@ -161,11 +161,17 @@ mod tests {
     use super::*;
 
     fn driver(sha256: &str, read: &[&str]) -> Driver {
-        let spec =
-            "name: a.b\nversion: 1.0.0\nkind: processor\ncontract: 0.2.0\ntitle: t\nconfigSchema: {type: object}\n";
+        let spec = "name: a.b\nversion: 1.0.0\nkind: processor\ntitle: t\nconfigSchema: {type: object}\n";
         let mut spec = crate::driver::spec::parse(spec, "spec.yaml").unwrap();
         spec.grants.read = read.iter().map(|read| read.parse().unwrap()).collect();
-        Driver { spec, path: "a.b.wasm".into(), sha256: sha256.to_owned(), imports: Vec::new(), offers: Vec::new() }
+        Driver {
+            spec,
+            path: "a.b.wasm".into(),
+            sha256: sha256.to_owned(),
+            contract: String::new(),
+            imports: Vec::new(),
+            offers: Vec::new(),
+        }
     }
 
     #[test]

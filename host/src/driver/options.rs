@@ -89,7 +89,7 @@ mod tests {
     fn spec(more: &str) -> Result<Spec, Report> {
         crate::driver::spec::parse(
             &format!(
-                "name: a.b\nversion: 1.0.0\nkind: writer\ncontract: 0.2.0\ntitle: t\nconfigSchema:\n  type: object\n  \
+                "name: a.b\nversion: 1.0.0\nkind: writer\ntitle: t\nconfigSchema:\n  type: object\n  \
                  additionalProperties: false\n  properties: {{mode: {{type: string}}, primary_key: {{type: array}}}}\n{more}"
             ),
             "spec.yaml",

@@ -119,7 +119,7 @@ mod tests {
         ];
         for (grants, refused) in table {
             let text = format!(
-                "name: a.b\nversion: 1.0.0\nkind: processor\ncontract: 0.2.0\ntitle: t\nsecrets: [/token]\n\
+                "name: a.b\nversion: 1.0.0\nkind: processor\ntitle: t\nsecrets: [/token]\n\
                  connectionFields: [host, port]\ngrants: {{{grants}}}\nconfigSchema: {{type: object, properties: \
                  {{path: {{}}, token: {{}}, open: {{type: object}}, auth: {{properties: {{url: {{}}}}}}, connection: \
                  {{properties: {{url: {{}}}}}}}}}}\n"

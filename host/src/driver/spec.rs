@@ -47,8 +47,9 @@ pub struct Spec {
     pub name: String,
     pub version: String,
     pub kind: Kind,
-    /// The version of `osiris:driver` that the driver was built for.
-    pub contract: String,
+    /// The version of `osiris:driver` that the driver was built for. A component's imports and exports name it as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<String>,
     pub title: Untrusted,
     #[serde(default)]
     pub description: Untrusted,
@@ -144,10 +145,10 @@ impl Spec {
                 "write at most 64 letters, digits, `.`, `+`, `-` and `_`, such as `version: 1.0.0`",
             );
         }
-        if Version::parse(&self.contract).is_none() {
+        if let Some(contract) = self.contract.as_deref().filter(|contract| Version::parse(contract).is_none()) {
             return wrong(
-                format!("has the contract `{}`", shortened(&self.contract)),
-                "write the version of osiris:driver that the driver was built for, such as `contract: 0.2.0`",
+                format!("has the contract `{}`", shortened(contract)),
+                "omit `contract`, or write the version of osiris:driver that the driver was built for, such as 0.2.0",
             );
         }
         let titles = std::iter::once(&self.title).chain(self.examples.iter().map(|example| &example.title));
@@ -296,8 +297,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const SPEC: &str =
-        "name: a.b\nversion: 1.0.0\nkind: processor\ncontract: 0.2.0\ntitle: t\nconfigSchema: {type: object}\n";
+    const SPEC: &str = "name: a.b\nversion: 1.0.0\nkind: processor\ntitle: t\nconfigSchema: {type: object}\n";
 
     #[test]
     fn a_short_spec_is_complete() {
@@ -313,7 +313,7 @@ mod tests {
             ("a.b", "A.b"),
             ("a.b", "a..b"),
             ("a.b", "\"a.b/../c\""),
-            ("0.2.0", "new"),
+            ("title: t", "title: t\ncontract: new"),
             ("type: object", "type: string"),
             ("type: object", "type: object, required: 3"),
             ("type: object", &format!("type: object, default: {}1{}", "[".repeat(80), "]".repeat(80))),

@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_literal_text_stays_a_text() {
-        let text = "name: a.b\nversion: 1.0.0\nkind: extractor\ncontract: 0.2.0\ntitle: t\naliases: {p: port}\n\
+        let text = "name: a.b\nversion: 1.0.0\nkind: extractor\ntitle: t\naliases: {p: port}\n\
                     configSchema: {type: object, properties: {port: {type: integer}}}\n";
         let spec = crate::driver::spec::parse(text, "spec.yaml").unwrap();
         for (name, wrote, expected) in

@@ -5,13 +5,14 @@ use crate::pipeline::{self, connections};
 
 fn spec_of(name: &str, kind: &str, rest: &str) -> Driver {
     let text = format!(
-        "name: {name}\nversion: 1.0.0\nkind: {kind}\ncontract: 0.2.0\ntitle: t\nconfigSchema: {{type: object, properties: {{path: {{}}}}}}\n{rest}"
+        "name: {name}\nversion: 1.0.0\nkind: {kind}\ntitle: t\nconfigSchema: {{type: object, properties: {{path: {{}}}}}}\n{rest}"
     );
     let spec = spec::parse(&text, "spec.yaml").unwrap();
     Driver {
         spec,
         path: "x.wasm".into(),
         sha256: String::new(),
+        contract: String::new(),
         imports: Vec::new(),
         offers: Vec::new(),
     }
