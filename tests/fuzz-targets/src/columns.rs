@@ -1,10 +1,10 @@
-//! A guest's schema and batch, as malformed as possible, checked and then passed to DuckDB.
+//! What a guest writes, as malformed as possible: a schema with a batch, or JSON records; checked and then passed to DuckDB.
 
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 
 use osiris::columns::{Field, InNode};
-use osiris::engine::{Engine, Furnishing, Warm};
+use osiris::engine::{Engine, Furnishing, TemporaryFolder, Warm};
 use osiris::grants::limits::Limits;
 
 const FORMATS: [&str; 40] = [
@@ -96,7 +96,9 @@ fn open() -> Option<Opened> {
     let folder = tempfile::tempdir().ok()?;
     let output = folder.path().join("out.duckdb");
     let spill = folder.path().join("spill");
-    let furnishing = Furnishing { output: Some(&output), ..Furnishing::bare(&spill, Limits::DEFAULT) };
+    let temporary = TemporaryFolder::create(&folder.path().join("temporary"), 1 << 20).ok()?;
+    let furnishing =
+        Furnishing { output: Some(&output), temporary: Some(temporary), ..Furnishing::bare(&spill, Limits::DEFAULT) };
     let engine = Warm::open().ok()?.furnish(&furnishing, || Ok(())).ok()?;
     Some((folder, engine, 0))
 }
@@ -123,6 +125,43 @@ pub fn columns(data: &[u8]) {
         if writer.append(&batch).is_ok() && writer.finish().is_ok() {
             // Accepted data can be read back.
             let _ = engine.read_back(&format!("t{number}"));
+        }
+    });
+}
+
+/// The types that a member may be declared as, and one that does not exist.
+const DECLARED: [&str; 12] = [
+    "BIGINT",
+    "DECIMAL(18,3)",
+    "DOUBLE",
+    "VARCHAR",
+    "JSON",
+    "BLOB",
+    "UUID",
+    "DATE",
+    "TIMESTAMPTZ",
+    "INTERVAL[]",
+    "STRUCT(a TINYINT, b BIT)",
+    "X",
+];
+
+pub fn records(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let declared = bytes.byte();
+    let declared: Vec<(String, String)> = match DECLARED.get(usize::from(declared)) {
+        Some(kind) => vec![("a".to_owned(), (*kind).to_owned())],
+        None => Vec::new(),
+    };
+    let split = usize::from(bytes.byte());
+    let (first, second) = (String::from_utf8_lossy(bytes.take(split)), String::from_utf8_lossy(bytes.0));
+    with_engine(|engine, number| {
+        let name = format!("t{number}");
+        let Ok(mut table) = engine.create_json_table(&name, &declared) else { return };
+        let accepted = table.append(&first).and_then(|_| table.append(&second)).is_ok();
+        if engine.finish_json_table(table).is_ok() {
+            assert!(accepted, "a table is lost with its first malformed record");
+            // Accepted data can be read back.
+            let _ = engine.read_back(&name);
         }
     });
 }

@@ -6,7 +6,7 @@ mod columns;
 mod strangers;
 mod texts;
 
-pub use columns::columns;
+pub use columns::{columns, records};
 pub use strangers::{ask, certificate, component, mysql, postgres, statement, url};
 pub use texts::{grant, job, message, pipeline, policy, spec};
 
@@ -14,7 +14,7 @@ pub use texts::{grant, job, message, pipeline, policy, spec};
 pub type Target = fn(&[u8]);
 
 /// Every fuzz target by its name.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("ask", ask),
     ("certificate", certificate),
     ("columns", columns),
@@ -26,6 +26,7 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("pipeline", pipeline),
     ("policy", policy),
     ("postgres", postgres),
+    ("records", records),
     ("spec", spec),
     ("statement", statement),
     ("url", url),
