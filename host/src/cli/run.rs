@@ -1,14 +1,14 @@
 //! `osiris run`: runs a pipeline and reports the outcome.
 
 use std::process::ExitCode;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::SyncSender;
 
 use crate::error::Blame;
 use crate::executor::disk::Disk;
-use crate::executor::process::{BACKLOG, ProcessEvent};
+use crate::executor::process::ProcessEvent;
 use crate::grants::limits::Limits;
 use crate::run::states::States;
-use crate::run::{self, Settings, Work, manifest};
+use crate::run::{self, Line, Settings, Work, manifest};
 use crate::secrets::scrubber::Scrubber;
 use crate::session::{Manifest, Session, Status, StepRecord};
 use anyhow::Context;
@@ -53,6 +53,7 @@ impl Arguments {
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     arguments.sandbox.enforce()?;
+    let line = Line::open();
     let mut prepared = prepare(&arguments.pipeline)?;
     let states = States::open(&prepared.base, &mut prepared.plan)?;
     let plan = &prepared.plan;
@@ -67,12 +68,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let free = Disk::of(&prepared.base.dir).map_or(u64::MAX, |disk| disk.free);
     let limits = prepared.limits.on_disk(&arguments.pipeline.limits.defaults, free);
     let settings = arguments.settings(limits);
-    let (say, heard) = sync_channel(BACKLOG);
-    forward_signals(say.clone())?;
+    forward_signals(line.say.clone())?;
     let outcome = run::run(
         &Work { plan, states: &states, base: &prepared.base, session: &session, settings: &settings },
         record,
-        (say, heard),
+        line,
         &mut progress,
         // `prepare` has checked the lock. A driver that does not compile is not pinned.
         || lock::enforce(&prepared.base, plan),

@@ -12,7 +12,7 @@ pub mod targets;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
 
 use serde_json::json;
@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::driver::{compiler, runtime};
 use crate::environment;
 use crate::executor::broker::Reachable;
-use crate::executor::process::ProcessEvent;
+use crate::executor::process::{BACKLOG, ProcessEvent, StepProcess};
 use crate::executor::supervisor::Supervisor;
 use crate::grants::Grants;
 use crate::grants::credentials::{self, Credential};
@@ -54,6 +54,28 @@ pub struct Work<'a> {
     pub session: &'a Session,
     pub settings: &'a Settings,
 }
+
+/// The channel on which step processes and signals are heard, and a process that is ready for the first step.
+pub struct Line {
+    pub say: SyncSender<ProcessEvent>,
+    heard: Receiver<ProcessEvent>,
+    first: Option<StepProcess>,
+}
+
+impl Line {
+    /// Starts the process ahead of time: its start takes about as long as planning does.
+    ///
+    /// Must be called on the thread that runs the plan, because the process dies with it.
+    pub fn open() -> Self {
+        let (say, heard) = sync_channel(BACKLOG);
+        // If it cannot be started, the error is reported for the first step.
+        let first = StepProcess::start(FIRST, &say).ok();
+        Self { say, heard, first }
+    }
+}
+
+/// The number of the first step process of a run.
+const FIRST: u64 = 1;
 
 /// Receives what happens while a plan runs. All text has been redacted.
 pub trait Observer {
@@ -94,14 +116,14 @@ pub fn compile(
 /// Runs a plan in its session; the returned manifest is the record of what happened, and is on disk.
 ///
 /// Must be called on a thread that outlives the steps, because their processes die with it. A signal handler sends to
-/// `heard` through the other end of the channel. `compiled_all` is called before anything runs.
+/// `line`. `compiled_all` is called before anything runs.
 ///
 /// # Errors
 /// If the host itself fails; a step that fails is part of the record.
 pub fn run(
     &Work { plan, states, base, session, settings }: &Work<'_>,
     mut manifest: Manifest,
-    (say, heard): (SyncSender<ProcessEvent>, Receiver<ProcessEvent>),
+    Line { say, heard, first }: Line,
     observer: &mut dyn Observer,
     compiled_all: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Manifest> {
@@ -132,8 +154,8 @@ pub fn run(
         waiting: (0..plan.steps.len()).collect(),
         running: BTreeMap::new(),
         retrying: BTreeMap::new(),
-        warm: Vec::new(),
-        started: 0,
+        warm: first.into_iter().collect(),
+        started: FIRST,
         say,
         supervisor: Supervisor::start()?,
         interrupted,
