@@ -1,0 +1,31 @@
+/** Bundles the tests and runs them with node's own runner. */
+
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const folder = mkdtempSync(join(tmpdir(), "osiris-tests-"));
+try {
+  const tests = readdirSync(join(root, "tests")).filter((name) => name.endsWith(".test.ts"));
+  await build({
+    entryPoints: tests.map((name) => join(root, "tests", name)),
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    outdir: folder,
+    outExtension: { ".js": ".mjs" },
+    sourcemap: "inline",
+    alias: { "@osiris/sdk": join(root, "src/index.ts"), "@osiris/sdk/testing": join(root, "src/testing.ts") },
+    logLevel: "error",
+    define: { "import.meta.dirname": JSON.stringify(join(root, "tests")) },
+  });
+  const files = tests.map((name) => join(folder, name.replace(/\.ts$/, ".mjs")));
+  process.exitCode =
+    spawnSync(process.execPath, ["--enable-source-maps", "--test", ...files], { stdio: "inherit" }).status ?? 1;
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
