@@ -1,0 +1,3 @@
+module go.osiris.dev/sdk
+
+go 1.24
