@@ -191,20 +191,14 @@ func (t *JSONTable) Add(records ...any) error {
 	return nil
 }
 
-// AddJSON appends any number of JSON objects, separated by white space.
-func (t *JSONTable) AddJSON(records []byte) error {
-	t.pending = append(append(t.pending, records...), '\n')
-	if len(t.pending) < pendingBytes {
-		return nil
-	}
-	return t.flush()
-}
-
-// AddAll appends JSON records, such as the items of a decoded page.
-func AddAll[T any](t *JSONTable, records []T) error {
-	for i := range records {
-		if err := t.Add(records[i]); err != nil {
-			return err
+// AddJSON appends texts of JSON objects, such as the items of a page; a text may hold several, separated by white space.
+func (t *JSONTable) AddJSON(records ...json.RawMessage) error {
+	for _, record := range records {
+		t.pending = append(append(t.pending, record...), '\n')
+		if len(t.pending) >= pendingBytes {
+			if err := t.flush(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -237,7 +231,9 @@ func (t *JSONTable) finish() error {
 }
 
 // CreateTable creates a table from the rows of one SELECT over the inputs; returns their number.
-func CreateTable(out *Output, name, sql string) (uint64, error) { return out.raw.CreateTableAs(name, sql) }
+func CreateTable(out *Output, name, sql string) (uint64, error) {
+	return out.raw.CreateTableAs(name, sql)
+}
 
 // Inputs are the step's inputs in the pipeline's order.
 type Inputs []*Input

@@ -1,3 +1,5 @@
+//go:build !wasip1
+
 // Package osiristest runs a driver natively, against a host in memory, so that it can be tested with `go test`:
 //
 //	func TestGreetings(t *testing.T) {

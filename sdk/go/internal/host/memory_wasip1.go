@@ -121,7 +121,9 @@ func view(start, length uint32) []byte {
 
 func textAt(offset uintptr) string { return string(view(u32At(offset), u32At(offset+4))) }
 
-func bytesAt(offset uintptr) []byte { return append([]byte(nil), view(u32At(offset), u32At(offset+4))...) }
+func bytesAt(offset uintptr) []byte {
+	return append([]byte(nil), view(u32At(offset), u32At(offset+4))...)
+}
 
 func word(start uint32, index uintptr) uint32 {
 	return *(*uint32)(unsafe.Pointer(uintptr(start) + 4*index))
