@@ -46,7 +46,7 @@ import (
 
 // Extractor registers a driver that reads rows from outside. C is the type of its config; see [Config].
 func Extractor[C any](run func(config C, out *Output) error) {
-	driver.Extract = func(raw *host.Output) error {
+	driver.Registered = driver.Kind{Extract: func(raw *host.Output) error {
 		return Guard(func() error {
 			config, err := Config[C]()
 			if err != nil {
@@ -58,12 +58,12 @@ func Extractor[C any](run func(config C, out *Output) error) {
 			}
 			return out.finish()
 		})
-	}
+	}}
 }
 
 // Processor registers a driver that transforms rows.
 func Processor[C any](run func(config C, in Inputs, out *Output) error) {
-	driver.Transform = func(inputs []*host.Input, raw *host.Output) error {
+	driver.Registered = driver.Kind{Transform: func(inputs []*host.Input, raw *host.Output) error {
 		return Guard(func() error {
 			config, err := Config[C]()
 			if err != nil {
@@ -75,12 +75,12 @@ func Processor[C any](run func(config C, in Inputs, out *Output) error) {
 			}
 			return out.finish()
 		})
-	}
+	}}
 }
 
 // Writer registers a driver that delivers rows to the outside.
 func Writer[C any](run func(config C, in Inputs) error) {
-	driver.Load = func(inputs []*host.Input) error {
+	driver.Registered = driver.Kind{Load: func(inputs []*host.Input) error {
 		return Guard(func() error {
 			config, err := Config[C]()
 			if err != nil {
@@ -88,7 +88,7 @@ func Writer[C any](run func(config C, in Inputs) error) {
 			}
 			return run(config, newInputs(inputs))
 		})
-	}
+	}}
 }
 
 // Config is the step's config as a C, decoded by encoding/json. A field of a struct is required unless it is a

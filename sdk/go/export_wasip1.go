@@ -11,26 +11,26 @@ import (
 
 //go:wasmexport osiris:driver/extract@0.2.0#run
 func exportExtract(output uint32) unsafe.Pointer {
-	if driver.Extract == nil {
+	if driver.Registered.Extract == nil {
 		return host.ReturnError(missing("extractor", "Extractor"))
 	}
-	return host.ReturnError(AsError(driver.Extract(host.OutputAt(output))))
+	return host.ReturnError(AsError(driver.Registered.Extract(host.OutputAt(output))))
 }
 
 //go:wasmexport osiris:driver/transform@0.2.0#run
 func exportTransform(inputs, count, output uint32) unsafe.Pointer {
-	if driver.Transform == nil {
+	if driver.Registered.Transform == nil {
 		return host.ReturnError(missing("processor", "Processor"))
 	}
-	return host.ReturnError(AsError(driver.Transform(host.InputsAt(inputs, count), host.OutputAt(output))))
+	return host.ReturnError(AsError(driver.Registered.Transform(host.InputsAt(inputs, count), host.OutputAt(output))))
 }
 
 //go:wasmexport osiris:driver/load@0.2.0#run
 func exportLoad(inputs, count uint32) unsafe.Pointer {
-	if driver.Load == nil {
+	if driver.Registered.Load == nil {
 		return host.ReturnError(missing("writer", "Writer"))
 	}
-	return host.ReturnError(AsError(driver.Load(host.InputsAt(inputs, count))))
+	return host.ReturnError(AsError(driver.Registered.Load(host.InputsAt(inputs, count))))
 }
 
 func missing(kind, function string) *Error {

@@ -3,11 +3,16 @@ package driver
 
 import "go.osiris.dev/sdk/internal/host"
 
-// The functions of this driver; nil for those that it does not have.
-var (
+// Kind is the driver's function by its kind; the others are nil.
+type Kind struct {
 	Extract   func(*host.Output) error
 	Transform func([]*host.Input, *host.Output) error
 	Load      func([]*host.Input) error
-	Check     func() (string, error)
-	Discover  func() ([]host.CatalogTable, error)
+}
+
+// What the driver registered. The last kind counts.
+var (
+	Registered Kind
+	Check      func() (string, error)
+	Discover   func() ([]host.CatalogTable, error)
 )
