@@ -1,0 +1,18 @@
+/* An extractor that reads all pages of a REST API. The host decides the types of columns that are not declared. */
+#include <osiris.h>
+
+static bool extract(os_json *config, os_output *out)
+{
+    os_table *table = os_create(out, "main", "amount DECIMAL(18,2), created_at TIMESTAMPTZ");
+    os_http options = {.bearer = os_secret("/token")};
+    const char *url = os_str(os_require(config, "url"));
+    int64_t size = os_int_or(os_get(config, "size"), 100);
+    for (int64_t page = 1; page && !os_failed();) {
+        os_json *answer = os_get_json(&options, "%s?page=%lld&size=%lld", url, (long long)page, (long long)size);
+        os_rows_json(table, os_get(answer, "items"));
+        page = os_int_or(os_get(answer, "next"), 0);
+        os_free(answer);
+    }
+    return os_finish(table);
+}
+OSIRIS_EXTRACTOR(extract)
