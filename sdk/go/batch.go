@@ -211,8 +211,13 @@ func Set[T any](b *Batch, name string, c Column[T], as ...string) error {
 	}
 	build := codec.builder()
 	var nodes []host.Node
+	texts, areTexts := any(c.Values).([]string)
 	if _, ok := build.(*fixed[T]); ok {
 		nodes = []host.Node{{Length: uint32(b.rows), Buffers: [][]byte{c.valid, raw(c.Values)}}}
+	} else if areTexts {
+		if nodes, err = textNodes(texts, c.valid); err != nil {
+			return err
+		}
 	} else {
 		for i := range c.Values {
 			if c.IsNull(i) {
@@ -229,4 +234,21 @@ func Set[T any](b *Batch, name string, c Column[T], as ...string) error {
 		b.columns = append(b.columns, column{fields, nodes})
 	}
 	return nil
+}
+
+// textNodes is a column of strings, whose bytes are copied once. The value of a null row is empty.
+func textNodes(values []string, valid []byte) ([]host.Node, error) {
+	total := 0
+	for _, v := range values {
+		total += len(v)
+	}
+	if total > 1<<31-1 {
+		return nil, Errorf(KindData, "the texts of a batch are larger than 2 GiB")
+	}
+	ends, bytes := make([]int32, len(values)+1), make([]byte, 0, total)
+	for i, v := range values {
+		bytes = append(bytes, v...)
+		ends[i+1] = int32(len(bytes))
+	}
+	return []host.Node{{Length: uint32(len(values)), Buffers: [][]byte{valid, raw(ends), bytes}}}, nil
 }
