@@ -97,6 +97,8 @@ char *step_text(const char *data, size_t length)
 }
 
 #ifdef __wasm__
+_Static_assert(sizeof(raw_error) == 32 && sizeof(field) == 32 && sizeof(result_rows) == 40, "the canonical ABI");
+
 __attribute__((export_name("cabi_realloc"))) void *cabi_realloc(void *old, size_t old_size, size_t align, size_t size)
 {
     if (size == 0)
@@ -241,8 +243,10 @@ typedef struct {
     size_t column_count;
     text *key;
     size_t key_count;
-    uint8_t has_rows;
-    uint64_t rows;
+    struct {
+        uint8_t some;
+        uint64_t value;
+    } rows;
 } catalog_table;
 
 struct os_catalog {
@@ -258,6 +262,10 @@ static struct {
         os_catalog catalog;
     };
 } returned;
+
+#ifdef __wasm__
+_Static_assert(sizeof(catalog_table) == 56, "the canonical ABI");
+#endif
 
 static text text_of(const char *s) { return (text){step_text(s, strlen(s)), strlen(s)}; }
 
@@ -385,6 +393,6 @@ void os_catalog_key(os_catalog *catalog, const char *column)
 void os_catalog_rows(os_catalog *catalog, uint64_t estimate)
 {
     catalog_table *table = &catalog->tables[catalog->count - 1];
-    table->has_rows = 1;
-    table->rows = estimate;
+    table->rows.some = 1;
+    table->rows.value = estimate;
 }

@@ -134,8 +134,7 @@ OSIRIS_PROCESSOR(transform)
 
 static const char *check(os_json *config)
 {
-    (void)config;
-    return "tests";
+    return is(os_get(config, "connection"), "rows") ? "tests of rows" : "tests";
 }
 OSIRIS_CHECK(check)
 

@@ -49,10 +49,12 @@ type config struct {
 	Mode string `json:"mode"`
 }
 
+type connection struct{ Connection config }
+
 func init() {
 	osiris.Processor(transform)
-	check.Connection(func(c config) (string, error) { return "tests of " + osiris.StepID() + c.Mode, nil })
-	discover.Tables(func(config) ([]discover.Table, error) {
+	check.Connection(func(c connection) (string, error) { return "tests of " + c.Connection.Mode, nil })
+	discover.Tables(func(connection) ([]discover.Table, error) {
 		rows := uint64(1) << 40
 		return []discover.Table{
 			{Schema: "s", Name: "t", PrimaryKey: []string{"a", "b"}, EstimatedRows: &rows, Columns: []discover.Column{
