@@ -169,6 +169,10 @@ func TestValuesThatDoNotFitAreRefused(t *testing.T) {
 		{writes(precise{decimal("123")}), osiristest.Table(t, "in", wide{1}), "row 1, column `v`: 123.00 does not fit into decimal(4,2)"},
 		{writes(struct{ At time.Time }{time.Unix(0, 1)}), osiristest.Table(t, "in", wide{1}), "has more digits than the column; use Truncate(1µs)"},
 		{writes(struct{ C complex64 }{}), osiristest.Table(t, "in", wide{1}), "a Go complex64 has no column type"},
+		{func(_ osiris.Inputs, out *osiris.Output) error {
+			table, err := out.JSONTable("main")
+			return errors.Join(err, table.AddJSON([]byte("{\"a\":\"\xff\"}")))
+		}, osiristest.Table(t, "in", wide{1}), "a record is not UTF-8"},
 		{writes(struct{ D osiris.Decimal }{}), osiristest.Table(t, "in", wide{1}), "column `d` needs a type such as decimal(18,2)"},
 	} {
 		osiris.Processor(func(_ struct{}, in osiris.Inputs, out *osiris.Output) error { return c.run(in, out) })

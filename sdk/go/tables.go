@@ -7,6 +7,7 @@ import (
 	"iter"
 	"reflect"
 	"slices"
+	"unicode/utf8"
 	"unsafe"
 
 	"go.osiris.dev/sdk/internal/host"
@@ -207,6 +208,9 @@ func (t *JSONTable) AddJSON(records ...json.RawMessage) error {
 func (t *JSONTable) flush() error {
 	if len(t.pending) == 0 {
 		return nil
+	}
+	if !utf8.Valid(t.pending) {
+		return Errorf(KindData, "a record is not UTF-8")
 	}
 	err := t.table.Append(t.pending)
 	t.pending = t.pending[:0]

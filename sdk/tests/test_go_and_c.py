@@ -171,6 +171,8 @@ def test_errors_have_kinds_and_panics_have_lines(run):
     for lang in ("go", "c"):
         error = run([source("select 1 as a"), *(s for s in both("test.{}_processor", {"mode": "fail"}) if s["id"] == lang)], expect=1)[lang]["error"]
         assert (error["kind"], error["message"]) == ("rate-limited", "outside: inside")
+        error = run([source("select 1 as a"), *(s for s in both("test.{}_processor", {"mode": "utf8"}) if s["id"] == lang)], expect=1)[lang]["error"]
+        assert (error["kind"], error["message"]) == ("internal", "wrong \ufffd" if lang == "go" else "wrong ?")
     panic = run([source("select 1 as a"), {"id": "go", "component": "test.go_processor", "needs": ["source"], "config": {"mode": "panic"}}], expect=1)
     assert "panic: assignment to entry in nil map (driver.go:" in panic["go"]["error"]["message"]
 

@@ -188,6 +188,7 @@ void os_log(os_level level, const char *format, ...)
     va_start(values, format);
     buffer_print(&b, format, values);
     va_end(values);
+    make_utf8(b.data, b.length);
     context_log(level, b.data, b.length, NULL, 0);
     buffer_free(&b);
 }
@@ -277,11 +278,9 @@ static void *finish_export(void)
         returned.error.kind = first.kind;
         if (first.code[0])
             returned.error.code = (option_text){1, text_of(first.code)};
-        /* A message that was cut may end inside a character. */
         size_t length = strlen(first.message);
-        if (length == sizeof first.message - 1)
-            while (length && (first.message[length - 1] & 0x80))
-                length--;
+        make_utf8(first.message, length);
+        make_utf8(first.code, strlen(first.code));
         returned.error.message = (text){first.message, length};
         returned.error.has_retry = first.has_retry;
         returned.error.retry = first.retry_after_ms;

@@ -197,6 +197,9 @@ void buffer_print(buffer *b, const char *format, va_list values);
 void buffer_json(buffer *b, const char *data, size_t length); /* a JSON string */
 void buffer_free(buffer *b);
 void json_write(buffer *b, os_json *value);
+/* The length of the part at the start that is UTF-8. The host answers other texts with a trap. */
+size_t utf8_prefix(const char *data, size_t length);
+void make_utf8(char *data, size_t length); /* wrong bytes become question marks */
 
 /* One exchange over HTTP: the wasi:http of http_wasi.c, or that of a test. Returns false with an error that is not
  * remembered, so that the caller can retry. */

@@ -96,8 +96,6 @@ static void status_error(os_error *e, const char *method, const char *url, const
         bool space = false;
         for (size_t i = 0, count = 0; i < r->length && count < 200; i++) {
             unsigned char c = (unsigned char)r->body[i];
-            if (c >= 0x80) /* Half a character would not be UTF-8. */
-                c = '?';
             if (c <= ' ') {
                 space = true;
                 continue;

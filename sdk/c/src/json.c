@@ -380,6 +380,31 @@ void buffer_json(buffer *b, const char *data, size_t length)
     buffer_add(b, "\"", 1);
 }
 
+size_t utf8_prefix(const char *data, size_t length)
+{
+    const unsigned char *s = (const unsigned char *)data;
+    for (size_t i = 0; i < length;) {
+        size_t more = s[i] < 0x80 ? 0 : s[i] < 0xc2 ? 4 : s[i] < 0xe0 ? 1 : s[i] < 0xf0 ? 2 : s[i] < 0xf5 ? 3 : 4;
+        if (more == 4 || length - i <= more)
+            return i;
+        for (size_t k = 1; k <= more; k++)
+            if ((s[i + k] & 0xc0) != 0x80)
+                return i;
+        /* Too long, a surrogate, or beyond U+10FFFF. */
+        if ((s[i] == 0xe0 && s[i + 1] < 0xa0) || (s[i] == 0xed && s[i + 1] > 0x9f) || (s[i] == 0xf0 && s[i + 1] < 0x90) ||
+            (s[i] == 0xf4 && s[i + 1] > 0x8f))
+            return i;
+        i += more + 1;
+    }
+    return length;
+}
+
+void make_utf8(char *data, size_t length)
+{
+    for (size_t i = 0; (i += utf8_prefix(data + i, length - i)) < length; i++)
+        data[i] = '?';
+}
+
 void buffer_free(buffer *b)
 {
     free(b->data);

@@ -136,6 +136,8 @@ static bool flush(os_table *t)
     result r;
     if (t->pending.length == 0)
         return true;
+    if (utf8_prefix(t->pending.data, t->pending.length) < t->pending.length)
+        return os_fail(OS_DATA, "a record is not UTF-8");
     scratch();
     json_writer_append(t->handle, t->pending.data, t->pending.length, &r);
     t->pending.length = t->row_start = 0;

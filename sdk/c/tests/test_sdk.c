@@ -97,6 +97,40 @@ static void rows_are_json_and_the_first_error_counts(void)
     assert(e && e->kind == OS_CONFIG);
 }
 
+static const char *wrong_text;
+
+static bool wrong_utf8(os_json *config, os_output *out)
+{
+    (void)config;
+    os_table *t = os_create(out, "main", NULL);
+    os_text(t, "a", wrong_text);
+    os_row(t);
+    return os_finish(t);
+}
+
+static bool wrong_message(os_json *config, os_output *out)
+{
+    (void)config, (void)out;
+    os_log(OS_INFO, "logged %s", wrong_text);
+    return os_fail(OS_DATA, "failed %s", wrong_text);
+}
+
+static void texts_that_are_not_utf8_are_refused_or_mended(void)
+{
+    static const char *const wrong[] = {"\xff", "\xc5", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82z", "\x80"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        wrong_text = wrong[i];
+        os_test_reset();
+        const os_error *e = os_test_extract(wrong_utf8);
+        assert(e && e->kind == OS_DATA);
+        EXPECT(e->message, "a record is not UTF-8");
+    }
+    wrong_text = "\xc5\xbe\xf0\x9f\x98\x80\xff\xc5";
+    os_test_reset();
+    EXPECT(os_test_extract(wrong_message)->message, "failed \xc5\xbe\xf0\x9f\x98\x80??");
+    EXPECT(os_test_log(), "logged \xc5\xbe\xf0\x9f\x98\x80??");
+}
+
 /* Two batches: one with all types, and one where all is null. */
 static bool every_type(os_json *config, os_output *out)
 {
@@ -395,6 +429,7 @@ int main(void)
 {
     json_is_parsed_and_written_unchanged();
     rows_are_json_and_the_first_error_counts();
+    texts_that_are_not_utf8_are_refused_or_mended();
     columns_of_every_type_are_built_and_read();
     mistakes_are_named();
     http_statuses_waits_and_logins();

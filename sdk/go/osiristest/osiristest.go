@@ -74,7 +74,9 @@ func Table[T any](t testing.TB, alias string, rows ...T) Input {
 	return Input{alias, table}
 }
 
-func restore(registered driver.Kind, current *host.Step) { driver.Registered, host.Current = registered, current }
+func restore(registered driver.Kind, current *host.Step) {
+	driver.Registered, host.Current = registered, current
+}
 
 // Result is what a step did.
 type Result struct {

@@ -111,6 +111,10 @@ static bool transform(os_json *config, os_inputs *in, os_output *out)
 {
     if (is(config, "records"))
         return records(in, out);
+    if (is(config, "utf8")) {
+        os_log(OS_INFO, "wrong \xff");
+        return os_fail(OS_INTERNAL, "wrong \xff");
+    }
     if (is(config, "fail"))
         return os_fail_code(OS_RATE_LIMITED, "E42", 1500, "outside: %s", "inside");
     if (is(config, "sql")) {

@@ -1,7 +1,9 @@
 package host
 
 import (
+	"strings"
 	"time"
+	"unicode/utf8"
 	"unsafe"
 )
 
@@ -167,7 +169,11 @@ func lowered(b []byte) (start, length uint32) {
 	return keep(unsafe.Pointer(unsafe.SliceData(b))), uint32(len(b))
 }
 
+// lowerText replaces what is not UTF-8, which the host would answer with a trap.
 func lowerText(s string) (start, length uint32) {
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, "\ufffd")
+	}
 	if len(s) == 0 {
 		return 0, 0
 	}

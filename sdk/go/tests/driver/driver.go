@@ -77,6 +77,9 @@ func transform(c config, in osiris.Inputs, out *osiris.Output) error {
 		return in[0].Transform(out, "main", texts)
 	case "garbage":
 		return garbage(in, out)
+	case "utf8":
+		osiris.Log.Info("wrong \xff")
+		return errors.New("wrong \xff")
 	case "panic":
 		var missing map[string]int
 		missing["x"]++
