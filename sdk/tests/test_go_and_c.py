@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import shutil
+import socketserver
 import subprocess
 import threading
 from pathlib import Path
@@ -74,12 +75,13 @@ def built(tmp_path_factory):
     go = os.environ.get("GO") or shutil.which("go") or str(TOOLS / "go")
     zig = f"{TOOLS / 'python'} -m ziglang cc --target=wasm32-wasi"
     env = os.environ | {"GO": go, "OSIRIS_CC": zig, "WASM_TOOLS": str(TOOLS / "wasm-tools")}
-    for name in ("hello", "rest", "columns", "driver"):
-        source = SDK / "go" / ("tests" if name == "driver" else "examples") / name
+    for name in ("hello", "rest", "columns", "driver", "host"):
+        is_test = name in ("driver", "host")
+        source = SDK / "go" / ("tests" if is_test else "examples") / name
         subprocess.run([SDK / "go" / "build", source, folder / f"{name}-go.wasm"], env=env, check=True)
         pack(folder, f"{name}-go", source / "spec.yaml")
-        c = SDK / "c" / ("tests/driver/driver.c" if name == "driver" else f"examples/{name}.c")
-        spec = c.with_name("spec.yaml") if name == "driver" else c.with_suffix(".yaml")
+        c = SDK / "c" / (f"tests/{name}/driver.c" if is_test else f"examples/{name}.c")
+        spec = c.with_name("spec.yaml") if is_test else c.with_suffix(".yaml")
         subprocess.run([SDK / "c" / "build", spec, folder / f"{name}-c.wasm", c, "-Wall", "-Wextra", "-Werror"], env=env, check=True)
         pack(folder, f"{name}-c", spec)
     return folder
@@ -160,6 +162,28 @@ def test_columns_records_and_sql(run):
         assert table(result, f"{lang}_texts", "select count(*), bool_and(t = upper(s)) from main")[-1] == (100000, True)
         assert table(result, f"{lang}_records", "select count(*), sum(b) from main")[-1] == (100000, 3 * 4999950000)
         assert table(result, f"{lang}_sql")[-1] == (100000,)
+
+
+class Echo(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.wfile.write(self.rfile.readline())
+
+
+def test_state_secrets_files_and_connections(run):
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    (run.folder / "osiris_connections.yaml").write_text(json.dumps({"connections": {"test": {"x": {"host": "127.0.0.1", "private_network": True}}}}))
+    (run.folder / "in.txt").write_text("žluť")
+    config = {"in": "in.txt", "host": "127.0.0.1", "port": server.server_address[1], "state": True, "login": {"password": "${TOKEN}"}}
+    steps = [step | {"config": config | {"out": f"{step['id']}.txt"}} for step in both("test.{}_host", config, [])]
+    for attempt in range(2):
+        result = run(steps)
+        for lang in ("go", "c"):
+            assert dict(table(result, lang, "select * from main")[2:]) == {
+                "state": f"{attempt} {'true' if attempt else 'false'}", "secrets": f"{len(TOKEN)} false 1", "step": f"{lang}1 0 1",
+                "file": "1žluť", "temporary": "1", "denied": "denied", "tcp": "ping\ntrue", "other port": "denied"}
+            assert table(result, lang, "from csv")[-1] == (1, 2) and (run.folder / f"{lang}.txt").read_text() == "written"
+    server.shutdown()
 
 
 def test_the_collector_may_run_at_any_time(run):
