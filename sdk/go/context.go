@@ -47,7 +47,7 @@ func State[T any]() (state T, found bool, err error) {
 	if !found {
 		return state, false, nil
 	}
-	if err := json.Unmarshal([]byte(text), &state); err != nil {
+	if err := decode([]byte(text), &state); err != nil {
 		return state, true, Errorf(KindData,
 			"cannot read the state of the last run: %w; `osiris state reset %s` starts over", err, StepID())
 	}

@@ -31,6 +31,7 @@
 package osiris
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -92,13 +93,20 @@ func Writer[C any](run func(config C, in Inputs) error) {
 }
 
 // Config is the step's config as a C, decoded by encoding/json. A field of a struct is required unless it is a
-// pointer or has the tag option `omitempty` or `omitzero`. Secrets are not in the config; see [Secret].
+// pointer or has the tag option `omitempty` or `omitzero`; numbers in an `any` become json.Number. Secrets are not in the config; see [Secret].
 func Config[C any]() (config C, err error) {
 	text := []byte(host.ConfigJSON())
-	if err := json.Unmarshal(text, &config); err != nil {
+	if err := decode(text, &config); err != nil {
 		return config, Errorf(KindConfig, "cannot read the step's config: %w", err)
 	}
 	return config, required(reflect.TypeFor[C](), text, "")
+}
+
+// decode reads JSON; numbers in an `any` become json.Number, so that no digit is lost.
+func decode(text []byte, to any) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	return decoder.Decode(to)
 }
 
 // required checks that the object in text has all the members that t requires.

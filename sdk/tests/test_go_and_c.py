@@ -42,6 +42,7 @@ class Api(http.server.BaseHTTPRequestHandler):
     """250 records in pages. The second request of each size is refused with a wait."""
 
     requests: list[str] = []
+    posted: list[tuple] = []
 
     def do_GET(self):
         query = parse_qs(urlparse(self.path).query)
@@ -63,8 +64,21 @@ class Api(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_POST(self):
+        self.posted.append((self.headers["Content-Type"], json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+        self.send_response(201)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def log_message(self, *_):
         pass
+
+
+def built_with() -> dict[str, str]:
+    """The tools for both languages, as the build scripts take them."""
+    go = os.environ.get("GO") or shutil.which("go") or str(TOOLS / "go")
+    zig = f"{TOOLS / 'python'} -m ziglang cc --target=wasm32-wasi"
+    return {"GO": go, "OSIRIS_CC": zig, "WASM_TOOLS": str(TOOLS / "wasm-tools")}
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +86,8 @@ def built(tmp_path_factory):
     """A folder with the drivers of both languages, packed, and those of the program."""
     folder = tmp_path_factory.mktemp("built")
     (folder / "drivers").mkdir()
-    go = os.environ.get("GO") or shutil.which("go") or str(TOOLS / "go")
-    zig = f"{TOOLS / 'python'} -m ziglang cc --target=wasm32-wasi"
-    env = os.environ | {"GO": go, "OSIRIS_CC": zig, "WASM_TOOLS": str(TOOLS / "wasm-tools")}
-    for name in ("hello", "rest", "columns", "driver", "host"):
+    env = os.environ | built_with()
+    for name in ("hello", "rest", "columns", "post", "driver", "host"):
         is_test = name in ("driver", "host")
         source = SDK / "go" / ("tests" if is_test else "examples") / name
         subprocess.run([SDK / "go" / "build", source, folder / f"{name}-go.wasm"], env=env, check=True)
@@ -85,6 +97,14 @@ def built(tmp_path_factory):
         subprocess.run([SDK / "c" / "build", spec, folder / f"{name}-c.wasm", c, "-Wall", "-Wextra", "-Werror"], env=env, check=True)
         pack(folder, f"{name}-c", spec)
     return folder
+
+
+def test_the_same_source_gives_the_same_component(built, tmp_path):
+    env = os.environ | built_with()
+    subprocess.run([SDK / "go" / "build", SDK / "go" / "examples" / "hello", tmp_path / "go.wasm"], env=env, check=True)
+    subprocess.run([SDK / "c" / "build", SDK / "c" / "examples" / "hello.yaml", tmp_path / "c.wasm", SDK / "c" / "examples" / "hello.c"], env=env, check=True)
+    for lang in ("go", "c"):
+        assert (tmp_path / f"{lang}.wasm").read_bytes() == (built / f"hello-{lang}.wasm").read_bytes()
 
 
 def pack(folder: Path, name: str, spec: Path):
@@ -145,6 +165,9 @@ def test_a_rest_api_is_read_with_waits_and_a_token(run):
     for lang in ("go", "c"):
         refused = run([{**step, "config": {**step["config"], "token": "another-long-token"}} for step in steps if step["id"] == lang], expect=1)
         assert refused[lang]["error"]["kind"] == "auth" and "returned status 401" in refused[lang]["error"]["message"]
+    # Writers post each row, one of them larger than a stream takes at once.
+    run([source("select i as id, repeat('ž', i * 5000) as s from range(3) x(i)"), *both("post.{}_writer", {"url": f"{url}/items"})])
+    assert sorted(Api.posted, key=str) == sorted([("application/json", {"id": i, "s": "ž" * 5000 * i}) for i in range(3)] * 2, key=str)
     server.shutdown()
 
 
