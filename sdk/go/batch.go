@@ -130,7 +130,7 @@ func Of[T any](values []T) Column[T] { return Column[T]{Values: values} }
 
 // Map applies f to each value that is not null; nulls stay null.
 func Map[A, B any](from Column[A], f func(A) B) Column[B] {
-	to := Column[B]{Values: make([]B, len(from.Values)), valid: from.valid}
+	to := Column[B]{Values: make([]B, len(from.Values)), valid: slices.Clone(from.valid)}
 	for i, v := range from.Values {
 		if !from.IsNull(i) {
 			to.Values[i] = f(v)
@@ -195,7 +195,7 @@ func (g *textGetter[Offset]) strings(rows int) []string {
 	return values
 }
 
-// Set replaces a column or adds one at the end. The column needs a value for each row. `as` declares the DuckDB type
+// Set replaces a column by a copy of c, or adds one at the end. The column needs a value for each row. `as` declares the DuckDB type
 // where Go's does not say it: `decimal(18,2)`, which a Decimal always needs, or `timestamp` for a time without a zone.
 func Set[T any](b *Batch, name string, c Column[T], as ...string) error {
 	if len(c.Values) != b.rows {
@@ -213,9 +213,9 @@ func Set[T any](b *Batch, name string, c Column[T], as ...string) error {
 	var nodes []host.Node
 	texts, areTexts := any(c.Values).([]string)
 	if _, ok := build.(*fixed[T]); ok {
-		nodes = []host.Node{{Length: uint32(b.rows), Buffers: [][]byte{c.valid, raw(c.Values)}}}
+		nodes = []host.Node{{Length: uint32(b.rows), Buffers: [][]byte{slices.Clone(c.valid), raw(slices.Clone(c.Values))}}}
 	} else if areTexts {
-		if nodes, err = textNodes(texts, c.valid); err != nil {
+		if nodes, err = textNodes(texts, slices.Clone(c.valid)); err != nil {
 			return err
 		}
 	} else {

@@ -147,6 +147,24 @@ func TestColumnsAreReadAndReplaced(t *testing.T) {
 	}
 }
 
+func TestColumnsThatWereSetAreCopies(t *testing.T) {
+	type row struct{ N, Text, Mapped *int64 }
+	osiris.Extractor(func(_ struct{}, out *osiris.Output) error {
+		b := osiris.NewBatch(2)
+		numbers := osiris.Of([]int64{1, 2})
+		numbers.SetNull(1)
+		mapped := osiris.Map(numbers, func(n int64) int64 { return 10 * n })
+		err := errors.Join(osiris.Set(b, "n", numbers), osiris.Set(b, "mapped", mapped))
+		mapped.SetNull(0)
+		numbers.Values[0] = 5
+		return errors.Join(err, osiris.Set(b, "text", numbers), out.Append("main", b))
+	})
+	rows := osiristest.Rows[row](t, osiristest.Step{}.Run(t), "main")
+	if *rows[0].N != 1 || *rows[0].Text != 5 || *rows[0].Mapped != 10 || rows[1] != (row{}) {
+		t.Errorf("%+v", rows)
+	}
+}
+
 func TestValuesThatDoNotFitAreRefused(t *testing.T) {
 	type wide struct{ V int64 }
 	type float struct{ V float64 }
