@@ -25,9 +25,10 @@ guests: build
 
 # Unit tests of every crate, then tests of the whole program.
 test: guests
-	cargo test --release --quiet --lib -p osiris -p osiris-sdk -p fuzz-targets --features osiris-sdk/arrow,osiris-sdk/http
+	cargo test --release --quiet --lib -p osiris -p osiris-sdk -p duckdb-text -p fuzz-targets --features osiris-sdk/arrow,osiris-sdk/http
 	cargo test --release --quiet --lib $(DRIVERS:%=-p %)
 	cargo test --release --quiet --lib --tests $(CLIENTS:%=-p %)
+	@tools/test-sdks
 	$(PYTEST)
 
 # For daily use, under three minutes: without database servers, and with every fourth attack.

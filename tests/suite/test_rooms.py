@@ -78,6 +78,9 @@ def test_restricted_names_are_used_only_in_their_room(pattern, own, reason):
 MOST_LINES_OF_A_FILE = 500
 MOST_LINES_OF_A_FUNCTION = 60
 
+# Longer files, each with the reason.
+LONG_FILES = {"wit/driver.wit": "the manual of the contract, read from the top; other languages' tools take one file"}
+
 # Longer Python functions, each with the reason.
 LONG_FUNCTIONS = {"contestants": "holds a function for each contestant"}
 
@@ -88,10 +91,12 @@ def tracked(*patterns):
 
 
 def test_no_file_is_too_long():
-    files = [path for path in tracked("*.rs", "*.py", "*.c", "*.wit", "tools/*") if "generated" not in path.parts and path.suffix != ".tsv"]
+    generated = ("/generated/", "/sdk/typescript/contract/", "/wit/deps/")
+    files = tracked("*.rs", "*.py", "*.c", "*.h", "*.go", "*.ts", "*.mjs", "*.wit", "tools/*")
+    files = [path for path in files if not any(part in str(path) for part in generated) and path.suffix != ".tsv"]
     assert len(files) > 400
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
-    assert {path: length for path, length in lengths.items() if length > MOST_LINES_OF_A_FILE} == {}
+    assert {path for path, length in lengths.items() if length > MOST_LINES_OF_A_FILE} == set(LONG_FILES)
 
 
 def test_no_python_function_is_too_long():

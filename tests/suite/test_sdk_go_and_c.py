@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlparse
 import duckdb
 import pytest
 
-SDK = Path(__file__).resolve().parents[1]
+SDK = Path(__file__).resolve().parents[2] / "sdk"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", SDK.parent / "target"))
 OSIRIS = Path(os.environ.get("OSIRIS", TARGET / "release" / "osiris"))
 DRIVERS = Path(os.environ.get("OSIRIS_DRIVERS_FOLDER", TARGET / "drivers"))
