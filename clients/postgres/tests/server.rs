@@ -212,7 +212,7 @@ fn statements(client: &mut Client<Plain>) {
         ("selct 1", "Config"),
         ("select 1 / 0", "Data"),
         ("insert into t values ('x')", "Data"),
-        ("set statement_timeout = 10; select pg_sleep(5)", "timeout"),
+        ("set statement_timeout = 10; select pg_sleep(5)", "Timeout"),
     ] {
         let refused = client.query(sql).unwrap_err();
         assert!(format!("{:?}", refused.kind).contains(kind), "{sql}: {refused:?}");
