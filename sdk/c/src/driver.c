@@ -96,6 +96,14 @@ char *step_text(const char *data, size_t length)
     return copy;
 }
 
+size_t occurrences(const char *in, char of)
+{
+    size_t count = 0;
+    for (; in && *in; in++)
+        count += *in == of;
+    return count;
+}
+
 #ifdef __wasm__
 _Static_assert(sizeof(raw_error) == 32 && sizeof(field) == 32 && sizeof(result_rows) == 40, "the canonical ABI");
 

@@ -40,6 +40,7 @@ extern arena step_memory;
 void *need(size_t size); /* zeroed memory, or a trap */
 void *need_more(void *old, size_t size);
 char *step_text(const char *data, size_t length);
+size_t occurrences(const char *in, char of); /* 0 in NULL */
 
 /* The canonical ABI */
 

@@ -181,10 +181,11 @@ static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "C
 /* The request, or 0 if something in it is malformed. */
 static int32_t prepare(const exchange *x, os_error *e)
 {
-    pair entries[128];
+    /* One more for the length of the body. */
+    pair *entries = need((occurrences(x->headers, '\n') + 2) * sizeof *entries);
     size_t count = 0;
     char length[24];
-    for (const char *line = x->headers ? x->headers : ""; *line && count < 127;) {
+    for (const char *line = x->headers ? x->headers : ""; *line;) {
         size_t width = strcspn(line, "\n"), name = strcspn(line, ":\n"), start = name + 1;
         if (name < width) {
             while (start < width && line[start] == ' ')
@@ -198,8 +199,10 @@ static int32_t prepare(const exchange *x, os_error *e)
         entries[count++] = (pair){{"content-length", 14}, {length, strlen(length)}};
     }
     bool tls = strncmp(x->url, "https://", 8) == 0;
-    if (!tls && strncmp(x->url, "http://", 7) != 0)
+    if (!tls && strncmp(x->url, "http://", 7) != 0) {
+        free(entries);
         return failed(e, OS_CONFIG, "the address begins neither with https:// nor with http://");
+    }
     const char *host = x->url + (tls ? 8 : 7);
     size_t host_length = strcspn(host, "/?#");
     buffer path = {0};
@@ -218,6 +221,7 @@ static int32_t prepare(const exchange *x, os_error *e)
                 set_authority(request, 1, host, host_length) | set_path(request, 1, path.data, path.length);
     }
     buffer_free(&path);
+    free(entries);
     if (wrong)
         return failed(e, OS_CONFIG, "the request's method, address or a header is malformed");
     return request;

@@ -45,11 +45,12 @@ const char *os_sql_name(os_inputs *in, size_t input)
 
 uint64_t os_input_rows(os_inputs *in, size_t input) { return has_input(in, input) ? input_rows(in->handles[input]) : 0; }
 
-/* Splits "id, name". */
-static size_t split(const char *columns, text *names, size_t room)
+/* Splits "id, name"; the caller frees the names. */
+static text *split(const char *columns, size_t *count)
 {
-    size_t count = 0;
-    for (const char *at = columns ? columns : ""; *at && count < room;) {
+    text *names = need((occurrences(columns, ',') + 1) * sizeof *names);
+    *count = 0;
+    for (const char *at = columns ? columns : ""; *at;) {
         const char *end = strchr(at, ',');
         if (!end)
             end = at + strlen(at);
@@ -59,10 +60,10 @@ static size_t split(const char *columns, text *names, size_t room)
         while (end > at && isspace((unsigned char)end[-1]))
             end--;
         if (end > at)
-            names[count++] = (text){step_text(at, (size_t)(end - at)), (size_t)(end - at)};
+            names[(*count)++] = (text){step_text(at, (size_t)(end - at)), (size_t)(end - at)};
         at = next;
     }
-    return count;
+    return names;
 }
 
 static os_reader *opened(const result *r, bool json)
@@ -82,13 +83,14 @@ static os_reader *opened(const result *r, bool json)
 
 os_reader *os_read(os_inputs *in, size_t input, const char *columns)
 {
-    text names[256];
+    size_t count;
     result r;
     if (os_failed() || !has_input(in, input))
         return NULL;
-    size_t count = split(columns, names, 256);
+    text *names = split(columns, &count);
     scratch();
     input_read(in->handles[input], names, count, 0, &r);
+    free(names);
     return opened(&r, false);
 }
 
@@ -104,13 +106,14 @@ os_reader *os_query(const char *select)
 
 os_reader *os_read_json(os_inputs *in, size_t input, const char *columns)
 {
-    text names[256];
+    size_t count;
     result r;
     if (os_failed() || !has_input(in, input))
         return NULL;
-    size_t count = split(columns, names, 256);
+    text *names = split(columns, &count);
     scratch();
     input_read_json(in->handles[input], names, count, &r);
+    free(names);
     return opened(&r, true);
 }
 

@@ -48,12 +48,14 @@ static bool next_column(const char **at, pair *column)
 
 os_table *os_create(os_output *out, const char *name, const char *columns)
 {
-    pair declared[256];
+    /* Types have commas too, so there are at most as many columns. */
+    pair *declared = need((occurrences(columns, ',') + 1) * sizeof *declared);
     size_t count = 0;
     const char *at = columns ? columns : "";
-    while (count < 256 && next_column(&at, &declared[count])) {
+    while (next_column(&at, &declared[count])) {
         if (declared[count].value.length == 0) {
             os_fail(OS_INTERNAL, "column `%s` of table `%s` is declared without a type", declared[count].name.data, name);
+            free(declared);
             return NULL;
         }
         count++;
@@ -61,6 +63,7 @@ os_table *os_create(os_output *out, const char *name, const char *columns)
     result r;
     scratch();
     output_create_json_table(out->handle, name, strlen(name), declared, count, &r);
+    free(declared);
     if (!passed(&r))
         return NULL;
     os_table *table = need(sizeof *table);

@@ -36,6 +36,7 @@ const os_error *os_test_load(bool (*run)(os_json *, os_inputs *));
 
 const char *os_test_records(const char *table);  /* JSON lines of a table of rows; NULL if there is none */
 const char *os_test_columns(const char *table);  /* "name format, …" of a table of batches, or the declared types */
+size_t os_test_columns_read(void);              /* how many columns the last read named; 0 for all */
 bool os_test_finished(const char *table);
 const char *os_test_sql(const char *table);      /* the SELECT that made it */
 const char *os_test_stored_state(void);

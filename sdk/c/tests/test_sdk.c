@@ -425,6 +425,41 @@ static void records_files_sql_and_state(void)
     EXPECT(os_test_sql("counted"), "select count(*) from x");
 }
 
+enum { MANY = 600 };
+
+/* "c0 BIGINT, c1 BIGINT, …", or without the types. */
+static const char *many(const char *type)
+{
+    static char list[MANY * 16];
+    size_t length = 0;
+    for (int i = 0; i < MANY; i++)
+        length += (size_t)snprintf(list + length, sizeof list - length, "%sc%d%s", i ? ", " : "", i, type);
+    return list;
+}
+
+static bool declare_many(os_json *config, os_output *out)
+{
+    (void)config;
+    return os_finish(os_create(out, "main", many(" BIGINT")));
+}
+
+static bool read_many(os_json *config, os_inputs *in, os_output *out)
+{
+    (void)config, (void)out;
+    os_close(os_read_json(in, 0, many("")));
+    return os_read(in, 0, many("")) != NULL;
+}
+
+static void every_column_is_declared_and_read(void)
+{
+    os_test_reset();
+    assert(!os_test_extract(declare_many));
+    assert(strstr(os_test_columns("main"), "c0 BIGINT, ") && strstr(os_test_columns("main"), ", c599 BIGINT"));
+    os_test_input("main");
+    os_test_transform(read_many);
+    assert(os_test_columns_read() == MANY);
+}
+
 int main(void)
 {
     json_is_parsed_and_written_unchanged();
@@ -434,6 +469,7 @@ int main(void)
     mistakes_are_named();
     http_statuses_waits_and_logins();
     records_files_sql_and_state();
+    every_column_is_declared_and_read();
     puts("ok");
     return 0;
 }
