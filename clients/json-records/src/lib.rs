@@ -32,6 +32,10 @@ mod tests;
 mod text;
 mod value;
 
+/// The warning about texts that became null in a declared column.
+pub const EMPTY_BECAME_NULL: &str =
+    "texts without a character became null, because their column is declared as a type other than VARCHAR";
+
 pub use arrow::{Field, Node};
 pub use column::{Fault, Misfit};
 pub use column_names::column_names;

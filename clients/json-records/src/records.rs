@@ -154,7 +154,7 @@ impl<S: Sink> Records<S> {
         for ((key, kind), name) in fields.into_iter().zip(names) {
             if name != shown(key, separator) {
                 self.sink.warn(
-                    "a key has a column of another name, since it is empty or another key's column has that name",
+                    "a key's column has another name, because the key is empty or another column has its name",
                     &[("key", &flatten::path(key)), ("column", &name)],
                 );
             }

@@ -122,10 +122,7 @@ impl Rows {
     pub fn finish(mut self, sink: &mut impl Sink) -> Result<u64> {
         self.send(sink)?;
         for column in self.members.columns().iter().filter(|column| column.blanks > 0) {
-            sink.warn(
-                "texts without a character became null, as their column is declared as another type than VARCHAR",
-                &[("column", &column.name), ("count", &column.blanks)],
-            );
+            sink.warn(crate::EMPTY_BECAME_NULL, &[("column", &column.name), ("count", &column.blanks)]);
         }
         sink.finish()
     }

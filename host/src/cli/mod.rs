@@ -190,7 +190,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(fault.exit_code())
 }
 
-/// Prints the failure as a JSON object if `--json` was given, for every exit code, including the one for invalid arguments.
+/// Prints the failure as a JSON object if `--json` was given, whatever the exit code, so also for invalid arguments.
 fn print_failure(fault: Fault, message: &str, hint: Option<&str>) {
     let mut arguments = std::env::args_os().skip(1).take_while(|argument| argument != "--");
     let verb = arguments.next();

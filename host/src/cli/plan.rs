@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use crate::driver::spec::Kind;
 use crate::grants::limits::Limits;
 use crate::pipeline::StepId;
 use crate::plan::{Plan, PlannedStep};
@@ -131,7 +130,7 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
 fn retries(step: &PlannedStep) -> String {
     let spec = &step.driver.spec;
     let often = counted(u64::from(step.retries), "time");
-    let sends = spec.kind == Kind::Writer && !spec.retry_safe && !step.grants.endpoints().is_empty();
+    let sends = spec.kind.delivers() && !spec.retry_safe && !step.grants.endpoints().is_empty();
     let unless = if sends { ", unless it has connected by then" } else { "" };
     format!("up to {often} after a failure that may be temporary{unless}")
 }

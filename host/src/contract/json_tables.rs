@@ -161,15 +161,12 @@ impl Tables {
         };
         for (member, column) in &table.renamed {
             warn(
-                "a member has a column of another name, since it is empty or another member's column has that name",
+                "a member's column has another name, because the member's name is empty or another column has it",
                 [("member", member.clone()), ("column", column.clone())],
             );
         }
         for (column, count) in &table.blanks {
-            warn(
-                "texts without a character became null, as their column is declared as another type than VARCHAR",
-                [("column", column.clone()), ("count", count.to_string())],
-            );
+            warn(json_records::EMPTY_BECAME_NULL, [("column", column.clone()), ("count", count.to_string())]);
         }
     }
 }

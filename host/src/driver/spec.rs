@@ -240,6 +240,11 @@ impl Kind {
         }
     }
 
+    /// Whether a step of this kind may leave something outside the session behind when it fails.
+    pub fn delivers(self) -> bool {
+        !self.makes_tables()
+    }
+
     /// The metric that counts the rows of a step of this kind.
     pub fn rows_metric(self) -> &'static str {
         match self {

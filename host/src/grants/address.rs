@@ -1,6 +1,6 @@
 //! Decides which addresses a granted host may resolve to. No I/O.
 //!
-//! A host name is no proof of where it leads: whoever controls its DNS could point it at a machine's own services, at its neighbours, or at
+//! A host name does not prove where it leads: whoever controls its DNS could point it at a machine's own services, at its neighbours, or at
 //! a cloud's metadata. So a name reaches public addresses, and private ones only if the operator allows it; an IP
 //! address reaches exactly itself.
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::record::milliseconds;
 use super::schedule::Schedule;
-use crate::driver::spec::{Kind, Spec};
+use crate::driver::spec::Spec;
 use crate::error::{Failure, Retry};
 use crate::protocol::LogLevel;
 use crate::session;
@@ -83,7 +83,7 @@ fn jitter() -> f64 {
 /// Whether a step can be run again without harm. The output, files and state of a failed attempt are discarded, so only a
 /// writer that may have sent rows cannot.
 fn is_safe(spec: &Spec, has_connected: bool) -> bool {
-    spec.kind != Kind::Writer || !has_connected || spec.retry_safe
+    !spec.kind.delivers() || !has_connected || spec.retry_safe
 }
 
 #[cfg(test)]
