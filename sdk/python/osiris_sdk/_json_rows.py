@@ -18,13 +18,13 @@ from .types import Interval, Tagged, Type, of_value
 # How much text is passed to the host at once.
 CHUNK = 1 << 20
 
-# JSON cannot say that a text in quotes is meant as a number, so a Decimal is marked with a text that no data contains.
-_MARK = secrets.token_hex(16)
-
 
 class _Typed:
     """What the encoder met in one chunk that JSON has no type for."""
 
+    # JSON cannot say that a text in quotes is meant as a number, so a Decimal is marked with a text that no data
+    # contains. It is made in the run: a random text of the build would be in the component, for everybody to read.
+    mark = ""
     decimals = False
     others = False
 
@@ -35,7 +35,8 @@ def _plain(value: Any) -> Any:
         if not value.is_finite():
             return str(value)
         _Typed.decimals = True
-        return f"{_MARK}{value:f}{_MARK}" if abs(value.adjusted()) < 400 else f"{_MARK}{value}{_MARK}"
+        _Typed.mark = mark = _Typed.mark or secrets.token_hex(16)
+        return f"{mark}{value:f}{mark}" if abs(value.adjusted()) < 400 else f"{mark}{value}{mark}"
     if isinstance(value, Tagged):
         return {value.tag: value.value}
     if dataclasses.is_dataclass(value) and not isinstance(value, (type, Interval)):
@@ -139,7 +140,7 @@ def _chunk(texts: list[str], records: list[Mapping[str, Any]]) -> Chunk:
     texts.append("")
     text = "\n".join(texts)
     if _Typed.decimals:
-        text = text.replace(f'"{_MARK}', "").replace(f'{_MARK}"', "")
+        text = text.replace(f'"{_Typed.mark}', "").replace(f'{_Typed.mark}"', "")
     typed = records if _Typed.others else None
     _Typed.decimals = _Typed.others = False
     return Chunk(text, len(records), typed)
@@ -193,8 +194,9 @@ def undeclared(records: list[Mapping[str, Any]], declared: Mapping[str, Type]) -
 def exact_number(text: str) -> float | decimal.Decimal:
     """A number with a fraction: a `float` if that keeps all its digits, or else a `Decimal`."""
     value = float(text)
-    # A float keeps 15 digits of any number.
-    if len(text) <= 15 or decimal.Decimal(repr(value)) == decimal.Decimal(text):
+    # A float keeps 15 digits of any number, but not every exponent.
+    is_short = len(text) <= 15 and "e" not in text and "E" not in text
+    if is_short or decimal.Decimal(repr(value)) == decimal.Decimal(text):
         return value
     return decimal.Decimal(text)
 

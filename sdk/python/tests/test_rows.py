@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import importlib.util
 import json
 import uuid
 from collections import namedtuple
@@ -198,6 +199,15 @@ def test_json_rows_of_an_input_keep_all_digits():
     run(load, inputs={"orders": Input([row] * 3, d=osiris.decimal(19, 2))}, batch_size=2)
 
 
+def test_the_mark_of_decimals_is_not_made_when_the_module_is_loaded():
+    spec = _json_rows.__spec__
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    assert fresh._Typed.mark == ""
+    (chunk,) = fresh.chunks([{"a": Decimal("12345678901234567.89"), "b": "1"}])
+    assert chunk.text == '{"a":12345678901234567.89,"b":"1"}\n' and len(fresh._Typed.mark) == 32
+
+
 def test_numbers_are_exact_unless_a_float_says_the_same():
     for text, expected in [
         ("0.1", float),
@@ -205,6 +215,9 @@ def test_numbers_are_exact_unless_a_float_says_the_same():
         ("0.10000000000000001", Decimal),
         ("12345678901234567.89", Decimal),
         ("1.0000000000000000", float),
+        ("1e400", Decimal),
+        ("-1.5E-400", Decimal),
+        ("0e400", float),
     ]:
         assert isinstance(_json_rows.exact_number(text), expected), text
     assert json.loads("0.1", parse_float=_json_rows.exact_number) == 0.1
