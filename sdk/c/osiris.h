@@ -74,7 +74,7 @@ const char *os_name(os_json *member);
 size_t os_count(os_json *list_or_object);
 const char *os_str(os_json *value);                 /* a string, or a number as it is written; otherwise "" */
 const char *os_str_or(os_json *value, const char *otherwise);
-int64_t os_int_or(os_json *value, int64_t otherwise); /* otherwise, unless it is an integer */
+int64_t os_int_or(os_json *value, int64_t otherwise); /* otherwise, unless it is an integer of 64 bits */
 double os_real_or(os_json *value, double otherwise);
 bool os_bool_or(os_json *value, bool otherwise);
 bool os_is_list(os_json *value);
