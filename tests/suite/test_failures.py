@@ -238,6 +238,20 @@ def test_ctrl_c_while_a_driver_is_compiled_ends_the_run_at_once(project):
     assert [path.name for path in (project.folder / "cache").iterdir() if "python" in path.name] == []
 
 
+def test_a_process_that_dies_before_its_step_begins_is_replaced(project):
+    project.pipeline([project.sql("select 1 as a"), {"id": "copy", "component": "test.passthrough_python"}])
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CACHE_DIR": str(project.folder / "cache")}
+    command = [str(OSIRIS), "run", "pipeline.yaml"]
+    run = subprocess.Popen(command, cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while "compiling test.passthrough_python" not in (line := run.stderr.readline()):
+        assert line, "the run ended early"
+    victims = [child for child in children(run.pid) if b"\0step\0" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    for process in victims:
+        os.kill(process, signal.SIGKILL)
+    _, said = run.communicate(timeout=60)
+    assert victims and run.returncode == 0, said
+
+
 @pytest.mark.parametrize("victim", ["step", "host"])
 def test_kill_9_at_random_moments_leaves_nothing_incomplete(project, victim):
     long_pipeline(project)

@@ -191,8 +191,7 @@ impl StepProcess {
     /// watches it.
     ///
     /// # Errors
-    /// If the process has gone, or already has its job.
-    /// If the process has gone, or already has its job.
+    /// If the process already has its job.
     pub fn give(
         &mut self,
         job: &Job,

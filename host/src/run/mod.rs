@@ -10,6 +10,7 @@ mod schedule;
 pub mod states;
 pub mod targets;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -128,7 +129,13 @@ pub fn run(
     compiled_all: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Manifest> {
     let begun = Instant::now();
-    let signal = || matches!(heard.try_recv(), Ok(ProcessEvent::Signal));
+    // Among the events is the end of the first process, which the schedule must not miss.
+    let early = RefCell::new(Vec::new());
+    let signal = || {
+        let mut early = early.borrow_mut();
+        early.extend(heard.try_iter());
+        early.iter().any(|event| matches!(event, ProcessEvent::Signal))
+    };
     let (compiled, interrupted) = match compile(plan, observer, &signal) {
         Ok(compiled) => (compiled, signal()),
         Err(error) if error.is::<compiler::Interrupted>() => (BTreeMap::new(), true),
@@ -162,7 +169,7 @@ pub fn run(
         earlier: &states.earlier,
         states: BTreeMap::new(),
     };
-    schedule.run_to_end(&heard);
+    schedule.run_to_end(early.take(), &heard);
     schedule.keep_states();
     let interrupted = schedule.interrupted;
     record::close(&mut manifest, begun.elapsed(), interrupted);

@@ -45,7 +45,9 @@ pub(super) struct Schedule<'a> {
 }
 
 impl Schedule<'_> {
-    pub(super) fn run_to_end(&mut self, heard: &Receiver<ProcessEvent>) {
+    /// Handles what was heard `early`, then runs all steps.
+    pub(super) fn run_to_end(&mut self, early: Vec<ProcessEvent>, heard: &Receiver<ProcessEvent>) {
+        early.into_iter().for_each(|event| self.handle(event));
         loop {
             self.warm_up();
             self.retry_due();
@@ -54,13 +56,19 @@ impl Schedule<'_> {
                 return;
             }
             match self.next_event(heard) {
-                Ok(ProcessEvent::Message(number, message, size)) => self.hear(number, message, size),
-                Ok(ProcessEvent::TooLong(number)) => self.lose(number),
-                Ok(ProcessEvent::Closed(number)) => self.end(number),
-                Ok(ProcessEvent::Signal) => self.interrupt(),
+                Ok(event) => self.handle(event),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+        }
+    }
+
+    fn handle(&mut self, event: ProcessEvent) {
+        match event {
+            ProcessEvent::Message(number, message, size) => self.hear(number, message, size),
+            ProcessEvent::TooLong(number) => self.lose(number),
+            ProcessEvent::Closed(number) => self.end(number),
+            ProcessEvent::Signal => self.interrupt(),
         }
     }
 
