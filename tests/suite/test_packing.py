@@ -4,15 +4,18 @@
 import re
 import subprocess
 
+import pytest
 from conftest import GUESTS, ROOT, TARGET
 
 SPEC = ROOT / "tests" / "guests" / "config-echo" / "spec.yaml"
 CONTRACT = re.search(r"package osiris:driver@([\d.]+);", (ROOT / "wit" / "driver.wit").read_text())[1]
 
 
-def component() -> bytes:
-    """A component without a spec."""
-    return (TARGET / "wasm32-wasip2" / "driver" / "config_echo.wasm").read_bytes()
+def component(old: bytes = b"", new: bytes = b"") -> bytes:
+    """A built component, with a text in it replaced by one of the same length."""
+    built = (TARGET / "wasm32-wasip2" / "driver" / "config_echo.wasm").read_bytes()
+    assert len(old) == len(new) and old in built
+    return built.replace(old, new)
 
 
 def assembled(project, module: str) -> bytes:
@@ -41,9 +44,15 @@ def packed(project) -> list[str]:
     return [path.name for path in (project.folder / "drivers").iterdir()]
 
 
-def test_a_driver_that_cannot_be_compiled_is_refused_before_it_is_written(project):
-    done = pack(project, assembled(project, EXCEPTION))
-    assert done.returncode == 2 and "`made.wasm` cannot be compiled" in done.stderr and "exceptions" in done.stderr, done.stderr
+@pytest.mark.parametrize("case", ["a feature", "an import", "an export"])
+def test_a_driver_that_cannot_run_here_is_refused_before_it_is_written(project, case):
+    built, named = {
+        "a feature": (lambda: assembled(project, EXCEPTION), "exceptions"),
+        "an import": (lambda: component(b"wasi:cli/environment@", b"wasi:cli/environmenz@"), "wasi:cli/environmenz@"),
+        "an export": (lambda: assembled(project, '(func (export "run"))'), f"`osiris:driver/extract@{CONTRACT}` has another type"),
+    }[case]
+    done = pack(project, built())
+    assert done.returncode == 2 and "`made.wasm` cannot be compiled" in done.stderr and named in done.stderr, done.stderr
     assert packed(project) == []
 
 

@@ -1,6 +1,5 @@
 """What a driver prints is in the session's log as it is printed, and says in the step's error why the driver aborted."""
 
-from conftest import GUESTS
 from test_failures import misbehave
 
 
@@ -42,13 +41,3 @@ def test_what_a_step_printed_before_its_time_limit_is_logged(project):
     assert times["driver_log"] < times["step_error"]
     # A driver that does not wake up is ended soon after its limit.
     assert result["step"]["bad"]["duration_ms"] < 4_000
-
-
-def test_an_import_that_the_host_does_not_have_is_named(project):
-    component = (GUESTS / "test.config_echo.wasm").read_bytes()
-    assert b"wasi:cli/environment@" in component
-    project.write("drivers/test.config_echo.wasm", component.replace(b"wasi:cli/environment@", b"wasi:cli/environmenz@"))
-    result = project.run([{"id": "echo", "component": "drivers/test.config_echo.wasm", "config": {}}], expect=1)
-    error = result["step"]["echo"]["error"]
-    assert error["kind"] == "contract" and error["blame"] == "driver"
-    assert "wasi:cli/environmenz@" in error["message"] and "WASI 0.2" in error["hint"] and "osiris:driver@" in error["hint"]

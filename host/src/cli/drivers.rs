@@ -58,7 +58,7 @@ pub struct Pack {
     /// Where to write the driver: a file, or a folder, in which the file is named after the spec
     #[arg(short, long, value_name = "PATH")]
     output: PathBuf,
-    /// Compile it, so that what cannot be compiled is refused now, and the first run does not have to
+    /// Compile it, which checks its imports and exports; the first run then does not have to
     #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     compile: bool,
 }

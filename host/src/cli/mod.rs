@@ -19,6 +19,7 @@ mod terminal;
 
 use std::process::ExitCode;
 
+use crate::contract;
 use crate::driver::compiler::{self, Allowance};
 use crate::driver::inspect;
 use crate::environment;
@@ -130,7 +131,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
         Verb::Look => return crate::step::look::main(),
         Verb::Confine => return crate::sandbox::try_it(),
         Verb::Compile { cpu_seconds, memory_bytes } => {
-            return compiler::main(Allowance { cpu_seconds, memory_bytes });
+            return compiler::main_with(Allowance { cpu_seconds, memory_bytes }, contract::compile);
         }
         Verb::Inspect { cpu_seconds, memory_bytes, require_sandbox } => {
             return inspect::main(Allowance { cpu_seconds, memory_bytes }, require_sandbox);

@@ -4,6 +4,7 @@
 //! error; only a guest that misuses a handle is trapped.
 
 mod context;
+mod exports;
 mod credentials;
 mod files;
 mod http;
@@ -32,6 +33,7 @@ use crate::protocol::{Job, Message};
 use crate::secrets::Secrets;
 pub use bindings::osiris::driver::catalog::{Column as CatalogColumn, Table as CatalogTable};
 pub use bindings::osiris::driver::errors::{Error, ErrorKind};
+pub use exports::compile;
 use files::Files;
 use http::Http;
 use shared::{GuestMemory, Shared, Slot};

@@ -192,12 +192,8 @@ fn judge(driver: &str, status: ExitStatus, reason: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Runs the hidden command `osiris compile`: reads a component from stdin and writes its compiled form to stdout.
-pub fn main(allowance: Allowance) -> ExitCode {
-    main_with(allowance, |engine, bytes| Ok(engine.precompile_component(bytes)?))
-}
-
-/// Compiles with `compile` in a compile process: the entry point for tests that replace the compiler by native code.
+/// Runs the hidden command `osiris compile`: reads a component from stdin and writes its form as `compile` makes it to
+/// stdout. Tests replace the compiler by native code.
 pub fn main_with(allowance: Allowance, compile: impl FnOnce(&Engine, &[u8]) -> anyhow::Result<Vec<u8>>) -> ExitCode {
     let fail = |code: u8, error: anyhow::Error| {
         // If stderr is closed, the message is lost.
@@ -222,7 +218,7 @@ pub fn main_with(allowance: Allowance, compile: impl FnOnce(&Engine, &[u8]) -> a
 /// Confines the process, and then reads the component.
 fn prepare(allowance: Allowance) -> anyhow::Result<(Engine, Vec<u8>)> {
     sandbox::shed()?;
-    let engine = runtime::engine()?;
+    let engine = runtime::compiling_engine()?;
     sandbox::limit_compiler(allowance.cpu_seconds, allowance.memory_bytes, MAX_CODE)?;
     sandbox::confine(&Reach::default()).context("cannot confine the compile process")?;
     let mut bytes = Vec::new();

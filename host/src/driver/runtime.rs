@@ -5,9 +5,10 @@
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use wasmtime::Config;
+use wasmtime::{Config, CustomCodeMemory};
 
 use crate::environment;
 pub use wasmtime::Engine;
@@ -15,10 +16,42 @@ pub use wasmtime::component::Component;
 
 /// The engine of host and step processes. They must agree, since one compiles what the other runs.
 pub fn engine() -> anyhow::Result<Engine> {
+    started(&config())
+}
+
+/// The engine of a compile process, which looks at what it compiles but never runs it. The process could not make memory
+/// executable.
+pub fn compiling_engine() -> anyhow::Result<Engine> {
+    started(config().with_custom_code_memory(Some(Arc::new(NotExecutable))))
+}
+
+fn config() -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
     config.max_wasm_stack(1 << 20);
-    Engine::new(&config).map_err(anyhow::Error::from).context("cannot start the WebAssembly runtime")
+    config
+}
+
+fn started(config: &Config) -> anyhow::Result<Engine> {
+    Engine::new(config).map_err(anyhow::Error::from).context("cannot start the WebAssembly runtime")
+}
+
+/// Leaves compiled code as it is: data.
+struct NotExecutable;
+
+impl CustomCodeMemory for NotExecutable {
+    fn required_alignment(&self) -> usize {
+        // Data has none.
+        1
+    }
+
+    fn publish_executable(&self, _: *const u8, _: usize) -> wasmtime::Result<()> {
+        Ok(())
+    }
+
+    fn unpublish_executable(&self, _: *const u8, _: usize) -> wasmtime::Result<()> {
+        Ok(())
+    }
 }
 
 /// Loads the compiler's output.
