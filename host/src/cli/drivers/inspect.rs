@@ -1,41 +1,19 @@
-//! `osiris drivers`: lists drivers, shows what one declares, and packs a new one.
+//! `osiris drivers inspect`: what one driver declares.
 
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
-use crate::driver::catalog::{Catalog, Driver, Listing, pack};
-use crate::driver::inspector::Inspector;
-use crate::driver::lock::Pin;
-use crate::driver::{compiler, runtime};
-use crate::error::Report;
 use serde_json::{Value, json};
 
-use super::prepare::PlaceArguments;
-use super::{print, print_json, table};
-use crate::untrusted::{self, line};
-
-#[derive(Debug, clap::Subcommand)]
-pub enum Verb {
-    /// List the drivers that pipelines can name
-    List(List),
-    /// Show a driver's kind, options, grants and imports
-    Inspect(Inspect),
-    /// Add a spec to a component, which makes it a driver
-    Pack(Pack),
-}
+use super::catalog;
+use crate::cli::prepare::PlaceArguments;
+use crate::cli::{print, print_json, table};
+use crate::driver::catalog::Driver;
+use crate::driver::lock::Pin;
+use crate::untrusted::line;
 
 #[derive(Debug, clap::Args)]
-pub struct List {
-    #[command(flatten)]
-    place: PlaceArguments,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct Inspect {
+pub struct Arguments {
     /// A component name such as `filesystem.csv_extractor`, or a path to a .wasm file
     driver: String,
     #[command(flatten)]
@@ -45,74 +23,7 @@ pub struct Inspect {
     json: bool,
 }
 
-#[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  osiris drivers pack target/wasm32-wasip2/release/hello.wasm --spec spec.yaml -o drivers/my.hello.wasm"
-)]
-pub struct Pack {
-    /// The component, as the compiler made it
-    wasm: PathBuf,
-    /// Its spec
-    #[arg(long, value_name = "FILE", default_value = "spec.yaml")]
-    spec: PathBuf,
-    /// Where to write the driver: a file, or a folder, in which the file is named after the spec
-    #[arg(short, long, value_name = "PATH")]
-    output: PathBuf,
-    /// Compile it, which checks its imports and exports; the first run then does not have to
-    #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
-    compile: bool,
-}
-
-pub fn drivers(verb: &Verb) -> anyhow::Result<ExitCode> {
-    match verb {
-        Verb::List(arguments) => list(arguments)?,
-        Verb::Inspect(arguments) => inspect(arguments)?,
-        Verb::Pack(arguments) => pack_driver(arguments)?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn catalog(place: &PlaceArguments) -> Result<Catalog, Report> {
-    let base = place.base.clone().unwrap_or_else(|| PathBuf::from("."));
-    place.catalog(&base)
-}
-
-fn list(arguments: &List) -> anyhow::Result<()> {
-    let catalog = catalog(&arguments.place)?;
-    let Listing { drivers, problems, others } = catalog.list();
-    for problem in problems.iter().chain(others) {
-        eprintln!("warning: {}", untrusted::paragraph(problem));
-    }
-    if arguments.json {
-        let all: Vec<Value> = drivers
-            .values()
-            .map(|driver| {
-                json!({"name": driver.spec.name, "version": driver.spec.version, "kind": driver.spec.kind, "title": driver.spec.title,
-                       "path": driver.path, "sha256": driver.sha256})
-            })
-            .collect();
-        print_json(&all)?;
-        return Ok(());
-    }
-    if drivers.is_empty() {
-        let folders: Vec<String> = catalog.folders.iter().map(|folder| format!("  {}", folder.display())).collect();
-        print(&format!("no drivers in\n{}", folders.join("\n")));
-        return Ok(());
-    }
-    let mut shown = table(&["driver", "version", "kind", "what it does"]);
-    for driver in drivers.values() {
-        shown.add_row([
-            driver.spec.name.clone(),
-            driver.spec.version.clone(),
-            driver.spec.kind.to_string(),
-            driver.spec.title.to_string(),
-        ]);
-    }
-    print(&format!("{shown}\n\nshow a driver's options with `osiris drivers inspect NAME`"));
-    Ok(())
-}
-
-fn inspect(arguments: &Inspect) -> anyhow::Result<()> {
+pub fn inspect(arguments: &Arguments) -> anyhow::Result<()> {
     let catalog = catalog(&arguments.place)?;
     // A path on the command line is relative to the current folder, as everywhere.
     let driver = if arguments.driver.ends_with(".wasm") {
@@ -230,23 +141,4 @@ fn options(schema: &Value) -> String {
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-#[expect(clippy::disallowed_methods, reason = "reads the file that the user names")]
-fn pack_driver(arguments: &Pack) -> anyhow::Result<()> {
-    let spec = std::fs::read_to_string(&arguments.spec).map_err(|error| {
-        Report::input(format!("cannot read spec `{}`: {error}", arguments.spec.display()))
-            .hint("name the driver's spec with `--spec FILE`")
-    })?;
-    let engine = runtime::engine()?;
-    let component = arguments.wasm.display().to_string();
-    let compile = |driver: &Driver| {
-        if arguments.compile {
-            compiler::compiled(&engine, (&driver.path, &component), &driver.sha256, || (), &|| false)?;
-        }
-        Ok(())
-    };
-    let driver = pack(&Inspector::default(), &arguments.wasm, &spec, &arguments.spec, &arguments.output, compile)?;
-    print(&format!("packed {} into {}", driver.label(), driver.path.display()));
-    Ok(())
 }
