@@ -4,8 +4,8 @@
 //! error; only a guest that misuses a handle is trapped.
 
 mod context;
-mod exports;
 mod credentials;
+mod exports;
 mod files;
 mod http;
 mod json_tables;

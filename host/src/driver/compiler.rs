@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 
 use crate::driver::runtime::{self, Engine};
-use crate::driver::{catalog, inspector};
+use crate::driver::{catalog, inspector, spec};
 use crate::error::Report;
 use crate::sandbox::{self, Reach, own_process};
 
@@ -40,6 +40,10 @@ pub struct Allowance {
     pub cpu_seconds: u64,
     pub memory_bytes: u64,
 }
+
+/// What a cached driver was checked against when it was compiled. The number is that of the checks: raise it when a
+/// driver may be refused that was accepted before.
+const CHECKED: (&str, &str, u32) = (env!("CARGO_PKG_VERSION"), spec::CONTRACT, 2);
 
 /// The compiled form of the component at `wasm`, which errors call `name`; compiles it if it is not in the cache.
 ///
@@ -71,6 +75,7 @@ fn compiled_in(
 ) -> anyhow::Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
+    CHECKED.hash(&mut hasher);
     let entry = folder.join(format!("{sha256}-{:016x}.cwasm", hasher.finish()));
     if let Some(found) = runtime::open_entry(&entry) {
         runtime::mark_used(&found);
