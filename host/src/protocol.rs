@@ -1,5 +1,7 @@
 //! The protocol between the host and the processes of steps and queries: one JSON object in, JSON lines or rows out.
 
+pub mod disturbance;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ use crate::grants::endpoint::{Endpoint, HttpScope};
 use crate::grants::limits::Limits;
 use crate::secrets::Secrets;
 use crate::untrusted::Untrusted;
+use disturbance::Disturbance;
 
 /// Everything that one step process needs, as one JSON object; it is written only to the process's stdin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,6 +52,9 @@ pub struct Job {
     pub limits: Limits,
     /// Refuse to run if the kernel cannot confine the process fully.
     pub require_confinement: bool,
+    /// How the conformance kit disturbs the step; nothing else does.
+    #[serde(default)]
+    pub disturbance: Disturbance,
 }
 
 /// Which export of a driver a step process calls.
@@ -221,6 +227,10 @@ pub enum Message {
     Progress {
         done: u64,
         total: Option<u64>,
+    },
+    /// The calls that the driver made and that can fail, in order, if the conformance kit asked for them.
+    Calls {
+        names: Vec<String>,
     },
     /// The output is complete, flushed and closed. `tables` contains its rows per table, counted by the host;
     /// `rows_written` counts what a writer delivered.

@@ -17,7 +17,7 @@ const EXPORTS: [&str; 5] = ["extract", "transform", "load", "discover", "check"]
 /// Names the feature, import or export that the host does not have, or has with another type.
 pub fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     let component = Component::new(engine, bytes)?;
-    let linker = super::linker(engine)?;
+    let linker = super::linker(engine, false)?;
     let linked = linker.instantiate_pre(&component).map_err(anyhow::Error::from);
     linked.with_context(|| {
         let (version, contract) = (env!("CARGO_PKG_VERSION"), spec::CONTRACT);

@@ -21,6 +21,7 @@ pub struct Files {
     readable: Vec<FileGrant>,
     writable: Vec<FileGrant>,
     engine: Arc<Engine>,
+    longest_read: u32,
     /// The files that were created.
     pub created: Vec<PathBuf>,
     /// The number of rows that COPY wrote.
@@ -33,6 +34,7 @@ impl Files {
             readable: call.job.read_files.clone(),
             writable: call.job.write_files.clone(),
             engine: Arc::clone(call.engine),
+            longest_read: call.job.disturbance.longest_read(MAX_READ),
             created: Vec::new(),
             rows_copied: 0,
         }
@@ -190,8 +192,9 @@ impl HostSource for View<'_, Files> {
     }
 
     fn read(&mut self, source: Resource<Source>, offset: u64, length: u32) -> Answer<Vec<u8>> {
+        let longest = self.own.longest_read;
         let source = self.handles.get(&source)?;
-        let left = source.size.saturating_sub(offset).min(u64::from(length.min(MAX_READ)));
+        let left = source.size.saturating_sub(offset).min(u64::from(length.min(longest)));
         let mut bytes = vec![0; left as usize];
         let outcome = source.file.read_at(&mut bytes, offset);
         Ok(match outcome {

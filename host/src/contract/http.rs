@@ -22,14 +22,16 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
+use super::faults::Faults;
 use super::pool::{Pool, Pooled, Upload, silence};
 use super::shared::{Shared, Slot, Slots};
-use super::{DriverCall, State, credentials, tls};
+use super::{DriverCall, State, credentials, disturbed_http, tls};
 use crate::channel::network::{Meter, Network};
 use crate::channel::reporter::Reporter;
 use crate::error::listed;
 use crate::grants::credentials::Credential;
 use crate::grants::endpoint::{Endpoint, HttpScope};
+use crate::protocol::disturbance::{Batches, Effect};
 use crate::protocol::{AskAnswer, LogLevel};
 
 /// The longest wait for a connection, a first byte, or the next one; a guest may request less.
@@ -53,6 +55,9 @@ struct Gate {
     /// The step's connections, including those of `tcp`.
     connections: Slots,
     pool: Arc<Pool>,
+    /// What the conformance kit does to requests.
+    faults: Option<Arc<Faults>>,
+    batches: Batches,
 }
 
 impl Http {
@@ -65,6 +70,8 @@ impl Http {
             reporter: call.reporter.clone(),
             connections: shared.connections.clone(),
             pool: Arc::default(),
+            faults: shared.faults.clone(),
+            batches: call.job.disturbance.batches,
         };
         Self { context: WasiHttpCtx::new(), gate }
     }
@@ -81,28 +88,24 @@ type Answered = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> 
 impl WasiHttpHooks for Gate {
     fn send_request(
         &mut self,
-        mut request: Request<WasiBody>,
+        request: Request<WasiBody>,
         options: Option<RequestOptions>,
         _sent: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Answered, Error>> + Send> {
-        let admitted = self.admit(&request).and_then(|(endpoint, encrypted)| {
-            credentials::add(&self.credentials, &mut request, encrypted, &endpoint)?;
-            Ok((endpoint, encrypted))
-        });
-        match admitted {
-            Ok((endpoint, encrypted)) => {
-                let route = Route {
-                    endpoint,
-                    tls: encrypted.then(|| TlsConnector::from(self.trust.http())),
-                    network: Arc::clone(&self.network),
-                    connections: self.connections.clone(),
-                    pool: Arc::clone(&self.pool),
-                    waits: Waits::new(options, &self.network),
-                };
-                Box::new(send(request, route))
-            }
-            Err(error) => Box::new(async { Err(error) }),
+        let effect = disturbed_http::meet(self.faults.as_deref());
+        if let Some(Effect::Error(kind)) = effect {
+            return Box::new(async move { Ok((disturbed_http::instead(kind)?, arrived())) });
         }
+        let answer = self.answer(request, options);
+        let is_small = self.batches == Batches::Small;
+        if effect.is_none() && !is_small {
+            return answer;
+        }
+        Box::new(async move {
+            let (response, sent) = Box::into_pin(answer).await?;
+            let response = if is_small { disturbed_http::in_pieces(response) } else { response };
+            Ok((if effect.is_some() { disturbed_http::cut_short(response) } else { response }, sent))
+        })
     }
 
     fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {
@@ -138,6 +141,32 @@ impl WasiHttpHooks for Gate {
 }
 
 impl Gate {
+    /// Sends a request that was granted.
+    fn answer(
+        &self,
+        mut request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+    ) -> Box<dyn Future<Output = Result<Answered, Error>> + Send> {
+        let admitted = self.admit(&request).and_then(|(endpoint, encrypted)| {
+            credentials::add(&self.credentials, &mut request, encrypted, &endpoint)?;
+            Ok((endpoint, encrypted))
+        });
+        match admitted {
+            Ok((endpoint, encrypted)) => {
+                let route = Route {
+                    endpoint,
+                    tls: encrypted.then(|| TlsConnector::from(self.trust.http())),
+                    network: Arc::clone(&self.network),
+                    connections: self.connections.clone(),
+                    pool: Arc::clone(&self.pool),
+                    waits: Waits::new(options, &self.network),
+                };
+                Box::new(send(request, route))
+            }
+            Err(error) => Box::new(async { Err(error) }),
+        }
+    }
+
     /// The endpoint of a request and whether it is encrypted, if the request was granted.
     fn admit(&self, request: &Request<WasiBody>) -> Result<(Endpoint, bool), Error> {
         let uri = request.uri();
@@ -234,6 +263,11 @@ async fn send(mut request: Request<WasiBody>, route: Route) -> Result<Answered, 
     exchange(route.open().await?, Request::from_parts(again, empty()), &route).await
 }
 
+/// A request that has been sent.
+fn arrived() -> Box<dyn Future<Output = Result<(), Error>> + Send> {
+    Box::new(async { Ok(()) })
+}
+
 fn empty() -> WasiBody {
     http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
@@ -273,7 +307,7 @@ async fn exchange(mut connection: Pooled, request: Request<WasiBody>, route: &Ro
     connection.used = Instant::now();
     route.pool.put(connection);
     let answer = answer.map(|body| Bounded::new(body, waits.between_bytes).boxed_unsync());
-    Ok((answer, Box::new(async { Ok(()) })))
+    Ok((answer, arrived()))
 }
 
 impl Route {

@@ -1,9 +1,10 @@
 //! The half of `osiris:driver/tables` that passes rows as JSON records.
 
-use wasmtime::component::{ComponentType, Lift, LinkerInstance, Resource, ResourceType};
+use wasmtime::component::{ComponentType, Lift, LinkerInstance, Resource};
 
+use super::faults::Fallible;
 use super::shared::Slot;
-use super::tables::{Call, Input, Output, Tables};
+use super::tables::{Input, Output, Tables, link_resource};
 use super::{Answer, Error, ErrorKind, State, View, error};
 use crate::engine::{FinishedTable, JsonQuery, JsonTable};
 use crate::protocol::LogLevel;
@@ -43,32 +44,31 @@ impl JsonWriter {
 }
 
 /// Links the functions and resources.
-pub fn link(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    link_reader(tables)?;
-    link_writer(tables)?;
-    tables.func_wrap(
-        "[method]input.read-json",
-        |mut store: Call<'_>, (input, columns): (Resource<Input>, Vec<String>)| {
-            Ok((read_input(store.data_mut(), &input, &columns)?,))
-        },
+pub fn link(tables: &mut LinkerInstance<'_, State>, is_disturbed: bool) -> wasmtime::Result<()> {
+    link_resource::<JsonReader>(tables, "json-reader")?;
+    link_resource::<JsonWriter>(tables, "json-writer")?;
+    let mut calls = Fallible::new(tables, "tables", is_disturbed);
+    calls.call("[method]input.read-json", |mut store, (input, columns): (Resource<Input>, Vec<String>)| {
+        read_input(store.data_mut(), &input, &columns)
+    })?;
+    calls.stream(
+        "[method]json-reader.next",
+        || None,
+        |mut store, (reader,): (Resource<JsonReader>,)| next_records(store.data_mut(), &reader),
     )?;
-    tables.func_wrap(
+    calls.call(
         "[method]output.create-json-table",
-        |mut store: Call<'_>, (output, name, columns): (Resource<Output>, String, Vec<Column>)| {
+        |mut store, (output, name, columns): (Resource<Output>, String, Vec<Column>)| {
             let state = store.data_mut();
             state.handles.get(&output)?;
-            Ok((create_table(state, name, columns)?,))
+            create_table(state, name, columns)
         },
-    )
-}
-
-fn link_reader(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    tables.resource("json-reader", ResourceType::host::<JsonReader>(), |mut store, handle| {
-        store.data_mut().handles.delete(Resource::<JsonReader>::new_own(handle))?;
-        Ok(())
+    )?;
+    calls.call("[method]json-writer.append", |mut store, (writer, records): (Resource<JsonWriter>, String)| {
+        append(store.data_mut(), &writer, &records)
     })?;
-    tables.func_wrap("[method]json-reader.next", |mut store: Call<'_>, (reader,): (Resource<JsonReader>,)| {
-        Ok((next_records(store.data_mut(), &reader)?,))
+    calls.call("[method]json-writer.finish", |mut store, (writer,): (Resource<JsonWriter>,)| {
+        finish(store.data_mut(), &writer)
     })
 }
 
@@ -90,22 +90,6 @@ fn next_records(state: &mut State, reader: &Resource<JsonReader>) -> Answer<Opti
         }
         Err(error) => Ok(Err(error.into())),
     }
-}
-
-fn link_writer(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    tables.resource("json-writer", ResourceType::host::<JsonWriter>(), |mut store, handle| {
-        store.data_mut().handles.delete(Resource::<JsonWriter>::new_own(handle))?;
-        Ok(())
-    })?;
-    tables.func_wrap(
-        "[method]json-writer.append",
-        |mut store: Call<'_>, (writer, records): (Resource<JsonWriter>, String)| {
-            Ok((append(store.data_mut(), &writer, &records)?,))
-        },
-    )?;
-    tables.func_wrap("[method]json-writer.finish", |mut store: Call<'_>, (writer,): (Resource<JsonWriter>,)| {
-        Ok((finish(store.data_mut(), &writer)?,))
-    })
 }
 
 fn create_table(state: &mut State, name: String, columns: Vec<Column>) -> Answer<Resource<JsonWriter>> {

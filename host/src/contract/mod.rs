@@ -5,7 +5,9 @@
 
 mod context;
 mod credentials;
+mod disturbed_http;
 mod exports;
+pub mod faults;
 mod files;
 mod http;
 mod json_tables;
@@ -34,6 +36,7 @@ use crate::secrets::Secrets;
 pub use bindings::osiris::driver::catalog::{Column as CatalogColumn, Table as CatalogTable};
 pub use bindings::osiris::driver::errors::{Error, ErrorKind};
 pub use exports::compile;
+use faults::Faults;
 use files::Files;
 use http::Http;
 use shared::{GuestMemory, Shared, Slot};
@@ -89,6 +92,7 @@ pub struct State {
     tcp: Tcp,
     http: Http,
     kept: KeptState,
+    faults: Option<Arc<Faults>>,
 }
 
 impl State {
@@ -114,11 +118,20 @@ impl State {
             http: Http::new(call, shared),
             kept: KeptState::new(call.job, &all),
             secrets: Arc::new(secrets),
+            faults: shared.faults.clone(),
         })
     }
 
     pub fn tables(&mut self) -> View<'_, Tables> {
         View { own: &mut self.tables, handles: &mut self.handles }
+    }
+
+    fn files(&mut self) -> View<'_, Files> {
+        View { own: &mut self.files, handles: &mut self.handles }
+    }
+
+    fn streams(&mut self) -> View<'_, Tcp> {
+        View { own: &mut self.tcp, handles: &mut self.handles }
     }
 
     /// The counts of the instance, once its call has returned.
@@ -186,8 +199,8 @@ impl WasiView for State {
 }
 
 /// Links everything that a driver may import. A call to anything that the step was not granted is refused; a driver that
-/// imports what its spec does not request is refused when it is read.
-pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
+/// imports what its spec does not request is refused when it is read. With `is_disturbed`, calls can be made to fail.
+pub fn linker(engine: &wasmtime::Engine, is_disturbed: bool) -> wasmtime::Result<Linker<State>> {
     use bindings::osiris::driver;
     let mut linker = Linker::new(engine);
     wasi::link(&mut linker)?;
@@ -197,17 +210,14 @@ pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
         handles: &mut state.handles,
     })?;
     driver::sql::add_to_linker::<_, With<Tables>>(&mut linker, State::tables)?;
-    driver::files::add_to_linker::<_, With<Files>>(&mut linker, |state| View {
-        own: &mut state.files,
-        handles: &mut state.handles,
-    })?;
-    tables::link(&mut linker)?;
-    driver::tcp::add_to_linker::<_, With<Tcp>>(&mut linker, |state| View {
-        own: &mut state.tcp,
-        handles: &mut state.handles,
-    })?;
+    driver::files::add_to_linker::<_, With<Files>>(&mut linker, State::files)?;
+    tables::link(&mut linker, is_disturbed)?;
+    driver::tcp::add_to_linker::<_, With<Tcp>>(&mut linker, State::streams)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_sync(&mut linker)?;
     driver::state::add_to_linker::<_, HasSelf<KeptState>>(&mut linker, |state| &mut state.kept)?;
+    if is_disturbed {
+        faults::link(&mut linker)?;
+    }
     Ok(linker)
 }
 

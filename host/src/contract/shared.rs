@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use wasmtime::ResourceLimiter;
 
+use super::faults::Faults;
 use crate::channel::network::Network;
 use crate::grants::limits::Limits;
+use crate::protocol::Job;
 
 /// The number of tables that a step may create.
 pub const MAX_TABLES: u32 = 1_000;
@@ -35,17 +37,25 @@ pub struct Shared {
     pub tables: Slots,
     pub memory: MemoryPool,
     pub network: Arc<Network>,
+    /// What the conformance kit does to the driver's calls.
+    pub faults: Option<Arc<Faults>>,
 }
 
 impl Shared {
-    pub fn new(limits: &Limits) -> Self {
+    fn new(limits: &Limits) -> Self {
         Self {
             readers: Slots::new(u32::try_from(limits.readers).unwrap_or(u32::MAX)),
             connections: Slots::new(MAX_CONNECTIONS),
             tables: Slots::new(MAX_TABLES),
             memory: MemoryPool(Arc::new(Pool { taken: AtomicU64::new(0), most: limits.guest_memory_bytes })),
             network: Arc::new(Network::new(limits)),
+            faults: None,
         }
+    }
+
+    /// What the instances of the driver of `job` share.
+    pub fn of(job: &Job) -> Self {
+        Self { faults: Faults::of(&job.disturbance, job.attempt), ..Self::new(&job.limits) }
     }
 }
 

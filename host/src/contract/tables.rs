@@ -12,6 +12,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, WasmList};
 
 use super::bindings::osiris::driver::arrow::{Field as WireField, Schema};
+use super::faults::Fallible;
 pub use super::json_tables::JsonReader;
 use super::shared::{Shared, Slot, Slots};
 use super::{Answer, DriverCall, Error, ErrorKind, State, View, coded, error, json_tables};
@@ -224,22 +225,37 @@ struct GuestNode {
 }
 
 /// Links the interface.
-pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub fn link(linker: &mut Linker<State>, is_disturbed: bool) -> wasmtime::Result<()> {
     let mut tables = linker.instance(&interface("tables"))?;
-    link_input(&mut tables)?;
-    link_reader(&mut tables)?;
-    link_output(&mut tables)?;
-    link_table_writer(&mut tables)?;
-    json_tables::link(&mut tables)
+    link_resources(&mut tables)?;
+    link_facts(&mut tables)?;
+    let mut calls = Fallible::new(&mut tables, "tables", is_disturbed);
+    link_calls(&mut calls)?;
+    json_tables::link(&mut tables, is_disturbed)
 }
 
 pub(super) type Call<'a> = StoreContextMut<'a, State>;
 
-fn link_input(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    tables.resource("input", ResourceType::host::<Input>(), |mut store, handle| {
-        store.data_mut().handles.delete(Resource::<Input>::new_own(handle))?;
+/// Links what frees the guest's handles.
+fn link_resources(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    link_resource::<Input>(tables, "input")?;
+    link_resource::<Reader>(tables, "reader")?;
+    link_resource::<Output>(tables, "output")?;
+    link_resource::<TableWriter>(tables, "table-writer")
+}
+
+pub(super) fn link_resource<R: Send + 'static>(
+    tables: &mut LinkerInstance<'_, State>,
+    name: &str,
+) -> wasmtime::Result<()> {
+    tables.resource(name, ResourceType::host::<R>(), |mut store, handle| {
+        store.data_mut().handles.delete(Resource::<R>::new_own(handle))?;
         Ok(())
-    })?;
+    })
+}
+
+/// Links the functions that cannot fail.
+fn link_facts(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     tables.func_wrap("[method]input.alias", |store: Call<'_>, (input,): (Resource<Input>,)| {
         Ok((store.data().handles.get(&input)?.alias.clone(),))
     })?;
@@ -249,15 +265,40 @@ fn link_input(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     tables.func_wrap("[method]input.rows", |store: Call<'_>, (input,): (Resource<Input>,)| {
         Ok((store.data().handles.get(&input)?.rows,))
     })?;
-    tables.func_wrap("[method]input.schema", |store: Call<'_>, (input, types): (Resource<Input>, Types)| {
-        Ok((input_schema(store.data(), &input, types)?,))
+    tables.func_wrap("[method]reader.schema", |store: Call<'_>, (reader,): (Resource<Reader>,)| {
+        Ok((wire_schema(&store.data().handles.get(&reader)?.query.fields),))
+    })
+}
+
+fn link_calls(tables: &mut Fallible<'_, '_>) -> wasmtime::Result<()> {
+    tables.call("[method]input.schema", |store, (input, types): (Resource<Input>, Types)| {
+        input_schema(store.data(), &input, types)
     })?;
-    tables.func_wrap(
+    tables.call(
         "[method]input.read",
-        |mut store: Call<'_>, (input, columns, types): (Resource<Input>, Vec<String>, Types)| {
-            Ok((read_input(store.data_mut(), &input, &columns, types)?,))
+        |mut store, (input, columns, types): (Resource<Input>, Vec<String>, Types)| {
+            read_input(store.data_mut(), &input, &columns, types)
         },
-    )
+    )?;
+    tables.stream(
+        "[method]reader.next",
+        || None,
+        |mut store, (reader,): (Resource<Reader>,)| next_batch(store.data_mut(), &reader),
+    )?;
+    tables.call(
+        "[method]output.create-table",
+        |mut store, (output, name, schema): (Resource<Output>, String, Schema)| {
+            let state = store.data_mut();
+            state.handles.get(&output)?;
+            create_table(state, name, schema)
+        },
+    )?;
+    tables.call("[method]table-writer.append", |mut store, (writer, batch): (Resource<TableWriter>, InBatch)| {
+        append(&mut store, &writer, &batch)
+    })?;
+    tables.call("[method]table-writer.finish", |mut store, (writer,): (Resource<TableWriter>,)| {
+        finish(store.data_mut(), &writer)
+    })
 }
 
 fn input_schema(state: &State, input: &Resource<Input>, types: Types) -> Answer<Schema> {
@@ -286,19 +327,6 @@ fn missing_column(engine: &Engine, alias: &str, columns: &[String]) -> Option<Er
     Some(error(ErrorKind::NotFound, format!("input `{alias}` has no column `{missing}`; its columns: {known}")))
 }
 
-fn link_reader(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    tables.resource("reader", ResourceType::host::<Reader>(), |mut store, handle| {
-        store.data_mut().handles.delete(Resource::<Reader>::new_own(handle))?;
-        Ok(())
-    })?;
-    tables.func_wrap("[method]reader.schema", |store: Call<'_>, (reader,): (Resource<Reader>,)| {
-        Ok((wire_schema(&store.data().handles.get(&reader)?.query.fields),))
-    })?;
-    tables.func_wrap("[method]reader.next", |mut store: Call<'_>, (reader,): (Resource<Reader>,)| {
-        Ok((next_batch(store.data_mut(), &reader)?,))
-    })
-}
-
 fn next_batch(state: &mut State, reader: &Resource<Reader>) -> Answer<Option<OutBatch>> {
     let batch = match state.handles.get_mut(reader)?.query.next_batch() {
         Ok(Some(batch)) => batch,
@@ -321,21 +349,6 @@ fn next_batch(state: &mut State, reader: &Resource<Reader>) -> Answer<Option<Out
         .map_err(|refused| error(ErrorKind::Internal, refused.0)))
 }
 
-fn link_output(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    tables.resource("output", ResourceType::host::<Output>(), |mut store, handle| {
-        store.data_mut().handles.delete(Resource::<Output>::new_own(handle))?;
-        Ok(())
-    })?;
-    tables.func_wrap(
-        "[method]output.create-table",
-        |mut store: Call<'_>, (output, name, schema): (Resource<Output>, String, Schema)| {
-            let state = store.data_mut();
-            state.handles.get(&output)?;
-            Ok((create_table(state, name, schema)?,))
-        },
-    )
-}
-
 fn create_table(state: &mut State, name: String, schema: Schema) -> Answer<Resource<TableWriter>> {
     let fields: Vec<Field> = schema.fields.into_iter().map(own_field).collect();
     let View { own: tables, handles } = state.tables();
@@ -352,22 +365,6 @@ fn create_table(state: &mut State, name: String, schema: Schema) -> Answer<Resou
         }
         Err(error) => Ok(Err(error.into())),
     }
-}
-
-fn link_table_writer(tables: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
-    tables.resource("table-writer", ResourceType::host::<TableWriter>(), |mut store, handle| {
-        store.data_mut().handles.delete(Resource::<TableWriter>::new_own(handle))?;
-        Ok(())
-    })?;
-    tables.func_wrap(
-        "[method]table-writer.append",
-        |mut store: Call<'_>, (writer, batch): (Resource<TableWriter>, InBatch)| {
-            Ok((append(&mut store, &writer, &batch)?,))
-        },
-    )?;
-    tables.func_wrap("[method]table-writer.finish", |mut store: Call<'_>, (writer,): (Resource<TableWriter>,)| {
-        Ok((finish(store.data_mut(), &writer)?,))
-    })
 }
 
 fn finish(state: &mut State, writer: &Resource<TableWriter>) -> Answer<u64> {

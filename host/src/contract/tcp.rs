@@ -42,6 +42,7 @@ pub struct Tcp {
     trust: tls::Trust,
     /// The step's connections, including those of HTTP.
     connections: Slots,
+    longest_read: u32,
 }
 
 impl Tcp {
@@ -52,6 +53,7 @@ impl Tcp {
             network: Arc::clone(&shared.network),
             trust: call.trust.clone(),
             connections: shared.connections.clone(),
+            longest_read: call.job.disturbance.longest_read(MAX_READ),
         }
     }
 }
@@ -207,8 +209,8 @@ impl HostConnection for View<'_, Tcp> {
     }
 
     fn read(&mut self, connection: Resource<Connection>, length: u32) -> Answer<Vec<u8>> {
+        let length = length.min(self.own.longest_read) as usize;
         let connection = self.handles.get_mut(&connection)?;
-        let length = length.min(MAX_READ) as usize;
         if connection.buffer.len() < length {
             connection.buffer.resize(length, 0);
         }

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use super::buffers::{self, Buffers};
 use super::error;
 use super::ffi::{Connection, Database};
-use super::{Cause, Engine, EngineError, OUTPUT, Result, Status, TemporaryFolder, quote_name, quote_path, quote_text};
+use super::{
+    Batches, Cause, Engine, EngineError, OUTPUT, Result, Status, TemporaryFolder, quote_name, quote_path, quote_text,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::grants::limits::Limits;
@@ -107,6 +109,7 @@ impl Warm {
             temporary: step.temporary.clone(),
             locked: step.lock,
             status: Status::default(),
+            batches: Batches::Usual,
         })
     }
 }

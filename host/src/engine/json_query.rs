@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use duckdb::arrow::array::{Array, AsArray, StringArray, make_array};
 use duckdb_text::{JsonMember, NotFinite, json_object_text};
 
-use super::{Engine, EngineError, Query, Result, Types, cannot_cross};
+use super::{Batches, Engine, EngineError, Query, Result, Types, cannot_cross};
 
 /// The size at which a text of records is passed to the guest, in bytes; a single record may be larger.
 const TEXT_BYTES: usize = 1 << 20;
@@ -17,7 +17,8 @@ impl Engine {
     /// If a column's type has no JSON text, or two columns have the same name.
     pub fn query_json(&self, select: &str) -> Result<JsonQuery> {
         let rows = self.as_author_of(select, || self.begin_json(select))?;
-        Ok(JsonQuery { rows, batch: None })
+        let text_bytes = if self.batches == Batches::Small { 1 } else { TEXT_BYTES };
+        Ok(JsonQuery { rows, batch: None, text_bytes })
     }
 
     fn begin_json(&self, select: &str) -> Result<Query> {
@@ -55,6 +56,8 @@ pub struct JsonQuery {
     rows: Query,
     /// The records of the last batch, and how many of them were passed on.
     batch: Option<(StringArray, usize)>,
+    /// The size at which a text is passed on.
+    text_bytes: usize,
 }
 
 impl JsonQuery {
@@ -69,7 +72,7 @@ impl JsonQuery {
         };
         let mut text = String::new();
         let mut next = first;
-        while next < records.len() && text.len() < TEXT_BYTES {
+        while next < records.len() && text.len() < self.text_bytes {
             text.push_str(records.value(next));
             text.push('\n');
             next += 1;

@@ -12,6 +12,7 @@ mod json_query;
 mod json_table;
 mod logical_type;
 mod query;
+mod regroup;
 mod statement;
 mod status;
 mod table_writer;
@@ -36,6 +37,7 @@ pub use interrupt::Interrupter;
 pub use json_query::JsonQuery;
 pub use json_table::{FinishedTable, JsonTable};
 pub use query::{Query, Types};
+pub use regroup::Batches;
 pub use status::{Status, Trouble};
 pub use table_writer::TableWriter;
 pub use temporary::{TemporaryFile, TemporaryFolder, WriteError};
@@ -70,6 +72,7 @@ pub struct Engine {
     temporary: Option<TemporaryFolder>,
     locked: bool,
     status: Status,
+    batches: Batches,
 }
 
 impl Engine {
@@ -81,6 +84,13 @@ impl Engine {
     #[must_use]
     pub fn with_status(mut self, status: Status) -> Self {
         self.status = status;
+        self
+    }
+
+    /// Passes rows on in batches of another size.
+    #[must_use]
+    pub fn with_batches(mut self, batches: Batches) -> Self {
+        self.batches = batches;
         self
     }
 

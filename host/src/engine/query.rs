@@ -7,6 +7,7 @@ use duckdb::arrow::array::ArrayData;
 
 use super::buffers::Buffers;
 use super::ffi::{Connection, Rows};
+use super::regroup::Regroup;
 use super::{Engine, EngineError, Result, Status, cannot_cross};
 use crate::columns::{self, DUCKDB_TYPE, Field};
 
@@ -82,7 +83,8 @@ impl Engine {
         }
         let booleans = if types == Types::Plain { columns::plain(&mut fields) } else { Vec::new() };
         let (buffers, status) = (Arc::clone(&self.buffers), self.status.clone());
-        Ok(Query { fields, rows: Some(rows), buffers, status, is_authors: false, booleans })
+        let regroup = Regroup::new(self.batches);
+        Ok(Query { fields, rows: Some(rows), buffers, status, is_authors: false, booleans, regroup })
     }
 }
 
@@ -97,6 +99,7 @@ pub struct Query {
     is_authors: bool,
     /// The fields whose values are passed as bits, because the reader wants plain types.
     pub booleans: Vec<usize>,
+    regroup: Regroup,
 }
 
 /// The types of a reader's columns; see `osiris:driver/tables.types`.
@@ -112,14 +115,17 @@ type Renaming = (Vec<String>, BTreeMap<usize, (String, String)>);
 impl Query {
     /// The next rows, as a struct array with one child per column.
     pub fn next_batch(&mut self) -> Result<Option<ArrayData>> {
-        let Some(rows) = &mut self.rows else { return Ok(None) };
-        let running = self.status.run(self.is_authors);
-        let batch = self.status.note_error(rows.next())?;
-        drop(running);
-        match &batch {
-            Some(batch) => self.buffers.pass(batch)?,
-            None => self.rows = None,
-        }
-        Ok(batch)
+        let Self { rows, regroup, status, buffers, is_authors, .. } = self;
+        regroup.next(|| {
+            let Some(running) = rows else { return Ok(None) };
+            let counted = status.run(*is_authors);
+            let batch = status.note_error(running.next())?;
+            drop(counted);
+            match &batch {
+                Some(batch) => buffers.pass(batch)?,
+                None => *rows = None,
+            }
+            Ok(batch)
+        })
     }
 }

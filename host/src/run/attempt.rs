@@ -34,7 +34,7 @@ impl LogRoom {
 
     /// Whether there is room for a message of that size; if so, the room is used up.
     pub(super) fn admits(&mut self, message: &Message, size: u64) -> bool {
-        if !matches!(message, Message::Log { .. } | Message::Metric { .. }) {
+        if !matches!(message, Message::Log { .. } | Message::Metric { .. } | Message::Calls { .. }) {
             return true;
         }
         let left = self.0.checked_sub(size);
@@ -176,6 +176,7 @@ impl Schedule<'_> {
     fn job(&self, place: usize, files: StepFiles, turn: Turn) -> anyhow::Result<Job> {
         let StepFiles { scratch, read, write } = files;
         let step = &self.plan.steps[place];
+        let disturbance = self.settings.disturbances.get(step.id.as_str()).cloned().unwrap_or_default();
         let value = || self.earlier.get(&place).map(|kept| kept.state.get().to_owned());
         Ok(Job {
             step: step.id.to_string(),
@@ -193,9 +194,10 @@ impl Schedule<'_> {
             state: step.grants.state.then(|| PriorState { value: value() }),
             attempt: turn.number,
             call: Call::Run,
-            instances: step.instances,
+            instances: if disturbance.counts_calls() { 1 } else { step.instances },
             limits: turn.limits,
             require_confinement: self.settings.require_confinement,
+            disturbance,
         })
     }
 
@@ -246,6 +248,13 @@ impl Schedule<'_> {
             }
             Message::Metric { name, value } => {
                 session.journal.metric(&session.scrubber.scrubbed_text(&name), value, Some(step));
+            }
+            Message::Calls { names } => {
+                if self.settings.disturbances.contains_key(step.as_str()) {
+                    let names: Vec<_> =
+                        names.iter().map(|name| session.scrubber.scrubbed_text(name).into_inner()).collect();
+                    session.event("calls", json!({"step_id": step, "names": names}));
+                }
             }
             Message::Progress { done, total } => self.observer.progress(step.as_str(), done, total),
             Message::Complete { tables, rows_written, files, state } => {

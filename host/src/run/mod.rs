@@ -27,6 +27,7 @@ use crate::grants::Grants;
 use crate::grants::credentials::{self, Credential};
 use crate::grants::limits::Limits;
 use crate::plan::Plan;
+use crate::protocol::disturbance::Disturbance;
 use crate::protocol::{LogLevel, NetworkGrant};
 use crate::secrets::scrubber::Scrubbed;
 use crate::session::{Base, Manifest, Session};
@@ -43,6 +44,8 @@ pub struct Settings {
     pub jobs: usize,
     pub limits: Limits,
     pub require_confinement: bool,
+    /// The steps that the conformance kit disturbs, by id.
+    pub disturbances: BTreeMap<String, Disturbance>,
 }
 
 /// A plan with everything that is needed to run it.

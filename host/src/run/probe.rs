@@ -18,6 +18,7 @@ use crate::executor::supervisor::Supervisor;
 use crate::grants::Grants;
 use crate::grants::credentials::Credential;
 use crate::grants::limits::Limits;
+use crate::protocol::disturbance::Disturbance;
 use crate::protocol::{Call, Job, Message, PriorState};
 use crate::secrets::Secrets;
 use crate::secrets::scrubber::Scrubber;
@@ -111,6 +112,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<ProbeReport> {
         instances: 1,
         limits: Limits { wall_seconds: probe.timeout.as_secs().max(1), ..probe.limits },
         require_confinement: probe.require_confinement,
+        disturbance: Disturbance::default(),
     };
     let disk = DiskAllowance {
         scratch: Dir::open_ambient_dir(scratch.path(), ambient_authority()).context("cannot open a scratch folder")?,

@@ -31,8 +31,16 @@ pub(super) const INSTANCE_STACK: usize = 32 << 20;
 
 /// Calls the driver and returns what the host counted meanwhile.
 pub fn call(call: &DriverCall<'_>) -> Result<Tally, Failure> {
-    let shared = Shared::new(&call.job.limits);
-    let instance = |index| call_instance(call, &shared, index);
+    let shared = Shared::of(call.job);
+    let outcome = call_instances(call, &shared);
+    if let Some(faults) = shared.faults.filter(|_| call.job.disturbance.lists_calls) {
+        call.reporter.send(&Message::Calls { names: faults.take_calls() });
+    }
+    outcome
+}
+
+fn call_instances(call: &DriverCall<'_>, shared: &Shared) -> Result<Tally, Failure> {
+    let instance = |index| call_instance(call, shared, index);
     if call.job.instances <= 1 {
         return instance(0);
     }
@@ -85,7 +93,8 @@ fn side_by_side(
 }
 
 fn call_instance(call: &DriverCall<'_>, shared: &Shared, index: u32) -> Result<Tally, Failure> {
-    let linked = linker(call.component.engine()).and_then(|linker| linker.instantiate_pre(call.component));
+    let linked = linker(call.component.engine(), shared.faults.is_some())
+        .and_then(|linker| linker.instantiate_pre(call.component));
     let linked = linked.map_err(|error| unlinked(call, &error))?;
     let printed = Printed::new(call.reporter);
     let state = State::new(call, shared, index, &printed).map_err(host_fault)?;

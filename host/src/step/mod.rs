@@ -149,7 +149,8 @@ fn attempt(
     if layers.rules {
         sandbox::seal(!job.network.is_empty()).map_err(host_fault)?;
     }
-    let engine = furnish(warm, &job, &mut held, layers)?.with_status(Status::with_texts(texts(&job.config)));
+    let engine = furnish(warm, &job, &mut held, layers)?;
+    let engine = engine.with_status(Status::with_texts(texts(&job.config))).with_batches(job.disturbance.batches);
     let engine = Arc::new(engine);
     let watch = Watch::start(&job, &runtime, engine.interrupter(), reporter.clone()).map_err(host_fault)?;
     let driver_call = DriverCall { job: &job, component: &component, engine: &engine, reporter, trust: &trust };

@@ -1,0 +1,276 @@
+//! Disturbs a driver's calls, for the conformance kit: an error, a denial, an early end of a stream, a wait.
+//!
+//! Calls are wrapped where they are linked, and only in a step that the kit runs. Every other step is linked without the
+//! wrappers, so they cost nothing.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource};
+
+use super::bindings::osiris::driver as interfaces;
+use super::files::{Source, Target};
+use super::tables::{Call, Output, Types};
+use super::tcp::Connection;
+use super::{Answer, Error, ErrorKind, State, coded, error};
+use crate::driver::spec::interface;
+use crate::engine::TemporaryFile;
+use crate::protocol::disturbance::{Disturbance, Effect, Fault, FaultKind};
+
+/// The number of calls that are listed; later ones are only counted.
+const MAX_LISTED: usize = 20_000;
+
+/// The message of an injected error.
+const MESSAGE: &str = "this call was made to fail by the conformance kit";
+
+/// The calls of a step's driver that can fail, and the one that is disturbed. All instances share it.
+#[derive(Debug)]
+pub struct Faults {
+    fault: Option<Fault>,
+    calls: Mutex<Calls>,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    count: u64,
+    listed: Vec<String>,
+}
+
+impl Faults {
+    /// The faults of an attempt, if the kit runs the step.
+    pub fn of(disturbance: &Disturbance, attempt: u32) -> Option<Arc<Self>> {
+        let fault = disturbance.fault.filter(|_| attempt == 1);
+        disturbance.counts_calls().then(|| Arc::new(Self { fault, calls: Mutex::default() }))
+    }
+
+    /// Counts a call, and waits if it is to be slow; returns what else is to happen to it.
+    pub fn meet(&self, name: &str) -> Option<Effect> {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.count += 1;
+        if calls.listed.len() < MAX_LISTED {
+            calls.listed.push(name.to_owned());
+        }
+        let effect = self.fault.filter(|fault| fault.call == calls.count).map(|fault| fault.effect);
+        drop(calls);
+        if let Some(Effect::Slow(milliseconds)) = effect {
+            std::thread::sleep(Duration::from_millis(milliseconds.into()));
+            return None;
+        }
+        effect
+    }
+
+    /// The names of the calls so far, in order.
+    pub fn take_calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.calls.lock().unwrap_or_else(PoisonError::into_inner).listed)
+    }
+}
+
+/// The error of a call that is made to fail.
+fn injected(kind: FaultKind) -> Error {
+    let kind = match kind {
+        FaultKind::Auth => ErrorKind::Auth,
+        FaultKind::Denied => ErrorKind::Denied,
+        FaultKind::NotFound => ErrorKind::NotFound,
+        FaultKind::RateLimited => ErrorKind::RateLimited,
+        FaultKind::Transient => ErrorKind::Transient,
+        FaultKind::Timeout => ErrorKind::Timeout,
+        FaultKind::Data => ErrorKind::Data,
+        FaultKind::Limit => return coded(ErrorKind::Limit, "disk", MESSAGE),
+        FaultKind::Internal => ErrorKind::Internal,
+    };
+    error(kind, MESSAGE)
+}
+
+/// Links the functions of one interface that can fail.
+pub struct Fallible<'a, 'b> {
+    instance: &'a mut LinkerInstance<'b, State>,
+    interface: &'static str,
+    is_disturbed: bool,
+}
+
+impl<'a, 'b> Fallible<'a, 'b> {
+    pub fn new(instance: &'a mut LinkerInstance<'b, State>, interface: &'static str, is_disturbed: bool) -> Self {
+        Self { instance, interface, is_disturbed }
+    }
+
+    /// Links a function.
+    pub fn call<P, R>(
+        &mut self,
+        name: &'static str,
+        function: impl Fn(Call<'_>, P) -> Answer<R> + Send + Sync + 'static,
+    ) -> wasmtime::Result<()>
+    where
+        P: ComponentNamedList + Lift + 'static,
+        R: ComponentType + Lower + Send + Sync + 'static,
+    {
+        self.link(name, None, function)
+    }
+
+    /// Links a function that reads a stream, whose end is `end`.
+    pub fn stream<P, R>(
+        &mut self,
+        name: &'static str,
+        end: fn() -> R,
+        function: impl Fn(Call<'_>, P) -> Answer<R> + Send + Sync + 'static,
+    ) -> wasmtime::Result<()>
+    where
+        P: ComponentNamedList + Lift + 'static,
+        R: ComponentType + Lower + Send + Sync + 'static,
+    {
+        self.link(name, Some(end), function)
+    }
+
+    fn link<P, R>(
+        &mut self,
+        name: &'static str,
+        end: Option<fn() -> R>,
+        function: impl Fn(Call<'_>, P) -> Answer<R> + Send + Sync + 'static,
+    ) -> wasmtime::Result<()>
+    where
+        P: ComponentNamedList + Lift + 'static,
+        R: ComponentType + Lower + Send + Sync + 'static,
+    {
+        if !self.is_disturbed {
+            return self.instance.func_wrap(name, move |store, parameters| Ok((function(store, parameters)?,)));
+        }
+        let label = label(self.interface, name, end.is_some());
+        self.instance.func_wrap(name, move |store: Call<'_>, parameters| {
+            let effect = store.data().faults.as_ref().and_then(|faults| faults.meet(&label));
+            Ok((match (effect, end) {
+                (Some(Effect::Error(kind)), _) => Err(injected(kind)),
+                (Some(Effect::EndOfStream), Some(end)) => Ok(end()),
+                _ => function(store, parameters)?,
+            },))
+        })
+    }
+}
+
+/// The name of a call: the interface, the resource and the function. A `*` marks one that reads a stream.
+fn label(interface: &str, name: &str, is_stream: bool) -> String {
+    let star = if is_stream { "*" } else { "" };
+    format!("{interface}/{}{star}", name.trim_start_matches("[method]"))
+}
+
+/// Links the interfaces of generated bindings again, in front of the ones without faults. `tables` links itself through
+/// [`Fallible`], and `wasi:http` asks [`Faults`] when a request is sent.
+pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    link_sql(linker)?;
+    link_files(linker)?;
+    link_tcp(linker)?;
+    let mut state = linker.instance(&interface("state"))?;
+    Fallible::new(&mut state, "state", true)
+        .call("set", |mut store, (json,): (String,)| interfaces::state::Host::set(&mut store.data_mut().kept, json))
+}
+
+fn link_sql(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    use interfaces::sql::Host;
+    let mut instance = linker.instance(&interface("sql"))?;
+    let mut sql = Fallible::new(&mut instance, "sql", true);
+    sql.call("create-table", |mut store, (output, name, select): (Resource<Output>, String, String)| {
+        store.data_mut().tables().create_table(output, name, select)
+    })?;
+    sql.call("query", |mut store, (select, types): (String, Types)| store.data_mut().tables().query(select, types))?;
+    sql.call("query-json", |mut store, (select,): (String,)| store.data_mut().tables().query_json(select))
+}
+
+fn link_files(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    use interfaces::files::{Format, Host, HostSource, HostTarget, HostTemporary};
+    let mut instance = linker.instance(&interface("files"))?;
+    let mut files = Fallible::new(&mut instance, "files", true);
+    files.call("list", |mut store, (path,): (String,)| store.data_mut().files().list(path))?;
+    files.call("open", |mut store, (path,): (String,)| store.data_mut().files().open(path))?;
+    files.call("create", |mut store, (path,): (String,)| store.data_mut().files().create(path))?;
+    files.call("create-temporary", |mut store, (): ()| store.data_mut().files().create_temporary())?;
+    files.call("[method]temporary.write", |mut store, (temporary, bytes): (Resource<TemporaryFile>, Vec<u8>)| {
+        HostTemporary::write(&mut store.data_mut().files(), temporary, bytes)
+    })?;
+    files.stream(
+        "[method]source.read",
+        Vec::new,
+        |mut store, (source, offset, length): (Resource<Source>, u64, u32)| {
+            HostSource::read(&mut store.data_mut().files(), source, offset, length)
+        },
+    )?;
+    files.call(
+        "[method]target.copy",
+        |mut store, (target, select, format, options): (Resource<Target>, String, Format, Vec<(String, String)>)| {
+            store.data_mut().files().copy(target, select, format, options)
+        },
+    )?;
+    files.call("[method]target.write", |mut store, (target, bytes): (Resource<Target>, Vec<u8>)| {
+        HostTarget::write(&mut store.data_mut().files(), target, bytes)
+    })
+}
+
+fn link_tcp(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    use interfaces::tcp::{Host, HostConnection, TlsOptions};
+    let mut instance = linker.instance(&interface("tcp"))?;
+    let mut tcp = Fallible::new(&mut instance, "tcp", true);
+    tcp.call("connect", |mut store, (host, port, timeout): (String, u16, u32)| {
+        store.data_mut().streams().connect(host, port, timeout)
+    })?;
+    tcp.stream("[method]connection.read", Vec::new, |mut store, (connection, length): (Resource<Connection>, u32)| {
+        store.data_mut().streams().read(connection, length)
+    })?;
+    tcp.call("[method]connection.write", |mut store, (connection, bytes): (Resource<Connection>, Vec<u8>)| {
+        store.data_mut().streams().write(connection, bytes)
+    })?;
+    tcp.call("[method]connection.start-tls", |mut store, (connection, options): (Resource<Connection>, TlsOptions)| {
+        store.data_mut().streams().start_tls(connection, options)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The functions of the contract that return a `result`, as they are linked. Exports and facts have no part in this.
+    fn fallible_functions(wit: &str) -> Vec<String> {
+        let (mut interface, mut resource, mut found) = (String::new(), None, Vec::new());
+        for line in wit.lines() {
+            let words = line.trim();
+            if let Some(name) = words.strip_prefix("interface ") {
+                interface = name.trim_end_matches(" {").to_owned();
+            } else if let Some(name) = words.strip_prefix("resource ") {
+                resource = Some(name.trim_end_matches(" {").to_owned());
+            } else if line == "    }" {
+                resource = None;
+            } else if let Some((name, signature)) = words.split_once(": func(")
+                && signature.contains("-> result<")
+                && ["tables", "sql", "files", "tcp", "state"].contains(&interface.as_str())
+            {
+                let name = name.trim_start_matches('%');
+                found.push(resource.as_ref().map_or(name.to_owned(), |of| format!("[method]{of}.{name}")));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_function_that_can_fail_can_be_made_to_fail() {
+        let wit = include_str!("../../../wit/driver.wit");
+        let own = include_str!("faults.rs").split("#[cfg(test)]").next().unwrap();
+        let linked = [own, include_str!("tables.rs"), include_str!("json_tables.rs")].concat();
+        let functions = fallible_functions(wit);
+        assert!(functions.len() > 25 && functions.contains(&"[method]source.read".to_owned()), "{functions:?}");
+        let missing: Vec<_> = functions.iter().filter(|name| !linked.contains(&format!("\"{name}\""))).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn only_the_chosen_call_of_the_first_attempt_is_disturbed() {
+        let effect = Effect::Error(FaultKind::Denied);
+        let disturbance = Disturbance { fault: Some(Fault { call: 2, effect }), ..Disturbance::default() };
+        let met = |attempt| {
+            let faults = Faults::of(&disturbance, attempt).unwrap();
+            let met = ["a", "b", "c"].map(|name| faults.meet(name));
+            assert_eq!(faults.take_calls(), ["a", "b", "c"]);
+            met
+        };
+        assert_eq!(met(1), [None, Some(effect), None]);
+        assert_eq!(met(2), [None; 3]);
+        assert!(Faults::of(&Disturbance::default(), 1).is_none(), "nothing is counted in a usual run");
+    }
+}
