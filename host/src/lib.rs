@@ -4,6 +4,9 @@
 //! ARCHITECTURE.md has the map.
 
 pub mod cli;
+
+pub mod kit;
+
 pub mod run;
 
 pub mod executor;

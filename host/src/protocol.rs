@@ -155,16 +155,39 @@ pub struct FileGrant {
     pub identity: (u64, u64),
 }
 
-/// The job of the process behind `osiris query`, written to its stdin as one JSON object.
+/// The job of a process that reads a step's tables, written to its stdin as one JSON object.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Look {
     pub tables: Vec<InputTable>,
-    pub sql: String,
-    pub format: Format,
+    pub question: Question,
     pub limits: Limits,
     /// Refuse to run if the kernel cannot confine the process fully.
     pub require_confinement: bool,
+}
+
+/// What a process that reads a step's tables prints.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// The rows of one SELECT.
+    Select { sql: String, format: Format },
+    /// Everything: for each table a [`TableContents`] on a line, then its first `most_rows` rows, each as a JSON object on a
+    /// line.
+    Contents { most_rows: u64 },
+}
+
+/// What a table contains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableContents {
+    pub table: String,
+    /// Names and types, as DuckDB spells them.
+    pub columns: Vec<(String, String)>,
+    pub rows: u64,
+    /// Equal for equal rows, whatever their order.
+    pub digest: String,
+    /// How many of its rows follow.
+    pub shown: u64,
 }
 
 /// The output format of rows.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::engine::InputTable;
 use crate::error::{Report, listed, nearest};
 use crate::executor::supervisor::Supervisor;
-use crate::protocol::{Format, Look};
+use crate::protocol::{Format, Look, Question};
 use crate::run::look::{Rows, limits, look};
 use crate::session::{self, Base, StepRecord};
 
@@ -64,8 +64,7 @@ pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let file = session::tables_file(&base, &found.id, file)?;
     let look_for = Look {
         tables: tables(step, &file),
-        sql: arguments.sql.clone(),
-        format: arguments.format,
+        question: Question::Select { sql: arguments.sql.clone(), format: arguments.format },
         limits: limits(arguments.timeout),
         require_confinement: arguments.sandbox.require_sandbox,
     };

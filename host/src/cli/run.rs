@@ -1,6 +1,5 @@
 //! `osiris run`: runs a pipeline and reports the outcome.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::mpsc::SyncSender;
 
@@ -48,7 +47,7 @@ impl Arguments {
             jobs: self.jobs.map_or(cpus.min(4), usize::from),
             limits,
             require_confinement: self.sandbox.require_sandbox,
-            disturbances: BTreeMap::new(),
+            test: None,
         }
     }
 }

@@ -37,6 +37,8 @@ pub enum Hosts {
     Connections(BTreeSet<String>),
     /// The hosts that the policy names.
     Listed(Vec<Endpoint>),
+    /// Whatever a step's config or its driver names: for tests of a driver, which say whether anything is connected at all.
+    Any,
 }
 
 /// The hosts that the connections file names.

@@ -12,6 +12,7 @@ use super::targets::{self, Target};
 use super::{OUTPUT, network, reachable};
 use crate::engine::InputTable;
 use crate::error::{Blame, Failure, Report};
+use crate::executor::broker::Reachable;
 use crate::executor::disk::DiskAllowance;
 use crate::executor::process::StepProcess;
 use crate::grants::limits::Limits;
@@ -169,14 +170,16 @@ impl Schedule<'_> {
         } else {
             self.warm.remove(0)
         };
-        process.give(&job, reachable(&step.grants), &self.supervisor, disk)?;
+        let is_offline = self.settings.test_of(&step.id).is_some_and(|test| !test.has_network);
+        let reachable = if is_offline { Reachable::default() } else { reachable(&step.grants) };
+        process.give(&job, reachable, &self.supervisor, disk)?;
         Ok(process)
     }
 
     fn job(&self, place: usize, files: StepFiles, turn: Turn) -> anyhow::Result<Job> {
         let StepFiles { scratch, read, write } = files;
         let step = &self.plan.steps[place];
-        let disturbance = self.settings.disturbances.get(step.id.as_str()).cloned().unwrap_or_default();
+        let disturbance = self.settings.test_of(&step.id).map(|test| test.disturbance.clone()).unwrap_or_default();
         let value = || self.earlier.get(&place).map(|kept| kept.state.get().to_owned());
         Ok(Job {
             step: step.id.to_string(),
@@ -247,13 +250,14 @@ impl Schedule<'_> {
                 }
             }
             Message::Metric { name, value } => {
-                session.journal.metric(&session.scrubber.scrubbed_text(&name), value, Some(step));
+                let name = session.scrubber.scrubbed_text(&name);
+                session.journal.metric(&name, value, Some(step));
+                self.observer.metric(step.as_str(), &name, value);
             }
             Message::Calls { names } => {
-                if self.settings.disturbances.contains_key(step.as_str()) {
-                    let names: Vec<_> =
-                        names.iter().map(|name| session.scrubber.scrubbed_text(name).into_inner()).collect();
-                    session.event("calls", json!({"step_id": step, "names": names}));
+                if self.settings.test_of(step).is_some() {
+                    let names = names.iter().map(|name| session.scrubber.scrub_text(name)).collect();
+                    self.observer.calls(step.as_str(), names);
                 }
             }
             Message::Progress { done, total } => self.observer.progress(step.as_str(), done, total),

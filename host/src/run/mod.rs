@@ -26,6 +26,7 @@ use crate::executor::supervisor::Supervisor;
 use crate::grants::Grants;
 use crate::grants::credentials::{self, Credential};
 use crate::grants::limits::Limits;
+use crate::pipeline::StepId;
 use crate::plan::Plan;
 use crate::protocol::disturbance::Disturbance;
 use crate::protocol::{LogLevel, NetworkGrant};
@@ -44,8 +45,25 @@ pub struct Settings {
     pub jobs: usize,
     pub limits: Limits,
     pub require_confinement: bool,
-    /// The steps that the conformance kit disturbs, by id.
-    pub disturbances: BTreeMap<String, Disturbance>,
+    /// How the step under test is run, if this is a test of a driver.
+    pub test: Option<TestRun>,
+}
+
+/// How the step under test is run.
+#[derive(Debug, Clone)]
+pub struct TestRun {
+    pub step: StepId,
+    /// Whether it may connect to what it was granted. Otherwise it makes no connection at all.
+    pub has_network: bool,
+    /// How it is disturbed.
+    pub disturbance: Disturbance,
+}
+
+impl Settings {
+    /// How a step is run, if it is the one under test.
+    fn test_of(&self, step: &StepId) -> Option<&TestRun> {
+        self.test.as_ref().filter(|test| test.step == *step)
+    }
 }
 
 /// A plan with everything that is needed to run it.
@@ -88,6 +106,10 @@ pub trait Observer {
     fn started(&mut self, step: &str);
     fn progress(&mut self, step: &str, done: u64, total: Option<u64>);
     fn log(&mut self, step: &str, level: LogLevel, line: &Scrubbed<Warning>);
+    /// A driver has measured something.
+    fn metric(&mut self, _step: &str, _name: &Scrubbed<String>, _value: f64) {}
+    /// The calls that the driver of a step under test made and that can fail, if its disturbance asks for them.
+    fn calls(&mut self, _step: &str, _names: Vec<String>) {}
     /// A step has ended or was skipped; its record says how.
     fn ended(&mut self, step: &crate::session::StepRecord);
 }

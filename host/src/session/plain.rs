@@ -35,3 +35,14 @@ pub fn read(dir: &Dir, name: impl AsRef<Path>) -> io::Result<String> {
     open(dir, name)?.take(MAX_TEXT + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_TEXT { Err(io::Error::other("it is longer than 64 MiB")) } else { Ok(text) }
 }
+
+/// The bytes of a regular file.
+///
+/// # Errors
+/// As for [`open`], and if it is longer than `most` bytes.
+pub fn read_bytes(dir: &Dir, name: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(dir, name)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    let most_words = crate::size::spell(most);
+    if bytes.len() as u64 > most { Err(io::Error::other(format!("it is longer than {most_words}"))) } else { Ok(bytes) }
+}

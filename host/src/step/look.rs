@@ -1,4 +1,4 @@
-//! The process behind `osiris query`: one SELECT over a step's file, confined like a step.
+//! The process that reads a step's file for `osiris query` and for tests of drivers, confined like a step.
 //!
 //! A step's file is as untrusted as the driver that made it, so the host never opens one itself.
 
@@ -9,10 +9,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use duckdb::arrow::array::cast::AsArray;
 use duckdb::arrow::array::make_array;
+use duckdb_text::{json_text, quote_name};
 
 use super::open_files::OpenFiles;
 use crate::engine::{Engine, EngineError, Furnishing, Types, Warm};
-use crate::protocol::{Format, Look};
+use crate::protocol::{Format, Look, Question, TableContents};
 use crate::sandbox::{Reach, confine, limit, narrow, shed};
 use crate::untrusted;
 
@@ -46,19 +47,63 @@ fn look() -> anyhow::Result<()> {
         held.retire_inputs()?;
         narrow(&Reach::default())
     };
-    print_rows(&warm.furnish(&furnishing, narrowed)?, &look)
+    let engine = warm.furnish(&furnishing, narrowed)?;
+    match &look.question {
+        Question::Select { sql, format } => print_rows(&engine, sql, *format),
+        Question::Contents { most_rows } => {
+            look.tables.iter().try_for_each(|table| print_contents(&engine, &table.alias, *most_rows))
+        }
+    }
 }
 
-fn print_rows(engine: &Engine, look: &Look) -> anyhow::Result<()> {
+/// Prints what a table contains: its columns, the number and the digest of its rows, and the first rows.
+fn print_contents(engine: &Engine, table: &str, most_rows: u64) -> anyhow::Result<()> {
+    let name = quote_name(table);
+    let mut columns = Vec::new();
+    each_row(engine, &format!("SELECT column_name, column_type FROM (DESCRIBE {name})"), |row| {
+        columns.push((row[0].unwrap_or_default().to_owned(), row[1].unwrap_or_default().to_owned()));
+        Ok(())
+    })?;
+    // A type without JSON text is shown as its text in DuckDB.
+    let shown = |(column, duckdb_type): &(String, String)| {
+        let column = quote_name(column);
+        match json_text("c", duckdb_type) {
+            Ok(_) => column,
+            Err(_) => format!("CAST({column} AS VARCHAR) AS {column}"),
+        }
+    };
+    let list = columns.iter().map(shown).collect::<Vec<_>>().join(", ");
+    // Both a sum and an exclusive or, because equal rows cancel each other out in the latter.
+    let summary = format!(
+        "SELECT CAST(count(*) AS VARCHAR), concat_ws('-', sum(hash(osiris_row)), bit_xor(hash(osiris_row))) FROM {name} AS osiris_row"
+    );
+    let (mut rows, mut digest) = (0, String::new());
+    each_row(engine, &summary, |row| {
+        (rows, digest) = (row[0].unwrap_or_default().parse()?, row[1].unwrap_or_default().to_owned());
+        Ok(())
+    })?;
+    let contents = TableContents { table: table.to_owned(), columns, rows, digest, shown: rows.min(most_rows) };
+    let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
+    writeln!(stdout, "{}", serde_json::to_string(&contents)?)?;
+    if contents.shown > 0 {
+        let mut records = engine.query_json(&format!("SELECT {list} FROM {name} LIMIT {most_rows}"))?;
+        while let Some((text, _)) = records.next_records()? {
+            stdout.write_all(text.as_bytes())?;
+        }
+    }
+    Ok(stdout.flush()?)
+}
+
+fn print_rows(engine: &Engine, sql: &str, format: Format) -> anyhow::Result<()> {
     // Checked by itself first, so that an error quotes the user's statement and not the text that is put around it.
-    let names = engine.column_names(&look.sql)?;
-    let from = format!("({}\n)", look.sql.trim_end().trim_end_matches(';'));
-    let wrapped = match look.format {
+    let names = engine.column_names(sql)?;
+    let from = format!("({}\n)", sql.trim_end().trim_end_matches(';'));
+    let wrapped = match format {
         Format::Json => format!("SELECT CAST(to_json(osiris_row) AS VARCHAR) FROM {from} AS osiris_row"),
         Format::Table | Format::Csv => format!("SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {from}"),
     };
     let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
-    match look.format {
+    match format {
         Format::Json => {
             each_row(engine, &wrapped, |row| Ok(writeln!(stdout, "{}", standard_json(row[0].unwrap_or("null")))?))?
         }

@@ -3,6 +3,7 @@
 mod inspect;
 mod list;
 mod pack;
+mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +20,8 @@ pub enum Verb {
     Inspect(inspect::Arguments),
     /// Add a spec to a component, which makes it a driver
     Pack(pack::Arguments),
+    /// Test a driver
+    Test(test::Arguments),
 }
 
 pub fn drivers(verb: &Verb) -> anyhow::Result<ExitCode> {
@@ -26,6 +29,7 @@ pub fn drivers(verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::List(arguments) => list::list(arguments)?,
         Verb::Inspect(arguments) => inspect::inspect(arguments)?,
         Verb::Pack(arguments) => pack::pack(arguments)?,
+        Verb::Test(arguments) => return test::test(arguments),
     }
     Ok(ExitCode::SUCCESS)
 }

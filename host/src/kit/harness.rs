@@ -1,0 +1,343 @@
+//! Runs a driver once: the same plan, the same step processes and the same sandbox as `osiris run`, in a private base
+//! folder that is removed afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Context;
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+
+use super::outcome::{Heard, Outcome, read_tables};
+use super::source::TestInput;
+use crate::driver::catalog::{Catalog, Driver};
+use crate::engine::InputTable;
+use crate::error::{Fault, Report};
+use crate::executor::disk::Disk;
+use crate::executor::supervisor::Supervisor;
+use crate::grants::limits::Limits;
+use crate::grants::policy::{ConnectionHosts, Hosts, Policy};
+use crate::pipeline::connections::Connections;
+use crate::pipeline::params::{Environment, Params};
+use crate::pipeline::{Pipeline, Step, StepId};
+use crate::plan::{Plan, PlanContext, plan};
+use crate::protocol::LogLevel;
+use crate::protocol::disturbance::Disturbance;
+use crate::run::states::States;
+use crate::run::{self, Line, Observer, Settings, TestRun, Work, manifest, targets};
+use crate::secrets::scrubber::{Scrubbed, Scrubber};
+use crate::session::state::StoredState;
+use crate::session::{Base, Session, StepRecord, now, plain, state};
+use crate::warning::Warning;
+
+/// The name of the private base folders.
+const PREFIX: &str = "osiris-test-";
+
+/// The pipeline's name, and the step of the driver under test.
+const PIPELINE: &str = "test";
+const STEP: &str = "driver";
+
+/// The folder of Linux's shared memory, and the room in it that a test may need, in bytes.
+const MEMORY_FOLDER: &str = "/dev/shm";
+const ENOUGH_MEMORY: u64 = 4 << 30;
+
+/// The largest written file that is read, in bytes.
+const MOST_FILE_BYTES: u64 = 64 << 20;
+
+/// Runs a driver in tests. Runs may go on at the same time on several threads.
+#[derive(Debug)]
+pub struct Harness {
+    /// The driver under test.
+    pub driver: Driver,
+    /// An earlier version of it, if the user named one.
+    pub against: Option<Driver>,
+    /// Finds the drivers that make inputs, and judges configs.
+    catalog: Catalog,
+    environment: Environment,
+    require_confinement: bool,
+    /// Drivers that make inputs, by name.
+    sources: Mutex<BTreeMap<String, Driver>>,
+}
+
+/// One run of a driver.
+#[derive(Debug, Clone, Default)]
+pub struct Trial {
+    /// The config as in a pipeline, including secrets.
+    pub config: Map<String, Value>,
+    pub inputs: Vec<TestInput>,
+    /// Files of the base folder, by their path.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// The state that the previous run left, as JSON.
+    pub state: Option<String>,
+    /// How often the driver is called again after a failure that may be temporary.
+    pub retries: u32,
+    /// Limits of resources, if not the usual ones.
+    pub limits: Option<Limits>,
+    /// How the run is disturbed.
+    pub disturbance: Disturbance,
+    /// Whether the driver may connect to what its config names.
+    pub has_network: bool,
+    /// The hosts that may be in a private network, or on this machine.
+    pub private_hosts: BTreeSet<String>,
+}
+
+impl Harness {
+    pub fn new(driver: Driver, against: Option<Driver>, catalog: Catalog, environment: Environment) -> Self {
+        Self { driver, against, catalog, environment, require_confinement: false, sources: Mutex::default() }
+    }
+
+    /// With `require_confinement`, nothing runs if the kernel cannot confine processes fully.
+    #[must_use]
+    pub fn with_confinement(mut self, require_confinement: bool) -> Self {
+        self.require_confinement = require_confinement;
+        self
+    }
+
+    /// Runs the driver under test.
+    ///
+    /// # Errors
+    /// If an input cannot be made, or the machine fails. A driver that fails is an outcome.
+    pub fn run(&self, trial: &Trial) -> anyhow::Result<Outcome> {
+        self.run_driver(&self.driver, trial)
+    }
+
+    /// Runs any driver.
+    ///
+    /// # Errors
+    /// As for [`Self::run`].
+    pub fn run_driver(&self, driver: &Driver, trial: &Trial) -> anyhow::Result<Outcome> {
+        // The step processes die with the thread that started them, which is this one.
+        let line = Line::open();
+        let folder = private_folder()?;
+        let base = Base::open(folder.path())?;
+        write_files(&base, &trial.files)?;
+        let mut plan = match self.plan(driver, trial, &base) {
+            Ok(plan) => plan,
+            Err(error) => return refused(error),
+        };
+        if let Err(error) = targets::check(&base, &plan.steps) {
+            return refused(error);
+        }
+        seed_state(&base, &plan, trial)?;
+        let states = States::open(&base, &mut plan)?;
+        let scrubber = Scrubber::new(plan.steps.iter().flat_map(|step| step.secrets.values().chain(&step.hidden)));
+        let session = Session::create(&base, scrubber)?;
+        let settings = Settings {
+            jobs: 2,
+            limits: trial.limits.unwrap_or(Limits::DEFAULT),
+            require_confinement: self.require_confinement,
+            test: Some(TestRun {
+                step: StepId::new(STEP)?,
+                has_network: trial.has_network,
+                disturbance: trial.disturbance.clone(),
+            }),
+        };
+        let record = manifest(&plan, &session.id, "", "", None);
+        let work = Work { plan: &plan, states: &states, base: &base, session: &session, settings: &settings };
+        let mut listener = Listener::default();
+        let manifest = run::run(&work, record, line, &mut listener, || Ok(()))?;
+        for step in manifest.steps.iter().filter(|step| step.id != STEP) {
+            if let Some(error) = &step.error {
+                return Err(Report::input(format!(
+                    "the input of step `{}` cannot be made: {}",
+                    step.id, error.message
+                ))
+                .into());
+            }
+        }
+        let tested = manifest.steps.iter().find(|step| step.id == STEP).context("the driver's step is missing")?;
+        let mut outcome = Outcome::of(tested, listener.heard);
+        self.collect(&mut outcome, tested, &plan, &base, &session)?;
+        session.close();
+        Ok(outcome)
+    }
+
+    fn plan(&self, driver: &Driver, trial: &Trial, base: &Base) -> anyhow::Result<Plan> {
+        let mut drivers = BTreeMap::from([(STEP.to_owned(), driver.clone())]);
+        let (mut steps, mut inputs) = (Vec::new(), Vec::new());
+        for (number, input) in trial.inputs.iter().enumerate() {
+            let id = StepId::new(&format!("input-{}", number + 1))?;
+            let (component, config) = input.source.step()?;
+            if !drivers.contains_key(&component) {
+                drivers.insert(component.clone(), self.source(&component)?);
+            }
+            inputs.push((input.alias.clone(), id.clone(), "main".to_owned()));
+            steps.push(step(id, component, config, None));
+        }
+        let inputs = Some(inputs).filter(|inputs| !inputs.is_empty());
+        let tested = step(StepId::new(STEP)?, STEP.to_owned(), trial.config.clone(), inputs);
+        steps.push(Step { retries: trial.retries, ..tested });
+        let pipeline = Pipeline {
+            name: PIPELINE.to_owned(),
+            params: BTreeMap::new(),
+            profiles: BTreeMap::new(),
+            metadata: Map::new(),
+            is_scheduled: false,
+            steps,
+        };
+        let policy = Policy {
+            hosts: Hosts::Any,
+            private_hosts: trial.private_hosts.clone(),
+            ..Policy::default_with(ConnectionHosts::default())
+        };
+        let context = PlanContext {
+            params: &Params::default(),
+            connections: &Connections::default(),
+            environment: &self.environment,
+            drivers: &drivers,
+            base: &base.path,
+            policy: &policy,
+            judge: &self.catalog.inspector,
+            profile: None,
+        };
+        Ok(plan(&pipeline, &context)?)
+    }
+
+    /// The driver of that name, which makes an input.
+    fn source(&self, component: &str) -> anyhow::Result<Driver> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(driver) = sources.get(component) {
+            return Ok(driver.clone());
+        }
+        let driver = self.catalog.find(component)?;
+        sources.insert(component.to_owned(), driver.clone());
+        Ok(driver)
+    }
+
+    /// Adds to an outcome what the run left on disk.
+    fn collect(
+        &self,
+        outcome: &mut Outcome,
+        record: &StepRecord,
+        plan: &Plan,
+        base: &Base,
+        session: &Session,
+    ) -> anyhow::Result<()> {
+        let step = plan.steps.iter().find(|step| step.id.as_str() == STEP).context("the driver's step is missing")?;
+        if outcome.is_success() && !record.tables.is_empty() {
+            let path = session.data_file(&step.id);
+            let table = |name: &String| InputTable {
+                alias: name.clone(),
+                also: Vec::new(),
+                path: path.clone(),
+                table: name.clone(),
+            };
+            let tables = record.tables.keys().map(table).collect();
+            outcome.tables = read_tables(tables, self.require_confinement, &Supervisor::start()?)?;
+        }
+        outcome.state = state::read(base, PIPELINE, STEP)?.map(|kept| kept.state.get().to_owned());
+        for wish in &step.grants.write {
+            match plain::read_bytes(&base.dir, &wish.below, MOST_FILE_BYTES) {
+                Ok(bytes) => drop(outcome.files.insert(wish.name.clone(), bytes)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot read the written file `{}`", wish.name));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A folder that is removed with its handle. What a test writes is small and need not survive a crash, so it is kept in
+/// memory where there is room: flushing it to a disk would take longer than the test.
+fn private_folder() -> anyhow::Result<TempDir> {
+    let has_room = |folder: &Dir| Disk::of(folder).is_some_and(|disk| disk.free >= ENOUGH_MEMORY);
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.prefix(PREFIX);
+    if Dir::open_ambient_dir(MEMORY_FOLDER, ambient_authority()).is_ok_and(|folder| has_room(&folder))
+        && let Ok(folder) = builder.tempdir_in(MEMORY_FOLDER)
+    {
+        return Ok(folder);
+    }
+    builder.tempdir().context("cannot create a folder for a test")
+}
+
+fn step(
+    id: StepId,
+    component: String,
+    config: Map<String, Value>,
+    inputs: Option<Vec<(String, StepId, String)>>,
+) -> Step {
+    Step { id, component, mode: None, config, needs: Some(Vec::new()), inputs, retries: 0, line: 0 }
+}
+
+/// What the user got wrong is the outcome of a test; another error is a fault of the host.
+fn refused(error: anyhow::Error) -> anyhow::Result<Outcome> {
+    match error.downcast::<Report>() {
+        Ok(report) if report.fault == Fault::Input => Ok(Outcome::refused(report)),
+        Ok(report) => Err(report.into()),
+        Err(error) => Err(error),
+    }
+}
+
+fn write_files(base: &Base, files: &BTreeMap<String, Vec<u8>>) -> anyhow::Result<()> {
+    for (name, bytes) in files {
+        let doing = || format!("cannot create the file `{name}` of the test");
+        if let Some(folder) = std::path::Path::new(name).parent() {
+            base.dir.create_dir_all(folder).with_context(doing)?;
+        }
+        base.dir.write(name, bytes).with_context(doing)?;
+    }
+    Ok(())
+}
+
+/// Stores the state that the run continues from, as the previous run would have.
+fn seed_state(base: &Base, plan: &Plan, trial: &Trial) -> anyhow::Result<()> {
+    let Some(earlier) = &trial.state else { return Ok(()) };
+    let Some(step) = plan.steps.iter().find(|step| step.id.as_str() == STEP) else { return Ok(()) };
+    if step.state.is_none() {
+        let message = "the test has a state, but the driver keeps none with this config";
+        return Err(Report::input(message)
+            .hint("remove `state` from the test, or set `state: true` in the spec's `grants`")
+            .into());
+    }
+    let stored = StoredState {
+        pipeline: PIPELINE.to_owned(),
+        step: STEP.to_owned(),
+        driver: step.driver.label(),
+        session: String::new(),
+        updated_at: now(),
+        identity: step.state.clone(),
+        state: RawValue::from_string(earlier.clone())
+            .map_err(|error| Report::input(format!("the test's state is not JSON: {error}")))?,
+    };
+    state::write(base, &stored)
+}
+
+/// Remembers what the step under test reports.
+#[derive(Default)]
+struct Listener {
+    heard: Heard,
+}
+
+impl Observer for Listener {
+    fn compiling(&mut self, _driver: &str) {}
+
+    fn started(&mut self, _step: &str) {}
+
+    fn progress(&mut self, _step: &str, _done: u64, _total: Option<u64>) {}
+
+    fn log(&mut self, step: &str, level: LogLevel, line: &Scrubbed<Warning>) {
+        if step == STEP {
+            self.heard.line(level, line);
+        }
+    }
+
+    fn metric(&mut self, step: &str, name: &Scrubbed<String>, value: f64) {
+        if step == STEP {
+            self.heard.metrics.push(((**name).clone(), value));
+        }
+    }
+
+    fn calls(&mut self, step: &str, names: Vec<String>) {
+        if step == STEP {
+            self.heard.calls = names;
+        }
+    }
+
+    fn ended(&mut self, _step: &StepRecord) {}
+}
