@@ -251,9 +251,10 @@ pub enum Message {
         done: u64,
         total: Option<u64>,
     },
-    /// The calls that the driver made and that can fail, in order, if the conformance kit asked for them.
-    Calls {
-        names: Vec<String>,
+    /// What the conformance kit asked for: the driver's calls that can fail, in order, and the most memory that it had.
+    Observed {
+        calls: Vec<String>,
+        guest_memory_bytes: u64,
     },
     /// The output is complete, flushed and closed. `tables` contains its rows per table, counted by the host;
     /// `rows_written` counts what a writer delivered.

@@ -33,6 +33,8 @@ pub struct Faults {
 #[derive(Debug, Default)]
 struct Calls {
     count: u64,
+    /// The function that is disturbed from now on.
+    disturbed: Option<String>,
     listed: Vec<String>,
 }
 
@@ -50,8 +52,13 @@ impl Faults {
         if calls.listed.len() < MAX_LISTED {
             calls.listed.push(name.to_owned());
         }
-        let effect = self.fault.filter(|fault| fault.call == calls.count).map(|fault| fault.effect);
+        let begins = self.fault.filter(|fault| fault.call == calls.count);
+        if begins.is_some_and(|fault| fault.lasts) {
+            calls.disturbed = Some(name.to_owned());
+        }
+        let lasts = calls.disturbed.as_deref() == Some(name);
         drop(calls);
+        let effect = self.fault.filter(|_| begins.is_some() || lasts).map(|fault| fault.effect);
         if let Some(Effect::Slow(milliseconds)) = effect {
             std::thread::sleep(Duration::from_millis(milliseconds.into()));
             return None;
@@ -262,15 +269,17 @@ mod tests {
     #[test]
     fn only_the_chosen_call_of_the_first_attempt_is_disturbed() {
         let effect = Effect::Error(FaultKind::Denied);
-        let disturbance = Disturbance { fault: Some(Fault { call: 2, effect }), ..Disturbance::default() };
-        let met = |attempt| {
+        let met = |attempt, lasts| {
+            let fault = Some(Fault { call: 2, lasts, effect });
+            let disturbance = Disturbance { fault, ..Disturbance::default() };
             let faults = Faults::of(&disturbance, attempt).unwrap();
-            let met = ["a", "b", "c"].map(|name| faults.meet(name));
-            assert_eq!(faults.take_calls(), ["a", "b", "c"]);
+            let met = ["a", "b", "c", "b"].map(|name| faults.meet(name));
+            assert_eq!(faults.take_calls(), ["a", "b", "c", "b"]);
             met
         };
-        assert_eq!(met(1), [None, Some(effect), None]);
-        assert_eq!(met(2), [None; 3]);
+        assert_eq!(met(1, false), [None, Some(effect), None, None]);
+        assert_eq!(met(1, true), [None, Some(effect), None, Some(effect)]);
+        assert_eq!(met(2, true), [None; 4]);
         assert!(Faults::of(&Disturbance::default(), 1).is_none(), "nothing is counted in a usual run");
     }
 }

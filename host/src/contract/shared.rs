@@ -47,7 +47,11 @@ impl Shared {
             readers: Slots::new(u32::try_from(limits.readers).unwrap_or(u32::MAX)),
             connections: Slots::new(MAX_CONNECTIONS),
             tables: Slots::new(MAX_TABLES),
-            memory: MemoryPool(Arc::new(Pool { taken: AtomicU64::new(0), most: limits.guest_memory_bytes })),
+            memory: MemoryPool(Arc::new(Pool {
+                taken: AtomicU64::new(0),
+                peak: AtomicU64::new(0),
+                most: limits.guest_memory_bytes,
+            })),
             network: Arc::new(Network::new(limits)),
             faults: None,
         }
@@ -103,6 +107,7 @@ pub struct MemoryPool(Arc<Pool>);
 #[derive(Debug)]
 struct Pool {
     taken: AtomicU64,
+    peak: AtomicU64,
     most: u64,
 }
 
@@ -125,13 +130,19 @@ impl MemoryPool {
     pub fn part(&self) -> GuestMemory {
         GuestMemory { pool: self.clone(), taken: 0, last: 0 }
     }
+
+    /// The most bytes that all instances had at once.
+    pub fn peak(&self) -> u64 {
+        self.0.peak.load(Ordering::Relaxed)
+    }
 }
 
 impl GuestMemory {
     fn take(&mut self, bytes: u64) -> wasmtime::Result<bool> {
-        let Pool { taken, most } = &*self.pool.0;
+        let Pool { taken, peak, most } = &*self.pool.0;
         let more = |taken: u64| taken.checked_add(bytes).filter(|sum| sum <= most);
-        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_err(|_| OutOfMemory(*most))?;
+        let before = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_err(|_| OutOfMemory(*most))?;
+        peak.fetch_max(before + bytes, Ordering::Relaxed);
         self.taken += bytes;
         self.last = bytes;
         Ok(true)

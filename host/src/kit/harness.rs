@@ -333,9 +333,9 @@ impl Observer for Listener {
         }
     }
 
-    fn calls(&mut self, step: &str, names: Vec<String>) {
+    fn observed(&mut self, step: &str, calls: Vec<String>, guest_memory_bytes: u64) {
         if step == STEP {
-            self.heard.calls = names;
+            (self.heard.calls, self.heard.guest_memory_bytes) = (calls, guest_memory_bytes);
         }
     }
 

@@ -42,8 +42,10 @@ pub struct Outcome {
     /// Names and values in the order in which the driver reported them.
     pub metrics: Vec<(String, f64)>,
     pub warnings: Vec<Warning>,
-    /// The calls of the driver that can fail, in order, if the trial's disturbance lists them.
+    /// The calls of the driver that can fail, in order, if the trial's disturbance observes them.
     pub calls: Vec<String>,
+    /// The most memory that the driver had, likewise.
+    pub guest_memory_bytes: u64,
     /// The files that the driver wrote, by their names in the config.
     pub files: BTreeMap<String, Vec<u8>>,
     /// How often the driver was called.
@@ -91,6 +93,7 @@ impl Outcome {
             metrics: Vec::new(),
             warnings: Vec::new(),
             calls: Vec::new(),
+            guest_memory_bytes: 0,
             files: BTreeMap::new(),
             attempts: 0,
             duration: Duration::ZERO,
@@ -107,6 +110,7 @@ impl Outcome {
             log: heard.log,
             metrics: heard.metrics,
             calls: heard.calls,
+            guest_memory_bytes: heard.guest_memory_bytes,
             warnings: record.warnings.clone(),
             attempts: record.attempts,
             duration: Duration::from_millis(record.duration_ms.unwrap_or_default()),
@@ -133,6 +137,7 @@ pub(super) struct Heard {
     pub(super) log: Vec<LogLine>,
     pub(super) metrics: Vec<(String, f64)>,
     pub(super) calls: Vec<String>,
+    pub(super) guest_memory_bytes: u64,
 }
 
 impl Heard {

@@ -12,8 +12,8 @@ pub const SHORT_READ: u32 = 61;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Disturbance {
-    /// List the driver's calls that can fail, as [`Message::Calls`](super::Message::Calls).
-    pub lists_calls: bool,
+    /// Report the driver's calls that can fail and its memory, as [`Message::Observed`](super::Message::Observed).
+    pub observes: bool,
     /// Disturb one of these calls, in the first attempt of the step.
     pub fault: Option<Fault>,
     pub batches: Batches,
@@ -22,7 +22,7 @@ pub struct Disturbance {
 impl Disturbance {
     /// Whether the driver's calls are counted.
     pub fn counts_calls(&self) -> bool {
-        self.lists_calls || self.fault.is_some()
+        self.observes || self.fault.is_some()
     }
 
     /// The most bytes of a file or a connection that one call returns.
@@ -37,6 +37,8 @@ impl Disturbance {
 pub struct Fault {
     /// Which of the driver's calls that can fail, counted from 1 over all interfaces.
     pub call: u64,
+    /// Whether every later call of the same function is disturbed as well.
+    pub lasts: bool,
     pub effect: Effect,
 }
 

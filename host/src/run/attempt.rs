@@ -35,7 +35,7 @@ impl LogRoom {
 
     /// Whether there is room for a message of that size; if so, the room is used up.
     pub(super) fn admits(&mut self, message: &Message, size: u64) -> bool {
-        if !matches!(message, Message::Log { .. } | Message::Metric { .. } | Message::Calls { .. }) {
+        if !matches!(message, Message::Log { .. } | Message::Metric { .. } | Message::Observed { .. }) {
             return true;
         }
         let left = self.0.checked_sub(size);
@@ -254,10 +254,10 @@ impl Schedule<'_> {
                 session.journal.metric(&name, value, Some(step));
                 self.observer.metric(step.as_str(), &name, value);
             }
-            Message::Calls { names } => {
+            Message::Observed { calls, guest_memory_bytes } => {
                 if self.settings.test_of(step).is_some() {
-                    let names = names.iter().map(|name| session.scrubber.scrub_text(name)).collect();
-                    self.observer.calls(step.as_str(), names);
+                    let calls = calls.iter().map(|name| session.scrubber.scrub_text(name)).collect();
+                    self.observer.observed(step.as_str(), calls, guest_memory_bytes);
                 }
             }
             Message::Progress { done, total } => self.observer.progress(step.as_str(), done, total),

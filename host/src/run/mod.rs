@@ -108,8 +108,9 @@ pub trait Observer {
     fn log(&mut self, step: &str, level: LogLevel, line: &Scrubbed<Warning>);
     /// A driver has measured something.
     fn metric(&mut self, _step: &str, _name: &Scrubbed<String>, _value: f64) {}
-    /// The calls that the driver of a step under test made and that can fail, if its disturbance asks for them.
-    fn calls(&mut self, _step: &str, _names: Vec<String>) {}
+    /// The calls of the driver of a step under test that can fail, and the most memory that it had, if its disturbance asks
+    /// for them.
+    fn observed(&mut self, _step: &str, _calls: Vec<String>, _guest_memory_bytes: u64) {}
     /// A step has ended or was skipped; its record says how.
     fn ended(&mut self, step: &crate::session::StepRecord);
 }

@@ -33,8 +33,9 @@ pub(super) const INSTANCE_STACK: usize = 32 << 20;
 pub fn call(call: &DriverCall<'_>) -> Result<Tally, Failure> {
     let shared = Shared::of(call.job);
     let outcome = call_instances(call, &shared);
-    if let Some(faults) = shared.faults.filter(|_| call.job.disturbance.lists_calls) {
-        call.reporter.send(&Message::Calls { names: faults.take_calls() });
+    if let Some(faults) = shared.faults.filter(|_| call.job.disturbance.observes) {
+        let guest_memory_bytes = shared.memory.peak();
+        call.reporter.send(&Message::Observed { calls: faults.take_calls(), guest_memory_bytes });
     }
     outcome
 }

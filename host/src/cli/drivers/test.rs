@@ -9,7 +9,7 @@ use crate::cli::sandbox::SandboxArguments;
 use crate::driver::catalog::Catalog;
 use crate::environment;
 use crate::kit::Harness;
-use crate::kit::checks::{self, Verdict};
+use crate::kit::checks::{self, Subject, Verdict};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -37,12 +37,13 @@ pub fn test(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let kind = driver.spec.kind;
     let harness = Harness::new(driver, against, catalog, environment::all().collect())
         .with_confinement(arguments.sandbox.require_sandbox);
+    let subject = Subject::new(&harness, Vec::new())?;
     let mut failed = 0;
     for check in checks::all().iter().filter(|check| check.kinds.contains(&kind)) {
         if !arguments.only.is_empty() && !arguments.only.iter().any(|name| name == check.name) {
             continue;
         }
-        match (check.run)(&harness)? {
+        match (check.run)(&subject)? {
             Verdict::Passed => print(&format!("ok      {}", check.name)),
             Verdict::Skipped(why) => print(&format!("skipped {}: {why}", check.name)),
             Verdict::Failed(why) => {
