@@ -135,5 +135,5 @@ func level(l slog.Level) host.Level {
 // QuoteName is a name as SQL writes it: "order" becomes `"order"`.
 func QuoteName(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-// QuoteText is a text as SQL writes it: O'Hara becomes `'O”Hara'`.
+// QuoteText is a text as SQL writes it: in single quotes, with those inside it doubled.
 func QuoteText(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }

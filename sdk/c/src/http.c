@@ -81,9 +81,10 @@ static int shown(const char *url) { return (int)strcspn(url, "?#"); }
 static void status_error(os_error *e, const char *method, const char *url, const os_response *r)
 {
     int s = r->status;
-    e->kind = s == 401 ? OS_AUTH : s == 403 ? OS_DENIED : s == 404 ? OS_NOT_FOUND : s == 429 ? OS_RATE_LIMITED
-              : s == 202 || s == 408 || s == 425 || s >= 500 ? OS_TRANSIENT : OS_CONFIG;
     int64_t wait = asked_wait(r);
+    /* A server that says when the request limit is reset refuses the rate, not the request. */
+    e->kind = s == 401 ? OS_AUTH : s == 403 ? wait >= 0 ? OS_RATE_LIMITED : OS_DENIED : s == 404 ? OS_NOT_FOUND : s == 429 ? OS_RATE_LIMITED
+              : s == 202 || s == 408 || s == 425 || s >= 500 ? OS_TRANSIENT : OS_CONFIG;
     snprintf(e->code, sizeof e->code, "HTTP %d", s);
     e->has_retry = wait >= 0;
     e->retry_after_ms = (uint32_t)(wait < 0 ? 0 : wait);

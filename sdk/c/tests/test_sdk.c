@@ -302,6 +302,10 @@ static int respond(const char *method, const char *url, const char *headers, con
         *to = "date: Tue, 14 Nov 2023 23:59:58 GMT\nretry-after: Wed, 15 Nov 2023 00:00:03 GMT\n";
         return requests == 1 ? 403 : 200;
     }
+    if (strstr(url, "/limited")) {
+        *to = "retry-after: 3600\n";
+        return 403;
+    }
     if (strstr(url, "/never")) {
         *to = "retry-after: 3600\n";
         return 503;
@@ -363,6 +367,7 @@ static void http_statuses_waits_and_logins(void)
          "`GET http://x/broken` failed: the connection broke"},
         {"GET", "http://x/slow", 2, -1, 7, NULL}, {"GET", "http://x/later", 2, -1, 5, NULL},
         {"GET", "http://x/never", 1, OS_TRANSIENT, 0, "and asks to wait 3600 s"},
+        {"GET", "http://x/limited", 1, OS_RATE_LIMITED, 0, "and asks to wait 3600 s"},
         {"GET", "http://x/big", 1, OS_DATA, 0, "larger than it may be"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

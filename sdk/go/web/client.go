@@ -219,11 +219,15 @@ func statusError(asked string, r *Response) *osiris.Error {
 	case r.Status == 202 || r.Status == 408 || r.Status == 425 || r.Status >= 500:
 		kind = osiris.KindTransient
 	}
+	wait := askedWait(r.Status, r.Header, time.Now())
+	if r.Status == 403 && wait != nil {
+		// A server that says when the request limit is reset refuses the rate, not the request.
+		kind = osiris.KindRateLimited
+	}
 	message := fmt.Sprintf("`%s` returned status %d", asked, r.Status)
 	if reason := http.StatusText(r.Status); reason != "" {
 		message += " (" + strings.ToLower(reason) + ")"
 	}
-	wait := askedWait(r.Status, r.Header, time.Now())
 	if wait != nil {
 		message += fmt.Sprintf(" and asks to wait %d s", int64((*wait+time.Second-1)/time.Second))
 	}

@@ -60,10 +60,10 @@ func TestTheServersWaitIsRespected(t *testing.T) {
 	}
 	long, count := server(t, func(_ int, w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "3600")
-		w.WriteHeader(429)
+		w.WriteHeader(403)
 	})
 	_, err := (&web.Client{}).Get(long)
-	if known := osiris.AsError(err); *count != 1 || known.RetryAfter == nil || *known.RetryAfter != time.Hour ||
+	if known := osiris.AsError(err); *count != 1 || known.Kind != osiris.KindRateLimited || known.RetryAfter == nil || *known.RetryAfter != time.Hour ||
 		!strings.Contains(known.Message, "asks to wait 3600 s") {
 		t.Error(err, *count)
 	}

@@ -13,6 +13,7 @@ from osiris_sdk import http
 from osiris_sdk.http.response import Headers, decompressed
 from osiris_sdk.http.retry import asked_wait
 from osiris_sdk.http.session import shown, with_params
+from osiris_sdk.http.status import status_error
 from osiris_sdk.testing import Exchange, run
 
 URL = "https://api.example.com/items"
@@ -120,6 +121,11 @@ def test_the_wait_that_a_server_asks_for_is_understood():
         (202, {"retry-after": "0"}, 0),
     ]:
         assert asked_wait(status, headers, now) == expected, (status, headers)
+
+
+def test_a_refusal_that_says_when_the_limit_is_reset_is_about_the_rate():
+    for headers, kind in [({"retry-after": "5"}, "rate-limited"), ({"x-ratelimit-remaining": "12"}, "denied")]:
+        assert status_error("GET /", 403, headers, b"").kind == kind
 
 
 def test_redirects_are_followed_without_secrets_to_other_origins():

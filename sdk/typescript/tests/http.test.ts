@@ -145,6 +145,16 @@ test("the wait that a server asks for is understood", () => {
   }
 });
 
+test("a refusal that says when the limit is reset is about the rate", async () => {
+  for (const [headers, kind] of [
+    [{ "retry-after": "90" }, "rate-limited"],
+    [{ "x-ratelimit-remaining": "12" }, "denied"],
+  ] as const) {
+    const refused = () => http.session({ retry: { retries: 0 } }).get(URL);
+    await assert.rejects(called(refused, { url: URL, status: 403, headers }), { kind });
+  }
+});
+
 test("redirects are followed without secrets to other origins", async () => {
   const { returned, result } = await called(
     () => http.session({ bearer: "t", headers: { "x-plain": "p", "x-api-key": "k" } }).get(URL).url,

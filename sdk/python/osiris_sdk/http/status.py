@@ -30,8 +30,11 @@ _REASONS = {
 
 def status_error(asked: str, status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The error for a response of this status; `asked` is the method and the address."""
-    kind = _KINDS.get(status, "transient" if status >= 500 else "config")
     wait = asked_wait(status, headers)
+    kind = _KINDS.get(status, "transient" if status >= 500 else "config")
+    if status == 403 and wait is not None:
+        # A server that says when the request limit is reset refuses the rate, not the request.
+        kind = "rate-limited"
     reason = f" ({_REASONS[status]})" if status in _REASONS else ""
     asks = "" if wait is None else f" and asks to wait {-int(-wait // 1)} s"
     quoted = excerpt(body)

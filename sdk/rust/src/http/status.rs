@@ -10,7 +10,10 @@ const EXCERPT: usize = 200;
 
 /// The error for a response of this status; `asked` is the method and the address.
 pub(super) fn error(asked: &str, status: u16, headers: &[(String, String)], body: &[u8]) -> Error {
+    let wait = asked_wait(status, headers, SystemTime::now());
     let kind = match status {
+        // A server that says when the request limit is reset refuses the rate, not the request.
+        403 if wait.is_some() => ErrorKind::RateLimited,
         401 => ErrorKind::Auth,
         403 => ErrorKind::Denied,
         404 => ErrorKind::NotFound,
@@ -18,7 +21,6 @@ pub(super) fn error(asked: &str, status: u16, headers: &[(String, String)], body
         202 | 408 | 425 | 500.. => ErrorKind::Transient,
         _ => ErrorKind::Config,
     };
-    let wait = asked_wait(status, headers, SystemTime::now());
     let mut message = format!("`{asked}` answered {status}{}", reason(status));
     if let Some(wait) = wait {
         message.push_str(&format!(" and asks to wait {} s", wait.as_millis().div_ceil(1000)));

@@ -227,6 +227,15 @@ fn a_wait_with_any_status_is_respected_and_reported() {
 }
 
 #[test]
+fn a_refusal_that_says_when_the_limit_is_reset_is_about_the_rate() {
+    for (headers, rate) in [(("retry-after", "3600"), true), (("x-ratelimit-remaining", "12"), false)] {
+        let (client, _) = client(vec![answer(403, &[headers], "")]);
+        let error = client.get("https://h/").unwrap().fetch().unwrap_err();
+        assert_eq!(matches!(error.kind, ErrorKind::RateLimited), rate, "{error}");
+    }
+}
+
+#[test]
 fn a_redirect_sends_no_body_to_another_origin() {
     for status in [307, 308] {
         let (client, script) = client(vec![answer(status, &[("location", "https://other/token")], "")]);

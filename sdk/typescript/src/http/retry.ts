@@ -133,8 +133,10 @@ export function statusError(
   const asks = wait === undefined ? "" : ` and asks to wait ${Math.ceil(wait / 1000)} s`;
   const quoted = excerpt(body);
   const details = { code: `HTTP ${status}`, ...(wait === undefined ? {} : { retryAfterMs: wait }) };
+  // A server that says when the request limit is reset refuses the rate, not the request.
+  const limited = status === 403 && wait !== undefined;
   return new OsirisError(
-    KINDS[status] ?? (status >= 500 ? "transient" : "config"),
+    limited ? "rate-limited" : (KINDS[status] ?? (status >= 500 ? "transient" : "config")),
     `\`${asked}\` answered ${status}${reason}${asks}${quoted ? `: ${quoted}` : ""}`,
     details,
   );
