@@ -77,7 +77,8 @@ pub struct Spec {
     /// used if their values are the same. If none are named, every field counts.
     #[serde(default, rename = "stateIdentity", skip_serializing_if = "Vec::is_empty")]
     pub state_identity: Vec<String>,
-    /// A template over the config, such as `{config.cursor}`: the step keeps a state only if it has a value.
+    /// A template over the config, such as `{config.cursor}`: the step keeps a state only if it has a value other than
+    /// `false`.
     #[serde(default, rename = "stateWhen", skip_serializing_if = "Option::is_none")]
     pub state_when: Option<Template>,
     /// A template over the config, such as `{config.partitions}`: how many instances of the driver share a step's work.

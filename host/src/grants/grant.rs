@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::policy::Policy;
-use super::template::Template;
+use super::template::{self, Template};
 use crate::error::Report;
 
 /// The input from which a step's grants are decided, apart from its driver's requests.
@@ -47,10 +47,29 @@ pub fn instances(template: Option<&Template>, request: &GrantRequest<'_>) -> Res
     }
 }
 
-/// Whether `template` has a value in `config`.
+/// Whether `template` has a value in `config`; the boolean `false` is none.
 ///
 /// # Errors
 /// If it exceeds the bounds of a template.
 pub fn stands_for_something(template: &Template, config: &Map<String, Value>) -> Result<bool, Report> {
-    Ok(template.expand(config)?.iter().any(|value| !value.is_empty()))
+    let is_off = template.fields().any(|field| template::value(config, field) == Some(&Value::Bool(false)));
+    Ok(!is_off && template.expand(config)?.iter().any(|value| !value.is_empty()))
+}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_template_stands_for_something_unless_its_option_is_missing_empty_or_off() {
+        let template = Template::parse("{config.cursor.field}").unwrap();
+        let stands = |config: Value| stands_for_something(&template, config.as_object().unwrap()).unwrap();
+        assert!(stands(json!({"cursor": {"field": "at"}})) && stands(json!({"cursor": {"field": true}})));
+        // A column may have this name.
+        assert!(stands(json!({"cursor": {"field": "false"}})));
+        for config in [json!({}), json!({"cursor": {"field": ""}}), json!({"cursor": {"field": false}})] {
+            assert!(!stands(config.clone()), "{config}");
+        }
+    }
 }

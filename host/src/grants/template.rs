@@ -197,11 +197,15 @@ fn place(name: &str) -> Option<Vec<String>> {
     key.split('.').all(word).then(|| key.split('.').map(str::to_owned).collect())
 }
 
+/// What a field contains.
+pub(super) fn value<'a>(config: &'a Map<String, Value>, field: &[String]) -> Option<&'a Value> {
+    let (first, rest) = field.split_first()?;
+    rest.iter().try_fold(config.get(first)?, |value, name| value.get(name))
+}
+
 /// The values of a field: one, or the items of a list.
 pub(super) fn values(config: &Map<String, Value>, field: &[String]) -> Vec<String> {
-    let mut names = field.iter();
-    let first = names.next().and_then(|first| config.get(first));
-    match names.try_fold(first, |value, name| Some(value?.get(name))).flatten() {
+    match value(config, field) {
         Some(Value::String(text)) => vec![text.clone()],
         Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         Some(Value::Bool(flag)) => vec![flag.to_string()],
