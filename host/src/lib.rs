@@ -22,6 +22,7 @@ pub mod protocol;
 pub mod columns;
 pub mod driver;
 pub mod engine;
+pub mod exchanges;
 pub mod session;
 
 pub mod grants;
@@ -32,6 +33,7 @@ pub mod sandbox;
 pub mod digest;
 pub mod environment;
 pub mod error;
+pub mod exact_json;
 pub mod secrets;
 pub mod size;
 pub mod untrusted;

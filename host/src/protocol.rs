@@ -13,6 +13,7 @@ use crate::driver::discovery::FoundTable;
 use crate::driver::spec::Kind;
 use crate::engine::InputTable;
 use crate::error::Failure;
+use crate::exchanges::Exchanges;
 use crate::grants::credentials::Credential;
 use crate::grants::endpoint::{Endpoint, HttpScope};
 use crate::grants::limits::Limits;
@@ -55,6 +56,9 @@ pub struct Job {
     /// How the conformance kit disturbs the step; nothing else does.
     #[serde(default)]
     pub disturbance: Disturbance,
+    /// What becomes of the step's HTTP requests.
+    #[serde(default)]
+    pub exchanges: Exchanges,
 }
 
 /// Which export of a driver a step process calls.
@@ -255,6 +259,10 @@ pub enum Message {
     Observed {
         calls: Vec<String>,
         guest_memory_bytes: u64,
+    },
+    /// A request of a step that is recorded or replayed: a [`Seen`](crate::exchanges::Seen) as JSON text.
+    Exchange {
+        seen: String,
     },
     /// The output is complete, flushed and closed. `tables` contains its rows per table, counted by the host;
     /// `rows_written` counts what a writer delivered.

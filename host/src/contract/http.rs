@@ -22,6 +22,7 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
+use super::exchanger::Exchanger;
 use super::faults::Faults;
 use super::pool::{Pool, Pooled, Upload, silence};
 use super::shared::{Shared, Slot, Slots};
@@ -58,6 +59,7 @@ struct Gate {
     /// What the conformance kit does to requests.
     faults: Option<Arc<Faults>>,
     batches: Batches,
+    exchanger: Option<Arc<Exchanger>>,
 }
 
 impl Http {
@@ -72,6 +74,7 @@ impl Http {
             pool: Arc::default(),
             faults: shared.faults.clone(),
             batches: call.job.disturbance.batches,
+            exchanger: shared.exchanger.clone(),
         };
         Self { context: WasiHttpCtx::new(), gate }
     }
@@ -83,7 +86,7 @@ impl WasiHttpView for State {
     }
 }
 
-type Answered = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+pub(super) type Answered = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
 impl WasiHttpHooks for Gate {
     fn send_request(
@@ -161,7 +164,14 @@ impl Gate {
                     pool: Arc::clone(&self.pool),
                     waits: Waits::new(options, &self.network),
                 };
-                Box::new(send(request, route))
+                match &self.exchanger {
+                    None => Box::new(send(request, route)),
+                    Some(exchanger) => {
+                        let scheme = if encrypted { "https" } else { "http" };
+                        let origin = format!("{scheme}://{}", route.host());
+                        Box::new(Arc::clone(exchanger).answer(origin, request, |request| send(request, route)))
+                    }
+                }
             }
             Err(error) => Box::new(async { Err(error) }),
         }
@@ -264,7 +274,7 @@ async fn send(mut request: Request<WasiBody>, route: Route) -> Result<Answered, 
 }
 
 /// A request that has been sent.
-fn arrived() -> Box<dyn Future<Output = Result<(), Error>> + Send> {
+pub(super) fn arrived() -> Box<dyn Future<Output = Result<(), Error>> + Send> {
     Box::new(async { Ok(()) })
 }
 

@@ -6,8 +6,9 @@
 mod context;
 mod credentials;
 mod disturbed_http;
+pub mod exchanger;
 mod exports;
-pub mod faults;
+mod faults;
 mod files;
 mod http;
 mod json_tables;

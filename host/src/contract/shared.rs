@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use wasmtime::ResourceLimiter;
 
+use super::exchanger::Exchanger;
 use super::faults::Faults;
 use crate::channel::network::Network;
+use crate::channel::reporter::Reporter;
 use crate::grants::limits::Limits;
 use crate::protocol::Job;
 
@@ -39,6 +41,8 @@ pub struct Shared {
     pub network: Arc<Network>,
     /// What the conformance kit does to the driver's calls.
     pub faults: Option<Arc<Faults>>,
+    /// Records or answers the driver's requests.
+    pub exchanger: Option<Arc<Exchanger>>,
 }
 
 impl Shared {
@@ -54,12 +58,17 @@ impl Shared {
             })),
             network: Arc::new(Network::new(limits)),
             faults: None,
+            exchanger: None,
         }
     }
 
     /// What the instances of the driver of `job` share.
-    pub fn of(job: &Job) -> Self {
-        Self { faults: Faults::of(&job.disturbance, job.attempt), ..Self::new(&job.limits) }
+    pub fn of(job: &Job, reporter: &Reporter) -> Self {
+        Self {
+            faults: Faults::of(&job.disturbance, job.attempt),
+            exchanger: Exchanger::of(job, reporter),
+            ..Self::new(&job.limits)
+        }
     }
 }
 

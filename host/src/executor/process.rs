@@ -187,7 +187,7 @@ impl StepProcess {
         })
     }
 
-    /// Sends the process its job and, if anything is reachable, serves its connections. From here on `supervisor`
+    /// Sends the process its job and, if it was granted a network, serves its connections. From here on `supervisor`
     /// watches it.
     ///
     /// # Errors
@@ -216,7 +216,7 @@ impl StepProcess {
         self.watch = Some(supervisor.watch(self.number, Arc::clone(&self.handle), allowance));
         self.join_group(&job.limits);
         // The death of a process that was waiting is noticed when its stdout closes.
-        if socket.write_all(&line).is_ok() && !reachable.endpoints.is_empty() {
+        if socket.write_all(&line).is_ok() && !job.network.is_empty() {
             self.connected = broker::serve(socket, reachable)?;
         }
         Ok(())

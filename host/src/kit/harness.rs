@@ -16,6 +16,7 @@ use super::source::TestInput;
 use crate::driver::catalog::{Catalog, Driver};
 use crate::engine::InputTable;
 use crate::error::{Fault, Report};
+use crate::exchanges::{Exchanges, Seen};
 use crate::executor::disk::Disk;
 use crate::executor::supervisor::Supervisor;
 use crate::grants::limits::Limits;
@@ -76,6 +77,8 @@ pub struct Trial {
     pub retries: u32,
     /// Limits of resources, if not the usual ones.
     pub limits: Option<Limits>,
+    /// What becomes of its HTTP requests. A driver whose requests are replayed connects to nothing.
+    pub exchanges: Exchanges,
     /// How the run is disturbed.
     pub disturbance: Disturbance,
     /// Whether the driver may connect to what its config names.
@@ -133,6 +136,7 @@ impl Harness {
                 step: StepId::new(STEP)?,
                 has_network: trial.has_network,
                 disturbance: trial.disturbance.clone(),
+                exchanges: trial.exchanges.clone(),
             }),
         };
         let record = manifest(&plan, &session.id, "", "", None);
@@ -336,6 +340,12 @@ impl Observer for Listener {
     fn observed(&mut self, step: &str, calls: Vec<String>, guest_memory_bytes: u64) {
         if step == STEP {
             (self.heard.calls, self.heard.guest_memory_bytes) = (calls, guest_memory_bytes);
+        }
+    }
+
+    fn exchange(&mut self, step: &str, seen: Option<Seen>) {
+        if step == STEP {
+            self.heard.exchange(seen);
         }
     }
 

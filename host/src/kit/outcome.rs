@@ -8,6 +8,7 @@ use anyhow::{Context, ensure};
 
 use crate::engine::InputTable;
 use crate::error::{Blame, Failure, Report};
+use crate::exchanges::{MAX_COUNT, Seen};
 use crate::executor::supervisor::Supervisor;
 use crate::protocol::{LogLevel, Look, Question, TableContents};
 use crate::run::look::{Rows, limits, look};
@@ -42,6 +43,10 @@ pub struct Outcome {
     /// Names and values in the order in which the driver reported them.
     pub metrics: Vec<(String, f64)>,
     pub warnings: Vec<Warning>,
+    /// The HTTP requests of the driver, if they were recorded or replayed.
+    pub exchanges: Vec<Seen>,
+    /// Whether there were more, or some that are not understood.
+    pub lost_exchanges: bool,
     /// The calls of the driver that can fail, in order, if the trial's disturbance observes them.
     pub calls: Vec<String>,
     /// The most memory that the driver had, likewise.
@@ -92,6 +97,8 @@ impl Outcome {
             log: Vec::new(),
             metrics: Vec::new(),
             warnings: Vec::new(),
+            exchanges: Vec::new(),
+            lost_exchanges: false,
             calls: Vec::new(),
             guest_memory_bytes: 0,
             files: BTreeMap::new(),
@@ -109,6 +116,8 @@ impl Outcome {
             rows: record.rows.unwrap_or_default(),
             log: heard.log,
             metrics: heard.metrics,
+            exchanges: heard.exchanges,
+            lost_exchanges: heard.lost_exchanges,
             calls: heard.calls,
             guest_memory_bytes: heard.guest_memory_bytes,
             warnings: record.warnings.clone(),
@@ -138,12 +147,21 @@ pub(super) struct Heard {
     pub(super) metrics: Vec<(String, f64)>,
     pub(super) calls: Vec<String>,
     pub(super) guest_memory_bytes: u64,
+    pub(super) exchanges: Vec<Seen>,
+    pub(super) lost_exchanges: bool,
 }
 
 impl Heard {
     pub(super) fn line(&mut self, level: LogLevel, line: &Scrubbed<Warning>) {
         let Warning { message, fields } = (**line).clone();
         self.log.push(LogLine { level, message, fields });
+    }
+
+    pub(super) fn exchange(&mut self, seen: Option<Seen>) {
+        match seen.filter(|_| self.exchanges.len() <= MAX_COUNT) {
+            Some(seen) => self.exchanges.push(seen),
+            None => self.lost_exchanges = true,
+        }
     }
 }
 

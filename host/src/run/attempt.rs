@@ -12,12 +12,14 @@ use super::targets::{self, Target};
 use super::{OUTPUT, network, reachable};
 use crate::engine::InputTable;
 use crate::error::{Blame, Failure, Report};
+use crate::exchanges::{self, Exchanges, Replay, Seen};
 use crate::executor::broker::Reachable;
 use crate::executor::disk::DiskAllowance;
 use crate::executor::process::StepProcess;
 use crate::grants::limits::Limits;
 use crate::plan::{Input, PlannedStep};
 use crate::protocol::{Call, FileGrant, Job, LogLevel, Message, PriorState};
+use crate::secrets::scrubber::Scrub;
 use crate::session::Status;
 use crate::untrusted::Untrusted;
 use crate::warning::{Warning, Warnings};
@@ -54,6 +56,8 @@ pub(super) struct Attempt {
     pub(super) begun: Instant,
     pub(super) log_room: LogRoom,
     pub(super) warnings: Warnings,
+    /// How many bytes about its requests may still be heard; `None` once there were more.
+    pub(super) exchange_room: Option<u64>,
     /// The process's final report.
     pub(super) verdict: Option<Result<Done, Failure>>,
 }
@@ -113,7 +117,18 @@ impl Schedule<'_> {
         match self.hand_over(place, begun, number) {
             Ok((process, targets)) => {
                 let log_room = LogRoom::new(&self.settings.limits);
-                let running = Attempt { place, number, process, targets, begun, log_room, warnings, verdict: None };
+                let exchange_room = Some(exchanges::MAX_MESSAGES);
+                let running = Attempt {
+                    place,
+                    number,
+                    process,
+                    targets,
+                    begun,
+                    log_room,
+                    warnings,
+                    exchange_room,
+                    verdict: None,
+                };
                 self.running.insert(running.process.number, running);
             }
             Err(error) => {
@@ -201,7 +216,33 @@ impl Schedule<'_> {
             limits: turn.limits,
             require_confinement: self.settings.require_confinement,
             disturbance,
+            exchanges: self.exchanges(step),
         })
+    }
+
+    /// What becomes of a step's HTTP requests. An attempt goes on in a recording where the one before it ended.
+    fn exchanges(&self, step: &PlannedStep) -> Exchanges {
+        match self.settings.test_of(&step.id).map(|test| test.exchanges.clone()) {
+            Some(Exchanges::Replay(replay)) => Exchanges::Replay(Replay { used: self.answered_by.clone(), ..replay }),
+            exchanges => exchanges.unwrap_or_default(),
+        }
+    }
+
+    /// Passes on a request of the step under test. Its process may have been taken over, so what it says is bounded,
+    /// redacted, and believed only where it can be true.
+    fn hear_exchange(&mut self, number: u64, seen: &str, size: u64) {
+        let Some(running) = self.running.get_mut(&number) else { return };
+        let step = &self.plan.steps[running.place].id;
+        let Some(test) = self.settings.test_of(step) else { return };
+        running.exchange_room = running.exchange_room.and_then(|room| room.checked_sub(size));
+        let seen = running.exchange_room.and_then(|_| serde_json::from_str::<Seen>(seen).ok());
+        let seen = seen.map(|seen| seen.without_secrets(&self.session.scrubber)).filter(|seen| match &test.exchanges {
+            Exchanges::Live => false,
+            Exchanges::Record => seen.answered_by.is_none(),
+            Exchanges::Replay(replay) => seen.answered_by.is_none_or(|place| place < replay.exchanges.len()),
+        });
+        self.answered_by.extend(seen.as_ref().and_then(|seen| seen.answered_by));
+        self.observer.exchange(step.as_str(), seen);
     }
 
     fn job_inputs(&self, step: &PlannedStep) -> Vec<InputTable> {
@@ -260,6 +301,7 @@ impl Schedule<'_> {
                     self.observer.observed(step.as_str(), calls, guest_memory_bytes);
                 }
             }
+            Message::Exchange { seen } => self.hear_exchange(number, &seen, size),
             Message::Progress { done, total } => self.observer.progress(step.as_str(), done, total),
             Message::Complete { tables, rows_written, files, state } => {
                 running.verdict = Some(Ok(Done { tables, rows_written, files, state }));

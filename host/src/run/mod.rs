@@ -11,7 +11,7 @@ pub mod states;
 pub mod targets;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
@@ -20,6 +20,7 @@ use serde_json::json;
 
 use crate::driver::{compiler, runtime};
 use crate::environment;
+use crate::exchanges::{Exchanges, Seen};
 use crate::executor::broker::Reachable;
 use crate::executor::process::{BACKLOG, ProcessEvent, StepProcess};
 use crate::executor::supervisor::Supervisor;
@@ -57,6 +58,8 @@ pub struct TestRun {
     pub has_network: bool,
     /// How it is disturbed.
     pub disturbance: Disturbance,
+    /// What becomes of its HTTP requests.
+    pub exchanges: Exchanges,
 }
 
 impl Settings {
@@ -111,6 +114,8 @@ pub trait Observer {
     /// The calls of the driver of a step under test that can fail, and the most memory that it had, if its disturbance asks
     /// for them.
     fn observed(&mut self, _step: &str, _calls: Vec<String>, _guest_memory_bytes: u64) {}
+    /// A request of the step under test; `None` if there were more than are heard.
+    fn exchange(&mut self, _step: &str, _seen: Option<Seen>) {}
     /// A step has ended or was skipped; its record says how.
     fn ended(&mut self, step: &crate::session::StepRecord);
 }
@@ -194,6 +199,7 @@ pub fn run(
         interrupted,
         earlier: &states.earlier,
         states: BTreeMap::new(),
+        answered_by: BTreeSet::new(),
     };
     schedule.run_to_end(early.take(), &heard);
     schedule.keep_states();

@@ -12,6 +12,7 @@ use super::{network, reachable};
 use crate::driver::catalog::Driver;
 use crate::driver::{compiler, runtime};
 use crate::error::{Blame, Failure};
+use crate::exchanges::Exchanges;
 use crate::executor::disk::DiskAllowance;
 use crate::executor::process::{BACKLOG, ProcessEvent, StepProcess};
 use crate::executor::supervisor::Supervisor;
@@ -113,6 +114,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<ProbeReport> {
         limits: Limits { wall_seconds: probe.timeout.as_secs().max(1), ..probe.limits },
         require_confinement: probe.require_confinement,
         disturbance: Disturbance::default(),
+        exchanges: Exchanges::Live,
     };
     let disk = DiskAllowance {
         scratch: Dir::open_ambient_dir(scratch.path(), ambient_authority()).context("cannot open a scratch folder")?,

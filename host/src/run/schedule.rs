@@ -42,6 +42,8 @@ pub(super) struct Schedule<'a> {
     pub(super) earlier: &'a BTreeMap<usize, state::StoredState>,
     /// The states that successful steps want to keep, by their place in the plan.
     pub(super) states: BTreeMap<usize, String>,
+    /// The recorded exchanges that the step under test has used.
+    pub(super) answered_by: BTreeSet<usize>,
 }
 
 impl Schedule<'_> {

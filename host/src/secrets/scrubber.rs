@@ -115,21 +115,26 @@ impl Scrubber {
     }
 
     pub fn scrub_text(&self, text: &str) -> String {
+        self.scrub_text_as(text, MASK)
+    }
+
+    /// Like [`Self::scrub_text`], with `mask` in place of secrets.
+    pub fn scrub_text_as(&self, text: &str, mask: &str) -> String {
         let scrubbed = match &self.finder {
             Finder::Nothing => text.to_owned(),
             Finder::Automaton(secrets) => {
                 let mut scrubbed = String::with_capacity(text.len());
                 secrets.replace_all_with(text, &mut scrubbed, |_, _, out| {
-                    out.push_str(MASK);
+                    out.push_str(mask);
                     true
                 });
                 scrubbed
             }
             Finder::OneByOne(secrets) => {
-                secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK))
+                secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), mask))
             }
         };
-        self.short.iter().fold(scrubbed, |text, secret| mask_values(&text, secret.reveal()))
+        self.short.iter().fold(scrubbed, |text, secret| mask_values(&text, secret.reveal(), mask))
     }
 
     pub fn scrubbed<T: Scrub>(&self, value: &T) -> Scrubbed<T> {
@@ -221,7 +226,7 @@ pub fn mask_inside<'a>(value: Value, secrets: impl Iterator<Item = &'a Secret> +
 fn mask_short(value: Value, secrets: &[&Secret]) -> Value {
     match value {
         Value::String(text) => {
-            Value::String(secrets.iter().fold(text, |text, secret| mask_values(&text, secret.reveal())))
+            Value::String(secrets.iter().fold(text, |text, secret| mask_values(&text, secret.reveal(), MASK)))
         }
         Value::Array(items) => items.into_iter().map(|item| mask_short(item, secrets)).collect(),
         Value::Object(fields) => fields.into_iter().map(|(name, field)| (name, mask_short(field, secrets))).collect(),
@@ -229,8 +234,8 @@ fn mask_short(value: Value, secrets: &[&Secret]) -> Value {
     }
 }
 
-/// Masks `secret` between `=` or `:` and the end of a value in an address.
-fn mask_values(text: &str, secret: &str) -> String {
+/// Replaces `secret` by `mask` between `=` or `:` and the end of a value in an address.
+fn mask_values(text: &str, secret: &str, mask: &str) -> String {
     if secret.is_empty() {
         return text.to_owned();
     }
@@ -241,7 +246,7 @@ fn mask_values(text: &str, secret: &str) -> String {
         let ends = after.is_empty() || after.starts_with(['&', '#', '@', '\'', '"', ' ']);
         if begins && ends && at >= done {
             masked.push_str(&text[done..at]);
-            masked.push_str(MASK);
+            masked.push_str(mask);
             done = at + secret.len();
         }
     }

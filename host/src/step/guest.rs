@@ -31,7 +31,7 @@ pub(super) const INSTANCE_STACK: usize = 32 << 20;
 
 /// Calls the driver and returns what the host counted meanwhile.
 pub fn call(call: &DriverCall<'_>) -> Result<Tally, Failure> {
-    let shared = Shared::of(call.job);
+    let shared = Shared::of(call.job, call.reporter);
     let outcome = call_instances(call, &shared);
     if let Some(faults) = shared.faults.filter(|_| call.job.disturbance.observes) {
         let guest_memory_bytes = shared.memory.peak();
