@@ -21,6 +21,9 @@ use crate::secrets::Secrets;
 use crate::untrusted::Untrusted;
 use disturbance::Disturbance;
 
+/// The table of the rows that a step rejected.
+pub const REJECTED: &str = "rejected";
+
 /// Everything that one step process needs, as one JSON object; it is written only to the process's stdin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,7 +40,7 @@ pub struct Job {
     pub inputs: Vec<InputTable>,
     /// An empty folder that belongs to the step, for its output file and for spilled data.
     pub scratch: PathBuf,
-    /// The database file to create, inside `scratch`; a writer has none.
+    /// The database file to create, inside `scratch`; a writer that may not reject rows has none.
     pub output: Option<PathBuf>,
     pub read_files: Vec<FileGrant>,
     pub write_files: Vec<FileGrant>,
@@ -50,6 +53,9 @@ pub struct Job {
     pub call: Call,
     /// How many instances of the driver share the work.
     pub instances: u32,
+    /// How many rows the step may reject; they are stored in its output, so a writer has one then.
+    #[serde(default)]
+    pub rejects: u32,
     pub limits: Limits,
     /// Refuse to run if the kernel cannot confine the process fully.
     pub require_confinement: bool,
@@ -275,6 +281,9 @@ pub enum Message {
         /// The state that the step wants to keep for its next run, as JSON.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         state: Option<String>,
+        /// What was rejected, if anything was; `tables` contains the rows themselves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rejected: Option<RejectedRows>,
     },
     /// The tables that the driver's connection leads to, or some of them.
     Discovered {
@@ -285,6 +294,14 @@ pub enum Message {
         message: Untrusted,
     },
     Failed(Failure),
+}
+
+/// The rows that a step rejected, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RejectedRows {
+    pub rows: u64,
+    pub first_reason: Untrusted,
 }
 
 #[cfg(test)]

@@ -91,6 +91,10 @@ typedef enum { OS_TRACE, OS_DEBUG, OS_INFO, OS_WARN, OS_ERROR } os_level;
 void os_log(os_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void os_metric(const char *name, double value);
 void os_progress(uint64_t done, uint64_t total); /* a total of 0 is unknown */
+/* Rejects one row that cannot be understood or delivered: the host stores it with the reason in the step's table
+ * `rejected`, which a writer's step has too. The row is JSON, such as a line of os_next_records. Fails with OS_DATA for more
+ * rows than the pipeline allows (`rejects`, by default none). */
+bool os_reject(const char *row, size_t length, const char *reason_format, ...) __attribute__((format(printf, 3, 4)));
 /* The secret in a field of the config, such as "/token"; NULL if there is none. */
 const char *os_secret(const char *pointer);
 /* What the last run stored; NULL in the first run. The spec must request `state`. */

@@ -22,6 +22,18 @@ func Partition() (index, count int) {
 	return int(i), int(n)
 }
 
+// Reject rejects one row that cannot be understood or delivered: the host stores it with the reason in the step's table
+// `rejected`, which a writer's step has too. The row is written as JSON: a struct or map of its columns, or a string if it
+// cannot be parsed. The error is for more rows than the pipeline allows (`rejects`, by default none); the step fails then
+// in any case.
+func Reject(row any, reason string) error {
+	text, err := json.Marshal(row)
+	if err != nil {
+		return Errorf(KindInternal, "cannot write the rejected row as JSON: %w", err)
+	}
+	return host.Reject(string(text), reason)
+}
+
 // Metric records a number under a name, such as `requests_sent`.
 func Metric(name string, value float64) { host.Metric(name, value) }
 

@@ -309,6 +309,13 @@ func TestJSONRecordsSQLFilesAndState(t *testing.T) {
 		_, err = fmt.Fprintf(target, "%s %s", text, secret)
 		osiris.Metric("requests", 2)
 		osiris.Log.With("a", 1).WithGroup("g").Warn("careful", "b", 2)
+		if err := osiris.Reject(row{7}, "too odd"); err != nil {
+			return err
+		}
+		refused := osiris.Reject("a;b", "too few fields")
+		if osiris.AsError(refused).Kind != osiris.KindData {
+			return refused
+		}
 		_, missing := osiris.OpenFile("nowhere")
 		if osiris.AsError(missing).Kind != osiris.KindNotFound {
 			return missing
@@ -317,7 +324,7 @@ func TestJSONRecordsSQLFilesAndState(t *testing.T) {
 	})
 	input := osiristest.Table(t, "in", row{1}, row{2})
 	result := osiristest.Step{
-		Inputs: []osiristest.Input{input}, KeepsState: true, State: `{"Last":4}`,
+		Inputs: []osiristest.Input{input}, KeepsState: true, State: `{"Last":4}`, Rejects: 1,
 		Files:   map[string][]byte{"in.txt": []byte("abcde")},
 		Secrets: map[string]string{"/connection/password": "pw"},
 		Query:   func(string) (osiristest.Input, error) { return osiristest.Table(t, "q", row{3}), nil },
@@ -325,6 +332,9 @@ func TestJSONRecordsSQLFilesAndState(t *testing.T) {
 	records := result.Records(t, "main")
 	if len(records) != 3 || string(records[1]) != `{"id":2}` || string(records[2]) != `{"record":{"id":3}}` {
 		t.Errorf("%s", records)
+	}
+	if rejected := fmt.Sprint(result.Rejected); rejected != `[{{"id":7} too odd} {"a;b" too few fields}]` {
+		t.Error(rejected)
 	}
 	log := result.Logs[len(result.Logs)-1]
 	if string(result.Files["out.txt"]) != "bcd pw" || result.State != `{"Last":5}` || result.Metrics["requests"] != 2 ||

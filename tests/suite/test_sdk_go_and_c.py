@@ -198,13 +198,14 @@ def test_state_secrets_files_and_connections(run):
     (run.folder / "osiris_connections.yaml").write_text(json.dumps({"connections": {"test": {"x": {"host": "127.0.0.1", "private_network": True}}}}))
     (run.folder / "in.txt").write_text("žluť")
     config = {"in": "in.txt", "host": "127.0.0.1", "port": server.server_address[1], "state": True, "login": {"password": "${TOKEN}"}}
-    steps = [step | {"config": config | {"out": f"{step['id']}.txt"}} for step in both("test.{}_host", config, [])]
+    steps = [step | {"rejects": 1, "config": config | {"out": f"{step['id']}.txt"}} for step in both("test.{}_host", config, [])]
     for attempt in range(2):
         result = run(steps)
         for lang in ("go", "c"):
             assert dict(table(result, lang, "select * from main")[2:]) == {
                 "state": f"{attempt} {'true' if attempt else 'false'}", "secrets": f"{len(TOKEN)} false 1", "step": f"{lang}1 0 1",
                 "file": "1žluť", "temporary": "1", "denied": "denied", "tcp": "ping\ntrue", "other port": "denied"}
+            assert table(result, lang, "from rejected")[-1] == ('{"Name":"name","Value":"value"}', "too odd")
             assert table(result, lang, "from csv")[-1] == (1, 2) and (run.folder / f"{lang}.txt").read_text() == "written"
     server.shutdown()
 

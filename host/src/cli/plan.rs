@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use crate::grants::limits::Limits;
 use crate::pipeline::StepId;
 use crate::plan::{Plan, PlannedStep};
+use crate::protocol::REJECTED;
 use serde_json::{Map, Value, json};
 
 use super::prepare::{PipelineArguments, prepare};
@@ -76,6 +77,7 @@ fn as_json(step: &PlannedStep, beside: &[&StepId]) -> Value {
         "config": step.masked_config,
         "instances": step.instances,
         "retries": step.retries,
+        "rejects": step.rejects,
         "warnings": step.notices,
         "grants": step.grants.json(),
     })
@@ -110,6 +112,10 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
         }
         if step.retries > 0 {
             let _ = writeln!(text, "   retries  {}", retries(step));
+        }
+        if step.rejects > 0 {
+            let rows = counted(u64::from(step.rejects), "row");
+            let _ = writeln!(text, "   rejects  up to {rows}, into its table `{REJECTED}`");
         }
         let grants = step.grants.words();
         let may = if grants.is_empty() { "nothing outside the session".to_owned() } else { grants.join("; ") };

@@ -1,14 +1,18 @@
 //! `osiris:driver/context`: what the step is, and what the driver reports about its work.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 
-use super::DriverCall;
 use super::bindings::osiris::driver::context::{Host, Level, Part};
+use super::rejects::Rejects;
+use super::shared::Shared;
+use super::{Answer, DriverCall};
 use crate::channel::reporter::Reporter;
 use crate::protocol::{LogLevel, Message};
 
 /// The metrics that the host counts itself.
-const OWN_METRICS: [&str; 4] = ["rows_read", "rows_processed", "rows_written", "step_duration_ms"];
+const OWN_METRICS: [&str; 5] = ["rows_read", "rows_processed", "rows_written", "rows_rejected", "step_duration_ms"];
 
 /// The longest name of a metric, in characters; the rest is cut off.
 const MAX_NAME: usize = 256;
@@ -20,6 +24,7 @@ pub struct Context {
     config: String,
     part: Part,
     attempt: u32,
+    rejects: Arc<Rejects>,
     reporter: Reporter,
 }
 
@@ -28,12 +33,13 @@ impl Context {
     ///
     /// # Errors
     /// If the config cannot be written as JSON.
-    pub fn new(call: &DriverCall<'_>, instance: u32) -> anyhow::Result<Self> {
+    pub fn new(call: &DriverCall<'_>, shared: &Shared, instance: u32) -> anyhow::Result<Self> {
         Ok(Self {
             step: call.job.step.clone(),
             config: serde_json::to_string(&call.job.config).context("cannot write the config as JSON")?,
             part: Part { index: instance, count: call.job.instances.max(1) },
             attempt: call.job.attempt,
+            rejects: Arc::clone(&shared.rejects),
             reporter: call.reporter.clone(),
         })
     }
@@ -54,6 +60,10 @@ impl Host for Context {
 
     fn attempt(&mut self) -> wasmtime::Result<u32> {
         Ok(self.attempt)
+    }
+
+    fn reject(&mut self, record: String, reason: String) -> Answer<()> {
+        self.rejects.reject(record, reason, &self.reporter)
     }
 
     fn log(&mut self, level: Level, message: String, fields: Vec<(String, String)>) -> wasmtime::Result<()> {

@@ -165,6 +165,10 @@ pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     link_sql(linker)?;
     link_files(linker)?;
     link_tcp(linker)?;
+    let mut context = linker.instance(&interface("context"))?;
+    Fallible::new(&mut context, "context", true).call("reject", |mut store, (row, reason): (String, String)| {
+        interfaces::context::Host::reject(&mut store.data_mut().context, row, reason)
+    })?;
     let mut state = linker.instance(&interface("state"))?;
     Fallible::new(&mut state, "state", true)
         .call("set", |mut store, (json,): (String,)| interfaces::state::Host::set(&mut store.data_mut().kept, json))
@@ -246,7 +250,7 @@ mod tests {
                 resource = None;
             } else if let Some((name, signature)) = words.split_once(": func(")
                 && signature.contains("-> result<")
-                && ["tables", "sql", "files", "tcp", "state"].contains(&interface.as_str())
+                && ["context", "tables", "sql", "files", "tcp", "state"].contains(&interface.as_str())
             {
                 let name = name.trim_start_matches('%');
                 found.push(resource.as_ref().map_or(name.to_owned(), |of| format!("[method]{of}.{name}")));

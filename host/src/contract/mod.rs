@@ -13,6 +13,7 @@ mod files;
 mod http;
 mod json_tables;
 mod pool;
+pub mod rejects;
 mod secrets;
 pub mod shared;
 mod sql;
@@ -32,7 +33,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::channel::printed::Printed;
 use crate::channel::reporter::Reporter;
 use crate::engine::{Cause, Engine, EngineError};
-use crate::protocol::{Job, Message};
+use crate::protocol::{Job, Message, RejectedRows};
 use crate::secrets::Secrets;
 pub use bindings::osiris::driver::catalog::{Column as CatalogColumn, Table as CatalogTable};
 pub use bindings::osiris::driver::errors::{Error, ErrorKind};
@@ -112,7 +113,7 @@ impl State {
             handles,
             wasi: wasi::context(printed),
             memory: shared.memory.part(),
-            context: context::Context::new(call, instance)?,
+            context: context::Context::new(call, shared, instance)?,
             tables: Tables::new(call, shared)?,
             files: Files::new(call),
             tcp: Tcp::new(call, shared),
@@ -145,6 +146,7 @@ impl State {
             unfinished: std::mem::take(&mut self.tables.unfinished),
             state: self.kept.next.take(),
             said: None,
+            rejected: None,
         }
     }
 }
@@ -179,6 +181,8 @@ pub struct Tally {
     pub state: Option<String>,
     /// The driver's answer to `discover` or `check`.
     pub said: Option<Message>,
+    /// The rows that all instances rejected.
+    pub rejected: Option<RejectedRows>,
 }
 
 impl Tally {

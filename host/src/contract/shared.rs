@@ -1,5 +1,5 @@
-//! What all instances of a step's driver share: counts of open resources, one pool of memory, and one connection to the
-//! host's broker.
+//! What all instances of a step's driver share: counts of open resources, one pool of memory, one connection to the
+//! host's broker, and the rows that they reject.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -8,6 +8,7 @@ use wasmtime::ResourceLimiter;
 
 use super::exchanger::Exchanger;
 use super::faults::Faults;
+use super::rejects::Rejects;
 use crate::channel::network::Network;
 use crate::channel::reporter::Reporter;
 use crate::grants::limits::Limits;
@@ -32,7 +33,7 @@ const MAX_CORE_INSTANCES: usize = 128;
 const ELEMENT_BYTES: u64 = 16;
 
 /// What a step has open, regardless of the instance that opened it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Shared {
     pub readers: Slots,
     pub connections: Slots,
@@ -43,6 +44,7 @@ pub struct Shared {
     pub faults: Option<Arc<Faults>>,
     /// Records or answers the driver's requests.
     pub exchanger: Option<Arc<Exchanger>>,
+    pub rejects: Arc<Rejects>,
 }
 
 impl Shared {
@@ -59,14 +61,16 @@ impl Shared {
             network: Arc::new(Network::new(limits)),
             faults: None,
             exchanger: None,
+            rejects: Arc::new(Rejects::none()),
         }
     }
 
     /// What the instances of the driver of `job` share.
-    pub fn of(job: &Job, reporter: &Reporter) -> Self {
+    pub fn of(job: &Job, reporter: &Reporter, rejects: Rejects) -> Self {
         Self {
             faults: Faults::of(&job.disturbance, job.attempt),
             exchanger: Exchanger::of(job, reporter),
+            rejects: Arc::new(rejects),
             ..Self::new(&job.limits)
         }
     }

@@ -14,18 +14,21 @@ use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Lower, Re
 use super::bindings::osiris::driver::arrow::{Field as WireField, Schema};
 use super::faults::Fallible;
 pub use super::json_tables::JsonReader;
+use super::rejects::Rejects;
 use super::shared::{Shared, Slot, Slots};
 use super::{Answer, DriverCall, Error, ErrorKind, State, View, coded, error, json_tables};
 use crate::channel::reporter::Reporter;
 use crate::columns::{self, Field, InNode};
 use crate::driver::spec::interface;
 use crate::engine::{self, Engine, EngineError, Query, quote_name};
+use crate::protocol::REJECTED;
 
 /// The step's tables: its inputs and its output.
 pub struct Tables {
     pub engine: Arc<Engine>,
     pub reporter: Reporter,
     inputs: Vec<Input>,
+    rejects: Arc<Rejects>,
     /// Whether other instances write to the same tables.
     pub is_shared: bool,
     readers: Slots,
@@ -54,6 +57,7 @@ impl Tables {
             engine: Arc::clone(call.engine),
             reporter: call.reporter.clone(),
             inputs: inputs.context("cannot count the step's inputs")?,
+            rejects: Arc::clone(&shared.rejects),
             is_shared: call.job.instances > 1,
             readers: shared.readers.clone(),
             places: shared.tables.clone(),
@@ -68,8 +72,12 @@ impl Tables {
     /// Counts a table that the driver creates, unless the step has reached its limit of tables.
     ///
     /// # Errors
-    /// `limit` if it is reached.
+    /// `limit` if it is reached; `config` if the table is the host's own.
     pub fn count(&mut self, name: &str) -> Result<(), Error> {
+        if self.rejects.allowed() > 0 && name.eq_ignore_ascii_case(REJECTED) {
+            let message = format!("table `{name}` cannot be created: it has the step's rejected rows");
+            return Err(error(ErrorKind::Config, message));
+        }
         let Some(place) = self.places.take() else {
             let most = self.places.most();
             let message = format!("table `{name}` is one more than the {most} that a step may create");

@@ -266,7 +266,7 @@ fn step(
     config: Map<String, Value>,
     inputs: Option<Vec<(String, StepId, String)>>,
 ) -> Step {
-    Step { id, component, mode: None, config, needs: Some(Vec::new()), inputs, retries: 0, line: 0 }
+    Step { id, component, mode: None, config, needs: Some(Vec::new()), inputs, retries: 0, rejects: 0, line: 0 }
 }
 
 /// What the user got wrong is the outcome of a test; another error is a fault of the host.

@@ -20,6 +20,9 @@ const VERSIONS: [&str; 1] = ["0.1.0"];
 /// The most times that a step may be tried again.
 pub const MAX_RETRIES: u32 = 10;
 
+/// The most rows that a step may be allowed to reject.
+pub const MAX_REJECTS: u32 = 1_000_000;
+
 /// A step's name, which is also the name of its files, so it cannot lead out of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -134,6 +137,8 @@ pub struct Step {
     pub inputs: Option<Vec<(String, StepId, String)>>,
     /// How often the step is tried again after a failure that may be temporary.
     pub retries: u32,
+    /// How many rows the step may reject before it fails.
+    pub rejects: u32,
     /// The step's line in the file.
     pub line: u64,
 }
@@ -170,6 +175,8 @@ struct RawStep {
     inputs: Option<Map<String, Value>>,
     #[serde(default)]
     retries: u32,
+    #[serde(default)]
+    rejects: u32,
     #[expect(dead_code, reason = "known, so that it is no unknown key")]
     description: Option<String>,
 }
@@ -289,8 +296,12 @@ fn parse_step(raw: RawStep, file: &str) -> Result<Step, Report> {
         let message = format!("step `{id}` has `retries: {}`; at most {MAX_RETRIES} are possible", raw.retries);
         return Err(at(Report::input(message)));
     }
-    let RawStep { component, mode, config, retries, .. } = raw;
-    Ok(Step { id, component, mode, config, needs, inputs, retries, line })
+    if raw.rejects > MAX_REJECTS {
+        let message = format!("step `{id}` has `rejects: {}`; at most {MAX_REJECTS} are possible", raw.rejects);
+        return Err(at(Report::input(message)));
+    }
+    let RawStep { component, mode, config, retries, rejects, .. } = raw;
+    Ok(Step { id, component, mode, config, needs, inputs, retries, rejects, line })
 }
 
 fn parse_input(step: &StepId, alias: String, value: Value) -> Result<(String, StepId, String), Report> {

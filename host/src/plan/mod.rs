@@ -77,6 +77,8 @@ pub struct PlannedStep {
     pub grants: Grants,
     /// How often the step is tried again after a failure that may be temporary.
     pub retries: u32,
+    /// How many rows the step may reject before it fails.
+    pub rejects: u32,
     /// What the host adds to the step's HTTP requests.
     pub credentials: Vec<Credential>,
     /// How many instances of the driver share the step's work.
@@ -112,6 +114,11 @@ pub fn plan(pipeline: &Pipeline, context: &PlanContext<'_>) -> Result<Plan, Repo
 }
 
 impl PlannedStep {
+    /// Whether the step has a file of tables: a writer has one for the rows that it rejects.
+    pub fn stores_tables(&self) -> bool {
+        self.driver.spec.kind.makes_tables() || self.rejects > 0
+    }
+
     /// The places of secrets that are too short to be redacted everywhere.
     pub fn short_secrets(&self) -> impl Iterator<Item = &str> {
         self.secrets.iter().filter(|(_, secret)| !is_distinctive(secret.reveal())).map(|(place, _)| place.as_str())
@@ -183,6 +190,7 @@ fn plan_step(
         grants,
         instances: grant::instances(driver.spec.instances.as_ref(), &request)?,
         retries: step.retries,
+        rejects: step.rejects,
         state,
         notices: [renamed.notices, connection_notices].concat(),
         config,

@@ -18,7 +18,7 @@ use crate::executor::disk::DiskAllowance;
 use crate::executor::process::StepProcess;
 use crate::grants::limits::Limits;
 use crate::plan::{Input, PlannedStep};
-use crate::protocol::{Call, FileGrant, Job, LogLevel, Message, PriorState};
+use crate::protocol::{Call, FileGrant, Job, LogLevel, Message, PriorState, RejectedRows};
 use crate::secrets::scrubber::Scrub;
 use crate::session::Status;
 use crate::untrusted::Untrusted;
@@ -68,6 +68,7 @@ pub(super) struct Done {
     pub(super) rows_written: u64,
     pub(super) files: Vec<String>,
     pub(super) state: Option<String>,
+    pub(super) rejected: Option<RejectedRows>,
 }
 
 /// The files and the folder that a step gets for one attempt.
@@ -204,7 +205,7 @@ impl Schedule<'_> {
             config: step.config.clone(),
             secrets: step.secrets.clone(),
             inputs: self.job_inputs(step),
-            output: step.driver.spec.kind.makes_tables().then(|| scratch.join(OUTPUT)),
+            output: step.stores_tables().then(|| scratch.join(OUTPUT)),
             scratch,
             read_files: read,
             write_files: write,
@@ -213,6 +214,7 @@ impl Schedule<'_> {
             attempt: turn.number,
             call: Call::Run,
             instances: if disturbance.counts_calls() { 1 } else { step.instances },
+            rejects: step.rejects,
             limits: turn.limits,
             require_confinement: self.settings.require_confinement,
             disturbance,
@@ -303,8 +305,8 @@ impl Schedule<'_> {
             }
             Message::Exchange { seen } => self.hear_exchange(number, &seen, size),
             Message::Progress { done, total } => self.observer.progress(step.as_str(), done, total),
-            Message::Complete { tables, rows_written, files, state } => {
-                running.verdict = Some(Ok(Done { tables, rows_written, files, state }));
+            Message::Complete { tables, rows_written, files, state, rejected } => {
+                running.verdict = Some(Ok(Done { tables, rows_written, files, state, rejected }));
             }
             Message::Discovered { .. } | Message::Checked { .. } => {}
             Message::Failed(failure) => {

@@ -11,10 +11,14 @@ use super::targets::{self, Target};
 use super::{OUTPUT, record};
 use crate::error::{Blame, Failure};
 use crate::plan::PlannedStep;
+use crate::protocol::LogLevel;
 use crate::session::Status;
 
 /// The name of the metric for the duration of a step.
 const DURATION: &str = "step_duration_ms";
+
+/// The name of the metric for the rows that a step rejected.
+const REJECTED_ROWS: &str = "rows_rejected";
 
 pub(super) fn interrupted() -> Failure {
     Failure::new(Blame::User, "interrupted", "the run was interrupted")
@@ -65,7 +69,7 @@ impl Schedule<'_> {
     /// Puts the step's output and files in place.
     fn keep(&self, step: &PlannedStep, targets: Vec<Target>, created: &[String]) -> Result<(), Failure> {
         targets::keep(self.base, targets, created).map_err(|error| Failure::of_host(&error))?;
-        if !step.driver.spec.kind.makes_tables() {
+        if !step.stores_tables() {
             return Ok(());
         }
         self.session.keep_output(&step.id, OUTPUT).map_err(|error| Failure::of_host(&error))
@@ -75,9 +79,15 @@ impl Schedule<'_> {
         self.states.extend(done.state.map(|state| (place, state)));
         let step = &self.plan.steps[place];
         let record = &mut self.manifest.steps[place];
-        let (metric, rows) =
-            record::complete(record, step.driver.spec.kind, done.tables, done.rows_written, begun.elapsed());
+        let (metric, rows) = record::complete(record, step, done.tables, done.rows_written, begun.elapsed());
         let (session, id) = (self.session, Some(&step.id));
+        if let Some(rejected) = done.rejected {
+            let warning = session.scrubber.scrubbed(&record::rejection(&rejected));
+            session.journal.metric(&REJECTED_ROWS.into(), rejected.rows as f64, id);
+            session.event("notice", json!({"step_id": step.id, "message": warning.message, "fields": warning.fields}));
+            self.observer.log(step.id.as_str(), LogLevel::Warn, &warning);
+            record.warnings.push(warning.into_inner());
+        }
         session.journal.metric(&metric.into(), rows as f64, id);
         session.journal.metric(&DURATION.into(), record.duration_ms.unwrap_or_default() as f64, id);
         session.event(

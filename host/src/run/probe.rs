@@ -111,6 +111,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<ProbeReport> {
         attempt: 1,
         call: probe.call,
         instances: 1,
+        rejects: 0,
         limits: Limits { wall_seconds: probe.timeout.as_secs().max(1), ..probe.limits },
         require_confinement: probe.require_confinement,
         disturbance: Disturbance::default(),

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::driver::spec::Kind;
 use crate::error::{Blame, Failure};
 use crate::plan::{Plan, PlannedStep};
+use crate::protocol::{REJECTED, RejectedRows};
 use crate::secrets::scrubber::betrays;
 use crate::session::{DriverRecord, InputRecord, Manifest, Status, StepRecord, TableRecord, now};
+use crate::warning::Warning;
 
 /// A whole number of milliseconds.
 pub fn milliseconds(duration: Duration) -> u64 {
@@ -83,21 +84,33 @@ pub fn secret_name(step: &PlannedStep, tables: &BTreeMap<String, u64>) -> Option
 /// Records that a step is complete; returns the metric that counts its rows, and their number.
 pub fn complete(
     record: &mut StepRecord,
-    kind: Kind,
+    step: &PlannedStep,
     tables: BTreeMap<String, u64>,
     rows_written: u64,
     took: Duration,
 ) -> (&'static str, u64) {
-    let rows = if kind.makes_tables() { tables.values().sum() } else { rows_written };
+    let kind = step.driver.spec.kind;
+    let is_own = |table: &&String| step.rejects == 0 || *table != REJECTED;
+    let own: Vec<&String> = tables.keys().filter(is_own).collect();
+    let rows = if kind.makes_tables() { own.iter().map(|table| tables[*table]).sum() } else { rows_written };
     record.status = Status::Success;
     record.duration_ms = Some(milliseconds(took));
     record.rows = Some(rows);
-    if kind.makes_tables() {
+    if step.stores_tables() {
         record.duckdb_path = Some(format!("data/{}.duckdb", record.id));
-        record.table = tables.keys().next().filter(|_| tables.len() == 1).cloned();
+    }
+    if let [table] = own[..] {
+        record.table = Some(table.clone());
     }
     record.tables = tables.into_iter().map(|(name, rows)| (name, TableRecord { rows })).collect();
     (kind.rows_metric(), rows)
+}
+
+/// The warning about rejected rows.
+pub fn rejection(rejected: &RejectedRows) -> Warning {
+    let fields = [("count", rejected.rows.to_string().into()), ("first reason", rejected.first_reason.clone())];
+    let message = format!("rows were rejected; the step's table `{REJECTED}` has them");
+    Warning { message: message.into(), fields: fields.map(|(name, value)| (name.into(), value)).into() }
 }
 
 /// Records that the run has ended.

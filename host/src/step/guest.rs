@@ -11,6 +11,7 @@ use super::host_fault;
 use super::watch::Overrun;
 use crate::channel::printed::Printed;
 use crate::channel::reporter::Reporter;
+use crate::contract::rejects::{Ended, Rejects};
 use crate::contract::shared::{OutOfMemory, Shared};
 use crate::contract::tables::{Input, Output};
 use crate::contract::{CatalogTable, DriverCall, Error, ErrorKind, State, Tally, error_name, linker};
@@ -19,7 +20,7 @@ use crate::driver::spec::{self, Kind, interface};
 use crate::engine::Trouble;
 use crate::error::{Blame, Failure, Retry};
 use crate::grants::limits::Limits;
-use crate::protocol::{Call, LogLevel, Message};
+use crate::protocol::{Call, LogLevel, Message, REJECTED};
 use crate::untrusted::Untrusted;
 
 /// The most that one call may move from guest to host, in bytes: a batch of 64 MiB with room to spare.
@@ -31,13 +32,16 @@ pub(super) const INSTANCE_STACK: usize = 32 << 20;
 
 /// Calls the driver and returns what the host counted meanwhile.
 pub fn call(call: &DriverCall<'_>) -> Result<Tally, Failure> {
-    let shared = Shared::of(call.job, call.reporter);
+    let rejects = Rejects::new(call.engine, call.job.rejects).map_err(|error| returned(call, error))?;
+    let shared = Shared::of(call.job, call.reporter, rejects);
     let outcome = call_instances(call, &shared);
-    if let Some(faults) = shared.faults.filter(|_| call.job.disturbance.observes) {
+    if let Some(faults) = shared.faults.as_ref().filter(|_| call.job.disturbance.observes) {
         let guest_memory_bytes = shared.memory.peak();
         call.reporter.send(&Message::Observed { calls: faults.take_calls(), guest_memory_bytes });
     }
-    outcome
+    let tally = outcome?;
+    let rejected = shared.rejects.finish().map_err(|error| returned(call, error))?;
+    Ok(Tally { rejected, ..tally })
 }
 
 fn call_instances(call: &DriverCall<'_>, shared: &Shared) -> Result<Tally, Failure> {
@@ -49,6 +53,17 @@ fn call_instances(call: &DriverCall<'_>, shared: &Shared) -> Result<Tally, Failu
         call.component.engine().increment_epoch();
         call.engine.interrupter().interrupt();
     })
+}
+
+/// The failure of a step that rejected a row which it may not, or which could not be stored.
+fn unrejected(call: &DriverCall<'_>, ended: Ended) -> Failure {
+    match ended {
+        Ended::Lost(error) => returned(call, error),
+        Ended::TooMany(message) => Failure::new(Blame::User, "data", message).hint(format!(
+            "correct such rows where they come from, or allow some with `rejects: 100` beside the step's `config`: they are \
+             stored in its table `{REJECTED}`"
+        )),
+    }
 }
 
 /// Runs each instance on a thread. At the first failure `stop` ends the others, whose work is no longer needed. That
@@ -105,6 +120,9 @@ fn call_instance(call: &DriverCall<'_>, shared: &Shared, index: u32) -> Result<T
     store.set_hostcall_fuel(HOSTCALL_BYTES);
     let outcome = call_export(call, &linked, &mut store);
     let last_lines = printed.end();
+    if let Some(ended) = shared.rejects.ended() {
+        return Err(unrejected(call, ended));
+    }
     match outcome {
         Ok(Ok(said)) => Ok(Tally { said, ..store.data_mut().tally() }),
         Ok(Err(error)) => Err(returned(call, error)),

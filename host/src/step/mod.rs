@@ -23,7 +23,7 @@ use crate::contract::{DriverCall, Tally, Trust};
 use crate::driver::runtime;
 use crate::engine::{Cause, Engine, FurnishError, Furnishing, Status, TemporaryFolder, Warm};
 use crate::error::{Blame, Failure};
-use crate::protocol::{Job, LogLevel, Message, SEEN};
+use crate::protocol::{Job, LogLevel, Message, REJECTED, SEEN};
 use crate::sandbox::{self, Reach};
 pub use guest::call;
 use open_files::OpenFiles;
@@ -307,7 +307,8 @@ fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> 
         let error = anyhow::anyhow!(error).context("cannot close the step's output");
         if full { Failure::disk_full(format!("{error:#}")) } else { host_fault(error) }
     })?;
-    if job.output.is_some() && tables.is_empty() {
+    let makes_none = !tables.keys().any(|table| job.rejects == 0 || table != REJECTED);
+    if job.kind.makes_tables() && makes_none {
         return Err(driver_fault(format!("driver `{}` made no table", job.driver)));
     }
     for path in job.output.iter().chain(&tally.files_written) {
@@ -316,10 +317,12 @@ fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> 
             return Err(Overrun::Output.failure(job, engine.status().ran_authors()));
         }
     }
-    let rows_written = if tally.rows_copied > 0 { tally.rows_copied } else { tally.rows_out.min(input_rows) };
+    let rejected = tally.rejected.as_ref().map_or(0, |rejected| rejected.rows);
+    let delivered = || tally.rows_out.min(input_rows).saturating_sub(rejected);
+    let rows_written = if tally.rows_copied > 0 { tally.rows_copied } else { delivered() };
     let created = job.write_files.iter().filter(|grant| tally.files_written.contains(&grant.path));
     let files = created.map(|grant| grant.name.clone()).collect();
-    Ok(Message::Complete { tables, rows_written, files, state: tally.state })
+    Ok(Message::Complete { tables, rows_written, files, state: tally.state, rejected: tally.rejected })
 }
 
 /// Makes a file durable; returns its size in bytes.

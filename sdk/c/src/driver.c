@@ -205,6 +205,20 @@ void os_metric(const char *name, double value) { context_metric(name, strlen(nam
 
 void os_progress(uint64_t done, uint64_t total) { context_progress(done, total != 0, total); }
 
+bool os_reject(const char *row, size_t length, const char *format, ...)
+{
+    buffer b = {0};
+    result r;
+    va_list values;
+    va_start(values, format);
+    buffer_print(&b, format, values);
+    va_end(values);
+    scratch();
+    context_reject(row, length, b.data, b.length, &r);
+    buffer_free(&b);
+    return passed(&r);
+}
+
 const char *os_secret(const char *pointer)
 {
     option_handle found;

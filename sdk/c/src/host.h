@@ -117,6 +117,8 @@ CONTEXT("step-id") void context_step_id(text *ret);
 CONTEXT("config") void context_config(text *ret);
 CONTEXT("partition") void context_partition(uint32_t ret[2]);
 CONTEXT("attempt") uint32_t context_attempt(void);
+CONTEXT("reject")
+void context_reject(const char *row, size_t length, const char *reason, size_t reason_length, result *ret);
 CONTEXT("log") void context_log(int32_t level, const char *message, size_t length, const pair *fields, size_t count);
 CONTEXT("metric") void context_metric(const char *name, size_t length, double value);
 CONTEXT("progress") void context_progress(uint64_t done, int32_t known, uint64_t total);

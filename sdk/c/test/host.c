@@ -35,7 +35,7 @@ static struct {
     named files[32], secrets[16];
     size_t file_count, secret_count;
     char *state;
-    buffer log;
+    buffer log, rejected;
     uint64_t waited;
     int (*respond)(const char *, const char *, const char *, const char *, const char **, const char **);
     struct {
@@ -176,6 +176,8 @@ bool os_test_finished(const char *name) { return table_named(name) && table_name
 
 const char *os_test_sql(const char *name) { return table_named(name) ? table_named(name)->sql : NULL; }
 
+const char *os_test_rejected(void) { return host.rejected.data ? host.rejected.data : ""; }
+
 const char *os_test_stored_state(void) { return host.state; }
 
 const char *os_test_written(const char *path)
@@ -202,6 +204,15 @@ void context_log(int32_t level, const char *message, size_t length, const pair *
     (void)level, (void)fields, (void)count;
     buffer_add(&host.log, message, length);
     buffer_add(&host.log, "\n", 1);
+}
+
+void context_reject(const char *row, size_t length, const char *reason, size_t reason_length, result *ret)
+{
+    ret->failed = 0;
+    buffer_add(&host.rejected, row, length);
+    buffer_add(&host.rejected, " ", 1);
+    buffer_add(&host.rejected, reason, reason_length);
+    buffer_add(&host.rejected, "\n", 1);
 }
 
 void secrets_get(const char *name, size_t length, option_handle *ret)

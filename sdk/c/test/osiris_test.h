@@ -39,6 +39,7 @@ const char *os_test_columns(const char *table);  /* "name format, …" of a tabl
 size_t os_test_columns_read(void);              /* how many columns the last read named; 0 for all */
 bool os_test_finished(const char *table);
 const char *os_test_sql(const char *table);      /* the SELECT that made it */
+const char *os_test_rejected(void);              /* each row and its reason in a line */
 const char *os_test_stored_state(void);
 const char *os_test_written(const char *path);   /* what was written to a file */
 const char *os_test_log(void);                   /* all lines */

@@ -405,6 +405,7 @@ static bool rest_of_it(os_json *config, os_inputs *in, os_output *out)
     os_write_file(to, three, 3);
     os_write_file(to, os_secret("/token"), 2);
     os_close_file(file), os_close_file(to);
+    assert(os_reject("{\"id\":7}", 8, "%s odd", "too"));
     os_create_sql(out, "counted", "select count(*) from x", NULL);
     os_set_state("{\"last\":%d}", (int)os_int_or(os_get(state, "last"), 0) + 1);
     os_free(state);
@@ -426,6 +427,7 @@ static void records_files_sql_and_state(void)
     os_test_file("in.txt", "abcde");
     assert(!os_test_transform(rest_of_it));
     EXPECT(os_test_records("main"), "\"id\":-1");
+    assert(strcmp(os_test_rejected(), "{\"id\":7} too odd\n") == 0);
     assert(strcmp(os_test_written("out.txt"), "bcdpw") == 0 && strcmp(os_test_stored_state(), "{\"last\":5}") == 0);
     EXPECT(os_test_sql("counted"), "select count(*) from x");
 }

@@ -31,6 +31,8 @@ type Step struct {
 	KeepsState bool
 	// State is the JSON value that the last run stored, or empty.
 	State string
+	// Rejects is how many rows the pipeline lets the step reject.
+	Rejects int
 	// Inputs are the step's inputs, in order.
 	Inputs []Input
 	// Files are the contents of files by their paths; files that the driver writes are added.
@@ -88,6 +90,8 @@ type Result struct {
 	Catalog []host.CatalogTable
 	// Logs are the messages that were logged.
 	Logs []host.LogLine
+	// Rejected are the rows that the driver rejected.
+	Rejected []host.RejectedRow
 	// Metrics are the numbers that were recorded.
 	Metrics map[string]float64
 	// State is what the step stored for the next run; or what was stored before.
@@ -150,7 +154,8 @@ func (s Step) call(t testing.TB, run func(*host.Output, *Result) error) (result 
 			t.Fatal(err)
 		}
 	}
-	step := &host.Step{ID: "test", Config: string(config), Secrets: s.Secrets, KeepsState: s.KeepsState, Files: s.Files}
+	step := &host.Step{ID: "test", Config: string(config), Secrets: s.Secrets, KeepsState: s.KeepsState, Files: s.Files,
+		Rejects: s.Rejects}
 	if s.State != "" {
 		step.State = &s.State
 	}
@@ -167,6 +172,7 @@ func (s Step) call(t testing.TB, run func(*host.Output, *Result) error) (result 
 	out := &host.Output{}
 	result.Err = osiris.AsError(run(out, &result))
 	result.Logs, result.Metrics, result.Files, result.tables = step.Logs, step.Metrics, step.Files, out.Tables
+	result.Rejected = step.Rejected
 	if step.State != nil {
 		result.State = *step.State
 	}

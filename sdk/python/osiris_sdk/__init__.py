@@ -16,7 +16,7 @@ text, file and line. `osiris_sdk.testing` runs a driver natively against a fake 
 from . import errors, files, http, sockets, sql, state, types
 from .batch import Batch
 from .config import Config
-from .context import attempt, log, metric, partition, progress, secret, secrets_below, step_id
+from .context import attempt, log, metric, partition, progress, reject, secret, secrets_below, step_id
 from .drivers import Column, Table, check, discover, extractor, processor, writer
 from .errors import (
     AuthError,
@@ -42,6 +42,6 @@ __all__ = [
     "InternalError", "Interval", "LimitError", "NotFoundError", "OtherError", "Output", "RateLimitedError", "Reader",
     "Table", "Tagged", "TimeoutError", "TransientError", "attempt", "check", "decimal", "discover", "errors",
     "extractor", "files", "http", "instant", "interval", "json", "list_of", "log", "map_of", "metric", "partition",
-    "processor", "progress", "secret", "secrets_below", "sockets", "sql", "state", "step_id", "struct", "timestamp",
+    "processor", "progress", "reject", "secret", "secrets_below", "sockets", "sql", "state", "step_id", "struct", "timestamp",
     "types", "uuid", "writer",
 ]  # fmt: skip

@@ -126,6 +126,12 @@ class context:
         return host().attempt
 
     @staticmethod
+    def reject(row: str, reason: str) -> None:
+        host().rejected.append((json.loads(row), reason))
+        if host().rejects is not None and len(host().rejected) > host().rejects:
+            raise refusal("DATA", f"a row was rejected: {reason}")
+
+    @staticmethod
     def log(level: Any, message: str, fields: list[tuple[str, str]]) -> None:
         host().log.append((level.name.lower(), message, dict(fields)))
 
@@ -441,6 +447,8 @@ class FakeHost:
     step_id: str = "step"
     partition: tuple[int, int] = (0, 1)
     attempt: int = 1
+    rejects: int | None = None
+    rejected: list[tuple[Any, str]] = field(default_factory=list)
     inputs: list[Any] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     tcp: dict[str, Any] = field(default_factory=dict)

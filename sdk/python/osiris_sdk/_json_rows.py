@@ -136,6 +136,15 @@ def chunks(rows: Iterable[Any], first_row: int = 0) -> Iterator[Chunk]:
         yield _chunk(texts, records)
 
 
+def record_text(row: Any) -> str:
+    """One record as JSON. It may be called while the rows of another call of `chunks` are produced."""
+    met = _Typed.decimals, _Typed.others
+    try:
+        return "".join(chunk.text for chunk in chunks([row])).rstrip("\n")
+    finally:
+        _Typed.decimals, _Typed.others = met
+
+
 def _chunk(texts: list[str], records: list[Mapping[str, Any]]) -> Chunk:
     texts.append("")
     text = "\n".join(texts)

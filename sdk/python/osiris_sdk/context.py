@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
 from . import _contract as contract
-from .errors import _sendable
+from ._json_rows import record_text
+from .errors import _sendable, raises_host_errors
 
 _LEVELS = ("trace", "debug", "info", "warn", "error")
 
@@ -25,6 +27,18 @@ def partition() -> tuple[int, int]:
 def attempt() -> int:
     """The number of this attempt of the step, counted from 1."""
     return contract.context.attempt()
+
+
+@raises_host_errors
+def reject(row: Any, reason: str) -> None:
+    """Rejects one row that cannot be understood or delivered: the host stores it with the reason in the step's table
+    `rejected`, which a writer's step has too. The row is what `output.write` takes, or a `str` if it cannot be parsed.
+
+    # Errors
+    `DataError` for more rows than the pipeline allows (`rejects`, by default none). The step fails then in any case.
+    """
+    text = json.dumps(_sendable(row)) if isinstance(row, str) else record_text(row)
+    contract.context.reject(text, _sendable(reason))
 
 
 def secret(name: str) -> str | None:

@@ -1,5 +1,6 @@
 """Drivers as a whole: config, columns, errors, and what the step gives and takes."""
 
+import decimal
 import logging
 from dataclasses import dataclass, field
 
@@ -232,6 +233,26 @@ def test_secrets_state_log_metrics_and_progress():
         osiris.log.write("loud", "x")
     with pytest.raises(osiris.DataError, match="cannot be stored as JSON"):
         osiris.state.set(object())
+
+
+def test_rows_are_rejected_while_others_are_written():
+    @osiris.extractor
+    def extract(config, output):
+        def good():
+            for number in (decimal.Decimal("0.10"), None, decimal.Decimal("12345678901234567890.5")):
+                if number is None:
+                    osiris.reject({"id": 2, "price": decimal.Decimal("1.50")}, "no price")
+                    osiris.reject('a;"b', "too few fields")
+                    continue
+                yield {"price": number}
+
+        output.write("main", good())
+
+    result = run(extract)
+    assert result.rejected == [({"id": 2, "price": 1.5}, "no price"), ('a;"b', "too few fields")]
+    assert [row["price"] for row in result.rows()] == [decimal.Decimal("0.10"), decimal.Decimal("12345678901234567890.5")]
+    with pytest.raises(osiris.DataError, match="a row was rejected: no price"):
+        run(extract, rejects=0)
 
 
 def test_files_are_read_and_written():

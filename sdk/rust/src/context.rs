@@ -1,5 +1,6 @@
 //! The step that a driver works for: its config, and how the driver reports what it is doing.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -72,6 +73,24 @@ fn put(value: &mut Value, path: &[String], secret: String) {
     if let Some(place) = place {
         put(place, rest, secret);
     }
+}
+
+/// Rejects one row that cannot be understood or delivered: the host stores it with the reason in the step's table
+/// `rejected`, which a writer's step has too. The row is an object of its columns, or a text if it cannot be parsed.
+///
+/// # Errors
+/// `data` for more rows than the pipeline allows (`rejects`, by default none). The step fails then in any case, so
+/// return the error.
+pub fn reject<R: Serialize + ?Sized>(row: &R, reason: &str) -> Result<()> {
+    reject_json(&serde_json::to_string(row)?, reason)
+}
+
+/// As for [`reject`], with a row that is JSON text already.
+///
+/// # Errors
+/// As for [`reject`], and `internal` if it is not JSON.
+pub fn reject_json(row: &str, reason: &str) -> Result<()> {
+    Ok(raw::reject(row, reason)?)
 }
 
 /// Writes a structured line to the session's log.

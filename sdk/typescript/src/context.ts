@@ -3,7 +3,7 @@
 import { call, dataError, internalError, wellFormed } from "./errors.js";
 import { host } from "./host.js";
 import { jsonRecords, Reader, type Output, type ReadOptions } from "./tables.js";
-import type { Json } from "./json.js";
+import { recordText, type Json } from "./json.js";
 
 /** The id of the step in the pipeline, such as `extract-flights`. */
 export const stepId = (): string => host().context.stepId();
@@ -13,6 +13,16 @@ export const partition = (): { index: number; count: number } => host().context.
 
 /** The number of this attempt of the step, counted from 1. */
 export const attempt = (): number => host().context.attempt();
+
+/**
+ * Rejects one row that cannot be understood or delivered: the host stores it with the reason in the step's table
+ * `rejected`, which a writer's step has too. The row is an object, or a text if it cannot be parsed. It throws a `data` error for more rows than the pipeline allows (`rejects`,
+ * by default none); the step fails then in any case.
+ */
+export function reject(row: unknown, reason: string): void {
+  const text = typeof row === "string" ? JSON.stringify(wellFormed(row)) : recordText(row, 0);
+  call(() => host().context.reject(text, wellFormed(reason)));
+}
 
 /**
  * The secret in a field of the config, named by its JSON pointer (`/connection/password`) or, if no name in the path

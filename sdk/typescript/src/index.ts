@@ -18,6 +18,7 @@ export {
   metric,
   partition,
   progress,
+  reject,
   secret,
   secretsBelow,
   sql,

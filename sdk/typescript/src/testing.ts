@@ -59,6 +59,8 @@ export interface RunOptions {
   sql?: (select: string) => TestInput;
   partition?: { index: number; count: number };
   attempt?: number;
+  /** How many rows the pipeline lets the step reject; any number by default. */
+  rejects?: number;
   batchSize?: number;
 }
 
@@ -70,6 +72,8 @@ type FakeTable =
 export class Result {
   readonly requests: Request[] = [];
   readonly log: { level: string; message: string; fields: Record<string, string> }[] = [];
+  /** The rows that the driver rejected, with its reasons. */
+  readonly rejected: { row: Json; reason: string }[] = [];
   readonly metrics: Record<string, number> = {};
   readonly progress: [number, number | undefined][] = [];
   /** How many milliseconds the driver waited, for example before retries. */
@@ -273,6 +277,10 @@ function fakeHost(options: RunOptions, result: Result, expected: Exchange[] | ((
       config: () => JSON.stringify(options.config ?? {}),
       partition: () => options.partition ?? { index: 0, count: 1 },
       attempt: () => options.attempt ?? 1,
+      reject(row: string, reason: string) {
+        result.rejected.push({ row: parse(row), reason });
+        if (result.rejected.length > (options.rejects ?? Infinity)) refuse("data", `a row was rejected: ${reason}`);
+      },
       log: (level: string, message: string, fields: [string, string][]) =>
         void result.log.push({ level, message, fields: Object.fromEntries(fields) }),
       metric: (name: string, value: number) => void (result.metrics[name] = value),

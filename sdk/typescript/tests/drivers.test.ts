@@ -21,6 +21,7 @@ import {
   processor,
   progress,
   rateLimitedError,
+  reject,
   secret,
   secretsBelow,
   sql,
@@ -365,6 +366,9 @@ test("secrets, state, log, metrics, progress, files and SQL", async () => {
     log.warn("careful \ud800", { page: 3 });
     metric("pages", 3);
     progress(1, 2);
+    reject({ id: 2n ** 60n, price: NaN }, "no price");
+    reject("a;b", "too few fields");
+    assert.throws(() => reject({}, "empty"), kind("data", /rejected: empty/));
     assert.deepEqual([stepId(), partition(), attempt()], ["step", { index: 1, count: 4 }, 2]);
     assert.deepEqual(Buffer.concat([...files.open(config.path).parts()]).toString(), "hello");
     assert.throws(() => files.open("/etc/passwd"), kind("denied", /not granted/));
@@ -379,9 +383,17 @@ test("secrets, state, log, metrics, progress, files and SQL", async () => {
     secrets: { "/token": "t0ken", "/connection/password": "pa55", "/headers/X-A~1b": "h3ader" },
     partition: { index: 1, count: 4 },
     attempt: 2,
+    rejects: 2,
     files: { in: Buffer.from("hello") },
     sql: () => SOURCE,
   });
+  assert.deepEqual(
+    result.rejected.slice(0, 2).map(({ row, reason }) => [recordText({ row }, 0), reason]),
+    [
+      ['{"row":{"id":1152921504606846976,"price":"NaN"}}', "no price"],
+      ['{"row":"a;b"}', "too few fields"],
+    ],
+  );
   assert.deepEqual([result.state, result.metrics, result.progress], [{ until: 5 }, { pages: 3 }, [[1, 2]]]);
   assert.deepEqual(result.log, [{ level: "warn", message: "careful \ufffd", fields: { page: "3" } }]);
   assert.deepEqual([[...result.written.out!], result.rows().length, result.rows("columns").length], [[1, 2], 3, 3]);

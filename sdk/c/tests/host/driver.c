@@ -76,6 +76,7 @@ static bool extract(os_json *config, os_output *out)
     os_partition(&index, &count);
     snprintf(text, sizeof text, "%s%u %u %u", os_step_id(), (unsigned)os_attempt(), (unsigned)index, (unsigned)count);
     add("step", text);
+    os_reject("{\"Name\":\"name\",\"Value\":\"value\"}", 31, "too %s", "odd");
     os_metric("requests_sent", 2.5);
     os_progress(1, 2);
     files(config, out);

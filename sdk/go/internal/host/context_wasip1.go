@@ -14,6 +14,9 @@ func contextPartition(ret unsafe.Pointer)
 //go:wasmimport osiris:driver/context@0.2.0 attempt
 func contextAttempt() uint32
 
+//go:wasmimport osiris:driver/context@0.2.0 reject
+func contextReject(row, rowLength, reason, reasonLength uint32, ret unsafe.Pointer)
+
 //go:wasmimport osiris:driver/context@0.2.0 log
 func contextLog(level, message, length, fields, count uint32)
 
@@ -64,6 +67,15 @@ func Partition() (index, count uint32) {
 
 // Attempt is the number of this attempt, counted from 1.
 func Attempt() uint32 { return contextAttempt() }
+
+// Reject rejects a row, which is JSON.
+func Reject(row, reason string) error {
+	r, rn := lowerText(row)
+	p, n := lowerText(reason)
+	contextReject(r, rn, p, n, begin())
+	end()
+	return failure(4)
+}
 
 // Log writes a structured line to the session's log.
 func Log(level Level, message string, fields []Pair) {

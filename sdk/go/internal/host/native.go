@@ -23,6 +23,8 @@ type Step struct {
 	Index       uint32
 	Count       uint32
 	AttemptN    uint32
+	Rejects     int
+	Rejected    []RejectedRow
 	Inputs      []*Input
 	Files       map[string][]byte
 	QueryFunc   func(sql string) (*Table, error)
@@ -39,6 +41,9 @@ type LogLine struct {
 	Message string
 	Fields  []Pair
 }
+
+// RejectedRow is a row that the driver rejected, as JSON, and its reason.
+type RejectedRow struct{ Row, Reason string }
 
 // Table is a table of the in-memory host.
 type Table struct {
@@ -76,6 +81,15 @@ func Partition() (index, count uint32) { return Current.Index, max(Current.Count
 
 // Attempt is the number of this attempt.
 func Attempt() uint32 { return max(Current.AttemptN, 1) }
+
+// Reject records a row.
+func Reject(row, reason string) error {
+	Current.Rejected = append(Current.Rejected, RejectedRow{row, reason})
+	if len(Current.Rejected) > Current.Rejects {
+		return fail(Data, "a row was rejected: %s", reason)
+	}
+	return nil
+}
 
 // Log records a line.
 func Log(level Level, message string, fields []Pair) {

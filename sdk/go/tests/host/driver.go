@@ -39,6 +39,9 @@ func extract(c config, out *osiris.Output) error {
 	add("secrets", len(secret), none, len(osiris.Secrets("")))
 	index, count := osiris.Partition()
 	add("step", osiris.StepID(), osiris.Attempt(), index, count)
+	if err := osiris.Reject(row{"name", "value"}, "too odd"); err != nil {
+		return err
+	}
 	osiris.Metric("requests_sent", 2.5)
 	osiris.Progress(1, 2)
 	if err := errors.Join(files(c, out, add), connect(c, add)); err != nil {

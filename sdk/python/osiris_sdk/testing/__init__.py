@@ -106,6 +106,8 @@ class Result:
         """What `check` or `discover` returned."""
         self.log = host.log
         """The log: (level, message, fields)."""
+        self.rejected = host.rejected
+        """The rows that the driver rejected: (row, reason)."""
         self.metrics = dict(host.metrics)
         self.progress = host.progress
         self.waits = host.waits
@@ -157,16 +159,18 @@ def run(
     tcp: Mapping[str, Any] | None = None,
     partition: tuple[int, int] = (0, 1),
     attempt: int = 1,
+    rejects: int | None = None,
     batch_size: int = BATCH,
 ) -> Result:
     """Runs a driver's function.
 
     `secrets` are by JSON pointer (`{"/token": "…"}`), `inputs` by alias. `http` is what the driver is expected to
-    request, each exchange once, or a function that responds to each request. `tcp` is an object for each `host:port`
+    request, each exchange once, or a function that responds to each request. `rejects` is how many rows the pipeline lets
+    the step reject, any number by default. `tcp` is an object for each `host:port`
     that has `read(length)` and `write(bytes)`.
     """
     fake = contract.FakeHost(
-        config=dict(config or {}), secrets=dict(secrets or {}), partition=partition, attempt=attempt,
+        config=dict(config or {}), secrets=dict(secrets or {}), partition=partition, attempt=attempt, rejects=rejects,
         state=None if state is None else _json.dumps(state), files=dict(files or {}), tcp=dict(tcp or {}),
     )  # fmt: skip
     requests: list[Request] = []

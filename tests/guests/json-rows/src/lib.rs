@@ -12,6 +12,8 @@ struct Config {
     select: Option<String>,
     records: Vec<String>,
     file: Option<String>,
+    reject: Vec<serde_json::Value>,
+    table: String,
 }
 
 struct JsonRows;
@@ -21,7 +23,7 @@ impl Processor for JsonRows {
 
     fn transform(config: Config, inputs: Inputs, output: Output) -> Result<()> {
         let types: Vec<(&str, &str)> = config.types.iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
-        let mut writer = output.create_json_table("main", &types)?;
+        let mut writer = output.create_json_table(&config.table, &types)?;
         if config.records.is_empty() {
             let reader: JsonReader = match &config.select {
                 Some(select) => sql::query_json(select)?,
@@ -38,6 +40,9 @@ impl Processor for JsonRows {
             writer.append(records)?;
         }
         writer.finish()?;
+        for row in &config.reject {
+            context::reject(row, "it is wrong")?;
+        }
         let listed = config.file.map(|file| files::list(&file)).transpose()?.unwrap_or_default().join(", ");
         let attempt = Array::from(vec![i64::from(context::attempt())]);
         output.write_columns("about", vec![("attempt", attempt), ("files", Array::from(vec![listed]))])?;

@@ -17,6 +17,9 @@ extern void __wasm_import_osiris_driver_context_partition(uint8_t *);
 __attribute__((__import_module__("osiris:driver/context@0.2.0"), __import_name__("attempt")))
 extern int32_t __wasm_import_osiris_driver_context_attempt(void);
 
+__attribute__((__import_module__("osiris:driver/context@0.2.0"), __import_name__("reject")))
+extern void __wasm_import_osiris_driver_context_reject(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
 __attribute__((__import_module__("osiris:driver/context@0.2.0"), __import_name__("log")))
 extern void __wasm_import_osiris_driver_context_log(int32_t, uint8_t *, size_t, uint8_t *, size_t);
 
@@ -189,6 +192,17 @@ void osiris_driver_errors_error_free(osiris_driver_errors_error_t *ptr) {
   processor_option_string_free(&ptr->code);
   processor_string_free(&ptr->message);
   processor_option_u32_free(&ptr->retry_after_ms);
+}
+
+void osiris_driver_context_error_free(osiris_driver_context_error_t *ptr) {
+  osiris_driver_errors_error_free(ptr);
+}
+
+void osiris_driver_context_result_void_error_free(osiris_driver_context_result_void_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    osiris_driver_context_error_free(&ptr->val.err);
+  }
 }
 
 void processor_tuple2_string_string_free(processor_tuple2_string_string_t *ptr) {
@@ -697,6 +711,61 @@ void osiris_driver_context_partition(osiris_driver_context_part_t *ret) {
 uint32_t osiris_driver_context_attempt(void) {
   int32_t ret = __wasm_import_osiris_driver_context_attempt();
   return (uint32_t) (ret);
+}
+
+bool osiris_driver_context_reject(processor_string_t *row, processor_string_t *reason, osiris_driver_context_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_context_reject((uint8_t *) (*row).ptr, (*row).len, (uint8_t *) (*reason).ptr, (*reason).len, ptr);
+  osiris_driver_context_result_void_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
 }
 
 void osiris_driver_context_log(osiris_driver_context_level_t level, processor_string_t *message, processor_list_tuple2_string_string_t *fields) {

@@ -64,6 +64,8 @@ typedef struct osiris_driver_errors_error_t {
   processor_option_u32_t   retry_after_ms;
 } osiris_driver_errors_error_t;
 
+typedef osiris_driver_errors_error_t osiris_driver_context_error_t;
+
 typedef uint8_t osiris_driver_context_level_t;
 
 #define OSIRIS_DRIVER_CONTEXT_LEVEL_TRACE 0
@@ -77,6 +79,13 @@ typedef struct osiris_driver_context_part_t {
   uint32_t   index;
   uint32_t   count;
 } osiris_driver_context_part_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    osiris_driver_context_error_t err;
+  } val;
+} osiris_driver_context_result_void_error_t;
 
 typedef struct {
   processor_string_t f0;
@@ -476,10 +485,20 @@ extern void osiris_driver_context_config(processor_string_t *ret);
 extern void osiris_driver_context_partition(osiris_driver_context_part_t *ret);
 // The number of this attempt of the step, counted from 1.
 extern uint32_t osiris_driver_context_attempt(void);
+// Rejects one row that cannot be understood or delivered, so that the step can go on without losing
+// it. `row` is the row as JSON (at most 16 MiB): an object of its columns, or a text if it cannot be
+// parsed. `reason` (at most 64 KiB) says what is wrong with it, in the form of an error's message.
+// The host stores both, with any secrets in them, in the columns `record` and `reason` of the step's
+// table `rejected`, which a writer's step has too.
+// 
+// The pipeline's author decides how many rows a step may reject (`rejects`), by default none. Fails
+// with `data` for a row beyond that, and with `internal` if `row` is not JSON or too large. The step
+// fails then in any case, so return the error.
+extern bool osiris_driver_context_reject(processor_string_t *row, processor_string_t *reason, osiris_driver_context_error_t *err);
 // Writes a structured line to the session's log. `fields` are names and values, in any order.
 extern void osiris_driver_context_log(osiris_driver_context_level_t level, processor_string_t *message, processor_list_tuple2_string_string_t *fields);
 // Records a number under `name`, such as `requests_sent`, in the session's metrics. The host
-// counts rows itself (`rows_read`, `rows_processed`, `rows_written`). Those names are
+// counts rows itself (`rows_read`, `rows_processed`, `rows_written`, `rows_rejected`). Those names are
 // reserved; a driver's value for one of them is recorded under `driver_<name>`.
 extern void osiris_driver_context_metric(processor_string_t *name, double value);
 // Reports progress: `done` of `total` units (rows, if the driver has no better unit), shown to
@@ -607,6 +626,10 @@ void processor_option_string_free(processor_option_string_t *ptr);
 void processor_option_u32_free(processor_option_u32_t *ptr);
 
 void osiris_driver_errors_error_free(osiris_driver_errors_error_t *ptr);
+
+void osiris_driver_context_error_free(osiris_driver_context_error_t *ptr);
+
+void osiris_driver_context_result_void_error_free(osiris_driver_context_result_void_error_t *ptr);
 
 void processor_tuple2_string_string_free(processor_tuple2_string_string_t *ptr);
 
