@@ -12,10 +12,10 @@ use serde_json::{Map, Value};
 use tempfile::TempDir;
 
 use super::outcome::{Heard, Outcome, read_tables};
-use super::source::TestInput;
+use super::source::{MadeFile, Source, TestInput};
 use crate::driver::catalog::{Catalog, Driver};
 use crate::engine::InputTable;
-use crate::error::{Fault, Report};
+use crate::error::{Failure, Fault, Report};
 use crate::exchanges::{Exchanges, Seen};
 use crate::executor::disk::Disk;
 use crate::executor::supervisor::Supervisor;
@@ -40,6 +40,9 @@ const PREFIX: &str = "osiris-test-";
 /// The pipeline's name, and the step of the driver under test.
 const PIPELINE: &str = "test";
 const STEP: &str = "driver";
+
+/// The table of a step that has one.
+const MAIN: &str = "main";
 
 /// The folder of Linux's shared memory, and the room in it that a test may need, in bytes.
 const MEMORY_FOLDER: &str = "/dev/shm";
@@ -71,10 +74,18 @@ pub struct Trial {
     pub inputs: Vec<TestInput>,
     /// Files of the base folder, by their path.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// Files of the base folder that other drivers make first.
+    pub made_files: Vec<MadeFile>,
+    /// Tables that other drivers read afterwards, such as those of written files, by a name for each.
+    pub read_back: BTreeMap<String, Source>,
+    /// The values of `${NAME}` in the config, in addition to the harness's own.
+    pub environment: Environment,
     /// The state that the previous run left, as JSON.
     pub state: Option<String>,
     /// How often the driver is called again after a failure that may be temporary.
     pub retries: u32,
+    /// How many rows the driver may reject.
+    pub rejects: u32,
     /// Limits of resources, if not the usual ones.
     pub limits: Option<Limits>,
     /// What becomes of its HTTP requests. A driver whose requests are replayed connects to nothing.
@@ -99,6 +110,11 @@ impl Harness {
         self
     }
 
+    /// Whether the environment has a variable.
+    pub fn has_variable(&self, name: &str) -> bool {
+        self.environment.contains_key(name)
+    }
+
     /// Runs the driver under test.
     ///
     /// # Errors
@@ -117,9 +133,14 @@ impl Harness {
         let folder = private_folder()?;
         let base = Base::open(folder.path())?;
         write_files(&base, &trial.files)?;
-        let mut plan = match self.plan(driver, trial, &base) {
+        let steps = self.steps(driver, trial)?;
+        let mut plan = match self.plan(&steps, trial, &base) {
             Ok(plan) => plan,
-            Err(error) => return refused(error),
+            Err(error) => {
+                // Only an error of the driver's own step is an outcome.
+                self.plan(&steps.before_driver(), trial, &base)?;
+                return refused(error);
+            }
         };
         if let Err(error) = targets::check(&base, &plan.steps) {
             return refused(error);
@@ -143,45 +164,62 @@ impl Harness {
         let work = Work { plan: &plan, states: &states, base: &base, session: &session, settings: &settings };
         let mut listener = Listener::default();
         let manifest = run::run(&work, record, line, &mut listener, || Ok(()))?;
-        for step in manifest.steps.iter().filter(|step| step.id != STEP) {
-            if let Some(error) = &step.error {
-                return Err(Report::input(format!(
-                    "the input of step `{}` cannot be made: {}",
-                    step.id, error.message
-                ))
-                .into());
-            }
+        if let Some((step, error)) = earlier_error(&manifest.steps) {
+            let message = format!("step `{}`, which the test needs, failed: {}", step.id, error.message);
+            return Err(Report::input(message).into());
         }
         let tested = manifest.steps.iter().find(|step| step.id == STEP).context("the driver's step is missing")?;
         let mut outcome = Outcome::of(tested, listener.heard);
         self.collect(&mut outcome, tested, &plan, &base, &session)?;
+        self.read_back(&mut outcome, trial, &manifest.steps, &session)?;
         session.close();
         Ok(outcome)
     }
 
-    fn plan(&self, driver: &Driver, trial: &Trial, base: &Base) -> anyhow::Result<Plan> {
-        let mut drivers = BTreeMap::from([(STEP.to_owned(), driver.clone())]);
-        let (mut steps, mut inputs) = (Vec::new(), Vec::new());
+    /// The steps of a trial and the drivers that they name: what makes files and inputs, the driver under test, and what
+    /// reads its files.
+    fn steps(&self, driver: &Driver, trial: &Trial) -> anyhow::Result<Steps> {
+        let mut steps = Steps { drivers: BTreeMap::from([(STEP.to_owned(), driver.clone())]), steps: Vec::new() };
+        let mut made = Vec::new();
+        for (number, file) in trial.made_files.iter().enumerate() {
+            let source = StepId::new(&format!("rows-{}", number + 1))?;
+            let id = StepId::new(&format!("file-{}", number + 1))?;
+            let (component, config) = file.source.step()?;
+            steps.add(self, step(source.clone(), component, config))?;
+            let inputs = Some(vec![(source.to_string(), source, MAIN.to_owned())]);
+            steps.add(self, Step { inputs, ..step(id.clone(), file.writer.clone(), file.config.clone()) })?;
+            made.push(id);
+        }
+        let mut inputs = Vec::new();
         for (number, input) in trial.inputs.iter().enumerate() {
             let id = StepId::new(&format!("input-{}", number + 1))?;
             let (component, config) = input.source.step()?;
-            if !drivers.contains_key(&component) {
-                drivers.insert(component.clone(), self.source(&component)?);
-            }
-            inputs.push((input.alias.clone(), id.clone(), "main".to_owned()));
-            steps.push(step(id, component, config, None));
+            inputs.push((input.alias.clone(), id.clone(), MAIN.to_owned()));
+            steps.add(self, step(id, component, config))?;
         }
         let inputs = Some(inputs).filter(|inputs| !inputs.is_empty());
-        let tested = step(StepId::new(STEP)?, STEP.to_owned(), trial.config.clone(), inputs);
-        steps.push(Step { retries: trial.retries, ..tested });
+        let tested = step(StepId::new(STEP)?, STEP.to_owned(), trial.config.clone());
+        steps
+            .add(self, Step { retries: trial.retries, rejects: trial.rejects, needs: Some(made), inputs, ..tested })?;
+        for (number, source) in trial.read_back.values().enumerate() {
+            let (component, config) = source.step()?;
+            let needs = Some(vec![StepId::new(STEP)?]);
+            steps.add(self, Step { needs, ..step(read_step(number)?, component, config) })?;
+        }
+        Ok(steps)
+    }
+
+    fn plan(&self, Steps { drivers, steps }: &Steps, trial: &Trial, base: &Base) -> anyhow::Result<Plan> {
         let pipeline = Pipeline {
             name: PIPELINE.to_owned(),
             params: BTreeMap::new(),
             profiles: BTreeMap::new(),
             metadata: Map::new(),
             is_scheduled: false,
-            steps,
+            steps: steps.clone(),
         };
+        let mut environment = self.environment.clone();
+        environment.extend(trial.environment.clone());
         let policy = Policy {
             hosts: Hosts::Any,
             private_hosts: trial.private_hosts.clone(),
@@ -190,8 +228,8 @@ impl Harness {
         let context = PlanContext {
             params: &Params::default(),
             connections: &Connections::default(),
-            environment: &self.environment,
-            drivers: &drivers,
+            environment: &environment,
+            drivers,
             base: &base.path,
             policy: &policy,
             judge: &self.catalog.inspector,
@@ -200,7 +238,7 @@ impl Harness {
         Ok(plan(&pipeline, &context)?)
     }
 
-    /// The driver of that name, which makes an input.
+    /// The driver of that name, which makes or reads what a test needs.
     fn source(&self, component: &str) -> anyhow::Result<Driver> {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(driver) = sources.get(component) {
@@ -209,6 +247,34 @@ impl Harness {
         let driver = self.catalog.find(component)?;
         sources.insert(component.to_owned(), driver.clone());
         Ok(driver)
+    }
+
+    /// Adds to an outcome the tables that other drivers read from its files.
+    fn read_back(
+        &self,
+        outcome: &mut Outcome,
+        trial: &Trial,
+        records: &[StepRecord],
+        session: &Session,
+    ) -> anyhow::Result<()> {
+        if !outcome.is_success() {
+            return Ok(());
+        }
+        for (number, name) in trial.read_back.keys().enumerate() {
+            let id = read_step(number)?;
+            let record = records.iter().find(|record| record.id == id.as_str()).context("a step is missing")?;
+            let read = match &record.error {
+                Some(error) => Err(error.message.to_string()),
+                None => {
+                    let path = session.data_file(&id);
+                    let main = InputTable { alias: MAIN.to_owned(), also: Vec::new(), path, table: MAIN.to_owned() };
+                    let mut tables = read_tables(vec![main], self.require_confinement, &Supervisor::start()?)?;
+                    tables.remove(MAIN).ok_or_else(|| "it has no table `main`".to_owned())
+                }
+            };
+            outcome.read_back.insert(name.clone(), read);
+        }
+        Ok(())
     }
 
     /// Adds to an outcome what the run left on disk.
@@ -260,13 +326,41 @@ fn private_folder() -> anyhow::Result<TempDir> {
     builder.tempdir().context("cannot create a folder for a test")
 }
 
-fn step(
-    id: StepId,
-    component: String,
-    config: Map<String, Value>,
-    inputs: Option<Vec<(String, StepId, String)>>,
-) -> Step {
-    Step { id, component, mode: None, config, needs: Some(Vec::new()), inputs, retries: 0, rejects: 0, line: 0 }
+/// A pipeline's steps, and the drivers that they name.
+struct Steps {
+    drivers: BTreeMap<String, Driver>,
+    steps: Vec<Step>,
+}
+
+impl Steps {
+    fn add(&mut self, harness: &Harness, step: Step) -> anyhow::Result<()> {
+        if !self.drivers.contains_key(&step.component) {
+            self.drivers.insert(step.component.clone(), harness.source(&step.component)?);
+        }
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// The steps that the one under test needs.
+    fn before_driver(&self) -> Self {
+        let earlier = self.steps.iter().take_while(|step| step.id.as_str() != STEP);
+        Self { drivers: self.drivers.clone(), steps: earlier.cloned().collect() }
+    }
+}
+
+fn step(id: StepId, component: String, config: Map<String, Value>) -> Step {
+    Step { id, component, mode: None, config, needs: Some(Vec::new()), inputs: None, retries: 0, rejects: 0, line: 0 }
+}
+
+/// The step that makes one of the tables of `read_back`.
+fn read_step(number: usize) -> anyhow::Result<StepId> {
+    Ok(StepId::new(&format!("read-{}", number + 1))?)
+}
+
+/// The failure of a step before the one under test.
+fn earlier_error(steps: &[StepRecord]) -> Option<(&StepRecord, &Failure)> {
+    let earlier = steps.iter().take_while(|step| step.id != STEP);
+    earlier.filter_map(|step| step.error.as_ref().map(|error| (step, error))).next()
 }
 
 /// What the user got wrong is the outcome of a test; another error is a fault of the host.

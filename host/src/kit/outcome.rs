@@ -27,7 +27,7 @@ const MOST_BYTES: usize = 64 << 20;
 const SECONDS: u64 = 600;
 
 /// What came of one run of a driver. All text is redacted; it comes from the driver, so it is untrusted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// Whether the run succeeded.
     pub error: Option<Failure>,
@@ -53,6 +53,8 @@ pub struct Outcome {
     pub guest_memory_bytes: u64,
     /// The files that the driver wrote, by their names in the config.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// The tables that other drivers read from them, by the names of the trial's `read_back`, or why they could not.
+    pub read_back: BTreeMap<String, Result<Table, String>>,
     /// How often the driver was called.
     pub attempts: u32,
     pub duration: Duration,
@@ -84,27 +86,7 @@ impl Outcome {
     pub(super) fn refused(report: Report) -> Self {
         let Report { message, hint, .. } = report;
         let failure = Failure { hint: hint.map(Untrusted::from), ..Failure::new(Blame::User, "config", message) };
-        Self { error: Some(failure), is_refused: true, ..Self::empty() }
-    }
-
-    fn empty() -> Self {
-        Self {
-            error: None,
-            is_refused: false,
-            tables: BTreeMap::new(),
-            rows: 0,
-            state: None,
-            log: Vec::new(),
-            metrics: Vec::new(),
-            warnings: Vec::new(),
-            exchanges: Vec::new(),
-            lost_exchanges: false,
-            calls: Vec::new(),
-            guest_memory_bytes: 0,
-            files: BTreeMap::new(),
-            attempts: 0,
-            duration: Duration::ZERO,
-        }
+        Self { error: Some(failure), is_refused: true, ..Self::default() }
     }
 
     /// The outcome that a step's record and what was heard of the step describe, without its tables, state and files.
@@ -123,7 +105,7 @@ impl Outcome {
             warnings: record.warnings.clone(),
             attempts: record.attempts,
             duration: Duration::from_millis(record.duration_ms.unwrap_or_default()),
-            ..Self::empty()
+            ..Self::default()
         }
     }
 

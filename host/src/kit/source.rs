@@ -25,6 +25,16 @@ pub enum Source {
     },
 }
 
+/// A file that another driver makes before the run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MadeFile {
+    /// What is written.
+    pub source: Source,
+    /// The writer, such as `filesystem.parquet_writer`, and its config.
+    pub writer: String,
+    pub config: Map<String, Value>,
+}
+
 /// Rows that a test contains.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rows {

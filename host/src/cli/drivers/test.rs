@@ -1,26 +1,50 @@
 //! `osiris drivers test`: runs a driver's own tests and the checks that hold for every driver.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::prepare::PlaceArguments;
-use crate::cli::print;
 use crate::cli::sandbox::SandboxArguments;
+use crate::cli::{print, print_data, print_json};
 use crate::driver::catalog::Catalog;
 use crate::environment;
-use crate::kit::Harness;
-use crate::kit::checks::{self, Subject, Verdict};
+use crate::error::Report;
+use crate::kit::report::Findings;
+use crate::kit::suite::Suite;
+use crate::kit::{Folder, Harness, checks};
+use crate::session::state::quoted;
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Runs the tests in `tests/*.yaml` and the checks that hold for every driver of its kind, each in the sandbox of a real \
+                  step. Exits with 0 if everything passed.\n\nExamples:\n  osiris drivers test build/my.driver.wasm\n  \
+                  osiris drivers test build/my.driver.wasm --only 'two pages' --record"
+)]
 pub struct Arguments {
     /// The driver
     driver: PathBuf,
-    /// Run only the checks and tests of these names
+    /// The folder of its tests [default: `tests` beside the driver, or beside the folder `build` that contains it]
+    #[arg(long, value_name = "FOLDER")]
+    tests: Option<PathBuf>,
+    /// Run only the tests and checks of these names
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<String>,
+    /// Skip the checks
+    #[arg(long)]
+    no_checks: bool,
     /// An earlier version of the driver, whose configs the new one must accept
     #[arg(long, value_name = "WASM")]
     against: Option<PathBuf>,
+    /// Make the requests of tests to the real service, and record them: of tests whose recording is missing, and of those
+    /// that `--only` names
+    #[arg(long)]
+    record: bool,
+    /// Print one JSON object
+    #[arg(long, conflicts_with = "junit")]
+    json: bool,
+    /// Print an XML document as JUnit writes it
+    #[arg(long)]
+    junit: bool,
     /// Also look for the drivers that make inputs here
     #[arg(long, value_name = "DIR")]
     drivers: Vec<PathBuf>,
@@ -35,23 +59,52 @@ pub fn test(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let driver = catalog.inspector.read(&arguments.driver)?;
     let against = arguments.against.as_deref().map(|file| catalog.inspector.read(file)).transpose()?;
     let kind = driver.spec.kind;
+    let folder = arguments.tests.clone().or_else(|| tests_of(&arguments.driver));
+    let folder = folder.as_deref().map(Folder::open).transpose()?;
+    let cases = folder.as_ref().map(|folder| folder.cases(kind)).transpose()?.unwrap_or_default();
+    let checks = checks::all().iter().filter(|check| check.kinds.contains(&kind) && !arguments.no_checks).collect();
     let harness = Harness::new(driver, against, catalog, environment::all().collect())
         .with_confinement(arguments.sandbox.require_sandbox);
-    let subject = Subject::new(&harness, Vec::new())?;
-    let mut failed = 0;
-    for check in checks::all().iter().filter(|check| check.kinds.contains(&kind)) {
-        if !arguments.only.is_empty() && !arguments.only.iter().any(|name| name == check.name) {
-            continue;
-        }
-        match (check.run)(&subject)? {
-            Verdict::Passed => print(&format!("ok      {}", check.name)),
-            Verdict::Skipped(why) => print(&format!("skipped {}: {why}", check.name)),
-            Verdict::Failed(why) => {
-                failed += 1;
-                print(&format!("FAILED  {} ({}): {why}", check.name, check.what));
-            }
+    let suite = Suite {
+        harness: &harness,
+        folder: folder.as_ref(),
+        cases,
+        checks,
+        only: arguments.only.clone(),
+        records: arguments.record,
+    };
+    let findings = suite.run()?;
+    if findings.is_empty() {
+        return Err(Report::input(format!("driver `{}` has no tests", harness.driver.label()))
+            .hint("write one in `tests/NAME.yaml`, or name their folder with `--tests FOLDER`; docs/drivers/testing.md shows how")
+            .into());
+    }
+    let findings = Findings { driver: &harness.driver, command: command(arguments), findings };
+    if arguments.json {
+        print_json(&findings.json())?;
+    } else if arguments.junit {
+        print_data(&findings.junit());
+    } else {
+        print(&findings.text());
+    }
+    Ok(if findings.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The tests beside a driver, or beside the folder `build` that contains it.
+fn tests_of(driver: &Path) -> Option<PathBuf> {
+    let folder = driver.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let is_build = folder.canonicalize().is_ok_and(|folder| folder.file_name().is_some_and(|name| name == "build"));
+    let project = is_build.then(|| folder.join("../tests"));
+    project.into_iter().chain([folder.join("tests")]).find(|tests| tests.is_dir())
+}
+
+/// The command line without what selects tests.
+fn command(arguments: &Arguments) -> String {
+    let mut command = format!("osiris drivers test {}", quoted(&arguments.driver.display().to_string()));
+    for (flag, value) in [("--tests", &arguments.tests), ("--against", &arguments.against)] {
+        if let Some(value) = value {
+            command += &format!(" {flag} {}", quoted(&value.display().to_string()));
         }
     }
-    print(&format!("{failed} failed"));
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    command
 }
