@@ -176,11 +176,14 @@ def create_connection(address: tuple[str, int], timeout: Any = None, *_: Any, **
 
 
 class SSLContext:
-    """Stands in for `ssl.SSLContext`: the host verifies certificates."""
+    """Stands in for `ssl.SSLContext`: the host verifies certificates, and chooses versions and ciphers."""
 
     def __init__(self, *_: Any):
         self.check_hostname = True
         self.verify_mode = 2
+        # Clients set these; the host decides about both.
+        self.verify_flags = 0
+        self.options = 0
         self._ca: str | None = None
 
     def load_verify_locations(
@@ -190,6 +193,12 @@ class SSLContext:
         if cadata is None:
             raise ValueError("pass the roots as `cadata`: a driver cannot read them from a file")
         self._ca = cadata
+
+    def load_default_certs(self, *_: Any) -> None:
+        """Does nothing: the machine's roots are trusted unless others are loaded."""
+
+    def load_cert_chain(self, *_: Any, **__: Any) -> None:
+        raise ValueError("a driver cannot log in by a certificate")
 
     def wrap_socket(
         self, sock: Socket, server_side: bool = False, server_hostname: str | None = None, **_: Any
@@ -204,6 +213,25 @@ class SSLContext:
         """Does nothing: the host chooses."""
 
 
+def create_default_context(
+    purpose: Any = None, *, cafile: str | None = None, capath: str | None = None, cadata: str | None = None
+) -> SSLContext:
+    """As `ssl.create_default_context`."""
+    context = SSLContext()
+    if cafile or capath or cadata:
+        context.load_verify_locations(cafile, capath, cadata)
+    return context
+
+
+_SSL = {
+    "SSLContext": SSLContext, "create_default_context": create_default_context,
+    "SSLError": type("SSLError", (OSError,), {}),
+    "CERT_NONE": 0, "CERT_OPTIONAL": 1, "CERT_REQUIRED": 2, "PROTOCOL_TLS": 2, "PROTOCOL_TLS_CLIENT": 16,
+    "VERIFY_DEFAULT": 0, "VERIFY_X509_STRICT": 0x20, "VERIFY_X509_PARTIAL_CHAIN": 0x80000,
+    "OP_NO_SSLv2": 0, "OP_NO_SSLv3": 0, "OP_NO_COMPRESSION": 0, "HAS_SNI": True,
+}  # fmt: skip
+
+
 def install() -> None:
     """Makes pure-Python clients use granted connections: replaces `socket.create_connection`, and `ssl` where the
     component has none. Call it at the top of the driver's module, before the client is imported."""
@@ -212,15 +240,5 @@ def install() -> None:
         socket.TCP_NODELAY = 1  # type: ignore[misc]
     if contract.IN_COMPONENT and "ssl" not in sys.modules:
         stub = types.ModuleType("ssl")
-        stub.SSLContext = SSLContext  # type: ignore[attr-defined]
-        stub.create_default_context = lambda *_, **__: SSLContext()  # type: ignore[attr-defined]
-        stub.SSLError = type("SSLError", (OSError,), {})  # type: ignore[attr-defined]
-        for name, value in (
-            ("CERT_NONE", 0),
-            ("CERT_OPTIONAL", 1),
-            ("CERT_REQUIRED", 2),
-            ("PROTOCOL_TLS", 2),
-            ("PROTOCOL_TLS_CLIENT", 16),
-        ):
-            setattr(stub, name, value)
+        vars(stub).update(_SSL)
         sys.modules["ssl"] = stub
