@@ -120,7 +120,7 @@ void os_raw(os_table *table, const char *column, const char *json); /* a value t
 bool os_row(os_table *table);                     /* ends the row; columns without a value are null */
 bool os_row_json(os_table *table, os_json *record); /* a whole row, with all digits of its numbers */
 bool os_rows_json(os_table *table, os_json *records);
-bool os_rows_text(os_table *table, const char *records, size_t length); /* JSON objects, separated by white space */
+bool os_rows_text(os_table *table, const char *records, size_t length); /* JSON objects, or arrays of them, separated by white space */
 bool os_finish(os_table *table);
 
 /* SQL over the inputs */

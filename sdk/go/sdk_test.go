@@ -191,6 +191,10 @@ func TestValuesThatDoNotFitAreRefused(t *testing.T) {
 			table, err := out.JSONTable("main")
 			return errors.Join(err, table.AddJSON([]byte("{\"a\":\"\xff\"}")))
 		}, osiristest.Table(t, "in", wide{1}), "a record is not UTF-8"},
+		{func(_ osiris.Inputs, out *osiris.Output) error {
+			table, err := out.JSONTable("main")
+			return errors.Join(err, table.AddJSON([]byte(`[{"a": 1}, {"a": 2}] [3]`)))
+		}, osiristest.Table(t, "in", wide{1}), "record 3 is not a JSON object"},
 		{writes(struct{ D osiris.Decimal }{}), osiristest.Table(t, "in", wide{1}), "column `d` needs a type such as decimal(18,2)"},
 	} {
 		osiris.Processor(func(_ struct{}, in osiris.Inputs, out *osiris.Output) error { return c.run(in, out) })

@@ -192,7 +192,8 @@ func (t *JSONTable) Add(records ...any) error {
 	return nil
 }
 
-// AddJSON appends texts of JSON objects, such as the items of a page; a text may hold several, separated by white space.
+// AddJSON appends texts of JSON objects, such as the items of a page; a text may hold several, or arrays of
+// them, separated by white space.
 func (t *JSONTable) AddJSON(records ...json.RawMessage) error {
 	for _, record := range records {
 		t.pending = append(append(t.pending, record...), '\n')

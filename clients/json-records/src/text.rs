@@ -153,6 +153,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The text between this position and a later one.
+    pub fn until(&self, later: &Self) -> &'a str {
+        self.text.get(self.at..later.at).unwrap_or_default()
+    }
+
     /// Checks that only blanks follow.
     pub fn end(&mut self) -> Result<(), Broken> {
         match self.peek() {

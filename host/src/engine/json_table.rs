@@ -122,7 +122,7 @@ fn table_error(name: &str, message: &str) -> EngineError {
 }
 
 impl JsonTable {
-    /// Appends records, which are JSON objects separated by white space; returns their number.
+    /// Appends records, which are JSON objects, or arrays of them, separated by white space; returns their number.
     ///
     /// # Errors
     /// Names a record that is malformed, has a member twice, or makes too many columns; the table is lost then.
@@ -143,28 +143,46 @@ impl JsonTable {
     fn take(&mut self, text: &str) -> Result<()> {
         let mut reader = Reader::new(text);
         while let Some(opening) = reader.peek() {
-            self.records += 1;
-            let number = self.records;
-            let malformed =
-                |broken: Broken| table_error(&self.name, &told(&broken.into(), &format!("record {number}"), ""));
-            if opening != b'{' {
-                return Err(table_error(&self.name, &format!("record {number} is not a JSON object")));
+            if opening != b'[' {
+                self.take_record(&mut reader)?;
+                continue;
             }
-            let record = reader.raw().map_err(malformed)?;
-            self.fields.see(&mut Reader::new(record), usize::MAX).map_err(malformed)?;
-            if self.fields.len() > MAX_COLUMNS {
-                let message = format!("the records have more than {MAX_COLUMNS} members, the most columns of a table");
-                return Err(table_error(&self.name, &message));
+            let mut is_first = true;
+            reader.token().map_err(|broken| self.malformed(broken))?;
+            while reader.item(is_first).map_err(|broken| self.malformed(broken))? {
+                is_first = false;
+                self.take_record(&mut reader)?;
             }
-            // A line break outside quotes is white space, and inside it is not JSON.
-            if record.contains(['\n', '\r']) {
-                self.memory.push_str(&record.replace(['\n', '\r'], " "));
-            } else {
-                self.memory.push_str(record);
-            }
-            self.memory.push('\n');
         }
         if self.memory.len() > MEMORY_BYTES { self.spill() } else { Ok(()) }
+    }
+
+    fn take_record(&mut self, reader: &mut Reader<'_>) -> Result<()> {
+        let opening = reader.peek();
+        self.records += 1;
+        if opening != Some(b'{') {
+            return Err(table_error(&self.name, &format!("record {} is not a JSON object", self.records)));
+        }
+        let start = reader.clone();
+        self.fields.see(reader, usize::MAX).map_err(|broken| self.malformed(broken))?;
+        if self.fields.len() > MAX_COLUMNS {
+            let message = format!("the records have more than {MAX_COLUMNS} members, the most columns of a table");
+            return Err(table_error(&self.name, &message));
+        }
+        let record = start.until(reader);
+        // A line break outside quotes is white space, and inside it is not JSON.
+        if record.contains(['\n', '\r']) {
+            self.memory.push_str(&record.replace(['\n', '\r'], " "));
+        } else {
+            self.memory.push_str(record);
+        }
+        self.memory.push('\n');
+        Ok(())
+    }
+
+    /// The error for the record that was read last.
+    fn malformed(&self, broken: Broken) -> EngineError {
+        table_error(&self.name, &told(&broken.into(), &format!("record {}", self.records), ""))
     }
 
     fn spill(&mut self) -> Result<()> {

@@ -55,6 +55,8 @@ fn a_columns_type_is_decided_over_all_records_in_any_order_and_division() {
         let whole = records.concat();
         assert_eq!(types(records, &[]), expected, "{records:?}");
         assert_eq!(types(&[&whole], &[]), expected, "{records:?} at once");
+        let list = format!(" [{}]\n[ ]", records.join(" , "));
+        assert_eq!(made(&[&list], &[]).unwrap(), made(records, &[]).unwrap(), "{records:?} in an array");
         let mut members = types(&records.iter().rev().copied().collect::<Vec<_>>(), &[]);
         members.sort();
         if !expected[0].contains("STRUCT") {
@@ -121,6 +123,12 @@ fn a_malformed_record_is_named_and_loses_the_table() {
     for (number, text) in [
         r#"{"a": 1} {"a": 2"#,
         r#"{"a": 1} [1]"#,
+        r#"[{"a": 1}, 5]"#,
+        r#"[{"a": 1}, [{"a": 2}]]"#,
+        r#"[{"a": 1}, ]"#,
+        r#"[{"a": 1} {"a": 2}]"#,
+        r#"[{"a": 1}"#,
+        r#"[{"a": 1}]]"#,
         r#"{"a": 1} 5"#,
         r#"{"a": 1}, {"a": 2}"#,
         r#"{"a": 1} {"a": 1, "a": 2}"#,

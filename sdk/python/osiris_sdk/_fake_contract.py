@@ -239,7 +239,7 @@ class tables:
 
             if not self._left:
                 return None
-            return "".join(chunk.text for chunk in chunks(self._left.pop(0).rows()))
+            return "".join(chunk.text for row in self._left.pop(0).rows() for chunk in chunks([row]))
 
     class Output(_Resource):
         def create_table(self, name: str, schema: Any) -> Any:
@@ -282,9 +282,10 @@ class tables:
                     record, at = decoder.raw_decode(text, at)
                 except ValueError as error:
                     raise refusal("DATA", f"record {len(self.records)} is not JSON: {error}") from None
-                if not isinstance(record, dict):
-                    raise refusal("DATA", f"record {len(self.records)} is not an object")
-                self.records.append(record)
+                for one in record if isinstance(record, list) else [record]:
+                    if not isinstance(one, dict):
+                        raise refusal("DATA", f"record {len(self.records)} is not an object")
+                    self.records.append(one)
 
         def finish(self) -> int:
             from .testing._cast import cast_records

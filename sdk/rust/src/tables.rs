@@ -202,7 +202,7 @@ impl JsonWriter {
         self.append(&serde_json::to_string(record)?)
     }
 
-    /// Appends records as JSON text: objects, separated by white space.
+    /// Appends records as JSON text: objects, or arrays of them, separated by white space.
     ///
     /// # Errors
     /// `data` for any other text.

@@ -86,9 +86,9 @@ declare module 'osiris:driver/tables@0.2.0' {
      */
     private constructor();
     /**
-    * Appends records: JSON objects, separated by white space. Keep a call below 64 MiB. Fails
-    * with `data` for any other text, and for a record with two members of the same name; the
-    * message names the record, and the table is lost.
+    * Appends records: JSON objects or arrays of them, separated by white space. Keep a call below
+    * 64 MiB. Fails with `data` for any other text, and for a record with two members of the same
+    * name; the message names the record, and the table is lost.
     */
     append(records: string): void;
     /**

@@ -231,7 +231,8 @@ function fakeOutput(result: Result) {
         append(text: string) {
           for (const line of text.split("\n").filter(Boolean)) {
             try {
-              table.records.push(parse(line) as { [name: string]: Json });
+              const record = parse(line) as { [name: string]: Json };
+              table.records.push(...(Array.isArray(record) ? record : [record]));
             } catch (error) {
               refuse("data", `record ${table.records.length} is not JSON: ${(error as Error).message}`);
             }

@@ -333,7 +333,7 @@ func (t *TableWriter) Finish() (uint64, error) {
 // JSONWriter writes a table of JSON records.
 type JSONWriter struct{ table *Table }
 
-// Append appends JSON objects.
+// Append appends JSON objects, or arrays of them.
 func (t *JSONWriter) Append(records []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(records))
 	for {
@@ -342,10 +342,20 @@ func (t *JSONWriter) Append(records []byte) error {
 		if err == io.EOF {
 			return nil
 		}
-		if err != nil || record[0] != '{' {
-			return fail(Data, "record %d is not a JSON object", len(t.table.Records)+1)
+		list := []json.RawMessage{record}
+		if err == nil && record[0] == '[' {
+			list = nil
+			err = json.Unmarshal(record, &list)
 		}
-		t.table.Records = append(t.table.Records, record)
+		for _, one := range list {
+			if err != nil || one[0] != '{' {
+				return fail(Data, "record %d is not a JSON object", len(t.table.Records)+1)
+			}
+			t.table.Records = append(t.table.Records, one)
+		}
+		if err != nil {
+			return fail(Data, "record %d is not JSON: %v", len(t.table.Records)+1, err)
+		}
 	}
 }
 

@@ -331,7 +331,7 @@ func (t *TableWriter) Finish() (uint64, error) {
 // JSONWriter writes a table of JSON records.
 type JSONWriter struct{ handle uint32 }
 
-// Append appends JSON objects, separated by white space.
+// Append appends JSON objects, or arrays of them, separated by white space.
 func (t *JSONWriter) Append(records []byte) error {
 	p, n := lowered(records)
 	jsonWriterAppend(t.handle, p, n, begin())

@@ -564,9 +564,9 @@ extern bool osiris_driver_tables_method_table_writer_append(osiris_driver_tables
 // Ends the table and returns its number of rows. If a created table is dropped without
 // this, the step fails, so that an incomplete table is never taken for a complete one.
 extern bool osiris_driver_tables_method_table_writer_finish(osiris_driver_tables_borrow_table_writer_t self, uint64_t *ret, osiris_driver_tables_error_t *err);
-// Appends records: JSON objects, separated by white space. Keep a call below 64 MiB. Fails
-// with `data` for any other text, and for a record with two members of the same name; the
-// message names the record, and the table is lost.
+// Appends records: JSON objects or arrays of them, separated by white space. Keep a call below
+// 64 MiB. Fails with `data` for any other text, and for a record with two members of the same
+// name; the message names the record, and the table is lost.
 extern bool osiris_driver_tables_method_json_writer_append(osiris_driver_tables_borrow_json_writer_t self, processor_string_t *records, osiris_driver_tables_error_t *err);
 // Decides the types, writes the table and returns its number of rows. Fails with `data` if a
 // value does not fit its declared type; the message names the record and the member. If a
