@@ -312,7 +312,7 @@ def test_readers_and_writers_are_dropped_before_what_they_belong_to():
 
     @osiris.processor
     def transform(config, inputs, output):
-        output.write("main", [{"a": 1}])
+        output.write("main", [{"a": "x" * (1 << 20)}])
         for _ in inputs.only().rows():
             kept.append(inputs.only().batches())
             raise ValueError("boom")

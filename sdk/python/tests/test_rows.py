@@ -11,6 +11,7 @@ from decimal import Decimal
 import pytest
 
 import osiris_sdk as osiris
+from osiris_sdk import _fake_contract as contract
 from osiris_sdk import _json_rows, types
 from osiris_sdk.testing import Input, run
 
@@ -149,9 +150,32 @@ def test_rows_are_passed_on_in_parts():
 
     parts = _json_rows.chunks(rows())
     first = next(parts)
-    assert _json_rows.CHUNK <= len(first.text) < _json_rows.CHUNK + 100
+    assert _json_rows.CHUNK <= len(first.text) < _json_rows.CHUNK + 100 * _json_rows.GROUP
     assert len(consumed) == first.rows < 50_000
     assert first.rows + sum(part.rows for part in parts) == 100_000
+
+
+def test_rows_are_encoded_together_and_large_ones_one_by_one():
+    rows = [{"a": number} for number in range(3)] + [{"a": float("nan")}]
+    assert [chunk.text for chunk in _json_rows.chunks(rows[:3])] == ['[{"a":0},{"a":1},{"a":2}]\n']
+    assert [chunk.text for chunk in _json_rows.chunks(rows)] == ['{"a":0}\n{"a":1}\n{"a":2}\n{"a":"NaN"}\n']
+    large = [{"a": "x" * _json_rows.CHUNK}] * 3
+    assert [chunk.rows for chunk in _json_rows.chunks(large)] == [1, 1, 1]
+    assert [row["a"] for row in written(rows).rows()] == [0, 1, 2, "NaN"] and len(written(large).rows()) == 3
+
+
+def test_a_row_a_call_is_not_a_call_of_the_host_a_row(monkeypatch):
+    calls = []
+    append = contract.tables.JsonWriter.append
+    monkeypatch.setattr(contract.tables.JsonWriter, "append", lambda self, text: calls.append(text) or append(self, text))
+
+    def extract(config, output):
+        table = output.table("main")
+        for number in range(1000):
+            table.write({"number": number})
+        table.write_json('[{"number": 1000}]')
+
+    assert [row["number"] for row in run(osiris.extractor(extract)).rows()] == list(range(1001)) and len(calls) == 1
 
 
 def test_a_value_that_json_cannot_represent_names_its_row_and_column():
