@@ -146,17 +146,19 @@ def record_text(row: Any) -> str:
         _Typed.decimals, _Typed.others = met
 
 
-def _texts(group: list[Any], at: int) -> list[tuple[str, list[Any]]]:
+def _texts(group: list[Any], at: int) -> Iterator[tuple[str, list[Any]]]:
     """The text of some records at once; or of each of them if one has a value that the encoder refuses, or if they are
     large."""
     if len(group) > 1:
         try:
             text = "".join(_encode(group, 0))
             if len(text) <= CHUNK:
-                return [(text, group)]
+                yield text, group
+                return
         except (TypeError, ValueError, RecursionError):
             pass
-    return [(_text(record, at + place), [record]) for place, record in enumerate(group)]
+    for place, record in enumerate(group):
+        yield _text(record, at + place), [record]
 
 
 def _text(record: Mapping[str, Any], at: int) -> str:

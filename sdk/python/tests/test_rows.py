@@ -159,8 +159,8 @@ def test_rows_are_encoded_together_and_large_ones_one_by_one():
     rows = [{"a": number} for number in range(3)] + [{"a": float("nan")}]
     assert [chunk.text for chunk in _json_rows.chunks(rows[:3])] == ['[{"a":0},{"a":1},{"a":2}]\n']
     assert [chunk.text for chunk in _json_rows.chunks(rows)] == ['{"a":0}\n{"a":1}\n{"a":2}\n{"a":"NaN"}\n']
-    large = [{"a": "x" * _json_rows.CHUNK}] * 3
-    assert [chunk.rows for chunk in _json_rows.chunks(large)] == [1, 1, 1]
+    large = [{"a": "x" * _json_rows.CHUNK, "b": Decimal("1.50")}] * 3
+    assert [(chunk.rows, chunk.text[-12:]) for chunk in _json_rows.chunks(large)] == [(1, 'xx","b":1.50}\n'[-12:])] * 3
     assert [row["a"] for row in written(rows).rows()] == [0, 1, 2, "NaN"] and len(written(large).rows()) == 3
 
 

@@ -3,7 +3,7 @@
 import { call, dataError, internalError, wellFormed } from "./errors.js";
 import { host } from "./host.js";
 import { jsonRecords, Reader, type Output, type ReadOptions } from "./tables.js";
-import { recordText, type Json } from "./json.js";
+import { jsonText, parse, recordText, type Json } from "./json.js";
 
 /** The id of the step in the pipeline, such as `extract-flights`. */
 export const stepId = (): string => host().context.stepId();
@@ -98,11 +98,11 @@ export const state = {
   /** The JSON value that the last run stored; `undefined` in the first run. */
   get<T = any>(): T | undefined {
     const stored = (host().state ?? missing("`state`", "state")).get();
-    return stored == null ? undefined : (JSON.parse(stored) as T);
+    return stored == null ? undefined : (parse(stored) as T);
   },
   /** Stores a JSON value for the next run, once this step and every step that needs it have succeeded. */
   set(value: unknown): void {
-    const text = JSON.stringify(value) as string | undefined;
+    const text = jsonText(value) as string | undefined;
     if (text === undefined) throw dataError("the state cannot be stored as JSON");
     const stored = host().state ?? missing("`state`", "state");
     call(() => stored.set(text));

@@ -2,7 +2,7 @@
 
 import { LARGEST_OFFSET, NUMBERS, TICKS, type Node } from "./decode.js";
 import { dataError, type OsirisError } from "./errors.js";
-import { ExactNumber, shown } from "./json.js";
+import { ExactNumber, jsonText, shown } from "./json.js";
 import { extensionOf, type Interval, type Tagged, type Type } from "./types.js";
 import { encodeUtf8 } from "./utf8.js";
 
@@ -241,7 +241,7 @@ function unscaled(value: unknown, precision: number, scale: number): bigint {
 
 const VARIABLE: Record<string, (value: never) => Uint8Array> = {
   "arrow.json"(value: unknown) {
-    if (typeof value !== "string") return encodeUtf8(JSON.stringify(value));
+    if (typeof value !== "string") return encodeUtf8(jsonText(value));
     JSON.parse(value);
     return encodeUtf8(value);
   },

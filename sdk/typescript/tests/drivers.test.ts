@@ -33,7 +33,7 @@ import {
 } from "@osiris/sdk";
 import { run, type TestInput } from "@osiris/sdk/testing";
 import { refusalOf, toContract } from "../src/errors.js";
-import { CHUNK, exactNumber, parse, recordText } from "../src/json.js";
+import { CHUNK, exactNumber, parse, recordsText, recordText } from "../src/json.js";
 import { seedRandom } from "../src/random.js";
 import * as columns from "../examples/columns/driver.js";
 import * as hello from "../examples/hello/driver.js";
@@ -84,11 +84,35 @@ test("values that JSON lacks are written as DuckDB reads them", () => {
   for (const [row, reason] of [
     [7, /row 3 is not an object, but 7/],
     [[1], /row 3 is not an object/],
-    [{ f: () => 1 }, /row 3, column `f`/],
+    [{ d: new Date(NaN) }, /row 3, column `d`/],
     [circle, /column `self`: .*contains itself/],
   ] as const) {
     assert.throws(() => recordText(row, 3), kind("data", reason));
   }
+});
+
+test("rows are encoded together, and one by one if JSON lacks a value", () => {
+  const exact = new ExactNumber("12345678901234567890");
+  const nested = { a: 1, b: { c: [null, "x"] }, e: exact };
+  assert.equal(recordsText([nested, {}], 0), '[{"a":1,"b":{"c":[null,"x"]},"e":12345678901234567890},{}]');
+  for (const [value, text, isTogether] of [
+    [NaN, '"NaN"', false],
+    [[{ n: -Infinity }], '[{"n":"-Infinity"}]', false],
+    [new Set([null]), "[null]", false],
+    [[undefined], "[null]", true],
+    [5n, "5", true],
+    [new Map([["k", exact]]), '{"k":12345678901234567890}', true],
+    [Uint8Array.of(1, 65), String.raw`"\\x01A"`, true],
+    [new Date(0), '"1970-01-01T00:00:00.000Z"', true],
+  ] as const)
+    assert.equal(recordsText([{ a: 1 }, { a: value }], 0), isTogether ? `[{"a":1},{"a":${text}}]` : `{"a":1}\n{"a":${text}}`);
+  assert.ok(!("toJSON" in Map.prototype || "toJSON" in BigInt.prototype), "the prototypes are as before");
+  const large = "x".repeat(CHUNK);
+  assert.equal(recordsText([{ large }, { large }], 0), `{"large":"${large}"}\n{"large":"${large}"}`);
+  for (const row of [7, null, undefined, [1], new Date(0), new Set(), Uint8Array.of(1)])
+    assert.throws(() => recordsText([{}, row], 3), kind("data", /row 4 is not an object, but/));
+  assert.throws(() => recordsText([{}, { d: new Date(NaN) }], 3), kind("data", /row 4, column `d`/));
+  assert.equal(JSON.stringify({ exact }), '{"exact":"12345678901234567890"}');
 });
 
 test("JSON keeps all digits", () => {

@@ -3,7 +3,7 @@
 import { log } from "../context.js";
 import { authError, configError, dataError, deniedError, internalError, OsirisError } from "../errors.js";
 import { host } from "../host.js";
-import { parse, type Json } from "../json.js";
+import { jsonText, parse, type Json } from "../json.js";
 import { isSecretName, joinUrl, originOf, parseUrl, queryOf, shownUrl, withParams, type Params } from "../url.js";
 import { base64, decodeUtf8, encodeUtf8, latin1 } from "../utf8.js";
 import { link, PageGuard } from "./pages.js";
@@ -161,7 +161,7 @@ export class Session {
     let body =
       options.body === undefined ? null : typeof options.body === "string" ? encodeUtf8(options.body) : options.body;
     if (options.json !== undefined) {
-      body = encodeUtf8(JSON.stringify(options.json));
+      body = encodeUtf8(jsonText(options.json));
       headers.set("content-type", "application/json");
     } else if (options.form) {
       body = encodeUtf8(queryOf(options.form).replaceAll("%20", "+"));
