@@ -1,84 +1,22 @@
 """Drivers that the Python SDK builds, run by osiris. What the SDK does by itself is tested natively in sdk/python/tests."""
 
 import json
-import os
-import subprocess
-import sys
 
+import languages
 import pytest
-from conftest import OSIRIS, ROOT
 from http_server import web  # noqa: F401  # a fixture
+from languages import driver
 
-SDK = ROOT / "sdk" / "python"
-
-FAULTY = """
-import logging
-import random
-
-import osiris_sdk as osiris
-
-
-@osiris.extractor
-def extract(config, output):
-    logging.getLogger("driver").warning("drew %s", random.random())
-    output.write("main", ({"number": number, "text": "x" * 50} for number in range(config.rows)))
-    if config.fails:
-        raise ValueError("boom")
-"""
-FAULTY_SPEC = """
-name: test.faulty_python
-version: 0.1.0
-kind: extractor
-contract: 0.2.0
-title: Fails on request
-description: Writes rows, and fails afterwards if the config says so.
-modes: [read]
-configSchema:
-  type: object
-  properties: {rows: {type: integer}, fails: {type: boolean, default: false}}
-examples:
-  - title: Write a row
-    config: {rows: 1}
-"""
+SDK = languages.SDK / "python"
 
 
 @pytest.fixture(scope="session")
 def drivers(tmp_path_factory):
     """A folder with the SDK's example drivers and a faulty one."""
     folder = tmp_path_factory.mktemp("python-drivers")
-    faulty = tmp_path_factory.mktemp("faulty")
-    (faulty / "driver.py").write_text(FAULTY)
-    (faulty / "spec.yaml").write_text(FAULTY_SPEC)
-    examples = SDK / "examples"
-    for source, grants in (
-        (examples / "hello", ""),
-        (examples / "rest", "http"),
-        (examples / "columns", ""),
-        (faulty, ""),
-    ):
-        component = faulty / f"{source.name}.wasm"
-        build = [
-            sys.executable,
-            "-m",
-            "osiris_sdk.build",
-            source / "driver.py",
-            "--output",
-            component,
-            "--grants",
-            grants,
-        ]
-        subprocess.run(build, check=True, env=os.environ | {"PYTHONPATH": str(SDK)})
-        pack = [
-            OSIRIS,
-            "drivers",
-            "pack",
-            component,
-            "--spec",
-            source / "spec.yaml",
-            "-o",
-            folder / f"{source.name}.wasm",
-        ]
-        subprocess.run(pack, check=True)
+    sources = [SDK / "examples" / name for name in ("hello", "rest", "columns")] + [SDK / "tests" / "drivers" / "faulty"]
+    for source in sources:
+        driver(source / "driver.py", folder)
     return folder
 
 
@@ -145,7 +83,7 @@ def test_an_exception_says_what_it_is_and_where_and_random_numbers_differ(projec
         expect=1,
     )
     assert result["step"]["works"]["rows"] == 3
-    assert "ValueError: boom (driver.py:13)" in str(result["step"]["fails"]["error"])
+    assert "ValueError: boom (driver.py:14)" in str(result["step"]["fails"]["error"])
     logged = [event["message"] for event in project.events(result) if event.get("event") == "driver_log"]
     drawn = [message for message in logged if message.startswith("drew 0.")]
     assert len(drawn) == 2 and drawn[0] != drawn[1]
