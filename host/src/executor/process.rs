@@ -202,6 +202,8 @@ impl StepProcess {
         // Large enough for almost every job: a reallocation would leave a copy of the secrets behind.
         let mut line = Zeroizing::new(Vec::with_capacity(JOB_ROOM));
         serde_json::to_writer(&mut *line, job).context("cannot write the job as JSON")?;
+        // JSON has line breaks only between its parts, where a recording's text may have some.
+        line.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
         line.push(b'\n');
         let mut socket = self.socket.take().context("the step process has its job already")?;
         let figures = self.figures.take().context("the step process has its job already")?;

@@ -249,19 +249,20 @@ impl Folder {
             .map_err(|error| Report::input(format!("cannot read `{}`: {error}", self.path.join(file).display())))
     }
 
-    /// Writes a recording, creating its folder.
+    /// Writes a recording, creating its folder; returns what a test will read from it.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write_recording(&self, file: &str, exchanges: &[Exchange]) -> anyhow::Result<()> {
+    pub fn write_recording(&self, file: &str, exchanges: &[Exchange]) -> anyhow::Result<Vec<Exchange>> {
         let doing = || format!("cannot write the recording `{}`", self.path.join(file).display());
         let text = recording::write(exchanges).with_context(doing)?;
         if let Some(folder) = Path::new(file).parent().filter(|folder| !folder.as_os_str().is_empty()) {
             self.dir.create_dir_all(folder).with_context(doing)?;
         }
         let beside = format!("{file}.new");
-        self.dir.write(&beside, text).with_context(doing)?;
-        self.dir.rename(&beside, &self.dir, file).with_context(doing)
+        self.dir.write(&beside, &text).with_context(doing)?;
+        self.dir.rename(&beside, &self.dir, file).with_context(doing)?;
+        Ok(recording::parse(&text, file)?)
     }
 }
 

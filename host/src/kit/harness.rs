@@ -5,19 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
-use cap_std::ambient_authority;
-use cap_std::fs::Dir;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use tempfile::TempDir;
 
+use super::interrupt::Interrupt;
 use super::outcome::{Heard, Outcome, read_tables};
+use super::private_folder::PrivateFolder;
 use super::source::{MadeFile, Source, TestInput};
 use crate::driver::catalog::{Catalog, Driver};
 use crate::engine::InputTable;
 use crate::error::{Failure, Fault, Report};
 use crate::exchanges::{Exchanges, Seen};
-use crate::executor::disk::Disk;
 use crate::executor::supervisor::Supervisor;
 use crate::grants::limits::Limits;
 use crate::grants::policy::{ConnectionHosts, Hosts, Policy};
@@ -34,19 +32,12 @@ use crate::session::state::StoredState;
 use crate::session::{Base, Session, StepRecord, now, plain, state};
 use crate::warning::Warning;
 
-/// The name of the private base folders.
-const PREFIX: &str = "osiris-test-";
-
 /// The pipeline's name, and the step of the driver under test.
 const PIPELINE: &str = "test";
 const STEP: &str = "driver";
 
 /// The table of a step that has one.
 const MAIN: &str = "main";
-
-/// The folder of Linux's shared memory, and the room in it that a test may need, in bytes.
-const MEMORY_FOLDER: &str = "/dev/shm";
-const ENOUGH_MEMORY: u64 = 4 << 30;
 
 /// The largest written file that is read, in bytes.
 const MOST_FILE_BYTES: u64 = 64 << 20;
@@ -62,6 +53,8 @@ pub struct Harness {
     catalog: Catalog,
     environment: Environment,
     require_confinement: bool,
+    /// Ends all runs.
+    pub interrupt: Interrupt,
     /// Drivers that make inputs, by name.
     sources: Mutex<BTreeMap<String, Driver>>,
 }
@@ -100,7 +93,15 @@ pub struct Trial {
 
 impl Harness {
     pub fn new(driver: Driver, against: Option<Driver>, catalog: Catalog, environment: Environment) -> Self {
-        Self { driver, against, catalog, environment, require_confinement: false, sources: Mutex::default() }
+        Self {
+            driver,
+            against,
+            catalog,
+            environment,
+            require_confinement: false,
+            interrupt: Interrupt::default(),
+            sources: Mutex::default(),
+        }
     }
 
     /// With `require_confinement`, nothing runs if the kernel cannot confine processes fully.
@@ -130,7 +131,8 @@ impl Harness {
     pub fn run_driver(&self, driver: &Driver, trial: &Trial) -> anyhow::Result<Outcome> {
         // The step processes die with the thread that started them, which is this one.
         let line = Line::open();
-        let folder = private_folder()?;
+        let _registered = self.interrupt.register(&line.say)?;
+        let folder = PrivateFolder::create()?;
         let base = Base::open(folder.path())?;
         write_files(&base, &trial.files)?;
         let steps = self.steps(driver, trial)?;
@@ -310,20 +312,6 @@ impl Harness {
         }
         Ok(())
     }
-}
-
-/// A folder that is removed with its handle. What a test writes is small and need not survive a crash, so it is kept in
-/// memory where there is room: flushing it to a disk would take longer than the test.
-fn private_folder() -> anyhow::Result<TempDir> {
-    let has_room = |folder: &Dir| Disk::of(folder).is_some_and(|disk| disk.free >= ENOUGH_MEMORY);
-    let mut builder = tempfile::Builder::new();
-    let builder = builder.prefix(PREFIX);
-    if Dir::open_ambient_dir(MEMORY_FOLDER, ambient_authority()).is_ok_and(|folder| has_room(&folder))
-        && let Ok(folder) = builder.tempdir_in(MEMORY_FOLDER)
-    {
-        return Ok(folder);
-    }
-    builder.tempdir().context("cannot create a folder for a test")
 }
 
 /// A pipeline's steps, and the drivers that they name.

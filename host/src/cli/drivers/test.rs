@@ -3,12 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
 use crate::cli::prepare::PlaceArguments;
 use crate::cli::sandbox::SandboxArguments;
-use crate::cli::{print, print_data, print_json};
+use crate::cli::{INTERRUPTED, print, print_data, print_json};
 use crate::driver::catalog::Catalog;
 use crate::environment;
 use crate::error::Report;
+use crate::kit::interrupt::Interrupt;
+use crate::kit::private_folder;
 use crate::kit::report::Findings;
 use crate::kit::suite::Suite;
 use crate::kit::{Folder, Harness, checks};
@@ -73,7 +78,12 @@ pub fn test(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         only: arguments.only.clone(),
         records: arguments.record,
     };
+    private_folder::sweep();
+    end_on_signals(harness.interrupt.clone())?;
     let findings = suite.run()?;
+    if harness.interrupt.is_set() {
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
     if findings.is_empty() {
         return Err(Report::input(format!("driver `{}` has no tests", harness.driver.label()))
             .hint("write one in `tests/NAME.yaml`, or name their folder with `--tests FOLDER`; docs/drivers/testing.md shows how")
@@ -88,6 +98,15 @@ pub fn test(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         print(&findings.text());
     }
     Ok(if findings.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Ends the tests on Ctrl-C and similar signals.
+fn end_on_signals(interrupt: Interrupt) -> anyhow::Result<()> {
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot listen for signals")?;
+    let waiting = move || signals.forever().for_each(|_| interrupt.interrupt());
+    std::thread::Builder::new().name("signals".to_owned()).spawn(waiting).context("cannot listen for signals")?;
+    Ok(())
 }
 
 /// The tests beside a driver, or beside the folder `build` that contains it.
