@@ -46,6 +46,22 @@ impl Members {
         Self { columns, keys, places, rows: 0, spare: HashMap::new(), separator: None }
     }
 
+    /// Puts the columns into the order of `rank`, which is given their names. Keys keep their usual order.
+    pub fn ordered_by(mut self, rank: impl Fn(&str) -> usize) -> Self {
+        let mut order: Vec<usize> = (0..self.columns.len()).collect();
+        order.sort_by_key(|place| rank(&self.columns[*place].name));
+        let mut places = vec![0; order.len()];
+        for (new, old) in order.iter().enumerate() {
+            places[*old] = new;
+        }
+        let mut columns: Vec<Option<Column>> = self.columns.into_iter().map(Some).collect();
+        self.columns = order.iter().filter_map(|place| columns[*place].take()).collect();
+        for (_, place) in &mut self.keys {
+            *place = place.map(|place| places[place]);
+        }
+        self
+    }
+
     /// Adds columns for any flattened key with their name, if no other key is known by that name.
     pub fn with_spare(mut self, names: &HashSet<String>, separator: Option<&str>) -> Self {
         let places = self.columns.iter().enumerate().map(|(place, column)| (&column.name, place));

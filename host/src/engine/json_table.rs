@@ -202,8 +202,8 @@ impl JsonTable {
         Ok(())
     }
 
-    /// The columns: those of the members that were seen, in their order, then those that were only declared.
-    /// Also returns the members whose columns have other names.
+    /// The columns: those that are declared, in that order, so that it does not depend on the records; then those of
+    /// the other members, in the order in which they were seen. Also returns the members whose columns have other names.
     fn members(&self) -> Result<(Members, Vec<(String, String)>)> {
         let mut declared: BTreeMap<&str, &Type> =
             self.declared.iter().map(|(name, kind)| (name.as_str(), kind)).collect();
@@ -231,7 +231,9 @@ impl JsonTable {
             let column = Some(("record".to_owned(), Type::Json, false));
             members.push(Member { key: "record".to_owned(), column });
         }
-        Ok((Members::new(members), renamed))
+        let place: BTreeMap<&str, usize> = self.declared.iter().map(|(name, _)| name.as_str()).zip(0..).collect();
+        let members = Members::new(members).ordered_by(|name| place.get(name).copied().unwrap_or(usize::MAX));
+        Ok((members, renamed))
     }
 }
 

@@ -117,9 +117,9 @@ declare module 'osiris:driver/tables@0.2.0' {
     * survives: integers are BIGINT, or DECIMAL(38,0) if they need it; numbers with a fraction
     * are DOUBLE, or DECIMAL if a digit would be lost; texts stay VARCHAR; an object is a STRUCT,
     * an array a list; values of several types are VARCHAR, or JSON if one is an object or an
-    * array. `columns` declares types instead; a text without a character becomes null if its
-    * column is declared as anything but VARCHAR, which the host logs as a warning. A table of
-    * JSON records cannot be shared by several instances.
+    * array. `columns` declares types instead, and puts those columns first, in that order; a text
+    * without a character becomes null if its column is declared as anything but VARCHAR, which the
+    * host logs as a warning. A table of JSON records cannot be shared by several instances.
     */
     createJsonTable(name: string, columns: Array<Column>): JsonWriter;
     [Symbol.dispose](): void;

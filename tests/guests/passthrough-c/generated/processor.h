@@ -552,9 +552,9 @@ extern bool osiris_driver_tables_method_output_create_table(osiris_driver_tables
 // survives: integers are BIGINT, or DECIMAL(38,0) if they need it; numbers with a fraction
 // are DOUBLE, or DECIMAL if a digit would be lost; texts stay VARCHAR; an object is a STRUCT,
 // an array a list; values of several types are VARCHAR, or JSON if one is an object or an
-// array. `columns` declares types instead; a text without a character becomes null if its
-// column is declared as anything but VARCHAR, which the host logs as a warning. A table of
-// JSON records cannot be shared by several instances.
+// array. `columns` declares types instead, and puts those columns first, in that order; a text
+// without a character becomes null if its column is declared as anything but VARCHAR, which the
+// host logs as a warning. A table of JSON records cannot be shared by several instances.
 extern bool osiris_driver_tables_method_output_create_json_table(osiris_driver_tables_borrow_output_t self, processor_string_t *name, osiris_driver_tables_list_column_t *columns, osiris_driver_tables_own_json_writer_t *ret, osiris_driver_tables_error_t *err);
 // Appends rows; the batch must have the schema that the table was created with. The host
 // checks all of it (lengths, offsets, UTF-8, counts) and refuses a malformed batch with
