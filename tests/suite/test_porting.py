@@ -1,16 +1,17 @@
-"""The driver that docs/drivers/porting-python-osiris.md ports, built from its blocks of code and run against MariaDB."""
+"""The drivers that docs/drivers/porting-*.md port, made from the pages' blocks of code and run."""
 
 import json
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import OSIRIS, ROOT
 from mariadb_server import mariadb  # noqa: F401  # a fixture
 
-PAGE = ROOT / "docs" / "drivers" / "porting-python-osiris.md"
+PAGES = ROOT / "docs" / "drivers"
 SDK = ROOT / "sdk" / "python"
 
 TABLE = """create or replace table orders (id int primary key, amount decimal(20,4), big bigint unsigned, n int, at datetime(6),
@@ -20,11 +21,16 @@ ROWS = """insert into orders values
     (2, -0.0001, 0, 9007199254740993 % 100, null, null, '', null, null, null, null)"""
 
 
+def write_blocks(page: str, folder: Path) -> None:
+    """Writes a page's blocks of code that have a title as files."""
+    for name, text in re.findall(r"```\w+ title=(\S+)\n(.*?)```", (PAGES / page).read_text(), re.DOTALL):
+        (folder / name).write_text(text)
+
+
 @pytest.fixture(scope="session")
 def ported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ported")
-    for name, text in re.findall(r"```\w+ title=(\S+)\n(.*?)```", PAGE.read_text(), re.DOTALL):
-        (folder / name).write_text(text)
+    write_blocks("porting-python-osiris.md", folder)
     build = [sys.executable, "-m", "osiris_sdk.build", folder / "driver.py", "--output", folder / "built.wasm", "--grants", "connect"]
     subprocess.run(build, check=True, env=os.environ | {"PYTHONPATH": str(SDK)}, capture_output=True)
     subprocess.run([OSIRIS, "drivers", "pack", folder / "built.wasm", "--spec", folder / "spec.yaml", "-o", folder / "driver.wasm"], check=True)
@@ -53,3 +59,10 @@ def test_the_ported_driver_reads_every_value(project, mariadb, ported):  # noqa:
     failed = project.run(None, expect=1)
     (step,) = failed["steps"]
     assert step["error"]["kind"] == "auth" and "Access denied" in str(step["error"]["message"]), step["error"]
+
+
+def test_the_ported_tap_passes_its_own_test(tmp_path):
+    write_blocks("porting-singer.md", tmp_path)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_driver.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": f"{SDK}:."}, capture_output=True, text=True)
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
