@@ -58,21 +58,59 @@ static int64_t http_date(const char *text)
     return days * 86400 + hour * 3600 + minute * 60 + second;
 }
 
-/* How long the server asks to wait, in milliseconds; -1 if it does not say. A date is relative to the response's own. */
-static int64_t asked_wait(const os_response *r)
+/* A time to wait as a header has it, in milliseconds: seconds, or a date relative to the response's own; -1 for neither. */
+static int64_t written_wait(const os_response *r, const char *value)
 {
-    const char *value = os_header(r, "retry-after");
     char *end;
-    if (!value)
-        return -1;
     double seconds = strtod(value, &end);
     if (end == value) {
         int64_t until = http_date(value), now = http_date(os_header(r, "date"));
         if (until < 0 || now < 0)
             return -1;
-        seconds = (double)(until - now);
+        seconds = until < now ? 0 : (double)(until - now);
     }
-    return seconds < 0 ? 0 : seconds > 4e6 ? -1 : (int64_t)(seconds * 1000);
+    /* NaN is no time either. */
+    return seconds >= 0 && seconds <= 4e6 ? (int64_t)(seconds * 1000) : -1;
+}
+
+/* Headers that say when a request limit is reset, and whether they always count in seconds from now on. */
+static const struct {
+    const char *name;
+    bool relative;
+} resets[] = {{"x-ratelimit-reset-after", true}, {"ratelimit-reset", false}, {"x-ratelimit-reset", false},
+              {"x-rate-limit-reset", false}, {"x-ratelimit-reset-requests", true}};
+/* From this number on, seconds are a point in time since 1970; from a hundred times that on, they are milliseconds. */
+#define EPOCH 1e9
+
+/* How long the server asks to wait, in milliseconds: `Retry-After`, or else until its request limit is reset, if the response
+ * is about that limit; -1 if it does not say. */
+static int64_t asked_wait(const os_response *r)
+{
+    const char *value = os_header(r, "retry-after");
+    int64_t asked = value ? written_wait(r, value) : -1;
+    if (asked >= 0)
+        return asked;
+    const char *left = os_header(r, "x-ratelimit-remaining");
+    if (!left)
+        left = os_header(r, "ratelimit-remaining");
+    if (!left)
+        left = os_header(r, "x-rate-limit-remaining");
+    if (r->status != 429 && r->status != 503 && !(r->status == 403 && left && strcmp(left, "0") == 0))
+        return -1;
+    for (size_t i = 0; i < sizeof resets / sizeof *resets; i++) {
+        if (!(value = os_header(r, resets[i].name)))
+            continue;
+        char *end;
+        double number = strtod(value, &end);
+        if (end == value || resets[i].relative || number < EPOCH)
+            return written_wait(r, value);
+        int64_t now = http_date(os_header(r, "date"));
+        if (now < 0)
+            return -1;
+        double wait = (number >= EPOCH * 100 ? number / 1000 : number) - (double)now;
+        return wait < 0 ? 0 : wait <= 4e6 ? (int64_t)(wait * 1000) : -1;
+    }
+    return -1;
 }
 
 /* An address without its query, which may hold secrets. */

@@ -302,6 +302,18 @@ static int respond(const char *method, const char *url, const char *headers, con
         *to = "date: Tue, 14 Nov 2023 23:59:58 GMT\nretry-after: Wed, 15 Nov 2023 00:00:03 GMT\n";
         return requests == 1 ? 403 : 200;
     }
+    if (strstr(url, "/reset")) {
+        *to = "date: Tue, 14 Nov 2023 22:13:20 GMT\nx-ratelimit-remaining: 0\nx-ratelimit-reset: 1700000007\n";
+        return requests == 1 ? 403 : 200;
+    }
+    if (strstr(url, "/never-a-number")) {
+        *to = "retry-after: NaN\n";
+        return 403;
+    }
+    if (strstr(url, "/left")) {
+        *to = "date: Tue, 14 Nov 2023 22:13:20 GMT\nx-ratelimit-remaining: 12\nx-ratelimit-reset: 1700000007\n";
+        return 403;
+    }
     if (strstr(url, "/limited")) {
         *to = "retry-after: 3600\n";
         return 403;
@@ -368,6 +380,8 @@ static void http_statuses_waits_and_logins(void)
         {"GET", "http://x/slow", 2, -1, 7, NULL}, {"GET", "http://x/later", 2, -1, 5, NULL},
         {"GET", "http://x/never", 1, OS_TRANSIENT, 0, "and asks to wait 3600 s"},
         {"GET", "http://x/limited", 1, OS_RATE_LIMITED, 0, "and asks to wait 3600 s"},
+        {"GET", "http://x/reset", 2, -1, 7, NULL}, {"GET", "http://x/left", 1, OS_DENIED, 0, "returned status 403"},
+        {"GET", "http://x/never-a-number", 1, OS_DENIED, 0, "returned status 403"},
         {"GET", "http://x/big", 1, OS_DATA, 0, "larger than it may be"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
