@@ -143,21 +143,27 @@ impl Inspector {
 
     fn judge(&self, &Candidate { spec, config, written_as }: &Candidate<'_>) -> anyhow::Result<Vec<Wrong>> {
         let mut judge = self.judge.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut judging = match judge.take().filter(|judging| judging.worked < FRESH) {
-            Some(judging) => judging,
-            None => Judging::new(Process::start(self.require_confinement)?),
+        let ask = |mut judging: Judging| -> anyhow::Result<(Judging, Answer)> {
+            let (begun, until) = (Instant::now(), Instant::now() + PATIENCE);
+            let known = judging.spec.as_ref() == Some(spec);
+            let request = Request::Config {
+                spec: (!known).then(|| Box::new(spec.clone())),
+                config: config.clone(),
+                written_as: written_as.clone(),
+            };
+            judging.process.send(&request, until)?;
+            let answer = judging.process.answer(until).map_err(|end| end.report(&spec.name))?;
+            judging.worked += begun.elapsed();
+            judging.spec = Some(spec.clone());
+            Ok((judging, answer))
         };
-        let (begun, until) = (Instant::now(), Instant::now() + PATIENCE);
-        let known = judging.spec.as_ref() == Some(spec);
-        let request = Request::Config {
-            spec: (!known).then(|| Box::new(spec.clone())),
-            config: config.clone(),
-            written_as: written_as.clone(),
+        let earlier = judge.take().filter(|judging| judging.worked < FRESH);
+        // An earlier process has died if the thread that started it has ended.
+        let answered = earlier.and_then(|judging| ask(judging).ok());
+        let (judging, answer) = match answered {
+            Some(answered) => answered,
+            None => ask(Judging::new(Process::start(self.require_confinement)?))?,
         };
-        judging.process.send(&request, until)?;
-        let answer = judging.process.answer(until).map_err(|end| end.report(&spec.name))?;
-        judging.worked += begun.elapsed();
-        judging.spec = Some(spec.clone());
         *judge = Some(judging);
         match answer {
             Answer::Checked { wrong } => Ok(wrong),
