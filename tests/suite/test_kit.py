@@ -195,7 +195,9 @@ def test_a_recording_holds_no_secret_and_replays_without_the_service(kit, web):
         "http": "recordings/pages.json",
         "expect": {"tables": {"main": {"columns": {"id": "BIGINT", "price": "VARCHAR", "echo": "VARCHAR"}, "count": 2}}},
     }
-    kit.write([test])
+    # It ends while the other is still running, and with it the processes of its thread.
+    refused = {"name": "refused", "config": {"urll": "x"}, "expect": {"error": {"kind": "config"}}}
+    kit.write([refused, test])
     missing = kit.findings(HTTP, expect=1)["two pages"]["reason"]
     assert "its recording `recordings/pages.json` is missing\nhint: add `--record`" in missing and not web.requests
     recorded = kit.findings(HTTP, "--record", expect=0, env={"KEY_OF_KIT": SECRET})["two pages"]

@@ -9,6 +9,14 @@ use crate::untrusted::line;
 const MAX_SHOWN: usize = 200;
 
 impl Replay {
+    fn differences(&self, recorded: &Request, request: &Request) -> Vec<String> {
+        if self.any_body && recorded.body.is_none() {
+            let without_body = Request { body: None, ..request.clone() };
+            return differences(recorded, &without_body, &self.ignored);
+        }
+        differences(recorded, request, &self.ignored)
+    }
+
     /// The place of the exchange that answers a request, which is used from now on.
     ///
     /// # Errors
@@ -22,7 +30,7 @@ impl Replay {
         };
         let differences: Vec<(usize, Vec<String>)> = candidates
             .iter()
-            .map(|place| (*place, differences(&self.exchanges[*place].request, request, &self.ignored)))
+            .map(|place| (*place, self.differences(&self.exchanges[*place].request, request)))
             .collect();
         if let Some((place, _)) = differences.iter().find(|(_, found)| found.is_empty()) {
             self.used.insert(*place);
@@ -259,6 +267,11 @@ mod tests {
         assert_eq!([&two, &one, &one, &one].map(|request| lenient.answer(request)), [Ok(1), Ok(0), Ok(2), Ok(0)]);
         let refused = lenient.answer(&request("GET", "https://a.b/?page=3", "")).unwrap_err();
         assert!(refused.contains("the nearest recorded request"), "{refused}");
+        let posted = request("POST", "https://a.b/", "{}");
+        let mut strict = replay(Order::Strict, &[Request { body: None, ..posted.clone() }]);
+        assert!(strict.answer(&posted).unwrap_err().contains("the body is `{}` instead of empty"));
+        strict.any_body = true;
+        assert_eq!(strict.answer(&posted), Ok(0));
         assert!(replay(Order::Strict, &[]).answer(&one).unwrap_err().contains("the recording has none"));
     }
 }

@@ -47,6 +47,8 @@ pub struct Replay {
     pub order: Order,
     /// Query parameters, and JSON pointers of members of bodies, whose values do not matter.
     pub ignored: Vec<String>,
+    /// Whether a recorded request without a body stands for one with any body.
+    pub any_body: bool,
     /// The exchanges that earlier attempts of the step have used.
     pub used: BTreeSet<usize>,
 }

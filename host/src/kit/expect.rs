@@ -60,7 +60,7 @@ pub fn problems(expected: &Expectation, outcome: &Outcome, replay: Option<&Repla
             found.push(format!("metric `{}`: expected {value}, got {values:?}", line(name)));
         }
     }
-    if let (Some(files), true) = (&expected.files, outcome.is_success()) {
+    if let Some(files) = &expected.files {
         compare_files(files, outcome, &mut found);
     }
     if let Some(attempts) = expected.attempts.filter(|attempts| *attempts != outcome.attempts) {
