@@ -107,8 +107,9 @@ def test_no_python_function_is_too_long():
 def test_clippy_checks_the_length_of_functions_and_unsafe_code_in_every_crate():
     lints = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["lints"]
     assert (lints["rust"]["unsafe_code"], lints["clippy"]["too_many_lines"]) == ("deny", "warn")
-    # The fuzzer's crate is a separate workspace, and contains only calls.
-    crates = [path for path in tracked("*/Cargo.toml") if path.parent != ROOT / "fuzz"]
-    assert [str(path) for path in crates if tomllib.loads(path.read_text()).get("lints") != {"workspace": True}] == []
+    # The fuzzer's crate is a separate workspace, and contains only calls; the SDK's examples are what strangers write. The
+    # SDK spells the lints out, because it is copied.
+    crates = [path for path in tracked("*/Cargo.toml") if path.parent != ROOT / "fuzz" and path.parents[1] != ROOT / "sdk" / "rust" / "examples"]
+    assert [str(path) for path in crates if tomllib.loads(path.read_text()).get("lints") not in ({"workspace": True}, lints)] == []
     settings = [tomllib.loads(path.read_text()) for path in tracked("*clippy.toml")]
     assert [setting["too-many-lines-threshold"] for setting in settings] == [MOST_LINES_OF_A_FUNCTION] * 2

@@ -17,6 +17,11 @@ impl Array {
         Self { fields: vec![field(format, 0)], nodes: vec![node] }
     }
 
+    fn with_metadata(mut self, metadata: Vec<(String, String)>) -> Self {
+        self.fields[0].metadata = metadata;
+        self
+    }
+
     /// An existing column's fields and nodes, to be passed on.
     pub fn from_column(column: &crate::Column<'_>) -> Self {
         let (fields, nodes) = column.parts();
@@ -75,14 +80,18 @@ impl Validity {
     }
 }
 
-/// A type from which a column can be built: numbers, `bool` and `String`.
+/// A type from which a column can be built: numbers, `bool`, `String`, dates, times, decimals, UUIDs and bytes.
 pub trait Value: Sized {
     #[doc(hidden)]
     type Buffer: Default + std::fmt::Debug;
     #[doc(hidden)]
     fn store(buffer: &mut Self::Buffer, value: Option<Self>);
     #[doc(hidden)]
-    fn finish(buffer: Self::Buffer) -> (&'static str, Vec<Vec<u8>>);
+    fn finish(buffer: Self::Buffer) -> (String, Vec<Vec<u8>>);
+    #[doc(hidden)]
+    fn metadata() -> Vec<(String, String)> {
+        Vec::new()
+    }
 }
 
 impl<T: Primitive + std::fmt::Debug> Value for T {
@@ -92,8 +101,8 @@ impl<T: Primitive + std::fmt::Debug> Value for T {
         buffer.push(value.unwrap_or_default());
     }
 
-    fn finish(buffer: Vec<T>) -> (&'static str, Vec<Vec<u8>>) {
-        (T::FORMAT, vec![bytemuck::cast_slice(&buffer).to_vec()])
+    fn finish(buffer: Vec<T>) -> (String, Vec<Vec<u8>>) {
+        (T::FORMAT.to_owned(), vec![bytemuck::cast_slice(&buffer).to_vec()])
     }
 }
 
@@ -104,14 +113,14 @@ impl Value for bool {
         buffer.push(value.unwrap_or_default());
     }
 
-    fn finish(buffer: Vec<bool>) -> (&'static str, Vec<Vec<u8>>) {
+    fn finish(buffer: Vec<bool>) -> (String, Vec<Vec<u8>>) {
         let mut bits = Validity::default();
         buffer.into_iter().for_each(|value| bits.push(value));
-        ("b", vec![bits.bits])
+        ("b".to_owned(), vec![bits.bits])
     }
 }
 
-/// The text of a column being built: offsets and bytes.
+/// The texts or bytes of a column being built.
 #[derive(Debug, Default)]
 pub struct Texts {
     ends: Vec<i32>,
@@ -119,10 +128,14 @@ pub struct Texts {
 }
 
 impl Texts {
-    fn push(&mut self, text: &str) {
-        self.bytes.extend_from_slice(text.as_bytes());
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
         // A batch is far smaller than what 32-bit offsets can address; the host refuses a larger one.
         self.ends.push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));
+    }
+
+    pub(crate) fn finish(self) -> Vec<Vec<u8>> {
+        vec![offsets(&self.ends), self.bytes]
     }
 }
 
@@ -130,11 +143,11 @@ impl Value for String {
     type Buffer = Texts;
 
     fn store(buffer: &mut Texts, value: Option<String>) {
-        buffer.push(value.as_deref().unwrap_or_default());
+        buffer.push(value.unwrap_or_default().as_bytes());
     }
 
-    fn finish(buffer: Texts) -> (&'static str, Vec<Vec<u8>>) {
-        ("u", vec![offsets(&buffer.ends), buffer.bytes])
+    fn finish(buffer: Texts) -> (String, Vec<Vec<u8>>) {
+        ("u".to_owned(), buffer.finish())
     }
 }
 
@@ -180,7 +193,7 @@ impl<T: Value> Builder<T> {
 
     pub fn finish(self) -> Array {
         let (format, buffers) = T::finish(self.buffer);
-        Array::leaf(format, self.validity.length, &self.validity, buffers)
+        Array::leaf(&format, self.validity.length, &self.validity, buffers).with_metadata(T::metadata())
     }
 }
 
@@ -188,7 +201,7 @@ impl Builder<String> {
     /// Appends borrowed text, or a null.
     pub fn push_str(&mut self, value: Option<&str>) {
         self.validity.push(value.is_some());
-        self.buffer.push(value.unwrap_or_default());
+        self.buffer.push(value.unwrap_or_default().as_bytes());
     }
 }
 

@@ -35,6 +35,15 @@ impl Schema {
         self.columns.iter().map(|&place| &self.fields[place])
     }
 
+    /// Whether batches of the other schema can be appended to a table of this one.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let same = |(one, other): (&Field, &Field)| {
+            (&one.name, &one.format, one.children, &one.metadata)
+                == (&other.name, &other.format, other.children, &other.metadata)
+        };
+        self.fields.len() == other.fields.len() && self.fields.iter().zip(&other.fields).all(same)
+    }
+
     /// The range of a column's fields among all fields.
     pub fn span(&self, column: usize) -> Range<usize> {
         let end = self.columns.get(column + 1).copied().unwrap_or(self.fields.len());
@@ -74,6 +83,14 @@ impl Batch {
         Self { schema, raw }
     }
 
+    /// A batch without rows.
+    pub fn empty(schema: Rc<Schema>) -> Self {
+        // No type has more buffers.
+        let node = |_| crate::Node { length: 0, buffers: vec![Vec::new(); 3] };
+        let nodes = schema.fields.iter().map(node).collect();
+        Self { schema, raw: RawBatch { rows: 0, nodes } }
+    }
+
     /// A batch of columns created by the driver.
     ///
     /// # Errors
@@ -105,6 +122,37 @@ impl Batch {
 
     pub fn raw(&self) -> &RawBatch {
         &self.raw
+    }
+
+    /// The batch with a column replaced, or added behind the others. Columns that are not touched pass through with their
+    /// bytes and their exact types.
+    ///
+    /// # Errors
+    /// `internal` if the column has another number of values.
+    pub fn with_column(mut self, name: &str, column: Array) -> Result<Self> {
+        if column.len() != self.rows() {
+            let (values, rows) = (column.len(), self.rows());
+            return Err(Error::internal(format!("column `{name}` has {values} values in {rows} rows")));
+        }
+        let place = self.schema.columns().position(|field| field.name == name);
+        let span = place.map_or(self.schema.fields.len()..self.schema.fields.len(), |place| self.schema.span(place));
+        let (fields, nodes) = column.into_parts(name);
+        self.raw.nodes.splice(span.clone(), nodes);
+        let mut all = Rc::unwrap_or_clone(self.schema).fields;
+        all.splice(span, fields);
+        Ok(Self { schema: Rc::new(Schema::new(all)), raw: self.raw })
+    }
+
+    /// The batch without a column.
+    ///
+    /// # Errors
+    /// `not-found`, naming the existing columns.
+    pub fn without_column(mut self, name: &str) -> Result<Self> {
+        let span = self.schema.span(self.schema.find(name)?);
+        self.raw.nodes.drain(span.clone());
+        let mut all = Rc::unwrap_or_clone(self.schema).fields;
+        all.drain(span);
+        Ok(Self { schema: Rc::new(Schema::new(all)), raw: self.raw })
     }
 
     pub fn into_raw(self) -> RawBatch {
@@ -204,14 +252,24 @@ impl<'a> Column<'a> {
     pub fn is_null(&self, row: usize) -> bool {
         let format = self.field().format.as_str();
         let valid = |bits: &[u8]| bits.is_empty() || bit(bits, row);
-        format == "n" || !(format.starts_with("+u") || self.buffer(0).is_ok_and(valid))
+        format == "n" || !(format.starts_with("+u") || self.part(0).is_ok_and(valid))
     }
 
-    fn buffer(&self, number: usize) -> Result<&'a [u8]> {
+    pub(crate) fn part(&self, number: usize) -> Result<&'a [u8]> {
         self.nodes[0].buffers.get(number).map(Vec::as_slice).ok_or_else(|| self.wrong("more buffers"))
     }
 
-    fn wrong(&self, wanted: &str) -> Error {
+    pub(crate) fn null(&self) -> Error {
+        Error::data(format!("column `{}` is null, where a value was expected", self.field().name))
+    }
+
+    /// A value of [`values`](Self::values).
+    pub(crate) fn value_at<T: Primitive>(&self, row: usize) -> Result<T> {
+        let value = self.values::<T>()?.get(row).copied().filter(|_| !self.is_null(row));
+        value.ok_or_else(|| self.null())
+    }
+
+    pub(crate) fn wrong(&self, wanted: &str) -> Error {
         let field = self.field();
         Error::data(format!("column `{}` has format `{}`, where {wanted} was expected", field.name, field.format))
     }
@@ -225,7 +283,16 @@ impl<'a> Column<'a> {
         if !T::fits(&self.field().format) {
             return Err(self.wrong(T::FORMAT));
         }
-        in_place(self.buffer(1)?).ok_or_else(|| self.wrong(T::FORMAT))
+        in_place(self.part(1)?).ok_or_else(|| self.wrong(T::FORMAT))
+    }
+
+    /// The values of [`values`](Self::values), `None` for nulls.
+    ///
+    /// # Errors
+    /// `data` if the column has another type.
+    pub fn iter<T: Primitive>(&self) -> Result<impl Iterator<Item = Option<T>> + use<'a, T>> {
+        let (column, values) = (*self, self.values::<T>()?);
+        Ok((0..column.len()).map(move |row| values.get(row).copied().filter(|_| !column.is_null(row))))
     }
 
     /// The column as text.
@@ -236,7 +303,7 @@ impl<'a> Column<'a> {
         if self.field().format != "u" {
             return Err(self.wrong("text"));
         }
-        Ok(Strings { column: *self, offsets: self.offsets()?, bytes: self.buffer(2)? })
+        Ok(Strings { column: *self, offsets: self.offsets()?, bytes: self.part(2)? })
     }
 
     /// The bytes of a text or BLOB value; `None` for a null.
@@ -251,7 +318,7 @@ impl<'a> Column<'a> {
             return Ok(None);
         }
         let range = slot(&self.offsets()?, row).ok_or_else(|| self.wrong("a value in that row"))?;
-        Ok(self.buffer(2)?.get(range))
+        Ok(self.part(2)?.get(range))
     }
 
     /// The column as booleans.
@@ -262,8 +329,8 @@ impl<'a> Column<'a> {
         let field = self.field();
         let eight = field.metadata.iter().any(|(name, value)| name == "ARROW:extension:name" && value == "arrow.bool8");
         match field.format.as_str() {
-            "b" => Ok(Booleans { column: *self, bytes: self.buffer(1)?, packed: true }),
-            "c" if eight => Ok(Booleans { column: *self, bytes: self.buffer(1)?, packed: false }),
+            "b" => Ok(Booleans { column: *self, bytes: self.part(1)?, packed: true }),
+            "c" if eight => Ok(Booleans { column: *self, bytes: self.part(1)?, packed: false }),
             _ => Err(self.wrong("a boolean")),
         }
     }
@@ -305,7 +372,7 @@ impl<'a> Column<'a> {
     }
 
     fn offsets(&self) -> Result<Cow<'a, [i32]>> {
-        in_place(self.buffer(1)?).ok_or_else(|| self.wrong("32-bit offsets"))
+        in_place(self.part(1)?).ok_or_else(|| self.wrong("32-bit offsets"))
     }
 }
 
@@ -380,6 +447,11 @@ pub struct Lists<'a> {
 }
 
 impl Lists<'_> {
+    /// The ranges of all rows' values in `values`, `None` for nulls.
+    pub fn iter(&self) -> impl Iterator<Item = Option<Range<usize>>> {
+        (0..self.column.len()).map(|row| self.get(row))
+    }
+
     /// The range of the row's values in `values`; `None` for a null.
     pub fn get(&self, row: usize) -> Option<Range<usize>> {
         if self.column.is_null(row) { None } else { slot(&self.offsets, row) }

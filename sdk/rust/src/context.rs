@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::bindings::osiris::driver::context as raw;
-use crate::bindings::osiris::driver::secrets;
+use crate::host::context as raw;
+use crate::host::secrets;
 use crate::{Error, Result};
 
 pub use raw::{Level, Part, attempt, metric, partition, progress, step_id};
@@ -112,6 +112,10 @@ pub fn warn(message: &str, fields: &[(&str, &dyn std::fmt::Display)]) {
 
 /// Logs where a panic happened in the session's log, before it traps.
 pub(crate) fn log_panics() {
+    // A native test reports its panics itself.
+    if cfg!(not(target_family = "wasm")) {
+        return;
+    }
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(String::new, ToString::to_string);
         let said = panic.payload_as_str().unwrap_or("no message");

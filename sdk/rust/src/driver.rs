@@ -3,7 +3,8 @@
 use serde::de::DeserializeOwned;
 
 use crate::bindings::osiris::driver::catalog::Table;
-use crate::bindings::osiris::driver::{errors, tables};
+use crate::bindings::osiris::driver::errors;
+use crate::host::tables;
 use crate::{Error, Input, Output, Result, context};
 
 /// Reads rows from outside.
@@ -124,13 +125,19 @@ impl From<Vec<tables::Input>> for Inputs {
 #[doc(hidden)]
 pub fn extract<D: Extractor>(output: tables::Output) -> Result<(), errors::Error> {
     context::log_panics();
-    Ok(D::extract(context::config()?, output.into())?)
+    let output = Output::from(output);
+    let tables = output.open_tables();
+    D::extract(context::config()?, output)?;
+    Ok(tables.finish()?)
 }
 
 #[doc(hidden)]
 pub fn transform<D: Processor>(inputs: Vec<tables::Input>, output: tables::Output) -> Result<(), errors::Error> {
     context::log_panics();
-    Ok(D::transform(context::config()?, inputs.into(), output.into())?)
+    let output = Output::from(output);
+    let tables = output.open_tables();
+    D::transform(context::config()?, inputs.into(), output)?;
+    Ok(tables.finish()?)
 }
 
 #[doc(hidden)]
@@ -160,6 +167,7 @@ macro_rules! export {
         $($crate::export!($driver: $extra);)+
     };
     ($driver:ty: discovery) => {
+        #[cfg(target_family = "wasm")]
         const _: () = {
             use $crate::bindings::discover as exported;
             struct Component;
@@ -173,8 +181,10 @@ macro_rules! export {
             }
             exported::export_discover!(Component with_types_in exported);
         };
+        $crate::native_export!($driver: Discovery);
     };
     ($driver:ty: check) => {
+        #[cfg(target_family = "wasm")]
         const _: () = {
             use $crate::bindings::check as exported;
             struct Component;
@@ -185,8 +195,10 @@ macro_rules! export {
             }
             exported::export_check!(Component with_types_in exported);
         };
+        $crate::native_export!($driver: Check);
     };
     ($driver:ty: extractor) => {
+        #[cfg(target_family = "wasm")]
         const _: () = {
             use $crate::bindings::extract as exported;
             struct Component;
@@ -199,8 +211,10 @@ macro_rules! export {
             }
             exported::export_extract!(Component with_types_in exported);
         };
+        $crate::native_export!($driver: Extractor);
     };
     ($driver:ty: processor) => {
+        #[cfg(target_family = "wasm")]
         const _: () = {
             use $crate::bindings::transform as exported;
             struct Component;
@@ -214,8 +228,10 @@ macro_rules! export {
             }
             exported::export_transform!(Component with_types_in exported);
         };
+        $crate::native_export!($driver: Processor);
     };
     ($driver:ty: writer) => {
+        #[cfg(target_family = "wasm")]
         const _: () = {
             use $crate::bindings::load as exported;
             struct Component;
@@ -227,6 +243,20 @@ macro_rules! export {
                 }
             }
             exported::export_load!(Component with_types_in exported);
+        };
+        $crate::native_export!($driver: Writer);
+    };
+}
+
+/// Natively there is nothing to export; the driver is only checked to be of its kind.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! native_export {
+    ($driver:ty: $kind:ident) => {
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() = || {
+            fn is_of_its_kind<D: $crate::$kind>() {}
+            is_of_its_kind::<$driver>();
         };
     };
 }

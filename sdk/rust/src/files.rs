@@ -1,7 +1,7 @@
 //! The files that the step was granted, by the paths in its config, and temporary files.
 
 use crate::Result;
-use crate::bindings::osiris::driver::files as raw;
+use crate::host::files as raw;
 
 pub use raw::{Format, Source, Target, Temporary};
 

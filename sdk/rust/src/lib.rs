@@ -32,13 +32,19 @@ pub mod context;
 mod driver;
 mod error;
 pub mod files;
+mod host;
 #[cfg(feature = "http")]
 pub mod http;
 mod rows;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod sql;
 pub mod state;
 mod tables;
 pub mod tcp;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+mod types;
 
 pub use array::{Array, Builder, ListBuilder, StructBuilder, Value};
 pub use batch::{Batch, Booleans, Column, Lists, Primitive, Schema, Strings};
@@ -50,5 +56,12 @@ pub use driver::{Check, Discovery, Extractor, Inputs, Processor, Writer};
 pub use driver::{check, discover, extract, load, transform};
 pub use duckdb_text::{DuckdbType, Names, calendar};
 pub use error::{Error, Result};
-pub use rows::{Cell, FromCell, Row, RowWriter, Type};
-pub use tables::{Input, JsonReader, JsonWriter, Output, Reader, TableWriter, Types};
+pub use rows::{FromCell, Row};
+#[cfg(feature = "schema")]
+pub use schemars;
+pub use serde;
+pub use serde_json;
+#[cfg(feature = "schema")]
+pub use tables::RowWriter;
+pub use tables::{Batches, Input, JsonReader, JsonWriter, Output, Reader, RowReader, TableWriter, Types};
+pub use types::{Blob, Date, Decimal, Instant, Time, Timestamp, Uuid};

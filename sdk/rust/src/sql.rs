@@ -1,6 +1,6 @@
 //! SQL over the step's inputs, which the host runs inside DuckDB: no row crosses the boundary.
 
-use crate::bindings::osiris::driver::sql as raw;
+use crate::host::sql as raw;
 use crate::{Error, Field, JsonReader, Output, Reader, Result, Types};
 
 pub use duckdb_text::{

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::osiris::driver::context::step_id;
-use crate::bindings::osiris::driver::state as raw;
+use crate::host::context::step_id;
+use crate::host::state as raw;
 use crate::{Error, Result};
 
 /// The state that the last run stored; `None` in the first run.
@@ -28,15 +28,10 @@ pub fn set<S: Serialize>(state: &S) -> Result<()> {
 
 /// The command that resets this step's state, for errors about a state that cannot be used.
 pub fn reset_command() -> String {
-    format!("osiris state reset {}", step())
+    format!("osiris state reset {}", step_id())
 }
 
 /// The command that replaces this step's state.
 pub fn set_command() -> String {
-    format!("osiris state set {}", step())
-}
-
-/// The step's id; empty in a native unit test, which belongs to no step.
-fn step() -> String {
-    if cfg!(target_arch = "wasm32") { step_id() } else { "STEP".to_owned() }
+    format!("osiris state set {}", step_id())
 }

@@ -1,11 +1,13 @@
 //! The step's tables: inputs and readers, output and table writers.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde::Serialize;
 
-use crate::bindings::osiris::driver::tables as raw;
+use crate::host::tables as raw;
 use crate::{Array, Batch, Error, Result, Schema};
+use serde::de::DeserializeOwned;
 
 pub use raw::Types;
 
@@ -51,6 +53,15 @@ impl Input {
         self.read_as(&[], Types::Exact)
     }
 
+    /// Reads all columns in batches, of which there is at least one: for an input without rows it has the columns and no row,
+    /// so that a table made of it has its columns.
+    ///
+    /// # Errors
+    /// As for [`Input::schema`].
+    pub fn batches(&self) -> Result<Batches> {
+        Ok(Batches { reader: self.read()?, has_begun: false })
+    }
+
     /// Reads the named columns, in that order; all of them for an empty list.
     ///
     /// # Errors
@@ -65,6 +76,15 @@ impl Input {
     /// As for [`Input::read_columns`].
     pub fn read_as(&self, columns: &[&str], types: Types) -> Result<Reader> {
         Ok(self.0.read(&owned(columns), types)?.into())
+    }
+
+    /// Reads the rows as values of a type, by the names of its members; numbers keep all their digits. For columns of types
+    /// that JSON lacks there are [`Date`](crate::Date), [`Instant`](crate::Instant) and others.
+    ///
+    /// # Errors
+    /// As for [`Input::read_columns`].
+    pub fn rows_as<R: DeserializeOwned>(&self) -> Result<RowReader<R>> {
+        Ok(self.read_json(&[])?.rows_as())
     }
 
     /// Reads the named columns, or all of them, as JSON records.
@@ -108,6 +128,23 @@ impl Reader {
     }
 }
 
+/// Batches being read, at least one.
+#[derive(Debug)]
+pub struct Batches {
+    reader: Reader,
+    has_begun: bool,
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.reader.next_batch().transpose();
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
+        next.or_else(|| is_first.then(|| Ok(Batch::empty(Rc::clone(&self.reader.schema)))))
+    }
+}
+
 impl Iterator for Reader {
     type Item = Result<Batch>;
 
@@ -134,13 +171,63 @@ impl Iterator for JsonReader {
     }
 }
 
+impl JsonReader {
+    /// The records as values of a type.
+    pub fn rows_as<R: DeserializeOwned>(self) -> RowReader<R> {
+        RowReader { texts: self, rows: Vec::new().into_iter() }
+    }
+}
+
+/// Rows being read as values of a type.
+#[derive(Debug)]
+pub struct RowReader<R> {
+    texts: JsonReader,
+    rows: std::vec::IntoIter<R>,
+}
+
+impl<R: DeserializeOwned> RowReader<R> {
+    fn next_rows(&mut self) -> Result<Option<R>> {
+        loop {
+            if let Some(row) = self.rows.next() {
+                return Ok(Some(row));
+            }
+            let Some(text) = self.texts.next().transpose()? else { return Ok(None) };
+            let rows: serde_json::Result<Vec<R>> = serde_json::Deserializer::from_str(&text).into_iter().collect();
+            self.rows = rows.map_err(|error| Error::data(format!("a row has another shape: {error}")))?.into_iter();
+        }
+    }
+}
+
+/// `data` for a row that has another shape.
+impl<R: DeserializeOwned> Iterator for RowReader<R> {
+    type Item = Result<R>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_rows().transpose()
+    }
+}
+
 /// The step's output.
 #[derive(Debug)]
-pub struct Output(raw::Output);
+pub struct Output {
+    raw: raw::Output,
+    /// The tables that [`Output::append`] writes, each with its columns.
+    open: OpenTables,
+}
+
+/// Tables that are finished once the driver has returned.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OpenTables(Rc<RefCell<Vec<(String, Schema, TableWriter)>>>);
+
+impl OpenTables {
+    pub(crate) fn finish(&self) -> Result<()> {
+        self.0.take().into_iter().try_for_each(|(_, _, table)| table.finish().map(drop))
+    }
+}
 
 impl From<raw::Output> for Output {
     fn from(output: raw::Output) -> Self {
-        Self(output)
+        Self { raw: output, open: OpenTables::default() }
     }
 }
 
@@ -151,7 +238,7 @@ impl Output {
     /// `data` for an invalid name or schema.
     pub fn create_table(&self, name: &str, schema: &Schema) -> Result<TableWriter> {
         let schema = crate::bindings::osiris::driver::arrow::Schema { fields: schema.fields().to_vec() };
-        Ok(TableWriter { raw: self.0.create_table(name, &schema)? })
+        Ok(TableWriter { raw: self.raw.create_table(name, &schema)? })
     }
 
     /// Creates a table of JSON records. `columns` are names with DuckDB types; the types of all other members are decided
@@ -162,7 +249,7 @@ impl Output {
     pub fn create_json_table(&self, name: &str, columns: &[(&str, &str)]) -> Result<JsonWriter> {
         let column = |&(name, kind): &(&str, &str)| raw::Column { name: name.to_owned(), duckdb_type: kind.to_owned() };
         let columns: Vec<raw::Column> = columns.iter().map(column).collect();
-        Ok(JsonWriter { raw: self.0.create_json_table(name, &columns)?, pending: String::new() })
+        Ok(JsonWriter { raw: self.raw.create_json_table(name, &columns)?, pending: String::new() })
     }
 
     /// Creates a table from complete columns.
@@ -178,8 +265,62 @@ impl Output {
         writer.finish()
     }
 
+    /// Appends a batch to a table, which the first batch creates. It is finished when the driver returns without an error.
+    ///
+    /// # Errors
+    /// `data` as for [`Output::create_table`], and for a batch with other columns than the first.
+    pub fn append(&self, table: &str, batch: &Batch) -> Result<()> {
+        let mut open = self.open.0.borrow_mut();
+        let place = match open.iter().position(|(name, ..)| name == table) {
+            Some(place) => place,
+            None => {
+                open.push((table.to_owned(), batch.schema().clone(), self.create_table(table, batch.schema())?));
+                open.len() - 1
+            }
+        };
+        let (_, schema, writer) = &mut open[place];
+        if !schema.is_like(batch.schema()) {
+            return Err(Error::data(format!("a batch for table `{table}` has other columns than the first one")));
+        }
+        if batch.rows() == 0 { Ok(()) } else { writer.append(batch) }
+    }
+
+    /// The tables of [`Output::append`].
+    pub(crate) fn open_tables(&self) -> OpenTables {
+        self.open.clone()
+    }
+
+    /// Creates a table of rows, whose columns are the members of their type: a `struct` that derives `Serialize` and
+    /// [`JsonSchema`](crate::schemars::JsonSchema). Numbers, texts, `bool`, [`Date`](crate::Date),
+    /// [`Instant`](crate::Instant), [`Decimal`](crate::Decimal) and others, `Option`, `Vec` and structs have the DuckDB type
+    /// that fits; the host decides that of a `serde_json::Value` over all rows.
+    ///
+    /// # Errors
+    /// As for [`Output::create_json_table`].
+    #[cfg(feature = "schema")]
+    pub fn create_rows<R: Serialize + schemars::JsonSchema>(&self, name: &str) -> Result<RowWriter<R>> {
+        let columns = crate::schema::columns::<R>();
+        let columns: Vec<(&str, &str)> = columns.iter().map(|(name, kind)| (name.as_str(), kind.as_str())).collect();
+        Ok(RowWriter { records: self.create_json_table(name, &columns)?, rows: std::marker::PhantomData })
+    }
+
+    /// Creates a table from rows; returns their number. See [`Output::create_rows`].
+    ///
+    /// # Errors
+    /// As for [`RowWriter::push`] and [`RowWriter::finish`].
+    #[cfg(feature = "schema")]
+    pub fn write_rows<R: Serialize + schemars::JsonSchema>(
+        &self,
+        name: &str,
+        rows: impl IntoIterator<Item = R>,
+    ) -> Result<u64> {
+        let mut table = self.create_rows(name)?;
+        rows.into_iter().try_for_each(|row| table.push(&row))?;
+        table.finish()
+    }
+
     pub(crate) fn raw(&self) -> &raw::Output {
-        &self.0
+        &self.raw
     }
 }
 
@@ -224,6 +365,44 @@ impl JsonWriter {
     pub fn finish(mut self) -> Result<u64> {
         self.flush()?;
         Ok(self.raw.finish()?)
+    }
+}
+
+/// A table of rows of a type being written. If [`RowWriter::finish`] is not called, the step fails.
+#[cfg(feature = "schema")]
+#[derive(Debug)]
+pub struct RowWriter<R> {
+    records: JsonWriter,
+    rows: std::marker::PhantomData<fn(R)>,
+}
+
+#[cfg(feature = "schema")]
+impl<R: Serialize> RowWriter<R> {
+    /// Appends a row.
+    ///
+    /// # Errors
+    /// `data` for a value that JSON cannot represent.
+    pub fn push(&mut self, row: &R) -> Result<()> {
+        self.records.write(row)
+    }
+
+    /// Appends rows.
+    ///
+    /// # Errors
+    /// As for [`push`](Self::push).
+    pub fn extend<'a>(&mut self, rows: impl IntoIterator<Item = &'a R>) -> Result<()>
+    where
+        R: 'a,
+    {
+        rows.into_iter().try_for_each(|row| self.push(row))
+    }
+
+    /// Finishes the table; returns its number of rows.
+    ///
+    /// # Errors
+    /// As for [`JsonWriter::finish`].
+    pub fn finish(self) -> Result<u64> {
+        self.records.finish()
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
-use crate::bindings::osiris::driver::tcp as raw;
+use crate::host::tcp as raw;
 use crate::{Error, ErrorKind, Result};
 
 pub use raw::{TlsOptions, Verify};

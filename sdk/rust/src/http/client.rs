@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::exchange::{self, Answer};
 use super::transport::{self, Transport};
 use super::url::{component, is_secret_name};
-use super::{Response, Retry, Url};
-use crate::{Error, Result, context};
+use super::{Next, OAuth, Pages, Response, Retry, Url};
+use crate::{Error, ErrorKind, Result, context};
 
 /// Settings that requests share, and their rate limit. A clone is another handle to the same client.
 #[derive(Clone)]
@@ -26,6 +26,7 @@ pub struct Client {
     pub(super) redirects: u32,
     pub(super) retry: Retry,
     pub(super) charset: Option<String>,
+    pub(super) login: Option<Rc<OAuth>>,
     interval: Duration,
     /// When the next request may be sent.
     next: Rc<Cell<Option<Instant>>>,
@@ -43,8 +44,16 @@ pub(super) struct Header {
 
 impl Default for Client {
     fn default() -> Self {
-        Self::over(Rc::new(transport::Wasi))
+        Self::over(transport())
     }
+}
+
+fn transport() -> Rc<dyn Transport> {
+    #[cfg(not(target_family = "wasm"))]
+    if cfg!(not(target_family = "wasm")) {
+        return Rc::new(crate::testing::Replay);
+    }
+    Rc::new(transport::Wasi)
 }
 
 impl Client {
@@ -62,6 +71,7 @@ impl Client {
             redirects: 5,
             retry: Retry::default(),
             charset: None,
+            login: None,
             interval: Duration::ZERO,
             next: Rc::default(),
             sent: Rc::default(),
@@ -95,6 +105,19 @@ impl Client {
         for (name, value) in context::secrets_below(place) {
             self = self.secret_header(&name, &value);
         }
+        self
+    }
+
+    /// `Authorization: Bearer TOKEN` in every request, but not to another origin after a redirect.
+    #[must_use]
+    pub fn bearer(self, token: &str) -> Self {
+        self.secret_header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Gets a token for the requests when the first one is sent, and another one when it expires or is refused.
+    #[must_use]
+    pub fn oauth2(mut self, login: OAuth) -> Self {
+        self.login = Some(Rc::new(login));
         self
     }
 
@@ -193,6 +216,11 @@ impl Client {
             repeatable,
             accepted: Vec::new(),
         }
+    }
+
+    /// The client without what only its own server may get.
+    pub(super) fn without_headers(&self) -> Self {
+        Self { login: None, headers: Vec::new(), ..self.clone() }
     }
 
     /// Waits until the next request may be sent.
@@ -309,6 +337,14 @@ impl Request {
         self
     }
 
+    /// The same request to another address, which has its query already; only hidden parameters are kept.
+    pub(super) fn to(mut self, url: Url) -> Self {
+        self.url = url;
+        let hidden = &self.hidden;
+        self.query.retain(|(name, _)| hidden.contains(name));
+        self
+    }
+
     /// The address with its query.
     pub fn url(&self) -> Url {
         self.url.with_query(self.query.iter().map(|(name, value)| (name, value)))
@@ -322,7 +358,7 @@ impl Request {
     /// (other than 2xx). Otherwise `denied` for an address that was not granted; `transient` for a broken connection;
     /// `auth` for a certificate; `timeout`; `data` for a response that is too large or malformed.
     pub fn fetch(self) -> Result<Answer> {
-        exchange::fetch(&self.ready()?)
+        self.logged_in(exchange::fetch)
     }
 
     /// Sends the request and returns the response, to be read as it arrives. Failures before that are retried if that
@@ -331,7 +367,26 @@ impl Request {
     /// # Errors
     /// As for [`fetch`](Self::fetch).
     pub fn send(self) -> Result<Response> {
-        exchange::send(&self.ready()?)
+        self.logged_in(exchange::send)
+    }
+
+    /// Reads this page and those after it, until the response names no other or has no records.
+    pub fn pages(self, next: Next) -> Pages {
+        Pages::new(self, next)
+    }
+
+    /// Sends the request with the client's token, if it has one; with another one if that is refused.
+    fn logged_in<T>(self, send: impl Fn(&Request) -> Result<T>) -> Result<T> {
+        let request = self.ready()?;
+        let Some(login) = request.client.login.clone() else { return send(&request) };
+        let with_token = || Ok::<_, Error>(request.clone().bearer(&login.token(&request.client)?));
+        match send(&with_token()?) {
+            Err(error) if error.kind == ErrorKind::Auth && error.code.as_deref() == Some("HTTP 401") => {
+                login.forget();
+                send(&with_token()?)
+            }
+            outcome => outcome,
+        }
     }
 
     fn ready(mut self) -> Result<Self> {

@@ -65,6 +65,23 @@ impl Answer {
         values.collect::<Result<_, _>>().map_err(|error| self.not_json(&text, &error))
     }
 
+    /// The records in the array at a JSON pointer of the body, such as `/items`; an empty pointer is the whole body.
+    ///
+    /// # Errors
+    /// As for [`json`](Self::json), and `data`, with the record's number, if one has another shape.
+    pub fn records<T: DeserializeOwned>(&self, pointer: &str) -> Result<Vec<T>> {
+        let mut body: serde_json::Value = self.json()?;
+        let Some(serde_json::Value::Array(records)) = body.pointer_mut(pointer).map(serde_json::Value::take) else {
+            return Err(Error::data(format!("the response to `{}` has no array at `{pointer}`", self.asked)));
+        };
+        let record = |(number, record)| {
+            serde_json::from_value(record).map_err(|error| {
+                Error::data(format!("record {number} of the response to `{}` has another shape: {error}", self.asked))
+            })
+        };
+        (1..).zip(records).map(record).collect()
+    }
+
     fn warn_of_names(&self, text: &str) {
         if let Some(name) = twice::name(text) {
             context::warn(

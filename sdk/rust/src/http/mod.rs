@@ -15,20 +15,24 @@ mod charset;
 mod client;
 mod compressed;
 mod exchange;
+mod oauth;
 mod pages;
+mod paging;
 mod patience;
 mod retry;
 mod status;
 #[cfg(test)]
 mod tests;
-mod transport;
+pub(crate) mod transport;
 mod twice;
 mod url;
 
 pub use body::Response;
 pub use client::{Client, Request};
 pub use exchange::Answer;
+pub use oauth::OAuth;
 pub use pages::{PageGuard, link};
+pub use paging::{Next, Pages};
 pub use patience::Patience;
 pub use retry::Retry;
 pub use url::Url;

@@ -22,7 +22,7 @@ const CHUNK: u64 = 64 << 10;
 const WRITE: usize = 4096;
 
 /// A request to be sent.
-pub(super) struct Outgoing<'a> {
+pub(crate) struct Outgoing<'a> {
     pub method: &'a str,
     pub url: &'a Url,
     pub headers: Vec<(String, Vec<u8>)>,
@@ -34,7 +34,7 @@ pub(super) struct Outgoing<'a> {
 }
 
 /// A response's head, and its body to be read.
-pub(super) struct Incoming {
+pub(crate) struct Incoming {
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
@@ -43,7 +43,7 @@ pub(super) struct Incoming {
 }
 
 /// Carries requests. Tests have their own implementation.
-pub(super) trait Transport {
+pub(crate) trait Transport {
     fn send(&self, request: &Outgoing<'_>) -> Result<Incoming>;
     fn sleep(&self, time: Duration);
     fn tell(&self, message: &str, because: &Error, wait: Duration);
