@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import HOLE, OSIRIS, TARGET, Project, install
+from conftest import CANARY, GUESTS, HOLE, OSIRIS, TARGET, Project, install
 
 CALLS = """
     fork vfork clone3 exec execveat ptrace read_parent_memory write_parent_memory kill_parent signal_parent pidfd
@@ -339,3 +339,25 @@ def test_the_compiler_may_use_what_it_was_allowed_and_no_more():
     hoard = compile_by("hoard", 60, 500_000_000)
     assert hoard.returncode == -signal.SIGABRT and b"memory allocation" in hoard.stderr
     assert compile_by("spin", 1, 1_000_000_000).returncode == -signal.SIGXCPU
+
+
+def test_native_code_that_forges_exchanges_neither_records_a_secret_nor_exhausts_the_host(project):
+    def run(call: str, *flags, **more) -> tuple[dict, str]:
+        test = {"name": "forged", "config": {"attack": "native", "sql": call, "key": CANARY}, **more}
+        project.write("tests/forged.yaml", json.dumps(test))
+        command = [HOLE, "drivers", "test", GUESTS / "test.attack.wasm", "--tests", "tests", "--no-checks", "--json", *flags]
+        # More memory than this would be the forged exchanges themselves.
+        limited = ["prlimit", f"--data={3 << 30}", *map(str, command)]
+        done = subprocess.run(limited, cwd=project.folder, capture_output=True, text=True, timeout=120)
+        assert CANARY not in done.stdout + done.stderr
+        assert done.returncode == 1, done.stdout + done.stderr
+        return json.loads(done.stdout)["results"][0], done.stdout
+
+    lost = "the driver made more requests than a test can have"
+    for call in (f"forge {CANARY}", f"forge_many {CANARY}"):
+        assert lost in run(call, "--record", http="r.json")[0]["reason"]
+        assert not (project.folder / "tests" / "r.json").exists()
+        exchange = {"request": {"url": "https://api.example.com/"}, "response": {}}
+        replayed = run(call, http=[exchange], expect={"requests": []})[0]["reason"]
+        assert lost in replayed and "expected 0 requests" in replayed and "no recorded exchange" not in replayed
+    assert lost not in run(f"forge {CANARY}", network={"real": True}, expect={"requests": [{"url": "x"}]})[0]["reason"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -326,3 +327,14 @@ def test_a_bundled_driver_passes_its_tests(project, plugin):
     driver = BUNDLED / f"{family}.{name.replace('-', '_')}.wasm"
     done = project.osiris("drivers", "test", driver, "--tests", ROOT / "plugins" / plugin / "tests")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_page_about_testing_names_every_key_and_its_example_passes(kit):
+    page = (ROOT / "docs/drivers/testing.md").read_text()
+    kit.write(re.findall(r"```yaml\n(.*?)```", page, re.S)[0])
+    assert {finding["status"] for finding in kit.findings(PROCESSOR, expect=0).values()} == {"passed"}
+    for wrong in ("{}", "expect: {}", "expect: {tables: {main: {}}}", "expect: {error: {}}", "network: {}"):
+        kit.write(wrong.replace("{}", "{unknown: 1}") if wrong != "{}" else "unknown: 1")
+        known = re.search(r"expected (?:one of )?(.*)", kit.osiris(PROCESSOR).stderr)[1]
+        missing = [key for key in re.split(r", | or ", known.replace("`", "")) if f"`{key}" not in page and f"{key}:" not in page]
+        assert missing == [], f"{wrong}: {known}"

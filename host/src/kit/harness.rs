@@ -16,6 +16,7 @@ use crate::driver::catalog::{Catalog, Driver};
 use crate::engine::InputTable;
 use crate::error::{Failure, Fault, Report};
 use crate::exchanges::{Exchanges, Seen};
+use crate::executor::disk::Disk;
 use crate::executor::supervisor::Supervisor;
 use crate::grants::limits::Limits;
 use crate::grants::policy::{ConnectionHosts, Hosts, Policy};
@@ -151,9 +152,10 @@ impl Harness {
         let states = States::open(&base, &mut plan)?;
         let scrubber = Scrubber::new(plan.steps.iter().flat_map(|step| step.secrets.values().chain(&step.hidden)));
         let session = Session::create(&base, scrubber)?;
+        let free = Disk::of(&base.dir).map_or(u64::MAX, |disk| disk.free);
         let settings = Settings {
             jobs: 2,
-            limits: trial.limits.unwrap_or(Limits::DEFAULT),
+            limits: trial.limits.unwrap_or(Limits::DEFAULT).on_disk(&[Limits::OUTPUT, Limits::SPILL], free),
             require_confinement: self.require_confinement,
             test: Some(TestRun {
                 step: StepId::new(STEP)?,

@@ -36,6 +36,8 @@ pub fn make(name: &str, target: &str) -> Result<String> {
         "flood" => flood(),
         "talk" => talk(),
         "long_lines" => long_lines(),
+        "forge" => forge(target),
+        "forge_many" => forge(target).and_then(|_| forge_many()),
         "reserve" => reserve(),
         "threads" => threads(),
         "crash" => std::process::abort(),
@@ -108,6 +110,34 @@ fn long_lines() -> Result<String> {
     }
     writeln!(stdout)?;
     Ok("said too much".to_owned())
+}
+
+/// Claims HTTP exchanges that did not happen, with `secret` in them, and others that cannot be.
+fn forge(secret: &str) -> Result<String> {
+    let mut stdout = std::io::stdout().lock();
+    let request = format!(r#"{{"method":"GET","url":"https://api.example.com/?q={secret}"}}"#);
+    let response = format!(r#"{{"status":200,"headers":{{"x":"{secret}"}},"body":{{"json":["{secret}"]}}}}"#);
+    for seen in [
+        format!(r#"{{"request":{request},"response":{response}}}"#),
+        format!(r#"{{"request":{request},"answered_by":99999999999999}}"#),
+        format!(r#"{{"request":{request},"answered_by":0}}"#),
+        "{\"request\":".to_owned(),
+    ] {
+        let seen = seen.replace('\\', "\\\\").replace('"', "\\\"");
+        writeln!(stdout, r#"{{"type":"exchange","seen":"{seen}"}}"#)?;
+    }
+    Ok("forged".to_owned())
+}
+
+/// Claims 600 MB of HTTP exchanges.
+fn forge_many() -> Result<String> {
+    let text = "x".repeat(1 << 20);
+    let seen = format!(r#"{{\"request\":{{\"url\":\"https://api.example.com/{text}\"}}}}"#);
+    let mut stdout = std::io::stdout().lock();
+    for _ in 0..600 {
+        writeln!(stdout, r#"{{"type":"exchange","seen":"{seen}"}}"#)?;
+    }
+    Ok("forged".to_owned())
 }
 
 /// Requests two gigabytes at once, and touches none of them.
