@@ -240,6 +240,8 @@ def test_replay_is_strict_or_lenient_and_names_the_nearest_request(kit, web):
         (base | {"name": "ignored", "http": {"exchanges": [exchange(f"{api}?page=1&now=7", [])], "ignore": ["now"]}, "expect": {}}, None),
         (base | {"name": "other requests", "http": pages, "expect": {"requests": [*requests[:2], {"url": f"{api}?page=9", "body": {"x": 1}}]}}, "request 3: the parameter `page` is `3` instead of `9`\nrequest 3: expected a body with"),
         (base | {"name": "no recording", "expect": {}}, "the recording has none"),
+        (base | {"name": "wait", "config": config | {"max_retries": 0}, "http": [busy], "expect": {"error": {"kind": "transient", "retry_after_ms": 7000}}}, None),
+        (base | {"name": "other wait", "config": config | {"max_retries": 0}, "http": [busy], "expect": {"error": {"retry_after_ms": 1}}}, "expected retry_after_ms 1, got 7000"),
         # The host runs another attempt, which goes on in the recording, and does not wait as a server wishes.
         (base | {"name": "attempts", "config": config | {"max_retries": 0}, "retries": 1, "http": [busy, *pages], "expect": two | {"attempts": 2}}, None),
     ]

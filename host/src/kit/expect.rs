@@ -81,7 +81,11 @@ fn compare_ends(expected: Option<&ExpectedError>, outcome: &Outcome, found: &mut
             let kind = expected.kind.as_deref().unwrap_or("any");
             found.push(format!("expected an error of kind `{kind}`, got success"));
         }
-        (Some(ExpectedError { kind, text }), Some(error)) => {
+        (Some(ExpectedError { kind, text, retry_after_ms }), Some(error)) => {
+            let after = error.retry.and_then(|retry| retry.after_ms);
+            if retry_after_ms.is_some() && *retry_after_ms != after {
+                found.push(format!("error: expected retry_after_ms {}, got {}", wait(*retry_after_ms), wait(after)));
+            }
             if kind.as_deref().is_some_and(|kind| kind != error.kind.raw()) {
                 let kind = kind.as_deref().unwrap_or_default();
                 found.push(format!("error: expected kind `{kind}`, got `{}`: {}", error.kind, error.message));
@@ -91,6 +95,10 @@ fn compare_ends(expected: Option<&ExpectedError>, outcome: &Outcome, found: &mut
             }
         }
     }
+}
+
+fn wait(milliseconds: Option<u64>) -> String {
+    milliseconds.map_or_else(|| "none".to_owned(), |milliseconds| milliseconds.to_string())
 }
 
 /// Compares the requests of a run with the recording that answered them.

@@ -13,6 +13,7 @@ use super::outcome::{Heard, Outcome, read_tables};
 use super::private_folder::PrivateFolder;
 use super::source::{MadeFile, Source, TestInput};
 use crate::driver::catalog::{Catalog, Driver};
+use crate::driver::{compiler, runtime};
 use crate::engine::InputTable;
 use crate::error::{Failure, Fault, Report};
 use crate::exchanges::{Exchanges, Seen};
@@ -110,6 +111,18 @@ impl Harness {
     pub fn with_confinement(mut self, require_confinement: bool) -> Self {
         self.require_confinement = require_confinement;
         self
+    }
+
+    /// Compiles the driver under test and its earlier version, so that no test has to.
+    ///
+    /// # Errors
+    /// If one does not compile, or does not fit this host.
+    pub fn compile(&self) -> anyhow::Result<()> {
+        let engine = runtime::engine()?;
+        for Driver { path, sha256, .. } in std::iter::once(&self.driver).chain(&self.against) {
+            compiler::compiled(&engine, (path, &path.display().to_string()), sha256, || (), &|| false)?;
+        }
+        Ok(())
     }
 
     /// Whether the environment has a variable.

@@ -17,6 +17,37 @@ pub struct Findings<'a> {
     pub findings: Vec<Finding>,
 }
 
+/// The command that runs one test alone; `command` runs all.
+fn again(command: &str, finding: &Finding) -> String {
+    format!("{command} --only {}", quoted(&finding.name))
+}
+
+fn milliseconds(finding: &Finding) -> u64 {
+    u64::try_from(finding.duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A finding for people: a line, or a paragraph if it failed.
+pub fn paragraph(command: &str, finding: &Finding) -> String {
+    let (name, took) = (untrusted::line(&finding.name), milliseconds(finding));
+    let mut text = match &finding.verdict {
+        Verdict::Passed => format!("ok       {name} ({took} ms)"),
+        Verdict::Skipped(why) => format!("skipped  {name}: {}", untrusted::line(why)),
+        Verdict::Failed(why) => {
+            let place = match (&finding.file, finding.what) {
+                (Some(file), _) => format!(" ({file})"),
+                (None, Some(what)) => format!(": {what}"),
+                (None, None) => String::new(),
+            };
+            let indented = untrusted::lines(why).replace('\n', "\n         ");
+            format!("FAILED   {name}{place}\n         {indented}\n         run it alone: {}", again(command, finding))
+        }
+    };
+    if let Some(file) = &finding.recorded {
+        text += &format!("\n         recorded {}; review it before you commit it", untrusted::line(file));
+    }
+    text
+}
+
 impl Findings<'_> {
     fn count(&self, of: fn(&Verdict) -> bool) -> usize {
         self.findings.iter().filter(|finding| of(&finding.verdict)).count()
@@ -34,43 +65,10 @@ impl Findings<'_> {
         self.count(|verdict| matches!(verdict, Verdict::Skipped(_)))
     }
 
-    fn milliseconds(finding: &Finding) -> u64 {
-        u64::try_from(finding.duration.as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// The command that runs one test.
-    fn again(&self, finding: &Finding) -> String {
-        format!("{} --only {}", self.command, quoted(&finding.name))
-    }
-
-    /// One paragraph for each test, and a summary.
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        for finding in &self.findings {
-            let name = untrusted::line(&finding.name);
-            let took = Self::milliseconds(finding);
-            text += &match &finding.verdict {
-                Verdict::Passed => format!("ok       {name} ({took} ms)\n"),
-                Verdict::Skipped(why) => format!("skipped  {name}: {}\n", untrusted::line(why)),
-                Verdict::Failed(why) => {
-                    let place = match (&finding.file, finding.what) {
-                        (Some(file), _) => format!(" ({file})"),
-                        (None, Some(what)) => format!(": {what}"),
-                        (None, None) => String::new(),
-                    };
-                    let indented = untrusted::lines(why).replace('\n', "\n         ");
-                    format!(
-                        "FAILED   {name}{place}\n         {indented}\n         run it alone: {}\n",
-                        self.again(finding)
-                    )
-                }
-            };
-            if let Some(file) = &finding.recorded {
-                text += &format!("         recorded {}; review it before you commit it\n", untrusted::line(file));
-            }
-        }
-        let label = self.driver.label();
-        text + &format!("\n{label}: {} passed, {} failed, {} skipped\n", self.passed(), self.failed(), self.skipped())
+    /// How many passed, failed and were skipped, in one line.
+    pub fn summary(&self) -> String {
+        let (passed, failed, skipped) = (self.passed(), self.failed(), self.skipped());
+        format!("{}: {passed} passed, {failed} failed, {skipped} skipped", self.driver.label())
     }
 
     /// One JSON object.
@@ -83,8 +81,8 @@ impl Findings<'_> {
             };
             json!({
                 "name": finding.name, "kind": if finding.file.is_some() { "test" } else { "check" }, "file": finding.file,
-                "what": finding.what, "status": status, "reason": reason, "duration_ms": Self::milliseconds(finding),
-                "recorded": finding.recorded, "command": self.again(finding),
+                "what": finding.what, "status": status, "reason": reason, "duration_ms": milliseconds(finding),
+                "recorded": finding.recorded, "command": again(&self.command, finding),
             })
         };
         let results: Vec<Value> = self.findings.iter().map(finding).collect();
@@ -101,21 +99,21 @@ impl Findings<'_> {
         let label = xml(&self.driver.label());
         let (tests, failures, skipped) = (self.findings.len(), self.failed(), self.skipped());
         let seconds = |milliseconds: u64| format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
-        let all = seconds(self.findings.iter().map(Self::milliseconds).sum());
+        let all = seconds(self.findings.iter().map(milliseconds).sum());
         let mut text = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"{label}\" tests=\"{tests}\" \
              failures=\"{failures}\" skipped=\"{skipped}\" errors=\"0\" time=\"{all}\">\n"
         );
         for finding in &self.findings {
             let class = xml(finding.file.as_deref().unwrap_or("checks"));
-            let time = seconds(Self::milliseconds(finding));
+            let time = seconds(milliseconds(finding));
             let head = format!("    <testcase name=\"{}\" classname=\"{class}\" time=\"{time}\"", xml(&finding.name));
             text += &match &finding.verdict {
                 Verdict::Passed => format!("{head}/>\n"),
                 Verdict::Skipped(why) => format!("{head}><skipped message=\"{}\"/></testcase>\n", xml(why)),
                 Verdict::Failed(why) => {
                     let first = why.lines().next().unwrap_or_default();
-                    let whole = format!("{why}\nrun it alone: {}", self.again(finding));
+                    let whole = format!("{why}\nrun it alone: {}", again(&self.command, finding));
                     format!("{head}><failure message=\"{}\">{}</failure></testcase>\n", xml(first), xml(&whole))
                 }
             };

@@ -32,7 +32,6 @@ pub struct Finding {
 }
 
 /// What is to be run.
-#[derive(Debug)]
 pub struct Suite<'a> {
     pub harness: &'a Harness,
     pub folder: Option<&'a Folder>,
@@ -42,6 +41,8 @@ pub struct Suite<'a> {
     pub only: Vec<String>,
     /// Whether to record the tests whose recording is missing, and those that are named.
     pub records: bool,
+    /// Called with each finding at once.
+    pub found: &'a (dyn Fn(&Finding) + Sync),
 }
 
 impl Suite<'_> {
@@ -56,12 +57,23 @@ impl Suite<'_> {
         // Checks build on the runs of tests, whether or not those are reported.
         let cases: Vec<&Case> =
             self.cases.iter().filter(|case| !checks.is_empty() || is_selected(&case.name)).collect();
-        let run = |case: &&Case| self.run_case(case);
+        let run = |case: &&Case| {
+            let (finding, good) = self.run_case(case);
+            if is_selected(&finding.name) {
+                (self.found)(&finding);
+            }
+            (finding, good)
+        };
         let (mut findings, good): (Vec<Finding>, Vec<Option<GoodRun>>) =
             side_by_side(&cases, &run)?.into_iter().unzip();
         findings.retain(|finding| is_selected(&finding.name));
         let subject = Subject { harness: self.harness, good: good.into_iter().flatten().collect() };
-        findings.extend(side_by_side(&checks, &|check: &&Check| run_check(check, &subject))?);
+        let run = |check: &&Check| {
+            let finding = run_check(check, &subject);
+            (self.found)(&finding);
+            finding
+        };
+        findings.extend(side_by_side(&checks, &run)?);
         Ok(findings)
     }
 

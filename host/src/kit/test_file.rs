@@ -191,6 +191,8 @@ pub struct ExpectedError {
     /// A text that the message contains, or several.
     #[serde(default)]
     pub text: Texts,
+    /// How long the driver asks to wait before it is called again.
+    pub retry_after_ms: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

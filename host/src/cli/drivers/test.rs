@@ -14,8 +14,8 @@ use crate::environment;
 use crate::error::Report;
 use crate::kit::interrupt::Interrupt;
 use crate::kit::private_folder;
-use crate::kit::report::Findings;
-use crate::kit::suite::Suite;
+use crate::kit::report::{self, Findings};
+use crate::kit::suite::{Finding, Suite};
 use crate::kit::{Folder, Harness, checks};
 use crate::session::state::quoted;
 
@@ -70,6 +70,14 @@ pub fn test(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let checks = checks::all().iter().filter(|check| check.kinds.contains(&kind) && !arguments.no_checks).collect();
     let harness = Harness::new(driver, against, catalog, environment::all().collect())
         .with_confinement(arguments.sandbox.require_sandbox);
+    harness.compile()?;
+    let command = command(arguments);
+    let is_for_people = !arguments.json && !arguments.junit;
+    let found = |finding: &Finding| {
+        if is_for_people {
+            print(&report::paragraph(&command, finding));
+        }
+    };
     let suite = Suite {
         harness: &harness,
         folder: folder.as_ref(),
@@ -77,6 +85,7 @@ pub fn test(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         checks,
         only: arguments.only.clone(),
         records: arguments.record,
+        found: &found,
     };
     private_folder::sweep();
     end_on_signals(harness.interrupt.clone())?;
@@ -89,13 +98,13 @@ pub fn test(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .hint("write one in `tests/NAME.yaml`, or name their folder with `--tests FOLDER`; docs/drivers/testing.md shows how")
             .into());
     }
-    let findings = Findings { driver: &harness.driver, command: command(arguments), findings };
+    let findings = Findings { driver: &harness.driver, command: command.clone(), findings };
     if arguments.json {
         print_json(&findings.json())?;
     } else if arguments.junit {
         print_data(&findings.junit());
     } else {
-        print(&findings.text());
+        print(&format!("\n{}", findings.summary()));
     }
     Ok(if findings.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
