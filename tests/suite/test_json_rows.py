@@ -34,7 +34,8 @@ def test_every_value_comes_back_exactly_with_its_declared_type(project):
     values = ", ".join(f"{value} as {name}" for name, (value, _) in EXACT.items())
     nulls = ", ".join("null" for _ in EXACT)
     result = rows(project, {"types": {name: kind for name, (_, kind) in EXACT.items()}}, f"select {values} union all select {nulls}")
-    text = "select columns(*)::varchar from main order by i nulls last"
+    names = ", ".join(f"{name}::varchar" for name in EXACT)
+    text = f"select {names} from main order by i nulls last"
     assert project.types(result, "json") == {name: kind for name, (_, kind) in EXACT.items()}
     assert project.rows(result, "json", text) == project.rows(result, "source", text)
 
@@ -64,18 +65,18 @@ def test_a_blank_text_of_a_declared_type_becomes_null_with_a_warning(project):
 
 
 @pytest.mark.parametrize(
-    ("config", "kind", "words"),
+    ("config", "kind", "blame", "words"),
     [
-        ({"records": ['{"a": 1}', '{"a": 1'], "types": {}}, "data", ["table `main`", "record 2"]),
-        ({"records": ['{"a": 1}, {"a": 2}']}, "data", ["record 2 is not a JSON object"]),
-        ({"records": ['{"a": 300}'], "types": {"a": "TINYINT"}}, "data", ["record 1", "`a`", "300", "TINYINT"]),
-        ({"types": {"a": "INTEGRE"}}, "config", ["`INTEGRE` is not a type", "BIGINT"]),
-        ({"select": "select 1 as a, 2 as a"}, "data", ["two columns have the name `a`"]),
+        ({"records": ['{"a": 1}', '{"a": 1'], "types": {}}, "data", "driver", ["table `main`", "record 2"]),
+        ({"records": ['{"a": 1}, {"a": 2}']}, "data", "driver", ["record 2 is not a JSON object"]),
+        ({"records": ['{"a": 300}'], "types": {"a": "TINYINT"}}, "data", "user", ["record 1", "`a`", "300", "TINYINT"]),
+        ({"types": {"a": "INTEGRE"}}, "config", "user", ["`INTEGRE` is not a type", "BIGINT"]),
+        ({"select": "select 1 as a, 2 as a"}, "data", "user", ["two columns have the name `a`"]),
     ],
 )
-def test_what_is_wrong_with_records_is_named(project, config, kind, words):
+def test_what_is_wrong_with_records_is_named(project, config, kind, blame, words):
     error = rows(project, config, expect=1)["step"]["json"]["error"]
-    assert error["kind"] == kind and error["blame"] == "user", error
+    assert error["kind"] == kind and error["blame"] == blame, error
     assert all(word in error["message"] for word in words), error
 
 

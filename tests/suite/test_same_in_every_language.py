@@ -86,9 +86,11 @@ def test_a_rest_api_gives_the_same_table(project, drivers, web):
         step["config"] = step["config"] | {"url": f"{web.url}/{step['id']}"}
     result = project.run(all_steps, "--drivers", drivers)
     expected = [row for _, row in records]
+    # The drivers declare two columns.
+    names = sorted(MEMBERS, key=lambda name: name not in ("amount", "created_at"))
     for language in LANGUAGES:
         types = project.types(result, language)
-        assert list(types.items()) == [(name, kind) for name, (_, kind, _) in MEMBERS.items()], language
+        assert list(types.items()) == [(name, MEMBERS[name][1]) for name in names], language
         columns = ", ".join(f'epoch_us({name}) as {name}' if name == "created_at" else name for name in MEMBERS)
         rows = [list(row) for row in project.rows(result, language, f"select {columns} from main")]
         at = list(MEMBERS).index("created_at")

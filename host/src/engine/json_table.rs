@@ -6,7 +6,9 @@ use std::io::{self, BufRead, BufReader};
 
 use json_records::{Broken, Fields, MAX_COLUMNS, Member, Members, Reader, Style, Type, column_names, told};
 
-use super::{Cause, Engine, EngineError, Result, Status, TableWriter, TemporaryFile, TemporaryFolder, WriteError};
+use super::{
+    Cause, Engine, EngineError, Result, Status, TableWriter, TemporaryFile, TemporaryFolder, Trouble, WriteError,
+};
 use crate::columns::{Field, InNode};
 
 /// The most records of one table that stay in memory, in bytes; more go to a temporary file.
@@ -161,6 +163,7 @@ impl JsonTable {
         let opening = reader.peek();
         self.records += 1;
         if opening != Some(b'{') {
+            self.status.note(Trouble::Malformed);
             return Err(table_error(&self.name, &format!("record {} is not a JSON object", self.records)));
         }
         let start = reader.clone();
@@ -180,8 +183,9 @@ impl JsonTable {
         Ok(())
     }
 
-    /// The error for the record that was read last.
+    /// The error for the record that was read last. Its text is the driver's own.
     fn malformed(&self, broken: Broken) -> EngineError {
+        self.status.note(Trouble::Malformed);
         table_error(&self.name, &told(&broken.into(), &format!("record {}", self.records), ""))
     }
 
