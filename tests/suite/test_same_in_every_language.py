@@ -1,6 +1,7 @@
 """The same REST extractor and the same column processor, written with the SDKs in five languages, make identical tables.
 
-The expected tables come from Python's own JSON and from SQL, not from a driver.
+The expected tables come from Python's own JSON and from SQL, not from a driver. The drivers are those that are built from
+their sources, and those of tests/frozen, which were built once for each version of the contract.
 """
 
 import datetime
@@ -8,31 +9,21 @@ import json
 from decimal import Decimal
 
 import pytest
-from conftest import ROOT
 from http_server import Reply, web  # noqa: F401  # a fixture
-from languages import LANGUAGES, driver
+from same_drivers import FROZEN, built, frozen
 
-SAME = ROOT / "tests" / "guests" / "same"
-FILES = {"rust": "Cargo.toml", "python": "driver.py", "typescript": "driver.ts", "go": "driver.go", "c": "driver.c"}
 TOKEN = "t0ken-of-the-test"
 
 
-@pytest.fixture(scope="session")
-def drivers(tmp_path_factory):
-    """A folder with both drivers in each language."""
+@pytest.fixture(scope="session", params=["built", *sorted(folder.name for folder in FROZEN.iterdir() if folder.is_dir())])
+def drivers(request, tmp_path_factory):
+    """A folder with both drivers in each language, and the languages of each."""
     folder = tmp_path_factory.mktemp("same-drivers")
-    for task in ("rest", "columns"):
-        template = (SAME / task / "spec.yaml").read_text()
-        for language in LANGUAGES:
-            spec = folder / language / task / "spec.yaml"
-            spec.parent.mkdir(parents=True)
-            spec.write_text(template.replace("_LANGUAGE", f"_{language}"))
-            driver(SAME / task / language / FILES[language], folder / "packed", spec=spec)
-    return folder / "packed"
+    return built(folder) if request.param == "built" else frozen(folder, request.param)
 
 
-def steps(component: str, config: dict, needs: list[str]) -> list[dict]:
-    return [{"id": language, "component": f"same.{component}_{language}", "needs": needs, "config": config} for language in LANGUAGES]
+def steps(component: str, languages: list[str], config: dict, needs: list[str]) -> list[dict]:
+    return [{"id": language, "component": f"same.{component}_{language}", "needs": needs, "config": config} for language in languages]
 
 
 # Members of a record as JSON text, so that no digit is decided by this file's own JSON writer, and what they become.
@@ -78,17 +69,18 @@ def test_a_rest_api_gives_the_same_table(project, drivers, web):
         body = f'{{"items": [{items}], "next": {number + 1 if number < 3 else "null"}}}'
         return Reply(body=body.encode())
 
-    for language in LANGUAGES:
+    languages = drivers.languages["rest"]
+    for language in languages:
         web.route(f"/{language}", page)
     project.write("osiris_connections.yaml", json.dumps({"connections": {"api": {"main": {"url": web.url}}}}))
-    all_steps = steps("rest", {"token": TOKEN}, [])
+    all_steps = steps("rest", languages, {"token": TOKEN}, [])
     for step in all_steps:
         step["config"] = step["config"] | {"url": f"{web.url}/{step['id']}"}
-    result = project.run(all_steps, "--drivers", drivers)
+    result = project.run(all_steps, "--drivers", drivers.folder)
     expected = [row for _, row in records]
     # The drivers declare two columns.
     names = sorted(MEMBERS, key=lambda name: name not in ("amount", "created_at"))
-    for language in LANGUAGES:
+    for language in languages:
         types = project.types(result, language)
         assert list(types.items()) == [(name, MEMBERS[name][1]) for name in names], language
         columns = ", ".join(f'epoch_us({name}) as {name}' if name == "created_at" else name for name in MEMBERS)
@@ -98,8 +90,8 @@ def test_a_rest_api_gives_the_same_table(project, drivers, web):
             row[at] = row[at] and datetime.datetime.fromtimestamp(0, datetime.UTC) + datetime.timedelta(microseconds=row[at])
         assert rows == expected, language
     asked = [[request.path[1:], request.query.get("page", "1")] for request in web.requests]
-    assert {language: [page for name, page in asked if name == language] for language in LANGUAGES} == {
-        language: ["1", "2", "2", "3"] for language in LANGUAGES
+    assert {language: [page for name, page in asked if name == language] for language in languages} == {
+        language: ["1", "2", "2", "3"] for language in languages
     }
 
 
@@ -128,12 +120,13 @@ def test_columns_give_the_same_table(project, drivers):
     everything = f"select *, {', '.join(f'{sql} as {name}' for name, sql in COMPUTED.items())} from source"
     expected = {"id": "expected", "component": "duckdb.processor", "needs": ["source"], "config": {"query": everything}}
     empty = project.sql(SOURCE + " limit 0", "empty")
-    few = [step | {"id": f"empty_{step['id']}"} for step in steps("columns", {}, ["empty"])]
-    result = project.run([project.sql(SOURCE), expected, *steps("columns", {}, ["source"]), empty, *few], "--drivers", drivers)
+    languages = drivers.languages["columns"]
+    few = [step | {"id": f"empty_{step['id']}"} for step in steps("columns", languages, {}, ["empty"])]
+    result = project.run([project.sql(SOURCE), expected, *steps("columns", languages, {}, ["source"]), empty, *few], "--drivers", drivers.folder)
     types = project.types(result, "expected")
     names = ", ".join(f'"{name}"' for name in types)
     with project.database(result, "expected") as connection:
-        for language in LANGUAGES:
+        for language in languages:
             for step in (language, f"empty_{language}"):
                 assert list(project.types(result, step).items()) == list(types.items()), step
             path = f"{result['session_path']}/data/{language}.duckdb"
