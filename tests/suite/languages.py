@@ -115,3 +115,14 @@ def driver(source: Path, folder: Path, *options: str, spec: Path | None = None) 
     """Builds and packs a driver."""
     folder.mkdir(parents=True, exist_ok=True)
     return pack(component(source, *options, spec=spec), spec or source.with_name("spec.yaml"), folder)
+
+
+# What any component may import: it is linked without effect, or gives what every driver has.
+INERT = {"wasi:cli", "wasi:clocks", "wasi:filesystem", "wasi:io", "wasi:random", "wasi:sockets"}
+OF_EVERY_DRIVER = {f"osiris:driver/{name}" for name in ("errors", "context", "secrets", "arrow", "tables", "sql", "files")}
+
+
+def requested_imports(imports: list[str]) -> set[str]:
+    """The interfaces among a component's imports that its spec must request."""
+    names = {name.partition("@")[0] for name in imports}
+    return {name for name in names if name.partition("/")[0] not in INERT} - OF_EVERY_DRIVER

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 import pytest
 from http_server import Reply, web  # noqa: F401  # a fixture
+from languages import requested_imports
 from same_drivers import FROZEN, built, frozen
 
 TOKEN = "t0ken-of-the-test"
@@ -134,3 +135,10 @@ def test_columns_give_the_same_table(project, drivers):
             differing = f"(select {names} from main except all select {names} from {language}.main) union all (select {names} from {language}.main except all select {names} from main)"
             assert connection.execute(f"select count(*) from {language}.main").fetchone() == (5000,)
             assert connection.execute(differing).fetchall() == [], language
+
+
+def test_a_component_imports_what_its_spec_requests(project, drivers):
+    for task, requested in (("rest", {"wasi:http/types", "wasi:http/outgoing-handler"}), ("columns", set())):
+        for language in drivers.languages[task]:
+            inspected = project.osiris("drivers", "inspect", f"same.{task}_{language}", "--drivers", drivers.folder, "--json").stdout
+            assert requested_imports(json.loads(inspected)["imports"]) == requested, language
