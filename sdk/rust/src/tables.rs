@@ -249,7 +249,7 @@ impl Output {
     pub fn create_json_table(&self, name: &str, columns: &[(&str, &str)]) -> Result<JsonWriter> {
         let column = |&(name, kind): &(&str, &str)| raw::Column { name: name.to_owned(), duckdb_type: kind.to_owned() };
         let columns: Vec<raw::Column> = columns.iter().map(column).collect();
-        Ok(JsonWriter { raw: self.raw.create_json_table(name, &columns)?, pending: String::new() })
+        Ok(JsonWriter { raw: self.raw.create_json_table(name, &columns)?, pending: Vec::new() })
     }
 
     /// Creates a table from complete columns.
@@ -331,7 +331,7 @@ const PENDING_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct JsonWriter {
     raw: raw::JsonWriter,
-    pending: String,
+    pending: Vec<u8>,
 }
 
 impl JsonWriter {
@@ -340,7 +340,13 @@ impl JsonWriter {
     /// # Errors
     /// `data` if it is not an object, or if the records before it are malformed.
     pub fn write(&mut self, record: &impl Serialize) -> Result<()> {
-        self.append(&serde_json::to_string(record)?)
+        let before = self.pending.len();
+        if let Err(error) = serde_json::to_writer(&mut self.pending, record) {
+            // A part of a record would spoil those around it.
+            self.pending.truncate(before);
+            return Err(error.into());
+        }
+        self.end()
     }
 
     /// Appends records as JSON text: objects, or arrays of them, separated by white space.
@@ -348,14 +354,23 @@ impl JsonWriter {
     /// # Errors
     /// `data` for any other text.
     pub fn append(&mut self, records: &str) -> Result<()> {
-        self.pending.push_str(records);
-        self.pending.push('\n');
+        self.pending.extend_from_slice(records.as_bytes());
+        self.end()
+    }
+
+    /// Ends a record, and passes the collected ones to the host if there are enough.
+    fn end(&mut self) -> Result<()> {
+        self.pending.push(b'\n');
         if self.pending.len() < PENDING_BYTES { Ok(()) } else { self.flush() }
     }
 
     fn flush(&mut self) -> Result<()> {
-        let pending = std::mem::take(&mut self.pending);
-        if pending.is_empty() { Ok(()) } else { Ok(self.raw.append(&pending)?) }
+        let text = std::str::from_utf8(&self.pending).map_err(|_| Error::internal("the records are not UTF-8"))?;
+        if !text.is_empty() {
+            self.raw.append(text)?;
+        }
+        self.pending.clear();
+        Ok(())
     }
 
     /// Decides the types and writes the table; returns its number of rows.
