@@ -170,72 +170,98 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// The text with a line for each member and item, indented by `indent` blanks from the second line on. `replace` may
-/// replace a member that is a text, given its name and value.
+/// How a text is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// On one line, without blanks.
+    Compact,
+    /// With a line for each member and item.
+    Lines,
+}
+
+/// The text in another layout. `replace` may replace a member that is a text, given its name and value.
 ///
 /// # Errors
 /// If the text is not JSON.
 pub fn rewrite(
     text: &str,
-    indent: usize,
+    layout: Layout,
     replace: &mut dyn FnMut(&str, &str) -> Option<String>,
 ) -> serde_json::Result<String> {
     let raw: &RawValue = serde_json::from_str(text)?;
-    let mut out = String::with_capacity(text.len() * 2);
-    write(raw.get(), indent, 0, replace, &mut out)?;
-    Ok(out)
+    let mut writer = Writer { layout, replace, out: String::with_capacity(text.len()) };
+    writer.value(raw.get(), 0)?;
+    Ok(writer.out)
 }
 
-fn write(
-    text: &str,
-    indent: usize,
-    depth: usize,
-    replace: &mut dyn FnMut(&str, &str) -> Option<String>,
-    out: &mut String,
-) -> serde_json::Result<()> {
-    let line =
-        |out: &mut String, indent: usize| out.extend(std::iter::once('\n').chain(std::iter::repeat_n(' ', indent)));
-    match text.bytes().next() {
-        Some(b'{') if depth < MAX_DEPTH => {
-            let Members(members) = serde_json::from_str(text)?;
-            out.push('{');
-            for (place, (name, value)) in members.iter().enumerate() {
-                if place > 0 {
-                    out.push(',');
-                }
-                line(out, indent + 2);
-                out.push_str(&serde_json::to_string(name)?);
-                out.push_str(": ");
-                let value = value.get();
-                let secret = value.starts_with('"').then(|| serde_json::from_str::<String>(value)).transpose()?;
-                match secret.and_then(|secret| replace(name, &secret)) {
-                    Some(other) => out.push_str(&serde_json::to_string(&other)?),
-                    None => write(value, indent + 2, depth + 1, replace, out)?,
-                }
+struct Writer<'a> {
+    layout: Layout,
+    replace: &'a mut dyn FnMut(&str, &str) -> Option<String>,
+    out: String,
+}
+
+impl Writer<'_> {
+    fn value(&mut self, text: &str, depth: usize) -> serde_json::Result<()> {
+        match text.bytes().next() {
+            Some(b'{') if depth < MAX_DEPTH => self.object(text, depth),
+            Some(b'[') if depth < MAX_DEPTH => self.list(text, depth),
+            _ => {
+                self.out.push_str(text);
+                Ok(())
             }
-            if !members.is_empty() {
-                line(out, indent);
-            }
-            out.push('}');
         }
-        Some(b'[') if depth < MAX_DEPTH => {
-            let items: Vec<&RawValue> = serde_json::from_str(text)?;
-            out.push('[');
-            for (place, item) in items.iter().enumerate() {
-                if place > 0 {
-                    out.push(',');
-                }
-                line(out, indent + 2);
-                write(item.get(), indent + 2, depth + 1, replace, out)?;
-            }
-            if !items.is_empty() {
-                line(out, indent);
-            }
-            out.push(']');
-        }
-        _ => out.push_str(text),
     }
-    Ok(())
+
+    fn object(&mut self, text: &str, depth: usize) -> serde_json::Result<()> {
+        let Members(members) = serde_json::from_str(text)?;
+        self.out.push('{');
+        for (place, (name, value)) in members.iter().enumerate() {
+            self.begin(place, depth + 1);
+            self.out.push_str(&serde_json::to_string(name)?);
+            self.out.push_str(if self.layout == Layout::Lines { ": " } else { ":" });
+            let value = value.get();
+            let string = value.starts_with('"').then(|| serde_json::from_str::<String>(value)).transpose()?;
+            match string.and_then(|string| (self.replace)(name, &string)) {
+                Some(other) => self.out.push_str(&serde_json::to_string(&other)?),
+                None => self.value(value, depth + 1)?,
+            }
+        }
+        self.end(members.is_empty(), depth);
+        self.out.push('}');
+        Ok(())
+    }
+
+    fn list(&mut self, text: &str, depth: usize) -> serde_json::Result<()> {
+        let items: Vec<&RawValue> = serde_json::from_str(text)?;
+        self.out.push('[');
+        for (place, item) in items.iter().enumerate() {
+            self.begin(place, depth + 1);
+            self.value(item.get(), depth + 1)?;
+        }
+        self.end(items.is_empty(), depth);
+        self.out.push(']');
+        Ok(())
+    }
+
+    /// Begins a member or an item.
+    fn begin(&mut self, place: usize, depth: usize) {
+        if place > 0 {
+            self.out.push(',');
+        }
+        self.line(depth);
+    }
+
+    fn end(&mut self, is_empty: bool, depth: usize) {
+        if !is_empty {
+            self.line(depth);
+        }
+    }
+
+    fn line(&mut self, depth: usize) {
+        if self.layout == Layout::Lines {
+            self.out.extend(std::iter::once('\n').chain(std::iter::repeat_n(' ', 2 * depth)));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -292,10 +318,11 @@ mod tests {
     fn a_rewritten_text_keeps_order_digits_and_escapes() {
         let text = r#"{"b":1.500,"a":{"token":"s\u0041","t":[]},"c":["\u00e9",{}],"token":5}"#;
         let mut hide = |name: &str, value: &str| (name == "token" && value == "sA").then(|| "hidden".to_owned());
-        let expected = "{\n    \"b\": 1.500,\n    \"a\": {\n      \"token\": \"hidden\",\n      \"t\": []\n    },\n    \
-                        \"c\": [\n      \"\\u00e9\",\n      {}\n    ],\n    \"token\": 5\n  }";
-        assert_eq!(rewrite(text, 2, &mut hide).unwrap(), expected);
-        assert!(rewrite("{", 0, &mut |_, _| None).is_err());
+        let expected = "{\n  \"b\": 1.500,\n  \"a\": {\n    \"token\": \"hidden\",\n    \"t\": []\n  },\n  \
+                        \"c\": [\n    \"\\u00e9\",\n    {}\n  ],\n  \"token\": 5\n}";
+        assert_eq!(rewrite(text, Layout::Lines, &mut hide).unwrap(), expected);
+        assert_eq!(rewrite(expected, Layout::Compact, &mut |_, _| None).unwrap(), text.replace("s\\u0041", "hidden"));
+        assert!(rewrite("{", Layout::Lines, &mut |_, _| None).is_err());
     }
 
     #[test]
@@ -303,6 +330,6 @@ mod tests {
         let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
         let parsed = Exact::parse(&deep);
         assert!(parsed.is_ok_and(|parsed| parsed.equals(&parsed)));
-        assert!(rewrite(&deep, 0, &mut |_, _| None).is_ok());
+        assert!(rewrite(&deep, Layout::Lines, &mut |_, _| None).is_ok());
     }
 }

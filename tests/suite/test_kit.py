@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import CANARY, GUESTS, OSIRIS, ROOT, TARGET, Project
-from http_server import Reply, Server, web  # noqa: F401
+from http_server import Reply, Server, gzipped, truncated, web  # noqa: F401
 
 BUNDLED = TARGET / "drivers"
 PROCESSOR = BUNDLED / "duckdb.processor.wasm"
@@ -217,6 +217,19 @@ def test_a_recording_holds_no_secret_and_replays_without_the_service(kit, web):
     kit.write([test | {"expect": {"tables": {"main": {"rows": rows}}}}])
     assert kit.findings(HTTP, expect=0)["two pages"]["recorded"] is None
     assert file.read_text() == text
+
+
+def test_what_cannot_be_recorded_is_refused_and_leaves_no_file(kit, web):
+    web.route("/packed", lambda request: gzipped(b"[]"))
+    web.route("/long", lambda request: Reply(body=b'["' + b"x" * (5 << 20) + b'"]'))
+    web.route("/cut", lambda request: truncated(b"[", 10))
+    web.route("/wrong", lambda request: [1])
+    reasons = {"packed": "its response is compressed, although", "long": "a body is longer than 4.2 MB, too long for a test", "cut": "its response cannot be recorded: ", "wrong": "attempts: expected 9, got 1"}
+    kit.write([{"name": name, "expect": {"attempts": 9} if name == "wrong" else {}, "config": {"url": f"{web.url}/{name}", "max_retries": 0}, "http": f"{name}.json"} for name in reasons])
+    for name, finding in kit.findings(HTTP, "--record", expect=1).items():
+        assert reasons[name] in finding["reason"] and f"recording `{name}.json` was not written" in finding["reason"], finding
+    assert not any("accept-encoding" in request.headers for request in web.requests)
+    assert not [*(kit.project.folder / "tests").glob("*.json*")]
 
 
 def exchange(url: str, response: object, status: int = 200, **more) -> dict:

@@ -13,7 +13,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use super::http::{Answered, arrived};
 use crate::channel::reporter::Reporter;
 use crate::exchanges::redaction::Redactor;
-use crate::exchanges::{self, Exchanges, MAX_BODY, MAX_BYTES, MAX_COUNT, Replay, Seen};
+use crate::exchanges::{self, Exchanges, MAX_BODY, MAX_BYTES, MAX_COUNT, MAX_MESSAGE, Replay, Seen};
 use crate::protocol::{Job, LogLevel, Message};
 use crate::size;
 
@@ -87,11 +87,11 @@ impl Exchanger {
         };
         let answered = live(Request::from_parts(head, full(body))).await;
         let (response, _) = answered.inspect_err(|error| {
-            self.report(&seen(None, Some(format!("it was not answered: {error:?}"))));
+            self.report(&seen(None, Some(format!("it was not answered: {error}"))));
         })?;
         let (head, body) = response.into_parts();
         let body = whole(body).await.inspect_err(|error| {
-            self.report(&seen(None, Some(format!("its response cannot be recorded: {error:?}"))));
+            self.report(&seen(None, Some(format!("its response cannot be recorded: {error}"))));
         })?;
         let response = self.state().redactor.response(head.status.as_u16(), &head.headers, &body);
         let is_encoded = head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
@@ -128,25 +128,41 @@ impl Exchanger {
 
     /// Tells the host about a request, up to a bound; the first that is beyond it is reported without its content.
     fn report(&self, seen: &Seen) {
-        let Ok(text) = serde_json::to_string(seen) else { return };
-        let mut state = self.state();
-        let was_full = state.bytes > MAX_BYTES || state.count > MAX_COUNT;
-        state.bytes = state.bytes.saturating_add(text.len() as u64);
-        state.count += 1;
-        let is_full = state.bytes > MAX_BYTES || state.count > MAX_COUNT;
-        drop(state);
-        let text = if is_full {
-            let problem = format!("there are more than {MAX_COUNT} requests, or {} in all", size::spell(MAX_BYTES));
-            let request = exchanges::Request { url: seen.request.url.clone(), ..exchanges::Request::default() };
-            let seen = Seen { request, response: None, answered_by: None, problem: Some(problem.into()) };
-            serde_json::to_string(&seen).unwrap_or_default()
-        } else {
-            text
+        let message = |seen: &Seen| Message::Exchange { seen: serde_json::to_string(seen).unwrap_or_default() };
+        let without_content = |problem: String| {
+            let request = exchanges::Request { url: shortened(&seen.request.url), ..exchanges::Request::default() };
+            message(&Seen { request, response: None, answered_by: None, problem: Some(problem.into()) })
         };
-        if !was_full {
-            self.reporter.0.send(&Message::Exchange { seen: text });
+        let whole = message(seen);
+        let length = serde_json::to_vec(&whole).map_or(usize::MAX, |line| line.len());
+        let mut state = self.state();
+        let was_full = state.is_full();
+        state.bytes = state.bytes.saturating_add(length as u64);
+        state.count += 1;
+        let is_full = state.is_full();
+        drop(state);
+        if was_full {
+            return;
         }
+        self.reporter.0.send(&if is_full {
+            without_content(format!("there are more than {MAX_COUNT} requests, or {} in all", size::spell(MAX_BYTES)))
+        } else if length > MAX_MESSAGE {
+            without_content("the request and its response are too long for a test".to_owned())
+        } else {
+            whole
+        });
     }
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        self.bytes > MAX_BYTES || self.count > MAX_COUNT
+    }
+}
+
+/// The beginning of an address.
+fn shortened(url: &str) -> String {
+    url.chars().take(200).collect()
 }
 
 /// The whole of a body.

@@ -20,6 +20,9 @@ pub const MAX_BODY: usize = 4 << 20;
 /// The most bytes of all requests and responses of a step.
 pub const MAX_BYTES: u64 = 32 << 20;
 
+/// The most bytes of one message about a request; the host reads no longer lines.
+pub const MAX_MESSAGE: usize = 15 << 20;
+
 /// The most bytes of all messages about them: texts grow where they are quoted.
 pub const MAX_MESSAGES: u64 = 4 * MAX_BYTES;
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Exchange, MAX_COUNT};
 use crate::error::Report;
+use crate::exact_json::{self, Layout};
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -73,7 +74,7 @@ pub fn check(exchanges: &[Exchange]) -> Result<(), String> {
 pub fn write(exchanges: &[Exchange]) -> serde_json::Result<String> {
     let file = File { osiris_recording: VERSION, exchanges: exchanges.to_vec() };
     let compact = serde_json::to_string(&file)?;
-    Ok(crate::exact_json::rewrite(&compact, 0, &mut |_, _| None)? + "\n")
+    Ok(exact_json::rewrite(&compact, Layout::Lines, &mut |_, _| None)? + "\n")
 }
 
 #[cfg(test)]

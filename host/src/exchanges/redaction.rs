@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Content, Request, Response};
-use crate::exact_json;
+use crate::exact_json::{self, Layout};
 use crate::grants::credentials::{Credential, Place};
 use crate::grants::endpoint::{decoded, encoded};
 use crate::secrets::Secret;
@@ -181,7 +181,7 @@ impl Redactor {
         };
         if let Ok(text) = std::str::from_utf8(body) {
             // What is not JSON has no members.
-            let _ = exact_json::rewrite(text, 0, &mut learn);
+            let _ = exact_json::rewrite(text, Layout::Compact, &mut learn);
         }
         found.iter().for_each(|token| drop(self.learn(token)));
         let body = self.content(body, &mut |name, value| {
@@ -260,7 +260,7 @@ impl Redactor {
             let is_secret = self.values.iter().any(|secret| secret.reveal() == value);
             replace(name, value).or_else(|| is_secret.then(|| PLACEHOLDER.to_owned()))
         };
-        let text = match exact_json::rewrite(text, 0, &mut members) {
+        let text = match exact_json::rewrite(text, Layout::Compact, &mut members) {
             Ok(json) if text.trim_start().starts_with(['{', '[']) => json,
             _ => text.to_owned(),
         };
