@@ -33,6 +33,8 @@ def test_a_writers_rejected_rows_are_stored_counted_and_shown(project):
     assert project.types(result, "load", "rejected") == {"record": "JSON", "reason": "VARCHAR"}
     shown = query(project, "load", "select record->>'id' as id, reason from rejected order by id desc")
     assert shown == [{"id": str(i), "reason": f"row {i} is odd"} for i in (9, 6, 3, 0)]
+    shared = load(project, rejects=12, instances=3)
+    assert project.rows(shared, "load", "select reason, count(*) from rejected group by all order by all limit 1") == [("row 0 is odd", 3)]
     # A step that could have rejected rows has the table, too.
     clean = load(project, rejects=4, select="select 1 as id, null::varchar as reason")["step"]["load"]
     assert (clean["tables"], clean["warnings"], clean["rows"]) == ({"rejected": {"rows": 0}}, [], 1)

@@ -58,7 +58,7 @@ pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     })?;
     let Some(file) = &step.duckdb_path else {
         return Err(Report::input(format!("step `{}` made no tables (status: {})", step.id, step.status))
-            .hint("query a step that succeeded and is no writer")
+            .hint("query a step that succeeded; a writer has only the rows that it rejects, if its step has `rejects`")
             .into());
     };
     let file = session::tables_file(&base, &found.id, file)?;

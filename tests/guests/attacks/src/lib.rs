@@ -81,6 +81,7 @@ attacks! {
     panic_now
     print_flood
     read_after_end
+    reject_huge
     rows_without_bytes
     schema_children
     schema_depth
