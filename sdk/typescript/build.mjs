@@ -96,8 +96,8 @@ function start(module, exports, grants, contract, wasi, namespace, wide) {
   ].join("\n");
 }
 
-/** For each line of a bundle the file and the line that it comes from, out of its source map. */
-function placesOf(map) {
+/** For each line of a bundle in `base` the file and the line that it comes from, out of its source map. */
+function placesOf(map, base) {
   const { mappings, sources } = JSON.parse(map);
   const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   let source = 0;
@@ -120,8 +120,8 @@ function placesOf(map) {
       source += numbers[1];
       line += numbers[2];
       // The SDK's own lines say nothing to the driver's author.
-      const file = sources[source];
-      if (!first && !resolve(file).startsWith(HERE + "/src") && !resolve(file).startsWith(HERE + "/dist"))
+      const file = resolve(base, sources[source]);
+      if (!first && !file.startsWith(HERE + "/src") && !file.startsWith(HERE + "/dist"))
         first = [basename(file), line + 1];
     }
     return first;
@@ -184,27 +184,30 @@ async function main() {
   const folder = mkdtempSync(join(tmpdir(), "osiris-build-"));
   try {
     const exports = await exportsOf(resolve(module), alias);
-    const entry = join(folder, "start.js");
-    writeFileSync(entry, start(resolve(module), exports, grants, contract, wasi, namespace, !quick));
+    // Every path in the bundle is relative to the module's folder, so that one source gives one component anywhere.
+    const base = dirname(resolve(module));
     const { outputFiles } = await build({
-      entryPoints: [entry],
+      stdin: {
+        contents: start(`./${basename(module)}`, exports, grants, contract, wasi, namespace, !quick),
+        resolveDir: base,
+        sourcefile: "start.js",
+      },
+      absWorkingDir: base,
       bundle: true,
       format: "esm",
       target: "es2022",
       charset: "utf8",
       write: false,
-      outfile: join(folder, "driver.js"),
+      outfile: join(base, "osiris-driver.js"),
       sourcemap: "external",
       alias,
       external: ["osiris:*", `${namespace}:*`],
       logLevel: "error",
     });
     const text = (name) => outputFiles.find((file) => file.path.endsWith(name)).text;
+    const places = placesOf(text("osiris-driver.js.map"), base);
     const script = join(folder, "driver.js");
-    writeFileSync(
-      script,
-      `${text("driver.js")}\nglobalThis.osirisPlaces = ${JSON.stringify(placesOf(text("driver.js.map")))};\n`,
-    );
+    writeFileSync(script, `${text("osiris-driver.js")}\nglobalThis.osirisPlaces = ${JSON.stringify(places)};\n`);
     const wit = witFolder(folder, world(exports, grants, contract, wasi, namespace), namespace, wasi);
     const made = join(folder, "made.wasm");
     const require = createRequire(import.meta.url);

@@ -47,3 +47,4 @@ export { ExactNumber, type Json } from "./json.js";
 export { randomBytes } from "./random.js";
 export { Input, Inputs, Output, Reader, Table } from "./tables.js";
 export { t, type Declared, type Interval, type Tagged, type Type } from "./types.js";
+export { decodeUtf8, encodeUtf8 } from "./utf8.js";
