@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -19,6 +18,9 @@ from pathlib import Path
 
 CONTRACT = "osiris:driver"
 WIT = Path(__file__).parent / "wit"
+
+# The command `componentize-py`, wherever its package is installed.
+COMPONENTIZE = "import sys, componentize_py; sys.exit(componentize_py.script())"
 
 EXPORTS = {"Extract": "extract", "Transform": "transform", "Load": "load", "Discover": "discover", "Check": "check"}
 # What a spec's grant makes a driver import.
@@ -87,10 +89,7 @@ def _version(wit: Path) -> str:
 
 def build(module: Path, output: Path, grants: list[str]) -> None:
     """Builds the component."""
-    command = shutil.which(
-        "componentize-py", path=f"{Path(sys.executable).parent}:{sysconfig.get_path('scripts')}"
-    ) or shutil.which("componentize-py")
-    if command is None:
+    if importlib.util.find_spec("componentize_py") is None:
         raise SystemExit("error: `componentize-py` is not installed: pip install osiris-sdk[build]")
     exports = exports_of(module)
     with tempfile.TemporaryDirectory() as folder:
@@ -98,7 +97,7 @@ def build(module: Path, output: Path, grants: list[str]) -> None:
         paths = [str(module.parent), str(Path(__file__).parent.parent), sysconfig.get_path("purelib")]
         subprocess.run(
             [
-                command, "--wit-path", str(WIT), "--wit-path", folder, "--world", "built:driver/driver", "componentize",
+                sys.executable, "-c", COMPONENTIZE, "--wit-path", str(WIT), "--wit-path", folder, "--world", "built:driver/driver", "componentize",
                 *(option for path in dict.fromkeys(paths) for option in ("--python-path", path)),
                 module.stem, "--output", str(output),
             ],
