@@ -7,6 +7,8 @@ pub const CACHE_FOLDER: &str = "OSIRIS_CACHE_DIR";
 /// The user's cache folder, and the home folder that contains it by default.
 pub const CACHE_HOME: &str = "XDG_CACHE_HOME";
 pub const HOME: &str = "HOME";
+/// Where cargo keeps the sources of crates, for `osiris drivers build`.
+pub const CARGO_HOME: &str = "CARGO_HOME";
 /// Folders to search for drivers, separated by colons.
 pub const DRIVERS: &str = "OSIRIS_DRIVERS";
 /// A file of certificates to trust instead of the machine's.

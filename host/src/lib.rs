@@ -23,6 +23,7 @@ pub mod columns;
 pub mod driver;
 pub mod engine;
 pub mod exchanges;
+pub mod scaffold;
 pub mod session;
 
 pub mod grants;

@@ -7,7 +7,7 @@ use clap::{Arg, ArgMatches, Command};
 use crate::grants::limits::{Limit, Limits};
 
 /// The resource limits of each step.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LimitArguments {
     pub limits: Limits,
     /// The limits that no flag set.

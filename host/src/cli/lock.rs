@@ -10,6 +10,7 @@ use crate::session::{Base, plain};
 
 use super::prepare::{PipelineArguments, plan_pipeline};
 use super::print;
+use super::run::Pins;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -63,9 +64,12 @@ pub fn enforce(base: &Base, plan: &Plan) -> anyhow::Result<()> {
 }
 
 /// Checks the plan's drivers against the base folder's lock without writing anything. A step whose driver is new and
-/// fixes hosts gets a notice.
-pub fn check(base: &Base, plan: &mut Plan) -> anyhow::Result<()> {
-    let mut lock = read(base)?;
+/// fixes hosts gets a notice. If pins are ignored, every driver is new.
+pub fn check(base: &Base, plan: &mut Plan, pins: Pins) -> anyhow::Result<()> {
+    let mut lock = match pins {
+        Pins::Enforced => read(base)?,
+        Pins::Ignored => Lock::default(),
+    };
     for step in &mut plan.steps {
         step.notices.extend(lock.unaccepted_hosts(&base.path, &step.component, &step.driver)?);
     }

@@ -69,8 +69,8 @@ enum Verb {
     Connections(connections::Verb),
     /// Show what a connection can read: tables, columns, types, keys
     Discover(discover::Discover),
-    /// List, inspect and pack drivers
-    #[command(subcommand)]
+    /// Write, build and try drivers; list, inspect and pack them
+    #[command(subcommand, after_help = drivers::EXAMPLES)]
     Drivers(drivers::Verb),
     /// Run a SELECT over the output of a step
     Query(query::Arguments),

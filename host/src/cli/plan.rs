@@ -10,6 +10,7 @@ use crate::protocol::REJECTED;
 use serde_json::{Map, Value, json};
 
 use super::prepare::{PipelineArguments, prepare};
+use super::run::Pins;
 use super::{counted, print, print_data, print_json};
 use crate::untrusted::{self, line};
 
@@ -23,7 +24,7 @@ pub struct Arguments {
 }
 
 pub fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let prepared = prepare(&arguments.pipeline)?;
+    let prepared = prepare(&arguments.pipeline, Pins::Enforced)?;
     if arguments.json {
         let beside = prepared.plan.side_by_side();
         let steps: Vec<Value> =
@@ -37,7 +38,7 @@ pub fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 pub fn validate(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let prepared = prepare(&arguments.pipeline)?;
+    let prepared = prepare(&arguments.pipeline, Pins::Enforced)?;
     let steps = prepared.plan.steps.len();
     let of_steps =
         prepared.plan.steps.iter().flat_map(|step| step.notices.iter().map(|notice| (Some(&step.id), notice)));

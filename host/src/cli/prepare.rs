@@ -20,6 +20,7 @@ use crate::untrusted;
 
 use super::limits::LimitArguments;
 use super::lock;
+use super::run::Pins;
 
 /// A pipeline, its parameters and its base folder.
 #[derive(Debug, clap::Args)]
@@ -67,7 +68,7 @@ impl PlaceArguments {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub fn pair(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -82,14 +83,14 @@ pub struct PlannedPipeline {
     pub limits: Limits,
 }
 
-/// Reads, checks and plans the pipeline; drivers that differ from what the lock pins are refused.
+/// Reads, checks and plans the pipeline; drivers that differ from what the lock pins are refused, unless pins are ignored.
 ///
 /// # Errors
 /// If anything in the user's input is wrong; nothing has run by then.
-pub fn prepare(arguments: &PipelineArguments) -> anyhow::Result<PlannedPipeline> {
+pub fn prepare(arguments: &PipelineArguments, pins: Pins) -> anyhow::Result<PlannedPipeline> {
     let mut prepared = plan_pipeline(arguments)?;
     warn_of_short_secrets(&prepared.plan);
-    lock::check(&prepared.base, &mut prepared.plan)?;
+    lock::check(&prepared.base, &mut prepared.plan, pins)?;
     targets::check(&prepared.base, &prepared.plan.steps)?;
     Ok(prepared)
 }

@@ -14,11 +14,13 @@ pub struct Progress {
     terminal: bool,
     /// The width of the longest step id, so that columns line up.
     width: usize,
+    /// Whether what drivers print and log is shown at every level, not only warnings and errors.
+    everything: bool,
 }
 
 impl Progress {
-    pub fn new<'a>(steps: impl Iterator<Item = &'a str>) -> Self {
-        Self { terminal: terminal::is_terminal(), width: steps.map(str::len).max().unwrap_or(0) }
+    pub fn new<'a>(steps: impl Iterator<Item = &'a str>, everything: bool) -> Self {
+        Self { terminal: terminal::is_terminal(), width: steps.map(str::len).max().unwrap_or(0), everything }
     }
 }
 
@@ -43,7 +45,7 @@ impl Observer for Progress {
     }
 
     fn log(&mut self, step: &str, level: LogLevel, line: &Scrubbed<Warning>) {
-        if level.is_shown() {
+        if self.everything || level.is_shown() {
             let text = line.paragraph();
             say(format!("{step:width$}  {level}: {text}", width = self.width));
         }

@@ -1,7 +1,7 @@
 //! `osiris query`: a SELECT over a step's output, run in a process that is confined like a step's.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::engine::InputTable;
@@ -62,21 +62,40 @@ pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .into());
     };
     let file = session::tables_file(&base, &found.id, file)?;
+    let statement = Statement { sql: &arguments.sql, format: arguments.format, timeout: arguments.timeout };
+    print_rows(step, &file, &statement, arguments.sandbox)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A SELECT over the tables of one step.
+pub struct Statement<'a> {
+    pub sql: &'a str,
+    pub format: Format,
+    /// In seconds.
+    pub timeout: u64,
+}
+
+/// Prints the rows of a SELECT over the tables of a step, which are in `file`.
+pub fn print_rows(
+    step: &StepRecord,
+    file: &Path,
+    statement: &Statement<'_>,
+    sandbox: SandboxArguments,
+) -> anyhow::Result<()> {
     let look_for = Look {
-        tables: tables(step, &file),
-        question: Question::Select { sql: arguments.sql.clone(), format: arguments.format },
-        limits: limits(arguments.timeout),
-        require_confinement: arguments.sandbox.require_sandbox,
+        tables: tables(step, file),
+        question: Question::Select { sql: statement.sql.to_owned(), format: statement.format },
+        limits: limits(statement.timeout),
+        require_confinement: sandbox.require_sandbox,
     };
     let mut stdout = std::io::stdout().lock();
     // Data is untrusted: control characters are not sent to a terminal.
     let harmless: Option<fn(&str) -> String> =
         stdout.is_terminal().then_some(|line: &str| untrusted::lines(line).into_owned());
-    look(&look_for, &mut Rows { sink: &mut stdout, harmless }, &Supervisor::start()?)?;
-    Ok(ExitCode::SUCCESS)
+    look(&look_for, &mut Rows { sink: &mut stdout, harmless }, &Supervisor::start()?)
 }
 
-fn tables(step: &StepRecord, file: &std::path::Path) -> Vec<InputTable> {
+fn tables(step: &StepRecord, file: &Path) -> Vec<InputTable> {
     let also = |name: &str| {
         // Names in SQL are case-insensitive.
         if name == "main" && !step.tables.keys().any(|table| table.eq_ignore_ascii_case(&step.id)) {

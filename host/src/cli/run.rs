@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::error::Blame;
 use crate::executor::disk::Disk;
@@ -10,7 +11,7 @@ use crate::grants::limits::Limits;
 use crate::run::states::States;
 use crate::run::{self, Line, Settings, Work, manifest};
 use crate::secrets::scrubber::Scrubber;
-use crate::session::{Manifest, Session, Status, StepRecord};
+use crate::session::{Base, Manifest, Session, Status, StepRecord};
 use anyhow::Context;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -29,15 +30,15 @@ use super::{INTERRUPTED, Table, grouped, print, print_json, spell_duration, tabl
 )]
 pub struct Arguments {
     #[command(flatten)]
-    pipeline: PipelineArguments,
+    pub pipeline: PipelineArguments,
     /// Run up to N independent steps at once [default: the number of CPUs, 4 at most]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    jobs: Option<u16>,
+    pub jobs: Option<u16>,
     /// Print one JSON object instead of a table
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     #[command(flatten)]
-    sandbox: SandboxArguments,
+    pub sandbox: SandboxArguments,
 }
 
 impl Arguments {
@@ -52,14 +53,53 @@ impl Arguments {
     }
 }
 
+/// What a run does with the drivers in `osiris.lock`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pins {
+    /// Refuses changed drivers, and pins new ones.
+    Enforced,
+    /// Neither reads nor writes the lock: for an author who changes a driver all the time.
+    Ignored,
+}
+
+/// A run that has ended.
+pub struct Ended {
+    pub manifest: Manifest,
+    pub session_path: String,
+    pub base: Base,
+}
+
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let Ended { manifest, session_path, .. } = execute(arguments, Pins::Enforced)?;
+    if arguments.json {
+        print_json(&as_json(&manifest, &session_path))?;
+    } else {
+        print(&in_words(&manifest, &session_path));
+    }
+    manifest.steps.iter().for_each(explain);
+    Ok(exit_code(&manifest))
+}
+
+pub fn exit_code(manifest: &Manifest) -> ExitCode {
+    match manifest.status {
+        Status::Success => ExitCode::SUCCESS,
+        Status::Interrupted => ExitCode::from(INTERRUPTED),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Runs the pipeline; its progress is shown on stderr.
+///
+/// # Errors
+/// If anything in the user's input is wrong. A step that fails is not an error: the manifest contains it.
+pub fn execute(arguments: &Arguments, pins: Pins) -> anyhow::Result<Ended> {
     arguments.sandbox.enforce()?;
     let line = Line::open();
-    let mut prepared = prepare(&arguments.pipeline)?;
+    let mut prepared = prepare(&arguments.pipeline, pins)?;
     let states = States::open(&prepared.base, &mut prepared.plan)?;
     let plan = &prepared.plan;
     let scrubber = Scrubber::new(plan.steps.iter().flat_map(|step| step.secrets.values().chain(&step.hidden)));
-    let mut progress = Progress::new(plan.steps.iter().map(|step| step.id.as_str()));
+    let mut progress = Progress::new(plan.steps.iter().map(|step| step.id.as_str()), pins == Pins::Ignored);
     for notice in &plan.notices {
         terminal::say(format!("warning: {}", notice.paragraph()));
     }
@@ -76,40 +116,45 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         line,
         &mut progress,
         // `prepare` has checked the lock. A driver that does not compile is not pinned.
-        || lock::enforce(&prepared.base, plan),
+        || match pins {
+            Pins::Enforced => lock::enforce(&prepared.base, plan),
+            Pins::Ignored => Ok(()),
+        },
     );
     let session_path = session.path.display().to_string();
     session.close();
     terminal::flush();
-    let manifest = outcome?;
-    if arguments.json {
-        print_json(&as_json(&manifest, &session_path))?;
-    } else {
-        print(&in_words(&manifest, &session_path));
-    }
-    for step in &manifest.steps {
-        explain(step);
-    }
-    Ok(match manifest.status {
-        Status::Success => ExitCode::SUCCESS,
-        Status::Interrupted => ExitCode::from(INTERRUPTED),
-        _ => ExitCode::FAILURE,
-    })
+    Ok(Ended { manifest: outcome?, session_path, base: prepared.base })
 }
 
-/// Forwards Ctrl-C and similar signals to the run.
+/// The run that signals go to. Outside of runs, a signal ends the program as usual.
+static RUNNING: Mutex<Option<SyncSender<ProcessEvent>>> = Mutex::new(None);
+
+/// Forwards Ctrl-C and similar signals to the run until [`stop_forwarding_signals`].
 fn forward_signals(say: SyncSender<ProcessEvent>) -> anyhow::Result<()> {
+    static LISTENING: OnceLock<()> = OnceLock::new();
+    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = Some(say);
+    if LISTENING.set(()).is_err() {
+        return Ok(());
+    }
     let mut signals =
         signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot listen for signals")?;
     let forwarding = move || {
-        for _ in signals.forever() {
-            if say.send(ProcessEvent::Signal).is_err() {
-                return;
+        for signal in signals.forever() {
+            let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            match running {
+                Some(say) => drop(say.send(ProcessEvent::Signal)),
+                None => drop(signal_hook::low_level::emulate_default_handler(signal)),
             }
         }
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(forwarding).context("cannot listen for signals")?;
     Ok(())
+}
+
+/// Lets signals end the program again, between runs.
+pub fn stop_forwarding_signals() {
+    *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 fn as_json(manifest: &Manifest, session_path: &str) -> Value {
@@ -151,7 +196,7 @@ fn in_words(manifest: &Manifest, session_path: &str) -> String {
 }
 
 /// Prints why a step failed: what happened, the remedy, and whose fault it is.
-fn explain(step: &StepRecord) {
+pub fn explain(step: &StepRecord) {
     let Some(error) = step.error.as_ref().filter(|_| step.status != Status::Interrupted) else { return };
     let whose = match error.blame {
         Blame::User => "you can fix this: check the step's config and what it reads",

@@ -16,3 +16,4 @@ pub mod runtime;
 pub mod spec;
 mod spec_cache;
 pub mod typed;
+pub mod wrap;

@@ -153,6 +153,15 @@ macro_rules! capabilities {
                 Ok(hosts)
             }
 
+            /// The capabilities that the spec requests and that a driver uses by an import of its own.
+            pub fn imported(&self) -> Vec<&'static str> {
+                let mut names = Vec::new();
+                $(if self.$name.is_made() && !<$capability>::IMPORTS.is_empty() {
+                    names.push(stringify!($name));
+                })*
+                names
+            }
+
             /// The first of `imports` that the spec does not request, after the capability's name.
             pub fn unrequested<'a>(&self, imports: &'a [String]) -> Option<(&'static str, &'a str)> {
                 let first = |interfaces: &[&str]| imports.iter().find(|import| interfaces.contains(&interface(import)));

@@ -1,7 +1,10 @@
 //! `osiris drivers`: one file per verb about drivers.
 
+mod build;
+mod dev;
 mod inspect;
 mod list;
+mod new;
 mod pack;
 mod test;
 
@@ -14,6 +17,12 @@ use crate::error::Report;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
+    /// Start a driver: write a project from a template
+    New(new::Arguments),
+    /// Build a project's driver
+    Build(build::Arguments),
+    /// Build a project's driver and run its example, again after each change
+    Dev(dev::Arguments),
     /// List the drivers that pipelines can name
     List(list::Arguments),
     /// Show a driver's kind, options, grants and imports
@@ -26,6 +35,9 @@ pub enum Verb {
 
 pub fn drivers(verb: &Verb) -> anyhow::Result<ExitCode> {
     match verb {
+        Verb::New(arguments) => new::new(arguments)?,
+        Verb::Build(arguments) => build::build(arguments)?,
+        Verb::Dev(arguments) => return dev::dev(arguments),
         Verb::List(arguments) => list::list(arguments)?,
         Verb::Inspect(arguments) => inspect::inspect(arguments)?,
         Verb::Pack(arguments) => pack::pack(arguments)?,
@@ -38,3 +50,9 @@ fn catalog(place: &PlaceArguments) -> Result<Catalog, Report> {
     let base = place.base.clone().unwrap_or_else(|| PathBuf::from("."));
     place.catalog(&base)
 }
+
+/// The way from nothing to a driver, for the help.
+pub const EXAMPLES: &str = "A driver from nothing:\n  osiris drivers new shop.orders --lang python --kind extractor --template rest\n  \
+     cd shop.orders\n  osiris drivers dev                             build it and run its example, again after each change\n  \
+     osiris drivers test build/shop.orders.wasm     test it\n\n\
+     `build` and `dev` run the toolchain of the driver's language with your rights, as you would: only for projects that you trust";

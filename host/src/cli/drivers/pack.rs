@@ -32,16 +32,17 @@ pub fn pack(arguments: &Arguments) -> anyhow::Result<()> {
         Report::input(format!("cannot read spec `{}`: {error}", arguments.spec.display()))
             .hint("name the driver's spec with `--spec FILE`")
     })?;
-    let engine = runtime::engine()?;
     let component = arguments.wasm.display().to_string();
-    let compile = |driver: &Driver| {
-        if arguments.compile {
-            compiler::compiled(&engine, (&driver.path, &component), &driver.sha256, || (), &|| false)?;
-        }
-        Ok(())
-    };
+    let compile = |driver: &Driver| if arguments.compile { checked(driver, &component) } else { Ok(()) };
     let driver =
         catalog::pack(&Inspector::default(), &arguments.wasm, &spec, &arguments.spec, &arguments.output, compile)?;
     print(&format!("packed {} into {}", driver.label(), driver.path.display()));
+    Ok(())
+}
+
+/// Compiles a driver, which checks its imports and exports; errors call it `name`.
+pub fn checked(driver: &Driver, name: &str) -> anyhow::Result<()> {
+    let engine = runtime::engine()?;
+    compiler::compiled(&engine, (&driver.path, name), &driver.sha256, || (), &|| false)?;
     Ok(())
 }
