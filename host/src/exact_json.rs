@@ -179,7 +179,8 @@ pub enum Layout {
     Lines,
 }
 
-/// The text in another layout. `replace` may replace a member that is a text, given its name and value.
+/// The text in another layout. `replace` may replace a member that is a text, or a text in a member that is a list, given
+/// the member's name and the text.
 ///
 /// # Errors
 /// If the text is not JSON.
@@ -190,7 +191,7 @@ pub fn rewrite(
 ) -> serde_json::Result<String> {
     let raw: &RawValue = serde_json::from_str(text)?;
     let mut writer = Writer { layout, replace, out: String::with_capacity(text.len()) };
-    writer.value(raw.get(), 0)?;
+    writer.value("", raw.get(), 0)?;
     Ok(writer.out)
 }
 
@@ -201,10 +202,16 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn value(&mut self, text: &str, depth: usize) -> serde_json::Result<()> {
+    /// Writes a value of the member `name`.
+    fn value(&mut self, name: &str, text: &str, depth: usize) -> serde_json::Result<()> {
+        let string = text.starts_with('"').then(|| serde_json::from_str::<String>(text)).transpose()?;
+        if let Some(other) = string.and_then(|string| (self.replace)(name, &string)) {
+            self.out.push_str(&serde_json::to_string(&other)?);
+            return Ok(());
+        }
         match text.bytes().next() {
             Some(b'{') if depth < MAX_DEPTH => self.object(text, depth),
-            Some(b'[') if depth < MAX_DEPTH => self.list(text, depth),
+            Some(b'[') if depth < MAX_DEPTH => self.list(name, text, depth),
             _ => {
                 self.out.push_str(text);
                 Ok(())
@@ -219,24 +226,19 @@ impl Writer<'_> {
             self.begin(place, depth + 1);
             self.out.push_str(&serde_json::to_string(name)?);
             self.out.push_str(if self.layout == Layout::Lines { ": " } else { ":" });
-            let value = value.get();
-            let string = value.starts_with('"').then(|| serde_json::from_str::<String>(value)).transpose()?;
-            match string.and_then(|string| (self.replace)(name, &string)) {
-                Some(other) => self.out.push_str(&serde_json::to_string(&other)?),
-                None => self.value(value, depth + 1)?,
-            }
+            self.value(name, value.get(), depth + 1)?;
         }
         self.end(members.is_empty(), depth);
         self.out.push('}');
         Ok(())
     }
 
-    fn list(&mut self, text: &str, depth: usize) -> serde_json::Result<()> {
+    fn list(&mut self, name: &str, text: &str, depth: usize) -> serde_json::Result<()> {
         let items: Vec<&RawValue> = serde_json::from_str(text)?;
         self.out.push('[');
         for (place, item) in items.iter().enumerate() {
             self.begin(place, depth + 1);
-            self.value(item.get(), depth + 1)?;
+            self.value(name, item.get(), depth + 1)?;
         }
         self.end(items.is_empty(), depth);
         self.out.push(']');
@@ -316,20 +318,56 @@ mod tests {
 
     #[test]
     fn a_rewritten_text_keeps_order_digits_and_escapes() {
-        let text = r#"{"b":1.500,"a":{"token":"s\u0041","t":[]},"c":["\u00e9",{}],"token":5}"#;
+        let text = r#"{"b":1.500,"a":{"token":"s\u0041","t":[]},"c":["\u00e9",{}],"token":[5,"sA"]}"#;
         let mut hide = |name: &str, value: &str| (name == "token" && value == "sA").then(|| "hidden".to_owned());
         let expected = "{\n  \"b\": 1.500,\n  \"a\": {\n    \"token\": \"hidden\",\n    \"t\": []\n  },\n  \
-                        \"c\": [\n    \"\\u00e9\",\n    {}\n  ],\n  \"token\": 5\n}";
+                        \"c\": [\n    \"\\u00e9\",\n    {}\n  ],\n  \"token\": [\n    5,\n    \"hidden\"\n  ]\n}";
         assert_eq!(rewrite(text, Layout::Lines, &mut hide).unwrap(), expected);
-        assert_eq!(rewrite(expected, Layout::Compact, &mut |_, _| None).unwrap(), text.replace("s\\u0041", "hidden"));
+        assert_eq!(
+            rewrite(expected, Layout::Compact, &mut |_, _| None).unwrap(),
+            text.replace("s\\u0041", "hidden").replace("sA", "hidden")
+        );
         assert!(rewrite("{", Layout::Lines, &mut |_, _| None).is_err());
     }
 
     #[test]
     fn deep_nesting_neither_overflows_nor_fails() {
-        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        let deep = format!("{}1{}", "[".repeat(20_000), "]".repeat(20_000));
         let parsed = Exact::parse(&deep);
         assert!(parsed.is_ok_and(|parsed| parsed.equals(&parsed)));
         assert!(rewrite(&deep, Layout::Lines, &mut |_, _| None).is_ok());
+    }
+
+    /// Any JSON, with texts that look like other JSON.
+    fn any_json() -> impl proptest::strategy::Strategy<Value = serde_json::Value> {
+        use proptest::prelude::*;
+        use serde_json::Value;
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "[{}\\[\\]:,\"\\\\a\u{e9}\u{1f600}\n]{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec(("[\"a{:]{0,3}", inner), 0..4).prop_map(|fields| fields.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_layout_changes_a_value(value in any_json()) {
+            let text = value.to_string();
+            let parsed = Exact::parse(&text).unwrap();
+            for layout in [Layout::Lines, Layout::Compact] {
+                let written = rewrite(&text, layout, &mut |_, _| None).unwrap();
+                proptest::prop_assert_eq!(&Exact::parse(&written).unwrap(), &parsed);
+                proptest::prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&written).unwrap(), value.clone());
+            }
+            proptest::prop_assert!(Exact::parse(&parsed.to_string()).unwrap().equals(&parsed));
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! response and sends it back sends what was recorded.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -49,7 +50,7 @@ const NOISE: [&str; 24] = [
 ];
 
 /// Parts of the names of headers whose values are secret.
-const SECRET_HEADERS: [&str; 12] = [
+const SECRET_HEADERS: [&str; 13] = [
     "access-key",
     "accesskey",
     "api-key",
@@ -62,6 +63,7 @@ const SECRET_HEADERS: [&str; 12] = [
     "session",
     "signature",
     "token",
+    "x-auth",
 ];
 
 /// Names of parameters of addresses and forms, and of members of JSON bodies, whose values are secret.
@@ -102,6 +104,9 @@ const SECRET_PARAMETERS: [&str; 8] = [
     "x-goog-signature",
 ];
 
+/// A token of a response that is shorter, in bytes, is not looked for inside other text.
+const SHORTEST_TOKEN: usize = 8;
+
 /// A secret that is shorter, in bytes, may be an ordinary value.
 const SHORTEST_VALUE: usize = 4;
 
@@ -114,7 +119,8 @@ fn is_secret_parameter(name: &str) -> bool {
 }
 
 fn is_secret_header(name: &str) -> bool {
-    SECRET_HEADERS.iter().any(|part| name.contains(part))
+    // `x-ratelimit-remaining-tokens` and the like count.
+    !name.contains("ratelimit") && SECRET_HEADERS.iter().any(|part| name.contains(part))
 }
 
 /// Redacts what one step sends and receives. Equal secrets get equal placeholders.
@@ -159,7 +165,7 @@ impl Redactor {
         for (name, value) in headers.iter().filter(|(name, _)| !NOISE.contains(&name.as_str())) {
             let is_secret = is_secret_header(name.as_str()) || self.headers.iter().any(|own| own == name.as_str());
             let value = if is_secret { PLACEHOLDER.to_owned() } else { self.text(&lossy(value)) };
-            shown.insert(name.as_str().to_owned(), value);
+            add(&mut shown, name, value);
         }
         Request { method: method.to_owned(), url: self.url(url), headers: shown, body }
     }
@@ -169,7 +175,7 @@ impl Redactor {
         let mut shown = BTreeMap::new();
         for (name, value) in headers.iter().filter(|(name, _)| !NOISE.contains(&name.as_str())) {
             let value = self.header_of_response(name, &lossy(value));
-            shown.insert(name.as_str().to_owned(), value);
+            add(&mut shown, name, value);
         }
         // First all tokens are learned, because an earlier part of the body may contain one.
         let mut found = Vec::new();
@@ -282,7 +288,10 @@ impl Redactor {
         }
         let placeholder = format!("{PLACEHOLDER}-{}", self.tokens.len() + 1);
         let secret = Secret::new(token.to_owned());
-        self.tokens.push((secret.clone(), Scrubber::new([&secret]), placeholder.clone()));
+        // A short one, such as the number of a page, is only replaced as a whole value.
+        let is_short = token.len() < SHORTEST_TOKEN;
+        let scrubber = if is_short { Scrubber::default() } else { Scrubber::new([&secret]) };
+        self.tokens.push((secret, scrubber, placeholder.clone()));
         placeholder
     }
 
@@ -302,6 +311,15 @@ fn own_placeholder(value: &str) -> String {
         rest.is_empty() || rest.strip_prefix('-').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
     });
     if is_placeholder { value.to_owned() } else { PLACEHOLDER.to_owned() }
+}
+
+/// Adds a header; those of the same name are joined (RFC 9110, section 5.3). Of cookies the first is kept.
+fn add(headers: &mut BTreeMap<String, String>, name: &HeaderName, value: String) {
+    match headers.entry(name.as_str().to_owned()) {
+        Entry::Vacant(place) => drop(place.insert(value)),
+        Entry::Occupied(_) if name == http::header::SET_COOKIE => {}
+        Entry::Occupied(mut before) => *before.get_mut() = format!("{}, {value}", before.get()),
+    }
 }
 
 fn lossy(value: &HeaderValue) -> String {

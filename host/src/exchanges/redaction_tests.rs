@@ -110,3 +110,25 @@ fn what_the_host_fills_in_is_redacted_even_if_it_is_short() {
     let request = redactor.request("GET", "https://a.b/?k=k", &headers(&[("x-odd", "k")]), b"");
     assert_eq!(shown(&request), r#"{"method":"GET","url":"https://a.b/?k=REDACTED","headers":{"x-odd":"REDACTED"}}"#);
 }
+
+#[test]
+fn a_short_token_is_replaced_where_it_stands_and_nowhere_else() {
+    let mut redactor = redactor(&[]);
+    let received = [("x-ratelimit-remaining-tokens", "149"), ("link", "<https://a.b/1>"), ("link", "<https://a.b/2>")];
+    let mut sent = HeaderMap::new();
+    for (name, value) in received {
+        sent.append(name, value.parse().unwrap());
+    }
+    let first = shown(&redactor.response(200, &sent, br#"{"token": "1", "list": {"token": ["2", "2"]}, "n": "1"}"#));
+    for expected in [
+        r#""token":"REDACTED-1""#,
+        r#""token":["REDACTED-2","REDACTED-2"]"#,
+        r#""n":"1""#,
+        "149",
+        "<https://a.b/1>, <https://a.b/2>",
+    ] {
+        assert!(first.contains(expected), "{first}");
+    }
+    let next = redactor.request("GET", "https://a.b/?page=1&token=2", &HeaderMap::new(), b"");
+    assert_eq!(next.url, "https://a.b/?page=1&token=REDACTED-2");
+}
