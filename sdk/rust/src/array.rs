@@ -22,6 +22,17 @@ impl Array {
         self
     }
 
+    /// A column of lists; `None` is a null list.
+    pub fn lists<T: Value, L: IntoIterator<Item = Option<T>>>(lists: impl IntoIterator<Item = Option<L>>) -> Self {
+        let mut builder = ListBuilder::<T>::new();
+        for list in lists {
+            let is_valid = list.is_some();
+            list.into_iter().flatten().for_each(|item| builder.values.push(item));
+            builder.end_list(is_valid);
+        }
+        builder.finish()
+    }
+
     /// An existing column's fields and nodes, to be passed on.
     pub fn from_column(column: &crate::Column<'_>) -> Self {
         let (fields, nodes) = column.parts();
@@ -296,7 +307,7 @@ impl StructBuilder {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::Batch;
+    use crate::{Batch, Date};
 
     #[test]
     fn built_columns_read_back_unchanged() {
@@ -307,7 +318,9 @@ mod tests {
         lists.end_list(false);
         lists.end_list(true);
         let people = StructBuilder::new().member("name", Array::from(["a", "ü", ""].as_slice())).finish();
+        let days = Array::lists([Some(vec![Some(Date(1)), None]), None, Some(vec![])]);
         let batch = Batch::from_columns(vec![
+            ("days", days),
             ("n", Array::from(vec![Some(7_i64), None, Some(-1)])),
             ("s", Array::from(vec![Some("x".to_owned()), None, Some("émoji 🦀".to_owned())])),
             ("b", Array::from(vec![Some(true), Some(false), None])),
@@ -325,6 +338,8 @@ mod tests {
         let lists = batch.column("l").unwrap().lists().unwrap();
         assert_eq!([lists.get(0), lists.get(1), lists.get(2)], [Some(0..2), None, Some(2..2)]);
         assert!(lists.values.is_null(1));
+        let days = batch.column("days").unwrap().lists().unwrap();
+        assert_eq!((days.get(0), days.get(1), days.values.field().format.as_str()), (Some(0..2), None, "tdD"));
         let names = batch.column("p").unwrap().child("name").unwrap();
         assert_eq!(names.strings().unwrap().get(1), Some("ü"));
     }

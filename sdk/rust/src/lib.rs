@@ -20,8 +20,10 @@
 //! osiris_sdk::export!(Head: processor);
 //! ```
 //!
-//! Three ways to move data, fastest first: [`sql`] (nothing crosses the boundary), columns
-//! ([`Input::read`], [`Array`]), and rows ([`Batch::rows`], [`RowWriter`]) for small things.
+//! Three ways to move data, fastest first: [`sql`] (nothing crosses the boundary), columns ([`Input::batches`], [`Array`],
+//! [`Output::append`]), and rows ([`Input::rows_as`], [`Output::write_rows`], [`Output::create_json_table`]).
+//!
+//! Unit tests run a driver natively, against the host of `testing`. The README explains the rest.
 
 mod array;
 #[cfg(feature = "arrow")]

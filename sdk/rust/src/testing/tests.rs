@@ -310,6 +310,16 @@ fn malformed_columns_and_records_are_refused() {
         assert_eq!(whole.write(&half).unwrap_err().kind, ErrorKind::Data);
         whole.write(&json!({"whole": 1}))?;
         assert_eq!(whole.finish()?, 1, "half a record does not spoil the next one");
+        let columns = [("n", "BIGINT"), ("tags", "STRUCT(id UUID)[]"), ("day", "DATE"), ("t", "VARCHAR")];
+        for (record, words) in [
+            (json!({"n": 1.5}), "record 2: `n` is 1.5, which is no BIGINT"),
+            (json!({"tags": [{"id": "x"}]}), "`tags` is [{\"id\":\"x\"}], which is no STRUCT(id UUID)[]"),
+        ] {
+            let mut typed = output.create_json_table(words, &columns)?;
+            typed.write(&json!({"n": "7", "tags": [], "day": "", "t": 5}))?;
+            typed.write(&record)?;
+            assert!(typed.finish().unwrap_err().message.contains(words));
+        }
         let mut records = output.create_json_table("records", &[])?;
         records.append("[1]")?;
         assert!(records.finish().unwrap_err().message.contains("malformed"));

@@ -171,6 +171,42 @@ fn scalars(kind: &str, arguments: &str, values: &[Option<&Value>]) -> Fallible<S
     }
 }
 
+/// Whether a JSON value can certainly not become one of a declared type: a number, a boolean, a UUID, or a list or struct of
+/// them. What else the host refuses is only known to DuckDB.
+pub fn cannot_be(kind: &DuckdbType, value: &Value) -> bool {
+    const CHECKED: [&str; 13] = [
+        "BOOLEAN",
+        "TINYINT",
+        "SMALLINT",
+        "INTEGER",
+        "BIGINT",
+        "UTINYINT",
+        "USMALLINT",
+        "UINTEGER",
+        "UBIGINT",
+        "HUGEINT",
+        "DOUBLE",
+        "DECIMAL",
+        "UUID",
+    ];
+    // An empty text becomes null.
+    if value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty()) {
+        return false;
+    }
+    match kind {
+        DuckdbType::Scalar { name, arguments } if CHECKED.contains(&name.as_str()) => {
+            scalars(name, arguments, &[Some(value)]).is_err()
+        }
+        DuckdbType::List { item, .. } => {
+            value.as_array().is_none_or(|items| items.iter().any(|value| cannot_be(item, value)))
+        }
+        DuckdbType::Struct(members) => value.as_object().is_none_or(|object| {
+            members.iter().any(|(name, kind)| object.get(name).is_some_and(|value| cannot_be(kind, value)))
+        }),
+        _ => false,
+    }
+}
+
 /// The rows of a batch as JSON objects.
 pub fn rows(fields: &[Field], batch: &RawBatch) -> Fallible<Vec<Map<String, Value>>> {
     if fields.len() != batch.nodes.len() {
