@@ -111,6 +111,8 @@ def test_a_template_is_whole(machine, kind, template, web, store):  # noqa: F811
     assert "example succeeded" in shown
     if machine.language != "rust":
         machine.unit_tests(project)
+    tested = machine.osiris("drivers", "test", f"build/shop.{name}.wasm", "--no-checks", within=project).stdout
+    assert re.search(r"@0\.1\.0: [123] passed, 0 failed, 0 skipped", tested), tested
     if name in EXPECTED:
         step, rows = EXPECTED[name]
         assert rows_of(machine, project, step) == rows

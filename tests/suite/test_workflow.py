@@ -28,6 +28,8 @@ def test_a_driver_is_written_built_tested_and_run(language, tmp_path):
     built = machine.osiris("drivers", "build", within=project)
     assert re.match(r"built shop\.first@0\.1\.0 into build/shop\.first\.wasm \([\d.]+ [KM]B\) in ", built.stdout), built.stdout
     machine.unit_tests(project)
+    tested = machine.osiris("drivers", "test", "build/shop.first.wasm", within=project).stdout
+    assert re.search(r"shop\.first@0\.1\.0: \d+ passed, 0 failed", tested), tested
     run = machine.osiris("run", "example/pipeline.yaml", "--drivers", "build", within=project)
     assert "pipeline `example`: success" in run.stdout
     assert time.monotonic() - started < MINUTES * 60

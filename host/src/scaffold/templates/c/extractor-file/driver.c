@@ -29,8 +29,9 @@ static bool extract(os_json *config, os_output *out)
     os_file *file = os_open_file(os_str(os_require(config, "path")));
     char *line = malloc(LONGEST), bytes[4096];
     size_t length = 0, count;
+    uint64_t offset = 0;
     int64_t number = 1;
-    for (uint64_t offset = 0; (count = os_read_file(file, offset, bytes, sizeof bytes)); offset += count)
+    for (; (count = os_read_file(file, offset, bytes, sizeof bytes)); offset += count)
         for (size_t i = 0; i < count && !os_failed(); i++) {
             if (length + 1 == LONGEST)
                 os_fail(OS_DATA, "line %lld is longer than %d bytes", (long long)number, LONGEST);
@@ -42,6 +43,8 @@ static bool extract(os_json *config, os_output *out)
         }
     line[length] = 0;
     event(table, line, number);
+    if (offset != os_file_size(file))
+        os_fail(OS_TRANSIENT, "the file ended before its end");
     free(line);
     os_close_file(file);
     return os_finish(table);

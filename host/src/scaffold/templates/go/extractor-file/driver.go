@@ -34,8 +34,10 @@ func extract(config Config, out *osiris.Output) error {
 	}
 	defer file.Close()
 	lines := bufio.NewReader(file)
+	size := 0
 	for number := 1; ; number++ {
 		line, err := lines.ReadString('\n')
+		size += len(line)
 		if err != nil && err != io.EOF {
 			return err
 		}
@@ -49,6 +51,9 @@ func extract(config Config, out *osiris.Output) error {
 			}
 		}
 		if err == io.EOF {
+			if int64(size) != file.Size() {
+				return osiris.Errorf(osiris.KindTransient, "the file ended before its end")
+			}
 			return nil
 		}
 	}

@@ -7,8 +7,11 @@ import osiris_sdk as osiris
 
 @osiris.extractor
 def extract(config, output):
-    lines = io.TextIOWrapper(io.BufferedReader(osiris.files.open(config.path)), encoding="utf-8")
+    source = osiris.files.open(config.path)
+    lines = io.TextIOWrapper(io.BufferedReader(source), encoding="utf-8")
     output.write("main", events(lines), at=osiris.instant, level=str, message=str)
+    if source.seek(0, io.SEEK_CUR) != source.size:
+        raise osiris.TransientError("the file ended before its end")
 
 
 def events(lines):

@@ -1,11 +1,12 @@
 /** Reads a log file: a time, a level and a message in each line. */
 
-import { dataError, decodeUtf8, extractor, files, t } from "@osiris/sdk";
+import { dataError, decodeUtf8, extractor, files, t, transientError } from "@osiris/sdk";
 
 export const extract = extractor<{ path: string }>((config, output) => {
   const table = output.table("main", { at: t.instant, level: t.string, message: t.string });
+  const source = files.open(config.path);
   let number = 0;
-  for (const line of lines(files.open(config.path).parts())) {
+  for (const line of lines(source)) {
     number++;
     if (line === "") continue;
     const [, at, level, message] = /^(\S+) (\S+) (.*)$/.exec(line) ?? [];
@@ -14,10 +15,12 @@ export const extract = extractor<{ path: string }>((config, output) => {
   }
 });
 
-/** The lines of a file that is read in parts. A part may end inside a character, so each line is decoded whole. */
-function* lines(parts: Iterable<Uint8Array>): Generator<string> {
+/** The lines of a file. It is read in parts, which may end inside a character, so each line is decoded whole. */
+function* lines(source: ReturnType<typeof files.open>): Generator<string> {
   let pending = new Uint8Array();
-  for (const part of parts) {
+  let size = 0;
+  for (const part of source.parts()) {
+    size += part.length;
     const whole = new Uint8Array(pending.length + part.length);
     whole.set(pending);
     whole.set(part, pending.length);
@@ -25,5 +28,6 @@ function* lines(parts: Iterable<Uint8Array>): Generator<string> {
     if (end >= 0) yield* decodeUtf8(whole.subarray(0, end)).split(/\r?\n/);
     pending = whole.slice(end + 1);
   }
+  if (size !== source.size) throw transientError("the file ended before its end");
   if (pending.length > 0) yield decodeUtf8(pending);
 }

@@ -1,6 +1,6 @@
 //! Reads a log file: a time, a level and a message in each line.
 
-use osiris_sdk::{Error, Extractor, Output, Result, files};
+use osiris_sdk::{Error, ErrorKind, Extractor, Output, Result, files};
 
 /// How much of the file is read at once, in bytes.
 const PART: u32 = 1 << 20;
@@ -37,17 +37,22 @@ impl Extractor for Driver {
                 false => pending.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1),
             };
             let lines: Vec<u8> = pending.drain(..end).collect();
-            for line in lines.strip_suffix(b"\n").unwrap_or(&lines).split(|byte| *byte == b'\n') {
+            for line in lines.split_inclusive(|byte| *byte == b'\n') {
                 number += 1;
+                let line = line.strip_suffix(b"\n").unwrap_or(line);
                 if let Some(event) = event(line, number)? {
                     table.write(&event)?;
                 }
             }
             if part.is_empty() {
-                table.finish()?;
-                return Ok(());
+                break;
             }
         }
+        if offset != file.size() {
+            return Err(Error::new(ErrorKind::Transient, "the file ended before its end"));
+        }
+        table.finish()?;
+        Ok(())
     }
 }
 
