@@ -131,6 +131,19 @@ def test_every_expectation_about_state_files_log_and_errors_passes_and_fails(kit
     kit.check(KEEP, [*run, *failing, *refused])
 
 
+def test_rejected_rows_are_a_table_also_of_a_writer(kit):
+    base = {"config": {}, "rejects": 1, "inputs": {"t": {"rows": [{"id": 1, "reason": "bad"}, {"id": 2}]}}}
+    rejected = {"columns": {"record": "JSON", "reason": "VARCHAR"}, "rows": [[{"id": 1}, "bad"]]}
+    kit.check(
+        GUESTS / "test.rejecting.wasm",
+        [
+            (base | {"name": "one", "expect": {"tables": {"rejected": rejected}, "delivered": 1, "warnings": ["rows were rejected"]}}, None),
+            (base | {"name": "none", "expect": {"tables": {}}}, "table `rejected` is not expected"),
+            (base | {"name": "not allowed", "rejects": 0, "expect": {"tables": {"rejected": {}}}}, "expected success, got error"),
+        ],
+    )
+
+
 def test_inputs_come_from_rows_sql_and_files_and_written_files_are_read_back(kit):
     kit.project.write("tests/data/in.csv", "id,name\n1,a\n2,\n")
     kit.project.write("tests/data/in.json", '[{"id": 1, "name": "a"}, {"id": 2}]')
