@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Result;
 
-/// The most rows of a huge batch.
-const HUGE: usize = 1 << 20;
+/// The most rows and bytes of a huge batch.
+const HUGE_ROWS: usize = 1 << 20;
+const HUGE_BYTES: usize = 32 << 20;
 
 /// The size of the pieces in which a driver gets rows and bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,11 +53,13 @@ impl Regroup {
                 Ok(self.waiting.pop_front())
             }
             Batches::Huge => {
-                let (mut parts, mut rows) = (Vec::new(), 0);
-                while rows < HUGE
+                let (mut parts, mut rows, mut bytes) = (Vec::new(), 0, 0);
+                while rows < HUGE_ROWS
+                    && bytes < HUGE_BYTES
                     && let Some(batch) = source()?
                 {
                     rows += batch.len();
+                    bytes += batch.get_array_memory_size();
                     parts.push(batch);
                 }
                 let parts: Vec<&ArrayData> = parts.iter().collect();

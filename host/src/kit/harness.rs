@@ -11,8 +11,9 @@ use serde_json::{Map, Value};
 use super::interrupt::Interrupt;
 use super::outcome::{Heard, Outcome, read_tables};
 use super::private_folder::PrivateFolder;
-use super::source::{MadeFile, Source, TestInput};
+use super::source::{MadeFile, SQL, Source, TestInput};
 use crate::driver::catalog::{Catalog, Driver};
+use crate::driver::config::Judge;
 use crate::driver::{compiler, runtime};
 use crate::engine::InputTable;
 use crate::error::{Failure, Fault, Report};
@@ -255,8 +256,38 @@ impl Harness {
         Ok(plan(&pipeline, &context)?)
     }
 
+    /// Runs a SELECT of DuckDB over inputs.
+    ///
+    /// # Errors
+    /// As for [`Self::run`].
+    pub fn query(&self, select: &str, inputs: Vec<TestInput>) -> anyhow::Result<Outcome> {
+        self.query_with_files(select, inputs, BTreeMap::new())
+    }
+
+    /// Runs a SELECT of DuckDB over inputs, which may be made from files.
+    ///
+    /// # Errors
+    /// As for [`Self::run`].
+    pub fn query_with_files(
+        &self,
+        select: &str,
+        inputs: Vec<TestInput>,
+        files: BTreeMap<String, Vec<u8>>,
+    ) -> anyhow::Result<Outcome> {
+        let config = Map::from_iter([("query".to_owned(), Value::from(select))]);
+        self.run_driver(&self.source(SQL)?, &Trial { config, inputs, files, ..Trial::default() })
+    }
+
+    /// Judges configs by their driver's schema.
+    pub fn judge(&self) -> &dyn Judge {
+        &self.catalog.inspector
+    }
+
     /// The driver of that name, which makes or reads what a test needs.
-    fn source(&self, component: &str) -> anyhow::Result<Driver> {
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn source(&self, component: &str) -> anyhow::Result<Driver> {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(driver) = sources.get(component) {
             return Ok(driver.clone());

@@ -45,9 +45,21 @@ pub struct Rows {
 }
 
 /// The driver that makes tables from SQL.
-const SQL: &str = "duckdb.processor";
+pub(super) const SQL: &str = "duckdb.processor";
 
 impl Source {
+    /// A SELECT of the table; `None` if another driver makes it.
+    ///
+    /// # Errors
+    /// If rows do not match their columns.
+    pub(super) fn select(&self) -> anyhow::Result<Option<String>> {
+        Ok(match self {
+            Self::Sql(query) => Some(query.clone()),
+            Self::Rows(rows) => Some(rows.select()?),
+            Self::Component { .. } => None,
+        })
+    }
+
     /// The component and the config of the step that makes the table.
     ///
     /// # Errors

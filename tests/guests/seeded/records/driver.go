@@ -1,0 +1,113 @@
+// Reads a file of JSON lines, in later runs only what is new. Its spec says which bug it has.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"time"
+
+	"go.osiris.dev/sdk"
+)
+
+type Config struct {
+	Bug  string
+	Path string
+}
+
+// State is the largest cursor that was read, and the records that have it.
+type State struct {
+	Cursor int64
+	IDs    []int64
+}
+
+type Record struct {
+	ID      int64
+	Updated int64
+}
+
+func init() { osiris.Extractor(extract) }
+func main() {}
+
+func extract(c Config, out *osiris.Output) error {
+	file, err := osiris.OpenFile(c.Path)
+	if err != nil {
+		return err
+	}
+	text, err := readAll(c, file)
+	if err != nil {
+		return err
+	}
+	before, _, err := osiris.State[State]()
+	if err != nil {
+		return err
+	}
+	table, err := out.JSONTable("main", osiris.Declared{Name: "id", Type: "BIGINT"}, osiris.Declared{Name: "updated", Type: "BIGINT"})
+	if err != nil {
+		return err
+	}
+	after := before
+	for line := range bytes.Lines(text) {
+		if c.Bug == "ignores-the-end" && !bytes.HasSuffix(line, []byte("\n")) {
+			break // half a record
+		}
+		var record Record
+		if err := json.Unmarshal(line, &record); err != nil {
+			return osiris.Errorf(osiris.KindData, "a line of `%s` is not a record: %v", c.Path, err)
+		}
+		if !isNew(c, record, before) {
+			continue
+		}
+		if err := table.AddJSON(json.RawMessage(line)); err != nil {
+			return err
+		}
+		if record.Updated > after.Cursor {
+			after = State{Cursor: record.Updated}
+		}
+		if record.Updated == after.Cursor {
+			after.IDs = append(slices.Clone(after.IDs), record.ID)
+		}
+	}
+	return osiris.SetState(after)
+}
+
+func isNew(c Config, record Record, before State) bool {
+	switch c.Bug {
+	case "loses-ties":
+		return record.Updated > before.Cursor
+	case "doubles-rows":
+		return record.Updated >= before.Cursor
+	}
+	return record.Updated > before.Cursor || record.Updated == before.Cursor && !slices.Contains(before.IDs, record.ID)
+}
+
+// readAll reads the whole file in pieces.
+func readAll(c Config, file *osiris.Source) ([]byte, error) {
+	var text []byte
+	for int64(len(text)) < file.Size() {
+		piece := make([]byte, min(file.Size()-int64(len(text)), 4096))
+		begun := time.Now()
+		read, err := file.ReadAt(piece, int64(len(text)))
+		for c.Bug == "asks-forever" && err != nil && !errors.Is(err, io.EOF) {
+			read, err = file.ReadAt(piece, int64(len(text)))
+		}
+		if c.Bug == "hangs-when-slow" && time.Since(begun) > 100*time.Millisecond {
+			for {
+				time.Sleep(time.Second) // waits for a watchdog that nobody wrote
+			}
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		if read == 0 {
+			if c.Bug == "ignores-the-end" {
+				break
+			}
+			return nil, osiris.Errorf(osiris.KindData, "`%s` ends after %d of %d bytes", c.Path, len(text), file.Size())
+		}
+		text = append(text, piece[:read]...)
+	}
+	return text, nil
+}
