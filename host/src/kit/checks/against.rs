@@ -52,7 +52,8 @@ fn narrowed(old: &Spec, new: &Spec) -> Option<String> {
     }
     let templates = |spec: &Spec| -> BTreeSet<String> {
         let all = spec.grants.templates().into_iter();
-        all.flat_map(|(name, templates)| templates.into_iter().map(move |template| format!("{name}: {template}"))).collect()
+        all.flat_map(|(name, templates)| templates.into_iter().map(move |template| format!("{name}: {template}")))
+            .collect()
     };
     let (before, after) = (templates(old), templates(new));
     after.difference(&before).next().map(|grant| format!("it asks for more than before: {grant}"))

@@ -36,10 +36,6 @@ func extract(c Config, out *osiris.Output) error {
 	if err != nil {
 		return err
 	}
-	text, err := readAll(c, file)
-	if err != nil {
-		return err
-	}
 	before, _, err := osiris.State[State]()
 	if err != nil {
 		return err
@@ -49,19 +45,13 @@ func extract(c Config, out *osiris.Output) error {
 		return err
 	}
 	after := before
-	for line := range bytes.Lines(text) {
-		if c.Bug == "ignores-the-end" && !bytes.HasSuffix(line, []byte("\n")) {
-			break // half a record
-		}
+	err = lines(c, file, func(line []byte) error {
 		var record Record
 		if err := json.Unmarshal(line, &record); err != nil {
 			return osiris.Errorf(osiris.KindData, "a line of `%s` is not a record: %v", c.Path, err)
 		}
 		if !isNew(c, record, before) {
-			continue
-		}
-		if err := table.AddJSON(json.RawMessage(line)); err != nil {
-			return err
+			return nil
 		}
 		if record.Updated > after.Cursor {
 			after = State{Cursor: record.Updated}
@@ -69,6 +59,10 @@ func extract(c Config, out *osiris.Output) error {
 		if record.Updated == after.Cursor {
 			after.IDs = append(slices.Clone(after.IDs), record.ID)
 		}
+		return table.AddJSON(json.RawMessage(line))
+	})
+	if err != nil {
+		return err
 	}
 	return osiris.SetState(after)
 }
@@ -83,15 +77,15 @@ func isNew(c Config, record Record, before State) bool {
 	return record.Updated > before.Cursor || record.Updated == before.Cursor && !slices.Contains(before.IDs, record.ID)
 }
 
-// readAll reads the whole file in pieces.
-func readAll(c Config, file *osiris.Source) ([]byte, error) {
-	var text []byte
-	for int64(len(text)) < file.Size() {
-		piece := make([]byte, min(file.Size()-int64(len(text)), 4096))
+// lines calls each with every line of the file, which is read in pieces.
+func lines(c Config, file *osiris.Source, each func([]byte) error) error {
+	var rest []byte
+	for offset := int64(0); offset < file.Size(); {
+		piece := make([]byte, min(file.Size()-offset, 4096))
 		begun := time.Now()
-		read, err := file.ReadAt(piece, int64(len(text)))
+		read, err := file.ReadAt(piece, offset)
 		for c.Bug == "asks-forever" && err != nil && !errors.Is(err, io.EOF) {
-			read, err = file.ReadAt(piece, int64(len(text)))
+			read, err = file.ReadAt(piece, offset)
 		}
 		if c.Bug == "hangs-when-slow" && time.Since(begun) > 100*time.Millisecond {
 			for {
@@ -99,15 +93,25 @@ func readAll(c Config, file *osiris.Source) ([]byte, error) {
 			}
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
+			return err
+		}
+		if read == 0 && c.Bug == "ignores-the-end" {
+			return nil
 		}
 		if read == 0 {
-			if c.Bug == "ignores-the-end" {
-				break
-			}
-			return nil, osiris.Errorf(osiris.KindData, "`%s` ends after %d of %d bytes", c.Path, len(text), file.Size())
+			return osiris.Errorf(osiris.KindData, "`%s` ends after %d of %d bytes", c.Path, offset, file.Size())
 		}
-		text = append(text, piece[:read]...)
+		offset += int64(read)
+		rest = append(rest, piece[:read]...)
+		for end := bytes.IndexByte(rest, '\n'); end >= 0; end = bytes.IndexByte(rest, '\n') {
+			if err := each(rest[:end]); err != nil {
+				return err
+			}
+			rest = rest[end+1:]
+		}
 	}
-	return text, nil
+	if len(rest) > 0 {
+		return each(rest)
+	}
+	return nil
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 struct Config {
     bug: Bug,
+    #[serde(alias = "file")]
     path: String,
 }
 
