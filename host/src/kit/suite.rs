@@ -182,7 +182,7 @@ fn words(error: anyhow::Error) -> String {
 }
 
 /// Calls `run` with each item, on several threads; the results are in the order of the items.
-fn side_by_side<T: Sync, R: Send>(items: &[T], run: &(dyn Fn(&T) -> R + Sync)) -> anyhow::Result<Vec<R>> {
+pub(super) fn side_by_side<T: Sync, R: Send>(items: &[T], run: &(dyn Fn(&T) -> R + Sync)) -> anyhow::Result<Vec<R>> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some((place, item)) =

@@ -80,11 +80,6 @@ fn schema_narrowed(path: &str, old: &Value, new: &Value, spec: &Spec) -> Option<
     let nothing = serde_json::Map::new();
     let properties = |schema: &'_ Value| schema.get("properties").and_then(Value::as_object).cloned();
     let (before, after) = (properties(old).unwrap_or_else(|| nothing.clone()), properties(new).unwrap_or(nothing));
-    for name in names(new).difference(&names(old)) {
-        if after.get(name).is_none_or(|schema| schema.get("default").is_none()) {
-            return Some(format!("option `{path}{name}` is now required"));
-        }
-    }
     for (name, schema) in &before {
         let Some(now) = after.get(name) else {
             if path.is_empty() && is_known(spec, name) || new.get("additionalProperties") != Some(&Value::Bool(false)) {
@@ -98,6 +93,11 @@ fn schema_narrowed(path: &str, old: &Value, new: &Value, spec: &Spec) -> Option<
         }
         if let Some(words) = schema_narrowed(&format!("{name}."), schema, now, spec) {
             return Some(words);
+        }
+    }
+    for name in names(new).difference(&names(old)) {
+        if after.get(name).is_none_or(|schema| schema.get("default").is_none()) {
+            return Some(format!("option `{path}{name}` is now required"));
         }
     }
     None
@@ -114,9 +114,8 @@ fn value_narrowed(name: &str, old: &Value, new: &Value) -> Option<String> {
         let Some(before) = list(old, key) else {
             return Some(format!("option `{name}` now accepts only {}", new[key]));
         };
-        let is_lost =
-            |value: &&Value| !now.contains(value) && !(**value == "integer" && now.contains(&"number".into()));
-        if let Some(lost) = before.iter().find(is_lost) {
+        let accepts = |value: &Value| now.contains(value) || *value == "integer" && now.contains(&"number".into());
+        if let Some(lost) = before.iter().find(|value| !accepts(value)) {
             return Some(format!("option `{name}` no longer accepts {what} {lost}"));
         }
     }

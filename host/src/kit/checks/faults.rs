@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::compare::{Rows, difference};
 use super::{GoodRun, NO_GOOD_RUN, Subject, Verdict};
+use crate::exchanges::{Exchanges, Order};
 use crate::grants::limits::Limits;
 use crate::kit::harness::Trial;
 use crate::kit::outcome::Outcome;
@@ -35,6 +36,10 @@ impl<'a> Disturbed<'a> {
     fn new(call: Call<'a>, effect: Effect, lasts: bool) -> Self {
         let mut trial = call.run.trial.clone();
         trial.disturbance.fault = Some(Fault { call: call.number, lasts, effect });
+        // A second attempt, or a request that is made again, gets the same answers.
+        if let Exchanges::Replay(replay) = &mut trial.exchanges {
+            replay.order = Order::Lenient;
+        }
         trial.limits = Some(Limits { wall_seconds: PATIENCE_SECONDS, ..trial.limits.unwrap_or(Limits::DEFAULT) });
         Self { call, effect, trial }
     }

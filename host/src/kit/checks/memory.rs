@@ -12,7 +12,7 @@ const ROWS: u64 = 40_000;
 const FILE_BYTES: usize = 2 << 20;
 
 /// By how much the memory may grow, in bytes: runtimes with a garbage collector let some rubbish pile up.
-const GROWTH: u64 = 12 << 20;
+const GROWTH: u64 = 8 << 20;
 
 /// Why nothing is measured.
 const NOTHING_TO_GROW: &str =

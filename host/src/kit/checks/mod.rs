@@ -14,15 +14,12 @@ mod secrets;
 mod values;
 mod written;
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-
 use anyhow::Context;
 
 use super::harness::{Harness, Trial};
 use super::outcome::{Outcome, Table};
 use super::source::{Source, TestInput};
+use super::suite::side_by_side;
 use crate::driver::spec::Kind;
 
 /// What one check found.
@@ -74,9 +71,6 @@ pub struct Check {
 /// How many good runs a check repeats at most: each covers the same code of the kit, and a driver may have many tests.
 const MOST_RUNS: usize = 3;
 
-/// How many runs of a driver go on at once.
-const AT_ONCE: usize = 2;
-
 /// Why most checks are skipped.
 const NO_GOOD_RUN: &str = "none of the driver's tests succeeds without a server";
 
@@ -88,15 +82,7 @@ impl<'a> Subject<'a> {
 
     /// Runs the driver several times, and returns the outcomes in the order of the trials.
     fn run_all(&self, trials: &[Trial]) -> anyhow::Result<Vec<Outcome>> {
-        let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-        let work = || {
-            while let Some((place, trial)) = trials.iter().enumerate().nth(next.fetch_add(1, Ordering::SeqCst)) {
-                let outcome = self.harness.run(trial);
-                outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(place, outcome);
-            }
-        };
-        std::thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(work))));
-        outcomes.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+        side_by_side(trials, &|trial| self.harness.run(trial))?.into_iter().collect()
     }
 
     /// The rows of a SELECT over inputs.

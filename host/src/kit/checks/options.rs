@@ -11,6 +11,9 @@ use crate::error::Report;
 use crate::kit::harness::Trial;
 use crate::kit::outcome::Outcome;
 
+/// How many values are tried before it is asked whether one had an effect.
+const PAIR: usize = 2;
+
 /// The most values that are tried for one option in one test.
 const MOST_VALUES: usize = 4;
 
@@ -32,7 +35,7 @@ pub fn required(subject: &Subject<'_>) -> anyhow::Result<Verdict> {
             return Ok(Verdict::Failed(format!("without option `{name}`, {words}; {remedy}")));
         }
     }
-    Ok(Verdict::of(trials.len(), NO_GOOD_RUN))
+    Ok(Verdict::of(trials.len(), if subject.good.is_empty() { NO_GOOD_RUN } else { "no test sets an option" }))
 }
 
 /// An option that a test sets has an effect in one of the tests that set it: another value changes the result, the calls, or
@@ -41,7 +44,10 @@ pub fn effects(subject: &Subject<'_>) -> anyhow::Result<Verdict> {
     let spec = &subject.harness.driver.spec;
     let mut candidates: BTreeMap<&String, Vec<(&GoodRun, Trial)>> = BTreeMap::new();
     for run in &subject.good {
-        for (name, value) in &run.trial.config {
+        // A recording answers whatever the login is.
+        let secrets = config::divide(spec, &run.trial.config).secrets;
+        let open = run.trial.config.iter().filter(|(name, _)| !secrets.contains_key(&format!("/{name}")));
+        for (name, value) in open {
             let Some(schema) = spec.config_schema.pointer(&format!("/properties/{name}")) else { continue };
             let trials = candidates.entry(name).or_default();
             for other in others(schema, value) {
@@ -65,7 +71,7 @@ pub fn effects(subject: &Subject<'_>) -> anyhow::Result<Verdict> {
     for (name, trials) in &candidates {
         let mut is_judged = false;
         let mut works = false;
-        for pair in trials.chunks(super::AT_ONCE) {
+        for pair in trials.chunks(PAIR) {
             let both: Vec<Trial> = pair.iter().map(|(_, trial)| trial.clone()).collect();
             for ((run, _), outcome) in pair.iter().zip(subject.run_all(&both)?) {
                 is_judged |= !outcome.is_refused;

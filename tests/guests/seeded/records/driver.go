@@ -56,7 +56,7 @@ func extract(c Config, out *osiris.Output) error {
 		if record.Updated > after.Cursor {
 			after = State{Cursor: record.Updated}
 		}
-		if record.Updated == after.Cursor {
+		if record.Updated == after.Cursor && !slices.Contains(after.IDs, record.ID) {
 			after.IDs = append(slices.Clone(after.IDs), record.ID)
 		}
 		return table.AddJSON(json.RawMessage(line))

@@ -43,9 +43,7 @@ impl Processor for Number {
             _ => {}
         }
         let reader = input.read()?;
-        let mut table = Table { output, writer: None, bug: config.bug, next: config.first };
-        // A table without rows needs its columns too.
-        table.append(&empty(reader.schema()))?;
+        let mut table = Table::create(&config, reader.schema(), &output)?;
         let mut waiting = Vec::new();
         for batch in reader {
             waiting.push(batch?);
@@ -61,52 +59,49 @@ impl Processor for Number {
         if config.bug == Bug::KeepsAllRows {
             waiting.drain(..).try_for_each(|batch| table.append(&batch))?;
         }
-        table.finish()
+        table.writer.finish()?;
+        Ok(())
     }
 }
 
 struct Table {
-    output: Output,
-    writer: Option<TableWriter>,
+    writer: TableWriter,
     bug: Bug,
+    /// The columns with one value that are added besides the number.
+    constants: Vec<(&'static str, i64)>,
     next: i64,
 }
 
 impl Table {
+    fn create(config: &Config, input: &Schema, output: &Output) -> Result<Self> {
+        let names =
+            if config.bug == Bug::ColumnsInHashOrder { &["a", "b", "c", "d", "e", "f", "g", "h"][..] } else { &[] };
+        let constants: HashMap<&str, i64> = names.iter().copied().zip(0..).collect();
+        let (bug, constants, next) = (config.bug, constants.into_iter().collect(), config.first);
+        let added = Self::added(bug, &constants, next, 0)?;
+        let schema = Schema::new([input.fields(), added.schema().fields()].concat());
+        Ok(Self { writer: output.create_table("main", &schema)?, bug, constants, next })
+    }
+
+    fn added(bug: Bug, constants: &Vec<(&'static str, i64)>, first: i64, rows: usize) -> Result<Batch> {
+        let number = |row: i64| first + if bug == Bug::HugeBatchOverflow { row % 65_536 } else { row };
+        let numbers: Vec<i64> = (0..rows as i64).map(number).collect();
+        let name = if bug == Bug::OtherColumn { "row" } else { "number" };
+        let mut added = vec![(name, Array::from(numbers))];
+        added.extend(constants.iter().map(|(name, value)| (*name, Array::from(vec![*value; rows]))));
+        Batch::from_columns(added)
+    }
+
     fn append(&mut self, batch: &Batch) -> Result<()> {
-        let rows = batch.rows() as i64;
         if self.bug == Bug::TrapsOnNull {
-            let nulls: usize =
-                batch.schema().columns().enumerate().map(|(at, _)| batch.column_at(at).null_count()).sum();
+            let columns = 0..batch.schema().columns().len();
+            let nulls: usize = columns.map(|at| batch.column_at(at).null_count()).sum();
             assert_eq!(nulls, 0, "a value is missing");
         }
-        let numbers =
-            (0..rows).map(|row| self.next + if self.bug == Bug::HugeBatchOverflow { row % 65_536 } else { row });
-        let numbers: Vec<i64> = numbers.collect();
-        self.next += rows;
-        let name = if self.bug == Bug::OtherColumn { "row" } else { "number" };
-        let mut added = vec![(name, Array::from(numbers))];
-        if self.bug == Bug::ColumnsInHashOrder {
-            let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
-            let constants: HashMap<&str, i64> = names.into_iter().zip(0..).collect();
-            added.extend(constants.into_iter().map(|(name, value)| (name, Array::from(vec![value; batch.rows()]))));
-        }
-        let batch = with_columns(batch, Batch::from_columns(added)?);
-        if self.writer.is_none() {
-            self.writer = Some(self.output.create_table("main", batch.schema())?);
-        }
-        self.writer.as_mut().map_or(Ok(()), |writer| writer.append(&batch))
+        let added = Self::added(self.bug, &self.constants, self.next, batch.rows())?;
+        self.next += batch.rows() as i64;
+        self.writer.append(&with_columns(batch, added))
     }
-
-    fn finish(self) -> Result<()> {
-        self.writer.map_or(Ok(0), TableWriter::finish).map(|_| ())
-    }
-}
-
-fn empty(schema: &Schema) -> Batch {
-    let node = |_: &osiris_sdk::Field| osiris_sdk::Node { length: 0, buffers: Vec::new() };
-    let nodes = schema.fields().iter().map(node).collect();
-    Batch::new(Rc::new(schema.clone()), RawBatch { rows: 0, nodes })
 }
 
 /// The columns of a batch and those that were added.
