@@ -1,6 +1,6 @@
 //! A driver streams: its memory does not grow with the data.
 
-use super::batches::repeated;
+use super::batches::with_rows;
 use super::{GoodRun, Subject, Verdict};
 use crate::kit::harness::Trial;
 use crate::size::spell;
@@ -50,8 +50,7 @@ pub fn memory(subject: &Subject<'_>) -> anyhow::Result<Verdict> {
 
 /// A run with much data, and with ten times as much.
 fn sizes(run: &GoodRun) -> anyhow::Result<Option<[Trial; 2]>> {
-    let with_rows = |rows| run.with_inputs(|select| repeated(select, rows));
-    if let (Some(small), Some(large)) = (with_rows(ROWS)?, with_rows(10 * ROWS)?) {
+    if let (Some(small), Some(large)) = (with_rows(run, ROWS)?, with_rows(run, 10 * ROWS)?) {
         return Ok(Some([small, large]));
     }
     let Some((name, lines)) = run.trial.files.iter().find_map(|(name, bytes)| Some((name, Lines::of(name, bytes)?)))
