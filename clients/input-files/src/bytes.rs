@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
 
-use osiris_sdk::{Result, files};
+use osiris_sdk::{Error, Result, files};
 
 /// How many bytes are read at once.
 const CHUNK: u32 = 1 << 20;
@@ -33,6 +33,10 @@ impl Bytes for files::Source {
                 break;
             }
             bytes.extend_from_slice(&more);
+        }
+        let end = offset + bytes.len() as u64;
+        if bytes.len() < length as usize && end < self.size() {
+            return Err(Error::data(format!("the file ends after {end} of its {} bytes", self.size())));
         }
         Ok(bytes)
     }

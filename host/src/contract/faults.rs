@@ -4,9 +4,13 @@
 //! wrappers, so they cost nothing.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource};
+
+use wasmtime_wasi::clocks::{HostMonotonicClock, WasiClocksView as _};
+use wasmtime_wasi::p2::DynPollable;
+use wasmtime_wasi::p2::bindings::clocks::monotonic_clock::Host as _;
 
 use super::bindings::osiris::driver as interfaces;
 use super::files::{Source, Target};
@@ -19,6 +23,12 @@ use crate::protocol::disturbance::{Disturbance, Effect, Fault, FaultKind};
 
 /// The number of calls that are listed; later ones are only counted.
 const MAX_LISTED: usize = 20_000;
+
+/// WASI's clock, as wasmtime links it.
+const CLOCK: &str = "wasi:clocks/monotonic-clock@0.2.12";
+
+/// How much faster a fast clock is.
+const SPEED: u64 = 10;
 
 /// The message of an injected error.
 const MESSAGE: &str = "this call was made to fail by the conformance kit";
@@ -66,9 +76,51 @@ impl Faults {
         effect
     }
 
+    /// Whether time is fast for the driver: where a call fails, it may wait long before it tries again.
+    fn has_fast_clock(&self) -> bool {
+        self.fault.is_some_and(|fault| !matches!(fault.effect, Effect::Slow(_)))
+    }
+
+    /// The clock that the driver has instead of the usual one.
+    pub fn clock(&self) -> Option<FastClock> {
+        self.has_fast_clock().then(|| FastClock(Instant::now()))
+    }
+
     /// The names of the calls so far, in order.
     pub fn take_calls(&self) -> Vec<String> {
         std::mem::take(&mut self.calls.lock().unwrap_or_else(PoisonError::into_inner).listed)
+    }
+}
+
+/// A clock that runs faster than time.
+pub struct FastClock(Instant);
+
+impl HostMonotonicClock for FastClock {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX).saturating_mul(SPEED)
+    }
+}
+
+/// Links the waits of WASI's clock again, so that they are as short as a fast clock says.
+fn link_clock(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut clock = linker.instance(CLOCK)?;
+    clock.func_wrap("subscribe-duration", |mut store: Call<'_>, (duration,): (u64,)| {
+        Ok((store.data_mut().wait(duration)?,))
+    })?;
+    clock.func_wrap("subscribe-instant", |mut store: Call<'_>, (when,): (u64,)| {
+        let now = store.data_mut().clocks().now()?;
+        Ok((store.data_mut().wait(when.saturating_sub(now))?,))
+    })
+}
+
+impl State {
+    fn wait(&mut self, nanoseconds: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        let speed = if self.faults.as_ref().is_some_and(|faults| faults.has_fast_clock()) { SPEED } else { 1 };
+        self.clocks().subscribe_duration(nanoseconds / speed)
     }
 }
 
@@ -162,6 +214,7 @@ fn label(interface: &str, name: &str, is_stream: bool) -> String {
 /// [`Fallible`], and `wasi:http` asks [`Faults`] when a request is sent.
 pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
+    link_clock(linker)?;
     link_sql(linker)?;
     link_files(linker)?;
     link_tcp(linker)?;

@@ -111,7 +111,7 @@ impl State {
         secrets.retain(|place, _| !call.job.network.withheld.contains(place));
         Ok(Self {
             handles,
-            wasi: wasi::context(printed),
+            wasi: wasi::context(printed, shared.faults.as_ref().and_then(|faults| faults.clock())),
             memory: shared.memory.part(),
             context: context::Context::new(call, shared, instance)?,
             tables: Tables::new(call, shared)?,

@@ -17,6 +17,7 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{WasiCtx, WasiView as _};
 
 use super::State;
+use super::faults::FastClock;
 use crate::channel::printed::{Printed, Stream};
 
 /// How many bytes a guest may print at once.
@@ -50,9 +51,12 @@ pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     blocking::sockets::udp_create_socket::add_to_linker::<State, WasiSockets>(l, State::sockets)
 }
 
-/// A guest's WASI: no environment, no arguments, no folders, no input, no network.
-pub fn context(printed: &Printed) -> WasiCtx {
+/// A guest's WASI: no environment, no arguments, no folders, no input, no network; `clock` replaces the usual clock.
+pub fn context(printed: &Printed, clock: Option<FastClock>) -> WasiCtx {
     let mut context = WasiCtx::builder();
+    if let Some(clock) = clock {
+        context.monotonic_clock(clock);
+    }
     let stream = |stream| PrintStream { printed: printed.clone(), stream };
     context.stdout(stream(Stream::Stdout)).stderr(stream(Stream::Stderr));
     context.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);

@@ -1,6 +1,6 @@
 //! The types that `dtype` and `parse_dates` declare.
 
-use osiris_sdk::{Error, Result, sql};
+use osiris_sdk::{Error, ErrorKind, Result, sql};
 
 use crate::checks::{Declared, Rule};
 
@@ -58,14 +58,15 @@ impl Declared {
     /// Asks DuckDB whether there is such a type.
     ///
     /// # Errors
-    /// `config`, if there is no such type.
+    /// `config`, if there is no such type; as DuckDB says if it cannot answer.
     pub fn check(&self, column: &str) -> Result<()> {
         match sql::query(&format!("select cast(null as {}) as t", self.sql)) {
             Ok(_) => Ok(()),
-            Err(error) => {
+            Err(error) if matches!(error.kind, ErrorKind::Config | ErrorKind::NotFound | ErrorKind::Data) => {
                 let reason = error.message.lines().next().unwrap_or_default();
                 Err(unknown(column, &self.sql, reason))
             }
+            Err(error) => Err(error),
         }
     }
 

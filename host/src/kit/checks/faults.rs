@@ -1,6 +1,7 @@
 //! Calls that fail, streams that end early and calls that are slow, at every function of the host that a driver uses.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::compare::{Rows, difference};
 use super::{GoodRun, NO_GOOD_RUN, Subject, Verdict};
@@ -66,7 +67,9 @@ fn judged(
 ) -> anyhow::Result<Verdict> {
     let trials: Vec<Trial> = disturbed.iter().map(|disturbed| disturbed.trial.clone()).collect();
     for (disturbed, outcome) in disturbed.iter().zip(subject.run_all(&trials)?) {
-        if let Some(words) = judge(disturbed, &outcome) {
+        let hangs = outcome.duration >= Duration::from_secs(PATIENCE_SECONDS);
+        let words = if hangs { Some(outcome.words()) } else { judge(disturbed, &outcome) };
+        if let Some(words) = words {
             return Ok(Verdict::Failed(format!("{}{words}", disturbed.words())));
         }
     }
@@ -219,7 +222,7 @@ impl FaultKind {
             Self::RateLimited => &["rate-limited"],
             Self::Transient => &["transient", "timeout"],
             Self::Timeout => &["timeout", "transient"],
-            Self::Data => &["data"],
+            Self::Data => &["data", "config"],
             Self::Limit => &["disk", "limit"],
             // An HTTP server that answers 503, or a disk that fails.
             Self::Internal => &["internal", "transient", "other"],

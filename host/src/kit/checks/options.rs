@@ -23,7 +23,8 @@ pub fn required(subject: &Subject<'_>) -> anyhow::Result<Verdict> {
     let (mut trials, mut names) = (Vec::new(), Vec::new());
     for run in &subject.good {
         for name in run.trial.config.keys().filter(|name| seen.insert((*name).clone())) {
-            let mut trial = run.trial.clone();
+            // A config without a state may be the result.
+            let mut trial = Trial { state: None, ..run.trial.clone() };
             trial.config.remove(name);
             trials.push(trial);
             names.push(name);
@@ -43,10 +44,12 @@ pub fn required(subject: &Subject<'_>) -> anyhow::Result<Verdict> {
 pub fn effects(subject: &Subject<'_>) -> anyhow::Result<Verdict> {
     let spec = &subject.harness.driver.spec;
     let mut candidates: BTreeMap<&String, Vec<(&GoodRun, Trial)>> = BTreeMap::new();
-    for run in &subject.good {
+    // Another value may belong to another source, whose state is not this one.
+    for run in subject.good.iter().filter(|run| run.trial.state.is_none()) {
         // A recording answers whatever the login is.
         let secrets = config::divide(spec, &run.trial.config).secrets;
-        let open = run.trial.config.iter().filter(|(name, _)| !secrets.contains_key(&format!("/{name}")));
+        let is_secret = |name: &str| secrets.keys().any(|place| place.split('/').nth(1) == Some(name));
+        let open = run.trial.config.iter().filter(|(name, _)| !is_secret(name));
         for (name, value) in open {
             let Some(schema) = spec.config_schema.pointer(&format!("/properties/{name}")) else { continue };
             let trials = candidates.entry(name).or_default();
@@ -65,6 +68,7 @@ pub fn effects(subject: &Subject<'_>) -> anyhow::Result<Verdict> {
         !outcome.is_refused
             && (difference(&run.outcome, outcome, Rows::InOrder).is_some()
                 || run.outcome.calls != outcome.calls
+                || run.outcome.exchanges != outcome.exchanges
                 || run.outcome.log != outcome.log
                 || run.outcome.rows != outcome.rows)
     };

@@ -24,6 +24,10 @@ pub fn values(subject: &Subject<'_>) -> anyhow::Result<Verdict> {
         let [TestInput { alias, source }] = run.trial.inputs.as_slice() else { continue };
         let (Some(select), Some(made)) = (source.select()?, run.outcome.tables.get(MAIN)) else { continue };
         let given = subject.query(&select, Vec::new())?;
+        // Without rows it is unknown what passes through.
+        if given.rows.is_empty() {
+            continue;
+        }
         runs += 1;
         let passed: BTreeSet<&str> = given.columns.iter().map(|(name, _)| name.as_str()).collect();
         let passed: BTreeSet<&str> =

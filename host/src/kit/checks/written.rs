@@ -87,6 +87,12 @@ impl Read<'_> {
         let own = run.trial.config.iter().filter(|(name, _)| known(name));
         let mut config: Map<String, Value> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
         config.insert("path".to_owned(), self.name.into());
+        // A text that stands for null elsewhere is a text here.
+        if known(&"na_values".to_owned()) {
+            let null = config.get("na_rep").cloned().unwrap_or_else(|| "".into());
+            config.insert("na_values".to_owned(), Value::from(vec![null]));
+            config.insert("quoted_na".to_owned(), false.into());
+        }
         Ok(Source::Component { name: self.reader.to_owned(), config })
     }
 }
