@@ -16,7 +16,7 @@ from conftest import ROOT, TARGET, install
 LANGUAGES = ["rust", "python", "typescript", "go", "c"]
 # The templates of each kind, the default first.
 TEMPLATES = {"extractor": ["rows", "rest", "database", "file"], "processor": ["columns", "sql"], "writer": ["file", "rest", "database"]}
-BUNDLED = ["filesystem.csv_extractor", "duckdb.processor"]
+BUNDLED = ["filesystem.csv_extractor", "filesystem.csv_writer", "duckdb.processor"]
 PYTHON = Path(sys.executable).resolve()
 GO = ROOT / ".deps" / "venv" / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages" / "go" / "bin" / "go"
 BASICS = ["sh", "env", "uname", "mkdir", "rm", "cat"]
