@@ -7,7 +7,7 @@ DRIVERS := $(notdir $(wildcard plugins/*))
 PYTEST := .deps/venv/bin/python -m pytest tests/suite -n 3 --dist loadfile
 CLIENTS := $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(wildcard clients/*/Cargo.toml))
 
-.PHONY: build demo test test-quick bench docs fuzz differential deny lint setup guests bless
+.PHONY: conformance build demo test test-quick bench docs fuzz differential deny lint setup guests bless
 
 setup:
 	@tools/setup-build
@@ -30,6 +30,10 @@ test: guests
 	cargo test --release --quiet --lib --tests $(CLIENTS:%=-p %)
 	@tools/test-sdks
 	$(PYTEST)
+
+# The tests and all checks of every bundled driver.
+conformance: build
+	@tools/conformance
 
 # For daily use, under three minutes: without database servers, and with every fourth attack.
 test-quick: guests
