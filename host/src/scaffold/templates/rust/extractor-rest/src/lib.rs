@@ -1,25 +1,35 @@
 //! Reads all orders of an HTTP API, page by page.
 
-use osiris_sdk::http::Client;
-use osiris_sdk::{Extractor, Output, Result, context};
-use serde_json::value::RawValue;
+use osiris_sdk::http::{Client, Next};
+use osiris_sdk::{Decimal, Extractor, Instant, Output, Result, context};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-#[derive(serde::Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 struct Config {
+    /// The API, usually as `"@api.ALIAS"` of osiris_connections.yaml
     connection: Connection,
+    /// How many orders a request asks for
+    #[schemars(range(min = 1, max = 1000), extend("default" = 100))]
     page_size: u32,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 struct Connection {
+    /// The address of the API
+    #[schemars(regex(pattern = r"^https?://[^?#]+$"))]
     url: String,
 }
 
-/// A page, whose items keep all digits of their numbers.
-#[derive(serde::Deserialize)]
-struct Page {
-    items: Vec<Box<RawValue>>,
-    next: Option<u64>,
+/// A row of the table.
+#[derive(Deserialize, Serialize, JsonSchema)]
+struct Order {
+    id: i64,
+    customer: Option<String>,
+    amount: Decimal<18, 2>,
+    created_at: Instant,
 }
 
 struct Driver;
@@ -28,28 +38,15 @@ impl Extractor for Driver {
     type Config = Config;
 
     fn extract(config: Config, output: Output) -> Result<()> {
-        let columns =
-            [("id", "BIGINT"), ("customer", "VARCHAR"), ("amount", "DECIMAL(18,2)"), ("created_at", "TIMESTAMPTZ")];
-        let mut table = output.create_json_table("main", &columns)?;
-        let (client, token) = (Client::new(), context::secret("/connection/token"));
-        let mut next = None;
-        loop {
-            let mut request = client.get(&format!("{}/orders", config.connection.url))?;
-            request = request.query("size", &config.page_size.to_string());
-            if let Some(page) = next {
-                request = request.query("page", &format!("{page}"));
-            }
-            if let Some(token) = &token {
-                request = request.bearer(token);
-            }
-            let page: Page = request.fetch()?.json()?;
-            for item in &page.items {
-                table.append(item.get())?;
-            }
-            next = page.next;
-            if next.is_none() {
-                break;
-            }
+        let mut client = Client::new();
+        if let Some(token) = context::secret("/connection/token") {
+            client = client.bearer(&token);
+        }
+        let orders = client.get(&format!("{}/orders", config.connection.url))?;
+        let first = orders.query("size", &config.page_size.to_string());
+        let mut table = output.create_rows("main")?;
+        for page in first.pages(Next::Cursor { pointer: "/next", parameter: "page" }) {
+            table.extend(&page?.records::<Order>("/items")?)?;
         }
         table.finish()?;
         Ok(())
@@ -61,12 +58,43 @@ osiris_sdk::export!(Driver: extractor);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use osiris_sdk::ErrorKind;
+    use osiris_sdk::testing::{Exchange, Step, check_schema};
+    use serde_json::{Value, json};
+
+    const URL: &str = "https://api.example.com";
+
+    fn step() -> Step {
+        Step::new().config(json!({"connection": {"url": URL}, "page_size": 2}))
+    }
+
+    fn order(id: i64) -> Value {
+        json!({"id": id, "customer": null, "amount": "12.50", "created_at": "2026-01-31T10:00:00Z"})
+    }
 
     #[test]
-    fn a_page_keeps_every_digit_and_knows_whether_it_is_the_last() {
-        let page: Page = serde_json::from_str(r#"{"items": [{"amount": 0.10}], "next": 2}"#).unwrap();
-        assert_eq!((page.items[0].get(), page.next), (r#"{"amount": 0.10}"#, Some(2)));
-        let last: Page = serde_json::from_str(r#"{"items": [], "next": null}"#).unwrap();
-        assert_eq!((last.items.len(), last.next), (0, None));
+    fn the_spec_has_the_options_of_the_config() {
+        check_schema::<Config>("spec.yaml");
+    }
+
+    #[test]
+    fn all_pages_are_read() {
+        let pages = [json!({"items": [order(1), order(2)], "next": 2}), json!({"items": [order(3)], "next": null})];
+        let run = step()
+            .secret("/connection/token", "hunter2")
+            .http(Exchange::get(&format!("{URL}/orders?size=2")).json(&pages[0]))
+            .http(Exchange::get(&format!("{URL}/orders?size=2&page=2")).json(&pages[1]))
+            .extract::<Driver>();
+        let rows = run.rows("main");
+        assert_eq!(rows.iter().map(|row| &row["id"]).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(rows[0]["amount"].to_string(), "12.50");
+        assert_eq!(run.types("main")["created_at"], "TIMESTAMPTZ");
+        assert_eq!(run.requests()[0].header("authorization"), Some("Bearer hunter2"));
+    }
+
+    #[test]
+    fn a_refused_token_is_an_error() {
+        let refused = Exchange::get(&format!("{URL}/orders?size=2")).status(401);
+        assert_eq!(step().http(refused).extract::<Driver>().error().kind, ErrorKind::Auth);
     }
 }
