@@ -43,6 +43,12 @@ impl Watch {
         }
     }
 
+    /// Takes the files below a folder as they are now: the example has just run there, and may have written some.
+    pub fn accept(&mut self, below: &Path) {
+        self.seen.retain(|path, _| !path.starts_with(below));
+        self.seen.extend(files(&self.folder).into_iter().filter(|(path, _)| path.starts_with(below)));
+    }
+
     /// The files that changed, came or went since the last look.
     fn changes(&mut self) -> Vec<PathBuf> {
         let now = files(&self.folder);
@@ -105,5 +111,10 @@ mod tests {
         }
         assert_eq!(watch.changes(), ["spec.yaml", "src/driver.c", "old.txt"].map(PathBuf::from));
         assert_eq!(watch.changes(), Vec::<PathBuf>::new());
+        // What a run of the example writes is no change; what its author writes meanwhile elsewhere is one.
+        write("example/written.txt", "");
+        write("spec.yaml", "a");
+        watch.accept(Path::new("example"));
+        assert_eq!(watch.changes(), [PathBuf::from("spec.yaml")]);
     }
 }

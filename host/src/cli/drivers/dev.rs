@@ -71,6 +71,7 @@ pub fn dev(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 fail(&error);
             }
         }
+        watch.accept(arguments.pipeline.parent().unwrap_or(Path::new("")));
         terminal::say("\nwaiting for a change; end with Ctrl-C");
         terminal::flush();
         let changed = watch.wait();

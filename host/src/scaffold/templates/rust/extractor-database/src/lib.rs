@@ -29,7 +29,10 @@ impl Extractor for Driver {
         loop {
             let bytes = server.fill()?;
             if bytes.is_empty() {
-                return Err(Error::new(ErrorKind::Transient, "the server closed the connection before the end of the list"));
+                return Err(Error::new(
+                    ErrorKind::Transient,
+                    "the server closed the connection before the end of the list",
+                ));
             }
             let count = bytes.len();
             received.extend_from_slice(bytes);
@@ -53,7 +56,8 @@ enum Answer<'a> {
 
 impl<'a> Answer<'a> {
     fn of(line: &'a [u8]) -> Result<Self> {
-        let line = str::from_utf8(line).map_err(|_| Error::data("the server sent a line that is not UTF-8"))?.trim_end();
+        let line =
+            str::from_utf8(line).map_err(|_| Error::data("the server sent a line that is not UTF-8"))?.trim_end();
         match line.strip_prefix("ERROR ") {
             Some(reason) => {
                 Err(Error::new(ErrorKind::Other, format!("the server refused to list its entries: {reason}")))
@@ -68,7 +72,30 @@ osiris_sdk::export!(Driver: extractor);
 
 #[cfg(test)]
 mod tests {
+    use osiris_sdk::testing::{Run, Step};
+    use serde_json::json;
+
     use super::*;
+
+    fn run(answer: &'static str) -> Run {
+        let config = json!({"connection": {"host": "store", "port": 7000}, "prefix": "fruit"});
+        let server = move |command: &[u8]| match command {
+            b"[\"LIST\",\"fruit\"]\n" => answer.as_bytes().to_vec(),
+            _ => Vec::new(),
+        };
+        Step::new().config(config).server("store:7000", server).extract::<Driver>()
+    }
+
+    #[test]
+    fn entries_are_read_to_the_end_of_the_list() {
+        let rows = run("{\"key\": \"fruit:plum\", \"value\": \"švestka\"}\n.\n").rows("main");
+        assert_eq!(rows, [json!({"key": "fruit:plum", "value": "švestka"})]);
+    }
+
+    #[test]
+    fn a_refusal_is_an_error() {
+        assert_eq!(run("ERROR not now\n").error().kind, ErrorKind::Other);
+    }
 
     #[test]
     fn a_line_is_an_entry_the_end_or_a_refusal() {

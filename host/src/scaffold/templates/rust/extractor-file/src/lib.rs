@@ -71,7 +71,18 @@ osiris_sdk::export!(Driver: extractor);
 
 #[cfg(test)]
 mod tests {
+    use osiris_sdk::testing::Step;
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_file_is_read_to_its_end() {
+        let text = "2026-01-31T10:00:00Z WARN disk is full\n\n2026-01-31T10:00:01Z INFO žluť";
+        let run = Step::new().config(json!({"path": "a.log"})).file("a.log", text).extract::<Driver>();
+        let messages: Vec<_> = run.rows("main").iter().map(|row| row["message"].clone()).collect();
+        assert_eq!(messages, ["disk is full", "žluť"]);
+    }
 
     #[test]
     fn a_line_is_an_event_and_an_empty_one_is_skipped() {

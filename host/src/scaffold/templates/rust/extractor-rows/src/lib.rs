@@ -14,26 +14,33 @@ impl Extractor for Driver {
 
     fn extract(config: Config, output: Output) -> Result<()> {
         context::info("greeting", &[("names", &config.names.len())]);
-        let ids: Vec<i64> = (1..).take(config.names.len()).collect();
-        let columns = vec![("id", Array::from(ids)), ("greeting", Array::from(greetings(&config.names)))];
-        output.write_columns("main", columns)?;
-        Ok(())
+        let greetings: Vec<String> = config.names.iter().map(|name| format!("hello {name}")).collect();
+        let ids: Vec<i64> = (1..).take(greetings.len()).collect();
+        output.write_columns("main", vec![("id", Array::from(ids)), ("greeting", Array::from(greetings))]).map(drop)
     }
-}
-
-fn greetings(names: &[String]) -> Vec<String> {
-    names.iter().map(|name| format!("hello {name}")).collect()
 }
 
 osiris_sdk::export!(Driver: extractor);
 
 #[cfg(test)]
 mod tests {
+    use osiris_sdk::testing::Step;
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn rows(names: &[&str]) -> Vec<Value> {
+        Step::new().config(json!({"names": names})).extract::<Driver>().rows("main")
+    }
 
     #[test]
     fn each_name_is_greeted() {
-        assert_eq!(greetings(&["Ada".to_owned(), "Žofie".to_owned()]), ["hello Ada", "hello Žofie"]);
-        assert!(greetings(&[]).is_empty());
+        let expected = [json!({"id": 1, "greeting": "hello Ada"}), json!({"id": 2, "greeting": "hello Žofie"})];
+        assert_eq!(rows(&["Ada", "Žofie"]), expected);
+    }
+
+    #[test]
+    fn no_names_make_an_empty_table() {
+        assert!(rows(&[]).is_empty());
     }
 }

@@ -70,7 +70,26 @@ osiris_sdk::export!(Driver: writer);
 
 #[cfg(test)]
 mod tests {
+    use osiris_sdk::testing::{Rows, Run, Step};
+    use serde_json::json;
+
     use super::*;
+
+    fn run(answer: &'static str) -> Run {
+        let config = json!({"connection": {"host": "store", "port": 7000}, "key": "key", "value": "value"});
+        let entries = Rows::new([json!({"key": "a", "value": "b"}), json!({"key": "c", "value": "d"})]);
+        let server = move |command: &[u8]| match command {
+            b"" => Vec::new(),
+            _ => answer.as_bytes().to_vec(),
+        };
+        Step::new().config(config).input("entries", entries).server("store:7000", server).load::<Driver>()
+    }
+
+    #[test]
+    fn each_row_is_answered() {
+        run("OK\n").success();
+        assert!(run("ERROR no room\n").error().message.contains("row 1: no room"));
+    }
 
     #[test]
     fn a_row_sets_an_entry() {

@@ -44,24 +44,27 @@ osiris_sdk::export!(Driver: writer);
 
 #[cfg(test)]
 mod tests {
-    use osiris_sdk::Array;
+    use osiris_sdk::testing::{Rows, Run, Step};
+    use serde_json::json;
 
     use super::*;
 
-    fn written(products: Vec<Option<String>>) -> Result<String> {
-        lines(&Batch::from_columns(vec![("product", Array::from(products))])?, "product", 10)
+    fn run(products: &[Option<&str>]) -> Run {
+        let orders = Rows::new(products.iter().map(|product| json!({"product": product}))).in_batches_of(1);
+        let config = json!({"path": "a.txt", "column": "product"});
+        Step::new().config(config).input("orders", orders.typed("product", "VARCHAR")).load::<Driver>()
     }
 
     #[test]
     fn each_row_is_a_line() {
-        assert_eq!(written(vec![Some("tea".to_owned()), Some(String::new())]).unwrap(), "tea\n\n");
+        assert_eq!(run(&[Some("tea"), Some("žito"), Some("")]).file("a.txt"), Some("tea\nžito\n\n".as_bytes()));
     }
 
     #[test]
     fn what_is_not_one_line_is_an_error() {
-        for wrong in [None, Some("a\nb".to_owned())] {
-            let error = written(vec![Some("tea".to_owned()), wrong]).unwrap_err();
-            assert!(error.to_string().contains("row 12 "), "{error}");
+        for wrong in [None, Some("a\nb")] {
+            let run = run(&[Some("tea"), wrong]);
+            assert!(run.error().message.contains("row 2 "), "{}", run.error());
         }
     }
 }
