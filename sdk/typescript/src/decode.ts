@@ -2,7 +2,7 @@
 
 import { dataError } from "./errors.js";
 import { extensionOf, type Tagged, type Type } from "./types.js";
-import { fromLatin1, latin1 } from "./utf8.js";
+import { fromLatin1, isAscii, latin1 } from "./utf8.js";
 
 export type Node = import("osiris:driver/arrow@0.2.0").Node;
 
@@ -78,8 +78,9 @@ function reader(of: Type, node: Node, children: unknown[][], place: string): (at
   const data = node.buffers[1] ?? new Uint8Array();
   if (extension === "arrow.bool8") return (at) => data[at] !== 0;
   if (format === "b") return (at) => ((data[at >> 3]! >> (at & 7)) & 1) === 1;
-  if (format === "l" || format === "L") {
-    const numbers = typed(NUMBERS[format] as typeof BigInt64Array, data);
+  if (format === "l") return int64(data);
+  if (format === "L") {
+    const numbers = typed(BigUint64Array, data);
     return (at) => integer(numbers[at]!);
   }
   if (format in NUMBERS) {
@@ -114,11 +115,23 @@ function reader(of: Type, node: Node, children: unknown[][], place: string): (at
   throw dataError(`${place} has Arrow's format \`${format}\`, which cannot be turned into JavaScript values`);
 }
 
+/** BIGINTs, made of halves where a number keeps all digits: a `bigint` for each of them would take several times as long. */
+function int64(data: Uint8Array): (at: number) => number | bigint {
+  const halves = typed(Int32Array, data);
+  const wholes = typed(BigInt64Array, data);
+  return (at) => {
+    const high = halves[2 * at + 1]!;
+    if (high > -0x200000 && high < 0x200000) return high * 0x1_0000_0000 + (halves[2 * at]! >>> 0);
+    return integer(wholes[at]!);
+  };
+}
+
 function variable(format: string, extension: string, data: Uint8Array, bytes: Uint8Array): (at: number) => unknown {
   const offsets =
     format === "u" || format === "z" ? typed(Int32Array, data) : Array.from(typed(BigInt64Array, data), Number);
   if (format === "u" || format === "U") {
     const whole = latin1(bytes);
+    if (isAscii(whole)) return (at) => whole.slice(offsets[at], offsets[at + 1]);
     return (at) => fromLatin1(whole.slice(offsets[at], offsets[at + 1]));
   }
   const convert = extension === "bit" ? bitText : extension === "bignum" ? bignum : (raw: Uint8Array) => raw.slice();

@@ -107,8 +107,13 @@ function buffers(of: Type, each: Each, length: number): Uint8Array[] {
   }
   if (format === "l" || format === "L") {
     const bounds = format === "l" ? ([-(2n ** 63n), 2n ** 63n - 1n] as const) : ([0n, 2n ** 64n - 1n] as const);
-    const values = each<bigint>((value) => whole(value, ...bounds), 0n);
-    return [bytesOf(format === "l" ? BigInt64Array.from(values) : BigUint64Array.from(values))];
+    const least = format === "l" ? -Infinity : 0;
+    const values = each<number | bigint>(
+      (value: unknown) =>
+        typeof value === "number" && value >= least && Number.isSafeInteger(value) ? value : whole(value, ...bounds),
+      0,
+    );
+    return [int64(values)];
   }
   if (format === "f" || format === "g")
     return [bytesOf(NUMBERS[format].from(each<number>((value) => double(value, format === "f"), 0)))];
@@ -143,6 +148,22 @@ function buffers(of: Type, each: Each, length: number): Uint8Array[] {
   }
   if (format.startsWith("t")) return [times(format, each)];
   throw dataError(`a column is declared as ${of.duckdb}, which can only be the type of a table of JSON rows`);
+}
+
+/** Integers of 64 bits. A number is written in halves: a `bigint` for each of them would take several times as long. */
+function int64(values: (number | bigint)[]): Uint8Array {
+  const halves = new Int32Array(2 * values.length);
+  const wholes = new BigInt64Array(halves.buffer);
+  for (let at = 0; at < values.length; at++) {
+    const value = values[at]!;
+    if (typeof value === "bigint") {
+      wholes[at] = BigInt.asIntN(64, value);
+    } else {
+      halves[2 * at] = value;
+      halves[2 * at + 1] = Math.floor(value / 0x1_0000_0000);
+    }
+  }
+  return bytesOf(halves);
 }
 
 function joined(parts: Uint8Array[], long: boolean): Uint8Array[] {

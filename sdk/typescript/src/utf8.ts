@@ -12,10 +12,13 @@ export function latin1(bytes: Uint8Array): string {
   return text;
 }
 
+/** Whether a `latin1` text is the same in UTF-8. */
+export const isAscii = (text: string): boolean => !/[\x80-\xff]/.test(text);
+
 /** The text that a `latin1` text is in UTF-8. Throws a `URIError` if it is not UTF-8. */
 export function fromLatin1(text: string): string {
   // `escape` writes each character below U+0100 as one byte, and `decodeURIComponent` reads bytes as UTF-8.
-  return /[\x80-\xff]/.test(text) ? decodeURIComponent(escape(text)) : text;
+  return isAscii(text) ? text : decodeURIComponent(escape(text));
 }
 
 /** Decodes UTF-8. Throws a `URIError` for bytes that are not. */

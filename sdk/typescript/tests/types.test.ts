@@ -13,6 +13,11 @@ const CASES: Record<string, [Type, unknown[]]> = {
   int16: [t.int16, [-(2 ** 15), 2 ** 15 - 1, null]],
   int32: [t.int32, [-(2 ** 31), 2 ** 31 - 1, null]],
   int64: [t.int, [-(2n ** 63n), 2n ** 63n - 1n, 2 ** 53 - 1, 0, null]],
+  "halves of int64": [
+    t.int,
+    [-1, 2 ** 31, 2 ** 32, 2 ** 32 - 1, -(2 ** 32), -(2 ** 32) - 1, 1 - 2 ** 53, 2n ** 53n, -(2n ** 53n), null],
+  ],
+  "halves of uint64": [t.uint64, [1, 2 ** 32, 2 ** 53 - 1, 2n ** 53n, null]],
   uint8: [t.uint8, [0, 255, null]],
   uint16: [t.uint16, [0, 2 ** 16 - 1, null]],
   uint32: [t.uint32, [0, 2 ** 32 - 1, null]],
