@@ -57,6 +57,7 @@ bench: guests
 	tools/build-bench
 	.deps/venv/bin/python bench/run.py
 	.deps/venv/bin/python bench/databases.py
+	.deps/venv/bin/python bench/languages.py
 
 # Runs each fuzz target for ten minutes; `make test` runs each briefly.
 fuzz: setup
