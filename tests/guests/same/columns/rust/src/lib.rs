@@ -1,10 +1,6 @@
 //! Computes columns from the values of others.
 
-use std::rc::Rc;
-
-use osiris_sdk::{
-    Array, Batch, Builder, Column, Inputs, ListBuilder, Node, Output, Primitive, Processor, RawBatch, Result, Schema,
-};
+use osiris_sdk::{Array, Batch, Builder, Column, Inputs, ListBuilder, Output, Primitive, Processor, Result};
 
 struct Columns;
 
@@ -12,16 +8,9 @@ impl Processor for Columns {
     type Config = serde_json::Value;
 
     fn transform(_: serde_json::Value, inputs: Inputs, output: Output) -> Result<()> {
-        let mut reader = inputs.only()?.read()?;
-        // A batch without rows has the columns of the table, which may get no other.
-        let fields = reader.schema().fields().to_vec();
-        let nodes = fields.iter().map(|_| Node { length: 0, buffers: vec![Vec::new(); 3] }).collect();
-        let empty = Batch::new(Rc::new(Schema::new(fields)), RawBatch { rows: 0, nodes });
-        let mut writer = output.create_table("main", compute(&empty)?.schema())?;
-        while let Some(batch) = reader.next_batch()? {
-            writer.append(&compute(&batch)?)?;
+        for batch in inputs.only()?.batches()? {
+            output.append("main", &compute(&batch?)?)?;
         }
-        writer.finish()?;
         Ok(())
     }
 }
