@@ -311,11 +311,13 @@ impl Step {
         let inputs = self.inputs;
         let (host, result) = host::during(self.host, || call(inputs));
         let mut result = result.map_err(Error::from);
+        if result.is_ok()
+            && let Some((name, _)) = host.tables.iter().find(|(_, table)| !table.finished)
+        {
+            result = Err(Error::internal(format!("the driver returned, but did not finish the table `{name}`")));
+        }
+        #[cfg(feature = "http")]
         if result.is_ok() {
-            if let Some((name, _)) = host.tables.iter().find(|(_, table)| !table.finished) {
-                result = Err(Error::internal(format!("the driver returned, but did not finish the table `{name}`")));
-            }
-            #[cfg(feature = "http")]
             http::check_all_sent(&host.exchanges);
         }
         Run { result, host }
