@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -65,7 +66,7 @@ def test_every_check_finds_a_bug(reports):
 def test_a_finding_says_what_was_done_what_came_and_how_to_repeat_it(reports):
     reasons = {name: reports[name][BUGS[name]["check"]][1] for name in BUGS}
     for name, text in {
-        "swallows-errors": "if call 1, `tables/input.read`, fails (data) in test `columns are copied`, the error should be of the kind `data`: it failed",
+        "swallows-errors": "if call 1, `tables/input.read`, fails (data) in test `columns are copied`, the error should be of the kind `data`, `config`: it failed",
         "traps-on-retry": "fails (transient) in test `rows are numbered`, attempt 2 gives something else: it failed: driver",
         "asks-forever": "was stopped after 20 s, its time limit",
         "cuts-text": "test `columns are copied` passes columns on unchanged, but column `name` (VARCHAR) now has the value",
@@ -77,3 +78,15 @@ def test_a_finding_says_what_was_done_what_came_and_how_to_repeat_it(reports):
     }.items():
         assert text in reasons[name], (name, reasons[name])
     assert not any("correct-horse" in (reason or "") for reason in reasons.values())
+
+
+def test_only_the_kit_disturbs_a_step(project):
+    """No step of a pipeline can be made to fail: not by its author, and not by another part of the program."""
+    sources = {path: path.read_text().split("#[cfg(test)]")[0] for path in (ROOT / "host/src").rglob("*.rs")}
+    makers = {path.relative_to(ROOT / "host/src").parts[0] for path, text in sources.items() if re.search(r"(?<!struct )\bTestRun \{", text)}
+    assert makers == {"kit"}
+    fault = {"call": 1, "lasts": True, "effect": {"error": "denied"}}
+    for more in ({"disturbance": {"observes": True, "fault": fault}}, {"fault": fault}):
+        project.pipeline([{"id": "number", "component": "duckdb.processor", "config": {"query": "select 1"}} | more])
+        done = project.osiris("plan", "pipeline.yaml", env={"OSIRIS_DRIVERS": str(DRIVERS)})
+        assert done.returncode == 2 and next(iter(more)) in done.stderr, done.stderr
