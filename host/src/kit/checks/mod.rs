@@ -58,7 +58,7 @@ pub struct GoodRun {
 /// A check of a driver that needs no test of its author.
 #[derive(Debug, Clone, Copy)]
 pub struct Check {
-    /// By which `--only` selects it, such as `empty-input`.
+    /// By which `--only` selects it, such as `empty-inputs`.
     pub name: &'static str,
     /// What it proves, in one line.
     pub what: &'static str,
