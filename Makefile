@@ -4,7 +4,8 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 OSIRIS := $(CARGO_TARGET_DIR)/release/osiris
 DRIVERS := $(notdir $(wildcard plugins/*))
 # Three at a time on two cores: tests spend most of their time waiting for processes and servers.
-PYTEST := .deps/venv/bin/python -m pytest tests/suite -n 3 --dist loadfile
+# Folders of tests that passed are removed at once: all together are too large for some disks.
+PYTEST := .deps/venv/bin/python -m pytest tests/suite -n 3 --dist loadfile -o tmp_path_retention_policy=failed
 CLIENTS := $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(wildcard clients/*/Cargo.toml))
 
 .PHONY: conformance build demo test test-quick bench docs fuzz differential deny lint setup guests bless

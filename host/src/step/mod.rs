@@ -308,7 +308,7 @@ fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> 
         if full { Failure::disk_full(format!("{error:#}")) } else { host_fault(error) }
     })?;
     let makes_none = !tables.keys().any(|table| job.rejects == 0 || table != REJECTED);
-    if job.kind.makes_tables() && makes_none {
+    if job.output.is_some() && job.kind.makes_tables() && makes_none {
         return Err(driver_fault(format!("driver `{}` made no table", job.driver)));
     }
     for path in job.output.iter().chain(&tally.files_written) {
