@@ -1,12 +1,8 @@
-"""Drivers written with the SDKs in Go and in C, built and run by the program: both make the same tables.
-
-Needs the built program and its drivers in CARGO_TARGET_DIR, Go (GO), and the tools that `make setup` installs.
-"""
+"""Drivers written with the SDKs in Go and in C, built and run by the program: both make the same tables."""
 
 import http.server
 import json
 import os
-import shutil
 import socketserver
 import subprocess
 import threading
@@ -15,12 +11,10 @@ from urllib.parse import parse_qs, urlparse
 
 import duckdb
 import pytest
+from conftest import OSIRIS, TARGET
+from languages import BUILT_WITH, SDK
 
-SDK = Path(__file__).resolve().parents[2] / "sdk"
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", SDK.parent / "target"))
-OSIRIS = Path(os.environ.get("OSIRIS", TARGET / "release" / "osiris"))
-DRIVERS = Path(os.environ.get("OSIRIS_DRIVERS_FOLDER", TARGET / "drivers"))
-TOOLS = SDK.parent / ".deps" / "venv" / "bin"
+DRIVERS = TARGET / "drivers"
 TOKEN = "a-token-that-is-long-enough"
 
 # A column of each type that both SDKs know, null in every third row.
@@ -74,19 +68,12 @@ class Api(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def built_with() -> dict[str, str]:
-    """The tools for both languages, as the build scripts take them."""
-    go = os.environ.get("GO") or shutil.which("go") or str(TOOLS / "go")
-    zig = f"{TOOLS / 'python'} -m ziglang cc --target=wasm32-wasi"
-    return {"GO": go, "OSIRIS_CC": zig, "WASM_TOOLS": str(TOOLS / "wasm-tools")}
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """A folder with the drivers of both languages, packed, and those of the program."""
     folder = tmp_path_factory.mktemp("built")
     (folder / "drivers").mkdir()
-    env = os.environ | built_with()
+    env = os.environ | BUILT_WITH
     for name in ("hello", "rest", "columns", "post", "driver", "host"):
         is_test = name in ("driver", "host")
         source = SDK / "go" / ("tests" if is_test else "examples") / name
@@ -100,7 +87,7 @@ def built(tmp_path_factory):
 
 
 def test_the_same_source_gives_the_same_component(built, tmp_path):
-    env = os.environ | built_with()
+    env = os.environ | BUILT_WITH
     subprocess.run([SDK / "go" / "build", SDK / "go" / "examples" / "hello", tmp_path / "go.wasm"], env=env, check=True)
     subprocess.run([SDK / "c" / "build", SDK / "c" / "examples" / "hello.yaml", tmp_path / "c.wasm", SDK / "c" / "examples" / "hello.c"], env=env, check=True)
     for lang in ("go", "c"):

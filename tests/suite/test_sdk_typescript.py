@@ -7,9 +7,9 @@ import languages
 import pytest
 from http_server import Reply, web  # noqa: F401  # a fixture
 from languages import driver
+from sdk_examples import TOKEN, run_examples
 
 SDK = languages.SDK / "typescript"
-TOKEN = "t0ken-of-the-test"
 
 
 @pytest.fixture(scope="session")
@@ -29,52 +29,8 @@ def connections(project, web):
 
 
 def test_rows_columns_and_pages_arrive_with_their_types(project, drivers, web):
-    items = [
-        {"id": number, "name": None if number % 7 == 0 else f"naïve ☃ {number} 😀", "amount": number + 0.25, "tags": ["a", None],
-         "created_at": "2024-01-31T10:00:00.000001+02:00"}
-        for number in range(1, 26)
-    ]  # fmt: skip
-
-    def page(request):
-        if request.number == 2:
-            return Reply({}, 429, {"Retry-After": "0"})
-        number = int(request.query.get("page", "1"))
-        return {"items": items[(number - 1) * 10 : number * 10], "next": number + 1 if number < 3 else None}
-
-    web.route("/items", page)
-    connections(project, web)
-    select = (
-        "select i::integer as qty, 'ü' || i as name, case when i % 3 = 0 then null else [1, null] end as tags, i::hugeint * 10**20::hugeint as big, "
-        "uuid() as key, 'a'::enum('a', 'b') as mood, timestamptz '2024-01-01 00:00:00+00' as moment, map {'k': i} as m from range(5000) t(i)"
-    )
-    result = project.run(
-        [
-            {"id": "hello", "component": "example.hello_typescript", "config": {"names": ["Ada", "☃ 😀"]}},
-            {"id": "rest", "component": "example.rest_typescript", "config": {"url": web.url, "token": TOKEN, "page_size": 10}},
-            project.sql(select),
-            {"id": "columns", "component": "example.columns_typescript", "needs": ["source"], "config": {}},
-            {"id": "web", "component": "test.web_typescript", "config": {"numbers": [1, 2, 3]}},
-        ],
-        "--drivers", drivers, env={"TOKEN": TOKEN},
-    )  # fmt: skip
-    assert project.rows(result, "hello") == [("hello Ada",), ("hello ☃ 😀",)]
-    assert project.types(result, "rest") == {
-        "id": "BIGINT", "name": "VARCHAR", "amount": "DECIMAL(18,2)", "tags": "VARCHAR[]", "created_at": "TIMESTAMP WITH TIME ZONE",
-    }  # fmt: skip
-    rest = project.rows(result, "rest", "select id, name, amount::varchar, tags, epoch_us(created_at) from main")
-    assert rest == [
-        (item["id"], item["name"], f"{item['amount']:.2f}", item["tags"], 1_706_688_000_000_001) for item in items
-    ]
-    assert len(web.requests) == 4 and {request.headers["authorization"] for request in web.requests} == {
-        f"Bearer {TOKEN}"
-    }
-    source = project.types(result, "source")
-    assert project.types(result, "columns") == source | {"upper": "VARCHAR", "tag_count": "BIGINT"}
-    columns = project.rows(result, "columns", "select qty, name, upper, tag_count from main order by qty")
-    assert columns == [(2 * i, f"ü{i}", f"Ü{i}", None if i % 3 == 0 else 2) for i in range(5000)]
-    untouched = "select big, key, mood::varchar, moment, m, tags from main"
-    with project.database(result, "source") as before, project.database(result, "columns") as after:
-        assert before.execute(untouched).fetchall() == after.execute(untouched).fetchall()
+    web_step = {"id": "web", "component": "test.web_typescript", "config": {"numbers": [1, 2, 3]}}
+    result = run_examples(project, web, drivers, "typescript", web_step)
     assert project.types(result, "web")["big"] == "HUGEINT"
     assert project.rows(result, "web", "select sum, text, path, big from main") == [(6, "žluť 😀", "/b", 2**64)]
 

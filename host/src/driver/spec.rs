@@ -216,6 +216,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub const ALL: [Self; 3] = [Self::Extractor, Self::Processor, Self::Writer];
+
+    /// The name that specs and commands use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Extractor => "extractor",
+            Kind::Processor => "processor",
+            Kind::Writer => "writer",
+        }
+    }
+
     /// The pipeline mode that a driver of this kind supports.
     pub fn mode(self) -> Mode {
         match self {
@@ -267,11 +278,7 @@ impl Kind {
 
 impl std::fmt::Display for Kind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Kind::Extractor => "extractor",
-            Kind::Processor => "processor",
-            Kind::Writer => "writer",
-        })
+        f.write_str(self.name())
     }
 }
 

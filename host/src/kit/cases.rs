@@ -10,8 +10,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
+use super::expect::is_too_long;
 use super::harness::Trial;
 use super::source::{MadeFile, Rows, Source, TestInput};
 use super::test_file::{self, Expectation, ExpectedFile, FileContent, Http, MadeContent, RecordingUse, TestCase};
@@ -160,6 +161,13 @@ impl Folder {
             None => Ok((replay(Vec::new(), Default::default(), Vec::new()), None, false)),
             Some(Http::Inline { exchanges, order, ignore }) => {
                 let parse = |(place, value): (usize, &Value)| {
+                    if let Some(number) = rounded(value) {
+                        let message =
+                            format!("exchange {} has the number {number}, which YAML may have rounded", place + 1);
+                        return Err(test
+                            .wrong(&message)
+                            .hint("write the body as `text`, or put the exchanges into a recording"));
+                    }
                     serde_json::from_str::<Exchange>(&value.to_string())
                         .map_err(|error| test.wrong(&format!("exchange {} is malformed: {error}", place + 1)))
                 };
@@ -268,6 +276,16 @@ impl Folder {
     }
 }
 
+/// A number of more digits than YAML keeps for certain.
+fn rounded(value: &Value) -> Option<&Number> {
+    match value {
+        Value::Number(number) => Some(number).filter(|number| is_too_long(number)),
+        Value::Array(items) => items.iter().find_map(rounded),
+        Value::Object(fields) => fields.values().find_map(rounded),
+        _ => None,
+    }
+}
+
 enum Made {
     Bytes(Vec<u8>),
     File(MadeFile),
@@ -366,4 +384,22 @@ fn inferred(test: &TestCase, place: &str, rows: &[Value]) -> Result<Vec<(String,
         None => Err(declare(&format!("column `{name}`, which is always null,"))),
     };
     columns.into_iter().map(typed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_number_that_yaml_rounds_is_found_wherever_it_is() {
+        for value in [json!([{"a": 0.1, "b": [12345678901234567890123.0]}]), json!({"a": 0.30000000000000004})] {
+            assert!(rounded(&value).is_some(), "{value}");
+        }
+        assert_eq!(
+            rounded(&json!({"a": [0.1, 9007199254740993_i64, 18446744073709551615_u64, "0.12345678901234567"]})),
+            None
+        );
+    }
 }

@@ -248,7 +248,11 @@ fn row_differences(expected: &[(String, Value)], got: &[(String, Exact)]) -> Vec
         match got.iter().find(|(own, _)| own == name) {
             None => found.push(format!("column `{}` is missing", line(name))),
             Some((_, got)) if !is_value(value, got) => {
-                let note = if is_too_long(value) { " (quote numbers of more than 15 digits)" } else { "" };
+                let note = if value.as_number().is_some_and(is_too_long) {
+                    " (quote numbers of more than 15 digits)"
+                } else {
+                    ""
+                };
                 let (expected, got) = (shown(&value.to_string()), shown(&got.to_string()));
                 found.push(format!("column `{}`: expected {expected}, got {got}{note}", line(name)));
             }
@@ -265,8 +269,8 @@ fn row_differences(expected: &[(String, Value)], got: &[(String, Exact)]) -> Vec
 }
 
 /// Whether YAML may have rounded a number.
-fn is_too_long(value: &Value) -> bool {
-    value.as_number().is_some_and(|number| number.is_f64() && number.to_string().len() > 15)
+pub(super) fn is_too_long(number: &serde_json::Number) -> bool {
+    number.is_f64() && number.to_string().len() > 15
 }
 
 /// Whether a value is the expected one. A number may be written as a text, which keeps all its digits.

@@ -225,8 +225,8 @@ mod tests {
     use crate::scaffold::template::templates_of;
 
     fn drafts() -> Vec<Draft> {
-        let kinds = [Kind::Extractor, Kind::Processor, Kind::Writer];
-        let pairs = kinds.iter().flat_map(|kind| templates_of(*kind).iter().map(|template| (*kind, *template)));
+        let pairs =
+            Kind::ALL.into_iter().flat_map(|kind| templates_of(kind).iter().map(move |template| (kind, *template)));
         let all = pairs.flat_map(|(kind, template)| {
             Language::ALL.map(|language| Draft::new("shop.orders_2", language, kind, template).unwrap())
         });

@@ -68,11 +68,7 @@ pub fn templates_of(kind: Kind) -> &'static [Template] {
 
 /// The template of a new driver of this kind, unless another one is chosen.
 pub fn default_template(kind: Kind) -> Template {
-    match kind {
-        Kind::Extractor => Template::Rows,
-        Kind::Processor => Template::Columns,
-        Kind::Writer => Template::File,
-    }
+    templates_of(kind)[0]
 }
 
 /// The kind with its article.

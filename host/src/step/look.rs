@@ -73,9 +73,14 @@ fn print_contents(engine: &Engine, table: &str, most_rows: u64) -> anyhow::Resul
         }
     };
     let list = columns.iter().map(shown).collect::<Vec<_>>().join(", ");
-    // Both a sum and an exclusive or, because equal rows cancel each other out in the latter.
+    // Both a sum and an exclusive or, because equal rows cancel each other out in the latter. No column may have the name
+    // that stands for the row.
+    let mut row = "osiris_row".to_owned();
+    while columns.iter().any(|(column, _)| column.eq_ignore_ascii_case(&row)) {
+        row.push('_');
+    }
     let summary = format!(
-        "SELECT CAST(count(*) AS VARCHAR), concat_ws('-', sum(hash(osiris_row)), bit_xor(hash(osiris_row))) FROM {name} AS osiris_row"
+        "SELECT CAST(count(*) AS VARCHAR), concat_ws('-', sum(hash({row})), bit_xor(hash({row}))) FROM {name} AS {row}"
     );
     let (mut rows, mut digest) = (0, String::new());
     each_row(engine, &summary, |row| {

@@ -154,9 +154,19 @@ const EXTENSIONS = new Map<object, (value: any) => unknown>([
   [Map.prototype, (value: Map<string, unknown>) => Object.fromEntries(value)],
   [Set.prototype, (value: Set<unknown>) => [...value]],
   [Uint8Array.prototype, (value: Uint8Array) => blobText(value)],
+  // JSON would leave it out.
+  [
+    Function.prototype,
+    () => {
+      throw new Error(UNWRITABLE);
+    },
+  ],
 ]);
+const UNWRITABLE = "a function or a symbol is no value";
 
 function extendedText(rows: readonly unknown[]): string {
+  // The driver may have its own.
+  const before = [...EXTENSIONS.keys()].map((prototype) => Object.getOwnPropertyDescriptor(prototype, "toJSON"));
   for (const [prototype, convert] of EXTENSIONS) {
     const toJSON = function (this: unknown) {
       return convert(this);
@@ -166,7 +176,11 @@ function extendedText(rows: readonly unknown[]): string {
   try {
     return jsonText(rows);
   } finally {
-    for (const prototype of EXTENSIONS.keys()) delete (prototype as { toJSON?: unknown }).toJSON;
+    for (const [place, prototype] of [...EXTENSIONS.keys()].entries()) {
+      const own = before[place];
+      if (own) Object.defineProperty(prototype, "toJSON", own);
+      else delete (prototype as { toJSON?: unknown }).toJSON;
+    }
   }
 }
 
@@ -238,6 +252,7 @@ function plain(value: unknown, depth: number): unknown {
   const inner = (item: unknown) => plain(item, depth + 1);
   if (typeof value === "number") return Number.isFinite(value) ? value : String(value);
   if (typeof value === "bigint") return new ExactNumber(String(value));
+  if (typeof value === "function" || typeof value === "symbol") throw new Error(UNWRITABLE);
   if (typeof value !== "object" || value === null || value instanceof ExactNumber) return value;
   if (value instanceof Date) return value.toISOString();
   if (value instanceof Uint8Array) return blobText(value);

@@ -161,6 +161,24 @@ test("declared columns appear without rows, and values are checked", async () =>
   );
 });
 
+test("no value is left out, and a driver's own toJSON stays", async () => {
+  const own = function (this: bigint) {
+    return "mine";
+  };
+  Object.defineProperty(BigInt.prototype, "toJSON", { value: own, configurable: true });
+  try {
+    for (const rows of [[{ id: 1, text: String }], [{ id: 1 }, { id: 2, text: () => "x" }], [{ id: 1, text: Symbol() }]]) {
+      const wrong = run(extractor((_config, output) => output.write("main", rows)));
+      await assert.rejects(wrong, kind("data", /row \d, column `text`: a function or a symbol is no value/));
+    }
+    const result = await run(extractor((_config, output) => output.write("main", [{ id: 2n ** 60n }, { id: 1n }])));
+    assert.equal(String(result.rows()[0]!.id), "1152921504606846976");
+    assert.equal((BigInt.prototype as { toJSON?: unknown }).toJSON, own);
+  } finally {
+    delete (BigInt.prototype as { toJSON?: unknown }).toJSON;
+  }
+});
+
 test("rows are passed on in parts", async () => {
   let most = 0;
   function* rows() {

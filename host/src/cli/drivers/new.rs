@@ -51,15 +51,11 @@ impl clap::ValueEnum for Template {
 
 impl clap::ValueEnum for Kind {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Extractor, Self::Processor, Self::Writer]
+        &Self::ALL
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(match self {
-            Self::Extractor => "extractor",
-            Self::Processor => "processor",
-            Self::Writer => "writer",
-        }))
+        Some(PossibleValue::new(self.name()))
     }
 }
 

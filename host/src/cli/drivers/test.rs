@@ -1,4 +1,4 @@
-//! `osiris drivers test`: runs a driver's own tests and the checks that hold for every driver.
+//! `osiris drivers test`: runs a driver's own tests and the checks that apply to every driver.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ use crate::session::state::quoted;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Runs the tests in `tests/*.yaml` and the checks that hold for every driver of its kind, each in the sandbox of a real \
+    after_help = "Runs the tests in `tests/*.yaml` and the checks that apply to every driver of its kind, each in the sandbox of a real \
                   step. Exits with 0 if everything passed.\n\nExamples:\n  osiris drivers test build/my.driver.wasm\n  \
                   osiris drivers test build/my.driver.wasm --only 'two pages' --record"
 )]

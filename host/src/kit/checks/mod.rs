@@ -105,7 +105,7 @@ impl GoodRun {
     }
 }
 
-const ALL: &[Kind] = &[Kind::Extractor, Kind::Processor, Kind::Writer];
+const ALL: &[Kind] = &Kind::ALL;
 const WITH_INPUTS: &[Kind] = &[Kind::Processor, Kind::Writer];
 
 /// All checks, in the order in which they are reported.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::compare::{Rows, breakage, difference};
 use super::{GoodRun, NO_GOOD_RUN, Subject, Verdict};
 use crate::driver::config::{self, Candidate};
+use crate::driver::spec::Spec;
 use crate::error::Report;
 use crate::kit::harness::Trial;
 use crate::kit::outcome::Outcome;
@@ -105,7 +106,7 @@ fn others(schema: &Value, value: &Value) -> Vec<Option<Value>> {
         (None, Value::Bool(flag)) => vec![json!(!flag)],
         (None, Value::Number(number)) => {
             let number = number.as_i64().unwrap_or_default();
-            vec![json!(number + 1), json!(number - 1), json!(1)]
+            vec![json!(number.saturating_add(1)), json!(number.saturating_sub(1)), json!(1)]
         }
         (None, Value::String(text)) => vec![json!(format!("{text}x")), json!(";")],
         (None, Value::Array(items)) => {
@@ -120,11 +121,23 @@ fn others(schema: &Value, value: &Value) -> Vec<Option<Value>> {
     others.into_iter().map(Some).chain([None]).collect()
 }
 
+/// A schema that judges each option, but not which of them a config needs.
+fn without_needs(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    if let Some(keywords) = schema.as_object_mut() {
+        for keyword in ["required", "dependentRequired", "if", "then", "else", "allOf", "anyOf", "oneOf", "not"] {
+            keywords.remove(keyword);
+        }
+    }
+    schema
+}
+
 /// Each example of the spec is a config that the driver's own schema accepts.
 pub fn examples(subject: &Subject<'_>) -> anyhow::Result<Verdict> {
     let spec = &subject.harness.driver.spec;
+    let without_needs = Spec { config_schema: without_needs(&spec.config_schema), ..spec.clone() };
     for example in &spec.examples {
-        // A connection and the environment belong to the user, who is not here.
+        // A connection and environment variables are the user's own, so the options that they fill in are not judged.
         let is_elsewhere =
             |value: &Value| value.as_str().is_some_and(|text| text.starts_with('@') || text.contains("${"));
         let open: Map<String, Value> = example
@@ -133,11 +146,9 @@ pub fn examples(subject: &Subject<'_>) -> anyhow::Result<Verdict> {
             .filter(|(_, value)| !is_elsewhere(value))
             .map(|(n, v)| (n.clone(), v.clone()))
             .collect();
-        let is_whole = open.len() == example.config.len();
+        let spec = if open.len() == example.config.len() { spec } else { &without_needs };
         let candidate = Candidate { spec, config: &open, written_as: &BTreeMap::new() };
-        if let Err(Report { message, .. }) = config::check(subject.harness.judge(), "example", &candidate)
-            && is_whole
-        {
+        if let Err(Report { message, .. }) = config::check(subject.harness.judge(), "example", &candidate) {
             return Ok(Verdict::Failed(format!("example `{}` is refused: {message}", example.title)));
         }
     }
