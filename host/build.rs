@@ -56,12 +56,19 @@ fn main() {
 }
 
 /// Writes a Rust file with all embedded files, in the order of their places.
-#[expect(clippy::disallowed_methods, reason = "writes to cargo's own folder")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo talks to build scripts by variables; writes to cargo's own folder"
+)]
 fn embed(rust: &Path) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Asked when this runs: several copies of the repository may share a target folder, and this program with it.
+    let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default()).join("..");
     let mut files = Vec::new();
     for (from, to) in EMBEDDED {
         println!("cargo:rerun-if-changed=../{from}");
+        if !root.join(from).exists() {
+            println!("cargo:error=`{}` is missing", root.join(from).display());
+        }
         collect(&root.join(from), (*to).to_owned(), &mut files);
     }
     files.sort();

@@ -60,7 +60,7 @@ fn micros(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let mut parts = whole.split(':').map(|part| digits(part, 2));
     let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next().unwrap_or(Some(0))?);
-    if parts.next().is_some() || hour > 24 || minute > 59 || second > 60 {
+    if parts.next().is_some() || hour > 24 || minute > 59 || second > 59 {
         return None;
     }
     // What is finer than a microsecond must be zeros.
