@@ -1,13 +1,11 @@
 package osiris
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
 	"reflect"
 	"slices"
-	"unicode/utf8"
 	"unsafe"
 
 	"go.osiris.dev/sdk/internal/host"
@@ -144,90 +142,6 @@ func (t *Table[T]) Finish() (uint64, error) {
 }
 
 func (t *Table[T]) finish() error {
-	if t.finished {
-		return nil
-	}
-	_, err := t.Finish()
-	return err
-}
-
-// Declared is the DuckDB type of a column of a table of JSON records.
-type Declared = host.Column
-
-// JSONTable is a table of JSON records, whose column types the host decides.
-type JSONTable struct {
-	table    *host.JSONWriter
-	pending  []byte
-	finished bool
-}
-
-const pendingBytes = 1 << 20
-
-// JSONTable creates a table of JSON records, with a column for each member that a record has. The host decides the
-// types over all records, so that every value survives; columns can be declared instead.
-func (o *Output) JSONTable(name string, columns ...Declared) (*JSONTable, error) {
-	table, err := o.raw.CreateJSONTable(name, columns)
-	if err != nil {
-		return nil, err
-	}
-	t := &JSONTable{table: table}
-	o.open = append(o.open, t)
-	return t, nil
-}
-
-// Add appends records: structs, maps, or json.RawMessage, which is appended as it is, with all digits of its numbers.
-func (t *JSONTable) Add(records ...any) error {
-	for _, record := range records {
-		text, is := record.(json.RawMessage)
-		if !is {
-			var err error
-			if text, err = json.Marshal(record); err != nil {
-				return Errorf(KindData, "cannot write a record as JSON: %w", err)
-			}
-		}
-		if err := t.AddJSON(text); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// AddJSON appends texts of JSON objects, such as the items of a page; a text may hold several, or arrays of
-// them, separated by white space.
-func (t *JSONTable) AddJSON(records ...json.RawMessage) error {
-	for _, record := range records {
-		t.pending = append(append(t.pending, record...), '\n')
-		if len(t.pending) >= pendingBytes {
-			if err := t.flush(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (t *JSONTable) flush() error {
-	if len(t.pending) == 0 {
-		return nil
-	}
-	if !utf8.Valid(t.pending) {
-		return Errorf(KindData, "a record is not UTF-8")
-	}
-	err := t.table.Append(t.pending)
-	t.pending = t.pending[:0]
-	return err
-}
-
-// Finish decides the types, writes the table and returns its number of rows.
-func (t *JSONTable) Finish() (uint64, error) {
-	if err := t.flush(); err != nil {
-		return 0, err
-	}
-	t.finished = true
-	return t.table.Finish()
-}
-
-func (t *JSONTable) finish() error {
 	if t.finished {
 		return nil
 	}
@@ -403,44 +317,6 @@ func rowsOf[T any](b *Batch, members []member, before int, yield func(T, error) 
 		}
 	}
 	return nil
-}
-
-// Records are the rows of an input as JSON objects, one at a time; see the contract for how values are written.
-func (i *Input) Records(columns ...string) iter.Seq2[json.RawMessage, error] {
-	return records(func() (*host.JSONReader, error) { return i.raw.ReadJSON(columns) })
-}
-
-// QueryRecords runs one SELECT over the inputs and returns its rows as JSON objects.
-func QueryRecords(sql string) iter.Seq2[json.RawMessage, error] {
-	return records(func() (*host.JSONReader, error) { return host.QueryJSON(sql) })
-}
-
-func records(open func() (*host.JSONReader, error)) iter.Seq2[json.RawMessage, error] {
-	return func(yield func(json.RawMessage, error) bool) {
-		reader, err := open()
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer reader.Close()
-		for {
-			lines, more, err := reader.Next()
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if !more {
-				return
-			}
-			for start := 0; start < len(lines); {
-				end := start + slices.Index(lines[start:], '\n')
-				if !yield(json.RawMessage(lines[start:end:end]), nil) {
-					return
-				}
-				start = end + 1
-			}
-		}
-	}
 }
 
 // WriteTable creates a table of these rows; see [NewTable].

@@ -175,6 +175,18 @@ def test_columns_records_and_sql(run):
         assert table(result, f"{lang}_sql")[-1] == (100000,)
 
 
+def test_records_are_decoded_and_encoded_with_every_value(run):
+    """Structs are read and written without encoding/json in the usual case; other rows with it, and all digits of their numbers."""
+    rows = source("""select case when i % 7 > 0 then 9223372036854775807 - i end as i, i / 3 as d, case when i % 5 > 0 then 'ž"\\' || chr((i % 128)::int) || i end as s,
+        ['a', i::varchar] as l, i % 2 = 0 as b from range(5000) x(i)""")
+    result = run([rows, {"id": "go", "component": "test.go_processor", "needs": ["source"], "config": {"mode": "typed"}}])
+    ordered = "select columns(*)::varchar from {} order by all"
+    expected = table(result, "source", ordered.format("main"))
+    assert table(result, "go", ordered.format("main")) == expected
+    # Go's maps have no order.
+    assert table(result, "go", "select i::varchar, d::varchar, s::varchar, l::varchar, b::varchar from \"any\" order by all") == expected
+
+
 class Echo(socketserver.StreamRequestHandler):
     def handle(self):
         self.wfile.write(self.rfile.readline())

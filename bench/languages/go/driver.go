@@ -2,7 +2,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 
 	"go.osiris.dev/sdk"
@@ -28,9 +27,8 @@ func transform(c Config, in osiris.Inputs, out *osiris.Output) error {
 	if err != nil {
 		return err
 	}
-	for record, err := range in[0].Records() {
-		var row Row
-		if err := errors.Join(err, json.Unmarshal(record, &row)); err != nil {
+	for row, err := range osiris.Records[Row](in[0]) {
+		if err != nil {
 			return err
 		}
 		row.C = row.A + row.B + int64(len(row.S))

@@ -45,6 +45,14 @@ type row struct {
 	Map  map[string]int64  `col:"map"`
 }
 
+type typedRow struct {
+	I *int64   `json:"i"`
+	D float64  `json:"d"`
+	S *string  `json:"s"`
+	L []string `json:"l"`
+	B bool     `json:"b"`
+}
+
 type config struct {
 	Mode string `json:"mode"`
 }
@@ -71,6 +79,8 @@ func transform(c config, in osiris.Inputs, out *osiris.Output) error {
 		return rows(in, out)
 	case "records":
 		return records(in, out)
+	case "typed":
+		return typed(in, out)
 	case "compute":
 		return in[0].Transform(out, "main", compute)
 	case "texts":
@@ -113,6 +123,26 @@ func records(in osiris.Inputs, out *osiris.Output) error {
 	}
 	for record, err := range in[0].Records() {
 		if err := errors.Join(err, table.AddJSON(record)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// typed passes on structs that are decoded from JSON and encoded again, and rows with any member.
+func typed(in osiris.Inputs, out *osiris.Output) error {
+	table, err := out.JSONTable("main")
+	other, err2 := out.JSONTable("any")
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	for r, err := range osiris.Records[typedRow](in[0]) {
+		if err := errors.Join(err, table.Add(r)); err != nil {
+			return err
+		}
+	}
+	for r, err := range osiris.Records[map[string]any](in[0]) {
+		if err := errors.Join(err, other.Add(r)); err != nil {
 			return err
 		}
 	}

@@ -38,12 +38,8 @@ func load(config Config, in osiris.Inputs) error {
 	}
 	defer connection.Close()
 	server := &Server{connection, bufio.NewReader(connection), 0}
-	for record, err := range input.Records(config.Key, config.Value) {
+	for row, err := range osiris.Records[map[string]json.RawMessage](input, config.Key, config.Value) {
 		if err != nil {
-			return err
-		}
-		var row map[string]json.RawMessage
-		if err := json.Unmarshal(record, &row); err != nil {
 			return err
 		}
 		if err := server.set(row[config.Key], row[config.Value]); err != nil {
