@@ -152,7 +152,7 @@ def test_a_rest_api_is_read_with_waits_and_a_token(run):
     assert [column[1] for column in go[:5]] == ["DECIMAL(18,2)", "TIMESTAMP WITH TIME ZONE", "BIGINT", "VARCHAR", "VARCHAR[]"]
     for lang in ("go", "c"):
         refused = run([{**step, "config": {**step["config"], "token": "another-long-token"}} for step in steps if step["id"] == lang], expect=1)
-        assert refused[lang]["error"]["kind"] == "auth" and "returned status 401" in refused[lang]["error"]["message"]
+        assert refused[lang]["error"]["kind"] == "auth" and "answered 401" in refused[lang]["error"]["message"]
     # Writers post each row, one of them larger than a stream takes at once.
     run([source("select i as id, repeat('ž', i * 5000) as s from range(3) x(i)"), *both("post.{}_writer", {"url": f"{url}/items"})])
     assert sorted(Api.posted, key=str) == sorted([("application/json", {"id": i, "s": "ž" * 5000 * i}) for i in range(3)] * 2, key=str)

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use crate::driver::spec::Spec;
 use crate::error::{Report, nearest};
 use crate::grants::credentials::CredentialTemplate;
+use crate::grants::http::has_no_text_of_its_own;
 use crate::grants::template::Template;
 use crate::untrusted::line;
 
@@ -29,6 +30,7 @@ pub fn check(spec: &Spec, file: &str) -> Result<(), Report> {
             }
         }
     }
+    spec.grants.roots.iter().try_for_each(has_no_text_of_its_own)?;
     spec.grants.credentials.iter().try_for_each(|credential| check_credential(spec, file, credential))?;
     [&spec.state_when, &spec.instances]
         .into_iter()
@@ -98,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_template_names_options_of_the_schema_in_a_form_that_can_be_granted() {
-        let table: [(&str, Option<&str>); 17] = [
+        let table: [(&str, Option<&str>); 19] = [
             ("read: ['{config.path}']", None),
             ("http: ['GET {connection.url}']", None),
             ("http: ['GET {config.auth.url}']", None),
@@ -115,6 +117,8 @@ mod tests {
             ("read: ['/etc/passwd']", Some("by itself")),
             ("write: ['{config.path}.bak']", Some("by itself")),
             ("connect: ['db.example.com']", Some("names no port")),
+            ("roots: ['{config.path}']", None),
+            ("roots: ['-----BEGIN {config.path}']", Some("roots for HTTPS of its own")),
             ("connect: ['*.example.com:5432']", Some("not the name or address of a host")),
         ];
         for (grants, refused) in table {

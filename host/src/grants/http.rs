@@ -124,16 +124,24 @@ fn allowed_scope(request: &GrantRequest<'_>, template: &AddressTemplate, text: &
     Ok(scope)
 }
 
+/// Checks that a template of roots is all of the author's writing.
+///
+/// # Errors
+/// If it has literal text.
+pub fn has_no_text_of_its_own(template: &Template) -> Result<(), Report> {
+    if template.literals().next().is_none() {
+        return Ok(());
+    }
+    Err(Report::input("the driver brings roots for HTTPS of its own")
+        .hint("a driver may trust roots that its config names, such as `{connection.ca}`; ask whoever made it"))
+}
+
 /// The PEM texts that `templates` expand to. Only the author decides whom a step trusts: each must be a field that the
 /// author wrote, never a driver's own text or default.
 fn allowed_roots(request: &GrantRequest<'_>, templates: &[Template]) -> Result<Vec<String>, Report> {
     let mut roots = Vec::new();
     for template in templates {
-        if template.literals().next().is_some() {
-            return Err(Report::input("the driver brings roots for HTTPS of its own").hint(
-                "a driver may trust roots that its config names, such as `{connection.ca}`; ask whoever made it",
-            ));
-        }
+        has_no_text_of_its_own(template)?;
         let written = template.expand(request.written)?;
         for root in template.expand(request.config)? {
             if !written.contains(&root) {

@@ -126,7 +126,7 @@ static void status_error(os_error *e, const char *method, const char *url, const
     snprintf(e->code, sizeof e->code, "HTTP %d", s);
     e->has_retry = wait >= 0;
     e->retry_after_ms = (uint32_t)(wait < 0 ? 0 : wait);
-    int length = snprintf(e->message, sizeof e->message, "`%s %.*s` returned status %d", method, shown(url), url, s);
+    int length = snprintf(e->message, sizeof e->message, "`%s %.*s` answered %d", method, shown(url), url, s);
     if (wait >= 0 && length < (int)sizeof e->message)
         length += snprintf(e->message + length, sizeof e->message - (size_t)length, " and asks to wait %lld s",
                            (long long)(wait + 999) / 1000);

@@ -371,7 +371,7 @@ static void http_statuses_waits_and_logins(void)
         int waited; /* at least, in seconds */
         const char *message;
     } cases[] = {
-        {"GET", "http://x/status401", 1, OS_AUTH, 0, "`GET http://x/status401` returned status 401: a reason"},
+        {"GET", "http://x/status401", 1, OS_AUTH, 0, "`GET http://x/status401` answered 401: a reason"},
         {"GET", "http://x/status403?secret=1", 1, OS_DENIED, 0, "`GET http://x/status403?secret=1` returned"},
         {"GET", "http://x/status404", 1, OS_NOT_FOUND, 0, "404"}, {"GET", "http://x/status400", 1, OS_CONFIG, 0, "400"},
         {"GET", "http://x/status429", 3, OS_RATE_LIMITED, 0, "429"}, {"GET", "http://x/status500", 3, OS_TRANSIENT, 0, "500"},
@@ -380,8 +380,8 @@ static void http_statuses_waits_and_logins(void)
         {"GET", "http://x/slow", 2, -1, 7, NULL}, {"GET", "http://x/later", 2, -1, 5, NULL},
         {"GET", "http://x/never", 1, OS_TRANSIENT, 0, "and asks to wait 3600 s"},
         {"GET", "http://x/limited", 1, OS_RATE_LIMITED, 0, "and asks to wait 3600 s"},
-        {"GET", "http://x/reset", 2, -1, 7, NULL}, {"GET", "http://x/left", 1, OS_DENIED, 0, "returned status 403"},
-        {"GET", "http://x/never-a-number", 1, OS_DENIED, 0, "returned status 403"},
+        {"GET", "http://x/reset", 2, -1, 7, NULL}, {"GET", "http://x/left", 1, OS_DENIED, 0, "answered 403"},
+        {"GET", "http://x/never-a-number", 1, OS_DENIED, 0, "answered 403"},
         {"GET", "http://x/big", 1, OS_DATA, 0, "larger than it may be"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -224,7 +224,7 @@ func statusError(asked string, r *Response) *osiris.Error {
 		// A server that says when the request limit is reset refuses the rate, not the request.
 		kind = osiris.KindRateLimited
 	}
-	message := fmt.Sprintf("`%s` returned status %d", asked, r.Status)
+	message := fmt.Sprintf("`%s` answered %d", asked, r.Status)
 	if reason := http.StatusText(r.Status); reason != "" {
 		message += " (" + strings.ToLower(reason) + ")"
 	}

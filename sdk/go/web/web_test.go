@@ -39,7 +39,7 @@ func TestStatusesBecomeKindsAndPassingOnesAreRetried(t *testing.T) {
 		client := &web.Client{Retries: 2, Base: time.Microsecond}
 		_, err := client.Get(url + "/x?secret=1")
 		known := osiris.AsError(err)
-		want := fmt.Sprintf("/x` returned status %d (%s): a reason", c.status, strings.ToLower(http.StatusText(c.status)))
+		want := fmt.Sprintf("/x` answered %d (%s): a reason", c.status, strings.ToLower(http.StatusText(c.status)))
 		if known == nil || known.Kind != c.kind || *count != c.requests || known.Code != fmt.Sprintf("HTTP %d", c.status) ||
 			!strings.Contains(known.Message, want) || strings.Contains(known.Message, "secret") {
 			t.Errorf("%d: %d requests, %+v", c.status, *count, known)

@@ -77,7 +77,11 @@ fn judged(
     Ok(Verdict::of(disturbed.len(), otherwise))
 }
 
-/// The first and the last call of each function; each function of the first good run that uses it.
+/// At most so many calls of a function are disturbed.
+const MOST_CALLS: usize = 8;
+
+/// The calls of each function, of the first good run that uses it, and whether each is the first: all, or of many calls
+/// the first two, the last and some between.
 fn calls<'a>(subject: &'a Subject<'_>, is_wanted: impl Fn(&str) -> bool) -> Vec<(Call<'a>, bool)> {
     let mut seen: BTreeMap<&str, ()> = BTreeMap::new();
     let mut found = Vec::new();
@@ -90,12 +94,21 @@ fn calls<'a>(subject: &'a Subject<'_>, is_wanted: impl Fn(&str) -> bool) -> Vec<
         }
         for (name, numbers) in own {
             seen.insert(name, ());
-            let call = |number| Call { run, name, number };
-            found.extend(numbers.first().map(|first| (call(*first), true)));
-            found.extend(numbers.last().filter(|_| numbers.len() > 1).map(|last| (call(*last), false)));
+            let chosen = spread(numbers.len()).into_iter().filter_map(|at| Some((*numbers.get(at)?, at == 0)));
+            found.extend(chosen.map(|(number, is_first)| (Call { run, name, number }, is_first)));
         }
     }
     found
+}
+
+/// The places of at most [`MOST_CALLS`] calls among so many: the first two, and others as far apart as possible, to the
+/// last.
+fn spread(calls: usize) -> Vec<usize> {
+    if calls <= MOST_CALLS {
+        return (0..calls).collect();
+    }
+    let (steps, last) = (MOST_CALLS - 2, calls - 1);
+    std::iter::once(0).chain((0..=steps).map(|step| 1 + (last - 1) * step / steps)).collect()
 }
 
 /// A call that fails, and goes on failing, ends the step with an error of the same kind. A driver that has another way may
@@ -227,5 +240,19 @@ impl FaultKind {
             // An HTTP server that answers 503, or a disk that fails.
             Self::Internal => &["internal", "transient", "other"],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spread;
+
+    #[test]
+    fn few_calls_are_all_disturbed_and_of_many_some_to_the_last() {
+        assert_eq!(spread(0), [0; 0]);
+        assert_eq!(spread(1), [0]);
+        assert_eq!(spread(8), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(spread(9), [0, 1, 2, 3, 4, 5, 6, 8]);
+        assert_eq!(spread(100), [0, 1, 17, 33, 50, 66, 82, 99]);
     }
 }
