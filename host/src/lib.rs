@@ -8,6 +8,7 @@ pub mod cli;
 pub mod kit;
 
 pub mod run;
+pub mod worker;
 
 pub mod executor;
 

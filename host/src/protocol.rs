@@ -1,6 +1,7 @@
 //! The protocol between the host and the processes of steps and queries: one JSON object in, JSON lines or rows out.
 
 pub mod disturbance;
+pub mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -24,26 +25,22 @@ use disturbance::Disturbance;
 /// The table of the rows that a step rejected.
 pub const REJECTED: &str = "rejected";
 
-/// Everything that one step process needs, as one JSON object; it is written only to the process's stdin.
+/// The name of the output file in a step's scratch folder.
+pub const OUTPUT: &str = "output.duckdb";
+
+/// Everything that one attempt of a step needs, as one JSON object; it is written only to the stdin of the step's process,
+/// or of the worker that starts it. `Files` says where its files are: on this machine, or nowhere in particular.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Job {
+pub struct Job<Files = LocalFiles> {
     pub step: String,
     /// The driver's `name@version`, for messages.
     pub driver: String,
     pub kind: Kind,
-    /// The compiled component.
-    pub compiled: PathBuf,
+    pub files: Files,
     /// The step's config without its secrets.
     pub config: Map<String, Value>,
     pub secrets: Secrets,
-    pub inputs: Vec<InputTable>,
-    /// An empty folder that belongs to the step, for its output file and for spilled data.
-    pub scratch: PathBuf,
-    /// The database file to create, inside `scratch`; a writer that may not reject rows has none.
-    pub output: Option<PathBuf>,
-    pub read_files: Vec<FileGrant>,
-    pub write_files: Vec<FileGrant>,
     pub network: NetworkGrant,
     /// The state that the step kept in its last run; `None` if it keeps no state.
     pub state: Option<PriorState>,
@@ -65,6 +62,45 @@ pub struct Job {
     /// What becomes of the step's HTTP requests.
     #[serde(default)]
     pub exchanges: Exchanges,
+}
+
+/// The files of a job on the machine where its step runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalFiles {
+    /// The compiled component; none where the step does not run.
+    pub compiled: Option<PathBuf>,
+    pub inputs: Vec<InputTable>,
+    /// An empty folder that belongs to the step, for its output file and for spilled data.
+    pub scratch: PathBuf,
+    /// The database file to create, inside `scratch`; a writer that may not reject rows has none.
+    pub output: Option<PathBuf>,
+    pub read: Vec<FileGrant>,
+    pub write: Vec<FileGrant>,
+}
+
+impl<Files> Job<Files> {
+    /// The same job with its files elsewhere.
+    pub fn with_files<Elsewhere>(self, files: Elsewhere) -> Job<Elsewhere> {
+        Job {
+            files,
+            step: self.step,
+            driver: self.driver,
+            kind: self.kind,
+            config: self.config,
+            secrets: self.secrets,
+            network: self.network,
+            state: self.state,
+            attempt: self.attempt,
+            call: self.call,
+            instances: self.instances,
+            rejects: self.rejects,
+            limits: self.limits,
+            require_confinement: self.require_confinement,
+            disturbance: self.disturbance,
+            exchanges: self.exchanges,
+        }
+    }
 }
 
 /// Which export of a driver a step process calls.
@@ -109,6 +145,15 @@ impl NetworkGrant {
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
         self.connect.iter().chain(self.http.iter().map(|scope| &scope.endpoint))
     }
+}
+
+/// What a step may connect to, for whoever connects for it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reachable {
+    pub endpoints: Vec<Endpoint>,
+    /// Hosts that may be in a private network.
+    pub private_hosts: BTreeSet<String>,
 }
 
 /// The state that a step kept in its last run: a JSON value, or nothing yet.

@@ -16,6 +16,7 @@ mod sandbox;
 mod sessions;
 mod state;
 mod terminal;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -80,6 +81,8 @@ enum Verb {
     /// Show the states that steps keep between runs, or reset them
     #[command(subcommand)]
     State(state::Verb),
+    /// Run steps for a host on another machine, which speaks to it over stdin and stdout
+    Worker(worker::Arguments),
     /// The step process (internal)
     #[command(hide = true)]
     Step,
@@ -141,6 +144,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
         Verb::Validate(arguments) => logged(|| plan::validate(&arguments)),
         Verb::Lock(arguments) => logged(|| lock::lock(&arguments)),
         Verb::Doctor(arguments) => logged(|| doctor::doctor(&arguments)),
+        Verb::Worker(arguments) => logged(|| worker::worker(&arguments)),
         Verb::Connections(verb) => logged(|| connections::connections(&verb)),
         Verb::Discover(arguments) => logged(|| discover::discover(&arguments)),
         Verb::State(verb) => logged(|| state::state(&verb)),

@@ -31,8 +31,8 @@ pub struct Files {
 impl Files {
     pub fn new(call: &DriverCall<'_>) -> Self {
         Self {
-            readable: call.job.read_files.clone(),
-            writable: call.job.write_files.clone(),
+            readable: call.job.files.read.clone(),
+            writable: call.job.files.write.clone(),
             engine: Arc::clone(call.engine),
             longest_read: call.job.disturbance.longest_read(MAX_READ),
             created: Vec::new(),

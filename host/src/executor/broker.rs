@@ -4,7 +4,6 @@
 //! The step process cannot create a socket. It sends a request line over the socket that is its stdin and receives an
 //! open stream to an address that was checked here, so no DNS answer can change between the check and the connection.
 
-use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -20,7 +19,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 
 use crate::grants::address;
 use crate::grants::endpoint::Endpoint;
-use crate::protocol::{Ask, AskAnswer, Reply};
+use crate::protocol::{Ask, AskAnswer, Reachable, Reply};
 
 /// The longest line that is read, in bytes; a host name has at most 253 characters.
 const MAX_LINE: u64 = 1024;
@@ -32,19 +31,10 @@ const MAX_WAIT: Duration = Duration::from_secs(120);
 /// fair chance.
 const LOOKUP_FLOOR: Duration = Duration::from_secs(5);
 
-/// What a step may connect to.
-#[derive(Debug, Clone, Default)]
-pub struct Reachable {
-    pub endpoints: Vec<Endpoint>,
-    /// Hosts that may be in a private network.
-    pub private_hosts: BTreeSet<String>,
-}
-
 /// Answers a step process until it ends, on a separate thread: one connection at a time, and as many as the step's time
 /// allows. Returns a flag that is set before the first connection is passed on.
 ///
 /// # Errors
-/// If the machine provides no thread or no file for it.
 /// If the machine provides no thread or no file for it.
 pub fn serve(socket: UnixStream, reachable: Reachable) -> anyhow::Result<Arc<AtomicBool>> {
     let mut lines = BufReader::new(socket.try_clone().context("cannot connect for a step")?);

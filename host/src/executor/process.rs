@@ -17,13 +17,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use zeroize::Zeroizing;
 
-use super::broker::{self, Reachable};
+use super::RunningAttempt;
+use super::broker;
 use super::disk::DiskAllowance;
 use super::figures::Figures;
 use super::supervisor::{Allowance, FiguresAllowance, MAX_THREADS, Overrun, Supervisor, Watch};
 use crate::error::{Blame, Failure};
 use crate::grants::limits::Limits;
-use crate::protocol::{Job, Message, SEEN};
+use crate::protocol::{Job, Message, Reachable, SEEN};
 use crate::sandbox::cgroup::{self, Group};
 use crate::sandbox::own_process;
 
@@ -79,9 +80,39 @@ pub struct StepProcess {
     listener: Option<JoinHandle<()>>,
 }
 
+/// How an attempt ended.
+#[derive(Debug)]
+pub enum Ending {
+    Process(ProcessEnding),
+    /// It ended with its own word.
+    Told,
+    /// It was lost before it could tell.
+    Lost(Failure),
+}
+
+impl Ending {
+    /// Whether it ended by itself and reported success.
+    pub fn is_peaceful(&self) -> bool {
+        match self {
+            Self::Process(ending) => ending.is_peaceful(),
+            Self::Told => true,
+            Self::Lost(_) => false,
+        }
+    }
+
+    /// The failure of a step of `driver` whose attempt ended this way without a result.
+    pub fn failure(self, driver: &str) -> Failure {
+        match self {
+            Self::Process(ending) => ending.failure(driver),
+            Self::Told => Failure::new(Blame::Host, "killed", "the attempt ended without a result"),
+            Self::Lost(failure) => failure,
+        }
+    }
+}
+
 /// How a process ended.
 #[derive(Debug)]
-pub struct Ending {
+pub struct ProcessEnding {
     status: std::io::Result<ExitStatus>,
     /// Whether it was ended because it kept running after it had closed its stdout.
     lingered: bool,
@@ -91,7 +122,7 @@ pub struct Ending {
     stderr: String,
 }
 
-impl Ending {
+impl ProcessEnding {
     /// Whether the process exited by itself and reported success.
     pub fn is_peaceful(&self) -> bool {
         !self.lingered && self.status.as_ref().is_ok_and(ExitStatus::success)
@@ -234,17 +265,8 @@ impl StepProcess {
         }
     }
 
-    /// Whether a connection was made for it, by which it may have changed something elsewhere.
-    pub fn has_connected(&self) -> bool {
-        self.connected.load(Ordering::SeqCst)
-    }
-
-    pub fn kill(&mut self) {
-        let _ = self.child.kill();
-    }
-
     /// How the process ended. Call this once its stdout is closed; the wait is short.
-    pub fn ending(mut self) -> Ending {
+    fn ended(mut self) -> ProcessEnding {
         let watched = self.watch.take().and_then(|watch| watch.overrun());
         if self.listener.as_ref().is_some_and(|listener| !listener.is_finished()) {
             let _ = self.child.kill();
@@ -256,7 +278,25 @@ impl StepProcess {
         let overrun = watched.or_else(|| self.group.as_ref()?.ran_out_of().map(Overrun::Memory));
         let stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
         let stderr = String::from_utf8_lossy(&stderr).trim().to_owned();
-        Ending { status, lingered: self.lingered.load(Ordering::SeqCst), overrun, stderr }
+        ProcessEnding { status, lingered: self.lingered.load(Ordering::SeqCst), overrun, stderr }
+    }
+}
+
+impl RunningAttempt for StepProcess {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn has_connected(&self) -> bool {
+        self.connected.load(Ordering::SeqCst)
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+    }
+
+    fn ending(self: Box<Self>) -> Ending {
+        Ending::Process(self.ended())
     }
 }
 
@@ -332,7 +372,7 @@ fn listen(number: u64, stdout: impl Read, heard: &SyncSender<ProcessEvent>) {
     }
 }
 
-fn keep_stderr(mut errors: impl Read, kept: &Mutex<Vec<u8>>) {
+pub(super) fn keep_stderr(mut errors: impl Read, kept: &Mutex<Vec<u8>>) {
     let mut buffer = [0; 4096];
     while let Ok(count @ 1..) = errors.read(&mut buffer) {
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,21 +4,21 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use serde_json::json;
 
 use super::schedule::Schedule;
 use super::targets::{self, Target};
-use super::{OUTPUT, network, reachable};
+use super::{network, reachable};
 use crate::engine::InputTable;
 use crate::error::{Blame, Failure, Report};
 use crate::exchanges::{self, Exchanges, Replay, Seen};
-use crate::executor::broker::Reachable;
 use crate::executor::disk::DiskAllowance;
-use crate::executor::process::StepProcess;
+use crate::executor::{NewAttempt, RunningAttempt};
 use crate::grants::limits::Limits;
 use crate::plan::{Input, PlannedStep};
-use crate::protocol::{Call, FileGrant, Job, LogLevel, Message, PriorState, RejectedRows};
+use crate::protocol::{
+    Call, FileGrant, Job, LocalFiles, LogLevel, Message, OUTPUT, PriorState, Reachable, RejectedRows,
+};
 use crate::secrets::scrubber::Scrub;
 use crate::session::Status;
 use crate::untrusted::Untrusted;
@@ -50,7 +50,7 @@ pub(super) struct Attempt {
     pub(super) place: usize,
     /// Counted from 1.
     pub(super) number: u32,
-    pub(super) process: StepProcess,
+    pub(super) process: Box<dyn RunningAttempt>,
     pub(super) targets: Vec<Target>,
     /// When the step's first attempt began.
     pub(super) begun: Instant,
@@ -130,7 +130,7 @@ impl Schedule<'_> {
                     exchange_room,
                     verdict: None,
                 };
-                self.running.insert(running.process.number, running);
+                self.running.insert(running.process.number(), running);
             }
             Err(error) => {
                 self.session.remove_scratch(&step.id);
@@ -147,7 +147,12 @@ impl Schedule<'_> {
     }
 
     /// Creates the step's scratch folder and granted files, and gives its job to a warm process.
-    fn hand_over(&mut self, place: usize, begun: Instant, number: u32) -> anyhow::Result<(StepProcess, Vec<Target>)> {
+    fn hand_over(
+        &mut self,
+        place: usize,
+        begun: Instant,
+        number: u32,
+    ) -> anyhow::Result<(Box<dyn RunningAttempt>, Vec<Target>)> {
         let step = &self.plan.steps[place];
         self.session.write_artifact(&step.id, "cleaned_config.json", &step.masked_config)?;
         let read = targets::readable(self.base, step)?;
@@ -169,7 +174,13 @@ impl Schedule<'_> {
         Duration::from_secs(self.settings.limits.wall_seconds).saturating_sub(begun.elapsed())
     }
 
-    fn start(&mut self, place: usize, files: StepFiles, targets: &[Target], turn: Turn) -> anyhow::Result<StepProcess> {
+    fn start(
+        &mut self,
+        place: usize,
+        files: StepFiles,
+        targets: &[Target],
+        turn: Turn,
+    ) -> anyhow::Result<Box<dyn RunningAttempt>> {
         let step = &self.plan.steps[place];
         let limits = turn.limits;
         let disk = DiskAllowance {
@@ -180,16 +191,9 @@ impl Schedule<'_> {
         };
         let job = self.job(place, files, turn)?;
         self.note_inputs(step);
-        let mut process = if self.warm.is_empty() {
-            self.started += 1;
-            StepProcess::start(self.started, &self.say)?
-        } else {
-            self.warm.remove(0)
-        };
         let is_offline = self.settings.test_of(&step.id).is_some_and(|test| !test.has_network);
         let reachable = if is_offline { Reachable::default() } else { reachable(&step.grants) };
-        process.give(&job, reachable, &self.supervisor, disk)?;
-        Ok(process)
+        self.executor.start(NewAttempt { driver: Some(&step.driver), job, reachable, disk })
     }
 
     fn job(&self, place: usize, files: StepFiles, turn: Turn) -> anyhow::Result<Job> {
@@ -201,14 +205,16 @@ impl Schedule<'_> {
             step: step.id.to_string(),
             driver: step.driver.label(),
             kind: step.driver.spec.kind,
-            compiled: self.compiled.get(&step.driver.sha256).cloned().context("a driver was not compiled")?,
+            files: LocalFiles {
+                compiled: self.compiled.get(&step.driver.sha256).cloned(),
+                inputs: self.job_inputs(step),
+                output: step.stores_tables().then(|| scratch.join(OUTPUT)),
+                scratch,
+                read,
+                write,
+            },
             config: step.config.clone(),
             secrets: step.secrets.clone(),
-            inputs: self.job_inputs(step),
-            output: step.stores_tables().then(|| scratch.join(OUTPUT)),
-            scratch,
-            read_files: read,
-            write_files: write,
             network: network(&step.grants, &step.credentials),
             state: step.grants.state.then(|| PriorState { value: value() }),
             attempt: turn.number,

@@ -21,16 +21,17 @@ use serde_json::json;
 use crate::driver::{compiler, runtime};
 use crate::environment;
 use crate::exchanges::{Exchanges, Seen};
-use crate::executor::broker::Reachable;
+use crate::executor::Executor;
+use crate::executor::local::Local;
 use crate::executor::process::{BACKLOG, ProcessEvent, StepProcess};
-use crate::executor::supervisor::Supervisor;
+use crate::executor::worker::{Place, Worker};
 use crate::grants::Grants;
 use crate::grants::credentials::{self, Credential};
 use crate::grants::limits::Limits;
 use crate::pipeline::StepId;
 use crate::plan::Plan;
 use crate::protocol::disturbance::Disturbance;
-use crate::protocol::{LogLevel, NetworkGrant};
+use crate::protocol::{LogLevel, NetworkGrant, Reachable};
 use crate::secrets::scrubber::Scrubbed;
 use crate::session::{Base, Manifest, Session};
 use crate::warning::Warning;
@@ -85,6 +86,8 @@ pub struct Line {
     pub say: SyncSender<ProcessEvent>,
     heard: Receiver<ProcessEvent>,
     first: Option<StepProcess>,
+    /// The worker that runs the steps, if this machine does not.
+    worker: Option<Worker>,
 }
 
 impl Line {
@@ -95,7 +98,22 @@ impl Line {
         let (say, heard) = sync_channel(BACKLOG);
         // If it cannot be started, the error is reported for the first step.
         let first = StepProcess::start(FIRST, &say).ok();
-        Self { say, heard, first }
+        Self { say, heard, first, worker: None }
+    }
+
+    /// Has a worker run the steps.
+    ///
+    /// # Errors
+    /// As for [`Worker::connect`].
+    pub fn connect(&mut self, place: Place) -> anyhow::Result<()> {
+        self.first = None;
+        self.worker = Some(Worker::connect(place, self.say.clone())?);
+        Ok(())
+    }
+
+    /// How many steps the worker runs at once, if there is one.
+    pub fn slots(&self) -> Option<u32> {
+        self.worker.as_ref().map(|worker| worker.announced().slots)
     }
 }
 
@@ -119,9 +137,6 @@ pub trait Observer {
     /// A step has ended or was skipped; its record says how.
     fn ended(&mut self, step: &crate::session::StepRecord);
 }
-
-/// The name of the output file in a step's scratch folder.
-const OUTPUT: &str = "output.duckdb";
 
 /// Compiles the plan's drivers; returns the compiled file of each by digest.
 ///
@@ -155,7 +170,7 @@ pub fn compile(
 pub fn run(
     &Work { plan, states, base, session, settings }: &Work<'_>,
     mut manifest: Manifest,
-    Line { say, heard, first }: Line,
+    Line { say, heard, first, worker }: Line,
     observer: &mut dyn Observer,
     compiled_all: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Manifest> {
@@ -167,7 +182,9 @@ pub fn run(
         early.extend(heard.try_iter());
         early.iter().any(|event| matches!(event, ProcessEvent::Signal))
     };
-    let (compiled, interrupted) = match compile(plan, observer, &signal) {
+    // A worker compiles for itself.
+    let compiled = if worker.is_some() { Ok(BTreeMap::new()) } else { compile(plan, observer, &signal) };
+    let (compiled, interrupted) = match compiled {
         Ok(compiled) => (compiled, signal()),
         Err(error) if error.is::<compiler::Interrupted>() => (BTreeMap::new(), true),
         Err(error) => return Err(error),
@@ -181,6 +198,10 @@ pub fn run(
     for notice in &plan.notices {
         session.event("notice", json!({"message": notice.message, "fields": notice.fields}));
     }
+    let mut executor: Box<dyn Executor> = match worker {
+        Some(worker) => Box::new(worker),
+        None => Box::new(Local::new(say, first)?),
+    };
     let mut schedule = Schedule {
         plan,
         base,
@@ -192,10 +213,7 @@ pub fn run(
         waiting: (0..plan.steps.len()).collect(),
         running: BTreeMap::new(),
         retrying: BTreeMap::new(),
-        warm: first.into_iter().collect(),
-        started: FIRST,
-        say,
-        supervisor: Supervisor::start()?,
+        executor: &mut *executor,
         interrupted,
         earlier: &states.earlier,
         states: BTreeMap::new(),

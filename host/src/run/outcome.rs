@@ -5,13 +5,13 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::attempt::{Attempt, Done};
+use super::record;
 use super::retry::Retrial;
 use super::schedule::Schedule;
 use super::targets::{self, Target};
-use super::{OUTPUT, record};
 use crate::error::{Blame, Failure};
 use crate::plan::PlannedStep;
-use crate::protocol::LogLevel;
+use crate::protocol::{LogLevel, OUTPUT};
 use crate::session::Status;
 
 /// The name of the metric for the duration of a step.
@@ -28,7 +28,7 @@ impl Schedule<'_> {
     /// Handles the end of a process: the step is complete if it reported success and exited cleanly.
     pub(super) fn end(&mut self, number: u64) {
         let Some(running) = self.running.remove(&number) else {
-            self.warm.retain(|process| process.number != number);
+            self.executor.forget(number);
             return;
         };
         let Attempt { place, number, process, targets, begun, warnings, verdict, .. } = running;

@@ -13,6 +13,7 @@ use crate::driver::catalog::Driver;
 use crate::driver::{compiler, runtime};
 use crate::error::{Blame, Failure};
 use crate::exchanges::Exchanges;
+use crate::executor::RunningAttempt;
 use crate::executor::disk::DiskAllowance;
 use crate::executor::process::{BACKLOG, ProcessEvent, StepProcess};
 use crate::executor::supervisor::Supervisor;
@@ -20,7 +21,7 @@ use crate::grants::Grants;
 use crate::grants::credentials::Credential;
 use crate::grants::limits::Limits;
 use crate::protocol::disturbance::Disturbance;
-use crate::protocol::{Call, Job, Message, PriorState};
+use crate::protocol::{Call, Job, LocalFiles, Message, PriorState};
 use crate::secrets::Secrets;
 use crate::secrets::scrubber::Scrubber;
 use crate::warning::Warning;
@@ -98,14 +99,16 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<ProbeReport> {
         step: "probe".to_owned(),
         driver: probe.driver.label(),
         kind: probe.driver.spec.kind,
-        compiled,
+        files: LocalFiles {
+            compiled: Some(compiled),
+            inputs: Vec::new(),
+            scratch: scratch.path().to_owned(),
+            output: None,
+            read: Vec::new(),
+            write: Vec::new(),
+        },
         config: probe.config.clone(),
         secrets: probe.secrets.clone(),
-        inputs: Vec::new(),
-        scratch: scratch.path().to_owned(),
-        output: None,
-        read_files: Vec::new(),
-        write_files: Vec::new(),
         network: network(&probe.grants, &probe.credentials),
         state: probe.grants.state.then(PriorState::default),
         attempt: 1,
@@ -129,7 +132,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<ProbeReport> {
     process.give(&job, reachable(&probe.grants), probe.supervisor, disk)?;
     let (said, warnings) = listen(&heard, &mut process, &job.limits, &scrubber);
     let duration = begun.elapsed();
-    let outcome = said.unwrap_or_else(|| Err(process.ending().failure(&job.driver)));
+    let outcome = said.unwrap_or_else(|| Err(Box::new(process).ending().failure(&job.driver)));
     let outcome = match outcome {
         Ok(message) => Ok(scrubbed(message, &scrubber)?),
         Err(failure) => Err(scrubber.scrubbed(&failure).into_inner()),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
 use serde_json::json;
@@ -11,8 +11,8 @@ use super::attempt::Attempt;
 use super::outcome::interrupted;
 use super::retry::Retrial;
 use super::{Observer, Settings};
-use crate::executor::process::{ProcessEvent, StepProcess};
-use crate::executor::supervisor::Supervisor;
+use crate::executor::Executor;
+use crate::executor::process::ProcessEvent;
 use crate::pipeline::StepId;
 use crate::plan::Plan;
 use crate::session::{Base, Manifest, Session, Status, state};
@@ -31,12 +31,8 @@ pub(super) struct Schedule<'a> {
     pub(super) running: BTreeMap<u64, Attempt>,
     /// Steps that wait for their next attempt, by their place in the plan.
     pub(super) retrying: BTreeMap<usize, Retrial>,
-    /// Processes that have no job yet.
-    pub(super) warm: Vec<StepProcess>,
-    pub(super) started: u64,
-    pub(super) say: SyncSender<ProcessEvent>,
-    /// Ends steps at their limits, independently of this thread.
-    pub(super) supervisor: Supervisor,
+    /// Where steps run.
+    pub(super) executor: &'a mut dyn Executor,
     pub(super) interrupted: bool,
     /// The states from which steps continue, by their place in the plan.
     pub(super) earlier: &'a BTreeMap<usize, state::StoredState>,
@@ -102,19 +98,11 @@ impl Schedule<'_> {
         }
     }
 
-    /// Keeps as many processes warm as may be needed next.
+    /// Keeps the executor ready for what may be next.
     fn warm_up(&mut self) {
         let wanted = (self.waiting.len() + self.retrying.len()).min(self.settings.jobs);
-        while !self.interrupted && self.warm.len() < wanted {
-            self.started += 1;
-            match StepProcess::start(self.started, &self.say) {
-                Ok(process) => self.warm.push(process),
-                // A step that finds no warm process tries to start one itself, and only that step fails if it cannot.
-                Err(error) => {
-                    tracing::info!(error = format!("{error:#}"), "cannot start a process ahead of time");
-                    return;
-                }
-            }
+        if !self.interrupted {
+            self.executor.expect(wanted);
         }
     }
 
@@ -165,7 +153,7 @@ impl Schedule<'_> {
 
     fn interrupt(&mut self) {
         self.interrupted = true;
-        self.warm.clear();
+        self.executor.release();
         for running in self.running.values_mut() {
             running.process.kill();
         }

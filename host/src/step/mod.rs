@@ -27,6 +27,7 @@ use crate::protocol::{Job, LogLevel, Message, REJECTED, SEEN};
 use crate::sandbox::{self, Reach};
 pub use guest::call;
 use open_files::OpenFiles;
+pub use open_files::{open_granted, open_plain};
 use watch::{Overrun, Watch};
 
 /// The longest job that the process reads, in bytes.
@@ -145,7 +146,8 @@ fn attempt(
     sandbox::limit(file_bytes, job.limits.data_bytes() + stacks, job.limits.cpu_seconds).map_err(host_fault)?;
     confine(&job, &held, layers, reporter)?;
     // Compiled code is untrusted bytes until it is loaded, so it is loaded after confinement.
-    let component = runtime::load(&runtime, &job.compiled).map_err(host_fault)?;
+    let compiled = job.files.compiled.as_deref().context("the job names no driver").map_err(host_fault)?;
+    let component = runtime::load(&runtime, compiled).map_err(host_fault)?;
     if layers.rules {
         sandbox::seal(!job.network.is_empty()).map_err(host_fault)?;
     }
@@ -189,13 +191,13 @@ fn on_own_stack(call: impl FnOnce() -> Result<Tally, Failure> + Send) -> Result<
 
 /// The granted files' real paths, each with its name in the config.
 fn shown_names(job: &Job) -> Vec<(String, String)> {
-    let files = job.read_files.iter().chain(&job.write_files);
+    let files = job.files.read.iter().chain(&job.files.write);
     files.map(|grant| (grant.path.to_string_lossy().into_owned(), grant.name.clone())).collect()
 }
 
 /// Replaces the paths of granted files in DuckDB's messages by their names in the config.
 fn renamed(mut failure: Failure, names: &[(String, String)], job: &Job) -> Failure {
-    let open = job.read_files.iter().chain(&job.write_files);
+    let open = job.files.read.iter().chain(&job.files.write);
     let open = open.map(|grant| (grant.path.to_string_lossy().into_owned(), grant.name.clone()));
     for (path, name) in names.iter().cloned().chain(open) {
         failure.message = with_name(failure.message.raw(), &path, &name).into();
@@ -225,7 +227,7 @@ fn confine(job: &Job, held: &OpenFiles, layers: Layers, reporter: &Reporter) -> 
         read: [held.inputs(), held.read()].concat(),
         write: held.write(),
         load: held.code(),
-        scratch: Some(&job.scratch),
+        scratch: Some(&job.files.scratch),
         network: !job.network.is_empty(),
     };
     if !layers.rules {
@@ -257,14 +259,14 @@ fn read_job() -> anyhow::Result<Job> {
 }
 
 fn furnish(warm: Warm, job: &Job, held: &mut OpenFiles, layers: Layers) -> Result<Engine, Failure> {
-    let files: Vec<PathBuf> = job.read_files.iter().chain(&job.write_files).map(|grant| grant.path.clone()).collect();
-    let temporary = TemporaryFolder::create(&job.scratch.join("temporary"), job.limits.spill_bytes)
+    let files: Vec<PathBuf> = job.files.read.iter().chain(&job.files.write).map(|grant| grant.path.clone()).collect();
+    let temporary = TemporaryFolder::create(&job.files.scratch.join("temporary"), job.limits.spill_bytes)
         .context("cannot create the folder of the step's temporary files")
         .map_err(host_fault)?;
     let furnishing = Furnishing {
-        inputs: &job.inputs,
-        output: job.output.as_deref(),
-        spill: &job.scratch.join("spill"),
+        inputs: &job.files.inputs,
+        output: job.files.output.as_deref(),
+        spill: &job.files.scratch.join("spill"),
         files: &files,
         temporary: Some(temporary),
         limits: job.limits,
@@ -277,7 +279,7 @@ fn furnish(warm: Warm, job: &Job, held: &mut OpenFiles, layers: Layers) -> Resul
             read: held.read(),
             write: held.write(),
             load: None,
-            scratch: Some(&job.scratch),
+            scratch: Some(&job.files.scratch),
             network: !job.network.is_empty(),
         };
         if layers.rules { sandbox::narrow(&reach) } else { Ok(()) }
@@ -299,7 +301,7 @@ fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> 
         return Err(driver_fault(format!("driver `{}` left table `{name}` unfinished", job.driver)));
     }
     // A writer may also count its inputs, or read them twice: it delivers no more rows than they have.
-    let input_rows = job.inputs.iter().map(|input| engine.input_rows(&input.alias)).sum::<Result<u64, _>>();
+    let input_rows = job.files.inputs.iter().map(|input| engine.input_rows(&input.alias)).sum::<Result<u64, _>>();
     let input_rows =
         input_rows.map_err(|error| host_fault(anyhow::anyhow!(error).context("cannot count the step's inputs")))?;
     let tables = engine.finish().map_err(|error| {
@@ -308,10 +310,10 @@ fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> 
         if full { Failure::disk_full(format!("{error:#}")) } else { host_fault(error) }
     })?;
     let makes_none = !tables.keys().any(|table| job.rejects == 0 || table != REJECTED);
-    if job.output.is_some() && job.kind.makes_tables() && makes_none {
+    if job.files.output.is_some() && job.kind.makes_tables() && makes_none {
         return Err(driver_fault(format!("driver `{}` made no table", job.driver)));
     }
-    for path in job.output.iter().chain(&tally.files_written) {
+    for path in job.files.output.iter().chain(&tally.files_written) {
         let size = sync(path).map_err(host_fault)?;
         if size > job.limits.output_bytes {
             return Err(Overrun::Output.failure(job, engine.status().ran_authors()));
@@ -320,7 +322,7 @@ fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> 
     let rejected = tally.rejected.as_ref().map_or(0, |rejected| rejected.rows);
     let delivered = || tally.rows_out.min(input_rows).saturating_sub(rejected);
     let rows_written = if tally.rows_copied > 0 { tally.rows_copied } else { delivered() };
-    let created = job.write_files.iter().filter(|grant| tally.files_written.contains(&grant.path));
+    let created = job.files.write.iter().filter(|grant| tally.files_written.contains(&grant.path));
     let files = created.map(|grant| grant.name.clone()).collect();
     Ok(Message::Complete { tables, rows_written, files, state: tally.state, rejected: tally.rejected })
 }

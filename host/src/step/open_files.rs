@@ -31,33 +31,27 @@ impl OpenFiles {
     /// # Errors
     /// If a file has gone, or is not the one that the host found.
     pub fn of(job: &mut Job) -> anyhow::Result<Self> {
-        let mut held = Self::open(&job.inputs, &job.read_files, &job.write_files)?;
-        let code = open(&job.compiled, false)?;
-        job.compiled = path(&code);
+        let mut held = Self::open(&job.files.inputs, &job.files.read, &job.files.write)?;
+        let compiled = job.files.compiled.as_ref().context("the job names no driver")?;
+        let code = open_plain(compiled, false)?;
+        job.files.compiled = Some(path(&code));
         held.code = Some(code);
-        job.inputs = held.input_paths(&job.inputs);
-        repath(&mut job.read_files, &held.read);
-        repath(&mut job.write_files, &held.write);
+        job.files.inputs = held.input_paths(&job.files.inputs);
+        repath(&mut job.files.read, &held.read);
+        repath(&mut job.files.write, &held.write);
         Ok(held)
     }
 
     /// # Errors
     /// If a file has gone, or is not the one that the host found.
     pub fn open(inputs: &[InputTable], read: &[FileGrant], write: &[FileGrant]) -> anyhow::Result<Self> {
-        let granted = |grant: &FileGrant, writing| {
-            let file = open(&grant.path, writing)?;
-            let found = file.metadata()?;
-            ensure!(
-                found.is_file() && (found.dev(), found.ino()) == grant.identity,
-                "`{}` became another file while the step was starting",
-                grant.name
-            );
-            Ok(file)
-        };
         Ok(Self {
-            inputs: inputs.iter().map(|input| Ok(open(&input.path, false)?.into())).collect::<anyhow::Result<_>>()?,
-            read: read.iter().map(|grant| granted(grant, false)).collect::<anyhow::Result<_>>()?,
-            write: write.iter().map(|grant| granted(grant, true)).collect::<anyhow::Result<_>>()?,
+            inputs: inputs
+                .iter()
+                .map(|input| Ok(open_plain(&input.path, false)?.into()))
+                .collect::<anyhow::Result<_>>()?,
+            read: read.iter().map(|grant| open_granted(grant, false)).collect::<anyhow::Result<_>>()?,
+            write: write.iter().map(|grant| open_granted(grant, true)).collect::<anyhow::Result<_>>()?,
             code: None,
         })
     }
@@ -101,6 +95,21 @@ impl OpenFiles {
     }
 }
 
+/// Opens a granted file.
+///
+/// # Errors
+/// If it has gone, or is not the one that the host found.
+pub fn open_granted(grant: &FileGrant, writing: bool) -> anyhow::Result<File> {
+    let file = open_plain(&grant.path, writing)?;
+    let found = file.metadata()?;
+    ensure!(
+        found.is_file() && (found.dev(), found.ino()) == grant.identity,
+        "`{}` became another file while the step was starting",
+        grant.name
+    );
+    Ok(file)
+}
+
 fn repath(grants: &mut [FileGrant], files: &[File]) {
     for (grant, file) in grants.iter_mut().zip(files) {
         grant.path = path(file);
@@ -116,8 +125,11 @@ fn replaced(file: OwnedFd, nothing: &OwnedFd, number: i32) -> anyhow::Result<Own
 }
 
 /// Opens a regular file, without waiting for one that is not, and never through a symlink.
+///
+/// # Errors
+/// If it cannot be opened.
 #[expect(clippy::disallowed_methods, reason = "neither follows a symlink nor waits for a pipe")]
-fn open(path: &Path, writing: bool) -> anyhow::Result<File> {
+pub fn open_plain(path: &Path, writing: bool) -> anyhow::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     OpenOptions::new()
         .read(true)

@@ -86,7 +86,7 @@ impl Watch {
         let watch = Self { overrun: Arc::new(AtomicU8::new(0)), failures };
         let (own, runtime, limits) = (watch.clone(), runtime.clone(), job.limits);
         let files: Vec<PathBuf> =
-            job.output.iter().cloned().chain(job.write_files.iter().map(|grant| grant.path.clone())).collect();
+            job.files.output.iter().cloned().chain(job.files.write.iter().map(|grant| grant.path.clone())).collect();
         let watching = move || {
             let mut interrupted: Option<Instant> = None;
             let mut reported = false;

@@ -74,7 +74,7 @@ fn hole(driver_call: &DriverCall<'_>) -> Result<Tally, Failure> {
         None => text("target"),
     };
     let (name, target) = call.split_once(' ').unwrap_or((call, ""));
-    let outcome = calls::make(name, &target.replace("SCRATCH", &job.scratch.to_string_lossy()));
+    let outcome = calls::make(name, &target.replace("SCRATCH", &job.files.scratch.to_string_lossy()));
     let said = match &outcome {
         Ok(seen) => format!("succeeded: {seen}"),
         Err(error) => format!("refused: {error}"),

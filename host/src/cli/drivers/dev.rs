@@ -111,6 +111,7 @@ fn run_arguments(arguments: &Arguments, pipeline: PathBuf, built: PathBuf) -> ru
             limits: arguments.limits.clone(),
         },
         jobs: None,
+        on: None,
         json: false,
         sandbox: arguments.sandbox,
     }

@@ -1,0 +1,102 @@
+//! What a worker sends of an attempt: written where the host would have had it written, and checked.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+
+use super::{Digests, state_of};
+use crate::digest::Hasher;
+use crate::protocol::worker::SentFile;
+use crate::protocol::{FileGrant, LocalFiles};
+use crate::size::spell;
+use crate::step::open_granted;
+
+/// The files that an attempt may send.
+#[derive(Debug)]
+pub(super) struct Received {
+    output: Option<PathBuf>,
+    write: Vec<FileGrant>,
+    /// The most bytes of each.
+    limit: u64,
+    files: BTreeMap<Option<String>, ReceivedFile>,
+}
+
+#[derive(Debug)]
+struct ReceivedFile {
+    file: File,
+    hasher: Hasher,
+    bytes: u64,
+}
+
+impl Received {
+    pub(super) fn new(files: &LocalFiles, limit: u64) -> Self {
+        Self { output: files.output.clone(), write: files.write.clone(), limit, files: BTreeMap::new() }
+    }
+
+    /// Takes the next part of the file with that name, or of the output.
+    ///
+    /// # Errors
+    /// If the attempt may not make it, it is too large, or it cannot be written.
+    pub(super) fn part(&mut self, name: Option<&str>, part: &[u8]) -> anyhow::Result<()> {
+        let limit = self.limit;
+        let taken = self.file(name)?;
+        taken.bytes = taken.bytes.saturating_add(part.len() as u64);
+        ensure!(taken.bytes <= limit, "it sent a file of more than {}, the step's limit", spell(limit));
+        taken.hasher.update(part);
+        taken.file.write_all(part).context("cannot write what a worker sent")
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "creates a file in the session's own folder")]
+    fn file(&mut self, name: Option<&str>) -> anyhow::Result<&mut ReceivedFile> {
+        let key = name.map(str::to_owned);
+        if !self.files.contains_key(&key) {
+            let file = match name {
+                None => {
+                    let path = self.output.as_ref().context("it sent an output that the step does not have")?;
+                    let mut options = OpenOptions::new();
+                    options.read(true).write(true).create_new(true).mode(0o644);
+                    options.open(path).context("cannot create the step's output")?
+                }
+                Some(name) => {
+                    let grant = self.write.iter().find(|grant| grant.name == name);
+                    open_granted(grant.context("it sent a file that the step was not granted")?, true)?
+                }
+            };
+            self.files.insert(key.clone(), ReceivedFile { file, hasher: Hasher::default(), bytes: 0 });
+        }
+        self.files.get_mut(&key).context("the file has gone")
+    }
+
+    /// Checks that what arrived is what the worker says it sent, and makes it durable; returns the names of the written
+    /// files.
+    ///
+    /// # Errors
+    /// If a file is missing, or is another one.
+    pub(super) fn finish(mut self, sent: &[SentFile], digests: &Digests) -> anyhow::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for SentFile { name, bytes, digest } in sent {
+            // An empty file has no part.
+            self.file(name.as_deref())?;
+            let ReceivedFile { file, hasher, bytes: arrived } =
+                self.files.remove(name).context("it names a file twice")?;
+            let found = hasher.finish();
+            ensure!(
+                (arrived, &found) == (*bytes, digest),
+                "it says that it sent {bytes} bytes of digest {digest}, but {arrived} bytes of digest {found} arrived"
+            );
+            file.sync_all().context("cannot write what a worker sent")?;
+            digests.note(state_of(&file)?, (found, arrived));
+            names.extend(name.clone());
+        }
+        ensure!(self.files.is_empty(), "it sent a file that it does not name in the end");
+        ensure!(
+            self.output.is_none() || sent.iter().any(|file| file.name.is_none()),
+            "it sent no output, which the step must have"
+        );
+        Ok(names)
+    }
+}

@@ -1,0 +1,279 @@
+//! One attempt on a worker: from a job whose files are blobs, to files that are sent back.
+
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+use cap_std::fs::{Dir, OpenOptions};
+
+use super::{Answers, GoesOn, Heard, Worker, spawn};
+use crate::digest::{Digest, Hasher};
+use crate::driver::{compiler, runtime};
+use crate::engine::InputTable;
+use crate::environment;
+use crate::error::{Blame, Failure, Report};
+use crate::executor::disk::DiskAllowance;
+use crate::executor::{Executor, NewAttempt, RunningAttempt};
+use crate::protocol::worker::{Answer, Completion, Event, MAX_CHUNK, NamedFiles, SentFile};
+use crate::protocol::{FileGrant, Job, LocalFiles, Message, OUTPUT, Reachable};
+
+/// The folder of an attempt's output and spilled data, in its folder.
+const SCRATCH: &str = "scratch";
+
+/// The folder of the files that it writes.
+const WRITTEN: &str = "written";
+
+pub(super) struct Attempt {
+    pub(super) pinned: Vec<Digest>,
+    driver: String,
+    /// What it is started with, until it is.
+    waiting: Option<(Job<NamedFiles>, Reachable)>,
+    process: Option<Box<dyn RunningAttempt>>,
+    folder: Option<Dir>,
+    /// The names of the files that it may write, in the order of their places in `WRITTEN`.
+    write: Vec<String>,
+    has_output: bool,
+    killed: Arc<AtomicBool>,
+    verdict: Option<Result<Message, Failure>>,
+}
+
+impl Attempt {
+    pub(super) fn is_run_by(&self, process: u64) -> bool {
+        self.process.as_ref().is_some_and(|running| running.number() == process)
+    }
+
+    pub(super) fn kill(&mut self) {
+        self.killed.store(true, Ordering::SeqCst);
+        if let Some(process) = &mut self.process {
+            process.kill();
+        }
+    }
+
+    /// Takes note of its process's last word.
+    pub(super) fn note(&mut self, message: Message) {
+        match message {
+            Message::Complete { .. } => self.verdict = Some(Ok(message)),
+            Message::Failed(failure) => {
+                self.verdict = Some(Err(failure));
+                // It may be asleep in a call of the host; a failed step has nothing left to finish.
+                if let Some(process) = &mut self.process {
+                    process.kill();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Worker {
+    /// Takes a job, and compiles its driver.
+    pub(super) fn exec(&mut self, attempt: u64, job: Job<NamedFiles>, reachable: Reachable) -> GoesOn {
+        let refusal = |kind: &str, message: String| Failure::new(Blame::Host, kind.to_owned(), message);
+        if self.prepared.remove(&attempt).is_none() || self.attempts.contains_key(&attempt) {
+            return self.refuse(attempt, refusal("protocol", format!("attempt {attempt} was not prepared")));
+        }
+        if self.attempts.len() >= self.offer.slots as usize {
+            let slots = self.offer.slots;
+            return self.refuse(
+                attempt,
+                refusal("protocol", format!("the worker runs {slots} attempts at once, and no more")),
+            );
+        }
+        let pinned: Vec<Digest> = job.files.blobs().into_iter().cloned().collect();
+        if !self.store.pin(&pinned) {
+            let missing = || refusal("protocol", format!("attempt {attempt} needs a blob that was not sent"));
+            let failure = self.bad_blob.take().unwrap_or_else(missing);
+            return self.refuse(attempt, failure);
+        }
+        let killed = Arc::new(AtomicBool::new(false));
+        let (store, tell, answers) = (self.store.clone(), self.tell.clone(), Arc::clone(&self.answers));
+        let (driver, name, interrupted) = (job.files.driver.clone(), job.driver.clone(), Arc::clone(&killed));
+        let compiling = spawn("compile", move || {
+            let says = || drop(answers.send(&Answer::Event { attempt, event: Event::Compiling }));
+            let compiled = runtime::engine().and_then(|engine| {
+                let wasm = (&*store.path(&driver), &*name);
+                compiler::compiled(&engine, wasm, driver.as_str(), says, &|| interrupted.load(Ordering::SeqCst))
+            });
+            let _ = tell.send(Heard::Compiled(attempt, compiled));
+        });
+        let (write, has_output) = (job.files.write.clone(), job.files.output);
+        let taken = Attempt {
+            pinned,
+            driver: job.driver.clone(),
+            waiting: Some((job, reachable)),
+            process: None,
+            folder: None,
+            write,
+            has_output,
+            killed,
+            verdict: None,
+        };
+        self.attempts.insert(attempt, taken);
+        match compiling {
+            Ok(()) => true,
+            Err(error) => self.fail(attempt, Failure::of_host(&error), false),
+        }
+    }
+
+    /// Answers that an attempt has failed, and forgets it.
+    fn fail(&mut self, attempt: u64, failure: Failure, connected: bool) -> GoesOn {
+        self.forget(attempt);
+        self.answer(&Answer::Error { attempt: Some(attempt), failure: Box::new(failure), connected })
+    }
+
+    /// Starts an attempt whose driver is compiled.
+    pub(super) fn start(&mut self, attempt: u64, compiled: anyhow::Result<PathBuf>) -> GoesOn {
+        let started = compiled.and_then(|compiled| self.hand_over(attempt, compiled));
+        match started {
+            Ok(()) => self.answer(&Answer::Event { attempt, event: Event::Started }),
+            Err(error) => {
+                let failure = match error.downcast::<Report>() {
+                    Ok(Report { message, .. }) => Failure::new(Blame::Driver, "contract", message),
+                    Err(error) => Failure::of_host(&error),
+                };
+                self.fail(attempt, failure, false)
+            }
+        }
+    }
+
+    fn hand_over(&mut self, number: u64, compiled: PathBuf) -> anyhow::Result<()> {
+        let attempt = self.attempts.get_mut(&number).context("the attempt has gone")?;
+        anyhow::ensure!(!attempt.killed.load(Ordering::SeqCst), "the attempt was ended");
+        let (job, reachable) = attempt.waiting.take().context("the attempt has started already")?;
+        let (path, folder) = self.folder.create_attempt(number)?;
+        for name in [SCRATCH, WRITTEN] {
+            folder.create_dir(name).context("cannot create a folder for an attempt")?;
+        }
+        let written = folder.open_dir(WRITTEN)?;
+        let names = job.files.write.iter().enumerate();
+        let grant = |(place, name): (usize, &String)| {
+            let file = written.open_with(place.to_string(), OpenOptions::new().write(true).create_new(true))?;
+            let found = file.into_std().metadata()?;
+            let path = path.join(WRITTEN).join(place.to_string());
+            Ok(FileGrant { name: name.clone(), path, identity: (found.dev(), found.ino()) })
+        };
+        let write: Vec<FileGrant> = names.map(grant).collect::<anyhow::Result<_>>()?;
+        let places = write.iter().enumerate();
+        let disk = DiskAllowance {
+            scratch: folder.open_dir(SCRATCH)?,
+            scratch_bytes: job.limits.scratch_bytes(),
+            files: places
+                .map(|(place, _)| Ok((written.try_clone()?, place.to_string().into())))
+                .collect::<std::io::Result<_>>()?,
+            file_bytes: job.limits.output_bytes,
+        };
+        let mut job = self.local_job(job, compiled, path.join(SCRATCH), write)?;
+        job.network.roots_file = environment::variable(environment::ROOTS_FILE).map(PathBuf::from);
+        let process = self.local.start(NewAttempt { driver: None, job, reachable, disk })?;
+        let attempt = self.attempts.get_mut(&number).context("the attempt has gone")?;
+        (attempt.folder, attempt.process) = (Some(folder), Some(process));
+        Ok(())
+    }
+
+    /// The job with the files of this machine.
+    fn local_job(
+        &self,
+        job: Job<NamedFiles>,
+        compiled: PathBuf,
+        scratch: PathBuf,
+        write: Vec<FileGrant>,
+    ) -> anyhow::Result<Job> {
+        let mut read = Vec::new();
+        for file in &job.files.read {
+            let path = self.store.path(&file.content);
+            let found = std::fs::symlink_metadata(&path).context("a blob has gone")?;
+            read.push(FileGrant { name: file.name.clone(), path, identity: (found.dev(), found.ino()) });
+        }
+        let input = |input: &crate::protocol::worker::NamedInput| InputTable {
+            alias: input.alias.clone(),
+            also: input.also.clone(),
+            path: self.store.path(&input.data),
+            table: input.table.clone(),
+        };
+        let inputs = job.files.inputs.iter().map(input).collect();
+        let output = job.files.output.then(|| scratch.join(OUTPUT));
+        Ok(job.with_files(LocalFiles { compiled: Some(compiled), inputs, scratch, output, read, write }))
+    }
+
+    /// Handles the end of an attempt's process: sends what it made, or why it failed.
+    pub(super) fn end(&mut self, number: u64) -> GoesOn {
+        let Some(attempt) = self.attempts.get_mut(&number) else { return true };
+        let Some(process) = attempt.process.take() else { return true };
+        let connected = process.has_connected();
+        let ending = process.ending();
+        let failure = match attempt.verdict.take() {
+            Some(Ok(message)) if ending.is_peaceful() => match self.send_files(number, message, connected) {
+                Ok(()) => return true,
+                Err(error) => Failure::of_host(&error),
+            },
+            Some(Err(failure)) => failure,
+            _ if attempt.killed.load(Ordering::SeqCst) => {
+                Failure::new(Blame::User, "interrupted", "the attempt was ended")
+            }
+            _ => ending.failure(&attempt.driver),
+        };
+        self.fail(number, failure, connected)
+    }
+
+    /// Sends the files and the result of an attempt, on a separate thread.
+    fn send_files(&mut self, number: u64, message: Message, connected: bool) -> anyhow::Result<()> {
+        let attempt = self.attempts.get_mut(&number).context("the attempt has gone")?;
+        let Message::Complete { tables, rows_written, files, state, rejected } = message else {
+            anyhow::bail!("the attempt ended without a result");
+        };
+        let folder = attempt.folder.take().context("the attempt has no folder")?;
+        let place = |name: &String| {
+            let place = attempt.write.iter().position(|granted| granted == name).context("a file was not granted")?;
+            Ok((Some(name.clone()), format!("{WRITTEN}/{place}")))
+        };
+        let mut sent: Vec<(Option<String>, String)> = files.iter().map(place).collect::<anyhow::Result<_>>()?;
+        if attempt.has_output {
+            sent.push((None, format!("{SCRATCH}/{OUTPUT}")));
+        }
+        let (answers, store, tell) = (Arc::clone(&self.answers), self.store.clone(), self.tell.clone());
+        spawn("files", move || {
+            let outputs = sent.into_iter().map(|(name, path)| send_file(number, name, &folder, &path, &answers));
+            let answer = match outputs.collect::<anyhow::Result<Vec<_>>>() {
+                Ok(outputs) => {
+                    if let Some(output) = outputs.iter().find(|output| output.name.is_none()) {
+                        // The next step probably reads it here.
+                        store.keep(&folder, &format!("{SCRATCH}/{OUTPUT}"), &output.digest, output.bytes);
+                    }
+                    let report = Completion { tables, rows_written, state, rejected, outputs, connected };
+                    Answer::Complete { attempt: number, report: Box::new(report) }
+                }
+                Err(error) => {
+                    let failure = Box::new(Failure::of_host(&error));
+                    Answer::Error { attempt: Some(number), failure, connected }
+                }
+            };
+            // The slot is free before the host may send the next attempt.
+            let _ = tell.send(Heard::Sent(number, answer));
+        })
+    }
+}
+
+/// Sends a file in parts; returns what was sent.
+fn send_file(
+    attempt: u64,
+    name: Option<String>,
+    folder: &Dir,
+    path: &str,
+    answers: &Answers,
+) -> anyhow::Result<SentFile> {
+    let mut file = folder.open(path).context("cannot open what the attempt made")?;
+    let (mut hasher, mut bytes, mut part) = (Hasher::default(), 0, vec![0; MAX_CHUNK as usize]);
+    loop {
+        let read = file.read(&mut part).context("cannot read what the attempt made")?;
+        if read == 0 {
+            return Ok(SentFile { name, bytes, digest: hasher.finish() });
+        }
+        hasher.update(&part[..read]);
+        bytes += read as u64;
+        let length = u32::try_from(read).unwrap_or(MAX_CHUNK);
+        answers.send_with(&Answer::Output { attempt, name: name.clone(), length }, &part[..read])?;
+    }
+}

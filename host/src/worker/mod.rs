@@ -1,0 +1,282 @@
+//! `osiris worker`: runs attempts of steps for a host on another machine, which speaks to it over stdin and stdout.
+//!
+//! Its threads: one reads commands and stores blobs as they arrive; one, which never waits for a transfer, starts, hears
+//! and ends attempts; and for a while one compiles a driver or sends an attempt's files. All write whole lines.
+
+mod attempt;
+mod folder;
+mod store;
+
+use std::collections::BTreeMap;
+use std::io::{BufReader, Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use crate::error::{Blame, Failure};
+use crate::executor::Executor;
+use crate::executor::local::Local;
+use crate::executor::process::{BACKLOG, ProcessEvent};
+use crate::protocol::Message;
+use crate::protocol::worker::{
+    Announcement, Answer, Blob, Command, Event, LineReader, LineWriter, MAX_BLOBS, PROTOCOL, VERSION,
+};
+use attempt::Attempt;
+use folder::Folder;
+use store::Store;
+
+/// A host that has not sent anything for so long is gone: it sends a `ping` every few seconds.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often the worker looks whether its host is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// What a worker offers.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// How many attempts it runs at once.
+    pub slots: u32,
+    pub memory_bytes: u64,
+    /// The protections that it cannot give.
+    pub missing: Vec<String>,
+    /// Where it creates its folder.
+    pub folder: PathBuf,
+    /// The most bytes of drivers, inputs and outputs that it keeps.
+    pub room: u64,
+}
+
+/// What the worker's main thread hears.
+enum Heard {
+    Command(Command),
+    /// A blob could not be stored.
+    BadBlob(anyhow::Error),
+    /// The host has gone, or can no longer be understood.
+    End(Option<String>),
+    Process(ProcessEvent),
+    /// The driver of an attempt is compiled, or does not compile.
+    Compiled(u64, anyhow::Result<PathBuf>),
+    /// All files of an attempt were sent; this is its last answer.
+    Sent(u64, Answer),
+}
+
+/// Writes answers to the host.
+type Answers = Arc<LineWriter<Box<dyn Write + Send>>>;
+
+/// Serves a host until it goes.
+///
+/// Must be called on a thread that outlives the attempts, because their processes die with it.
+///
+/// # Errors
+/// If the machine provides no folder or thread, or the host says something that is not of the protocol.
+pub fn serve(
+    input: impl Read + Send + 'static,
+    output: impl Write + Send + 'static,
+    offer: Offer,
+) -> anyhow::Result<()> {
+    let folder = Folder::create(&offer.folder)?;
+    let (path, dir) = folder.blobs()?;
+    let store = Store::new(path, dir, offer.room);
+    let (tell, heard) = channel();
+    let (say, said) = sync_channel(BACKLOG);
+    spawn("host", {
+        let (tell, store) = (tell.clone(), store.clone());
+        move || read(input, &store, &tell)
+    })?;
+    spawn("processes", {
+        let tell = tell.clone();
+        move || said.into_iter().try_for_each(|event| tell.send(Heard::Process(event))).unwrap_or_default()
+    })?;
+    let output: Box<dyn Write + Send> = Box::new(output);
+    let answers = Arc::new(LineWriter::new(output));
+    let local = Local::new(say, None)?;
+    let worker = Worker {
+        offer,
+        folder,
+        store,
+        local,
+        answers,
+        tell,
+        prepared: BTreeMap::new(),
+        attempts: BTreeMap::new(),
+        bad_blob: None,
+    };
+    worker.work(&heard)
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map(|_| ()).context("cannot start a thread")
+}
+
+/// Reads commands, and stores blobs, until the host goes.
+fn read(input: impl Read, store: &Store, tell: &Sender<Heard>) {
+    let mut lines = LineReader::new(BufReader::with_capacity(1 << 16, input));
+    loop {
+        let heard = match lines.next() {
+            Ok(Some((Command::Blob { digest, at, .. }, _, bytes))) => match store.arrived(&digest, at, bytes) {
+                Ok(()) => continue,
+                Err(error) => Heard::BadBlob(error),
+            },
+            Ok(Some((command, ..))) => Heard::Command(command),
+            Ok(None) => Heard::End(None),
+            Err(error) => Heard::End(Some(error.to_string())),
+        };
+        let is_end = matches!(heard, Heard::End(_));
+        if tell.send(heard).is_err() || is_end {
+            return;
+        }
+    }
+}
+
+struct Worker {
+    offer: Offer,
+    folder: Folder,
+    store: Store,
+    local: Local,
+    answers: Answers,
+    tell: Sender<Heard>,
+    /// What each attempt said it needs.
+    prepared: BTreeMap<u64, Vec<Blob>>,
+    attempts: BTreeMap<u64, Attempt>,
+    /// Why the last blob that could not be stored was not.
+    bad_blob: Option<Failure>,
+}
+
+/// Whether the worker goes on.
+type GoesOn = bool;
+
+impl Worker {
+    fn work(mut self, heard: &Receiver<Heard>) -> anyhow::Result<()> {
+        let mut last = Instant::now();
+        loop {
+            let goes_on = match heard.recv_timeout(LOOK_EVERY) {
+                Ok(Heard::Command(command)) => {
+                    last = Instant::now();
+                    self.obey(command)
+                }
+                Ok(Heard::BadBlob(error)) => {
+                    last = Instant::now();
+                    self.bad_blob = Some(Failure::of_host(&error));
+                    true
+                }
+                Ok(Heard::End(None)) => return Ok(()),
+                Ok(Heard::End(Some(why))) => {
+                    let failure = Failure::new(Blame::Host, "protocol", why.clone());
+                    self.answer(&Answer::Error { attempt: None, failure: Box::new(failure), connected: false });
+                    anyhow::bail!("cannot understand the host: {why}");
+                }
+                Ok(Heard::Process(event)) => self.hear(event),
+                Ok(Heard::Compiled(attempt, compiled)) => self.start(attempt, compiled),
+                Ok(Heard::Sent(attempt, answer)) => {
+                    self.forget(attempt);
+                    self.answer(&answer)
+                }
+                Err(RecvTimeoutError::Timeout) => true,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
+            if !goes_on {
+                return Ok(());
+            }
+            anyhow::ensure!(last.elapsed() <= PATIENCE, "the host has been silent for {} s", PATIENCE.as_secs());
+        }
+    }
+
+    /// Answers the host; false once nobody listens.
+    fn answer(&self, answer: &Answer) -> GoesOn {
+        self.answers.send(answer).is_ok()
+    }
+
+    fn refuse(&self, attempt: u64, failure: Failure) -> GoesOn {
+        self.answer(&Answer::Error { attempt: Some(attempt), failure: Box::new(failure), connected: false })
+    }
+
+    fn obey(&mut self, command: Command) -> GoesOn {
+        match command {
+            Command::Ping { .. } => {
+                let Offer { slots, memory_bytes, missing, .. } = &self.offer;
+                let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+                self.answer(&Answer::Pong(Announcement {
+                    protocol: PROTOCOL,
+                    version: VERSION.to_owned(),
+                    slots: *slots,
+                    cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+                    memory_bytes: *memory_bytes,
+                    missing: missing.clone(),
+                }))
+            }
+            Command::Prepare { attempt, blobs } => self.prepare(attempt, blobs),
+            Command::ExecStep { attempt, job, reachable } => self.exec(attempt, *job, reachable),
+            Command::Kill { attempt } => {
+                if let Some(attempt) = self.attempts.get_mut(&attempt) {
+                    attempt.kill();
+                }
+                true
+            }
+            Command::Cleanup {} => {
+                self.answer(&Answer::Cleaned {});
+                false
+            }
+            // Stored where it was read.
+            Command::Blob { .. } => true,
+        }
+    }
+
+    fn prepare(&mut self, attempt: u64, blobs: Vec<Blob>) -> GoesOn {
+        if self.prepared.contains_key(&attempt) || self.attempts.contains_key(&attempt) || blobs.len() > MAX_BLOBS {
+            let message = format!("attempt {attempt} was prepared already, or needs more than {MAX_BLOBS} blobs");
+            return self.refuse(attempt, Failure::new(Blame::Host, "protocol", message));
+        }
+        match self.store.lacking(&blobs) {
+            Ok(lacks) => {
+                self.prepared.insert(attempt, blobs);
+                // Its process starts while blobs arrive.
+                self.local.expect(self.prepared.len().min(self.offer.slots as usize));
+                self.answer(&Answer::Ready { attempt, lacks })
+            }
+            Err(error) => self.refuse(attempt, Failure::disk_full(format!("{error:#}"))),
+        }
+    }
+
+    /// Passes on what the process of an attempt says.
+    fn hear(&mut self, event: ProcessEvent) -> GoesOn {
+        let (ProcessEvent::Message(process, ..) | ProcessEvent::TooLong(process) | ProcessEvent::Closed(process)) =
+            &event
+        else {
+            return true;
+        };
+        let found = self.attempts.iter_mut().find(|(_, running)| running.is_run_by(*process));
+        let Some((&attempt, running)) = found else {
+            self.local.forget(*process);
+            return true;
+        };
+        match event {
+            ProcessEvent::Message(_, Message::Log { level, message, fields }, _) => {
+                self.answer(&Answer::Log { attempt, level, message, fields })
+            }
+            ProcessEvent::Message(_, Message::Metric { name, value }, _) => {
+                self.answer(&Answer::Metric { attempt, name, value })
+            }
+            ProcessEvent::Message(_, Message::Progress { done, total }, _) => {
+                self.answer(&Answer::Progress { attempt, done, total })
+            }
+            ProcessEvent::Message(_, message, _) => {
+                running.note(message);
+                true
+            }
+            ProcessEvent::TooLong(_) => self.answer(&Answer::Event { attempt, event: Event::MessageLost }),
+            ProcessEvent::Closed(_) => self.end(attempt),
+            ProcessEvent::Signal => true,
+        }
+    }
+
+    /// Forgets an attempt that has been answered.
+    fn forget(&mut self, attempt: u64) {
+        if let Some(ended) = self.attempts.remove(&attempt) {
+            self.store.unpin(&ended.pinned);
+        }
+        self.folder.remove_attempt(attempt);
+    }
+}
