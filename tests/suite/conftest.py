@@ -28,6 +28,15 @@ SAMPLED = {"test_attacks", "test_hole"}
 
 def pytest_addoption(parser):
     parser.addoption("--quick", action="store_true", help="leave out what takes long, for the daily loop")
+    parser.addoption("--on", choices=EXECUTORS, default="local", help="where the steps of pipelines run")
+
+
+# For each executor, what a run is told about it. A worker of this machine stands for one on another.
+EXECUTORS = {"local": [], "command": ["--on", f"{OSIRIS} worker --slots 4"]}
+
+
+def pytest_configure(config):
+    Project.on = EXECUTORS[config.getoption("--on")]
 
 
 def pytest_collection_modifyitems(config, items):
@@ -64,6 +73,9 @@ def install(folder: Path, *drivers: Path, name: str = "osiris") -> Path:
 class Project:
     """A base folder with pipelines, their files and their sessions."""
 
+    # What each run is told about where its steps run.
+    on: list[str] = []
+
     def __init__(self, folder: Path):
         self.folder = folder
 
@@ -93,7 +105,7 @@ class Project:
         env, program = more.pop("env", None), more.pop("program", OSIRIS)
         if steps is not None:
             self.pipeline(steps, **more)
-        done = self.osiris("run", "pipeline.yaml", "--json", *arguments, env=env, program=program)
+        done = self.osiris("run", "pipeline.yaml", "--json", *self.on, *arguments, env=env, program=program)
         assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         result = json.loads(done.stdout) if done.stdout.strip() else {"steps": []}
         result["stderr"] = done.stderr

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use crate::engine::InputTable;
 use crate::error::{Report, listed, nearest};
+use crate::executor::look::{Rows, limits, look};
 use crate::executor::supervisor::Supervisor;
 use crate::protocol::{Format, Look, Question};
-use crate::run::look::{Rows, limits, look};
 use crate::session::{self, Base, StepRecord};
 
 use super::sandbox::SandboxArguments;

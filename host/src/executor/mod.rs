@@ -5,6 +5,7 @@ pub mod broker;
 pub mod disk;
 pub mod figures;
 pub mod local;
+pub mod look;
 pub mod process;
 pub mod supervisor;
 pub mod worker;

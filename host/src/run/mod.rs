@@ -1,7 +1,6 @@
 //! Runs a plan: each step in a separate process, as soon as its inputs are ready.
 
 mod attempt;
-pub mod look;
 mod outcome;
 pub mod probe;
 mod record;

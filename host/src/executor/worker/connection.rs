@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -11,10 +12,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use super::receive::Received;
+use super::verify::check_rows;
 use super::{Digests, send};
 use crate::digest::Digest;
 use crate::error::{Blame, Failure, Fault, Report};
 use crate::executor::process::{Ending, ProcessEvent, keep_stderr};
+use crate::executor::supervisor::Supervisor;
 use crate::protocol::Message;
 use crate::protocol::worker::{
     Announcement, Answer, Command, Completion, Event, LineReader, LineWriter, PROTOCOL, VERSION, WireError,
@@ -50,6 +53,7 @@ pub(super) struct Connection {
     name: String,
     pub(super) announced: Announcement,
     pub(super) digests: Digests,
+    supervisor: Supervisor,
     commands: LineWriter<ChildStdin>,
     /// Short commands, which a thread of their own sends, because sending may take long.
     orders: Mutex<Sender<Command>>,
@@ -97,7 +101,12 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()
 }
 
 impl Connection {
-    pub(super) fn open(place: &Place, say: SyncSender<ProcessEvent>, digests: Digests) -> anyhow::Result<Arc<Self>> {
+    pub(super) fn open(
+        place: &Place,
+        say: SyncSender<ProcessEvent>,
+        digests: Digests,
+        supervisor: Supervisor,
+    ) -> anyhow::Result<Arc<Self>> {
         let mut child = ChildGuard(Some(start(&place.command).context("cannot start `/bin/sh`")?));
         let running = child.0.as_mut().context("the command has gone")?;
         let stdin = running.stdin.take().context("the command has no stdin")?;
@@ -151,6 +160,7 @@ impl Connection {
             name: place.name.clone(),
             announced,
             digests,
+            supervisor,
             commands,
             orders: Mutex::new(orders),
             child: Mutex::new(child.0.take().context("the command has gone")?),
@@ -298,7 +308,7 @@ impl Connection {
         }
     }
 
-    fn hear(&self, answer: Answer, size: u64, bytes: &[u8]) {
+    fn hear(self: &Arc<Self>, answer: Answer, size: u64, bytes: &[u8]) {
         let pass = |number: u64, message: Message| {
             if self.is_hosting(number) {
                 let _ = self.say.send(ProcessEvent::Message(number, message, size));
@@ -350,16 +360,29 @@ impl Connection {
         }
     }
 
-    fn complete(&self, number: u64, report: Completion) {
+    fn complete(self: &Arc<Self>, number: u64, report: Completion) {
         let Completion { tables, rows_written, state, rejected, outputs, connected } = report;
         self.note_connection(number, connected);
         let received = locked(&self.attempts).get_mut(&number).and_then(|hosted| hosted.received.take());
         let Some(received) = received else { return };
-        match received.finish(&outputs, &self.digests) {
-            Ok(files) => {
-                self.conclude(number, Ok(Message::Complete { tables, rows_written, files, state, rejected }));
+        // Meanwhile other attempts are heard.
+        let connection = Arc::clone(self);
+        let checking = move || {
+            let output = received.output().map(Path::to_owned);
+            let checked = received.finish(&outputs, &connection.digests).and_then(|files| {
+                let checked = output.map_or(Ok(()), |output| check_rows(&output, &tables, &connection.supervisor));
+                checked.context("it sent an output that is not what it says").map(|()| files)
+            });
+            match checked {
+                Ok(files) => {
+                    let complete = Message::Complete { tables, rows_written, files, state, rejected };
+                    connection.conclude(number, Ok(complete));
+                }
+                Err(error) => connection.fail(number, &error),
             }
-            Err(error) => self.fail(number, &error),
+        };
+        if let Err(error) = thread("worker-check", checking) {
+            self.fail(number, &error);
         }
     }
 

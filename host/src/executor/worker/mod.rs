@@ -4,6 +4,7 @@
 mod connection;
 mod receive;
 mod send;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,6 +13,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::process::{Ending, ProcessEvent};
+use super::supervisor::Supervisor;
 use super::{Executor, NewAttempt, RunningAttempt};
 use crate::digest::Digest;
 use crate::protocol::worker::Announcement;
@@ -27,6 +29,8 @@ pub struct Worker {
     say: SyncSender<ProcessEvent>,
     connection: Arc<Connection>,
     digests: Digests,
+    /// Ends the processes that check what a worker sent.
+    supervisor: Supervisor,
     started: u64,
 }
 
@@ -37,8 +41,9 @@ impl Worker {
     /// A [`Report`](crate::error::Report) if nothing answers there, or another version of this program does.
     pub fn connect(place: Place, say: SyncSender<ProcessEvent>) -> anyhow::Result<Self> {
         let digests = Digests::default();
-        let connection = Connection::open(&place, say.clone(), digests.clone())?;
-        Ok(Self { place, say, connection, digests, started: FIRST })
+        let supervisor = Supervisor::start()?;
+        let connection = Connection::open(&place, say.clone(), digests.clone(), supervisor.clone())?;
+        Ok(Self { place, say, connection, digests, supervisor, started: FIRST })
     }
 
     /// What the worker is and can do.
@@ -55,7 +60,8 @@ impl Executor for Worker {
 
     fn start(&mut self, attempt: NewAttempt<'_>) -> anyhow::Result<Box<dyn RunningAttempt>> {
         if self.connection.is_lost() {
-            self.connection = Connection::open(&self.place, self.say.clone(), self.digests.clone())?;
+            self.connection =
+                Connection::open(&self.place, self.say.clone(), self.digests.clone(), self.supervisor.clone())?;
         }
         self.started += 1;
         send::start(&self.connection, self.started, attempt)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
@@ -35,6 +35,10 @@ struct ReceivedFile {
 impl Received {
     pub(super) fn new(files: &LocalFiles, limit: u64) -> Self {
         Self { output: files.output.clone(), write: files.write.clone(), limit, files: BTreeMap::new() }
+    }
+
+    pub(super) fn output(&self) -> Option<&Path> {
+        self.output.as_deref()
     }
 
     /// Takes the next part of the file with that name, or of the output.

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::figures::Figures;
+use super::process::handle;
+use super::supervisor::{Allowance, FiguresAllowance, Overrun, Supervisor};
 use crate::error::Report;
-use crate::executor::figures::Figures;
-use crate::executor::process::handle;
-use crate::executor::supervisor::{Allowance, FiguresAllowance, Overrun, Supervisor};
 use crate::grants::limits::Limits;
 use crate::protocol::Look;
 use crate::sandbox::own_process;
