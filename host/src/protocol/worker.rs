@@ -2,7 +2,7 @@
 //! `docs/worker-protocol.md` describes it for others.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, Read as _, Write};
 use std::sync::{Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
@@ -228,6 +228,16 @@ pub enum WireError {
     Malformed(String),
 }
 
+/// A line that was read.
+#[derive(Debug)]
+pub struct Read<'a, T> {
+    pub line: T,
+    /// The length of the line, in bytes.
+    pub size: u64,
+    /// The bytes that follow it.
+    pub bytes: &'a [u8],
+}
+
 /// Reads lines and the bytes that follow them.
 pub struct LineReader<R> {
     input: R,
@@ -240,11 +250,11 @@ impl<R: BufRead> LineReader<R> {
         Self { input, line: Zeroizing::default(), bytes: Vec::new() }
     }
 
-    /// The next line, its length, and the bytes that follow it; `None` at the end.
+    /// The next line, with the bytes that follow it; `None` at the end.
     ///
     /// # Errors
     /// If it is no line of the protocol: nothing after it can be understood.
-    pub fn next<T: Line>(&mut self) -> Result<Option<(T, u64, &[u8])>, WireError> {
+    pub fn read<T: Line>(&mut self) -> Result<Option<Read<'_, T>>, WireError> {
         self.line.clear();
         let read = (&mut self.input).take(MAX_LINE).read_until(b'\n', &mut self.line)?;
         if read == 0 {
@@ -265,7 +275,7 @@ impl<R: BufRead> LineReader<R> {
             io::ErrorKind::UnexpectedEof => WireError::CutOff,
             _ => WireError::Broken(error),
         })?;
-        Ok(Some((line, read as u64, &self.bytes)))
+        Ok(Some(Read { line, size: read as u64, bytes: &self.bytes }))
     }
 }
 
@@ -308,7 +318,7 @@ mod tests {
 
     fn all(bytes: &[u8]) -> Result<Vec<(Command, Vec<u8>)>, WireError> {
         let (mut reader, mut found) = (LineReader::new(bytes), Vec::new());
-        while let Some((line, _, bytes)) = reader.next::<Command>()? {
+        while let Some(Read { line, bytes, .. }) = reader.read::<Command>()? {
             found.push((line, bytes.to_vec()));
         }
         Ok(found)

@@ -251,7 +251,7 @@ impl Worker {
                 }
             };
             // The slot is free before the host may send the next attempt.
-            let _ = tell.send(Heard::Sent(number, answer));
+            let _ = tell.send(Heard::Sent(number, Box::new(answer)));
         })
     }
 }

@@ -103,8 +103,8 @@ mod tests {
             names
         };
         let living = Folder::create(parent.path()).unwrap();
-        std::fs::create_dir_all(parent.path().join("worker-dead/attempt-1")).unwrap();
-        std::fs::write(parent.path().join("worker-dead/lock"), "").unwrap();
+        living.parent.create_dir_all("worker-dead/attempt-1").unwrap();
+        living.parent.write("worker-dead/lock", "").unwrap();
         std::fs::create_dir(parent.path().join("other")).unwrap();
         let next = Folder::create(parent.path()).unwrap();
         let mut expected = vec!["other".to_owned(), living.name.clone(), next.name.clone()];

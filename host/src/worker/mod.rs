@@ -8,7 +8,7 @@ mod folder;
 mod store;
 
 use std::collections::BTreeMap;
-use std::io::{BufReader, Read, Write};
+use std::io::{self, BufReader, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
@@ -22,7 +22,7 @@ use crate::executor::local::Local;
 use crate::executor::process::{BACKLOG, ProcessEvent};
 use crate::protocol::Message;
 use crate::protocol::worker::{
-    Announcement, Answer, Blob, Command, Event, LineReader, LineWriter, MAX_BLOBS, PROTOCOL, VERSION,
+    Announcement, Answer, Blob, Command, Event, LineReader, LineWriter, MAX_BLOBS, PROTOCOL, Read, VERSION,
 };
 use attempt::Attempt;
 use folder::Folder;
@@ -50,16 +50,16 @@ pub struct Offer {
 
 /// What the worker's main thread hears.
 enum Heard {
-    Command(Command),
+    Command(Box<Command>),
     /// A blob could not be stored.
     BadBlob(anyhow::Error),
     /// The host has gone, or can no longer be understood.
     End(Option<String>),
-    Process(ProcessEvent),
+    Process(Box<ProcessEvent>),
     /// The driver of an attempt is compiled, or does not compile.
     Compiled(u64, anyhow::Result<PathBuf>),
     /// All files of an attempt were sent; this is its last answer.
-    Sent(u64, Answer),
+    Sent(u64, Box<Answer>),
 }
 
 /// Writes answers to the host.
@@ -72,7 +72,7 @@ type Answers = Arc<LineWriter<Box<dyn Write + Send>>>;
 /// # Errors
 /// If the machine provides no folder or thread, or the host says something that is not of the protocol.
 pub fn serve(
-    input: impl Read + Send + 'static,
+    input: impl io::Read + Send + 'static,
     output: impl Write + Send + 'static,
     offer: Offer,
 ) -> anyhow::Result<()> {
@@ -87,7 +87,13 @@ pub fn serve(
     })?;
     spawn("processes", {
         let tell = tell.clone();
-        move || said.into_iter().try_for_each(|event| tell.send(Heard::Process(event))).unwrap_or_default()
+        move || {
+            for event in said {
+                if tell.send(Heard::Process(Box::new(event))).is_err() {
+                    return;
+                }
+            }
+        }
     })?;
     let output: Box<dyn Write + Send> = Box::new(output);
     let answers = Arc::new(LineWriter::new(output));
@@ -112,15 +118,17 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()>
 }
 
 /// Reads commands, and stores blobs, until the host goes.
-fn read(input: impl Read, store: &Store, tell: &Sender<Heard>) {
+fn read(input: impl io::Read, store: &Store, tell: &Sender<Heard>) {
     let mut lines = LineReader::new(BufReader::with_capacity(1 << 16, input));
     loop {
-        let heard = match lines.next() {
-            Ok(Some((Command::Blob { digest, at, .. }, _, bytes))) => match store.arrived(&digest, at, bytes) {
-                Ok(()) => continue,
-                Err(error) => Heard::BadBlob(error),
-            },
-            Ok(Some((command, ..))) => Heard::Command(command),
+        let heard = match lines.read() {
+            Ok(Some(Read { line: Command::Blob { digest, at, .. }, bytes, .. })) => {
+                match store.arrived(&digest, at, bytes) {
+                    Ok(()) => continue,
+                    Err(error) => Heard::BadBlob(error),
+                }
+            }
+            Ok(Some(Read { line, .. })) => Heard::Command(Box::new(line)),
             Ok(None) => Heard::End(None),
             Err(error) => Heard::End(Some(error.to_string())),
         };
@@ -155,7 +163,7 @@ impl Worker {
             let goes_on = match heard.recv_timeout(LOOK_EVERY) {
                 Ok(Heard::Command(command)) => {
                     last = Instant::now();
-                    self.obey(command)
+                    self.obey(*command)
                 }
                 Ok(Heard::BadBlob(error)) => {
                     last = Instant::now();
@@ -168,7 +176,7 @@ impl Worker {
                     self.answer(&Answer::Error { attempt: None, failure: Box::new(failure), connected: false });
                     anyhow::bail!("cannot understand the host: {why}");
                 }
-                Ok(Heard::Process(event)) => self.hear(event),
+                Ok(Heard::Process(event)) => self.hear(*event),
                 Ok(Heard::Compiled(attempt, compiled)) => self.start(attempt, compiled),
                 Ok(Heard::Sent(attempt, answer)) => {
                     self.forget(attempt);

@@ -20,7 +20,7 @@ use crate::executor::process::{Ending, ProcessEvent, keep_stderr};
 use crate::executor::supervisor::Supervisor;
 use crate::protocol::Message;
 use crate::protocol::worker::{
-    Announcement, Answer, Command, Completion, Event, LineReader, LineWriter, PROTOCOL, VERSION, WireError,
+    Announcement, Answer, Command, Completion, Event, LineReader, LineWriter, PROTOCOL, Read, VERSION, WireError,
 };
 use crate::untrusted;
 
@@ -100,6 +100,67 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()
     std::thread::Builder::new().name(name.to_owned()).spawn(work).map(|_| ()).context("cannot start a thread")
 }
 
+/// A command that was started and has answered.
+struct Greeted {
+    child: ChildGuard,
+    announced: Announcement,
+    commands: LineWriter<ChildStdin>,
+    lines: LineReader<BufReader<ChildStdout>>,
+    stderr: Arc<Mutex<Vec<u8>>>,
+}
+
+/// Starts a worker's command, and hears what it is.
+fn greet(place: &Place) -> anyhow::Result<Greeted> {
+    let mut child = ChildGuard(Some(start(&place.command).context("cannot start `/bin/sh`")?));
+    let running = child.0.as_mut().context("the command has gone")?;
+    let stdin = running.stdin.take().context("the command has no stdin")?;
+    let stdout = running.stdout.take().context("the command has no stdout")?;
+    let errors = running.stderr.take().context("the command has no stderr")?;
+    let stderr = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&stderr);
+    let (ended, has_ended) = channel::<()>();
+    thread("worker-stderr", move || {
+        keep_stderr(errors, &kept);
+        drop(ended);
+    })?;
+    let commands = LineWriter::new(stdin);
+    // If it has gone already, its stdout ends.
+    let _ = commands.send(&Command::Ping { protocol: PROTOCOL, version: VERSION.to_owned() });
+    let (tell, answered) = std::sync::mpsc::sync_channel(1);
+    thread("worker-first", move || {
+        let mut lines = LineReader::new(BufReader::with_capacity(1 << 16, stdout));
+        let first = lines.read().map(|read| read.map(|read| read.line));
+        let _ = tell.send((first, lines));
+    })?;
+    let why = match answered.recv_timeout(FIRST_ANSWER) {
+        Ok((Ok(Some(Answer::Pong(announced))), lines)) => {
+            return Ok(Greeted { child, announced, commands, lines, stderr });
+        }
+        Ok((Ok(Some(_)) | Err(WireError::Malformed(_) | WireError::TooLong), _)) => {
+            "what answers is not `osiris worker`".to_owned()
+        }
+        Ok((Ok(None) | Err(_), _)) => "its command ended".to_owned(),
+        Err(_) => format!("nothing answered for {} s", FIRST_ANSWER.as_secs()),
+    };
+    // A command that has ended has said why.
+    let _ = has_ended.recv_timeout(LAST_WORDS);
+    let message = format!("cannot reach {}: {why}{}", place.name, said(&stderr));
+    let program = untrusted::line(place.command.trim_end_matches(" worker")).into_owned();
+    Err(Report { fault: Fault::Host, ..Report::input(message) }
+        .hint(format!("try `{program} --version`: it must print `osiris {VERSION}`"))
+        .into())
+}
+
+/// Checks that a worker is of this version.
+fn check(announced: &Announcement, place: &Place) -> Result<(), Report> {
+    if (announced.protocol, announced.version.as_str()) == (PROTOCOL, VERSION) {
+        return Ok(());
+    }
+    let theirs = untrusted::line(&announced.version);
+    Err(Report::input(format!("{} has Osiris {theirs}, this is {VERSION}", place.name))
+        .hint("install the same version on both machines: a job may contain what another version does not enforce"))
+}
+
 impl Connection {
     pub(super) fn open(
         place: &Place,
@@ -107,54 +168,8 @@ impl Connection {
         digests: Digests,
         supervisor: Supervisor,
     ) -> anyhow::Result<Arc<Self>> {
-        let mut child = ChildGuard(Some(start(&place.command).context("cannot start `/bin/sh`")?));
-        let running = child.0.as_mut().context("the command has gone")?;
-        let stdin = running.stdin.take().context("the command has no stdin")?;
-        let stdout = running.stdout.take().context("the command has no stdout")?;
-        let errors = running.stderr.take().context("the command has no stderr")?;
-        let stderr = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&stderr);
-        let (ended, has_ended) = channel::<()>();
-        thread("worker-stderr", move || {
-            keep_stderr(errors, &kept);
-            drop(ended);
-        })?;
-        let commands = LineWriter::new(stdin);
-        let greeted = commands.send(&Command::Ping { protocol: PROTOCOL, version: VERSION.to_owned() });
-        let (tell, answered) = std::sync::mpsc::sync_channel(1);
-        thread("worker-first", move || {
-            let mut lines = LineReader::new(BufReader::with_capacity(1 << 16, stdout));
-            let first = lines.next::<Answer>().map(|line| line.map(|(answer, ..)| answer));
-            let _ = tell.send((first, lines));
-        })?;
-        let answered = answered.recv_timeout(FIRST_ANSWER);
-        let unreachable = |why: String| {
-            // A command that has ended has said why.
-            let _ = has_ended.recv_timeout(LAST_WORDS);
-            let said = said(&stderr);
-            let report =
-                Report { fault: Fault::Host, ..Report::input(format!("cannot reach {}: {why}{said}", place.name)) };
-            report.hint(format!(
-                "try `{} --version`: it must print `osiris {VERSION}`",
-                untrusted::line(place.command.trim_end_matches(" worker"))
-            ))
-        };
-        let (announced, lines) = match (greeted, answered) {
-            (_, Ok((Ok(Some(Answer::Pong(announced))), lines))) => (announced, lines),
-            (_, Ok((Ok(Some(_)) | Err(WireError::Malformed(_) | WireError::TooLong), _))) => {
-                return Err(unreachable("what answers is not `osiris worker`".to_owned()).into());
-            }
-            (_, Ok((Ok(None) | Err(_), _))) | (Err(_), _) => {
-                return Err(unreachable("its command ended".to_owned()).into());
-            }
-            (_, Err(_)) => return Err(unreachable(format!("nothing answered for {} s", FIRST_ANSWER.as_secs())).into()),
-        };
-        if (announced.protocol, announced.version.as_str()) != (PROTOCOL, VERSION) {
-            let theirs = untrusted::line(&announced.version);
-            return Err(Report::input(format!("{} has Osiris {theirs}, this is {VERSION}", place.name))
-                .hint("install the same version on both machines: a job may contain what another version does not enforce")
-                .into());
-        }
+        let Greeted { mut child, announced, commands, lines, stderr } = greet(place)?;
+        check(&announced, place)?;
         let (orders, ordered) = channel();
         let connection = Arc::new(Self {
             name: place.name.clone(),
@@ -290,10 +305,10 @@ impl Connection {
             tracing::warn!(error = format!("{error:#}"), "a worker that is silent will not be noticed");
         }
         let why = loop {
-            match lines.next::<Answer>() {
-                Ok(Some((answer, size, bytes))) => {
+            match lines.read() {
+                Ok(Some(Read { line, size, bytes })) => {
                     *locked(&self.heard) = Instant::now();
-                    self.hear(answer, size, bytes);
+                    self.hear(line, size, bytes);
                 }
                 Ok(None) => break "its connection ended".to_owned(),
                 Err(error) => break error.to_string(),
