@@ -32,7 +32,7 @@ def pytest_addoption(parser):
 
 
 # For each executor, what a run is told about it. A worker of this machine stands for one on another.
-EXECUTORS = {"local": [], "command": ["--on", f"{OSIRIS} worker --slots 4"]}
+EXECUTORS = {"local": [], "command": ["--on", "PROGRAM worker --slots 4"]}
 
 
 def pytest_configure(config):
@@ -105,7 +105,7 @@ class Project:
         env, program = more.pop("env", None), more.pop("program", OSIRIS)
         if steps is not None:
             self.pipeline(steps, **more)
-        done = self.osiris("run", "pipeline.yaml", "--json", *self.on, *arguments, env=env, program=program)
+        done = self.osiris("run", "pipeline.yaml", "--json", *(one.replace("PROGRAM", str(program)) for one in self.on), *arguments, env=env, program=program)
         assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         result = json.loads(done.stdout) if done.stdout.strip() else {"steps": []}
         result["stderr"] = done.stderr

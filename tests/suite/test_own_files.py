@@ -46,7 +46,7 @@ def test_planted_session_folders_remove_nothing(project):
     assert {session["session_id"] for session in listed} >= {"session_x"} and not {"csv", "yaml"} & {session["session_id"] for session in listed}
 
 
-@pytest.mark.parametrize("place", ["osiris_connections.yaml", "osiris.lock", ".osiris_sessions/session_1/lock", ".osiris_sessions/session_1/manifest.yaml", ".osiris/state/test/kept.json", ".osiris/state/test/kept.lock"])
+@pytest.mark.parametrize("place", ["osiris_connections.yaml", "osiris.yaml", "osiris.lock", ".osiris_sessions/session_1/lock", ".osiris_sessions/session_1/manifest.yaml", ".osiris/state/test/kept.json", ".osiris/state/test/kept.lock"])
 def test_a_pipe_is_not_waited_for(project, place):
     path = project.folder / place
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -69,6 +69,7 @@ fn as_json(step: &PlannedStep, beside: &[&StepId]) -> Value {
         .collect();
     json!({
         "id": step.id,
+        "on": step.on.name(),
         "component": step.component,
         "driver": {"name": driver.spec.name, "version": driver.spec.version, "sha256": driver.sha256, "path": driver.path},
         "kind": driver.spec.kind,
@@ -107,6 +108,9 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
         );
         let path = driver.path.strip_prefix(base).unwrap_or(&driver.path);
         let _ = writeln!(text, "   driver   {}", line(&path.to_string_lossy()));
+        if let Some(travels) = travels(step) {
+            let _ = writeln!(text, "   on       {}", line(&travels));
+        }
         write_waits(&mut text, step, &beside);
         if step.instances > 1 {
             let _ = writeln!(text, "   shared   among {} instances of its driver", step.instances);
@@ -131,6 +135,24 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
         );
     }
     text
+}
+
+/// The worker that runs a step, and what travels to it and back.
+fn travels(step: &PlannedStep) -> Option<String> {
+    let worker = step.on.worker()?;
+    let inputs = match step.inputs.len() {
+        0 => None,
+        1 => Some("its input".to_owned()),
+        many => Some(format!("its {many} inputs")),
+    };
+    let read = step.grants.read.iter().map(|file| format!("`{}`", file.name));
+    let secrets = (!step.secrets.is_empty()).then(|| "its secrets".to_owned());
+    let there: Vec<String> = ["its driver".to_owned()].into_iter().chain(inputs).chain(read).chain(secrets).collect();
+    let output = step.stores_tables().then(|| "its output".to_owned());
+    let back: Vec<String> =
+        output.into_iter().chain(step.grants.write.iter().map(|file| format!("`{}`", file.name))).collect();
+    let back = if back.is_empty() { "nothing".to_owned() } else { back.join(", ") };
+    Some(format!("worker `{}`: there travel {}; back travels {back}", worker.name, there.join(", ")))
 }
 
 /// When the step is tried again, in words.

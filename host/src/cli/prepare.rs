@@ -12,6 +12,7 @@ use crate::grants::limits::Limits;
 use crate::grants::policy::{self, ConnectionHosts, Policy};
 use crate::pipeline::connections::{self, Connections};
 use crate::pipeline::params;
+use crate::pipeline::project::{self, Project};
 use crate::pipeline::{self, Pipeline};
 use crate::plan::{Plan, PlanContext, PlannedStep, plan};
 use crate::run::targets;
@@ -35,6 +36,10 @@ pub struct PipelineArguments {
     pub profile: Option<String>,
     #[command(flatten)]
     pub place: PlaceArguments,
+    /// Run all steps there: a worker of `osiris.yaml`, `local`, or a command that leads to `osiris worker`, such as `ssh build1
+    /// osiris worker` [default: as the step, the profile or `osiris.yaml` says]
+    #[arg(long, value_name = "WORKER")]
+    pub on: Option<String>,
     /// The operator's ceiling, which no step may exceed [default: files in the base folder, hosts of the connections file]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -124,6 +129,8 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPip
     let environment = environment::all().collect();
     let params = params::resolve(&pipeline, &arguments.params, arguments.profile.as_deref(), &environment)?;
     let connections = read_connections(&base)?;
+    let project = read_project(&base)?;
+    let on = arguments.on.as_deref().map(|on| project.chosen(on)).transpose()?;
     let policy = read_policy(arguments.policy.as_deref(), ConnectionHosts::of(&connections, &environment))?;
     let catalog = arguments.place.catalog(&base.path)?;
     catalog.inspector.warm();
@@ -139,6 +146,8 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPip
             policy: &policy,
             judge: &catalog.inspector,
             profile: arguments.profile.as_deref(),
+            project: &project,
+            on: on.as_ref(),
         },
     )?;
     for step in &mut plan.steps {
@@ -163,6 +172,14 @@ pub fn read_connections(base: &Base) -> anyhow::Result<Connections> {
         Ok(text) => Ok(connections::parse(&text, connections::FILE)?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Connections::default()),
         Err(error) => Err(Report::input(format!("cannot read `{}`: {error}", connections::FILE)).into()),
+    }
+}
+
+fn read_project(base: &Base) -> anyhow::Result<Project> {
+    match plain::read(&base.dir, project::FILE) {
+        Ok(text) => Ok(project::parse(&text, project::FILE)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Project::default()),
+        Err(error) => Err(Report::input(format!("cannot read `{}`: {error}", project::FILE)).into()),
     }
 }
 

@@ -7,13 +7,11 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use crate::error::Blame;
 use crate::executor::disk::Disk;
 use crate::executor::process::ProcessEvent;
-use crate::executor::worker::Place;
 use crate::grants::limits::Limits;
 use crate::run::states::States;
 use crate::run::{self, Line, Settings, Work, manifest};
 use crate::secrets::scrubber::Scrubber;
 use crate::session::{Base, Manifest, Session, Status, StepRecord};
-use crate::untrusted;
 use anyhow::Context;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -33,12 +31,9 @@ use super::{INTERRUPTED, Table, grouped, print, print_json, spell_duration, tabl
 pub struct Arguments {
     #[command(flatten)]
     pub pipeline: PipelineArguments,
-    /// Run up to N independent steps at once [default: the number of CPUs, 4 at most]
+    /// Run up to N independent steps at once [default: the number of CPUs, 4 at most, and as many as each worker takes]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,
-    /// Run the steps on another machine: COMMAND leads to its `osiris worker`, such as `ssh build1 osiris worker`
-    #[arg(long, value_name = "COMMAND")]
-    pub on: Option<String>,
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
@@ -47,12 +42,11 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// `slots` is how many steps a worker runs at once, if one runs them.
-    fn settings(&self, limits: Limits, slots: Option<u32>) -> Settings {
-        let cpus = || std::thread::available_parallelism().map_or(1, usize::from).min(4);
-        let most = slots.map_or(usize::MAX, |slots| slots as usize);
+    fn settings(&self, limits: Limits) -> Settings {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Settings {
-            jobs: self.jobs.map_or_else(|| slots.map_or_else(cpus, |_| most), usize::from).min(most),
+            jobs: self.jobs.map_or(cpus.min(4), usize::from),
+            most_jobs: self.jobs.map_or(usize::MAX, usize::from),
             limits,
             require_confinement: self.sandbox.require_sandbox,
             test: None,
@@ -103,10 +97,7 @@ pub fn execute(arguments: &Arguments, pins: Pins) -> anyhow::Result<Ended> {
     arguments.sandbox.enforce()?;
     let mut line = Line::open();
     let mut prepared = prepare(&arguments.pipeline, pins)?;
-    if let Some(command) = &arguments.on {
-        let name = format!("worker `{}`", untrusted::line(command));
-        line.connect(Place { name, command: command.clone() })?;
-    }
+    line.connect(&prepared.plan)?;
     let states = States::open(&prepared.base, &mut prepared.plan)?;
     let plan = &prepared.plan;
     let scrubber = Scrubber::new(plan.steps.iter().flat_map(|step| step.secrets.values().chain(&step.hidden)));
@@ -119,7 +110,7 @@ pub fn execute(arguments: &Arguments, pins: Pins) -> anyhow::Result<Ended> {
     let record = manifest(plan, &session.id, &path, &prepared.sha256, arguments.pipeline.profile.as_deref());
     let free = Disk::of(&prepared.base.dir).map_or(u64::MAX, |disk| disk.free);
     let limits = prepared.limits.on_disk(&arguments.pipeline.limits.defaults, free);
-    let settings = arguments.settings(limits, line.slots());
+    let settings = arguments.settings(limits);
     forward_signals(line.say.clone())?;
     let outcome = run::run(
         &Work { plan, states: &states, base: &prepared.base, session: &session, settings: &settings },

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::pipeline::connections;
+use crate::pipeline::{connections, project};
 
 /// The folder of sessions.
 pub const SESSIONS: &str = ".osiris_sessions";
@@ -22,13 +22,13 @@ pub const DRIVERS: &str = "drivers";
 /// The names of everything that must not be read, or not be written.
 pub fn all(writing: bool) -> impl Iterator<Item = &'static str> {
     let written = [LOCK, DRIVERS].into_iter().filter(move |_| writing);
-    [SESSIONS, OWN, connections::FILE].into_iter().chain(written)
+    [SESSIONS, OWN, connections::FILE, project::FILE].into_iter().chain(written)
 }
 
 /// Whether `place`, relative to the base folder, must not be read.
 pub fn from_reading(place: &Path) -> bool {
     place.components().any(|part| part.as_os_str() == SESSIONS || part.as_os_str() == OWN)
-        || place.file_name().is_some_and(|name| name == connections::FILE)
+        || place.file_name().is_some_and(|name| name == connections::FILE || name == project::FILE)
 }
 
 /// Whether `place`, relative to the base folder, must not be written.

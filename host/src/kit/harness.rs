@@ -24,6 +24,7 @@ use crate::grants::limits::Limits;
 use crate::grants::policy::{ConnectionHosts, Hosts, Policy};
 use crate::pipeline::connections::Connections;
 use crate::pipeline::params::{Environment, Params};
+use crate::pipeline::project::Project;
 use crate::pipeline::{Pipeline, Step, StepId};
 use crate::plan::{Plan, PlanContext, plan};
 use crate::protocol::LogLevel;
@@ -169,6 +170,7 @@ impl Harness {
         let free = Disk::of(&base.dir).map_or(u64::MAX, |disk| disk.free);
         let settings = Settings {
             jobs: 2,
+            most_jobs: 2,
             limits: trial.limits.unwrap_or(Limits::DEFAULT).on_disk(&[Limits::OUTPUT, Limits::SPILL], free),
             require_confinement: self.require_confinement,
             test: Some(TestRun {
@@ -243,7 +245,10 @@ impl Harness {
             private_hosts: trial.private_hosts.clone(),
             ..Policy::default_with(ConnectionHosts::default())
         };
+        let project = Project::default();
         let context = PlanContext {
+            project: &project,
+            on: None,
             params: &Params::default(),
             connections: &Connections::default(),
             environment: &environment,
@@ -383,7 +388,18 @@ impl Steps {
 }
 
 fn step(id: StepId, component: String, config: Map<String, Value>) -> Step {
-    Step { id, component, mode: None, config, needs: Some(Vec::new()), inputs: None, retries: 0, rejects: 0, line: 0 }
+    Step {
+        id,
+        component,
+        mode: None,
+        config,
+        needs: Some(Vec::new()),
+        inputs: None,
+        retries: 0,
+        rejects: 0,
+        on: None,
+        line: 0,
+    }
 }
 
 /// The step that makes one of the tables of `read_back`.

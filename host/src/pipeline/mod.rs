@@ -3,6 +3,7 @@
 pub mod connections;
 pub mod database_url;
 pub mod params;
+pub mod project;
 pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
@@ -108,6 +109,9 @@ pub enum ParamKind {
 pub struct Profile {
     #[serde(default)]
     pub params: BTreeMap<String, Value>,
+    /// Where the steps run that say nothing about it.
+    #[serde(default)]
+    pub on: Option<String>,
     #[serde(default)]
     pub description: Option<String>,
 }
@@ -139,6 +143,8 @@ pub struct Step {
     pub retries: u32,
     /// How many rows the step may reject before it fails.
     pub rejects: u32,
+    /// The worker that runs it, if the author names one.
+    pub on: Option<String>,
     /// The step's line in the file.
     pub line: u64,
 }
@@ -177,6 +183,7 @@ struct RawStep {
     retries: u32,
     #[serde(default)]
     rejects: u32,
+    on: Option<String>,
     #[expect(dead_code, reason = "known, so that it is no unknown key")]
     description: Option<String>,
 }
@@ -300,8 +307,8 @@ fn parse_step(raw: RawStep, file: &str) -> Result<Step, Report> {
         let message = format!("step `{id}` has `rejects: {}`; at most {MAX_REJECTS} are possible", raw.rejects);
         return Err(at(Report::input(message)));
     }
-    let RawStep { component, mode, config, retries, rejects, .. } = raw;
-    Ok(Step { id, component, mode, config, needs, inputs, retries, rejects, line })
+    let RawStep { component, mode, config, retries, rejects, on, .. } = raw;
+    Ok(Step { id, component, mode, config, needs, inputs, retries, rejects, on, line })
 }
 
 fn parse_input(step: &StepId, alias: String, value: Value) -> Result<(String, StepId, String), Report> {

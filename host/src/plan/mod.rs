@@ -22,6 +22,7 @@ use crate::grants::policy::Policy;
 use crate::pipeline::connections::Connections;
 use crate::pipeline::database_url;
 use crate::pipeline::params::{self, Environment, Params, substitute};
+use crate::pipeline::project::{Place, Project};
 use crate::pipeline::{Pipeline, Step, StepId};
 use crate::secrets::scrubber::{is_distinctive, mask_inside};
 use crate::secrets::{MASK, Secret, Secrets};
@@ -45,6 +46,9 @@ pub struct PlanContext<'a> {
     pub judge: &'a dyn Judge,
     /// The selected profile of the pipeline.
     pub profile: Option<&'a str>,
+    pub project: &'a Project,
+    /// Where the operator has all steps of this run run.
+    pub on: Option<&'a Place>,
 }
 
 /// A pipeline that is ready to run: every reference is resolved, every config checked.
@@ -62,6 +66,8 @@ pub struct Plan {
 #[derive(Debug, Clone)]
 pub struct PlannedStep {
     pub id: StepId,
+    /// Where it runs.
+    pub on: Place,
     /// As the pipeline refers to it.
     pub component: String,
     pub driver: Driver,
@@ -184,6 +190,7 @@ fn plan_step(
     let grants = driver.spec.grants.grant(&request)?;
     Ok(PlannedStep {
         id: step.id.clone(),
+        on: place_of(step, pipeline, context)?,
         component: step.component.clone(),
         driver: driver.clone(),
         credentials: credentials::fill(step.id.as_str(), &grants.credentials, &config, &secrets)?,
@@ -200,6 +207,18 @@ fn plan_step(
         needs: needs[place].iter().map(|need| pipeline.steps[*need].id.clone()).collect(),
         inputs,
     })
+}
+
+/// Where a step runs: as the operator says for this run, or else the step, the profile or the project.
+fn place_of(step: &Step, pipeline: &Pipeline, context: &PlanContext<'_>) -> Result<Place, Report> {
+    match (context.on, &step.on) {
+        (Some(chosen), _) => Ok(chosen.clone()),
+        (None, Some(on)) => context.project.named(on, &format!("step `{}` (line {})", step.id, step.line)),
+        (None, None) => {
+            let profile = context.profile.and_then(|name| Some((name, pipeline.profiles.get(name)?.on.as_deref()?)));
+            context.project.usual(profile)
+        }
+    }
 }
 
 /// A masked config for people: without defaults that the connection overrides, and without secrets inside texts.

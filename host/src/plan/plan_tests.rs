@@ -28,7 +28,10 @@ fn planned(steps: &str) -> Result<Plan, Report> {
     let drivers = drivers.into_iter().map(|driver| (driver.spec.name.clone(), driver)).collect();
     let connections =
         connections::parse("connections: {db: {main: {host: h, password: pw, extra: e}}}", "c.yaml").unwrap();
+    let project = Project::default();
     let context = PlanContext {
+        project: &project,
+        on: None,
         params: &Params::new(),
         connections: &connections,
         environment: &Environment::new(),

@@ -97,7 +97,10 @@ impl Schedule<'_> {
         self.manifest.steps[place].status = Status::Running;
         self.note_progress();
         let driver = &self.manifest.steps[place].driver;
-        self.session.event("step_start", json!({"step_id": step.id, "component": step.component, "driver": driver}));
+        self.session.event(
+            "step_start",
+            json!({"step_id": step.id, "component": step.component, "driver": driver, "on": step.on.name()}),
+        );
         self.observer.started(step.id.as_str());
         for notice in &step.notices {
             self.session
@@ -193,7 +196,7 @@ impl Schedule<'_> {
         self.note_inputs(step);
         let is_offline = self.settings.test_of(&step.id).is_some_and(|test| !test.has_network);
         let reachable = if is_offline { Reachable::default() } else { reachable(&step.grants) };
-        self.executor.start(NewAttempt { driver: Some(&step.driver), job, reachable, disk })
+        self.fleet.start(place, NewAttempt { driver: Some(&step.driver), job, reachable, disk })
     }
 
     fn job(&self, place: usize, files: StepFiles, turn: Turn) -> anyhow::Result<Job> {

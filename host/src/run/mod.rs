@@ -1,6 +1,7 @@
 //! Runs a plan: each step in a separate process, as soon as its inputs are ready.
 
 mod attempt;
+mod fleet;
 mod outcome;
 pub mod probe;
 mod record;
@@ -20,10 +21,7 @@ use serde_json::json;
 use crate::driver::{compiler, runtime};
 use crate::environment;
 use crate::exchanges::{Exchanges, Seen};
-use crate::executor::Executor;
-use crate::executor::local::Local;
 use crate::executor::process::{BACKLOG, ProcessEvent, StepProcess};
-use crate::executor::worker::{Place, Worker};
 use crate::grants::Grants;
 use crate::grants::credentials::{self, Credential};
 use crate::grants::limits::Limits;
@@ -34,6 +32,7 @@ use crate::protocol::{LogLevel, NetworkGrant, Reachable};
 use crate::secrets::scrubber::Scrubbed;
 use crate::session::{Base, Manifest, Session};
 use crate::warning::Warning;
+use fleet::{Fleet, Workers};
 use schedule::Schedule;
 use states::States;
 
@@ -42,8 +41,10 @@ pub use record::manifest;
 /// How a plan is run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The most steps that run at once.
+    /// The most steps that run at once on this machine.
     pub jobs: usize,
+    /// The most steps that run at once, wherever.
+    pub most_jobs: usize,
     pub limits: Limits,
     pub require_confinement: bool,
     /// How the step under test is run, if this is a test of a driver.
@@ -85,8 +86,8 @@ pub struct Line {
     pub say: SyncSender<ProcessEvent>,
     heard: Receiver<ProcessEvent>,
     first: Option<StepProcess>,
-    /// The worker that runs the steps, if this machine does not.
-    worker: Option<Worker>,
+    /// The workers that run steps.
+    workers: Workers,
 }
 
 impl Line {
@@ -97,22 +98,19 @@ impl Line {
         let (say, heard) = sync_channel(BACKLOG);
         // If it cannot be started, the error is reported for the first step.
         let first = StepProcess::start(FIRST, &say).ok();
-        Self { say, heard, first, worker: None }
+        Self { say, heard, first, workers: Workers::new() }
     }
 
-    /// Has a worker run the steps.
+    /// Connects to the workers that a plan needs.
     ///
     /// # Errors
-    /// As for [`Worker::connect`].
-    pub fn connect(&mut self, place: Place) -> anyhow::Result<()> {
-        self.first = None;
-        self.worker = Some(Worker::connect(place, self.say.clone())?);
+    /// As for [`Worker::connect`](crate::executor::worker::Worker::connect).
+    pub fn connect(&mut self, plan: &Plan) -> anyhow::Result<()> {
+        if plan.steps.iter().all(|step| step.on.worker().is_some()) {
+            self.first = None;
+        }
+        self.workers = fleet::connect(plan, &self.say)?;
         Ok(())
-    }
-
-    /// How many steps the worker runs at once, if there is one.
-    pub fn slots(&self) -> Option<u32> {
-        self.worker.as_ref().map(|worker| worker.announced().slots)
     }
 }
 
@@ -137,7 +135,8 @@ pub trait Observer {
     fn ended(&mut self, step: &crate::session::StepRecord);
 }
 
-/// Compiles the plan's drivers; returns the compiled file of each by digest.
+/// Compiles the drivers of the plan's steps that run here, for a worker compiles for itself; returns the compiled file of each
+/// by digest.
 ///
 /// # Errors
 /// If a driver does not compile; [`compiler::Interrupted`] if `interrupted` returns true.
@@ -148,7 +147,7 @@ pub fn compile(
 ) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let engine = runtime::engine()?;
     let mut compiled = BTreeMap::new();
-    for driver in plan.steps.iter().map(|step| &step.driver) {
+    for driver in plan.steps.iter().filter(|step| step.on.worker().is_none()).map(|step| &step.driver) {
         if !compiled.contains_key(&driver.sha256) {
             let compiling = || observer.compiling(&driver.label());
             let wasm = (driver.path.as_path(), &*driver.path.display().to_string());
@@ -169,7 +168,7 @@ pub fn compile(
 pub fn run(
     &Work { plan, states, base, session, settings }: &Work<'_>,
     mut manifest: Manifest,
-    Line { say, heard, first, worker }: Line,
+    Line { say, heard, first, workers }: Line,
     observer: &mut dyn Observer,
     compiled_all: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Manifest> {
@@ -181,9 +180,7 @@ pub fn run(
         early.extend(heard.try_iter());
         early.iter().any(|event| matches!(event, ProcessEvent::Signal))
     };
-    // A worker compiles for itself.
-    let compiled = if worker.is_some() { Ok(BTreeMap::new()) } else { compile(plan, observer, &signal) };
-    let (compiled, interrupted) = match compiled {
+    let (compiled, interrupted) = match compile(plan, observer, &signal) {
         Ok(compiled) => (compiled, signal()),
         Err(error) if error.is::<compiler::Interrupted>() => (BTreeMap::new(), true),
         Err(error) => return Err(error),
@@ -197,10 +194,7 @@ pub fn run(
     for notice in &plan.notices {
         session.event("notice", json!({"message": notice.message, "fields": notice.fields}));
     }
-    let mut executor: Box<dyn Executor> = match worker {
-        Some(worker) => Box::new(worker),
-        None => Box::new(Local::new(say, first)?),
-    };
+    let fleet = Fleet::new(plan, settings, workers, (say, first))?;
     let mut schedule = Schedule {
         plan,
         base,
@@ -212,7 +206,7 @@ pub fn run(
         waiting: (0..plan.steps.len()).collect(),
         running: BTreeMap::new(),
         retrying: BTreeMap::new(),
-        executor: &mut *executor,
+        fleet,
         interrupted,
         earlier: &states.earlier,
         states: BTreeMap::new(),

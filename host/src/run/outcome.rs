@@ -28,9 +28,10 @@ impl Schedule<'_> {
     /// Handles the end of a process: the step is complete if it reported success and exited cleanly.
     pub(super) fn end(&mut self, number: u64) {
         let Some(running) = self.running.remove(&number) else {
-            self.executor.forget(number);
+            self.fleet.forget(number);
             return;
         };
+        self.fleet.ended(running.place);
         let Attempt { place, number, process, targets, begun, warnings, verdict, .. } = running;
         self.manifest.steps[place].warnings = warnings.list();
         let step = &self.plan.steps[place];

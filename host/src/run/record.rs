@@ -61,6 +61,7 @@ fn pending(step: &PlannedStep) -> StepRecord {
             })
             .collect(),
         grants: step.grants.words(),
+        on: step.on.name().to_owned(),
         status: Status::Pending,
         duckdb_path: None,
         table: None,

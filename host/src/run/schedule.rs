@@ -8,10 +8,10 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::attempt::Attempt;
+use super::fleet::Fleet;
 use super::outcome::interrupted;
 use super::retry::Retrial;
 use super::{Observer, Settings};
-use crate::executor::Executor;
 use crate::executor::process::ProcessEvent;
 use crate::pipeline::StepId;
 use crate::plan::Plan;
@@ -32,7 +32,7 @@ pub(super) struct Schedule<'a> {
     /// Steps that wait for their next attempt, by their place in the plan.
     pub(super) retrying: BTreeMap<usize, Retrial>,
     /// Where steps run.
-    pub(super) executor: &'a mut dyn Executor,
+    pub(super) fleet: Fleet,
     pub(super) interrupted: bool,
     /// The states from which steps continue, by their place in the plan.
     pub(super) earlier: &'a BTreeMap<usize, state::StoredState>,
@@ -72,14 +72,11 @@ impl Schedule<'_> {
 
     /// Waits for the next event, at most until a step can be tried again.
     fn next_event(&self, heard: &Receiver<ProcessEvent>) -> Result<ProcessEvent, RecvTimeoutError> {
-        match self.retrying.values().map(|retrial| retrial.due).min().filter(|_| self.has_room()) {
+        let waiting = self.retrying.iter().filter(|(place, _)| self.fleet.has_room(**place));
+        match waiting.map(|(_, retrial)| retrial.due).min() {
             Some(due) => heard.recv_timeout(due.saturating_duration_since(Instant::now())),
             None => heard.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
-    }
-
-    fn has_room(&self) -> bool {
-        self.running.len() < self.settings.jobs
     }
 
     /// Starts the next attempt of each step that has waited long enough.
@@ -90,7 +87,7 @@ impl Schedule<'_> {
             .filter_map(|(place, retrial)| (retrial.due <= Instant::now()).then_some(*place))
             .collect();
         for place in due {
-            if self.has_room()
+            if self.fleet.has_room(place)
                 && let Some(Retrial { begun, number, .. }) = self.retrying.remove(&place)
             {
                 self.attempt(place, begun, number);
@@ -98,11 +95,10 @@ impl Schedule<'_> {
         }
     }
 
-    /// Keeps the executor ready for what may be next.
+    /// Keeps executors ready for what may be next.
     fn warm_up(&mut self) {
-        let wanted = (self.waiting.len() + self.retrying.len()).min(self.settings.jobs);
         if !self.interrupted {
-            self.executor.expect(wanted);
+            self.fleet.expect(self.waiting.iter().chain(self.retrying.keys()).copied());
         }
     }
 
@@ -129,7 +125,7 @@ impl Schedule<'_> {
             } else if self.interrupted {
                 self.waiting.remove(&place);
                 self.skip(place, "the run was interrupted");
-            } else if self.has_room() && step.needs.iter().all(|need| self.status(need) == Status::Success) {
+            } else if self.fleet.has_room(place) && step.needs.iter().all(|need| self.status(need) == Status::Success) {
                 self.waiting.remove(&place);
                 self.begin(place);
             }
@@ -153,7 +149,7 @@ impl Schedule<'_> {
 
     fn interrupt(&mut self) {
         self.interrupted = true;
-        self.executor.release();
+        self.fleet.release();
         for running in self.running.values_mut() {
             running.process.kill();
         }

@@ -92,6 +92,9 @@ pub struct StepRecord {
     pub inputs: Vec<InputRecord>,
     /// What the step was granted, in words.
     pub grants: Vec<String>,
+    /// Where the step ran: `local`, or the name of a worker.
+    #[serde(default)]
+    pub on: String,
     pub status: Status,
     /// Relative to the session's folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]

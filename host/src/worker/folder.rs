@@ -35,6 +35,9 @@ impl Folder {
         std::fs::create_dir_all(parent).with_context(doing)?;
         let place = std::fs::canonicalize(parent).with_context(doing)?;
         let parent = Dir::open_ambient_dir(&place, ambient_authority()).with_context(doing)?;
+        // Several workers may start at once, and a folder without a lock looks like that of a dead one.
+        let turn = parent.open(".").with_context(doing)?.into_std();
+        flock(&turn, FlockOperation::LockExclusive).with_context(doing)?;
         sweep(&parent);
         let name = format!("{PREFIX}{:016x}", noise());
         let mut private = DirBuilder::new();
@@ -88,7 +91,7 @@ fn sweep(parent: &Dir) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -115,5 +118,17 @@ mod tests {
         assert_eq!(std::fs::read_dir(&next.path).unwrap().count(), 2);
         drop((living, next));
         assert_eq!(here(), ["other"]);
+    }
+
+    #[test]
+    fn workers_that_start_at_once_leave_one_another_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        for _ in 0..20 {
+            let folders: Vec<Folder> = std::thread::scope(|scope| {
+                let creating: Vec<_> = (0..8).map(|_| scope.spawn(|| Folder::create(parent.path()).unwrap())).collect();
+                creating.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert!(folders.iter().all(|folder| folder.path.join(LOCK).exists()));
+        }
     }
 }

@@ -108,10 +108,10 @@ fn run_arguments(arguments: &Arguments, pipeline: PathBuf, built: PathBuf) -> ru
             profile: arguments.profile.clone(),
             place: PlaceArguments { base: None, drivers },
             policy: None,
+            on: None,
             limits: arguments.limits.clone(),
         },
         jobs: None,
-        on: None,
         json: false,
         sandbox: arguments.sandbox,
     }

@@ -18,6 +18,7 @@ use crate::digest::Digest;
 use crate::error::{Blame, Failure, Fault, Report};
 use crate::executor::process::{Ending, ProcessEvent, keep_stderr};
 use crate::executor::supervisor::Supervisor;
+use crate::pipeline::project::WorkerPlace;
 use crate::protocol::Message;
 use crate::protocol::worker::{
     Announcement, Answer, Command, Completion, Event, LineReader, LineWriter, PROTOCOL, Read, VERSION, WireError,
@@ -38,15 +39,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long a worker may take to end.
 const FAREWELL: Duration = Duration::from_secs(3);
-
-/// Where a worker is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Its name for people.
-    pub name: String,
-    /// A command for the shell, whose stdin and stdout lead to `osiris worker`.
-    pub command: String,
-}
 
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -110,7 +102,7 @@ struct Greeted {
 }
 
 /// Starts a worker's command, and hears what it is.
-fn greet(place: &Place) -> anyhow::Result<Greeted> {
+fn greet(place: &WorkerPlace) -> anyhow::Result<Greeted> {
     let mut child = ChildGuard(Some(start(&place.command).context("cannot start `/bin/sh`")?));
     let running = child.0.as_mut().context("the command has gone")?;
     let stdin = running.stdin.take().context("the command has no stdin")?;
@@ -144,26 +136,31 @@ fn greet(place: &Place) -> anyhow::Result<Greeted> {
     };
     // A command that has ended has said why.
     let _ = has_ended.recv_timeout(LAST_WORDS);
-    let message = format!("cannot reach {}: {why}{}", place.name, said(&stderr));
+    let message = format!("cannot reach {}: {why}{}", shown(place), said(&stderr));
     let program = untrusted::line(place.command.trim_end_matches(" worker")).into_owned();
     Err(Report { fault: Fault::Host, ..Report::input(message) }
         .hint(format!("try `{program} --version`: it must print `osiris {VERSION}`"))
         .into())
 }
 
+/// A worker's name for people.
+fn shown(place: &WorkerPlace) -> String {
+    format!("worker `{}`", untrusted::line(&place.name))
+}
+
 /// Checks that a worker is of this version.
-fn check(announced: &Announcement, place: &Place) -> Result<(), Report> {
+fn check(announced: &Announcement, place: &WorkerPlace) -> Result<(), Report> {
     if (announced.protocol, announced.version.as_str()) == (PROTOCOL, VERSION) {
         return Ok(());
     }
     let theirs = untrusted::line(&announced.version);
-    Err(Report::input(format!("{} has Osiris {theirs}, this is {VERSION}", place.name))
+    Err(Report::input(format!("{} has Osiris {theirs}, this is {VERSION}", shown(place)))
         .hint("install the same version on both machines: a job may contain what another version does not enforce"))
 }
 
 impl Connection {
     pub(super) fn open(
-        place: &Place,
+        place: &WorkerPlace,
         say: SyncSender<ProcessEvent>,
         digests: Digests,
         supervisor: Supervisor,
@@ -172,7 +169,7 @@ impl Connection {
         check(&announced, place)?;
         let (orders, ordered) = channel();
         let connection = Arc::new(Self {
-            name: place.name.clone(),
+            name: shown(place),
             announced,
             digests,
             supervisor,

@@ -9,6 +9,7 @@ mod verify;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,22 +17,21 @@ use super::process::{Ending, ProcessEvent};
 use super::supervisor::Supervisor;
 use super::{Executor, NewAttempt, RunningAttempt};
 use crate::digest::Digest;
+use crate::pipeline::project::WorkerPlace;
 use crate::protocol::worker::Announcement;
 use connection::Connection;
-pub use connection::Place;
 
-/// The number of a worker's first attempt: local processes count from 1.
-const FIRST: u64 = 1 << 32;
+/// The number of the next attempt on any worker; local processes count from 1.
+static NEXT: AtomicU64 = AtomicU64::new(1 << 32);
 
 /// A worker that a command leads to.
 pub struct Worker {
-    place: Place,
+    place: WorkerPlace,
     say: SyncSender<ProcessEvent>,
     connection: Arc<Connection>,
     digests: Digests,
     /// Ends the processes that check what a worker sent.
     supervisor: Supervisor,
-    started: u64,
 }
 
 impl Worker {
@@ -39,11 +39,11 @@ impl Worker {
     ///
     /// # Errors
     /// A [`Report`](crate::error::Report) if nothing answers there, or another version of this program does.
-    pub fn connect(place: Place, say: SyncSender<ProcessEvent>) -> anyhow::Result<Self> {
+    pub fn connect(place: &WorkerPlace, say: SyncSender<ProcessEvent>) -> anyhow::Result<Self> {
         let digests = Digests::default();
         let supervisor = Supervisor::start()?;
-        let connection = Connection::open(&place, say.clone(), digests.clone(), supervisor.clone())?;
-        Ok(Self { place, say, connection, digests, supervisor, started: FIRST })
+        let connection = Connection::open(place, say.clone(), digests.clone(), supervisor.clone())?;
+        Ok(Self { place: place.clone(), say, connection, digests, supervisor })
     }
 
     /// What the worker is and can do.
@@ -63,9 +63,9 @@ impl Executor for Worker {
             self.connection =
                 Connection::open(&self.place, self.say.clone(), self.digests.clone(), self.supervisor.clone())?;
         }
-        self.started += 1;
-        send::start(&self.connection, self.started, attempt)?;
-        Ok(Box::new(RemoteAttempt { number: self.started, connection: Arc::clone(&self.connection) }))
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        send::start(&self.connection, number, attempt)?;
+        Ok(Box::new(RemoteAttempt { number, connection: Arc::clone(&self.connection) }))
     }
 
     fn forget(&mut self, _number: u64) {}
