@@ -59,6 +59,7 @@ bench: guests
 	.deps/venv/bin/python bench/run.py
 	.deps/venv/bin/python bench/databases.py
 	.deps/venv/bin/python bench/languages.py
+	.deps/venv/bin/python bench/executors.py
 
 # Runs each fuzz target for ten minutes; `make test` runs each briefly.
 fuzz: setup
