@@ -135,8 +135,8 @@ pub trait Observer {
     fn ended(&mut self, step: &crate::session::StepRecord);
 }
 
-/// Compiles the drivers of the plan's steps that run here, for a worker compiles for itself; returns the compiled file of each
-/// by digest.
+/// Compiles the plan's drivers; returns the compiled file of each by digest. A worker compiles for itself, but a driver that
+/// does not compile is refused before anything runs.
 ///
 /// # Errors
 /// If a driver does not compile; [`compiler::Interrupted`] if `interrupted` returns true.
@@ -147,7 +147,7 @@ pub fn compile(
 ) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let engine = runtime::engine()?;
     let mut compiled = BTreeMap::new();
-    for driver in plan.steps.iter().filter(|step| step.on.worker().is_none()).map(|step| &step.driver) {
+    for driver in plan.steps.iter().map(|step| &step.driver) {
         if !compiled.contains_key(&driver.sha256) {
             let compiling = || observer.compiling(&driver.label());
             let wasm = (driver.path.as_path(), &*driver.path.display().to_string());
