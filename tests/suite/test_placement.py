@@ -47,6 +47,10 @@ def test_the_plan_says_where_a_step_runs_and_what_travels(placed):
     plan = placed.osiris("plan", "pipeline.yaml", "--on", "other").stdout
     assert "   on       worker `other`: there travel its driver, `in.csv`; back travels its output\n" in plan
     assert "   on       worker `other`: there travel its driver, its input; back travels `out.csv`\n" in plan
+    wishes = {"cpus": 2, "memory": "4GB", "custom": {"gpu": 1}}
+    placed.pipeline([STEPS[0] | {"resources": wishes}, *STEPS[1:]])
+    assert "   wants    2 CPUs, 4.0 GB of memory, 1 `gpu`\n" in placed.osiris("plan", "pipeline.yaml", "--on", "other").stdout
+    assert "`resources` has no effect on this machine" in placed.osiris("validate", "pipeline.yaml").stderr
     steps = json.loads(placed.osiris("plan", "pipeline.yaml", "--json").stdout)["steps"]
     assert [step["on"] for step in steps] == ["local", "build1", "local"]
     assert "   on " not in placed.osiris("plan", "pipeline.yaml", "--on", "local").stdout

@@ -70,6 +70,7 @@ fn as_json(step: &PlannedStep, beside: &[&StepId]) -> Value {
     json!({
         "id": step.id,
         "on": step.on.name(),
+        "resources": step.resources,
         "component": step.component,
         "driver": {"name": driver.spec.name, "version": driver.spec.version, "sha256": driver.sha256, "path": driver.path},
         "kind": driver.spec.kind,
@@ -110,6 +111,9 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
         let _ = writeln!(text, "   driver   {}", line(&path.to_string_lossy()));
         if let Some(travels) = travels(step) {
             let _ = writeln!(text, "   on       {}", line(&travels));
+            if !step.resources.is_empty() {
+                let _ = writeln!(text, "   wants    {}", line(&step.resources.to_string()));
+            }
         }
         write_waits(&mut text, step, &beside);
         if step.instances > 1 {

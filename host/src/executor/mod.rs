@@ -13,6 +13,7 @@ pub mod worker;
 use std::fmt;
 
 use crate::driver::catalog::Driver;
+use crate::pipeline::resources::Resources;
 use crate::protocol::{Job, Reachable};
 use disk::DiskAllowance;
 use process::Ending;
@@ -43,6 +44,8 @@ pub struct NewAttempt<'a> {
     /// The job, whose files are those of this machine.
     pub job: Job,
     pub reachable: Reachable,
+    /// What a cluster places it by.
+    pub resources: Resources,
     pub disk: DiskAllowance,
 }
 

@@ -25,6 +25,7 @@ use crate::grants::policy::{ConnectionHosts, Hosts, Policy};
 use crate::pipeline::connections::Connections;
 use crate::pipeline::params::{Environment, Params};
 use crate::pipeline::project::Project;
+use crate::pipeline::resources::Resources;
 use crate::pipeline::{Pipeline, Step, StepId};
 use crate::plan::{Plan, PlanContext, plan};
 use crate::protocol::LogLevel;
@@ -398,6 +399,7 @@ fn step(id: StepId, component: String, config: Map<String, Value>) -> Step {
         retries: 0,
         rejects: 0,
         on: None,
+        resources: Resources::default(),
         line: 0,
     }
 }

@@ -4,6 +4,7 @@ pub mod connections;
 pub mod database_url;
 pub mod params;
 pub mod project;
+pub mod resources;
 pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
 use crate::error::{Report, listed, nearest};
+use resources::{RawResources, Resources};
 
 /// The supported OML versions.
 const VERSIONS: [&str; 1] = ["0.1.0"];
@@ -145,6 +147,7 @@ pub struct Step {
     pub rejects: u32,
     /// The worker that runs it, if the author names one.
     pub on: Option<String>,
+    pub resources: Resources,
     /// The step's line in the file.
     pub line: u64,
 }
@@ -184,6 +187,8 @@ struct RawStep {
     #[serde(default)]
     rejects: u32,
     on: Option<String>,
+    #[serde(default)]
+    resources: RawResources,
     #[expect(dead_code, reason = "known, so that it is no unknown key")]
     description: Option<String>,
 }
@@ -307,8 +312,9 @@ fn parse_step(raw: RawStep, file: &str) -> Result<Step, Report> {
         let message = format!("step `{id}` has `rejects: {}`; at most {MAX_REJECTS} are possible", raw.rejects);
         return Err(at(Report::input(message)));
     }
-    let RawStep { component, mode, config, retries, rejects, on, .. } = raw;
-    Ok(Step { id, component, mode, config, needs, inputs, retries, rejects, on, line })
+    let RawStep { component, mode, config, retries, rejects, on, resources, .. } = raw;
+    let resources = Resources::new(resources).map_err(at)?;
+    Ok(Step { id, component, mode, config, needs, inputs, retries, rejects, on, resources, line })
 }
 
 fn parse_input(step: &StepId, alias: String, value: Value) -> Result<(String, StepId, String), Report> {

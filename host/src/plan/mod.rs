@@ -23,6 +23,7 @@ use crate::pipeline::connections::Connections;
 use crate::pipeline::database_url;
 use crate::pipeline::params::{self, Environment, Params, substitute};
 use crate::pipeline::project::{Place, Project};
+use crate::pipeline::resources::Resources;
 use crate::pipeline::{Pipeline, Step, StepId};
 use crate::secrets::scrubber::{is_distinctive, mask_inside};
 use crate::secrets::{MASK, Secret, Secrets};
@@ -68,6 +69,7 @@ pub struct PlannedStep {
     pub id: StepId,
     /// Where it runs.
     pub on: Place,
+    pub resources: Resources,
     /// As the pipeline refers to it.
     pub component: String,
     pub driver: Driver,
@@ -188,9 +190,14 @@ fn plan_step(
         policy: context.policy,
     };
     let grants = driver.spec.grants.grant(&request)?;
+    let on = place_of(step, pipeline, context)?;
+    let unused = !step.resources.is_empty() && on == Place::Local;
+    let unused = unused
+        .then(|| Warning::new("`resources` has no effect on this machine: they are what a cluster places a step by"));
     Ok(PlannedStep {
         id: step.id.clone(),
-        on: place_of(step, pipeline, context)?,
+        on,
+        resources: step.resources.clone(),
         component: step.component.clone(),
         driver: driver.clone(),
         credentials: credentials::fill(step.id.as_str(), &grants.credentials, &config, &secrets)?,
@@ -199,7 +206,7 @@ fn plan_step(
         retries: step.retries,
         rejects: step.rejects,
         state,
-        notices: [renamed.notices, connection_notices].concat(),
+        notices: [renamed.notices, connection_notices, Vec::from_iter(unused)].concat(),
         config,
         masked_config,
         secrets,

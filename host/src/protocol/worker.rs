@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::{Job, LogLevel, Reachable, RejectedRows};
 use crate::digest::Digest;
 use crate::error::Failure;
+use crate::pipeline::resources::Resources;
 use crate::untrusted::Untrusted;
 
 /// Raised whenever one side could misunderstand the other.
@@ -41,7 +42,14 @@ pub enum Command {
     Blob { digest: Digest, at: u64, length: u32 },
     /// Runs the attempt; answered by any number of `log`, `metric`, `progress`, `event` and `output`, then by `complete` or
     /// `error`.
-    ExecStep { attempt: u64, job: Box<Job<NamedFiles>>, reachable: Reachable },
+    ExecStep {
+        attempt: u64,
+        job: Box<Job<NamedFiles>>,
+        reachable: Reachable,
+        /// What a cluster places it by; a worker itself ignores it.
+        #[serde(default)]
+        resources: Resources,
+    },
     /// Ends an attempt, which is then answered by `error`.
     Kill { attempt: u64 },
     /// Ends all attempts, removes everything that the worker stored, and ends the worker; answered by `cleaned`.

@@ -196,7 +196,10 @@ impl Schedule<'_> {
         self.note_inputs(step);
         let is_offline = self.settings.test_of(&step.id).is_some_and(|test| !test.has_network);
         let reachable = if is_offline { Reachable::default() } else { reachable(&step.grants) };
-        self.fleet.start(place, NewAttempt { driver: Some(&step.driver), job, reachable, disk })
+        self.fleet.start(
+            place,
+            NewAttempt { driver: Some(&step.driver), job, reachable, resources: step.resources.clone(), disk },
+        )
     }
 
     fn job(&self, place: usize, files: StepFiles, turn: Turn) -> anyhow::Result<Job> {

@@ -17,6 +17,7 @@ use crate::environment;
 use crate::error::{Blame, Failure, Report};
 use crate::executor::disk::DiskAllowance;
 use crate::executor::{Executor, NewAttempt, RunningAttempt};
+use crate::pipeline::resources::Resources;
 use crate::protocol::worker::{Answer, Completion, Event, MAX_CHUNK, NamedFiles, SentFile};
 use crate::protocol::{FileGrant, Job, LocalFiles, Message, OUTPUT, Reachable};
 
@@ -167,7 +168,8 @@ impl Worker {
         };
         let mut job = self.local_job(job, compiled, path.join(SCRATCH), write)?;
         job.network.roots_file = environment::variable(environment::ROOTS_FILE).map(PathBuf::from);
-        let process = self.local.start(NewAttempt { driver: None, job, reachable, disk })?;
+        let process =
+            self.local.start(NewAttempt { driver: None, job, reachable, resources: Resources::default(), disk })?;
         let attempt = self.attempts.get_mut(&number).context("the attempt has gone")?;
         (attempt.folder, attempt.process) = (Some(folder), Some(process));
         Ok(())

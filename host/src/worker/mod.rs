@@ -216,7 +216,7 @@ impl Worker {
                 }))
             }
             Command::Prepare { attempt, blobs } => self.prepare(attempt, blobs),
-            Command::ExecStep { attempt, job, reachable } => self.exec(attempt, *job, reachable),
+            Command::ExecStep { attempt, job, reachable, .. } => self.exec(attempt, *job, reachable),
             Command::Kill { attempt } => {
                 if let Some(attempt) = self.attempts.get_mut(&attempt) {
                     attempt.kill();

@@ -15,6 +15,7 @@ use crate::digest::Digest;
 use crate::driver::catalog::Driver;
 use crate::error::{Blame, Failure};
 use crate::executor::NewAttempt;
+use crate::pipeline::resources::Resources;
 use crate::protocol::worker::{Blob, Command, MAX_CHUNK, NamedFile, NamedFiles, NamedInput};
 use crate::protocol::{Job, Reachable};
 use crate::step::{open_granted, open_plain};
@@ -27,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// # Errors
 /// If there is no thread for it.
 pub(super) fn start(connection: &Arc<Connection>, number: u64, attempt: NewAttempt<'_>) -> anyhow::Result<()> {
-    let NewAttempt { driver, job, reachable, .. } = attempt;
+    let NewAttempt { driver, job, reachable, resources, .. } = attempt;
     let driver = driver.context("an attempt on a worker needs its driver")?.clone();
     let (ready, lacks) = sync_channel(1);
     connection.host(
@@ -42,7 +43,7 @@ pub(super) fn start(connection: &Arc<Connection>, number: u64, attempt: NewAttem
     );
     let sending = Sending { connection: Arc::clone(connection), number };
     let send = move || {
-        if let Err(error) = sending.send(&driver, job, reachable, &lacks) {
+        if let Err(error) = sending.send(&driver, job, (reachable, resources), &lacks) {
             let failure = Failure::of_host(&error.context("cannot hand the step to its worker"));
             sending.connection.conclude(sending.number, Err(failure));
         }
@@ -75,7 +76,7 @@ impl Sending {
         &self,
         driver: &Driver,
         mut job: Job,
-        reachable: Reachable,
+        (reachable, resources): (Reachable, Resources),
         lacks: &Receiver<Vec<Digest>>,
     ) -> anyhow::Result<()> {
         let mut blobs = Blobs::default();
@@ -97,7 +98,7 @@ impl Sending {
             }
         }
         let job = Box::new(job.with_files(files));
-        connection.send(&Command::ExecStep { attempt: number, job, reachable }, &[])
+        connection.send(&Command::ExecStep { attempt: number, job, reachable, resources }, &[])
     }
 
     /// What the job's files contain.
