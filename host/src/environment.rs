@@ -13,6 +13,12 @@ pub const CARGO_HOME: &str = "CARGO_HOME";
 pub const DRIVERS: &str = "OSIRIS_DRIVERS";
 /// A file of certificates to trust instead of the machine's.
 pub const ROOTS_FILE: &str = "SSL_CERT_FILE";
+/// The key of an account of E2B, for `--on e2b`; it is in no command line.
+pub const E2B_API_KEY: &str = "E2B_API_KEY";
+/// Where E2B's service is, and its sandboxes, if not where they usually are.
+pub const E2B_DOMAIN: &str = "E2B_DOMAIN";
+pub const E2B_API_URL: &str = "E2B_API_URL";
+pub const E2B_SANDBOX_URL: &str = "E2B_SANDBOX_URL";
 /// The filter of the host's own log.
 pub const LOG: &str = "OSIRIS_LOG";
 

@@ -7,6 +7,7 @@ pub mod cli;
 
 pub mod kit;
 
+pub mod e2b;
 pub mod run;
 pub mod worker;
 

@@ -138,12 +138,14 @@ class Sandbox:
 
 
 class StandIn:
-    def __init__(self, folder: Path, templates: dict[str, dict] | None = None, quota: int = 20, canary: str = ""):
-        self.folder, self.quota, self.canary = folder, quota, canary.encode()
+    def __init__(self, folder: Path, templates: dict[str, dict] | None = None, quota: int = 20, canary: bytes = b""):
+        self.folder, self.quota, self.canary = folder, quota, canary
         # The variables of each template's processes. `PATH` is extended by the login shell.
         self.templates = {"base": {}} | (templates or {})
         self.alive: dict[str, Sandbox] = {}
         self.seen: list[Sandbox] = []
+        # The sandbox of each idempotency key: the same request makes one sandbox.
+        self.unique: dict[str, Sandbox] = {}
         # All requests without the stdin of processes, which is here as it was sent; and files that contain the canary.
         self.requests: list[str] = []
         self.stdin = bytearray()
@@ -182,9 +184,10 @@ class StandIn:
     def create(self, request: dict) -> Sandbox:
         with self.lock:
             number = len(self.seen)
-            sandbox = Sandbox(request, self.folder / f"sandbox-{number}", {**self.templates[request["templateID"]], **(request.get("envVars") or {})})
+            envs = self.templates[request["templateID"]] | (request.get("envVars") or {})
+            path = envs.pop("PATH", "")
+            sandbox = Sandbox(request, self.folder / f"sandbox-{number}", envs)
             sandbox.home.mkdir(parents=True)
-            path = self.templates[request["templateID"]].get("PATH", "")
             (sandbox.home / ".profile").write_text(f"export PATH={path}:/usr/local/bin:/usr/bin:/bin\n")
             sandbox.ends = time.monotonic() + request.get("timeout", 300)
             self.alive[sandbox.id] = sandbox
@@ -227,6 +230,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+    def handle_one_request(self):
+        try:
+            super().handle_one_request()
+        except ConnectionError:
+            self.close_connection = True
 
     # Requests and replies.
 
@@ -299,9 +308,12 @@ class Handler(BaseHTTPRequestHandler):
         if line in ("POST /v2/sandboxes", "POST /sandboxes"):
             if request["templateID"] not in stand_in.templates:
                 return self.reply(404, {"code": 404, "message": f"template '{request['templateID']}' not found"})
-            if len(stand_in.alive) >= stand_in.quota:
+            unique = self.headers.get("Idempotency-Key")
+            if unique not in stand_in.unique and len(stand_in.alive) >= stand_in.quota:
                 return self.reply(429, {"code": 429, "message": f"you have reached the maximum number of concurrent E2B sandboxes ({stand_in.quota})"})
-            made = stand_in.create(request)
+            made = stand_in.unique.get(unique) or stand_in.create(request)
+            if unique:
+                stand_in.unique[unique] = made
             if fault := stand_in.fault(line, after=True):
                 return self.reply(fault[1], fault[4].encode(), fault[3])
             return self.reply(201, {"templateID": request["templateID"], "sandboxID": made.id, "clientID": "c", "envdVersion": "0.6.4", "envdAccessToken": made.token})

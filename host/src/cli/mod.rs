@@ -5,6 +5,7 @@ mod connections;
 mod discover;
 mod doctor;
 mod drivers;
+mod e2b_bridge;
 mod limits;
 mod lock;
 mod plan;
@@ -89,6 +90,9 @@ enum Verb {
     /// The process behind `query` (internal)
     #[command(hide = true)]
     Look,
+    /// The process that runs steps in sandboxes of E2B (internal)
+    #[command(hide = true)]
+    E2bBridge(e2b_bridge::Arguments),
     /// The process that tries the sandbox (internal)
     #[command(hide = true)]
     Confine,
@@ -145,6 +149,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
         Verb::Lock(arguments) => logged(|| lock::lock(&arguments)),
         Verb::Doctor(arguments) => logged(|| doctor::doctor(&arguments)),
         Verb::Worker(arguments) => logged(|| worker::worker(&arguments)),
+        Verb::E2bBridge(arguments) => logged(|| e2b_bridge::e2b_bridge(&arguments)),
         Verb::Connections(verb) => logged(|| connections::connections(&verb)),
         Verb::Discover(arguments) => logged(|| discover::discover(&arguments)),
         Verb::State(verb) => logged(|| state::state(&verb)),

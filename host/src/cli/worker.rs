@@ -1,6 +1,6 @@
 //! `osiris worker`: runs steps for a host on another machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use cap_std::ambient_authority;
@@ -37,12 +37,7 @@ pub struct Arguments {
 
 pub fn worker(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     arguments.sandbox.enforce()?;
-    let folder = match &arguments.dir {
-        Some(folder) => folder.clone(),
-        None => runtime::cache_folder()?.with_file_name("workers"),
-    };
-    std::fs::create_dir_all(&folder)?;
-    let free = Disk::of(&Dir::open_ambient_dir(&folder, ambient_authority())?).map_or(u64::MAX, |disk| disk.free);
+    let (folder, room) = room_for_blobs(arguments.dir.as_deref())?;
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let missing = sandbox::protections().into_iter().filter(|protection| protection.demanded && !protection.given);
     let offer = Offer {
@@ -50,10 +45,21 @@ pub fn worker(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         memory_bytes: memory(),
         missing: missing.map(|protection| protection.name.to_owned()).collect(),
         folder,
-        room: arguments.room.unwrap_or(free / 2),
+        room: arguments.room.unwrap_or(room),
     };
     worker::serve(std::io::stdin(), std::io::stdout(), offer)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The folder for what a host sends, which is created, and how many bytes of it may be stored.
+pub fn room_for_blobs(dir: Option<&Path>) -> anyhow::Result<(PathBuf, u64)> {
+    let folder = match dir {
+        Some(folder) => folder.to_owned(),
+        None => runtime::cache_folder()?.with_file_name("workers"),
+    };
+    std::fs::create_dir_all(&folder)?;
+    let free = Disk::of(&Dir::open_ambient_dir(&folder, ambient_authority())?).map_or(u64::MAX, |disk| disk.free);
+    Ok((folder, free / 2))
 }
 
 /// The memory of this machine in bytes.

@@ -34,6 +34,9 @@ struct WorkerDef {
     slots: Option<u32>,
 }
 
+/// Sandboxes of E2B, in place of a command; `e2b:TEMPLATE` are those of a template.
+const E2B: &str = "e2b";
+
 /// Where a step runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
@@ -122,7 +125,8 @@ impl Project {
     /// # Errors
     /// If no worker has that name, and it is no command.
     pub fn chosen(&self, text: &str) -> Result<Place, Report> {
-        if text != LOCAL && !self.workers.contains_key(text) && text.contains(char::is_whitespace) {
+        let is_command = text.contains(char::is_whitespace) || text == E2B || text.starts_with("e2b:");
+        if is_command && !self.workers.contains_key(text) {
             let (name, command) = (text.to_owned(), text.to_owned());
             return Ok(Place::Worker(WorkerPlace { name, command, slots: None }));
         }

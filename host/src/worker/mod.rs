@@ -4,8 +4,8 @@
 //! and ends attempts; and for a while one compiles a driver or sends an attempt's files. All write whole lines.
 
 mod attempt;
-mod folder;
-mod store;
+pub(crate) mod folder;
+pub(crate) mod store;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Write};

@@ -13,7 +13,7 @@ use anyhow::Context;
 
 use super::receive::Received;
 use super::verify::check_rows;
-use super::{Digests, send};
+use super::{Digests, bridges, send};
 use crate::digest::Digest;
 use crate::error::{Blame, Failure, Fault, Report};
 use crate::executor::process::{Ending, ProcessEvent, keep_stderr};
@@ -103,7 +103,8 @@ struct Greeted {
 
 /// Starts a worker's command, and hears what it is.
 fn greet(place: &WorkerPlace) -> anyhow::Result<Greeted> {
-    let mut child = ChildGuard(Some(start(&place.command).context("cannot start `/bin/sh`")?));
+    let command = bridges::command(&place.command)?.unwrap_or_else(|| place.command.clone());
+    let mut child = ChildGuard(Some(start(&command).context("cannot start `/bin/sh`")?));
     let running = child.0.as_mut().context("the command has gone")?;
     let stdin = running.stdin.take().context("the command has no stdin")?;
     let stdout = running.stdout.take().context("the command has no stdout")?;
@@ -128,6 +129,7 @@ fn greet(place: &WorkerPlace) -> anyhow::Result<Greeted> {
         Ok((Ok(Some(Answer::Pong(announced))), lines)) => {
             return Ok(Greeted { child, announced, commands, lines, stderr });
         }
+        Ok((Ok(Some(Answer::Error { attempt: None, failure, .. })), _)) => return Err(refused(place, *failure).into()),
         Ok((Ok(Some(_)) | Err(WireError::Malformed(_) | WireError::TooLong), _)) => {
             "what answers is not `osiris worker`".to_owned()
         }
@@ -146,6 +148,13 @@ fn greet(place: &WorkerPlace) -> anyhow::Result<Greeted> {
 /// A worker's name for people.
 fn shown(place: &WorkerPlace) -> String {
     format!("worker `{}`", untrusted::line(&place.name))
+}
+
+/// Why there is no worker, in the words of what answered for it.
+fn refused(place: &WorkerPlace, failure: Failure) -> Report {
+    let fault = if failure.blame == Blame::User { Fault::Input } else { Fault::Host };
+    let message = format!("cannot reach {}: {}", shown(place), failure.message.paragraph());
+    Report { fault, hint: failure.hint.map(|hint| hint.paragraph()), message }
 }
 
 /// Checks that a worker is of this version.

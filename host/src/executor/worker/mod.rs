@@ -1,6 +1,7 @@
 //! A worker as an executor: `osiris worker` on another machine, whose stdin and stdout a command leads to, such as
 //! `ssh build1 osiris worker`.
 
+mod bridges;
 mod connection;
 mod receive;
 mod send;
@@ -20,6 +21,7 @@ use crate::digest::Digest;
 use crate::pipeline::project::WorkerPlace;
 use crate::protocol::worker::Announcement;
 use connection::Connection;
+pub use send::lost;
 
 /// The number of the next attempt on any worker; local processes count from 1.
 static NEXT: AtomicU64 = AtomicU64::new(1 << 32);

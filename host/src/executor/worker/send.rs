@@ -157,7 +157,7 @@ impl Sending {
 }
 
 /// The failure of an attempt whose worker is lost.
-pub(super) fn lost(worker: &str, why: &str) -> Failure {
+pub fn lost(worker: &str, why: &str) -> Failure {
     Failure {
         retry: Some(crate::error::Retry { after_ms: None }),
         ..Failure::new(Blame::Host, "lost", format!("{worker} was lost: {why}"))
