@@ -21,6 +21,8 @@ pub struct Arguments {
 }
 
 pub fn e2b_bridge(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    // It outlives a host that ends its command's group, to delete sandboxes. A process that leads a group is in none of others.
+    let _ = rustix::process::setsid();
     let (folder, room) = room_for_blobs(None)?;
     let settings = Settings {
         template: arguments.template.clone(),

@@ -21,14 +21,20 @@ pub const PROTOCOL: u32 = 1;
 /// This program's version: both sides must be the same, since a job may contain what another version does not enforce.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The longest line, in bytes: room for a job with its config and state.
-const MAX_LINE: u64 = 64 << 20;
+/// The longest command, in bytes: room for a job with its config and state.
+const MAX_COMMAND: u64 = 64 << 20;
+
+/// The longest answer, in bytes: room for the longest line of a step process.
+const MAX_ANSWER: u64 = 17 << 20;
 
 /// The most bytes that follow a line.
 pub const MAX_CHUNK: u32 = 1 << 20;
 
 /// The most blobs that one attempt needs.
 pub const MAX_BLOBS: usize = 10_000;
+
+/// How much room for a line is kept for the next one.
+const KEPT_LINE: usize = 1 << 20;
 
 /// What a host sends.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -207,17 +213,24 @@ impl NamedFiles {
 
 /// A line that may be followed by bytes.
 pub trait Line: DeserializeOwned {
+    /// The most bytes that it has.
+    const MOST: u64;
+
     /// How many bytes follow it.
     fn length(&self) -> u32;
 }
 
 impl Line for Command {
+    const MOST: u64 = MAX_COMMAND;
+
     fn length(&self) -> u32 {
         if let Self::Blob { length, .. } = self { *length } else { 0 }
     }
 }
 
 impl Line for Answer {
+    const MOST: u64 = MAX_ANSWER;
+
     fn length(&self) -> u32 {
         if let Self::Output { length, .. } = self { *length } else { 0 }
     }
@@ -230,8 +243,8 @@ pub enum WireError {
     Broken(#[from] io::Error),
     #[error("the connection ended in the middle of a message")]
     CutOff,
-    #[error("a line is longer than {} MB", MAX_LINE >> 20)]
-    TooLong,
+    #[error("a line is longer than {} MB", .0 >> 20)]
+    TooLong(u64),
     #[error("a line cannot be understood: {0}")]
     Malformed(String),
 }
@@ -264,12 +277,13 @@ impl<R: BufRead> LineReader<R> {
     /// If it is no line of the protocol: nothing after it can be understood.
     pub fn read<T: Line>(&mut self) -> Result<Option<Read<'_, T>>, WireError> {
         self.line.clear();
-        let read = (&mut self.input).take(MAX_LINE).read_until(b'\n', &mut self.line)?;
+        self.line.shrink_to(KEPT_LINE);
+        let read = (&mut self.input).take(T::MOST).read_until(b'\n', &mut self.line)?;
         if read == 0 {
             return Ok(None);
         }
         if !self.line.ends_with(b"\n") {
-            return Err(if read as u64 == MAX_LINE { WireError::TooLong } else { WireError::CutOff });
+            return Err(if read as u64 == T::MOST { WireError::TooLong(T::MOST) } else { WireError::CutOff });
         }
         // Parts of a line may be secret: an error says where it is wrong, not what it says.
         let line: T = serde_json::from_slice(&self.line)

@@ -27,6 +27,9 @@ use crate::warning::{Warning, Warnings};
 /// How much a step process may log on its own, beyond the driver's limit: a backtrace, a warning.
 const OWN_LOG_BYTES: u64 = 1 << 20;
 
+/// What a message that was lost counts for, in bytes.
+const LOST_MESSAGE: u64 = 64 << 10;
+
 /// How much a process may still log. The step enforces the limit itself, but its process may have been taken over.
 pub(super) struct LogRoom(u64);
 
@@ -40,6 +43,11 @@ impl LogRoom {
         if !matches!(message, Message::Log { .. } | Message::Metric { .. } | Message::Observed { .. }) {
             return true;
         }
+        self.charge(size)
+    }
+
+    /// Whether there is room for so many bytes; if so, the room is used up.
+    fn charge(&mut self, size: u64) -> bool {
         let left = self.0.checked_sub(size);
         self.0 = left.unwrap_or(self.0);
         left.is_some()
@@ -329,9 +337,14 @@ impl Schedule<'_> {
             }
         }
     }
+
     /// Records that a message of a step was lost, although its content is unknown.
     pub(super) fn lose(&mut self, number: u64) {
         let Some(running) = self.running.get_mut(&number) else { return };
+        // A worker may say so without end.
+        if !running.log_room.charge(LOST_MESSAGE) {
+            return;
+        }
         let step = self.plan.steps[running.place].id.as_str();
         let line = self.session.scrubber.scrubbed(&Warning::new("a message of the step was too long, and is lost"));
         self.session.event("message_lost", json!({"step_id": step}));

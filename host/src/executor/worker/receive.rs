@@ -1,6 +1,6 @@
 //! What a worker sends of an attempt: written where the host would have had it written, and checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,7 +17,7 @@ use crate::step::open_granted;
 
 /// The files that an attempt may send.
 #[derive(Debug)]
-pub(super) struct Received {
+pub struct Received {
     output: Option<PathBuf>,
     write: Vec<FileGrant>,
     /// The most bytes of each.
@@ -33,7 +33,7 @@ struct ReceivedFile {
 }
 
 impl Received {
-    pub(super) fn new(files: &LocalFiles, limit: u64) -> Self {
+    pub fn new(files: &LocalFiles, limit: u64) -> Self {
         Self { output: files.output.clone(), write: files.write.clone(), limit, files: BTreeMap::new() }
     }
 
@@ -81,12 +81,12 @@ impl Received {
     /// # Errors
     /// If a file is missing, or is another one.
     pub(super) fn finish(mut self, sent: &[SentFile], digests: &Digests) -> anyhow::Result<Vec<String>> {
-        let mut names = Vec::new();
+        let (mut names, mut seen) = (Vec::new(), BTreeSet::new());
         for SentFile { name, bytes, digest } in sent {
+            ensure!(seen.insert(name), "it names a file twice");
             // An empty file has no part.
             self.file(name.as_deref())?;
-            let ReceivedFile { file, hasher, bytes: arrived } =
-                self.files.remove(name).context("it names a file twice")?;
+            let ReceivedFile { file, hasher, bytes: arrived } = self.files.remove(name).context("the file has gone")?;
             let found = hasher.finish();
             ensure!(
                 (arrived, &found) == (*bytes, digest),

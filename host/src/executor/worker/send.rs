@@ -1,19 +1,21 @@
 //! What a worker gets of an attempt: the blobs that it lacks, then the job, on a thread of the attempt's own.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::Digests;
-use super::connection::{Connection, Hosted};
+use super::attempts::{Attempts, Hosted, Progress};
+use super::connection::{Connection, PATIENCE};
 use super::receive::Received;
+use super::{Digests, Reach, thread};
 use crate::digest::Digest;
 use crate::driver::catalog::Driver;
-use crate::error::{Blame, Failure};
+use crate::error::Failure;
 use crate::executor::NewAttempt;
 use crate::pipeline::resources::Resources;
 use crate::protocol::worker::{Blob, Command, MAX_CHUNK, NamedFile, NamedFiles, NamedInput};
@@ -27,33 +29,40 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// If there is no thread for it.
-pub(super) fn start(connection: &Arc<Connection>, number: u64, attempt: NewAttempt<'_>) -> anyhow::Result<()> {
+pub(super) fn start(reach: &Arc<Reach>, number: u64, attempt: NewAttempt<'_>) -> anyhow::Result<()> {
     let NewAttempt { driver, job, reachable, resources, .. } = attempt;
     let driver = driver.context("an attempt on a worker needs its driver")?.clone();
     let (ready, lacks) = sync_channel(1);
-    connection.host(
+    reach.attempts.host(
         number,
         Hosted {
             received: Some(Received::new(&job.files, job.limits.output_bytes)),
             ready: Some(ready),
             may_connect: !job.network.is_empty(),
-            has_connected: false,
+            time_limit: Duration::from_secs(job.limits.wall_seconds),
+            link: None,
+            progress: Progress::default(),
             ending: None,
         },
     );
-    let sending = Sending { connection: Arc::clone(connection), number };
-    let send = move || {
+    let reach = Arc::clone(reach);
+    thread("send", move || {
+        let attempts = &reach.attempts;
+        let connection = match reach.connection() {
+            Ok(connection) => connection,
+            Err(error) => return attempts.lose(number, &format!("{error:#}")),
+        };
+        let sending = Sending { attempts, connection: &connection, number };
         if let Err(error) = sending.send(&driver, job, (reachable, resources), &lacks) {
             let failure = Failure::of_host(&error.context("cannot hand the step to its worker"));
-            sending.connection.conclude(sending.number, Err(failure));
+            attempts.conclude(number, Err(failure));
         }
-    };
-    let thread = std::thread::Builder::new().name("send".to_owned()).spawn(send);
-    thread.map(|_| ()).context("cannot start a thread")
+    })
 }
 
-struct Sending {
-    connection: Arc<Connection>,
+struct Sending<'a> {
+    attempts: &'a Attempts,
+    connection: &'a Connection,
     number: u64,
 }
 
@@ -71,7 +80,7 @@ impl Blobs {
     }
 }
 
-impl Sending {
+impl Sending<'_> {
     fn send(
         &self,
         driver: &Driver,
@@ -83,27 +92,37 @@ impl Sending {
         let files = self.named(driver, &job, &mut blobs)?;
         // The worker trusts what its own machine does.
         job.network.roots_file = None;
-        let (number, connection) = (self.number, &self.connection);
+        let Self { number, connection, attempts } = *self;
         // One at a time: they share the connection, and may lack the same blobs.
         let _turn = connection.turn();
-        if !connection.is_hosting(number) {
+        if !attempts.link(number, connection.link()) {
+            return Ok(());
+        }
+        if connection.is_lost() {
+            // Nobody else would notice: the attempts of the connection have ended already.
+            attempts.lose(number, &connection.why());
             return Ok(());
         }
         let named = blobs.0.iter().map(|(blob, _)| blob.clone()).collect();
-        connection.send(&Command::Prepare { attempt: number, blobs: named }, &[])?;
-        let Some(lacks) = self.wait(lacks)? else { return Ok(()) };
+        if !connection.send(&Command::Prepare { attempt: number, blobs: named }, &[]) {
+            return Ok(());
+        }
+        let Some(lacks) = self.wait(lacks) else { return Ok(()) };
         for (blob, file) in &mut blobs.0 {
             if lacks.contains(&blob.digest) && !self.send_blob(blob, file)? {
                 return Ok(());
             }
         }
-        let job = Box::new(job.with_files(files));
-        connection.send(&Command::ExecStep { attempt: number, job, reachable, resources }, &[])
+        if attempts.begins(number) {
+            let job = Box::new(job.with_files(files));
+            connection.send(&Command::ExecStep { attempt: number, job, reachable, resources }, &[]);
+        }
+        Ok(())
     }
 
     /// What the job's files contain.
     fn named(&self, driver: &Driver, job: &Job, blobs: &mut Blobs) -> anyhow::Result<NamedFiles> {
-        let digests = &self.connection.digests;
+        let digests = &self.attempts.digests;
         let component = blobs.add(open_plain(&driver.path, false)?, digests)?;
         if component.as_str() != driver.sha256 {
             bail!("driver `{}` has changed since it was planned", driver.path.display());
@@ -124,13 +143,17 @@ impl Sending {
     }
 
     /// What the worker lacks; `None` if the attempt was ended meanwhile.
-    fn wait(&self, lacks: &Receiver<Vec<Digest>>) -> anyhow::Result<Option<Vec<Digest>>> {
+    fn wait(&self, lacks: &Receiver<Vec<Digest>>) -> Option<BTreeSet<Digest>> {
+        let until = Instant::now() + 2 * PATIENCE;
         loop {
             match lacks.recv_timeout(LOOK_EVERY) {
-                Ok(lacks) => return Ok(Some(lacks)),
-                Err(RecvTimeoutError::Timeout) if self.connection.is_hosting(self.number) => {}
+                Ok(lacks) => return Some(lacks.into_iter().collect()),
+                Err(RecvTimeoutError::Timeout) if self.attempts.is_hosting(self.number) => {}
                 // Whoever ended it has said why.
-                Err(_) => return Ok(None),
+                Err(_) => return None,
+            }
+            if Instant::now() > until {
+                self.attempts.lose(self.number, "it does not say what it lacks for the step");
             }
         }
     }
@@ -141,7 +164,7 @@ impl Sending {
         file.rewind()?;
         let (mut at, mut part) = (0, vec![0; MAX_CHUNK as usize]);
         while at < blob.bytes {
-            if !self.connection.is_hosting(self.number) {
+            if !self.attempts.is_hosting(self.number) {
                 return Ok(false);
             }
             let read = file.read(&mut part).context("cannot read a file for a worker")?;
@@ -149,18 +172,11 @@ impl Sending {
                 bail!("a file became shorter while it was sent to a worker");
             }
             let length = u32::try_from(read).unwrap_or(MAX_CHUNK);
-            self.connection.send(&Command::Blob { digest: blob.digest.clone(), at, length }, &part[..read])?;
+            if !self.connection.send(&Command::Blob { digest: blob.digest.clone(), at, length }, &part[..read]) {
+                return Ok(false);
+            }
             at += read as u64;
         }
         Ok(true)
     }
-}
-
-/// The failure of an attempt whose worker is lost.
-pub fn lost(worker: &str, why: &str) -> Failure {
-    Failure {
-        retry: Some(crate::error::Retry { after_ms: None }),
-        ..Failure::new(Blame::Host, "lost", format!("{worker} was lost: {why}"))
-    }
-    .hint("try again, or let the host do so with `retries: N` in the step")
 }
