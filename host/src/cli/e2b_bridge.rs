@@ -21,7 +21,7 @@ pub struct Arguments {
 }
 
 pub fn e2b_bridge(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    // It outlives a host that ends its command's group, to delete sandboxes. A process that leads a group is in none of others.
+    // A host ends the group of its command; the bridge outlives that, to delete sandboxes.
     let _ = rustix::process::setsid();
     let (folder, room) = room_for_blobs(None)?;
     let settings = Settings {

@@ -17,7 +17,6 @@ use super::account::{Account, Wanted};
 use super::egress::Egress;
 use super::origin::Origin;
 use super::sandbox::{self, Host, Sandbox, keep, listen, send_blob};
-use crate::digest::Digest;
 use crate::error::{Blame, Failure};
 use crate::pipeline::resources::Resources;
 use crate::protocol::worker::{
@@ -55,7 +54,6 @@ struct Place {
 /// An attempt that the host has named.
 struct Attempt {
     blobs: Vec<Blob>,
-    pinned: Vec<Digest>,
     /// Until it is sent.
     job: Option<Box<Job<NamedFiles>>>,
     reachable: Reachable,
@@ -228,14 +226,16 @@ impl Bridge {
     fn prepare(&mut self, attempt: u64, blobs: Vec<Blob>) -> GoesOn {
         let refusal = |kind: &str, message: String| Failure::new(Blame::Host, kind.to_owned(), message);
         let lacks = match blobs.len() {
-            0..=MAX_BLOBS => self.store.lacking(&blobs).map_err(|error| Failure::disk_full(format!("{error:#}"))),
+            0..=MAX_BLOBS => self.store.reserve(&blobs).map_err(|error| Failure::disk_full(format!("{error:#}"))),
             many => Err(refusal("protocol", format!("attempt {attempt} needs {many} blobs, more than {MAX_BLOBS}"))),
         };
         match lacks {
             Ok(lacks) => {
                 let (egress, reachable) = (Egress::default(), Reachable::default());
-                let new = Attempt { blobs, pinned: Vec::new(), job: None, reachable, egress, place: None };
-                self.attempts.insert(attempt, new);
+                let new = Attempt { blobs, job: None, reachable, egress, place: None };
+                if let Some(earlier) = self.attempts.insert(attempt, new) {
+                    self.store.release(&earlier.blobs);
+                }
                 self.answer(&Answer::Ready { attempt, lacks })
             }
             Err(failure) => self.fail(attempt, failure, false),
@@ -243,20 +243,20 @@ impl Bridge {
     }
 
     fn exec(&mut self, number: u64, job: Box<Job<NamedFiles>>, reachable: Reachable) -> GoesOn {
-        let Some(attempt) = self.attempts.get_mut(&number).filter(|attempt| attempt.pinned.is_empty()) else {
+        let Some(attempt) = self.attempts.get_mut(&number).filter(|attempt| attempt.job.is_none()) else {
             let failure = Failure::new(Blame::Host, "protocol", format!("attempt {number} was not prepared"));
             return self.fail(number, failure, false);
         };
-        let needed: Vec<Digest> = job.files.blobs().into_iter().cloned().collect();
-        let named = needed.iter().all(|digest| attempt.blobs.iter().any(|blob| blob.digest == *digest));
-        if !named || !self.store.pin(&needed) {
+        let needed = job.files.blobs();
+        let named = needed.iter().all(|digest| attempt.blobs.iter().any(|blob| blob.digest == **digest));
+        if !named || !self.store.has(needed) {
             let missing =
                 || Failure::new(Blame::Host, "protocol", format!("attempt {number} needs a blob that was not sent"));
             let failure = self.bad_blob.take().unwrap_or_else(missing);
             return self.fail(number, failure, false);
         }
         (attempt.egress, attempt.reachable) = (Egress::of(&reachable), reachable);
-        (attempt.pinned, attempt.job) = (needed, Some(job));
+        attempt.job = Some(job);
         self.schedule()
     }
 
@@ -459,7 +459,7 @@ impl Bridge {
 
     fn forget(&mut self, attempt: u64) {
         if let Some(ended) = self.attempts.remove(&attempt) {
-            self.store.unpin(&ended.pinned);
+            self.store.release(&ended.blobs);
         }
     }
 }

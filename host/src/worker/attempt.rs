@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
-use cap_std::fs::{Dir, OpenOptions};
+use cap_std::fs::{Dir, File, OpenOptions};
 
 use super::{Answers, GoesOn, Heard, Worker, spawn};
-use crate::digest::{Digest, Hasher};
+use crate::digest::Hasher;
 use crate::driver::{compiler, runtime};
 use crate::engine::InputTable;
 use crate::environment;
@@ -18,17 +18,20 @@ use crate::error::{Blame, Failure, Report};
 use crate::executor::disk::DiskAllowance;
 use crate::executor::{Executor, NewAttempt, RunningAttempt};
 use crate::pipeline::resources::Resources;
-use crate::protocol::worker::{Answer, Completion, Event, MAX_CHUNK, NamedFiles, SentFile};
+use crate::protocol::worker::{Answer, Blob, Completion, Event, NamedFiles, SentFile};
 use crate::protocol::{FileGrant, Job, LocalFiles, Message, OUTPUT, Reachable};
 
 /// The folder of an attempt's output and spilled data, in its folder.
 const SCRATCH: &str = "scratch";
 
+/// How many bytes of a file are sent at once: over a slow connection, few enough to show that it moves.
+const PART: usize = 256 << 10;
+
 /// The folder of the files that it writes.
 const WRITTEN: &str = "written";
 
 pub(super) struct Attempt {
-    pub(super) pinned: Vec<Digest>,
+    pub(super) blobs: Vec<Blob>,
     driver: String,
     /// What it is started with, until it is.
     waiting: Option<(Job<NamedFiles>, Reachable)>,
@@ -69,25 +72,30 @@ impl Attempt {
     }
 }
 
+fn protocol(message: String) -> Failure {
+    Failure::new(Blame::Host, "protocol", message)
+}
+
 impl Worker {
     /// Takes a job, and compiles its driver.
     pub(super) fn exec(&mut self, attempt: u64, job: Job<NamedFiles>, reachable: Reachable) -> GoesOn {
-        let refusal = |kind: &str, message: String| Failure::new(Blame::Host, kind.to_owned(), message);
-        if self.prepared.remove(&attempt).is_none() || self.attempts.contains_key(&attempt) {
-            return self.refuse(attempt, refusal("protocol", format!("attempt {attempt} was not prepared")));
-        }
-        if self.attempts.len() >= self.offer.slots as usize {
-            let slots = self.offer.slots;
-            return self.refuse(
-                attempt,
-                refusal("protocol", format!("the worker runs {slots} attempts at once, and no more")),
-            );
-        }
-        let pinned: Vec<Digest> = job.files.blobs().into_iter().cloned().collect();
-        if !self.store.pin(&pinned) {
-            let missing = || refusal("protocol", format!("attempt {attempt} needs a blob that was not sent"));
-            let failure = self.bad_blob.take().unwrap_or_else(missing);
-            return self.refuse(attempt, failure);
+        let Some(blobs) = self.prepared.remove(&attempt) else {
+            return self.refuse(attempt, protocol(format!("attempt {attempt} was not prepared")));
+        };
+        let slots = self.offer.slots;
+        let needed = job.files.blobs();
+        let is_prepared = needed.iter().all(|digest| blobs.iter().any(|blob| blob.digest == **digest));
+        let refusal = if self.attempts.len() >= slots as usize {
+            Some(protocol(format!("the worker runs {slots} attempts at once, and no more")))
+        } else if !is_prepared || !self.store.has(needed) {
+            let missing = || protocol(format!("attempt {attempt} needs a blob that was not sent"));
+            Some(self.bad_blob.take().unwrap_or_else(missing))
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            self.store.release(&blobs);
+            return self.refuse(attempt, refusal);
         }
         let killed = Arc::new(AtomicBool::new(false));
         let (store, tell, answers) = (self.store.clone(), self.tell.clone(), Arc::clone(&self.answers));
@@ -102,7 +110,7 @@ impl Worker {
         });
         let (write, has_output) = (job.files.write.clone(), job.files.output);
         let taken = Attempt {
-            pinned,
+            blobs,
             driver: job.driver.clone(),
             waiting: Some((job, reachable)),
             process: None,
@@ -235,9 +243,14 @@ impl Worker {
         if attempt.has_output {
             sent.push((None, format!("{SCRATCH}/{OUTPUT}")));
         }
+        let killed = Arc::clone(&attempt.killed);
         let (answers, store, tell) = (Arc::clone(&self.answers), self.store.clone(), self.tell.clone());
         spawn("files", move || {
-            let outputs = sent.into_iter().map(|(name, path)| send_file(number, name, &folder, &path, &answers));
+            let mut send = |(name, path): (Option<String>, String)| {
+                let mut file = folder.open(path).context("cannot open what the attempt made")?;
+                send_file(number, name, &mut file, &answers, &killed)
+            };
+            let outputs = sent.into_iter().map(&mut send);
             let answer = match outputs.collect::<anyhow::Result<Vec<_>>>() {
                 Ok(outputs) => {
                     if let Some(output) = outputs.iter().find(|output| output.name.is_none()) {
@@ -258,24 +271,24 @@ impl Worker {
     }
 }
 
-/// Sends a file in parts; returns what was sent.
+/// Sends a file in parts, unless its attempt is ended; returns what was sent.
 fn send_file(
     attempt: u64,
     name: Option<String>,
-    folder: &Dir,
-    path: &str,
+    file: &mut File,
     answers: &Answers,
+    killed: &AtomicBool,
 ) -> anyhow::Result<SentFile> {
-    let mut file = folder.open(path).context("cannot open what the attempt made")?;
-    let (mut hasher, mut bytes, mut part) = (Hasher::default(), 0, vec![0; MAX_CHUNK as usize]);
+    let (mut hasher, mut bytes, mut part) = (Hasher::default(), 0, vec![0; PART]);
     loop {
         let read = file.read(&mut part).context("cannot read what the attempt made")?;
         if read == 0 {
             return Ok(SentFile { name, bytes, digest: hasher.finish() });
         }
+        anyhow::ensure!(!killed.load(Ordering::SeqCst), "the attempt was ended");
         hasher.update(&part[..read]);
         bytes += read as u64;
-        let length = u32::try_from(read).unwrap_or(MAX_CHUNK);
+        let length = u32::try_from(read)?;
         answers.send_with(&Answer::Output { attempt, name: name.clone(), length }, &part[..read])?;
     }
 }

@@ -68,9 +68,16 @@ impl Folder {
     }
 }
 
+impl Folder {
+    /// Removes it, with all that is in it.
+    pub fn remove(&self) {
+        let _ = self.parent.remove_dir_all(&self.name);
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = self.parent.remove_dir_all(&self.name);
+        self.remove();
     }
 }
 
@@ -79,11 +86,12 @@ fn sweep(parent: &Dir) {
     for entry in parent.entries().into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let Ok(folder) = entry.open_dir() else { continue };
-        let is_dead = || {
-            let lock = plain::open(&folder, LOCK).ok()?.into_std();
-            flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()
+        let is_dead = || match plain::open(&folder, LOCK) {
+            Ok(lock) => flock(lock.into_std(), FlockOperation::NonBlockingLockExclusive).is_ok(),
+            // It died before it could create one.
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
         };
-        if name.starts_with(PREFIX) && is_dead().is_some() {
+        if name.starts_with(PREFIX) && is_dead() {
             let _ = parent.remove_dir_all(&name);
         }
     }
@@ -108,6 +116,7 @@ mod tests {
         let living = Folder::create(parent.path()).unwrap();
         living.parent.create_dir_all("worker-dead/attempt-1").unwrap();
         living.parent.write("worker-dead/lock", "").unwrap();
+        living.parent.create_dir_all("worker-hardly-born").unwrap();
         std::fs::create_dir(parent.path().join("other")).unwrap();
         let next = Folder::create(parent.path()).unwrap();
         let mut expected = vec!["other".to_owned(), living.name.clone(), next.name.clone()];

@@ -1,7 +1,8 @@
 //! `osiris worker`: runs attempts of steps for a host on another machine, which speaks to it over stdin and stdout.
 //!
 //! Its threads: one reads commands and stores blobs as they arrive; one, which never waits for a transfer, starts, hears
-//! and ends attempts; and for a while one compiles a driver or sends an attempt's files. All write whole lines.
+//! and ends attempts; one ends the worker if that one is stuck; and for a while one compiles a driver or sends an attempt's files.
+//! All write whole lines.
 
 mod attempt;
 pub(crate) mod folder;
@@ -10,8 +11,8 @@ pub(crate) mod store;
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -33,6 +34,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often the worker looks whether its host is still there.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How long the worker may take to end once its host has gone. It may be writing to a connection that nobody reads.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// The most attempts that are prepared and not yet run.
+const MOST_PREPARED: usize = 256;
 
 /// What a worker offers.
 #[derive(Debug, Clone)]
@@ -76,14 +83,20 @@ pub fn serve(
     output: impl Write + Send + 'static,
     offer: Offer,
 ) -> anyhow::Result<()> {
-    let folder = Folder::create(&offer.folder)?;
+    let folder = Arc::new(Folder::create(&offer.folder)?);
     let (path, dir) = folder.blobs()?;
     let store = Store::new(path, dir, offer.room);
-    let (tell, heard) = channel();
+    // Bounded, so that a step that logs without end waits for its host.
+    let (tell, heard) = sync_channel(BACKLOG);
     let (say, said) = sync_channel(BACKLOG);
+    let host = Arc::new(Host::default());
     spawn("host", {
-        let (tell, store) = (tell.clone(), store.clone());
-        move || read(input, &store, &tell)
+        let (tell, store, host) = (tell.clone(), store.clone(), Arc::clone(&host));
+        move || read(input, &store, &tell, &host)
+    })?;
+    spawn("watch", {
+        let (host, folder) = (Arc::clone(&host), Arc::clone(&folder));
+        move || watch(&host, &folder)
     })?;
     spawn("processes", {
         let tell = tell.clone();
@@ -98,7 +111,7 @@ pub fn serve(
     let output: Box<dyn Write + Send> = Box::new(output);
     let answers = Arc::new(LineWriter::new(output));
     let local = Local::new(say, None)?;
-    let worker = Worker {
+    let mut worker = Worker {
         offer,
         folder,
         store,
@@ -109,7 +122,56 @@ pub fn serve(
         attempts: BTreeMap::new(),
         bad_blob: None,
     };
-    worker.work(&heard)
+    let ended = worker.work(&heard, &host);
+    host.goes();
+    // Processes first, since they create files in the folder.
+    worker.attempts.clear();
+    worker.local.release();
+    worker.folder.remove();
+    ended
+}
+
+/// When the host was heard last, and when it went.
+#[derive(Debug)]
+struct Host(Mutex<(Instant, Option<Instant>)>);
+
+impl Default for Host {
+    fn default() -> Self {
+        Self(Mutex::new((Instant::now(), None)))
+    }
+}
+
+impl Host {
+    fn speaks(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Instant::now();
+    }
+
+    fn goes(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.get_or_insert_with(Instant::now);
+    }
+
+    /// For how long it has been silent.
+    fn silence(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.elapsed()
+    }
+
+    /// How long ago it went, if it has.
+    fn absence(&self) -> Option<Duration> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.map(|gone| gone.elapsed())
+    }
+}
+
+/// Ends the worker if its main thread cannot: it may wait for a host that has gone without closing the connection. The
+/// processes of attempts die with the main thread.
+#[expect(clippy::disallowed_methods, reason = "the main thread is stuck in a system call, and the folder is removed")]
+fn watch(host: &Host, folder: &Folder) {
+    while host.absence().is_none_or(|gone| gone < FAREWELL) && host.silence() < PATIENCE + FAREWELL {
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    folder.remove();
+    // A process may have created files meanwhile.
+    folder.remove();
+    std::process::exit(1);
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
@@ -118,10 +180,12 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()>
 }
 
 /// Reads commands, and stores blobs, until the host goes.
-fn read(input: impl io::Read, store: &Store, tell: &Sender<Heard>) {
+fn read(input: impl io::Read, store: &Store, tell: &SyncSender<Heard>, host: &Host) {
     let mut lines = LineReader::new(BufReader::with_capacity(1 << 16, input));
     loop {
-        let heard = match lines.read() {
+        let read = lines.read();
+        host.speaks();
+        let heard = match read {
             Ok(Some(Read { line: Command::Blob { digest, at, .. }, bytes, .. })) => {
                 match store.arrived(&digest, at, bytes) {
                     Ok(()) => continue,
@@ -133,6 +197,9 @@ fn read(input: impl io::Read, store: &Store, tell: &Sender<Heard>) {
             Err(error) => Heard::End(Some(error.to_string())),
         };
         let is_end = matches!(heard, Heard::End(_));
+        if is_end {
+            host.goes();
+        }
         if tell.send(heard).is_err() || is_end {
             return;
         }
@@ -141,15 +208,15 @@ fn read(input: impl io::Read, store: &Store, tell: &Sender<Heard>) {
 
 struct Worker {
     offer: Offer,
-    folder: Folder,
+    folder: Arc<Folder>,
     store: Store,
     local: Local,
     answers: Answers,
-    tell: Sender<Heard>,
+    tell: SyncSender<Heard>,
     /// What each attempt said it needs.
     prepared: BTreeMap<u64, Vec<Blob>>,
     attempts: BTreeMap<u64, Attempt>,
-    /// Why the last blob that could not be stored was not.
+    /// Why a blob could not be stored, the first since an attempt was prepared.
     bad_blob: Option<Failure>,
 }
 
@@ -157,17 +224,13 @@ struct Worker {
 type GoesOn = bool;
 
 impl Worker {
-    fn work(mut self, heard: &Receiver<Heard>) -> anyhow::Result<()> {
-        let mut last = Instant::now();
+    fn work(&mut self, heard: &Receiver<Heard>, host: &Host) -> anyhow::Result<()> {
         loop {
             let goes_on = match heard.recv_timeout(LOOK_EVERY) {
-                Ok(Heard::Command(command)) => {
-                    last = Instant::now();
-                    self.obey(*command)
-                }
+                Ok(Heard::Command(command)) => self.obey(*command),
                 Ok(Heard::BadBlob(error)) => {
-                    last = Instant::now();
-                    self.bad_blob = Some(Failure::of_host(&error));
+                    // The parts that follow are not the reason.
+                    self.bad_blob.get_or_insert_with(|| Failure::of_host(&error));
                     true
                 }
                 Ok(Heard::End(None)) => return Ok(()),
@@ -188,7 +251,7 @@ impl Worker {
             if !goes_on {
                 return Ok(());
             }
-            anyhow::ensure!(last.elapsed() <= PATIENCE, "the host has been silent for {} s", PATIENCE.as_secs());
+            anyhow::ensure!(host.silence() <= PATIENCE, "the host has been silent for {} s", PATIENCE.as_secs());
         }
     }
 
@@ -218,6 +281,10 @@ impl Worker {
             Command::Prepare { attempt, blobs } => self.prepare(attempt, blobs),
             Command::ExecStep { attempt, job, reachable, .. } => self.exec(attempt, *job, reachable),
             Command::Kill { attempt } => {
+                if let Some(blobs) = self.prepared.remove(&attempt) {
+                    self.store.release(&blobs);
+                    return self.refuse(attempt, Failure::new(Blame::User, "interrupted", "the attempt was ended"));
+                }
                 if let Some(attempt) = self.attempts.get_mut(&attempt) {
                     attempt.kill();
                 }
@@ -233,11 +300,20 @@ impl Worker {
     }
 
     fn prepare(&mut self, attempt: u64, blobs: Vec<Blob>) -> GoesOn {
-        if self.prepared.contains_key(&attempt) || self.attempts.contains_key(&attempt) || blobs.len() > MAX_BLOBS {
-            let message = format!("attempt {attempt} was prepared already, or needs more than {MAX_BLOBS} blobs");
+        let refusal = if self.prepared.contains_key(&attempt) || self.attempts.contains_key(&attempt) {
+            Some(format!("attempt {attempt} was prepared already"))
+        } else if blobs.len() > MAX_BLOBS {
+            Some(format!("attempt {attempt} needs more than {MAX_BLOBS} blobs"))
+        } else if self.prepared.len() >= MOST_PREPARED {
+            Some(format!("{MOST_PREPARED} attempts are prepared, and no more can be"))
+        } else {
+            None
+        };
+        if let Some(message) = refusal {
             return self.refuse(attempt, Failure::new(Blame::Host, "protocol", message));
         }
-        match self.store.lacking(&blobs) {
+        self.bad_blob = None;
+        match self.store.reserve(&blobs) {
             Ok(lacks) => {
                 self.prepared.insert(attempt, blobs);
                 // Its process starts while blobs arrive.
@@ -283,7 +359,7 @@ impl Worker {
     /// Forgets an attempt that has been answered.
     fn forget(&mut self, attempt: u64) {
         if let Some(ended) = self.attempts.remove(&attempt) {
-            self.store.unpin(&ended.pinned);
+            self.store.release(&ended.blobs);
         }
         self.folder.remove_attempt(attempt);
     }

@@ -1,7 +1,7 @@
 //! The blobs of a worker: bytes that are named by their digest, checked as they arrive, and kept for later attempts as
 //! long as there is room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +26,8 @@ pub struct Store {
 struct Held {
     whole: BTreeMap<Digest, Whole>,
     arriving: BTreeMap<Digest, Arriving>,
+    /// How many attempts need each blob, whether it is here or not.
+    pins: BTreeMap<Digest, usize>,
     /// Counts uses, so that the blob that was used longest ago is known.
     clock: u64,
 }
@@ -34,8 +36,6 @@ struct Held {
 struct Whole {
     bytes: u64,
     used: u64,
-    /// How many attempts need it now.
-    pins: usize,
 }
 
 #[derive(Debug)]
@@ -73,21 +73,35 @@ impl Store {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Which of `blobs` are not here. Room is made for them, and from now on they may arrive.
+    /// Reserves `blobs` for an attempt; returns which of them are not here. Room is made for them, and from now on they may
+    /// arrive. None of them is removed before [`release`](Self::release).
     ///
     /// # Errors
-    /// If there is no room for them.
-    pub fn lacking(&self, blobs: &[Blob]) -> anyhow::Result<Vec<Digest>> {
+    /// If there is no room for them; nothing is reserved then.
+    pub fn reserve(&self, blobs: &[Blob]) -> anyhow::Result<Vec<Digest>> {
         let mut held = self.held();
+        let needed: BTreeSet<&Digest> = blobs.iter().map(|blob| &blob.digest).collect();
+        for digest in &needed {
+            *held.pins.entry((*digest).clone()).or_default() += 1;
+        }
+        let lacking = self.expect(&mut held, blobs);
+        if lacking.is_err() {
+            self.unpin(&mut held, needed);
+        }
+        lacking
+    }
+
+    /// Has those of `blobs` arrive that are not here.
+    fn expect(&self, held: &mut Held, blobs: &[Blob]) -> anyhow::Result<Vec<Digest>> {
         let mut lacking = Vec::new();
         for Blob { digest, bytes } in blobs {
-            if held.whole.contains_key(digest) {
-                let now = held.use_now();
-                held.whole.entry(digest.clone()).and_modify(|blob| blob.used = now);
+            let now = held.use_now();
+            if let Some(blob) = held.whole.get_mut(digest) {
+                blob.used = now;
             } else if !lacking.contains(digest) {
                 // What arrived of it before its host gave up begins anew.
                 held.arriving.remove(digest);
-                self.make_room(&mut held, *bytes, blobs)?;
+                self.make_room(held, *bytes)?;
                 let name = arriving(digest);
                 let mut options = OpenOptions::new();
                 let file = self.dir.open_with(&name, options.write(true).create(true).truncate(true));
@@ -99,17 +113,35 @@ impl Store {
         }
         // An empty blob has no part that could arrive.
         for digest in &lacking {
-            self.finish(&mut held, digest)?;
+            self.finish(held, digest)?;
         }
         Ok(lacking)
     }
 
+    /// Lets go of what was reserved for an attempt. What has arrived only in part is removed.
+    pub fn release(&self, blobs: &[Blob]) {
+        self.unpin(&mut self.held(), blobs.iter().map(|blob| &blob.digest).collect());
+    }
+
+    fn unpin(&self, held: &mut Held, digests: BTreeSet<&Digest>) {
+        for digest in digests {
+            let left = held.pins.get(digest).map_or(0, |pins| pins.saturating_sub(1));
+            if left > 0 {
+                held.pins.insert(digest.clone(), left);
+                continue;
+            }
+            held.pins.remove(digest);
+            if held.arriving.remove(digest).is_some() {
+                // What cannot be removed goes with the worker's folder.
+                let _ = self.dir.remove_file(arriving(digest));
+            }
+        }
+    }
+
     /// Removes the blobs that were used longest ago, until `bytes` more fit.
-    fn make_room(&self, held: &mut Held, bytes: u64, needed: &[Blob]) -> anyhow::Result<()> {
+    fn make_room(&self, held: &mut Held, bytes: u64) -> anyhow::Result<()> {
         while held.bytes().saturating_add(bytes) > self.room {
-            let is_free = |(digest, blob): &(&Digest, &Whole)| {
-                blob.pins == 0 && !needed.iter().any(|needed| needed.digest == **digest)
-            };
+            let is_free = |(digest, _): &(&Digest, &Whole)| !held.pins.contains_key(*digest);
             let Some((oldest, _)) = held.whole.iter().filter(is_free).min_by_key(|(_, blob)| blob.used) else {
                 bail!("the worker has no room for {} of data more", crate::size::spell(bytes));
             };
@@ -153,40 +185,26 @@ impl Store {
         self.dir.rename(arriving(digest), &self.dir, digest.as_str())?;
         held.arriving.remove(digest);
         let used = held.use_now();
-        held.whole.insert(digest.clone(), Whole { bytes, used, pins: 0 });
+        held.whole.insert(digest.clone(), Whole { bytes, used });
         Ok(())
     }
 
-    /// Keeps blobs until they are unpinned; returns false, and pins none, if one is not here.
-    pub fn pin(&self, digests: &[Digest]) -> bool {
-        let mut held = self.held();
-        if !digests.iter().all(|digest| held.whole.contains_key(digest)) {
-            return false;
-        }
-        let now = held.use_now();
-        for digest in digests {
-            held.whole.entry(digest.clone()).and_modify(|blob| (blob.used, blob.pins) = (now, blob.pins + 1));
-        }
-        true
-    }
-
-    pub fn unpin(&self, digests: &[Digest]) {
-        let mut held = self.held();
-        for digest in digests {
-            held.whole.entry(digest.clone()).and_modify(|blob| blob.pins = blob.pins.saturating_sub(1));
-        }
+    /// Whether all these blobs are here.
+    pub fn has<'a>(&self, digests: impl IntoIterator<Item = &'a Digest>) -> bool {
+        let held = self.held();
+        digests.into_iter().all(|digest| held.whole.contains_key(digest))
     }
 
     /// Takes the file `name` of a folder as a blob, if there is room for it; it is moved.
     pub fn keep(&self, folder: &Dir, name: &str, digest: &Digest, bytes: u64) {
         let mut held = self.held();
-        if held.whole.contains_key(digest) || self.make_room(&mut held, bytes, &[]).is_err() {
+        if held.whole.contains_key(digest) || self.make_room(&mut held, bytes).is_err() {
             return;
         }
         // It is only a copy of what the host has: without it, the host sends it again.
         if folder.rename(name, &self.dir, digest.as_str()).is_ok() {
             let used = held.use_now();
-            held.whole.insert(digest.clone(), Whole { bytes, used, pins: 0 });
+            held.whole.insert(digest.clone(), Whole { bytes, used });
         }
     }
 }
@@ -211,57 +229,73 @@ mod tests {
         (Store::new(folder.path().to_owned(), dir, room), folder)
     }
 
-    fn send(store: &Store, bytes: &[u8]) -> anyhow::Result<Digest> {
+    fn send(store: &Store, bytes: &[u8]) -> anyhow::Result<Blob> {
         let blob = blob(bytes);
-        for lacking in store.lacking(std::slice::from_ref(&blob))? {
+        for lacking in store.reserve(std::slice::from_ref(&blob))? {
             for (place, part) in bytes.chunks(4).enumerate() {
                 store.arrived(&lacking, 4 * place as u64, part)?;
             }
         }
-        Ok(blob.digest)
+        Ok(blob)
     }
 
     #[test]
     fn a_blob_is_there_once_all_of_it_has_arrived_as_its_digest_says() {
         let (store, folder) = store(100);
-        let digest = send(&store, b"hello world").unwrap();
+        let Blob { digest, .. } = send(&store, b"hello world").unwrap();
         assert_eq!(store.dir.read(digest.as_str()).unwrap(), b"hello world");
-        assert!(store.lacking(&[blob(b"hello world")]).unwrap().is_empty());
-        assert!(store.pin(&[send(&store, b"").unwrap(), digest.clone()]));
+        assert!(store.reserve(&[blob(b"hello world")]).unwrap().is_empty());
+        assert!(store.has([&send(&store, b"").unwrap().digest, &digest]));
         // It is asked for, in order, no longer than announced, and as its digest says; or else nothing of it remains.
         let wrong = |at, part: &[u8]| {
-            store.lacking(&[blob(b"12345")]).unwrap();
+            store.reserve(&[blob(b"12345")]).unwrap();
             store.arrived(&blob(b"12345").digest, at, part).unwrap_err().root_cause().to_string()
         };
         assert_eq!(wrong(1, b"2345"), "its parts do not follow one another");
         assert_eq!(wrong(0, b"123456"), "it is longer than announced");
         assert!(wrong(0, b"54321").starts_with("its digest is "));
         assert_eq!(store.arrived(&digest, 0, b"x").unwrap_err().root_cause().to_string(), "it was not asked for");
-        assert!(!store.pin(&[digest, blob(b"12345").digest]));
+        assert!(!store.has([&digest, &blob(b"12345").digest]));
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
         // What arrived in part begins anew.
-        store.lacking(&[blob(b"12345")]).unwrap();
+        store.reserve(&[blob(b"12345")]).unwrap();
         store.arrived(&blob(b"12345").digest, 0, b"123").unwrap();
         send(&store, b"12345").unwrap();
     }
 
     #[test]
-    fn what_was_used_longest_ago_makes_room_unless_it_is_needed() {
+    fn what_was_used_longest_ago_makes_room_unless_an_attempt_needs_it() {
         let (store, folder) = store(10);
         let [first, second] = [b"1111", b"2222"].map(|bytes| send(&store, bytes).unwrap());
-        assert!(store.pin(std::slice::from_ref(&first)));
+        store.release(std::slice::from_ref(&second));
         let third = send(&store, b"3333").unwrap();
-        assert!(!store.pin(std::slice::from_ref(&second)), "it made room");
-        assert!(store.pin(std::slice::from_ref(&third)));
-        let full = store.lacking(&[blob(b"44444")]).unwrap_err().to_string();
+        assert!(!store.has([&second.digest]), "it made room");
+        assert!(store.has([&first.digest, &third.digest]));
+        let full = store.reserve(&[blob(b"44444")]).unwrap_err().to_string();
         assert_eq!(full, "the worker has no room for 5 B of data more");
-        store.unpin(&[first]);
+        store.release(&[first]);
         send(&store, b"44444").unwrap();
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
         // An output becomes a blob if there is room.
+        store.release(&[third, blob(b"44444")]);
         store.dir.write("output", b"5555").unwrap();
         let made = blob(b"5555");
         store.keep(&store.dir, "output", &made.digest, 4);
-        assert!(store.pin(&[made.digest]) && !store.dir.exists("output"));
+        assert!(store.has([&made.digest]) && !store.dir.exists("output"));
+    }
+
+    #[test]
+    fn what_is_no_longer_needed_takes_no_room_even_if_it_has_not_arrived() {
+        let (store, folder) = store(10);
+        let half = blob(b"12345678");
+        store.reserve(std::slice::from_ref(&half)).unwrap();
+        store.arrived(&half.digest, 0, b"1234").unwrap();
+        assert!(store.reserve(&[blob(b"abc")]).is_err());
+        // Of those that do not fit, none is expected.
+        assert!(store.reserve(&[blob(b"a"), blob(b"abc")]).is_err());
+        assert!(store.arrived(&blob(b"a").digest, 0, b"a").is_err());
+        store.release(&[half]);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+        send(&store, b"abcdefghij").unwrap();
     }
 }
