@@ -19,6 +19,8 @@ pub const E2B_API_KEY: &str = "E2B_API_KEY";
 pub const E2B_DOMAIN: &str = "E2B_DOMAIN";
 pub const E2B_API_URL: &str = "E2B_API_URL";
 pub const E2B_SANDBOX_URL: &str = "E2B_SANDBOX_URL";
+/// Folders to search for programs, separated by colons.
+pub const PATH: &str = "PATH";
 /// The filter of the host's own log.
 pub const LOG: &str = "OSIRIS_LOG";
 

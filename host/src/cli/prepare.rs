@@ -37,7 +37,7 @@ pub struct PipelineArguments {
     #[command(flatten)]
     pub place: PlaceArguments,
     /// Run all steps there: a worker of `osiris.yaml`, `local`, or a command that leads to `osiris worker`, such as `ssh build1
-    /// osiris worker`, or `e2b` or `e2b:TEMPLATE` for sandboxes of E2B [default: as the step, the profile or `osiris.yaml` says]
+    /// osiris worker`, `e2b[:TEMPLATE]` for sandboxes of E2B, or `ray[:ADDRESS]` for a Ray cluster [default: as the step, the profile or `osiris.yaml` says]
     #[arg(long, value_name = "WORKER")]
     pub on: Option<String>,
     /// The operator's ceiling, which no step may exceed [default: files in the base folder, hosts of the connections file]

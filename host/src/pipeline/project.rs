@@ -34,8 +34,8 @@ struct WorkerDef {
     slots: Option<u32>,
 }
 
-/// Sandboxes of E2B, in place of a command; `e2b:TEMPLATE` are those of a template.
-const E2B: &str = "e2b";
+/// What stands for a command: sandboxes of E2B (`e2b:TEMPLATE` are those of a template), and a Ray cluster (`ray:ADDRESS`).
+const BRIDGES: [&str; 2] = ["e2b", "ray"];
 
 /// Where a step runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,7 +125,8 @@ impl Project {
     /// # Errors
     /// If no worker has that name, and it is no command.
     pub fn chosen(&self, text: &str) -> Result<Place, Report> {
-        let is_command = text.contains(char::is_whitespace) || text == E2B || text.starts_with("e2b:");
+        let (first, _) = text.split_once(':').unwrap_or((text, ""));
+        let is_command = text.contains(char::is_whitespace) || BRIDGES.contains(&first);
         if is_command && !self.workers.contains_key(text) {
             let (name, command) = (text.to_owned(), text.to_owned());
             return Ok(Place::Worker(WorkerPlace { name, command, slots: None }));
@@ -168,7 +169,9 @@ mod tests {
         assert_eq!(project.chosen("build1").unwrap(), build1);
         assert_eq!(project.usual(None).unwrap(), build1);
         assert_eq!(project.usual(Some(("dev", "local"))).unwrap(), Place::Local);
-        assert_eq!(project.chosen("ssh x osiris worker").unwrap().name(), "ssh x osiris worker");
+        for command in ["ssh x osiris worker", "e2b", "e2b:python", "ray", "ray:head:6379"] {
+            assert_eq!(project.chosen(command).unwrap().name(), command);
+        }
         for (result, message, hint) in [
             (
                 project.named("build", "step `a`"),
