@@ -310,7 +310,7 @@ class Handler(BaseHTTPRequestHandler):
                 return self.reply(404, {"code": 404, "message": f"template '{request['templateID']}' not found"})
             unique = self.headers.get("Idempotency-Key")
             if unique not in stand_in.unique and len(stand_in.alive) >= stand_in.quota:
-                return self.reply(429, {"code": 429, "message": f"you have reached the maximum number of concurrent E2B sandboxes ({stand_in.quota})"})
+                return self.reply(429, {"code": 429, "message": f"you have reached the maximum number of concurrent E2B sandboxes ({stand_in.quota})"}, {"Should-Retry": "false"})
             made = stand_in.unique.get(unique) or stand_in.create(request)
             if unique:
                 stand_in.unique[unique] = made

@@ -105,7 +105,7 @@ def test_the_stand_in_fails_as_the_sdk_expects(e2b, sdk):
     assert e2b.alive == {} and not sandbox.is_running()
     e2b.quota = 0
     with pytest.raises(sdk.RateLimitException):
-        sdk.Sandbox.create(retries=0)
+        sdk.Sandbox.create()
 
 
 # Osiris.
@@ -290,6 +290,10 @@ def test_why_there_is_no_sandbox_is_said_with_the_remedy(project, e2b, tmp_path)
         said = run(project, e2b, steps, on=on, expect=expect, env=env)["stderr"]
         assert message in said and hint in said and "e2b_wrong" not in said, said
         assert e2b.alive == {}
+    e2b.quota = 0
+    said = run(project, e2b, steps, expect=3)["stderr"]
+    assert "E2B gives no more sandboxes: you have reached the maximum number of concurrent E2B sandboxes (0) (429)" in said and "--jobs" in said
+    e2b.quota = 20
     # A busy service is asked again, as late as it wants, and gives one sandbox for one request, whatever became of the answer.
     created = len(e2b.seen)
     e2b.fail("POST /v2/sandboxes", 429, headers={"Retry-After": "1"})

@@ -83,6 +83,8 @@ pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) body: Vec<u8>,
     retry_after: Option<Duration>,
+    /// Whether a repetition may help, if the service says so.
+    should_retry: Option<bool>,
 }
 
 impl Reply {
@@ -257,8 +259,10 @@ impl Account {
 /// Reads an answer.
 pub(super) fn read(mut response: ureq::http::Response<ureq::Body>) -> Result<Reply, ureq::Error> {
     let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let should_retry =
+        response.headers().get("Should-Retry").and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let body = response.body_mut().with_config().limit(MOST).read_to_vec()?;
-    Ok(Reply { status: response.status(), body, retry_after: retry_after.map(Duration::from_secs) })
+    Ok(Reply { status: response.status(), body, retry_after: retry_after.map(Duration::from_secs), should_retry })
 }
 
 /// When a request is sent again.
@@ -277,7 +281,8 @@ impl Repeat {
             Ok(reply) => {
                 let status = reply.status.as_u16();
                 let is_busy = status == 429 || (self == Self::Freely && matches!(status, 502..=504));
-                is_busy.then(|| reply.retry_after.unwrap_or(wait).min(LONGEST_WAIT))
+                (is_busy && reply.should_retry != Some(false))
+                    .then(|| reply.retry_after.unwrap_or(wait).min(LONGEST_WAIT))
             }
             Err(ureq::Error::ConnectionFailed | ureq::Error::HostNotFound) => Some(wait),
             Err(ureq::Error::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => Some(wait),
@@ -343,7 +348,12 @@ mod tests {
     use super::*;
 
     fn reply(status: u16, body: &str) -> Reply {
-        Reply { status: StatusCode::from_u16(status).unwrap(), body: body.into(), retry_after: Some(Duration::ZERO) }
+        Reply {
+            status: StatusCode::from_u16(status).unwrap(),
+            body: body.into(),
+            retry_after: Some(Duration::ZERO),
+            should_retry: None,
+        }
     }
 
     #[test]
@@ -353,6 +363,9 @@ mod tests {
             let found = patiently(Repeat::Freely, || Ok(reply(answers.next().unwrap(), ""))).unwrap();
             assert_eq!(found.status.as_u16(), expected);
         }
+        // A quota is not free sooner because it is asked for again.
+        let quota = patiently(Repeat::Freely, || Ok(Reply { should_retry: Some(false), ..reply(429, "") })).unwrap();
+        assert_eq!(quota.status.as_u16(), 429);
         // What may have had an effect is not repeated, unless it may have it twice.
         let mut answers = [429, 502, 201].into_iter();
         let found = patiently(Repeat::IfRefused, || Ok(reply(answers.next().unwrap(), ""))).unwrap();
