@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import duckdb
@@ -31,12 +32,31 @@ def pytest_addoption(parser):
     parser.addoption("--on", choices=EXECUTORS, default="local", help="where the steps of pipelines run")
 
 
-# For each executor, what a run is told about it. A worker of this machine stands for one on another.
-EXECUTORS = {"local": [], "command": ["--on", "PROGRAM worker --slots 4"]}
+# For each executor, what a run is told about it. A worker of this machine stands for one on another, and a stand-in for E2B.
+EXECUTORS = {"local": [], "command": ["--on", "PROGRAM worker --slots 4"], "e2b": ["--on", "e2b:ready"]}
 
 
 def pytest_configure(config):
-    Project.on = EXECUTORS[config.getoption("--on")]
+    executor = config.getoption("--on")
+    Project.on = EXECUTORS[executor]
+    if executor == "e2b":
+        from e2b_stand_in import StandIn
+
+        config.e2b = StandIn(Path(tempfile.mkdtemp(prefix="e2b-")), {"ready": {"PATH": str(OSIRIS.parent), "OSIRIS_CACHE_DIR": str(cache_folder())}})
+        Project.env = config.e2b.env
+
+
+def pytest_unconfigure(config):
+    if e2b := getattr(config, "e2b", None):
+        left = list(e2b.alive)
+        e2b.close()
+        shutil.rmtree(e2b.folder, ignore_errors=True)
+        assert left == [], "sandboxes were left"
+
+
+def cache_folder() -> Path:
+    """Where Osiris stores compiled drivers."""
+    return Path(os.environ.get("OSIRIS_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "osiris")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -75,6 +95,8 @@ class Project:
 
     # What each run is told about where its steps run.
     on: list[str] = []
+    # The variables by which it finds that place.
+    env: dict[str, str] = {}
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -97,7 +119,7 @@ class Project:
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CANARY": CANARY}
         environment |= {name: os.environ[name] for name in ("OSIRIS_CACHE_DIR", "XDG_CACHE_HOME") if name in os.environ}
         return subprocess.run(
-            command, cwd=self.folder, env=environment | (env or {}), capture_output=True, text=True, timeout=timeout
+            command, cwd=self.folder, env=environment | self.env | (env or {}), capture_output=True, text=True, timeout=timeout
         )
 
     def run(self, steps: list[dict] | None = None, *arguments, expect: int = 0, **more) -> dict:

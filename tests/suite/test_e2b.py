@@ -7,10 +7,9 @@ import signal
 import subprocess
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from conftest import GUESTS, OSIRIS
+from conftest import GUESTS, OSIRIS, cache_folder
 from e2b_stand_in import KEY, StandIn
 from http_server import Reply, web  # noqa: F401
 from http_steps import SECRET, grant, step
@@ -110,7 +109,7 @@ def test_the_stand_in_fails_as_the_sdk_expects(e2b, sdk):
 
 # Osiris.
 
-CACHE = os.environ.get("OSIRIS_CACHE_DIR") or str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "osiris")
+CACHE = str(cache_folder())
 # A template that has this Osiris, and the drivers that this machine has compiled.
 READY = {"PATH": str(OSIRIS.parent), "OSIRIS_CACHE_DIR": CACHE}
 
