@@ -64,6 +64,7 @@ while line := stdin.readline():
             send(type="complete", attempt=attempt, report={"bytes": bytes_taken, "pid": os.getpid(), "secret": line["job"]["secret"]})
     elif line["type"] == "kill":
         send(type="error", attempt=line["attempt"], failure={"kind": "killed"}, connected=False)
+open(f"{__file__}.{how}.ended", "w").close()
 '''
 
 
@@ -187,7 +188,7 @@ def test_a_worker_stays_for_the_next_attempt_and_gets_a_blob_once(worker):
     ("babbles", "protocol", "a line is not a JSON object"),
     ("other", "protocol", "it speaks of another attempt"),
 ])  # fmt: skip
-def test_a_worker_that_misbehaves_fails_its_attempt_and_no_other(worker, how, kind, message):
+def test_a_worker_that_misbehaves_fails_its_attempt_and_no_other(worker, tmp_path, how, kind, message):
     async def talk(host, cluster):
         host.attempt(1)
         bad = await host.answered(of=1)
@@ -201,6 +202,8 @@ def test_a_worker_that_misbehaves_fails_its_attempt_and_no_other(worker, how, ki
     # A worker that has the job may have connected.
     assert bad["connected"] == (how in ("half", "babbles", "other"))
     assert good["type"] == "complete"
+    # It is ended as by its host, so that it can remove its files.
+    assert (tmp_path / f"worker.py.{how}.ended").exists() == (how not in ("dies", "half"))
 
 
 def test_an_attempt_is_answered_once(worker):

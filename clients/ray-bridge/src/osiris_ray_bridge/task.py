@@ -72,7 +72,9 @@ class Worker:
         self.reader, self.writer = await asyncio.open_connection(sock=self.socket, limit=MAX_FRAME)
 
     def end(self) -> None:
-        """Ends the worker and its attempts."""
+        """Ends the worker and its attempts, so that it removes its files itself."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
         self.writer.transport.abort()
         try:
             self.process.wait(LAST_WORDS_SECONDS)
