@@ -5,16 +5,19 @@
 mod columns;
 mod strangers;
 mod texts;
+mod workers;
 
 pub use columns::{columns, records};
 pub use strangers::{ask, certificate, component, mysql, postgres, statement, url};
 pub use texts::{grant, job, message, pipeline, policy, spec};
+pub use workers::{answers, wire};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// Every fuzz target by its name.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 17] = [
+    ("answers", answers),
     ("ask", ask),
     ("certificate", certificate),
     ("columns", columns),
@@ -30,6 +33,7 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("spec", spec),
     ("statement", statement),
     ("url", url),
+    ("wire", wire),
 ];
 
 #[cfg(test)]
