@@ -2,11 +2,11 @@ package osiris
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
 
+	"go.osiris.dev/sdk/internal/exact"
 	"go.osiris.dev/sdk/internal/host"
 )
 
@@ -27,7 +27,7 @@ func Partition() (index, count int) {
 // cannot be parsed. The error is for more rows than the pipeline allows (`rejects`, by default none); the step fails then
 // in any case.
 func Reject(row any, reason string) error {
-	text, err := json.Marshal(row)
+	text, err := exact.Marshal(row)
 	if err != nil {
 		return Errorf(KindInternal, "cannot write the rejected row as JSON: %w", err)
 	}
@@ -69,7 +69,7 @@ func State[T any]() (state T, found bool, err error) {
 // SetState stores a value for the next run, as JSON; the last call counts. It is committed only once this step and
 // all that need it have succeeded.
 func SetState(state any) error {
-	text, err := json.Marshal(state)
+	text, err := exact.Marshal(state)
 	if err != nil {
 		return Errorf(KindInternal, "cannot write the state as JSON: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -13,6 +12,8 @@ import (
 	"sync"
 	"unicode/utf8"
 	"unsafe"
+
+	"go.osiris.dev/sdk/internal/exact"
 )
 
 // layout says where a type has its parts, so that JSON is read and written without reflection on each value: in
@@ -240,8 +241,6 @@ func unsigned(p unsafe.Pointer, size uintptr) uint64 {
 	return *(*uint64)(p)
 }
 
-var errNotUTF8 = errors.New("a text is not UTF-8")
-
 // appendText writes a text. Only what JSON must escape is escaped.
 func appendText(b []byte, text string) ([]byte, error) {
 	plain := true
@@ -259,48 +258,10 @@ func appendText(b []byte, text string) ([]byte, error) {
 	return append(b, '"'), nil
 }
 
-// appendAny writes a value by encoding/json, which would replace what is not UTF-8 without a word.
+// appendAny writes a value by encoding/json.
 func appendAny(b []byte, value any) ([]byte, error) {
-	text, err := json.Marshal(value)
-	if err != nil {
-		return nil, err
-	}
-	if (bytes.Contains(text, []byte("\ufffd")) || bytes.Contains(text, []byte(`\ufffd`))) && !isUTF8(reflect.ValueOf(value), 0) {
-		return nil, errNotUTF8
-	}
-	return append(b, text...), nil
-}
-
-// isUTF8 says whether all texts of a value are UTF-8, up to some depth.
-func isUTF8(value reflect.Value, depth int) bool {
-	if depth > 100 {
-		return true
-	}
-	switch value.Kind() {
-	case reflect.String:
-		return utf8.ValidString(value.String())
-	case reflect.Pointer, reflect.Interface:
-		return value.IsNil() || isUTF8(value.Elem(), depth+1)
-	case reflect.Slice, reflect.Array:
-		for i := range value.Len() {
-			if !isUTF8(value.Index(i), depth+1) {
-				return false
-			}
-		}
-	case reflect.Map:
-		for entries := value.MapRange(); entries.Next(); {
-			if !isUTF8(entries.Key(), depth+1) || !isUTF8(entries.Value(), depth+1) {
-				return false
-			}
-		}
-	case reflect.Struct:
-		for i := range value.NumField() {
-			if !isUTF8(value.Field(i), depth+1) {
-				return false
-			}
-		}
-	}
-	return true
+	text, err := exact.Marshal(value)
+	return append(b, text...), err
 }
 
 // decode stores a JSON text, which is valid and has no white space between its parts, at p. A null is refused where Go

@@ -138,8 +138,18 @@ func TestTextsThatAreNotUTF8AreRefused(t *testing.T) {
 			t.Errorf("left behind: %s", table.pending)
 		}
 	}
+	for name, err := range map[string]error{"a rejected row": Reject(map[string]string{"k": bad}, "why"), "a state": SetState([]string{bad})} {
+		if err == nil || !strings.Contains(err.Error(), "not UTF-8") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	var table JSONTable
-	if err := table.Add(map[string]string{"k": "\ufffd"}, layoutInner{Y: "\ufffd"}); err != nil {
+	left := struct {
+		own string
+		Out string `json:"-"`
+		In  any
+	}{bad, bad, []any{"\ufffd"}}
+	if err := table.Add(map[string]string{"k": "\ufffd"}, layoutInner{Y: "\ufffd"}, left); err != nil {
 		t.Error(err)
 	}
 	if err := table.Add(map[string]float64{"k": math.NaN()}, struct{ F float64 }{math.Inf(1)}); err == nil {

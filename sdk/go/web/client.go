@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"go.osiris.dev/sdk"
+	"go.osiris.dev/sdk/internal/exact"
 )
 
 // Client sends requests. The zero value is ready to use.
@@ -87,7 +88,7 @@ func (c *Client) GetJSON(address string, to any) error {
 
 // PostJSON sends a POST with a JSON body and decodes the response, unless to is nil. It is not retried.
 func (c *Client) PostJSON(address string, body, to any) error {
-	text, err := json.Marshal(body)
+	text, err := exact.Marshal(body)
 	if err != nil {
 		return osiris.Errorf(osiris.KindInternal, "cannot write the request as JSON: %w", err)
 	}

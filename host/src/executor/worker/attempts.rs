@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Sender, SyncSender};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::Digests;
 use super::receive::Received;
+use super::{Digests, locked};
 use crate::digest::Digest;
 use crate::error::{Blame, Failure, Retry};
 use crate::executor::process::{Ending, ProcessEvent};
@@ -89,7 +89,7 @@ impl Attempts {
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<u64, Hosted>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.table)
     }
 
     pub fn host(&self, number: u64, hosted: Hosted) {

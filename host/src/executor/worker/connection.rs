@@ -3,12 +3,12 @@
 use std::io::BufReader;
 use std::process::{ChildStdin, ChildStdout};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::attempts::{Attempts, LastWords, Link};
 use super::program::{Program, Pulsed, Streams, keep_last};
-use super::{shown, thread};
+use super::{locked, shown, thread};
 use crate::error::{Blame, Failure, Fault, Report};
 use crate::pipeline::project::WorkerPlace;
 use crate::protocol::worker::{
@@ -168,7 +168,7 @@ impl Connection {
 
     /// The right to send an attempt.
     pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.turn)
     }
 
     /// Sends a command; returns false if that cannot be, and all attempts have ended because of it.

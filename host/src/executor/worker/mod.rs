@@ -198,7 +198,7 @@ impl Digests {
     /// The digest of a file, and its size in bytes.
     fn of(&self, file: &mut File) -> std::io::Result<(Digest, u64)> {
         let state = state_of(file)?;
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&state).cloned();
+        let known = locked(&self.0).get(&state).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
@@ -208,6 +208,6 @@ impl Digests {
     }
 
     fn note(&self, state: FileState, found: (Digest, u64)) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(state, found);
+        locked(&self.0).insert(state, found);
     }
 }
