@@ -16,9 +16,9 @@ def documented(place: Path) -> str:
     return line.replace("/opt/osiris/osiris", str(OSIRIS)).replace("/var/tmp/osiris", str(place)).replace("16G", "1G")
 
 
-def start(project, slurm, *arguments: str) -> subprocess.Popen:
+def start(project, slurm, before: list[str] = []) -> subprocess.Popen:
     environment = {"HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CANARY": CANARY}
-    command = [str(OSIRIS), "run", "pipeline.yaml", "--on", "slurm", *arguments]
+    command = [*before, str(OSIRIS), "run", "pipeline.yaml", "--on", "slurm"]
     return subprocess.Popen(command, cwd=project.folder, env=slurm.environment | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -72,3 +72,9 @@ def test_steps_run_in_an_allocation_without_the_hosts_environment_and_again_afte
     while slurm.jobs() or workers(place):
         assert time.monotonic() < deadline, f"job {third} outlived its host"
         time.sleep(0.05)
+
+    project.pipeline([project.sql("select 1 as a")])
+    [allocate] = re.findall(r"`(salloc .*?) osiris run pipeline.yaml --on slurm`", (ROOT / "docs" / "scale-out.md").read_text())
+    run = start(project, slurm, allocate.replace("16G", "1G").split())
+    out, said = run.communicate(timeout=60)
+    assert run.returncode == 0 and "success" in out and "allocation" in said, out + said
