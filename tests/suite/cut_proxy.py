@@ -1,7 +1,9 @@
-"""A proxy between a driver and its server, for tests that break connections."""
+"""Proxies between a driver and its server, or a host and its worker, for tests that break connections or delay them."""
 
+import queue
 import socket
 import threading
+import time
 
 
 class CutProxy:
@@ -79,3 +81,33 @@ class CutProxy:
             except OSError:
                 pass
             one.close()
+
+
+class DelayProxy(CutProxy):
+    """A TCP proxy to 127.0.0.1:`target` that passes everything on `delay` seconds later, in both directions."""
+
+    def __init__(self, target: int, delay: float):
+        self.delay = delay
+        super().__init__(target)
+
+    def _pass(self, source: socket.socket, sink: socket.socket, *_) -> None:
+        waiting = queue.Queue()
+        threading.Thread(target=self._deliver, args=(waiting, sink), daemon=True).start()
+        chunk = b"first"
+        while chunk:
+            try:
+                chunk = source.recv(65536)
+            except OSError:
+                chunk = b""
+            waiting.put((time.monotonic() + self.delay, chunk))
+
+    def _deliver(self, waiting: queue.Queue, sink: socket.socket) -> None:
+        while True:
+            due, chunk = waiting.get()
+            time.sleep(max(0.0, due - time.monotonic()))
+            try:
+                if not chunk:
+                    return sink.shutdown(socket.SHUT_WR)
+                sink.sendall(chunk)
+            except OSError:
+                return
