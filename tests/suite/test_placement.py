@@ -72,6 +72,20 @@ def test_steps_run_at_once_on_as_many_workers_as_there_are(placed):
     assert any(together & {"a", "b"} and "c" in together for together in most), "the workers work side by side"
 
 
+def test_many_steps_wait_for_the_few_slots_of_a_worker(placed):
+    """The worker would refuse one too many."""
+    placed.write("osiris.yaml", json.dumps({"workers": {"build1": {"command": WORKER}, "more": {"command": WORKER, "slots": 60}}}))
+    steps = [placed.sql(f"select {number} as a", f"s{number}") | {"on": "build1" if number % 2 else "more"} for number in range(16)]
+    running, most = dict.fromkeys(("build1", "more"), 0), dict.fromkeys(("build1", "more"), 0)
+    place = {step["id"]: step["on"] for step in steps}
+    for event in placed.events(placed.run(steps, "--jobs", "64")):
+        if event["event"] in ("step_start", "step_complete"):
+            on = place[event["step_id"]]
+            running[on] += 1 if event["event"] == "step_start" else -1
+            most[on] = max(most[on], running[on])
+    assert most == {"build1": 2, "more": 2}
+
+
 @pytest.mark.parametrize("change, expected", [
     ({"on": "build2"}, "error: step `sum` (line 1) names the unknown worker `build2`; known: `build1`, `other`, `local`\nhint: did you mean `build1`?\n"),
     ({"on": "ssh evil osiris worker"}, "names the unknown worker `ssh evil osiris worker`"),
@@ -87,6 +101,7 @@ def test_a_pipeline_names_workers_and_never_a_command(placed, change, expected):
     (["--on", "nowhere"], "error: `--on` names the unknown worker `nowhere`; known: `build1`, `other`, `local`\nhint: declare it in `osiris.yaml`, or write a command such as `ssh nowhere osiris worker`\n"),
     (["--on", "echo hello world"], "error: cannot reach worker `echo hello world`: what answers is not `osiris worker`\n"),
     (["--on", "no-such-program worker"], "error: cannot reach worker `no-such-program worker`: its command ended; it said: "),
+    (["--on", "no-such-program worker --slots 2"], "hint: try `no-such-program --version`: it must print `osiris 0.1.0`\n"),
 ])  # fmt: skip
 def test_a_worker_that_is_not_there_is_an_error_before_anything_runs(placed, arguments, expected):
     placed.pipeline(STEPS)

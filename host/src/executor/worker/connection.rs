@@ -98,10 +98,18 @@ pub(super) fn greet(place: &WorkerPlace, program: Arc<Program>, streams: Streams
     // A command that has ended has said why.
     let _ = silent.recv_timeout(LAST_WORDS);
     let message = format!("cannot reach {}: {why}{}", shown(place), program.said());
-    let tried = untrusted::line(place.command.trim_end_matches(" worker")).into_owned();
+    let tried = untrusted::line(without_worker(&place.command)).into_owned();
     Err(Report { fault: Fault::Host, ..Report::input(message) }
         .hint(format!("try `{tried} --version`: it must print `osiris {VERSION}`"))
         .into())
+}
+
+/// A command that starts a worker, up to its program.
+fn without_worker(command: &str) -> &str {
+    const VERB: &str = " worker";
+    let ends_a_word =
+        |(at, _): &(usize, &str)| command[at + VERB.len()..].chars().next().is_none_or(char::is_whitespace);
+    command.match_indices(VERB).find(ends_a_word).map_or(command, |(at, _)| &command[..at])
 }
 
 /// Why there is no worker, in the words of what answered for it.
@@ -261,5 +269,35 @@ impl Connection {
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "the connection to {}", self.worker)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_worker_gets_no_more_attempts_than_a_host_gives_any() {
+        let place = WorkerPlace { name: "build1".into(), command: "ssh build1 osiris worker".to_owned(), slots: None };
+        let offered = |slots| {
+            let (version, missing) = (VERSION.to_owned(), Vec::new());
+            check(Announcement { protocol: PROTOCOL, version, slots, cpus: 1, memory_bytes: 0, missing }, &place)
+        };
+        for (slots, expected) in [(1, 1), (256, 256), (257, 256), (1_000_000_000, 256)] {
+            assert_eq!(offered(slots).unwrap().slots, expected);
+        }
+        assert_eq!(offered(0).unwrap_err().message, "worker `build1` runs no steps: it offers 0 slots");
+    }
+
+    #[test]
+    fn the_program_is_what_comes_before_its_verb() {
+        for (command, expected) in [
+            ("ssh build1 osiris worker", "ssh build1 osiris"),
+            ("ssh worker-7 osiris worker --slots 2", "ssh worker-7 osiris"),
+            ("bridge --address x", "bridge --address x"),
+        ] {
+            assert_eq!(without_worker(command), expected);
+        }
     }
 }
