@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "suite"))
 from conftest import OSIRIS, TARGET  # noqa: E402
+from executors import chain  # noqa: E402
 from s3_proxy import S3Proxy  # noqa: E402
 from s3_server import SeaweedFs, Store  # noqa: E402
 
@@ -59,11 +60,6 @@ class Run:
                 self.memory[role] = max(self.memory[role], int(peak.split()[1]) / 1000)
             except (OSError, StopIteration, IndexError):
                 pass
-
-
-def chain(steps: int) -> list[dict]:
-    first = {"id": "s0", "component": "duckdb.processor", "needs": [], "config": {"query": "select range as i from range(100)"}}
-    return [first] + [{"id": f"s{n}", "component": "duckdb.processor", "needs": [f"s{n - 1}"], "config": {"query": f"select i + 1 as i from s{n - 1}"}} for n in range(1, steps)]
 
 
 def shown(values: list[float], unit: str, factor: float = 1) -> str:
