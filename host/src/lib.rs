@@ -24,7 +24,8 @@ pub mod protocol;
 pub mod columns;
 pub mod driver;
 pub mod engine;
-pub mod exchanges;
+pub mod exchange;
+pub mod recordings;
 pub mod scaffold;
 pub mod session;
 

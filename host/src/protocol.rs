@@ -14,10 +14,10 @@ use crate::driver::discovery::FoundTable;
 use crate::driver::spec::Kind;
 use crate::engine::InputTable;
 use crate::error::Failure;
-use crate::exchanges::Exchanges;
 use crate::grants::credentials::Credential;
 use crate::grants::endpoint::{Endpoint, HttpScope};
 use crate::grants::limits::Limits;
+use crate::recordings::Exchanges;
 use crate::secrets::Secrets;
 use crate::untrusted::Untrusted;
 use disturbance::Disturbance;
@@ -311,7 +311,7 @@ pub enum Message {
         calls: Vec<String>,
         guest_memory_bytes: u64,
     },
-    /// A request of a step that is recorded or replayed: a [`Seen`](crate::exchanges::Seen) as JSON text.
+    /// A request of a step that is recorded or replayed: a [`Seen`](crate::recordings::Seen) as JSON text.
     Exchange {
         seen: String,
     },

@@ -36,7 +36,7 @@ has, bytes_taken = set(), 0
 while line := stdin.readline():
     line = json.loads(line)
     if line["type"] == "ping":
-        send(type="pong", protocol=1, version="0.0.9" if how == "old" else "1.2.3", slots=1, cpus=1, memory_bytes=1, missing=[])
+        send(type="pong", protocol=2, version="0.0.9" if how == "old" else "1.2.3", slots=1, cpus=1, memory_bytes=1, missing=[])
     elif line["type"] == "prepare":
         if how == "dies":
             sys.exit("out of luck")
@@ -143,7 +143,7 @@ def converse(command: tuple[str, ...], talk, folder=None):
         await server.start("127.0.0.1", 0)
         bridge = Bridge(cluster, server, Blobs(folder), host, {})
         serving = asyncio.ensure_future(bridge.serve(host.commands.get))
-        host.send(type="ping", protocol=1, version=VERSION)
+        host.send(type="ping", protocol=2, version=VERSION)
         try:
             result = await talk(host, cluster)
         finally:

@@ -52,7 +52,7 @@ class Host:
         raise EOFError(self.process.stderr.read().decode())
 
     def ping(self) -> dict:
-        self.send("ping", protocol=1, version=VERSION)
+        self.send("ping", protocol=2, version=VERSION)
         return self.hear("pong")
 
     def prepare(self, attempt: int, *blobs: bytes) -> dict:
@@ -86,7 +86,7 @@ class FakeWorker:
         self.say(type, data, attempt=self.attempt, **keys)
 
     def pong(self, **more) -> None:
-        announced = {"protocol": 1, "version": VERSION, "slots": 1, "cpus": 1, "memory_bytes": 1 << 30, "missing": []}
+        announced = {"protocol": 2, "version": VERSION, "slots": 1, "cpus": 1, "memory_bytes": 1 << 30, "missing": []}
         self.say("pong", **(announced | more))
 
     def hear(self, *types: str) -> dict:

@@ -6,6 +6,8 @@ mod discover;
 mod doctor;
 mod drivers;
 mod e2b_bridge;
+mod exchange;
+mod fetch;
 mod limits;
 mod lock;
 mod plan;
@@ -79,6 +81,9 @@ enum Verb {
     /// List, show and remove sessions
     #[command(subcommand)]
     Sessions(sessions::Verb),
+    /// Remove from an exchange what nobody needs
+    #[command(subcommand)]
+    Exchange(exchange::Verb),
     /// Show the states that steps keep between runs, or reset them
     #[command(subcommand)]
     State(state::Verb),
@@ -152,6 +157,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
         Verb::E2bBridge(arguments) => logged(|| e2b_bridge::e2b_bridge(&arguments)),
         Verb::Connections(verb) => logged(|| connections::connections(&verb)),
         Verb::Discover(arguments) => logged(|| discover::discover(&arguments)),
+        Verb::Exchange(verb) => logged(|| exchange::exchange(&verb)),
         Verb::State(verb) => logged(|| state::state(&verb)),
         Verb::Drivers(verb) => logged(|| drivers::drivers(&verb)),
         Verb::Query(arguments) => logged(|| query::query(&arguments)),

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use crate::exchange::Location;
 use crate::grants::limits::Limits;
 use crate::pipeline::StepId;
 use crate::plan::{Plan, PlannedStep};
@@ -25,14 +26,15 @@ pub struct Arguments {
 
 pub fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let prepared = prepare(&arguments.pipeline, Pins::Enforced)?;
+    let exchange = prepared.exchange.as_ref().map(|access| &access.location);
     if arguments.json {
         let beside = prepared.plan.side_by_side();
         let steps: Vec<Value> =
             prepared.plan.steps.iter().zip(&beside).map(|(step, beside)| as_json(step, beside)).collect();
-        let plan = json!({"pipeline": prepared.plan.pipeline, "base": prepared.base.path, "limits": prepared.limits, "warnings": prepared.plan.notices, "steps": steps});
+        let plan = json!({"pipeline": prepared.plan.pipeline, "base": prepared.base.path, "exchange": exchange.map(ToString::to_string), "limits": prepared.limits, "warnings": prepared.plan.notices, "steps": steps});
         print_json(&plan)?;
     } else {
-        print(&in_words(&prepared.plan, &prepared.base.path.display().to_string(), &prepared.limits));
+        print(&in_words(&prepared.plan, &prepared.base.path.display().to_string(), &prepared.limits, exchange));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -89,9 +91,16 @@ fn as_json(step: &PlannedStep, beside: &[&StepId]) -> Value {
 /// The most steps that are listed as running beside a step.
 const MAX_BESIDE: usize = 8;
 
-fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
+fn in_words(plan: &Plan, base: &str, limits: &Limits, exchange: Option<&Location>) -> String {
     let mut text =
         format!("pipeline `{}`, base folder {}\neach step {}\n", line(&plan.pipeline), line(base), limits.words());
+    if let Some(exchange) = exchange {
+        let _ = writeln!(
+            text,
+            "outputs and written files travel through {}, which has the ledger",
+            line(&exchange.to_string())
+        );
+    }
     for notice in &plan.notices {
         let _ = writeln!(text, "warning  {}", notice);
     }
@@ -109,7 +118,7 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
         );
         let path = driver.path.strip_prefix(base).unwrap_or(&driver.path);
         let _ = writeln!(text, "   driver   {}", line(&path.to_string_lossy()));
-        if let Some(travels) = travels(step) {
+        if let Some(travels) = travels(step, exchange.is_some()) {
             let _ = writeln!(text, "   on       {}", line(&travels));
             if !step.resources.is_empty() {
                 let _ = writeln!(text, "   wants    {}", line(&step.resources.to_string()));
@@ -141,11 +150,12 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits) -> String {
     text
 }
 
-/// The worker that runs a step, and what travels to it and back.
-fn travels(step: &PlannedStep) -> Option<String> {
+/// The worker that runs a step, and what travels to it and back, apart from what goes through an exchange.
+fn travels(step: &PlannedStep, has_exchange: bool) -> Option<String> {
     let worker = step.on.worker()?;
     let inputs = match step.inputs.len() {
         0 => None,
+        _ if has_exchange => None,
         1 => Some("its input".to_owned()),
         many => Some(format!("its {many} inputs")),
     };
@@ -153,8 +163,8 @@ fn travels(step: &PlannedStep) -> Option<String> {
     let secrets = (!step.secrets.is_empty()).then(|| "its secrets".to_owned());
     let there: Vec<String> = ["its driver".to_owned()].into_iter().chain(inputs).chain(read).chain(secrets).collect();
     let output = step.stores_tables().then(|| "its output".to_owned());
-    let back: Vec<String> =
-        output.into_iter().chain(step.grants.write.iter().map(|file| format!("`{}`", file.name))).collect();
+    let written = step.grants.write.iter().map(|file| format!("`{}`", file.name));
+    let back: Vec<String> = output.into_iter().chain(written).filter(|_| !has_exchange).collect();
     let back = if back.is_empty() { "nothing".to_owned() } else { back.join(", ") };
     Some(format!("worker `{}`: there travel {}; back travels {back}", worker.name, there.join(", ")))
 }

@@ -8,10 +8,11 @@ use crate::digest::sha256_of;
 use crate::driver::catalog::{Catalog, Driver};
 use crate::environment;
 use crate::error::{Report, listed};
+use crate::exchange::{Access, FAMILY, Location};
 use crate::grants::limits::Limits;
 use crate::grants::policy::{self, ConnectionHosts, Policy};
 use crate::pipeline::connections::{self, Connections};
-use crate::pipeline::params;
+use crate::pipeline::params::{self, Environment};
 use crate::pipeline::project::{self, Project};
 use crate::pipeline::{self, Pipeline};
 use crate::plan::{Plan, PlanContext, PlannedStep, plan};
@@ -40,6 +41,11 @@ pub struct PipelineArguments {
     /// osiris worker`, `e2b[:TEMPLATE]` for sandboxes of E2B, or `ray[:ADDRESS]` for a Ray cluster [default: as the step, the profile or `osiris.yaml` says]
     #[arg(long, value_name = "WORKER")]
     pub on: Option<String>,
+    /// Have steps on other machines pass data through an object store or a folder that all machines share, and keep the ledger
+    /// of the run there: `s3://bucket/prefix` or `file:///folder` [default: as `osiris.yaml` says, or else through the workers'
+    /// connections]
+    #[arg(long, value_name = "URL")]
+    pub exchange: Option<String>,
     /// The operator's ceiling, which no step may exceed [default: files in the base folder, hosts of the connections file]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -84,6 +90,8 @@ pub struct PlannedPipeline {
     pub base: Base,
     /// The digest of the pipeline file, in hexadecimal.
     pub sha256: String,
+    /// The exchange of the run, if it has one.
+    pub exchange: Option<Access>,
     /// The resource limits of each step: as requested, within the policy.
     pub limits: Limits,
 }
@@ -154,7 +162,27 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPip
         step.notices.extend(catalog.shadowed(&step.component, &step.driver));
     }
     let sha256 = sha256_of(text.as_bytes());
-    Ok(PlannedPipeline { plan, base, sha256, limits: arguments.limits.limits.within(&policy.limits) })
+    let url = arguments.exchange.as_deref().or(project.exchange.as_deref());
+    let exchange = url.map(|url| access(url, &connections, &environment)).transpose()?;
+    Ok(PlannedPipeline { plan, base, sha256, exchange, limits: arguments.limits.limits.within(&policy.limits) })
+}
+
+/// How the exchange at `url` is reached: by the connection of the family `s3` that is called like its bucket, or else by the
+/// environment.
+///
+/// # Errors
+/// A [`Report`] if it is none, or the connection is not one.
+pub fn access(url: &str, connections: &Connections, environment: &Environment) -> anyhow::Result<Access> {
+    let location: Location = url.parse()?;
+    let fields = match &location {
+        Location::S3 { bucket, .. } => {
+            let reference = format!("@{FAMILY}.{bucket}");
+            let written = connections.written(&reference);
+            written.map(|_| connections.resolve(&reference, environment)).transpose()?
+        }
+        Location::Folder(_) => None,
+    };
+    Ok(Access::new(location, fields.as_ref(), environment)?)
 }
 
 #[expect(clippy::disallowed_methods, reason = "reads the file that the user names")]
@@ -175,7 +203,7 @@ pub fn read_connections(base: &Base) -> anyhow::Result<Connections> {
     }
 }
 
-fn read_project(base: &Base) -> anyhow::Result<Project> {
+pub fn read_project(base: &Base) -> anyhow::Result<Project> {
     match plain::read(&base.dir, project::FILE) {
         Ok(text) => Ok(project::parse(&text, project::FILE)?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Project::default()),

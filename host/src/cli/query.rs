@@ -9,8 +9,9 @@ use crate::error::{Report, listed, nearest};
 use crate::executor::look::{Rows, limits, look};
 use crate::executor::supervisor::Supervisor;
 use crate::protocol::{Format, Look, Question};
-use crate::session::{self, Base, StepRecord};
+use crate::session::{Base, StepRecord};
 
+use super::fetch;
 use super::sandbox::SandboxArguments;
 use crate::untrusted;
 
@@ -28,6 +29,10 @@ pub struct Arguments {
     /// The base folder that contains the sessions
     #[arg(long, value_name = "DIR", default_value = ".")]
     base: PathBuf,
+    /// Also look for the session in this exchange, if this machine does not have it; its whole name is needed [default: as
+    /// `osiris.yaml` says]
+    #[arg(long, value_name = "URL")]
+    exchange: Option<String>,
     /// The output format
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -41,27 +46,15 @@ pub struct Arguments {
 pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     arguments.sandbox.enforce()?;
     let base = Base::open(&arguments.base)?;
-    let found = session::find(&base, &arguments.session)?;
-    let manifest =
-        found.manifest.ok_or_else(|| Report::input(format!("session `{}` has no readable manifest", found.id)))?;
+    let (id, manifest) = fetch::session_called(&base, &arguments.session, arguments.exchange.as_deref())?;
     let step = manifest.steps.iter().find(|step| step.id == arguments.step).ok_or_else(|| {
         let known = || manifest.steps.iter().map(|step| step.id.as_str());
         let near = nearest(&arguments.step, known())
             .map_or_else(|| "name one of those".to_owned(), |near| format!("did you mean `{near}`?"));
-        Report::input(format!(
-            "session `{}` has no step `{}`; its steps: {}",
-            found.id,
-            arguments.step,
-            listed(known())
-        ))
-        .hint(near)
+        Report::input(format!("session `{}` has no step `{}`; its steps: {}", id, arguments.step, listed(known())))
+            .hint(near)
     })?;
-    let Some(file) = &step.duckdb_path else {
-        return Err(Report::input(format!("step `{}` made no tables (status: {})", step.id, step.status))
-            .hint("query a step that succeeded; a writer has only the rows that it rejects, if its step has `rejects`")
-            .into());
-    };
-    let file = session::tables_file(&base, &found.id, file)?;
+    let file = fetch::tables_file(&base, &id, &manifest, step, arguments.sandbox)?;
     let statement = Statement { sql: &arguments.sql, format: arguments.format, timeout: arguments.timeout };
     print_rows(step, &file, &statement, arguments.sandbox)?;
     Ok(ExitCode::SUCCESS)

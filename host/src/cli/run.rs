@@ -5,19 +5,23 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::error::Blame;
+use crate::exchange::{Access, Exchange};
 use crate::executor::disk::Disk;
 use crate::executor::process::ProcessEvent;
 use crate::grants::limits::Limits;
-use crate::run::states::States;
-use crate::run::{self, Line, Settings, Work, manifest};
+use crate::run::ledger::shared::Shared;
+use crate::run::ledger::{self, Records};
+use crate::run::states::{InExchange, States};
+use crate::run::{self, Beginning, Line, Settings, Work, manifest};
 use crate::secrets::scrubber::Scrubber;
-use crate::session::{Base, Manifest, Session, Status, StepRecord};
+use crate::session::{self, Base, Manifest, Session, Status, StepRecord};
 use anyhow::Context;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::lock;
-use super::prepare::{PipelineArguments, prepare};
+use super::prepare::{PipelineArguments, PlannedPipeline, prepare};
 use super::progress::Progress;
 use super::sandbox::SandboxArguments;
 use super::terminal;
@@ -34,6 +38,10 @@ pub struct Arguments {
     /// Run up to N independent steps at once [default: the number of CPUs, 4 at most, and as many as each worker takes]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,
+    /// Go on with a session: steps that are done are not run again. It is named as in `osiris query`; with an exchange it may have
+    /// begun on another machine, and is named whole
+    #[arg(long, value_name = "SESSION")]
+    pub resume: Option<String>,
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
@@ -98,23 +106,25 @@ pub fn execute(arguments: &Arguments, pins: Pins) -> anyhow::Result<Ended> {
     let mut line = Line::open();
     let mut prepared = prepare(&arguments.pipeline, pins)?;
     line.connect(&prepared.plan)?;
-    let states = States::open(&prepared.base, &mut prepared.plan)?;
-    let plan = &prepared.plan;
-    let scrubber = Scrubber::new(plan.steps.iter().flat_map(|step| step.secrets.values().chain(&step.hidden)));
-    let mut progress = Progress::new(plan.steps.iter().map(|step| step.id.as_str()), pins == Pins::Ignored);
-    for notice in &plan.notices {
+    let mut progress = Progress::new(prepared.plan.steps.iter().map(|step| step.id.as_str()), pins == Pins::Ignored);
+    for notice in &prepared.plan.notices {
         terminal::say(format!("warning: {}", notice.paragraph()));
     }
-    let session = Session::create(&prepared.base, scrubber)?;
+    let begun = begin(&mut prepared, arguments.resume.as_deref())?;
+    let plan = &prepared.plan;
+    let Begun { session, states, beginning } = begun;
     let path = arguments.pipeline.pipeline.display().to_string();
-    let record = manifest(plan, &session.id, &path, &prepared.sha256, arguments.pipeline.profile.as_deref());
+    let exchange = prepared.exchange.as_ref().map(|access| &access.location);
+    let profile = arguments.pipeline.profile.as_deref();
+    let record = manifest(plan, &session.id, (&path, &prepared.sha256), profile, exchange);
     let free = Disk::of(&prepared.base.dir).map_or(u64::MAX, |disk| disk.free);
     let limits = prepared.limits.on_disk(&arguments.pipeline.limits.defaults, free);
     let settings = arguments.settings(limits);
     forward_signals(line.say.clone())?;
+    let shared = beginning.shared.clone();
     let outcome = run::run(
         &Work { plan, states: &states, base: &prepared.base, session: &session, settings: &settings },
-        record,
+        (record, beginning),
         line,
         &mut progress,
         // `prepare` has checked the lock. A driver that does not compile is not pinned.
@@ -126,7 +136,93 @@ pub fn execute(arguments: &Arguments, pins: Pins) -> anyhow::Result<Ended> {
     let session_path = session.path.display().to_string();
     session.close();
     terminal::flush();
+    if let Some(shared) = shared {
+        if outcome.is_err() {
+            shared.end();
+        }
+        if shared.is_lost() {
+            eprintln!(
+                "warning: another host took this one for dead, and has gone on with the session; this run has ended"
+            );
+        }
+    }
     Ok(Ended { manifest: outcome?, session_path, base: prepared.base })
+}
+
+/// A run that is about to begin.
+struct Begun {
+    session: Session,
+    states: States,
+    beginning: Beginning,
+}
+
+/// Creates the run's session, or opens the one that is resumed, and claims it and its states in the exchange.
+///
+/// # Errors
+/// A [`Report`] if another run is at work on them, or there is no such session. A session that was created for nothing is
+/// removed.
+fn begin(prepared: &mut PlannedPipeline, resumed: Option<&str>) -> anyhow::Result<Begun> {
+    let steps = &prepared.plan.steps;
+    let secrets = steps.iter().flat_map(|step| step.secrets.values().chain(&step.hidden));
+    let scrubber = Scrubber::new(secrets.chain(prepared.exchange.iter().flat_map(Access::secrets)));
+    let exchange = match &prepared.exchange {
+        None => None,
+        Some(access) => {
+            let exchange = Exchange::open(access.clone())?;
+            let time = exchange.check()?;
+            Some((exchange, time))
+        }
+    };
+    let base = &prepared.base;
+    let session = match resumed {
+        None => Session::create(base, scrubber)?,
+        Some(name) => Session::reopen(base, &named(base, name, exchange.is_some())?, scrubber)?,
+    };
+    let claimed = claim(&session, resumed.is_some(), exchange.as_ref());
+    let begun = claimed.and_then(|beginning| {
+        let place =
+            exchange.as_ref().map(|(exchange, time)| InExchange { exchange, session: &session.id, time: *time });
+        match States::open(base, &mut prepared.plan, place.as_ref()) {
+            Ok(states) => Ok((states, beginning)),
+            Err(error) => {
+                if let Some(shared) = &beginning.shared {
+                    shared.give_up();
+                }
+                Err(error)
+            }
+        }
+    });
+    match begun {
+        Ok((states, beginning)) => Ok(Begun { session, states, beginning }),
+        Err(error) => {
+            session.give_up(base, resumed.is_none());
+            Err(error)
+        }
+    }
+}
+
+/// The id of the session called `name`.
+fn named(base: &Base, name: &str, has_exchange: bool) -> anyhow::Result<String> {
+    match session::find(base, name) {
+        Ok(found) => Ok(found.id),
+        // It began on another machine.
+        Err(_) if has_exchange && session::is_id(name) => Ok(name.to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Claims a session, and reads which of its steps are done.
+fn claim(session: &Session, is_resumed: bool, exchange: Option<&(Exchange, Timestamp)>) -> anyhow::Result<Beginning> {
+    let (records, shared) = match (exchange, is_resumed) {
+        (None, false) => (Records::default(), None),
+        (None, true) => (ledger::read(session)?, None),
+        (Some((exchange, _)), false) => (Records::default(), Some(Shared::begin(exchange.clone(), &session.id)?)),
+        (Some((exchange, time)), true) => {
+            let (shared, records) = Shared::take_over(exchange.clone(), &session.id, *time)?;
+            (records, Some(shared))
+        }
+    };
+    Ok(Beginning { records, shared, is_resumed })
 }
 
 /// The run that signals go to. Outside of runs, a signal ends the program as usual.

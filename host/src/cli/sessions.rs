@@ -66,7 +66,7 @@ pub struct Gc {
     place: Place,
 }
 
-fn age(text: &str) -> Result<Duration, String> {
+pub fn age(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no age; write for example 30m, 12h or 7d");
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
     let seconds: u64 = match unit {

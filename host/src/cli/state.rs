@@ -223,6 +223,7 @@ fn set(arguments: &Set) -> anyhow::Result<()> {
             pipeline: pipeline.clone(),
             driver,
             identity,
+            exchange: None,
         };
         state::write(&base, &kept)?;
         print(&format!("set the state of step `{step}` of pipeline `{pipeline}` to {value}; it was {was}"));

@@ -7,6 +7,8 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use crate::driver::runtime;
+use crate::error::Report;
+use crate::exchange::Location;
 use crate::executor::disk::Disk;
 use crate::sandbox;
 use crate::size;
@@ -31,6 +33,10 @@ pub struct Arguments {
     /// Keep no more than SIZE of drivers, inputs and outputs [default: half of the free space]
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     room: Option<u64>,
+    /// The folder of exchanges that the host's machine also has, as `file:///FOLDER`; a host names none [object stores need no
+    /// option]
+    #[arg(long, value_name = "URL")]
+    exchange: Option<String>,
     #[command(flatten)]
     sandbox: SandboxArguments,
 }
@@ -46,9 +52,21 @@ pub fn worker(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         missing: missing.map(|protection| protection.name.to_owned()).collect(),
         folder,
         room: arguments.room.unwrap_or(room),
+        shared: arguments.exchange.as_deref().map(shared_folder).transpose()?,
     };
     worker::serve(std::io::stdin(), std::io::stdout(), offer)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The folder that `url` names.
+fn shared_folder(url: &str) -> Result<PathBuf, Report> {
+    match url.parse()? {
+        Location::Folder(folder) => Ok(folder),
+        Location::S3 { .. } => {
+            Err(Report::input(format!("a worker is not told of `{url}`: its host says how an object store is reached"))
+                .hint("leave `--exchange` out; it is for a folder that both machines have"))
+        }
+    }
 }
 
 /// The folder for what a host sends, which is created, and how many bytes of it may be stored.

@@ -12,9 +12,9 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::http::{Answered, arrived};
 use crate::channel::reporter::Reporter;
-use crate::exchanges::redaction::Redactor;
-use crate::exchanges::{self, Exchanges, MAX_BODY, MAX_BYTES, MAX_COUNT, MAX_MESSAGE, Replay, Seen};
 use crate::protocol::{Job, LogLevel, Message};
+use crate::recordings::redaction::Redactor;
+use crate::recordings::{self, Exchanges, MAX_BODY, MAX_BYTES, MAX_COUNT, MAX_MESSAGE, Replay, Seen};
 use crate::size;
 
 /// Records or answers requests. All instances of a step's driver share it.
@@ -103,7 +103,7 @@ impl Exchanger {
         Ok((Response::from_parts(head, full(body)), arrived()))
     }
 
-    fn replayed(&self, asked: exchanges::Request) -> Result<Answered, Error> {
+    fn replayed(&self, asked: recordings::Request) -> Result<Answered, Error> {
         let mut state = self.state();
         let Some(replay) = &mut state.replay else { return Err(Error::InternalError(None)) };
         let answered = replay.answer(&asked).map(|place| (place, replay.exchanges[place].response.clone()));
@@ -130,7 +130,7 @@ impl Exchanger {
     fn report(&self, seen: &Seen) {
         let message = |seen: &Seen| Message::Exchange { seen: serde_json::to_string(seen).unwrap_or_default() };
         let without_content = |problem: String| {
-            let request = exchanges::Request { url: shortened(&seen.request.url), ..exchanges::Request::default() };
+            let request = recordings::Request { url: shortened(&seen.request.url), ..recordings::Request::default() };
             message(&Seen { request, response: None, answered_by: None, problem: Some(problem.into()) })
         };
         let whole = message(seen);
@@ -180,14 +180,14 @@ fn full(body: Bytes) -> WasiBody {
 }
 
 /// A recorded response as it arrives.
-fn respond(recorded: &exchanges::Response) -> Result<Response<WasiBody>, Error> {
+fn respond(recorded: &recordings::Response) -> Result<Response<WasiBody>, Error> {
     let malformed = || Error::InternalError(Some("the recorded response is malformed".to_owned()));
-    let bytes = recorded.body.as_ref().map_or(Ok(Vec::new()), exchanges::Content::bytes).map_err(|_| malformed())?;
+    let bytes = recorded.body.as_ref().map_or(Ok(Vec::new()), recordings::Content::bytes).map_err(|_| malformed())?;
     let mut response = Response::builder().status(recorded.status);
     for (name, value) in &recorded.headers {
         response = response.header(name, value);
     }
-    if matches!(recorded.body, Some(exchanges::Content::Json(_))) && !recorded.headers.contains_key("content-type") {
+    if matches!(recorded.body, Some(recordings::Content::Json(_))) && !recorded.headers.contains_key("content-type") {
         response = response.header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     let mut response = response.body(full(Bytes::from(bytes.clone()))).map_err(|_| malformed())?;

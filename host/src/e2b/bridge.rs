@@ -17,10 +17,12 @@ use super::account::{Account, Wanted};
 use super::egress::Egress;
 use super::origin::Origin;
 use super::sandbox::{self, Host, Sandbox, keep, listen, send_blob};
+use crate::digest::Digest;
 use crate::error::{Blame, Failure};
 use crate::pipeline::resources::Resources;
 use crate::protocol::worker::{
-    Announcement, Answer, Blob, Command, LineReader, LineWriter, MAX_BLOBS, NamedFiles, PROTOCOL, Read, VERSION,
+    Announcement, Answer, Blob, Command, LineReader, LineWriter, MAX_BLOBS, NamedFiles, PROTOCOL, Read, Through,
+    VERSION,
 };
 use crate::protocol::{Job, Reachable};
 use crate::worker::folder::Folder;
@@ -57,6 +59,7 @@ struct Attempt {
     /// Until it is sent.
     job: Option<Box<Job<NamedFiles>>>,
     reachable: Reachable,
+    exchange: Option<Box<Through>>,
     egress: Egress,
     place: Option<u64>,
 }
@@ -204,7 +207,9 @@ impl Bridge {
             }
             Command::Prepare { attempt, blobs } => self.prepare(attempt, blobs),
             // What a sandbox has is settled by its template.
-            Command::ExecStep { attempt, job, reachable, resources: _ } => self.exec(attempt, job, reachable),
+            Command::ExecStep { attempt, job, reachable, resources: _, exchange } => {
+                self.exec(attempt, job, reachable, exchange)
+            }
             Command::Kill { attempt } => {
                 let place = self.attempts.get(&attempt).and_then(|attempt| attempt.place);
                 // Whatever hangs in it is gone with the sandbox. One that is being opened will be there for others.
@@ -232,7 +237,7 @@ impl Bridge {
         match lacks {
             Ok(lacks) => {
                 let (egress, reachable) = (Egress::default(), Reachable::default());
-                let new = Attempt { blobs, job: None, reachable, egress, place: None };
+                let new = Attempt { blobs, job: None, reachable, exchange: None, egress, place: None };
                 if let Some(earlier) = self.attempts.insert(attempt, new) {
                     self.store.release(&earlier.blobs);
                 }
@@ -242,12 +247,22 @@ impl Bridge {
         }
     }
 
-    fn exec(&mut self, number: u64, job: Box<Job<NamedFiles>>, reachable: Reachable) -> GoesOn {
+    fn exec(
+        &mut self,
+        number: u64,
+        job: Box<Job<NamedFiles>>,
+        reachable: Reachable,
+        exchange: Option<Box<Through>>,
+    ) -> GoesOn {
         let Some(attempt) = self.attempts.get_mut(&number).filter(|attempt| attempt.job.is_none()) else {
             let failure = Failure::new(Blame::Host, "protocol", format!("attempt {number} was not prepared"));
             return self.fail(number, failure, false);
         };
-        let needed = job.files.blobs();
+        let elsewhere = |digest: &&Digest| {
+            let inputs = exchange.iter().flat_map(|through| &through.inputs);
+            inputs.into_iter().any(|input| input.digest == **digest)
+        };
+        let needed: Vec<&Digest> = job.files.blobs().into_iter().filter(|digest| !elsewhere(digest)).collect();
         let named = needed.iter().all(|digest| attempt.blobs.iter().any(|blob| blob.digest == **digest));
         if !named || !self.store.has(needed) {
             let missing =
@@ -255,7 +270,9 @@ impl Bridge {
             let failure = self.bad_blob.take().unwrap_or_else(missing);
             return self.fail(number, failure, false);
         }
-        (attempt.egress, attempt.reachable) = (Egress::of(&reachable), reachable);
+        // The worker itself reaches the exchange; the step does not.
+        let service = exchange.as_ref().and_then(|through| through.directions.endpoint());
+        (attempt.egress, attempt.reachable, attempt.exchange) = (Egress::of(&reachable, service), reachable, exchange);
         attempt.job = Some(job);
         self.schedule()
     }
@@ -411,6 +428,7 @@ impl Bridge {
                         job,
                         reachable: asked.reachable.clone(),
                         resources: Resources::default(),
+                        exchange: asked.exchange.take(),
                     },
                 );
                 self.hand_over(number, Arc::clone(sandbox), move |sandbox| {

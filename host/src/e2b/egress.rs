@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, ToSocketAddrs};
 
+use crate::grants::endpoint::Endpoint;
 use crate::protocol::Reachable;
 
 /// What a sandbox's `allowOut` lists. Sandboxes with the same list can serve the same steps.
@@ -10,11 +11,11 @@ use crate::protocol::Reachable;
 pub struct Egress(BTreeSet<String>);
 
 impl Egress {
-    /// The hosts that a step was granted. E2B recognises names only in HTTP on port 80 and TLS on port 443; for other ports, the
+    /// The hosts that a step was granted, and the one of the exchange. E2B recognises names only in HTTP on port 80 and TLS on port 443; for other ports, the
     /// addresses that the names have now are allowed too.
-    pub fn of(reachable: &Reachable) -> Self {
+    pub fn of(reachable: &Reachable, exchange: Option<Endpoint>) -> Self {
         let mut allowed = BTreeSet::new();
-        for endpoint in &reachable.endpoints {
+        for endpoint in reachable.endpoints.iter().chain(&exchange) {
             allowed.insert(endpoint.host.clone());
             if endpoint.host.parse::<IpAddr>().is_err() && !matches!(endpoint.port, 80 | 443) {
                 allowed.extend(addresses(&endpoint.host, endpoint.port));
@@ -39,13 +40,12 @@ fn addresses(host: &str, port: u16) -> Vec<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::grants::endpoint::Endpoint;
 
     #[test]
     fn the_hosts_of_a_grant_are_allowed_and_nothing_else() {
         let of = |endpoints: &[&str]| {
             let endpoints = endpoints.iter().map(|text| Endpoint::parse(text).unwrap()).collect();
-            let egress = Egress::of(&Reachable { endpoints, ..Reachable::default() });
+            let egress = Egress::of(&Reachable { endpoints, ..Reachable::default() }, None);
             egress.0.into_iter().collect::<Vec<_>>().join(" ")
         };
         assert_eq!(of(&[]), "");

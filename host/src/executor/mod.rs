@@ -10,10 +10,14 @@ pub mod process;
 pub mod supervisor;
 pub mod worker;
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::driver::catalog::Driver;
+use crate::exchange::{Exchange, StoredFile};
 use crate::pipeline::resources::Resources;
+use crate::protocol::worker::SentFile;
 use crate::protocol::{Job, Reachable};
 use disk::DiskAllowance;
 use process::Ending;
@@ -47,6 +51,16 @@ pub struct NewAttempt<'a> {
     /// What a cluster places it by.
     pub resources: Resources,
     pub disk: DiskAllowance,
+    /// The exchange that its files travel through, for an executor that has to send them.
+    pub exchange: Option<Passage>,
+}
+
+/// What of an attempt travels through an exchange.
+#[derive(Debug, Clone)]
+pub struct Passage {
+    pub exchange: Exchange,
+    /// The input files that are there, by their paths on this machine, where they may be missing.
+    pub inputs: BTreeMap<PathBuf, StoredFile>,
 }
 
 /// An attempt of a step that runs. Dropping it ends it.
@@ -57,6 +71,11 @@ pub trait RunningAttempt: fmt::Debug {
     fn has_connected(&self) -> bool;
 
     fn kill(&mut self);
+
+    /// What it stored in the exchange, if it had a passage, succeeded, and stored it by itself.
+    fn stored(&self) -> Option<Vec<SentFile>> {
+        None
+    }
 
     /// How it ended. Call this once it is closed; the wait is short.
     fn ending(self: Box<Self>) -> Ending;

@@ -55,6 +55,10 @@ pub enum ProcessEvent {
     TooLong(u64),
     /// Its stdout has ended, and so has the process.
     Closed(u64),
+    /// What was done on a separate thread of the run has ended.
+    Settled(u64),
+    /// Another host has taken over the session.
+    Superseded,
     /// The user asked to end the run.
     Signal,
 }

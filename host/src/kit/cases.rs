@@ -18,10 +18,10 @@ use super::source::{MadeFile, Rows, Source, TestInput};
 use super::test_file::{self, Expectation, ExpectedFile, FileContent, Http, MadeContent, RecordingUse, TestCase};
 use crate::driver::spec::Kind;
 use crate::error::{Report, nearest};
-use crate::exchanges::recording::{self, MAX_FILE};
-use crate::exchanges::{Exchange, Exchanges, Replay};
 use crate::grants::limits::Limits;
 use crate::pipeline::params::Environment;
+use crate::recordings::recording::{self, MAX_FILE};
+use crate::recordings::{Exchange, Exchanges, Replay};
 use crate::session::plain;
 
 /// The most files of tests in a folder.

@@ -8,8 +8,8 @@ use super::outcome::{Outcome, Table};
 use super::test_file::{Expectation, ExpectedError, ExpectedFile, ExpectedRequest, ExpectedTable};
 use crate::error::listed;
 use crate::exact_json::{Exact, Number};
-use crate::exchanges::matching::{differences, words};
-use crate::exchanges::{Content, Order, Replay, Request, Seen};
+use crate::recordings::matching::{differences, words};
+use crate::recordings::{Content, Order, Replay, Request, Seen};
 use crate::untrusted::line;
 
 /// The most differences of one table that are listed.

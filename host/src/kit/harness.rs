@@ -17,7 +17,6 @@ use crate::driver::config::Judge;
 use crate::driver::{compiler, runtime};
 use crate::engine::InputTable;
 use crate::error::{Failure, Fault, Report};
-use crate::exchanges::{Exchanges, Seen};
 use crate::executor::disk::Disk;
 use crate::executor::supervisor::Supervisor;
 use crate::grants::limits::Limits;
@@ -30,8 +29,9 @@ use crate::pipeline::{Pipeline, Step, StepId};
 use crate::plan::{Plan, PlanContext, plan};
 use crate::protocol::LogLevel;
 use crate::protocol::disturbance::Disturbance;
+use crate::recordings::{Exchanges, Seen};
 use crate::run::states::States;
-use crate::run::{self, Line, Observer, Settings, TestRun, Work, manifest, targets};
+use crate::run::{self, Beginning, Line, Observer, Settings, TestRun, Work, manifest, targets};
 use crate::secrets::scrubber::{Scrubbed, Scrubber};
 use crate::session::state::StoredState;
 use crate::session::{Base, Session, StepRecord, now, plain, state};
@@ -165,7 +165,7 @@ impl Harness {
             return refused(error);
         }
         seed_state(&base, &plan, trial)?;
-        let states = States::open(&base, &mut plan)?;
+        let states = States::open(&base, &mut plan, None)?;
         let scrubber = Scrubber::new(plan.steps.iter().flat_map(|step| step.secrets.values().chain(&step.hidden)));
         let session = Session::create(&base, scrubber)?;
         let free = Disk::of(&base.dir).map_or(u64::MAX, |disk| disk.free);
@@ -181,10 +181,10 @@ impl Harness {
                 exchanges: trial.exchanges.clone(),
             }),
         };
-        let record = manifest(&plan, &session.id, "", "", None);
+        let record = manifest(&plan, &session.id, ("", ""), None, None);
         let work = Work { plan: &plan, states: &states, base: &base, session: &session, settings: &settings };
         let mut listener = Listener::default();
-        let manifest = run::run(&work, record, line, &mut listener, || Ok(()))?;
+        let manifest = run::run(&work, (record, Beginning::default()), line, &mut listener, || Ok(()))?;
         if let Some((step, error)) = earlier_error(&manifest.steps) {
             let message = format!("step `{}`, which the test needs, failed: {}", step.id, error.message);
             return Err(Report::input(message).into());
@@ -452,6 +452,7 @@ fn seed_state(base: &Base, plan: &Plan, trial: &Trial) -> anyhow::Result<()> {
         session: String::new(),
         updated_at: now(),
         identity: step.state.clone(),
+        exchange: None,
         state: RawValue::from_string(earlier.clone())
             .map_err(|error| Report::input(format!("the test's state is not JSON: {error}")))?,
     };

@@ -8,10 +8,10 @@ use anyhow::{Context, ensure};
 
 use crate::engine::InputTable;
 use crate::error::{Blame, Failure, Report};
-use crate::exchanges::{MAX_COUNT, Seen};
 use crate::executor::look::{Rows, limits, look};
 use crate::executor::supervisor::Supervisor;
 use crate::protocol::{LogLevel, Look, Question, TableContents};
+use crate::recordings::{MAX_COUNT, Seen};
 use crate::secrets::scrubber::Scrubbed;
 use crate::session::{Status, StepRecord};
 use crate::untrusted::Untrusted;

@@ -12,7 +12,7 @@ use super::expect::problems;
 use super::harness::{Harness, Trial};
 use super::outcome::Outcome;
 use crate::error::{Report, listed, nearest};
-use crate::exchanges::{Exchange, Exchanges, Seen};
+use crate::recordings::{Exchange, Exchanges, Seen};
 
 /// How many tests run at once.
 const JOBS: usize = 2;

@@ -6,9 +6,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::error::{Report, listed, nearest};
-use crate::exchanges::Order;
 use crate::grants::limits::PolicyLimits;
 use crate::pipeline::yaml;
+use crate::recordings::Order;
 
 /// A file: one test, or several under `tests`.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The project file `osiris.yaml`: the workers that steps may run on. No I/O.
+//! The project file `osiris.yaml`: the workers that steps may run on, and the exchange. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +24,9 @@ pub struct Project {
     /// Where steps run that say nothing about it.
     #[serde(default)]
     on: Option<String>,
+    /// The exchange that steps pass data through, such as `s3://bucket/prefix`.
+    #[serde(default)]
+    pub exchange: Option<String>,
 }
 
 /// A worker as the operator declares it.

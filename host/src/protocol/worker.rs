@@ -12,11 +12,13 @@ use zeroize::Zeroizing;
 use super::{Job, LogLevel, Reachable, RejectedRows};
 use crate::digest::Digest;
 use crate::error::Failure;
+use crate::exchange::Directions;
+pub use crate::exchange::StoredFile as Blob;
 use crate::pipeline::resources::Resources;
 use crate::untrusted::Untrusted;
 
 /// Raised whenever one side could misunderstand the other.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// This program's version: both sides must be the same, since a job may contain what another version does not enforce.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -55,6 +57,9 @@ pub enum Command {
         /// What a cluster places it by; a worker itself ignores it.
         #[serde(default)]
         resources: Resources,
+        /// What travels through an exchange instead of this connection.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exchange: Option<Box<Through>>,
     },
     /// Ends an attempt, which is then answered by `error`.
     Kill { attempt: u64 },
@@ -136,6 +141,8 @@ pub enum Event {
     Started,
     /// A message of its process was too long.
     MessageLost,
+    /// A part of a file has come from the exchange, or gone there.
+    Moved,
 }
 
 /// The result of an attempt that succeeded.
@@ -149,7 +156,7 @@ pub struct Completion {
     pub state: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<RejectedRows>,
-    /// The files that were sent.
+    /// The files that were sent, or are in the exchange.
     pub outputs: Vec<SentFile>,
     pub connected: bool,
 }
@@ -163,12 +170,13 @@ pub struct SentFile {
     pub digest: Digest,
 }
 
-/// Bytes that are named by their digest.
+/// The exchange that an attempt's output and written files go to, and some of its inputs come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Blob {
-    pub digest: Digest,
-    pub bytes: u64,
+pub struct Through {
+    pub directions: Directions,
+    /// The inputs that are there.
+    pub inputs: Vec<Blob>,
 }
 
 /// The files of a job that travels: no path, inode or file descriptor, but what they contain.

@@ -6,19 +6,22 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::ledger;
 use super::schedule::Schedule;
+use super::settle::begun_elsewhere;
 use super::targets::{self, Target};
 use super::{network, reachable};
 use crate::engine::InputTable;
 use crate::error::{Blame, Failure, Report};
-use crate::exchanges::{self, Exchanges, Replay, Seen};
 use crate::executor::disk::DiskAllowance;
-use crate::executor::{NewAttempt, RunningAttempt};
+use crate::executor::{NewAttempt, Passage, RunningAttempt};
 use crate::grants::limits::Limits;
+use crate::pipeline::StepId;
 use crate::plan::{Input, PlannedStep};
 use crate::protocol::{
     Call, FileGrant, Job, LocalFiles, LogLevel, Message, OUTPUT, PriorState, Reachable, RejectedRows,
 };
+use crate::recordings::{self, Exchanges, Replay, Seen};
 use crate::secrets::scrubber::Scrub;
 use crate::session::Status;
 use crate::untrusted::Untrusted;
@@ -115,7 +118,24 @@ impl Schedule<'_> {
                 .event("notice", json!({"step_id": step.id, "message": notice.message, "fields": notice.fields}));
             self.observer.log(step.id.as_str(), LogLevel::Warn, &self.session.scrubber.scrubbed(notice));
         }
-        self.attempt(place, Instant::now(), 1);
+        self.begin_attempts(place);
+    }
+
+    /// Starts the first attempt of a step, once it is noted that the step begins, if it must not be run twice.
+    fn begin_attempts(&mut self, place: usize) {
+        let (step, begun) = (&self.plan.steps[place], Instant::now());
+        if self.begun.contains(&place) {
+            return self.fail(place, Some(begun), &begun_elsewhere());
+        }
+        if ledger::must_be_noted(step) {
+            if self.ties.is_some() {
+                return self.note_begin(place, begun);
+            }
+            if let Err(error) = ledger::note_begun(self.session, step.id.as_str()) {
+                return self.fail(place, Some(begun), &Failure::of_host(&error));
+            }
+        }
+        self.attempt(place, begun, 1);
     }
 
     /// Starts an attempt of a step that has begun. Any obstacle is a failure of that step only. What an earlier attempt
@@ -129,7 +149,7 @@ impl Schedule<'_> {
         match self.hand_over(place, begun, number) {
             Ok((process, targets)) => {
                 let log_room = LogRoom::new(&self.settings.limits);
-                let exchange_room = Some(exchanges::MAX_MESSAGES);
+                let exchange_room = Some(recordings::MAX_MESSAGES);
                 let running = Attempt {
                     place,
                     number,
@@ -206,7 +226,14 @@ impl Schedule<'_> {
         let reachable = if is_offline { Reachable::default() } else { reachable(&step.grants) };
         self.fleet.start(
             place,
-            NewAttempt { driver: Some(&step.driver), job, reachable, resources: step.resources.clone(), disk },
+            NewAttempt {
+                driver: Some(&step.driver),
+                job,
+                reachable,
+                resources: step.resources.clone(),
+                disk,
+                exchange: self.passage(step),
+            },
         )
     }
 
@@ -276,6 +303,18 @@ impl Schedule<'_> {
             table: input.table.clone(),
         };
         step.inputs.iter().map(job_input).collect()
+    }
+
+    /// What of a step travels through the exchange, if the run has one.
+    fn passage(&self, step: &PlannedStep) -> Option<Passage> {
+        let exchange = self.ties.as_ref()?.shared.exchange().clone();
+        let output = |id: &StepId| {
+            let place = self.plan.steps.iter().position(|step| step.id == *id)?;
+            self.outcomes.get(&place)?.output.clone()
+        };
+        let inputs =
+            step.inputs.iter().filter_map(|input| Some((self.session.data_file(&input.step), output(&input.step)?)));
+        Some(Passage { exchange, inputs: inputs.collect() })
     }
 
     fn note_inputs(&self, step: &PlannedStep) {

@@ -2,11 +2,14 @@
 
 mod attempt;
 mod fleet;
+pub mod ledger;
 mod outcome;
 pub mod probe;
 mod record;
+mod resume;
 mod retry;
 mod schedule;
+pub mod settle;
 pub mod states;
 pub mod targets;
 
@@ -20,7 +23,6 @@ use serde_json::json;
 
 use crate::driver::{compiler, runtime};
 use crate::environment;
-use crate::exchanges::{Exchanges, Seen};
 use crate::executor::process::{BACKLOG, ProcessEvent, StepProcess};
 use crate::grants::Grants;
 use crate::grants::credentials::{self, Credential};
@@ -29,11 +31,15 @@ use crate::pipeline::StepId;
 use crate::plan::Plan;
 use crate::protocol::disturbance::Disturbance;
 use crate::protocol::{LogLevel, NetworkGrant, Reachable};
+use crate::recordings::{Exchanges, Seen};
 use crate::secrets::scrubber::Scrubbed;
 use crate::session::{Base, Manifest, Session};
 use crate::warning::Warning;
 use fleet::{Fleet, Workers};
+use ledger::Records;
+use ledger::shared::Shared;
 use schedule::Schedule;
+use settle::Ties;
 use states::States;
 
 pub use record::manifest;
@@ -79,6 +85,15 @@ pub struct Work<'a> {
     pub base: &'a Base,
     pub session: &'a Session,
     pub settings: &'a Settings,
+}
+
+/// Where a run begins: what is done already, and the ledger that it shares with other hosts, if it has an exchange.
+#[derive(Debug, Default)]
+pub struct Beginning {
+    pub records: Records,
+    pub shared: Option<Shared>,
+    /// Whether the session was begun before.
+    pub is_resumed: bool,
 }
 
 /// The channel on which step processes and signals are heard, and a process that is ready for the first step.
@@ -167,7 +182,7 @@ pub fn compile(
 /// If the host itself fails; a step that fails is part of the record.
 pub fn run(
     &Work { plan, states, base, session, settings }: &Work<'_>,
-    mut manifest: Manifest,
+    (mut manifest, beginning): (Manifest, Beginning),
     Line { say, heard, first, workers }: Line,
     observer: &mut dyn Observer,
     compiled_all: impl FnOnce() -> anyhow::Result<()>,
@@ -188,6 +203,8 @@ pub fn run(
     if !interrupted {
         compiled_all()?;
     }
+    let Beginning { records, shared, is_resumed } = beginning;
+    let ties = shared.map(|shared| tie(shared, &say, settings)).transpose()?;
     session.write_manifest(&manifest)?;
     session
         .event("run_start", json!({"pipeline": plan.pipeline, "steps": plan.steps.len(), "profile": manifest.profile}));
@@ -203,22 +220,37 @@ pub fn run(
         compiled,
         manifest: &mut manifest,
         observer,
+        ties,
+        settling: BTreeMap::new(),
+        noting: BTreeMap::new(),
+        outcomes: BTreeMap::new(),
+        begun: BTreeSet::new(),
+        superseded: false,
         waiting: (0..plan.steps.len()).collect(),
         running: BTreeMap::new(),
         retrying: BTreeMap::new(),
         fleet,
         interrupted,
         earlier: &states.earlier,
+        turn: states.turn.as_ref(),
         states: BTreeMap::new(),
         answered_by: BTreeSet::new(),
     };
-    schedule.run_to_end(early.take(), &heard);
-    schedule.keep_states();
-    let interrupted = schedule.interrupted;
+    schedule.carry_out(is_resumed.then_some(records), early.take(), &heard)?;
+    let (interrupted, ties) = (schedule.interrupted, schedule.ties.take());
     record::close(&mut manifest, begun.elapsed(), interrupted);
     session.write_manifest(&manifest)?;
+    if let Some(ties) = ties {
+        ties.end(&session.scrubber.scrubbed(&manifest));
+    }
     session.event("run_end", json!({"status": manifest.status, "duration_ms": manifest.duration_ms}));
     Ok(manifest)
+}
+
+/// Shows others that this host runs the session, and gets ready to use its exchange.
+fn tie(shared: Shared, say: &SyncSender<ProcessEvent>, settings: &Settings) -> anyhow::Result<Ties> {
+    shared.keep_alive(say.clone())?;
+    Ties::new(shared, say.clone(), settings.require_confinement)
 }
 
 /// What a step may reach by its grants, for its process.

@@ -5,14 +5,15 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::attempt::{Attempt, Done};
+use super::ledger::{self, Outcome};
 use super::record;
 use super::retry::Retrial;
 use super::schedule::Schedule;
 use super::targets::{self, Target};
 use crate::error::{Blame, Failure};
 use crate::plan::PlannedStep;
-use crate::protocol::{LogLevel, OUTPUT};
-use crate::session::Status;
+use crate::protocol::{LogLevel, OUTPUT, RejectedRows};
+use crate::session::{Status, now};
 
 /// The name of the metric for the duration of a step.
 const DURATION: &str = "step_duration_ms";
@@ -25,6 +26,19 @@ pub(super) fn interrupted() -> Failure {
 }
 
 impl Schedule<'_> {
+    /// Why steps end that could go on.
+    pub(super) fn interruption(&self) -> Failure {
+        if self.superseded {
+            Failure::new(
+                Blame::User,
+                "interrupted",
+                "another host took this one for dead, and has gone on with the session",
+            )
+        } else {
+            interrupted()
+        }
+    }
+
     /// Handles the end of a process: the step is complete if it reported success and exited cleanly.
     pub(super) fn end(&mut self, number: u64) {
         let Some(running) = self.running.remove(&number) else {
@@ -36,11 +50,15 @@ impl Schedule<'_> {
         self.manifest.steps[place].warnings = warnings.list();
         let step = &self.plan.steps[place];
         let has_connected = process.has_connected();
+        let stored = process.stored();
         let ending = process.ending();
         let outcome = match verdict {
             Some(Ok(done)) if ending.is_peaceful() && !self.interrupted => {
                 match record::secret_name(step, &done.tables) {
-                    None => self.keep(step, targets, &done.files).map(|()| done),
+                    None if self.ties.is_some() => {
+                        return self.settle((place, number, begun), has_connected, targets, (done, stored));
+                    }
+                    None => self.keep(step, targets, &done.files, step.stores_tables()).map(|()| done),
                     Some(failure) => {
                         targets::discard(self.base, targets);
                         Err(failure)
@@ -53,37 +71,85 @@ impl Schedule<'_> {
             }
             _ => {
                 targets::discard(self.base, targets);
-                Err(if self.interrupted { interrupted() } else { ending.failure(&step.driver.label()) })
+                Err(if self.interrupted { self.interruption() } else { ending.failure(&step.driver.label()) })
             }
         };
         self.session.remove_scratch(&step.id);
         match outcome {
-            Ok(done) => self.complete(place, begun, done),
-            Err(failure) => match self.try_again(place, Retrial::after(number, begun), has_connected, failure) {
-                None => {}
-                Some(failure) => self.fail(place, Some(begun), &failure),
-            },
+            Ok(done) => self.complete(place, number, begun, done),
+            Err(failure) => {
+                if !has_connected && ledger::must_be_noted(step) {
+                    self.forget_begun(place);
+                }
+                if let Some(failure) = self.try_again(place, Retrial::after(number, begun), has_connected, failure) {
+                    self.fail(place, Some(begun), &failure);
+                }
+            }
         }
         self.note_progress();
     }
 
-    /// Puts the step's output and files in place.
-    fn keep(&self, step: &PlannedStep, targets: Vec<Target>, created: &[String]) -> Result<(), Failure> {
+    /// Puts the step's files in place, and its output if it is here.
+    pub(super) fn keep(
+        &self,
+        step: &PlannedStep,
+        targets: Vec<Target>,
+        created: &[String],
+        has_output: bool,
+    ) -> Result<(), Failure> {
         targets::keep(self.base, targets, created).map_err(|error| Failure::of_host(&error))?;
-        if !step.stores_tables() {
+        if !has_output {
             return Ok(());
         }
         self.session.keep_output(&step.id, OUTPUT).map_err(|error| Failure::of_host(&error))
     }
 
-    fn complete(&mut self, place: usize, begun: Instant, done: Done) {
-        self.states.extend(done.state.map(|state| (place, state)));
+    /// Notes that a step is done.
+    fn complete(&mut self, place: usize, number: u32, begun: Instant, done: Done) {
+        let step = &self.plan.steps[place];
+        let outcome = self.outcome(place, (number, begun), done);
+        if let Err(error) = ledger::note_done(self.session, &outcome) {
+            // The step is done all the same; it only cannot be reused.
+            tracing::warn!(error = format!("{error:#}"), step = step.id.as_str(), "cannot note that a step is done");
+        }
+        self.adopt(place, outcome, step.stores_tables());
+    }
+
+    /// The record of an attempt that has succeeded, none of whose files is in an exchange yet.
+    pub(super) fn outcome(&self, place: usize, (attempt, begun): (u32, Instant), done: Done) -> Outcome {
+        let step = &self.plan.steps[place];
+        let scrub = |rejected: RejectedRows| RejectedRows {
+            first_reason: self.session.scrubber.scrubbed(&rejected.first_reason).into_inner(),
+            ..rejected
+        };
+        Outcome {
+            step: step.id.to_string(),
+            fingerprint: ledger::fingerprint(step),
+            attempt,
+            on: step.on.name().to_owned(),
+            host: self.ties.as_ref().map_or(1, |ties| ties.shared.host()),
+            finished_at: now(),
+            duration_ms: record::milliseconds(begun.elapsed()),
+            output: None,
+            files: done.files.into_iter().map(|name| (name, None)).collect(),
+            tables: done.tables,
+            rows_written: done.rows_written,
+            state: done.state,
+            rejected: done.rejected.map(scrub),
+            warnings: self.manifest.steps[place].warnings.clone(),
+        }
+    }
+
+    /// Takes an outcome for that of its step; `has_output` says whether the output is on this machine.
+    pub(super) fn adopt(&mut self, place: usize, outcome: Outcome, has_output: bool) {
+        self.states.extend(outcome.state.clone().map(|state| (place, state)));
         let step = &self.plan.steps[place];
         let record = &mut self.manifest.steps[place];
-        let (metric, rows) = record::complete(record, step, done.tables, done.rows_written, begun.elapsed());
+        record.warnings.clone_from(&outcome.warnings);
+        let (metric, rows) = record::complete(record, step, &outcome, has_output);
         let (session, id) = (self.session, Some(&step.id));
-        if let Some(rejected) = done.rejected {
-            let warning = session.scrubber.scrubbed(&record::rejection(&rejected));
+        if let Some(rejected) = &outcome.rejected {
+            let warning = session.scrubber.scrubbed(&record::rejection(rejected));
             session.journal.metric(&REJECTED_ROWS.into(), rejected.rows as f64, id);
             session.event("notice", json!({"step_id": step.id, "message": warning.message, "fields": warning.fields}));
             self.observer.log(step.id.as_str(), LogLevel::Warn, &warning);
@@ -96,6 +162,7 @@ impl Schedule<'_> {
             json!({"step_id": step.id, "rows": record.rows, "tables": record.tables, "duckdb_path": record.duckdb_path, "duration_ms": record.duration_ms}),
         );
         self.observer.ended(record);
+        self.outcomes.insert(place, outcome);
     }
 
     /// Records that a step failed; `begun` is the time at which it started, if it has just started.

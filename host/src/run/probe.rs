@@ -12,7 +12,6 @@ use super::{network, reachable};
 use crate::driver::catalog::Driver;
 use crate::driver::{compiler, runtime};
 use crate::error::{Blame, Failure};
-use crate::exchanges::Exchanges;
 use crate::executor::RunningAttempt;
 use crate::executor::disk::DiskAllowance;
 use crate::executor::process::{BACKLOG, ProcessEvent, StepProcess};
@@ -22,6 +21,7 @@ use crate::grants::credentials::Credential;
 use crate::grants::limits::Limits;
 use crate::protocol::disturbance::Disturbance;
 use crate::protocol::{Call, Job, LocalFiles, Message, PriorState};
+use crate::recordings::Exchanges;
 use crate::secrets::Secrets;
 use crate::secrets::scrubber::Scrubber;
 use crate::warning::Warning;
@@ -171,7 +171,7 @@ fn listen(
                 said = Some(Ok(Message::Discovered { tables: Vec::new() }));
             }
             ProcessEvent::Message(_, message @ Message::Checked { .. }, _) => said = Some(Ok(message)),
-            ProcessEvent::Message(..) | ProcessEvent::Signal => {}
+            ProcessEvent::Message(..) | ProcessEvent::Signal | ProcessEvent::Settled(_) | ProcessEvent::Superseded => {}
             ProcessEvent::TooLong(_) => {
                 let message = "the driver told more at once than is heard";
                 said = Some(Err(Failure::new(Blame::Driver, "data", message)));

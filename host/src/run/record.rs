@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::ledger::Outcome;
 use crate::error::{Blame, Failure};
+use crate::exchange::Location;
 use crate::plan::{Plan, PlannedStep};
 use crate::protocol::{REJECTED, RejectedRows};
 use crate::secrets::scrubber::betrays;
@@ -19,9 +21,9 @@ pub fn milliseconds(duration: Duration) -> u64 {
 pub fn manifest(
     plan: &Plan,
     session_id: &str,
-    pipeline_path: &str,
-    pipeline_sha256: &str,
+    (pipeline_path, pipeline_sha256): (&str, &str),
     profile: Option<&str>,
+    exchange: Option<&Location>,
 ) -> Manifest {
     Manifest {
         session_id: session_id.to_owned(),
@@ -34,6 +36,7 @@ pub fn manifest(
         finished_at: None,
         duration_ms: None,
         status: Status::Running,
+        exchange: exchange.map(ToString::to_string),
         metadata: plan.metadata.clone(),
         warnings: plan.notices.clone(),
         steps: plan.steps.iter().map(pending).collect(),
@@ -64,6 +67,7 @@ fn pending(step: &PlannedStep) -> StepRecord {
         on: step.on.name().to_owned(),
         status: Status::Pending,
         duckdb_path: None,
+        object: None,
         table: None,
         rows: None,
         tables: BTreeMap::new(),
@@ -82,28 +86,30 @@ pub fn secret_name(step: &PlannedStep, tables: &BTreeMap<String, u64>) -> Option
     tables.keys().any(betrays).then(|| Failure::new(Blame::Driver, "denied", message))
 }
 
-/// Records that a step is complete; returns the metric that counts its rows, and their number.
+/// Records that a step is complete, with its output on this machine if `has_output`; returns the metric that counts its rows, and their number.
 pub fn complete(
     record: &mut StepRecord,
     step: &PlannedStep,
-    tables: BTreeMap<String, u64>,
-    rows_written: u64,
-    took: Duration,
+    outcome: &Outcome,
+    has_output: bool,
 ) -> (&'static str, u64) {
+    let tables = &outcome.tables;
     let kind = step.driver.spec.kind;
     let is_own = |table: &&String| step.rejects == 0 || *table != REJECTED;
     let own: Vec<&String> = tables.keys().filter(is_own).collect();
-    let rows = if kind.makes_tables() { own.iter().map(|table| tables[*table]).sum() } else { rows_written };
+    let rows = if kind.makes_tables() { own.iter().map(|table| tables[*table]).sum() } else { outcome.rows_written };
     record.status = Status::Success;
-    record.duration_ms = Some(milliseconds(took));
+    record.duration_ms = Some(outcome.duration_ms);
+    record.attempts = outcome.attempt;
+    record.object.clone_from(&outcome.output);
     record.rows = Some(rows);
-    if step.stores_tables() {
+    if has_output {
         record.duckdb_path = Some(format!("data/{}.duckdb", record.id));
     }
     if let [table] = own[..] {
         record.table = Some(table.clone());
     }
-    record.tables = tables.into_iter().map(|(name, rows)| (name, TableRecord { rows })).collect();
+    record.tables = tables.iter().map(|(name, rows)| (name.clone(), TableRecord { rows: *rows })).collect();
     (kind.rows_metric(), rows)
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::ledger::is_repeatable;
 use super::record::milliseconds;
 use super::schedule::Schedule;
 use crate::driver::spec::Spec;
@@ -82,10 +83,9 @@ fn jitter() -> f64 {
     session::noise() as f64 / u64::MAX as f64
 }
 
-/// Whether a step can be run again without harm. The output, files and state of a failed attempt are discarded, so only a
-/// writer that may have sent rows cannot.
+/// Whether a step can be run again without harm.
 fn is_safe(spec: &Spec, has_connected: bool) -> bool {
-    !spec.kind.delivers() || !has_connected || spec.retry_safe
+    !has_connected || is_repeatable(spec)
 }
 
 #[cfg(test)]

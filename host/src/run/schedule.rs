@@ -9,8 +9,10 @@ use serde_json::json;
 
 use super::attempt::Attempt;
 use super::fleet::Fleet;
-use super::outcome::interrupted;
+use super::ledger::states::Turn;
+use super::ledger::{Outcome, Records};
 use super::retry::Retrial;
+use super::settle::{Noting, Settling, Ties};
 use super::{Observer, Settings};
 use crate::executor::process::ProcessEvent;
 use crate::pipeline::StepId;
@@ -31,11 +33,25 @@ pub(super) struct Schedule<'a> {
     pub(super) running: BTreeMap<u64, Attempt>,
     /// Steps that wait for their next attempt, by their place in the plan.
     pub(super) retrying: BTreeMap<usize, Retrial>,
+    /// What the run needs of its exchange, if it has one.
+    pub(super) ties: Option<Ties>,
+    /// Attempts that are being stored and committed, by the number of what is done.
+    pub(super) settling: BTreeMap<u64, Settling>,
+    /// Steps of which it is being noted that they begin.
+    pub(super) noting: BTreeMap<u64, Noting>,
+    /// What the ledger says of steps that are done.
+    pub(super) outcomes: BTreeMap<usize, Outcome>,
+    /// The steps that an earlier host of the session began and did not end, and that must not be run twice.
+    pub(super) begun: BTreeSet<usize>,
     /// Where steps run.
     pub(super) fleet: Fleet,
     pub(super) interrupted: bool,
+    /// Whether it was interrupted because another host has taken over the session.
+    pub(super) superseded: bool,
     /// The states from which steps continue, by their place in the plan.
     pub(super) earlier: &'a BTreeMap<usize, state::StoredState>,
+    /// The run's turn with the states in its exchange.
+    pub(super) turn: Option<&'a Turn>,
     /// The states that successful steps want to keep, by their place in the plan.
     pub(super) states: BTreeMap<usize, String>,
     /// The recorded exchanges that the step under test has used.
@@ -43,6 +59,25 @@ pub(super) struct Schedule<'a> {
 }
 
 impl Schedule<'_> {
+    /// Runs all steps but those that are done according to `records`, after handling what was heard `early`; then keeps states.
+    ///
+    /// # Errors
+    /// If what is done cannot be taken over; nothing has run by then.
+    pub(super) fn carry_out(
+        &mut self,
+        records: Option<Records>,
+        early: Vec<ProcessEvent>,
+        heard: &Receiver<ProcessEvent>,
+    ) -> anyhow::Result<()> {
+        if let Some(records) = records {
+            self.resume(records)?;
+        }
+        self.note_shared();
+        self.run_to_end(early, heard);
+        self.keep_states();
+        Ok(())
+    }
+
     /// Handles what was heard `early`, then runs all steps.
     pub(super) fn run_to_end(&mut self, early: Vec<ProcessEvent>, heard: &Receiver<ProcessEvent>) {
         early.into_iter().for_each(|event| self.handle(event));
@@ -50,7 +85,8 @@ impl Schedule<'_> {
             self.warm_up();
             self.retry_due();
             self.begin_ready();
-            if self.running.is_empty() && self.retrying.is_empty() {
+            if self.running.is_empty() && self.retrying.is_empty() && self.settling.is_empty() && self.noting.is_empty()
+            {
                 return;
             }
             match self.next_event(heard) {
@@ -66,6 +102,12 @@ impl Schedule<'_> {
             ProcessEvent::Message(number, message, size) => self.hear(number, message, size),
             ProcessEvent::TooLong(number) => self.lose(number),
             ProcessEvent::Closed(number) => self.end(number),
+            ProcessEvent::Settled(number) => self.settled(number),
+            ProcessEvent::Superseded => {
+                self.session.event("superseded", json!({}));
+                self.superseded = true;
+                self.interrupt();
+            }
             ProcessEvent::Signal => self.interrupt(),
         }
     }
@@ -150,11 +192,12 @@ impl Schedule<'_> {
     fn interrupt(&mut self) {
         self.interrupted = true;
         self.fleet.release();
+        self.end_settling();
         for running in self.running.values_mut() {
             running.process.kill();
         }
         for (place, retrial) in std::mem::take(&mut self.retrying) {
-            self.fail(place, Some(retrial.begun), &interrupted());
+            self.fail(place, Some(retrial.begun), &self.interruption());
         }
     }
 }

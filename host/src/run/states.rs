@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
 use anyhow::Context;
+use jiff::Timestamp;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::ledger::states::Turn;
 use super::schedule::Schedule;
 use crate::error::{Failure, Report};
+use crate::exchange::Exchange;
 use crate::plan::Plan;
 use crate::session::{Base, Status, now, state};
+use crate::untrusted;
 use crate::warning::Warning;
 
 /// The states of a plan's steps, locked against other runs and commands.
@@ -18,23 +22,45 @@ use crate::warning::Warning;
 pub struct States {
     /// The state that the last run of each step left, by the step's place in the plan.
     pub earlier: BTreeMap<usize, state::StoredState>,
+    /// The turn with the states that are in the run's exchange.
+    pub turn: Option<Turn>,
     _held: Vec<File>,
 }
 
+/// The exchange that has a pipeline's states, for a run of a session.
+pub struct InExchange<'a> {
+    pub exchange: &'a Exchange,
+    pub session: &'a str,
+    /// The clock of the store.
+    pub time: Timestamp,
+}
+
 impl States {
-    /// Locks the state of each step that keeps one, and checks that it belongs to the source that the step reads.
+    /// Locks the state of each step that keeps one, and checks that it belongs to the source that the step reads. With an
+    /// exchange, the states are those that it has.
     ///
     /// # Errors
     /// A [`Report`] if another run has locked a state, if one is damaged, or if one belongs to another source; in the
     /// last case it names both.
-    pub fn open(base: &Base, plan: &mut Plan) -> anyhow::Result<Self> {
+    pub fn open(base: &Base, plan: &mut Plan, place: Option<&InExchange<'_>>) -> anyhow::Result<Self> {
         let mut states = Self::default();
         let mut refused = Vec::new();
+        if let Some(InExchange { exchange, session, time }) = place
+            && plan.steps.iter().any(|step| step.state.is_some())
+        {
+            states.turn = Some(Turn::take((*exchange).clone(), &plan.pipeline, session, *time)?);
+        }
         for (place, step) in plan.steps.iter_mut().enumerate() {
             let Some(now) = &step.state else { continue };
             let id = step.id.as_str();
             states._held.push(state::hold(base, &plan.pipeline, id)?);
-            let Some(kept) = state::read(base, &plan.pipeline, id)? else { continue };
+            let here = state::read(base, &plan.pipeline, id)?;
+            let kept = match &states.turn {
+                None => here.map(of_this_machine).transpose()?,
+                // A state that was kept before there was an exchange is taken there.
+                Some(turn) => turn.earlier.get(id).cloned().or_else(|| here.filter(|kept| kept.exchange.is_none())),
+            };
+            let Some(kept) = kept else { continue };
             match &kept.identity {
                 None => step.notices.push(Warning::new(
                     "its state does not say what it was read from: this run continues from it and records its own source",
@@ -69,6 +95,24 @@ impl States {
     }
 }
 
+/// A state that is kept on this machine alone.
+fn of_this_machine(kept: state::StoredState) -> Result<state::StoredState, Report> {
+    match &kept.exchange {
+        None => Ok(kept),
+        Some(exchange) => Err(Report::input(format!(
+            "the state of step `{}` is in the exchange {}: a run without it could deliver the same rows twice",
+            kept.step,
+            untrusted::line(exchange)
+        ))
+        .hint(format!(
+            "run with `--exchange {}`; or `osiris state reset {} --pipeline {}` to start over without it",
+            untrusted::line(exchange),
+            kept.step,
+            state::quoted(&kept.pipeline)
+        ))),
+    }
+}
+
 /// The command that changes the state of one step.
 fn command(base: &Base, verb: &str, pipeline: &str, step: &str) -> String {
     let here = std::env::current_dir().and_then(|here| here.canonicalize()).is_ok_and(|here| here == base.path);
@@ -87,38 +131,58 @@ impl Schedule<'_> {
         {
             states.entry(*place).or_insert_with(|| kept.state.get().to_owned());
         }
+        let mut kept = BTreeMap::new();
         for (place, json) in states {
             let step = &self.plan.steps[place];
             let dropped = match (&step.state, self.delivered(place)) {
                 (None, _) => "its driver's spec says that it keeps none with this config",
                 (_, false) => "a step that needs it did not succeed",
                 (Some(_), true) => {
-                    self.keep_state(place, &json);
+                    match self.state_of(place, json) {
+                        Ok(state) => drop(kept.insert(place, state)),
+                        Err(error) => self.fail(place, None, &Failure::of_host(&error)),
+                    }
                     continue;
                 }
             };
             self.session.event("state_dropped", json!({"step_id": step.id, "reason": dropped}));
         }
+        self.commit_states(kept);
     }
 
-    fn keep_state(&mut self, place: usize, json: &str) {
-        let step = &self.plan.steps[place];
-        let written = RawValue::from_string(json.to_owned()).context("the state is not JSON").and_then(|state| {
-            let kept = state::StoredState {
-                pipeline: self.plan.pipeline.clone(),
-                step: step.id.to_string(),
-                driver: step.driver.label(),
-                session: self.session.id.clone(),
-                updated_at: now(),
-                identity: step.state.clone(),
-                state,
-            };
-            state::write(self.base, &kept)
-        });
-        match written {
-            Ok(()) => self.session.event("state_kept", json!({"step_id": step.id, "bytes": json.len()})),
-            Err(error) => self.fail(place, None, &Failure::of_host(&error)),
+    /// Commits states: in the exchange all at once, if it has them, and on this machine.
+    fn commit_states(&mut self, kept: BTreeMap<usize, state::StoredState>) {
+        if let Some(turn) = self.turn {
+            let states = kept.values().map(|kept| (kept.step.clone(), kept.clone())).collect();
+            if let Err(error) = turn.end(states) {
+                let failure = Failure::of_host(&error);
+                kept.keys().for_each(|place| self.fail(*place, None, &failure));
+                return;
+            }
         }
+        for (place, kept) in kept {
+            match state::write(self.base, &kept) {
+                Ok(()) => {
+                    let bytes = kept.state.get().len();
+                    self.session.event("state_kept", json!({"step_id": kept.step, "bytes": bytes}));
+                }
+                Err(error) => self.fail(place, None, &Failure::of_host(&error)),
+            }
+        }
+    }
+
+    fn state_of(&self, place: usize, json: String) -> anyhow::Result<state::StoredState> {
+        let step = &self.plan.steps[place];
+        Ok(state::StoredState {
+            pipeline: self.plan.pipeline.clone(),
+            step: step.id.to_string(),
+            driver: step.driver.label(),
+            session: self.session.id.clone(),
+            updated_at: now(),
+            identity: step.state.clone(),
+            exchange: self.turn.and(self.ties.as_ref()).map(|ties| ties.shared.exchange().location().to_string()),
+            state: RawValue::from_string(json).context("the state is not JSON")?,
+        })
     }
 
     /// Whether a step and every step that needs it, directly or indirectly, has succeeded.

@@ -27,6 +27,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// The path as the config has it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The file that the step writes: the base folder, and the path inside it.
     pub fn written(&self, base: &Base) -> std::io::Result<(Dir, PathBuf)> {
         Ok((base.dir.try_clone()?, self.beside.clone()))

@@ -89,6 +89,27 @@ pub fn tables_file(base: &Base, session: &str, named: &str) -> anyhow::Result<Pa
     Ok(base.path.join(below).join(below_session))
 }
 
+/// The folder of a session's outputs, with its path; created if this machine did not run the session.
+///
+/// # Errors
+/// If it cannot be created.
+pub fn data_folder(base: &Base, session: &str) -> anyhow::Result<(Dir, PathBuf)> {
+    let below = Path::new(session).join("data");
+    let sessions = super::sessions_dir(base)?;
+    sessions.create_dir_all(&below).with_context(|| format!("cannot create the folder of session `{session}`"))?;
+    Ok((sessions.open_dir(&below)?, base.path.join(FOLDER).join(below)))
+}
+
+/// Keeps the manifest of a session that ran on another machine.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn keep_manifest(base: &Base, manifest: &Manifest) -> anyhow::Result<()> {
+    let session = super::sessions_dir(base)?.open_dir(&manifest.session_id)?;
+    let text = serde_saphyr::to_string(manifest).context("cannot write the manifest as YAML")?;
+    super::write_whole(&session, MANIFEST, &text).context("cannot write the manifest")
+}
+
 /// The session called `name`: its id, the end of its id, or `latest`.
 ///
 /// # Errors

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
-use cap_std::fs::{Dir, File};
+use cap_std::fs::{Dir, File, OpenOptions};
 use serde_json::{Map, Value, json};
 
+use super::plain;
 use crate::pipeline::StepId;
 use crate::secrets::scrubber::Scrubbed;
 use crate::untrusted;
@@ -44,6 +45,20 @@ impl Journal {
         let open = |name: &str| {
             let file = logs.create(name).with_context(|| format!("cannot create `logs/{name}`"))?;
             anyhow::Ok(Mutex::new(Log { file, torn: false }))
+        };
+        Ok(Self { session: session.to_owned(), events: open("events.jsonl")?, metrics: open("metrics.jsonl")? })
+    }
+
+    /// Opens the logs of a session that goes on.
+    pub(super) fn open(logs: &Dir, session: &str) -> anyhow::Result<Self> {
+        let open = |name: &str| {
+            let mut options = OpenOptions::new();
+            let file = plain::open_with(logs, name, options.append(true).create(true));
+            let file = file.with_context(|| format!("cannot open `logs/{name}`"))?;
+            let whole = plain::read(logs, name).unwrap_or_default();
+            // Its last line may have been cut off.
+            let torn = !whole.is_empty() && !whole.ends_with('\n');
+            anyhow::Ok(Mutex::new(Log { file, torn }))
         };
         Ok(Self { session: session.to_owned(), events: open("events.jsonl")?, metrics: open("metrics.jsonl")? })
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::Failure;
+use crate::exchange::StoredFile;
 use crate::secrets::scrubber::{Scrub, Scrubber};
 use crate::warning::Warning;
 
@@ -56,6 +57,9 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
     pub status: Status,
+    /// The exchange that its outputs are in, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<String>,
     /// The pipeline's own `metadata`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
@@ -96,9 +100,12 @@ pub struct StepRecord {
     #[serde(default)]
     pub on: String,
     pub status: Status,
-    /// Relative to the session's folder.
+    /// Relative to the session's folder; `None` if the output is not on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duckdb_path: Option<String>,
+    /// The output in the exchange.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<StoredFile>,
     /// The output's table, if there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,

@@ -22,7 +22,7 @@ use crate::error::Report;
 use crate::grants::reserved;
 use crate::pipeline::StepId;
 use crate::secrets::scrubber::Scrubber;
-pub use history::{Summary, collect, find, list, tables_file};
+pub use history::{Summary, collect, data_folder, find, keep_manifest, list, tables_file};
 pub use journal::{Journal, now};
 pub use manifest::{DriverRecord, InputRecord, Manifest, Status, StepRecord, TableRecord};
 
@@ -34,6 +34,9 @@ const NAMES: [&str; 7] = ["step_id", "status", "level", "inputs", "tables", "duc
 
 const LOCK: &str = "lock";
 const SCRATCH: &str = "scratch";
+
+/// The folder of the session's ledger.
+const LEDGER: &str = "ledger";
 const MANIFEST: &str = "manifest.yaml";
 
 /// The folder that pipelines' paths are relative to, and that no path may leave.
@@ -114,12 +117,41 @@ impl Session {
         let dir = sessions.open_dir(&id)?;
         let lock = dir.create(LOCK).context("cannot create the session's lock")?.into_std();
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).context("cannot lock the session")?;
-        for folder in ["data", "artifacts", "logs", SCRATCH] {
+        for folder in ["data", "artifacts", "logs", LEDGER, SCRATCH] {
             dir.create_dir(folder).with_context(|| format!("cannot create the session's folder `{folder}`"))?;
         }
         let journal = Journal::create(&dir.open_dir("logs")?, &id)?;
         let path = base.path.join(FOLDER).join(&id);
         Ok(Self { id, path, journal, scrubber, dir, _lock: lock })
+    }
+
+    /// Opens a session that has ended or whose host died, to go on with it, or creates one of that name: another machine began
+    /// it.
+    ///
+    /// # Errors
+    /// A [`Report`] if it is running, or the folder cannot be opened.
+    pub fn reopen(base: &Base, id: &str, scrubber: Scrubber) -> anyhow::Result<Self> {
+        let sessions = sessions_dir(base)?;
+        sweep::dead_sessions(base, &sessions);
+        match sessions.create_dir(id) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(error).with_context(|| format!("cannot create session `{id}`"));
+            }
+            _ => {}
+        }
+        let dir = sessions.open_dir(id).with_context(|| format!("cannot open session `{id}`"))?;
+        let mut options = OpenOptions::new();
+        let lock = plain::open_with(&dir, LOCK, options.write(true).create(true)).context("cannot lock the session")?;
+        let lock = lock.into_std();
+        if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(Report::input(format!("session `{id}` is running")).hint("wait for it to end").into());
+        }
+        for folder in ["data", "artifacts", "logs", LEDGER, SCRATCH] {
+            dir.create_dir_all(folder).with_context(|| format!("cannot create the session's folder `{folder}`"))?;
+        }
+        let journal = Journal::open(&dir.open_dir("logs")?, id)?;
+        let path = base.path.join(FOLDER).join(id);
+        Ok(Self { id: id.to_owned(), path, journal, scrubber, dir, _lock: lock })
     }
 
     /// The step's data file, for reading.
@@ -131,7 +163,12 @@ impl Session {
     pub fn create_scratch(&self, step: &StepId) -> anyhow::Result<PathBuf> {
         let name = scratch_name(step);
         self.dir.create_dir(&name).with_context(|| format!("cannot create the scratch folder of step `{step}`"))?;
-        Ok(self.path.join(name))
+        Ok(self.scratch_path(step))
+    }
+
+    /// The path of the step's scratch folder.
+    pub fn scratch_path(&self, step: &StepId) -> PathBuf {
+        self.path.join(scratch_name(step))
     }
 
     /// Removes the step's scratch folder with its contents.
@@ -163,6 +200,44 @@ impl Session {
         sync(&data)
     }
 
+    /// The folder of outputs.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn data_folder(&self) -> anyhow::Result<Dir> {
+        self.dir.open_dir("data").context("cannot open the session's data")
+    }
+
+    /// Writes a record of the session's ledger atomically, for this user only.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write_record(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        write_private(&self.dir.open_dir(LEDGER)?, name, text).with_context(|| format!("cannot write record `{name}`"))
+    }
+
+    /// Removes a record of the session's ledger, if it is there.
+    pub fn remove_record(&self, name: &str) {
+        let _ = self.dir.open_dir(LEDGER).and_then(|ledger| ledger.remove_file(name));
+    }
+
+    /// The records of the session's ledger by name.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn records(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let ledger = self.dir.open_dir(LEDGER).context("cannot open the session's ledger")?;
+        let mut records = Vec::new();
+        for entry in ledger.entries().context("cannot read the session's ledger")? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if !name.starts_with('.') {
+                let text = plain::read(&ledger, &name).with_context(|| format!("cannot read record `{name}`"))?;
+                records.push((name, text));
+            }
+        }
+        Ok(records)
+    }
+
     /// Writes `artifacts/<step>/<name>` as JSON.
     pub fn write_artifact(&self, step: &StepId, name: &str, value: &Map<String, Value>) -> anyhow::Result<()> {
         let folder = format!("artifacts/{step}");
@@ -188,6 +263,16 @@ impl Session {
     /// with it.
     pub fn remember_target(&self, below_base: &Path) -> anyhow::Result<()> {
         sweep::remember(&self.dir, below_base)
+    }
+
+    /// Closes a session that does not run after all; one that was created for nothing is removed.
+    pub fn give_up(self, base: &Base, is_new: bool) {
+        let id = self.id.clone();
+        self.close();
+        if is_new && let Ok(sessions) = sessions_dir(base) {
+            // What cannot be removed is an empty session.
+            let _ = sessions.remove_dir_all(id);
+        }
     }
 
     /// Closes the session: removes what only a running session needs.
@@ -220,6 +305,14 @@ fn sessions_dir(base: &Base) -> anyhow::Result<Dir> {
 
 /// The prefix of every session folder's name.
 pub const PREFIX: &str = "session_";
+
+/// Whether `name` is the whole id of a session.
+pub fn is_id(name: &str) -> bool {
+    let rest = name.strip_prefix(PREFIX);
+    rest.is_some_and(|rest| {
+        rest.len() == "YYYYMMDD_HHMMSS_uuuuuu".len() && rest.chars().all(|c| c.is_ascii_digit() || c == '_')
+    })
+}
 
 /// Creates the folder of a new session, `session_YYYYMMDD_HHMMSS_uuuuuu`. The last part is the microsecond of its
 /// start, or the next free one, so that names sort in the order in which sessions were created.

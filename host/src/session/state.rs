@@ -31,6 +31,9 @@ pub struct StoredState {
     /// The source that it was read from; `None` if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+    /// The exchange that has it too, and the newer one if other machines run the pipeline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<String>,
     /// Exactly as the driver wrote it.
     pub state: Box<RawValue>,
 }
@@ -174,16 +177,19 @@ fn names(dir: &Dir) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// A pipeline's folder. The pipeline's name may contain anything; characters that are not plain letters are escaped.
 fn folder(pipeline: &str) -> String {
-    let spelled: String = pipeline
+    format!("{FOLDER}/{}", folder_name(pipeline))
+}
+
+/// The name of a pipeline's folder. The pipeline's name may contain anything; characters that are not plain letters are escaped.
+pub fn folder_name(pipeline: &str) -> String {
+    pipeline
         .bytes()
         .map(|byte| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => char::from(byte).to_string(),
             other => format!("%{other:02x}"),
         })
-        .collect();
-    format!("{FOLDER}/{spelled}")
+        .collect()
 }
 
 /// The pipeline whose folder is called `spelled`.

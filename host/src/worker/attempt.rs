@@ -9,16 +9,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 use cap_std::fs::{Dir, File, OpenOptions};
 
+use super::exchanging::store_file;
 use super::{Answers, GoesOn, Heard, Worker, spawn};
-use crate::digest::Hasher;
+use crate::digest::{Digest, Hasher};
 use crate::driver::{compiler, runtime};
 use crate::engine::InputTable;
 use crate::environment;
 use crate::error::{Blame, Failure, Report};
+use crate::exchange::{Exchange, ExchangeError};
 use crate::executor::disk::DiskAllowance;
 use crate::executor::{Executor, NewAttempt, RunningAttempt};
 use crate::pipeline::resources::Resources;
-use crate::protocol::worker::{Answer, Blob, Completion, Event, NamedFiles, SentFile};
+use crate::protocol::worker::{Answer, Blob, Completion, Event, NamedFiles, SentFile, Through};
 use crate::protocol::{FileGrant, Job, LocalFiles, Message, OUTPUT, Reachable};
 
 /// The folder of an attempt's output and spilled data, in its folder.
@@ -33,6 +35,7 @@ const WRITTEN: &str = "written";
 pub(super) struct Attempt {
     pub(super) blobs: Vec<Blob>,
     driver: String,
+    exchange: Option<Exchange>,
     /// What it is started with, until it is.
     waiting: Option<(Job<NamedFiles>, Reachable)>,
     process: Option<Box<dyn RunningAttempt>>,
@@ -42,6 +45,19 @@ pub(super) struct Attempt {
     has_output: bool,
     killed: Arc<AtomicBool>,
     verdict: Option<Result<Message, Failure>>,
+}
+
+/// What an attempt needs before it starts.
+pub(super) struct Prepared {
+    pub(super) outcome: Result<Ready, Failure>,
+    /// What was reserved for it meanwhile.
+    pub(super) reserved: Vec<Blob>,
+}
+
+/// Everything for an attempt is here.
+pub(super) struct Ready {
+    compiled: PathBuf,
+    exchange: Option<Exchange>,
 }
 
 impl Attempt {
@@ -72,46 +88,62 @@ impl Attempt {
     }
 }
 
+fn not_compiled(error: anyhow::Error) -> Failure {
+    match error.downcast::<Report>() {
+        Ok(Report { message, .. }) => Failure::new(Blame::Driver, "contract", message),
+        Err(error) => Failure::of_host(&error),
+    }
+}
+
 fn protocol(message: String) -> Failure {
     Failure::new(Blame::Host, "protocol", message)
 }
 
 impl Worker {
-    /// Takes a job, and compiles its driver.
-    pub(super) fn exec(&mut self, attempt: u64, job: Job<NamedFiles>, reachable: Reachable) -> GoesOn {
+    /// Takes a job, compiles its driver and fetches its inputs.
+    pub(super) fn exec(
+        &mut self,
+        attempt: u64,
+        job: Job<NamedFiles>,
+        reachable: Reachable,
+        through: Option<Through>,
+    ) -> GoesOn {
         let Some(blobs) = self.prepared.remove(&attempt) else {
             return self.refuse(attempt, protocol(format!("attempt {attempt} was not prepared")));
         };
-        let slots = self.offer.slots;
-        let needed = job.files.blobs();
-        let is_prepared = needed.iter().all(|digest| blobs.iter().any(|blob| blob.digest == **digest));
-        let refusal = if self.attempts.len() >= slots as usize {
-            Some(protocol(format!("the worker runs {slots} attempts at once, and no more")))
-        } else if !is_prepared || !self.store.has(needed) {
-            let missing = || protocol(format!("attempt {attempt} needs a blob that was not sent"));
-            Some(self.bad_blob.take().unwrap_or_else(missing))
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
+        if let Some(refusal) = self.refusal(attempt, &job.files, &blobs, through.as_ref()) {
             self.store.release(&blobs);
             return self.refuse(attempt, refusal);
         }
         let killed = Arc::new(AtomicBool::new(false));
         let (store, tell, answers) = (self.store.clone(), self.tell.clone(), Arc::clone(&self.answers));
         let (driver, name, interrupted) = (job.files.driver.clone(), job.driver.clone(), Arc::clone(&killed));
-        let compiling = spawn("compile", move || {
-            let says = || drop(answers.send(&Answer::Event { attempt, event: Event::Compiling }));
+        let exchanges = self.exchanges.clone();
+        let preparing = spawn("prepare", move || {
+            let says = |event| drop(answers.send(&Answer::Event { attempt, event }));
+            let is_ended = || interrupted.load(Ordering::SeqCst);
             let compiled = runtime::engine().and_then(|engine| {
                 let wasm = (&*store.path(&driver), &*name);
-                compiler::compiled(&engine, wasm, driver.as_str(), says, &|| interrupted.load(Ordering::SeqCst))
+                compiler::compiled(&engine, wasm, driver.as_str(), || says(Event::Compiling), &is_ended)
             });
-            let _ = tell.send(Heard::Compiled(attempt, compiled));
+            let mut reserved = Vec::new();
+            let outcome = compiled.map_err(not_compiled).and_then(|compiled| {
+                let fetch = |through: &Through| {
+                    exchanges.fetch(through, &store, &mut reserved, &|| {
+                        says(Event::Moved);
+                        is_ended()
+                    })
+                };
+                let exchange = through.as_ref().map(fetch).transpose()?;
+                Ok(Ready { compiled, exchange })
+            });
+            let _ = tell.send(Heard::Prepared(attempt, Box::new(Prepared { outcome, reserved })));
         });
         let (write, has_output) = (job.files.write.clone(), job.files.output);
         let taken = Attempt {
             blobs,
             driver: job.driver.clone(),
+            exchange: None,
             waiting: Some((job, reachable)),
             process: None,
             folder: None,
@@ -121,10 +153,35 @@ impl Worker {
             verdict: None,
         };
         self.attempts.insert(attempt, taken);
-        match compiling {
+        match preparing {
             Ok(()) => true,
             Err(error) => self.fail(attempt, Failure::of_host(&error), false),
         }
+    }
+
+    /// Why a job is not taken, if it is not.
+    fn refusal(
+        &mut self,
+        attempt: u64,
+        files: &NamedFiles,
+        blobs: &[Blob],
+        through: Option<&Through>,
+    ) -> Option<Failure> {
+        let slots = self.offer.slots;
+        if self.attempts.len() >= slots as usize {
+            return Some(protocol(format!("the worker runs {slots} attempts at once, and no more")));
+        }
+        let elsewhere = |digest: &Digest| {
+            let inputs = through.into_iter().flat_map(|through| &through.inputs);
+            files.driver != *digest && inputs.into_iter().any(|blob| blob.digest == *digest)
+        };
+        let sent: Vec<&Digest> = files.blobs().into_iter().filter(|digest| !elsewhere(digest)).collect();
+        let is_prepared = sent.iter().all(|digest| blobs.iter().any(|blob| blob.digest == **digest));
+        if is_prepared && self.store.has(sent) {
+            return None;
+        }
+        let missing = || protocol(format!("attempt {attempt} needs a blob that was not sent"));
+        Some(self.bad_blob.take().unwrap_or_else(missing))
     }
 
     /// Answers that an attempt has failed, and forgets it.
@@ -133,24 +190,25 @@ impl Worker {
         self.answer(&Answer::Error { attempt: Some(attempt), failure: Box::new(failure), connected })
     }
 
-    /// Starts an attempt whose driver is compiled.
-    pub(super) fn start(&mut self, attempt: u64, compiled: anyhow::Result<PathBuf>) -> GoesOn {
-        let started = compiled.and_then(|compiled| self.hand_over(attempt, compiled));
+    /// Starts an attempt that has what it needs.
+    pub(super) fn start(&mut self, attempt: u64, prepared: Prepared) -> GoesOn {
+        let Prepared { outcome, reserved } = prepared;
+        match self.attempts.get_mut(&attempt) {
+            Some(taken) => taken.blobs.extend(reserved),
+            None => self.store.release(&reserved),
+        }
+        let started =
+            outcome.and_then(|ready| self.hand_over(attempt, ready).map_err(|error| Failure::of_host(&error)));
         match started {
             Ok(()) => self.answer(&Answer::Event { attempt, event: Event::Started }),
-            Err(error) => {
-                let failure = match error.downcast::<Report>() {
-                    Ok(Report { message, .. }) => Failure::new(Blame::Driver, "contract", message),
-                    Err(error) => Failure::of_host(&error),
-                };
-                self.fail(attempt, failure, false)
-            }
+            Err(failure) => self.fail(attempt, failure, false),
         }
     }
 
-    fn hand_over(&mut self, number: u64, compiled: PathBuf) -> anyhow::Result<()> {
+    fn hand_over(&mut self, number: u64, Ready { compiled, exchange }: Ready) -> anyhow::Result<()> {
         let attempt = self.attempts.get_mut(&number).context("the attempt has gone")?;
         anyhow::ensure!(!attempt.killed.load(Ordering::SeqCst), "the attempt was ended");
+        attempt.exchange = exchange;
         let (job, reachable) = attempt.waiting.take().context("the attempt has started already")?;
         let (path, folder) = self.folder.create_attempt(number)?;
         for name in [SCRATCH, WRITTEN] {
@@ -176,8 +234,14 @@ impl Worker {
         };
         let mut job = self.local_job(job, compiled, path.join(SCRATCH), write)?;
         job.network.roots_file = environment::variable(environment::ROOTS_FILE).map(PathBuf::from);
-        let process =
-            self.local.start(NewAttempt { driver: None, job, reachable, resources: Resources::default(), disk })?;
+        let process = self.local.start(NewAttempt {
+            driver: None,
+            job,
+            reachable,
+            resources: Resources::default(),
+            disk,
+            exchange: None,
+        })?;
         let attempt = self.attempts.get_mut(&number).context("the attempt has gone")?;
         (attempt.folder, attempt.process) = (Some(folder), Some(process));
         Ok(())
@@ -244,11 +308,18 @@ impl Worker {
             sent.push((None, format!("{SCRATCH}/{OUTPUT}")));
         }
         let killed = Arc::clone(&attempt.killed);
+        let exchange = attempt.exchange.take();
         let (answers, store, tell) = (Arc::clone(&self.answers), self.store.clone(), self.tell.clone());
         spawn("files", move || {
             let mut send = |(name, path): (Option<String>, String)| {
                 let mut file = folder.open(path).context("cannot open what the attempt made")?;
-                send_file(number, name, &mut file, &answers, &killed)
+                match &exchange {
+                    None => send_file(number, name, &mut file, &answers, &killed),
+                    Some(exchange) => store_file(name, file, exchange, &|| {
+                        let _ = answers.send(&Answer::Event { attempt: number, event: Event::Moved });
+                        killed.load(Ordering::SeqCst)
+                    }),
+                }
             };
             let outputs = sent.into_iter().map(&mut send);
             let answer = match outputs.collect::<anyhow::Result<Vec<_>>>() {
@@ -261,8 +332,11 @@ impl Worker {
                     Answer::Complete { attempt: number, report: Box::new(report) }
                 }
                 Err(error) => {
-                    let failure = Box::new(Failure::of_host(&error));
-                    Answer::Error { attempt: Some(number), failure, connected }
+                    let failure = match error.downcast::<ExchangeError>() {
+                        Ok(error) => error.failure("cannot store what the step made"),
+                        Err(error) => Failure::of_host(&error),
+                    };
+                    Answer::Error { attempt: Some(number), failure: Box::new(failure), connected }
                 }
             };
             // The slot is free before the host may send the next attempt.

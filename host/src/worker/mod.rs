@@ -5,6 +5,7 @@
 //! All write whole lines.
 
 mod attempt;
+mod exchanging;
 pub(crate) mod folder;
 pub(crate) mod store;
 
@@ -25,7 +26,8 @@ use crate::protocol::Message;
 use crate::protocol::worker::{
     Announcement, Answer, Blob, Command, Event, LineReader, LineWriter, MAX_BLOBS, PROTOCOL, Read, VERSION,
 };
-use attempt::Attempt;
+use attempt::{Attempt, Prepared};
+use exchanging::Exchanges;
 use folder::Folder;
 use store::Store;
 
@@ -53,6 +55,8 @@ pub struct Offer {
     pub folder: PathBuf,
     /// The most bytes of drivers, inputs and outputs that it keeps.
     pub room: u64,
+    /// Where the folder of exchanges is that its host's machine also has.
+    pub shared: Option<PathBuf>,
 }
 
 /// What the worker's main thread hears.
@@ -63,8 +67,8 @@ enum Heard {
     /// The host has gone, or can no longer be understood.
     End(Option<String>),
     Process(Box<ProcessEvent>),
-    /// The driver of an attempt is compiled, or does not compile.
-    Compiled(u64, anyhow::Result<PathBuf>),
+    /// An attempt has what it needs, or cannot have it.
+    Prepared(u64, Box<Prepared>),
     /// All files of an attempt were sent; this is its last answer.
     Sent(u64, Box<Answer>),
 }
@@ -83,7 +87,7 @@ pub fn serve(
     output: impl Write + Send + 'static,
     offer: Offer,
 ) -> anyhow::Result<()> {
-    let folder = Arc::new(Folder::create(&offer.folder)?);
+    let (folder, shared) = (Arc::new(Folder::create(&offer.folder)?), offer.shared.clone());
     let (path, dir) = folder.blobs()?;
     let store = Store::new(path, dir, offer.room);
     // Bounded, so that a step that logs without end waits for its host.
@@ -121,6 +125,7 @@ pub fn serve(
         prepared: BTreeMap::new(),
         attempts: BTreeMap::new(),
         bad_blob: None,
+        exchanges: Exchanges::new(shared),
     };
     let ended = worker.work(&heard, &host);
     host.goes();
@@ -218,6 +223,7 @@ struct Worker {
     attempts: BTreeMap<u64, Attempt>,
     /// Why a blob could not be stored, the first since an attempt was prepared.
     bad_blob: Option<Failure>,
+    exchanges: Exchanges,
 }
 
 /// Whether the worker goes on.
@@ -240,7 +246,7 @@ impl Worker {
                     anyhow::bail!("cannot understand the host: {why}");
                 }
                 Ok(Heard::Process(event)) => self.hear(*event),
-                Ok(Heard::Compiled(attempt, compiled)) => self.start(attempt, compiled),
+                Ok(Heard::Prepared(attempt, prepared)) => self.start(attempt, *prepared),
                 Ok(Heard::Sent(attempt, answer)) => {
                     self.forget(attempt);
                     self.answer(&answer)
@@ -279,7 +285,9 @@ impl Worker {
                 }))
             }
             Command::Prepare { attempt, blobs } => self.prepare(attempt, blobs),
-            Command::ExecStep { attempt, job, reachable, .. } => self.exec(attempt, *job, reachable),
+            Command::ExecStep { attempt, job, reachable, exchange, .. } => {
+                self.exec(attempt, *job, reachable, exchange.map(|through| *through))
+            }
             Command::Kill { attempt } => {
                 if let Some(blobs) = self.prepared.remove(&attempt) {
                     self.store.release(&blobs);
@@ -352,7 +360,7 @@ impl Worker {
             }
             ProcessEvent::TooLong(_) => self.answer(&Answer::Event { attempt, event: Event::MessageLost }),
             ProcessEvent::Closed(_) => self.end(attempt),
-            ProcessEvent::Signal => true,
+            ProcessEvent::Signal | ProcessEvent::Settled(_) | ProcessEvent::Superseded => true,
         }
     }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # The limits of docs/worker-protocol.md.
-PROTOCOL = 1
+PROTOCOL = 2
 MAX_LINE = 64 << 20
 MAX_CHUNK = 1 << 20
 MAX_BLOBS = 10_000

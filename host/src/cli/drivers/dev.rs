@@ -109,9 +109,11 @@ fn run_arguments(arguments: &Arguments, pipeline: PathBuf, built: PathBuf) -> ru
             place: PlaceArguments { base: None, drivers },
             policy: None,
             on: None,
+            exchange: None,
             limits: arguments.limits.clone(),
         },
         jobs: None,
+        resume: None,
         json: false,
         sandbox: arguments.sandbox,
     }

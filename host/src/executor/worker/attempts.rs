@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::receive::Received;
+use super::receive::{Received, Receiving};
 use super::{Digests, locked};
 use crate::digest::Digest;
 use crate::error::{Blame, Failure, Retry};
 use crate::executor::process::{Ending, ProcessEvent};
 use crate::protocol::Message;
-use crate::protocol::worker::{Answer, Command, Completion, Event};
+use crate::protocol::worker::{Answer, Command, Completion, Event, SentFile};
 use crate::untrusted::Untrusted;
 
 /// How long a worker may take to compile a driver: as long as its compiler gives it, and a little more.
@@ -25,6 +25,9 @@ const GRACE: Duration = Duration::from_secs(60);
 
 /// The slowest transfer that an attempt is not ended for, in bytes per second.
 const SLOWEST: u64 = 16 << 10;
+
+/// How many bytes a message that a part has moved stands for.
+const MOVED: u64 = 8 << 20;
 
 /// Checks that an output has these tables, each with so many rows.
 pub type Check = Box<dyn Fn(&Path, &BTreeMap<String, u64>) -> anyhow::Result<()> + Send + Sync>;
@@ -43,7 +46,9 @@ pub struct Attempts {
 #[derive(Debug)]
 pub struct Hosted {
     /// Until it has ended.
-    pub received: Option<Received>,
+    pub received: Option<Receiving>,
+    /// What it stored in an exchange.
+    pub stored: Option<Vec<SentFile>>,
     /// Takes what the worker lacks, once.
     pub ready: Option<SyncSender<Vec<Digest>>>,
     pub may_connect: bool,
@@ -60,6 +65,8 @@ pub struct Progress {
     /// When it must have ended, once its job was sent.
     deadline: Option<Instant>,
     has_started: bool,
+    /// How many bytes may still move to or from an exchange, for which it is given time.
+    pub movable: u64,
     has_connected: bool,
 }
 
@@ -125,6 +132,10 @@ impl Attempts {
             Some(Ending::Lost(_)) => hosted.may_connect && hosted.progress.deadline.is_some(),
             _ => hosted.progress.has_connected,
         })
+    }
+
+    pub(super) fn stored(&self, number: u64) -> Option<Vec<SentFile>> {
+        self.table().get_mut(&number)?.stored.take()
     }
 
     /// How an attempt ended, which is then forgotten.
@@ -247,6 +258,7 @@ impl Attempts {
             Answer::Event { event: Event::MessageLost, .. } => drop(self.say.send(ProcessEvent::TooLong(number))),
             Answer::Event { event: Event::Started, .. } => drop(self.with(number, started)),
             Answer::Event { event: Event::Compiling, .. } => {}
+            Answer::Event { event: Event::Moved, .. } => drop(self.with(number, moved)),
             Answer::Output { name, .. } => self.take_part(number, name.as_deref(), bytes),
             Answer::Complete { report, .. } => self.complete(number, *report),
             Answer::Error { failure, connected, .. } => {
@@ -275,8 +287,25 @@ impl Attempts {
     fn complete(self: &Arc<Self>, number: u64, report: Completion) {
         let Completion { tables, rows_written, state, rejected, outputs, connected } = report;
         self.note_connection(number, connected);
-        let Some(received) = self.with(number, |hosted| hosted.received.take()).flatten() else { return };
-        // Meanwhile other attempts are heard.
+        let Some(receiving) = self.with(number, |hosted| hosted.received.take()).flatten() else { return };
+        let received = match receiving {
+            Receiving::Here(received) => received,
+            Receiving::Elsewhere(expected) => {
+                return match expected.check(&outputs) {
+                    Ok(files) => {
+                        self.with(number, |hosted| hosted.stored = Some(outputs));
+                        self.conclude(number, Ok(Message::Complete { tables, rows_written, files, state, rejected }));
+                    }
+                    Err(error) => self.fail(number, &error),
+                };
+            }
+        };
+        self.check(number, received, Completion { tables, rows_written, state, rejected, outputs, connected });
+    }
+
+    /// Checks what an attempt sent. Meanwhile other attempts are heard.
+    fn check(self: &Arc<Self>, number: u64, received: Received, report: Completion) {
+        let Completion { tables, rows_written, state, rejected, outputs, .. } = report;
         let attempts = Arc::clone(self);
         let checking = move || {
             let output = received.output().map(Path::to_owned);
@@ -305,6 +334,15 @@ impl Attempts {
         }
         self.order_kill(number);
         self.conclude(number, Err(failure));
+    }
+}
+
+/// Gives an attempt the time that a part needs which has moved.
+fn moved(hosted: &mut Hosted) {
+    let Progress { deadline, movable, .. } = &mut hosted.progress;
+    if let Some(left) = movable.checked_sub(MOVED) {
+        *movable = left;
+        *deadline = deadline.map(|deadline| deadline + Duration::from_secs(MOVED / SLOWEST));
     }
 }
 

@@ -7,7 +7,7 @@ mod connection;
 mod program;
 pub mod receive;
 mod send;
-mod verify;
+pub mod verify;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,7 +23,7 @@ use super::supervisor::Supervisor;
 use super::{Executor, NewAttempt, RunningAttempt};
 use crate::digest::Digest;
 use crate::pipeline::project::WorkerPlace;
-use crate::protocol::worker::Announcement;
+use crate::protocol::worker::{Announcement, SentFile};
 use crate::untrusted;
 use attempts::Attempts;
 pub use attempts::lost;
@@ -111,7 +111,7 @@ impl Worker {
     pub fn connect(place: &WorkerPlace, say: SyncSender<ProcessEvent>) -> anyhow::Result<Self> {
         // Ends the processes that check what a worker sent.
         let supervisor = Supervisor::start()?;
-        let check = Box::new(move |output: &_, tables: &_| check_rows(output, tables, &supervisor));
+        let check = Box::new(move |output: &_, tables: &_| check_rows(output, tables, &supervisor, false));
         let attempts = Arc::new(Attempts::new(shown(place), say, Digests::default(), check));
         let (current, program, is_closed) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
         let reach = Arc::new(Reach { place: place.clone(), attempts, current, program, is_closed });
@@ -165,6 +165,10 @@ impl RunningAttempt for RemoteAttempt {
 
     fn has_connected(&self) -> bool {
         self.attempts.has_connected(self.number)
+    }
+
+    fn stored(&self) -> Option<Vec<SentFile>> {
+        self.attempts.stored(self.number)
     }
 
     fn kill(&mut self) {

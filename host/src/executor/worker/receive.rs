@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 
 use super::{Digests, state_of};
 use crate::digest::Hasher;
@@ -14,6 +14,63 @@ use crate::protocol::worker::SentFile;
 use crate::protocol::{FileGrant, LocalFiles};
 use crate::size::spell;
 use crate::step::open_granted;
+
+/// How the files of an attempt come.
+#[derive(Debug)]
+pub enum Receiving {
+    /// Over the connection.
+    Here(Received),
+    /// Not at all: they are stored in an exchange.
+    Elsewhere(Expected),
+}
+
+/// The files that an attempt may store in an exchange.
+#[derive(Debug)]
+pub struct Expected {
+    has_output: bool,
+    write: Vec<String>,
+    /// The most bytes of each.
+    limit: u64,
+}
+
+impl Expected {
+    pub fn new(files: &LocalFiles, limit: u64) -> Self {
+        let write = files.write.iter().map(|grant| grant.name.clone()).collect();
+        Self { has_output: files.output.is_some(), write, limit }
+    }
+
+    /// The most bytes of all.
+    pub(super) fn most_bytes(&self) -> u64 {
+        self.limit.saturating_mul(1 + self.write.len() as u64)
+    }
+
+    /// Checks that the worker stored no more and no less than the attempt may; returns the names of the written files.
+    ///
+    /// # Errors
+    /// If it did.
+    pub(super) fn check(&self, stored: &[SentFile]) -> anyhow::Result<Vec<String>> {
+        let mut seen = BTreeSet::new();
+        for SentFile { name, bytes, .. } in stored {
+            ensure!(seen.insert(name), "it names a file twice");
+            ensure!(*bytes <= self.limit, "it stored a file of more than {}, the step's limit", spell(self.limit));
+            match name {
+                None => ensure!(self.has_output, "it stored an output that the step does not have"),
+                Some(name) => ensure!(self.write.contains(name), "it stored a file that the step was not granted"),
+            }
+        }
+        ensure!(!self.has_output || seen.contains(&None), "it stored no output, which the step must have");
+        Ok(stored.iter().filter_map(|file| file.name.clone()).collect())
+    }
+}
+
+impl Receiving {
+    pub(super) fn part(&mut self, name: Option<&str>, part: &[u8]) -> anyhow::Result<()> {
+        match self {
+            Self::Here(received) => received.part(name, part),
+            Self::Elsewhere(_) => bail!("it sent a file that it should have stored"),
+        }
+    }
+}
 
 /// The files that an attempt may send.
 #[derive(Debug)]

@@ -11,14 +11,15 @@ use anyhow::{Context, bail};
 
 use super::attempts::{Attempts, Hosted, Progress};
 use super::connection::{Connection, PATIENCE};
-use super::receive::Received;
+use super::receive::{Expected, Received, Receiving};
 use super::{Digests, Reach, thread};
 use crate::digest::Digest;
 use crate::driver::catalog::Driver;
 use crate::error::Failure;
-use crate::executor::NewAttempt;
+use crate::exchange::ExchangeError;
+use crate::executor::{NewAttempt, Passage};
 use crate::pipeline::resources::Resources;
-use crate::protocol::worker::{Blob, Command, MAX_CHUNK, NamedFile, NamedFiles, NamedInput};
+use crate::protocol::worker::{Blob, Command, MAX_CHUNK, NamedFile, NamedFiles, NamedInput, Through};
 use crate::protocol::{Job, Reachable};
 use crate::step::{open_granted, open_plain};
 
@@ -30,18 +31,30 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// # Errors
 /// If there is no thread for it.
 pub(super) fn start(reach: &Arc<Reach>, number: u64, attempt: NewAttempt<'_>) -> anyhow::Result<()> {
-    let NewAttempt { driver, job, reachable, resources, .. } = attempt;
+    let NewAttempt { driver, job, reachable, resources, exchange, .. } = attempt;
     let driver = driver.context("an attempt on a worker needs its driver")?.clone();
     let (ready, lacks) = sync_channel(1);
+    let limit = job.limits.output_bytes;
+    let mut progress = Progress::default();
+    let receiving = match &exchange {
+        None => Receiving::Here(Received::new(&job.files, limit)),
+        Some(passage) => {
+            let expected = Expected::new(&job.files, limit);
+            let inputs = passage.inputs.values().map(|input| input.bytes);
+            progress.movable = inputs.fold(expected.most_bytes(), u64::saturating_add);
+            Receiving::Elsewhere(expected)
+        }
+    };
     reach.attempts.host(
         number,
         Hosted {
-            received: Some(Received::new(&job.files, job.limits.output_bytes)),
+            received: Some(receiving),
+            stored: None,
             ready: Some(ready),
             may_connect: !job.network.is_empty(),
             time_limit: Duration::from_secs(job.limits.wall_seconds),
             link: None,
-            progress: Progress::default(),
+            progress,
             ending: None,
         },
     );
@@ -53,8 +66,12 @@ pub(super) fn start(reach: &Arc<Reach>, number: u64, attempt: NewAttempt<'_>) ->
             Err(error) => return attempts.lose(number, &format!("{error:#}")),
         };
         let sending = Sending { attempts, connection: &connection, number };
-        if let Err(error) = sending.send(&driver, job, (reachable, resources), &lacks) {
-            let failure = Failure::of_host(&error.context("cannot hand the step to its worker"));
+        if let Err(error) = sending.send(&driver, job, (reachable, resources, exchange), &lacks) {
+            let doing = "cannot hand the step to its worker";
+            let failure = match error.downcast::<ExchangeError>() {
+                Ok(error) => error.failure(doing),
+                Err(error) => Failure::of_host(&error.context(doing)),
+            };
             attempts.conclude(number, Err(failure));
         }
     })
@@ -85,11 +102,17 @@ impl Sending<'_> {
         &self,
         driver: &Driver,
         mut job: Job,
-        (reachable, resources): (Reachable, Resources),
+        (reachable, resources, passage): (Reachable, Resources, Option<Passage>),
         lacks: &Receiver<Vec<Digest>>,
     ) -> anyhow::Result<()> {
         let mut blobs = Blobs::default();
-        let files = self.named(driver, &job, &mut blobs)?;
+        let mut inputs = Vec::new();
+        let files = self.named(driver, &job, passage.as_ref(), &mut blobs, &mut inputs)?;
+        let through = |passage: Passage| {
+            let directions = passage.exchange.directions()?;
+            Ok::<_, ExchangeError>(Box::new(Through { directions, inputs }))
+        };
+        let exchange = passage.map(through).transpose()?;
         // The worker trusts what its own machine does.
         job.network.roots_file = None;
         let Self { number, connection, attempts } = *self;
@@ -115,13 +138,20 @@ impl Sending<'_> {
         }
         if attempts.begins(number) {
             let job = Box::new(job.with_files(files));
-            connection.send(&Command::ExecStep { attempt: number, job, reachable, resources }, &[]);
+            connection.send(&Command::ExecStep { attempt: number, job, reachable, resources, exchange }, &[]);
         }
         Ok(())
     }
 
-    /// What the job's files contain.
-    fn named(&self, driver: &Driver, job: &Job, blobs: &mut Blobs) -> anyhow::Result<NamedFiles> {
+    /// What the job's files contain. Those that have to be sent are added to `blobs`, those in the exchange to `elsewhere`.
+    fn named(
+        &self,
+        driver: &Driver,
+        job: &Job,
+        passage: Option<&Passage>,
+        blobs: &mut Blobs,
+        elsewhere: &mut Vec<Blob>,
+    ) -> anyhow::Result<NamedFiles> {
         let digests = &self.attempts.digests;
         let component = blobs.add(open_plain(&driver.path, false)?, digests)?;
         if component.as_str() != driver.sha256 {
@@ -129,7 +159,15 @@ impl Sending<'_> {
         }
         let mut inputs = Vec::new();
         for input in &job.files.inputs {
-            let data = blobs.add(open_plain(&input.path, false)?, digests)?;
+            let data = match passage.and_then(|passage| passage.inputs.get(&input.path)) {
+                Some(stored) => {
+                    if !elsewhere.contains(stored) {
+                        elsewhere.push(stored.clone());
+                    }
+                    stored.digest.clone()
+                }
+                None => blobs.add(open_plain(&input.path, false)?, digests)?,
+            };
             let (alias, also, table) = (input.alias.clone(), input.also.clone(), input.table.clone());
             inputs.push(NamedInput { alias, also, data, table });
         }

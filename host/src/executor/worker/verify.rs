@@ -24,7 +24,12 @@ const MAGIC: (u64, &[u8; 4]) = (8, b"DUCK");
 ///
 /// # Errors
 /// If it is not.
-pub(super) fn check_rows(output: &Path, tables: &BTreeMap<String, u64>, supervisor: &Supervisor) -> anyhow::Result<()> {
+pub fn check_rows(
+    output: &Path,
+    tables: &BTreeMap<String, u64>,
+    supervisor: &Supervisor,
+    require_confinement: bool,
+) -> anyhow::Result<()> {
     ensure!(tables.len() <= MAX_TABLES, "it has {} tables, more than {MAX_TABLES}", tables.len());
     if tables.is_empty() {
         // There is nothing that could be counted.
@@ -43,7 +48,7 @@ pub(super) fn check_rows(output: &Path, tables: &BTreeMap<String, u64>, supervis
         tables: named.iter().zip(tables.keys()).map(input).collect(),
         question,
         limits: limits(PATIENCE_SECONDS),
-        require_confinement: false,
+        require_confinement,
     };
     let mut text = Vec::new();
     look(&look_at, &mut Rows { sink: &mut text, harmless: None }, supervisor).context("it cannot be read")?;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::compare::{Rows, difference};
 use super::{GoodRun, NO_GOOD_RUN, Subject, Verdict};
-use crate::exchanges::{Exchanges, Order};
 use crate::grants::limits::Limits;
 use crate::kit::harness::Trial;
 use crate::kit::outcome::Outcome;
 use crate::protocol::disturbance::{Effect, Fault, FaultKind};
+use crate::recordings::{Exchanges, Order};
 
 /// After so many seconds a disturbed run counts as hanging.
 const PATIENCE_SECONDS: u64 = 20;

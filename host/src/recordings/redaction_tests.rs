@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::exchanges::matching::differences;
 use crate::grants::endpoint::HttpScope;
+use crate::recordings::matching::differences;
 
 const SECRET: &str = "s3cret/token=of the+test";
 

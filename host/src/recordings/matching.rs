@@ -194,7 +194,7 @@ fn shown(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::exchanges::{Exchange, Response};
+    use crate::recordings::{Exchange, Response};
 
     fn request(method: &str, url: &str, body: &str) -> Request {
         Request {

@@ -1,0 +1,260 @@
+//! Files on their way to and from an exchange: in parts, several at once, checked against their digest.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use object_store::path::Path;
+use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::{Exchange, ExchangeError, StoredFile};
+use crate::digest::{Digest, Hasher};
+
+/// The smallest part, in bytes; S3 wants at least 5 MiB.
+const PART: u64 = 8 << 20;
+
+/// The most parts of an upload.
+const MOST_PARTS: u64 = 9_000;
+
+/// How old an object may be that need not be stored again, in seconds. Objects that nobody refers to are removed after an hour.
+const FRESH: i64 = 1800;
+
+/// How many parts travel at once.
+const AT_ONCE: usize = 4;
+
+impl Exchange {
+    /// Stores a file, unless it is there already.
+    ///
+    /// # Errors
+    /// If the file cannot be read, the store cannot be used, or `ended` says so.
+    pub fn store(&self, file: &File, stored: &StoredFile, ended: &dyn Fn() -> bool) -> Result<(), ExchangeError> {
+        let path = self.object(&stored.digest);
+        self.0.runtime.block_on(async {
+            if self.is_fresh(&path, stored.bytes).await? {
+                return Ok(());
+            }
+            if stored.bytes <= PART {
+                let payload = read_part(file, 0, stored.bytes)?;
+                return self.0.store.put(&path, payload).await.map(|_| ()).map_err(|error| self.error(&error));
+            }
+            let mut upload = self.0.store.put_multipart(&path).await.map_err(|error| self.error(&error))?;
+            let sent = self.send_parts(&mut *upload, file, stored.bytes, ended).await;
+            if sent.is_err() {
+                // What cannot be removed is removed by the store's own rules.
+                let _ = upload.abort().await;
+            }
+            sent
+        })
+    }
+
+    /// Whether a file is there, and was stored so lately that nobody removes it for want of a reference.
+    async fn is_fresh(&self, path: &Path, bytes: u64) -> Result<bool, ExchangeError> {
+        match self.0.store.head(path).await {
+            Ok(found) => {
+                let age = jiff::Timestamp::now().as_second() - found.last_modified.timestamp();
+                Ok(found.size == bytes && age < FRESH)
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(self.error(&error)),
+        }
+    }
+
+    async fn size(&self, path: &Path) -> Result<Option<u64>, ExchangeError> {
+        match self.0.store.head(path).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.error(&error)),
+        }
+    }
+
+    async fn send_parts(
+        &self,
+        upload: &mut dyn MultipartUpload,
+        file: &File,
+        bytes: u64,
+        ended: &dyn Fn() -> bool,
+    ) -> Result<(), ExchangeError> {
+        let part = PART.max(bytes.div_ceil(MOST_PARTS));
+        let (mut travelling, mut at) = (JoinSet::new(), 0);
+        while at < bytes || !travelling.is_empty() {
+            if ended() {
+                return Err(ExchangeError::Ended);
+            }
+            if at < bytes && travelling.len() < AT_ONCE {
+                let length = part.min(bytes - at);
+                travelling.spawn(upload.put_part(read_part(file, at, length)?));
+                at += length;
+            } else if let Some(arrived) = travelling.join_next().await {
+                arrived.map_err(Into::into).flatten().map_err(|error| self.error(&error))?;
+            }
+        }
+        upload.complete().await.map(|_| ()).map_err(|error| self.error(&error))
+    }
+
+    /// Whether a file is there; its content is checked by whoever fetches it.
+    ///
+    /// # Errors
+    /// If it is not, has another size, or the store cannot be used.
+    pub fn confirm(&self, stored: &StoredFile) -> Result<(), ExchangeError> {
+        match self.0.runtime.block_on(self.size(&self.object(&stored.digest)))? {
+            Some(bytes) if bytes == stored.bytes => Ok(()),
+            Some(bytes) => Err(self.damaged(&stored.digest, format!("has {bytes} bytes, not {}", stored.bytes))),
+            None => Err(self.damaged(&stored.digest, "is missing".to_owned())),
+        }
+    }
+
+    /// Fetches a file in order; `sink` has to discard what it got if this fails.
+    ///
+    /// # Errors
+    /// If it is not there, not what its digest says, cannot be written, the store cannot be used, or `ended` says so.
+    pub fn fetch(
+        &self,
+        stored: &StoredFile,
+        sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+        ended: &dyn Fn() -> bool,
+    ) -> Result<(), ExchangeError> {
+        self.confirm(stored)?;
+        let path = Arc::new(self.object(&stored.digest));
+        let mut hasher = Hasher::default();
+        self.0.runtime.block_on(async {
+            let (mut travelling, mut at) = (VecDeque::new(), 0);
+            while at < stored.bytes || !travelling.is_empty() {
+                if ended() {
+                    return Err(ExchangeError::Ended);
+                }
+                if at < stored.bytes && travelling.len() < AT_ONCE {
+                    let range = at..(at + PART).min(stored.bytes);
+                    let (store, path) = (Arc::clone(&self.0.store), Arc::clone(&path));
+                    at = range.end;
+                    let length = range.end - range.start;
+                    let part = tokio::spawn(async move { store.get_range(&path, range).await });
+                    travelling.push_back((length, part));
+                } else if let Some((length, part)) = travelling.pop_front() {
+                    let part = self.arrived(stored, length, part).await?;
+                    hasher.update(&part);
+                    sink(&part)?;
+                }
+            }
+            Ok(())
+        })?;
+        let found = hasher.finish();
+        if found == stored.digest {
+            Ok(())
+        } else {
+            Err(self.damaged(&stored.digest, format!("has the digest {found}")))
+        }
+    }
+
+    async fn arrived(
+        &self,
+        stored: &StoredFile,
+        length: u64,
+        part: JoinHandle<object_store::Result<bytes::Bytes>>,
+    ) -> Result<bytes::Bytes, ExchangeError> {
+        let part = part.await.map_err(Into::into).flatten().map_err(|error| match error {
+            object_store::Error::NotFound { .. } => self.damaged(&stored.digest, "is missing".to_owned()),
+            error => self.error(&error),
+        })?;
+        if part.len() as u64 == length {
+            Ok(part)
+        } else {
+            Err(self.damaged(&stored.digest, format!("gave {} bytes instead of {length}", part.len())))
+        }
+    }
+
+    fn damaged(&self, digest: &Digest, why: String) -> ExchangeError {
+        ExchangeError::Damaged { digest: digest.clone(), place: self.location().clone(), why }
+    }
+}
+
+fn read_part(file: &File, at: u64, length: u64) -> io::Result<PutPayload> {
+    let mut part = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    file.read_exact_at(&mut part, at)?;
+    Ok(part.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+    use super::*;
+    use crate::exchange::{Access, Creation};
+    use crate::pipeline::params::Environment;
+
+    fn exchange(folder: &std::path::Path) -> Exchange {
+        let location = format!("file://{}", folder.display()).parse().unwrap();
+        Exchange::open(Access::new(location, None, &Environment::new()).unwrap()).unwrap()
+    }
+
+    fn file(folder: &std::path::Path, bytes: &[u8]) -> (File, StoredFile) {
+        let path = folder.join("file");
+        std::fs::write(&path, bytes).unwrap();
+        let mut file = File::open(path).unwrap();
+        let (digest, bytes) = Digest::of_file(&mut file).unwrap();
+        (file, StoredFile { digest, bytes })
+    }
+
+    fn fetched(exchange: &Exchange, stored: &StoredFile) -> Result<Vec<u8>, String> {
+        let mut all = Vec::new();
+        let mut sink = |part: &[u8]| {
+            all.extend_from_slice(part);
+            Ok(())
+        };
+        exchange.fetch(stored, &mut sink, &|| false).map_err(|error| error.to_string())?;
+        Ok(all)
+    }
+
+    #[test]
+    fn a_file_comes_back_as_it_was_whatever_its_size() {
+        let (folder, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let exchange = exchange(folder.path());
+        exchange.check().unwrap();
+        for size in [0, 1, PART - 1, PART, PART + 1, 3 * PART + 17, 6 * PART] {
+            let bytes: Vec<u8> = (0..size).map(|at| ((at * 2_654_435_761) >> 13) as u8).collect();
+            let (source, stored) = file(here.path(), &bytes);
+            exchange.store(&source, &stored, &|| false).unwrap();
+            exchange.store(&source, &stored, &|| panic!("it is there already")).unwrap();
+            assert!(fetched(&exchange, &stored).unwrap() == bytes, "{size}");
+        }
+        let (source, stored) = file(here.path(), &vec![7; 2 * PART as usize]);
+        assert!(matches!(exchange.store(&source, &stored, &|| true), Err(ExchangeError::Ended)));
+        assert!(fetched(&exchange, &stored).unwrap_err().ends_with("is missing"));
+    }
+
+    #[test]
+    fn an_object_that_is_not_what_its_digest_says_is_refused() {
+        let (folder, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let exchange = exchange(folder.path());
+        let (source, stored) = file(here.path(), b"hello");
+        exchange.store(&source, &stored, &|| false).unwrap();
+        let object = folder.path().join(OBJECTS).join(stored.digest.as_str());
+        for (bytes, why) in
+            [(b"hell".as_slice(), "has 4 bytes, not 5"), (b"hallo", "has the digest"), (b"hello!", "has 6")]
+        {
+            std::fs::write(&object, bytes).unwrap();
+            let error = fetched(&exchange, &stored).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_object_is_created_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let exchange = exchange(folder.path());
+        assert_eq!(exchange.create("sessions/a/steps/x.json", b"1".to_vec()).unwrap(), Creation::Created);
+        assert_eq!(exchange.create("sessions/a/steps/x.json", b"2".to_vec()).unwrap(), Creation::Taken);
+        // The request may have been repeated because its answer was lost.
+        assert_eq!(exchange.create("sessions/a/steps/x.json", b"1".to_vec()).unwrap(), Creation::Created);
+        assert_eq!(exchange.read("sessions/a/steps/x.json").unwrap().as_deref(), Some(b"1".as_slice()));
+        assert_eq!(exchange.list("sessions/a").unwrap().1, ["steps"]);
+        assert_eq!(exchange.list("sessions/a/steps").unwrap().0[0].bytes, 1);
+        exchange.delete("sessions/a/steps/x.json").unwrap();
+        exchange.delete("sessions/a/steps/x.json").unwrap();
+        assert_eq!(exchange.read("sessions/a/steps/x.json").unwrap(), None);
+        assert!(exchange.list("nothing").unwrap().0.is_empty());
+    }
+
+    use super::super::OBJECTS;
+}
