@@ -17,7 +17,7 @@ use super::{Outcome, Records};
 use crate::error::Report;
 use crate::exchange::{Creation, Exchange, ExchangeError};
 use crate::executor::process::ProcessEvent;
-use crate::session::{Manifest, now};
+use crate::session::{Manifest, noise, now};
 
 /// The prefix of all sessions.
 pub const SESSIONS: &str = "sessions";
@@ -52,7 +52,7 @@ struct HostRecord {
     /// The name of its machine.
     machine: String,
     /// Distinguishes hosts that claim at the same moment.
-    process: u32,
+    nonce: u64,
     since: String,
     osiris: String,
 }
@@ -152,7 +152,7 @@ impl Shared {
     fn claim(exchange: Exchange, session: &str, number: u32) -> anyhow::Result<Self> {
         let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let osiris = env!("CARGO_PKG_VERSION").to_owned();
-        let record = HostRecord { machine, process: std::process::id(), since: now(), osiris };
+        let record = HostRecord { machine, nonce: noise(), since: now(), osiris };
         let created = exchange.create(&host(session, number), serde_json::to_vec(&record)?);
         if created.map_err(ExchangeError::report)? == Creation::Taken {
             return Err(Report::input(format!("another host has just claimed session `{session}`"))
