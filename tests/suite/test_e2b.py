@@ -13,6 +13,7 @@ from conftest import GUESTS, OSIRIS, cache_folder
 from e2b_stand_in import KEY, StandIn
 from http_server import Reply, web  # noqa: F401
 from http_steps import SECRET, grant, step
+from s3_server import s3_server, store  # noqa: F401
 
 
 @pytest.fixture
@@ -306,3 +307,16 @@ def test_why_there_is_no_sandbox_is_said_with_the_remedy(project, e2b, tmp_path)
     said = run(project, e2b, steps, expect=3)["stderr"]
     assert "was lost: " in said and "(502)" in said
     assert e2b.alive == {}
+
+
+def test_sandboxes_pass_data_through_an_exchange(project, e2b, store):
+    """A sandbox may reach the exchange besides the hosts of its step's grant; the step itself may not."""
+    project.env = store.env
+    steps = [project.sql("select range as a from range(200_000)", "make"), {"id": "sum", "component": "duckdb.processor", "needs": ["make"], "config": {"query": "select sum(a)::bigint as a from make"}}]
+    result = run(project, e2b, steps, "--exchange", store.url)
+    assert [one["duckdb_path"] for one in result["steps"]] == [None, None]
+    assert project.osiris("query", result["session_id"], "sum", "from main", "--format", "csv").stdout == f"a\n{sum(range(200_000))}\n"
+    # One waits in reserve before any step is known.
+    assert [one.network["allowOut"] for one in e2b.seen][-1] == ["127.0.0.1"] and {*sum((one.network["allowOut"] for one in e2b.seen), [])} == {"127.0.0.1"}
+    secret = store.env["AWS_SECRET_ACCESS_KEY"]
+    assert secret.encode() in e2b.stdin and secret not in "".join(e2b.requests) and store.holding(secret) == []

@@ -38,7 +38,7 @@ def folders(folder: Path) -> list[str]:
 def test_a_worker_says_what_it_is_and_cleans_up(worker, tmp_path):
     host = worker()
     pong = host.ping()
-    assert (pong["protocol"], pong["version"], pong["slots"]) == (1, "0.1.0", 1) and len(folders(tmp_path)) == 1
+    assert (pong["protocol"], pong["version"], pong["slots"]) == (2, "0.1.0", 1) and len(folders(tmp_path)) == 1
     host.send("cleanup")
     assert host.hear("cleaned") and host.end()[0] == 0
 

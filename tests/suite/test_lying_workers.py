@@ -112,7 +112,7 @@ def test_a_worker_that_cannot_be_understood_is_lost(project, body, words):
         ("send(w.stdout, b'Welcome to build1!')", "what answers is not `osiris worker`"),
         ("os.write(2, b'x' * 100_000 + b'\\nno route to host\\n'); os._exit(255)", "its command ended; it said: "),
         ("w.hear('ping'); w.pong(version='9.9.9\\x1b[2J')", "has Osiris 9.9.9\\u{1b}[2J, this is 0.1.0"),
-        ("w.hear('ping'); w.pong(protocol=2)", "has Osiris 0.1.0, this is 0.1.0"),
+        ("w.hear('ping'); w.pong(protocol=3)", "has Osiris 0.1.0, this is 0.1.0"),
         ("w.hear('ping'); w.pong(slots=0)", "it offers 0 slots"),
         ("w.hear('ping'); w.pong(slots=-1)", "what answers is not `osiris worker`"),
     ],

@@ -12,6 +12,7 @@ from conftest import CANARY, GUESTS, OSIRIS, Project
 from http_server import web  # noqa: F401, a fixture
 from http_steps import grant, step
 from ray_cluster import command_line, processes, ray_cluster  # noqa: F401, a fixture
+from s3_server import s3_server, store  # noqa: F401, fixtures
 
 DRIVERS = f"{GUESTS}:{OSIRIS.parent.parent / 'drivers'}"
 SECRET = "secret.on.its.way.to.a.node.4f6b"
@@ -151,3 +152,14 @@ def test_a_bridge_or_a_cluster_that_is_not_there_is_an_error_before_anything_run
     error = result["step"]["source"]["error"]
     assert error["kind"] == "worker" and "has no worker: cannot start `/no/osiris`: No such file or directory" in error["message"]
     assert "on each node of the cluster" in error["hint"]
+
+
+def test_steps_on_a_cluster_pass_data_through_an_exchange(far, ray_cluster, store):
+    """Neither the host nor Ray's object store sees what they pass; the nodes get the credentials with each step."""
+    steps = [far.sql("select range as a from range(200_000)", "make"), {"id": "sum", "component": "duckdb.processor", "needs": ["make"], "config": {"query": "select sum(a)::bigint as a from make"}}]
+    placed = [one | {"resources": {"cpus": 1, "memory": "1GB", "custom": {node: 1}}} for one, node in zip(steps, ("one", "two"))]
+    far.env = store.env
+    result = run(far, ray_cluster, placed, "--exchange", store.url)
+    assert [one["duckdb_path"] for one in result["steps"]] == [None, None]
+    assert far.osiris("query", result["session_id"], "sum", "from main", "--format", "csv").stdout == f"a\n{sum(range(200_000))}\n"
+    assert len(store.keys("objects/")) == 2 and store.holding(store.env["AWS_SECRET_ACCESS_KEY"]) == []
