@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use osiris::executor::worker::Digests;
 use osiris::executor::worker::attempts::{Attempts, Hosted, LastWords, Link, Progress};
-use osiris::executor::worker::receive::Received;
+use osiris::executor::worker::receive::{Expected, Received, Receiving};
 use osiris::protocol::LocalFiles;
 use osiris::protocol::worker::{Answer, Command, Line, LineReader, MAX_CHUNK, Read};
 
@@ -30,7 +30,8 @@ pub fn wire(data: &[u8]) {
     read_all::<Answer>(data);
 }
 
-/// A worker's answers to a host that has attempts 1 and 2 on it: nothing is written but their outputs, up to their limit.
+/// A worker's answers to a host that has attempts 1 and 2 on it, the second with an exchange: nothing is written but the output
+/// of the first, up to its limit.
 pub fn answers(data: &[u8]) {
     let Some(folder) = &*FOLDER else { return };
     let outputs = [1, 2].map(|number| (number, folder.path().join(number.to_string())));
@@ -53,7 +54,11 @@ pub fn answers(data: &[u8]) {
         attempts.host(
             *number,
             Hosted {
-                received: Some(Received::new(&files, LIMIT)),
+                received: Some(match number {
+                    1 => Receiving::Here(Received::new(&files, LIMIT)),
+                    _ => Receiving::Elsewhere(Expected::new(&files, LIMIT)),
+                }),
+                stored: None,
                 ready: None,
                 may_connect: false,
                 time_limit: Duration::from_secs(1),
@@ -70,7 +75,7 @@ pub fn answers(data: &[u8]) {
         heard.try_iter().for_each(drop);
     }
     for entry in std::fs::read_dir(folder.path()).into_iter().flatten().flatten() {
-        assert!(outputs.iter().any(|(_, output)| *output == entry.path()), "{:?}", entry.path());
+        assert!(outputs[0].1 == entry.path(), "{:?}", entry.path());
         assert!(entry.metadata().is_ok_and(|found| found.len() <= LIMIT));
     }
 }
