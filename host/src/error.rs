@@ -76,6 +76,9 @@ pub enum Blame {
     Host,
 }
 
+/// The kind of a failure for want of disk space.
+pub const DISK_FULL: &str = "disk-full";
+
 /// Why a step failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
@@ -133,7 +136,7 @@ impl Failure {
 
     /// The machine has no disk space left.
     pub fn disk_full(message: impl Into<Untrusted>) -> Self {
-        Self::new(Blame::Host, "disk-full", message)
+        Self::new(Blame::Host, DISK_FULL, message)
             .hint("free some space on the disk that holds the session and the files that are written")
     }
 }

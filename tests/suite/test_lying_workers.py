@@ -12,7 +12,7 @@ from conftest import CANARY, OSIRIS
 from worker_wire import fake
 
 # What a session and the folder of a pipeline may contain after a step that failed.
-LEFT = {"pipeline.yaml", "osiris.lock", ".osiris_sessions", "out.csv", "fake-output", "fake-worker.py"}
+LEFT = {"pipeline.yaml", "osiris.lock", ".osiris_sessions", "out.csv", "fake-output", "fake-other", "fake-worker.py"}
 ONE = "tables={'main': 1}"
 
 
@@ -154,9 +154,59 @@ def test_what_harms_nothing_is_ignored(project):
     assert (logs / "events.jsonl").read_text().count("message_lost") < 100
 
 
+def test_a_worker_that_goes_after_its_last_word_loses_nothing(project):
+    result = run(project, f"w.take(); w.complete([w.file(OUTPUT)], {ONE}); os._exit(0)", expect=0)
+    assert result["steps"][0]["attempts"] == 1
+
+
+ZOMBIE = f"""
+def late():
+    new, w.attempt = w.attempt, old
+    w.complete([w.file(OTHER)], tables={{'main': 2}}); w.fail()
+    w.attempt = new
+w.take(); old = w.attempt
+w.fail(kind='transient', retry={{'after_ms': 0}})
+for _ in range(2):
+    late(); w.next_job(); late(); w.complete([w.file(OUTPUT)], {ONE}); late()
+"""
+
+
+def check_each_step_counted_once(project, result: dict, rows: list[tuple]) -> None:
+    assert [(step["status"], step["attempts"]) for step in result["steps"]] == [("success", 2), ("success", 1)]
+    assert project.rows(result, "source") == rows
+    events = [(event["event"], event.get("step_id")) for event in project.events(result) if event["event"] in ("step_retry", "step_complete")]
+    assert events == [("step_retry", "source"), ("step_complete", "source"), ("step_complete", "after")]
+
+
+def test_an_attempt_that_was_given_up_is_not_heard_again(project):
+    steps = [project.sql("select 1 as a") | {"retries": 1}, {"id": "after", "component": "duckdb.processor", "config": {"query": "from source"}}]
+    check_each_step_counted_once(project, run(project, ZOMBIE, steps=steps, expect=0), [(1,)])
+
+
+def test_a_worker_that_was_given_up_is_not_heard_again(project):
+    """It takes nothing any more, but survives the end of its command, and sends its output while its replacement works."""
+    dead, replaced, sent = (project.folder / name for name in ("dead", "replaced", "sent"))
+    body = f"""
+w.take()
+open({str(dead)!r}, 'w').close()
+if os.fork(): os._exit(0)
+os.setsid(); os.close(0); os.close(2)
+while not os.path.exists({str(replaced)!r}): time.sleep(0.01)
+while True:
+    w.complete([w.file(OTHER)], tables={{'main': 2}})
+    open({str(sent)!r}, 'a').write('x')
+"""
+    zombie = fake(project.folder, body)
+    project.on = ["--on", f"if [ -e {dead} ]; then touch {replaced}; exec {OSIRIS} worker --slots 1; else {zombie}; fi"]
+    slow = "select count(*) as a from range(20_000) a, range(20_000) b where hash(a.range, b.range) % 7 = 99"
+    steps = [project.sql(slow) | {"retries": 1}, {"id": "after", "component": "duckdb.processor", "config": {"query": "from source"}}]
+    check_each_step_counted_once(project, project.run(steps), [(0,)])
+    assert sent.read_text()
+
+
 def test_of_two_last_words_one_counts(project):
     result = run(project, f"w.take(); w.fail(); w.complete([w.file(OUTPUT)], {ONE})")
-    assert result["steps"][0]["error"]["message"] == "it failed"
+    assert result["steps"][0]["error"]["message"].endswith("fake-worker.py`: it failed")
 
 
 def test_text_of_a_worker_is_redacted_and_harmless(project):

@@ -135,17 +135,19 @@ class FakeWorker:
 
 
 def fake(folder: Path, body: str) -> str:
-    """A command that runs a fake worker: `body` sees `w` (a FakeWorker) and `OUTPUT` (a DuckDB file with one row in `main`)."""
+    """A command that runs a fake worker: `body` sees `w` (a FakeWorker), and `OUTPUT` and `OTHER` (DuckDB files with one row and
+    two rows in `main`)."""
     import duckdb
 
-    output = folder / "fake-output"
-    if not output.exists():
-        with duckdb.connect(str(output)) as connection:
-            connection.execute("create table main as select 1 as a")
+    output, other = folder / "fake-output", folder / "fake-other"
+    for file, rows in ((output, 1), (other, 2)):
+        if not file.exists():
+            with duckdb.connect(str(file)) as connection:
+                connection.execute(f"create table main as select (i + 1)::int as a from range({rows}) t(i)")
     script = folder / "fake-worker.py"
     script.write_text(
         f"import os, sys, time\nsys.path.insert(0, {str(HERE)!r})\nfrom worker_wire import *\n"
-        f"OUTPUT = open({str(output)!r}, 'rb').read()\nw = FakeWorker()\n{body}\nw.serve()\n"
+        f"OUTPUT, OTHER = (open(file, 'rb').read() for file in ({str(output)!r}, {str(other)!r}))\nw = FakeWorker()\n{body}\nw.serve()\n"
     )
     return f"exec {sys.executable} {script}"
 

@@ -11,6 +11,7 @@ use wasmtime::component::Resource;
 use super::bindings::osiris::driver::files::{Format, Host, HostSource, HostTarget, HostTemporary};
 use super::{Answer, DriverCall, Error, ErrorKind, View, coded, error};
 use crate::engine::{Engine, Status, TemporaryFile, Trouble, WriteError, quote_text};
+use crate::error::DISK_FULL;
 use crate::protocol::FileGrant;
 
 /// The most bytes that one `read` returns.
@@ -75,7 +76,7 @@ fn io_error(doing: &str, name: &str, cause: &std::io::Error, status: &Status) ->
     let kind = match cause.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
             status.note(Trouble::DiskFull);
-            return coded(ErrorKind::Other, "disk-full", message);
+            return coded(ErrorKind::Other, DISK_FULL, message);
         }
         std::io::ErrorKind::FileTooLarge => {
             status.note(Trouble::TooLarge);
@@ -163,7 +164,7 @@ impl HostTemporary for View<'_, Files> {
                 }
                 WriteError::Io(cause) if cause.kind() == std::io::ErrorKind::StorageFull => {
                     status.note(Trouble::DiskFull);
-                    coded(ErrorKind::Other, "disk-full", message)
+                    coded(ErrorKind::Other, DISK_FULL, message)
                 }
                 WriteError::Io(_) => error(ErrorKind::Internal, message),
             }

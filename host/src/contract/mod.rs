@@ -33,6 +33,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::channel::printed::Printed;
 use crate::channel::reporter::Reporter;
 use crate::engine::{Cause, Engine, EngineError};
+use crate::error::DISK_FULL;
 use crate::protocol::{Job, Message, RejectedRows};
 use crate::secrets::Secrets;
 pub use bindings::osiris::driver::catalog::{Column as CatalogColumn, Table as CatalogTable};
@@ -246,7 +247,7 @@ impl From<EngineError> for Error {
             Cause::Memory => return coded(ErrorKind::Limit, "memory", engine.message),
             Cause::Spill => return coded(ErrorKind::Limit, "disk", engine.message),
             Cause::TooLarge => return coded(ErrorKind::Limit, "output", engine.message),
-            Cause::DiskFull => return coded(ErrorKind::Other, "disk-full", engine.message),
+            Cause::DiskFull => return coded(ErrorKind::Other, DISK_FULL, engine.message),
             Cause::Interrupted => return coded(ErrorKind::Other, "interrupted", engine.message),
             Cause::Internal => ErrorKind::Internal,
         };

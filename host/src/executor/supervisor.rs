@@ -14,7 +14,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 
 use super::disk::{Disk, DiskAllowance};
 use super::figures::Figures;
-use crate::error::{Blame, Failure};
+use crate::error::{Blame, DISK_FULL, Failure};
 use crate::grants::limits::Limits;
 use crate::size::spell;
 
@@ -97,7 +97,7 @@ impl Overrun {
             Self::Floor { free, taken } => {
                 let ended =
                     format!("because the disk has only {} left, and it had taken {}", spell(free), spell(taken));
-                (Blame::Host, "disk-full", ended, None)
+                (Blame::Host, DISK_FULL, ended, None)
             }
             Self::Unseen => {
                 (Blame::Host, "unmeasured", "because the kernel gives no figures of its process".to_owned(), None)

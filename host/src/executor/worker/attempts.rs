@@ -11,7 +11,7 @@ use anyhow::Context;
 use super::receive::{Received, Receiving};
 use super::{Digests, locked};
 use crate::digest::Digest;
-use crate::error::{Blame, Failure, Retry};
+use crate::error::{Blame, DISK_FULL, Failure, Retry};
 use crate::executor::process::{Ending, ProcessEvent};
 use crate::protocol::Message;
 use crate::protocol::worker::{Answer, Command, Completion, Event, SentFile};
@@ -81,13 +81,32 @@ pub struct Link {
 /// What a worker said of itself rather than of an attempt.
 pub type LastWords = OnceLock<Untrusted>;
 
+/// The kind of failure of an attempt whose worker is lost.
+const LOST: &str = "lost";
+
 /// The failure of an attempt whose worker is lost.
 pub fn lost(worker: &str, why: &str) -> Failure {
     Failure {
         retry: Some(Retry { after_ms: None }),
-        ..Failure::new(Blame::Host, "lost", format!("{worker} was lost: {why}"))
+        ..Failure::new(Blame::Host, LOST, format!("{worker} was lost: {why}"))
     }
     .hint("try again, or let the host do so with `retries: N` in the step")
+}
+
+/// A failure as a worker reports it. What its machine is to blame for names it, and has a remedy there. A bridge names the
+/// machine that it has lost.
+fn on_machine(worker: &str, failure: Failure) -> Failure {
+    if failure.blame != Blame::Host || failure.kind.raw() == LOST {
+        return failure;
+    }
+    let hint = match failure.kind.raw() {
+        DISK_FULL => Some(
+            "free some space on that machine, or give its worker another disk or more room with `--dir` and `--room`"
+                .into(),
+        ),
+        _ => failure.hint,
+    };
+    Failure { message: format!("{worker}: {}", failure.message.raw()).into(), hint, ..failure }
 }
 
 impl Attempts {
@@ -195,9 +214,10 @@ impl Attempts {
         self.end(number, Ending::Lost(lost(&self.worker, why)));
     }
 
-    /// Ends all attempts of a connection.
+    /// Ends all attempts of a connection whose last word has not been heard.
     pub(super) fn lose_all(&self, link: u64, why: &str) {
-        for number in self.of(link, |_| true) {
+        // The files of the others have arrived, and are being checked.
+        for number in self.of(link, |hosted| hosted.received.is_some()) {
             self.lose(number, why);
         }
     }
@@ -263,7 +283,7 @@ impl Attempts {
             Answer::Complete { report, .. } => self.complete(number, *report),
             Answer::Error { failure, connected, .. } => {
                 self.note_connection(number, connected);
-                self.conclude(number, Err(*failure));
+                self.conclude(number, Err(on_machine(&self.worker, *failure)));
             }
         }
     }
