@@ -25,7 +25,7 @@ use super::lock;
 use super::run::Pins;
 
 /// A pipeline, its parameters and its base folder.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct PipelineArguments {
     /// The pipeline's YAML file
     pub pipeline: PathBuf,
@@ -54,7 +54,7 @@ pub struct PipelineArguments {
 }
 
 /// Where paths start and where drivers are found.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct PlaceArguments {
     /// The folder that paths are relative to and that no step leaves [default: the pipeline's folder; without a
     /// pipeline the current one]
@@ -63,6 +63,14 @@ pub struct PlaceArguments {
     /// Also look for drivers here, before $OSIRIS_DRIVERS and `drivers` in the base folder
     #[arg(long, value_name = "DIR")]
     pub drivers: Vec<PathBuf>,
+}
+
+impl PipelineArguments {
+    /// The base folder.
+    pub fn base(&self) -> &Path {
+        let folder = self.pipeline.parent().filter(|folder| !folder.as_os_str().is_empty());
+        self.place.base.as_deref().unwrap_or(folder.unwrap_or(Path::new(".")))
+    }
 }
 
 impl PlaceArguments {
@@ -132,8 +140,7 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPip
             .hint("check the path of the pipeline's YAML file")
     })?;
     let pipeline = pipeline::parse(&text, &file)?;
-    let folder = arguments.pipeline.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let base = Base::open(arguments.place.base.as_deref().unwrap_or(folder))?;
+    let base = Base::open(arguments.base())?;
     let environment = environment::all().collect();
     let params = params::resolve(&pipeline, &arguments.params, arguments.profile.as_deref(), &environment)?;
     let connections = read_connections(&base)?;

@@ -99,6 +99,12 @@ fn tables(step: &StepRecord, file: &Path) -> Vec<InputTable> {
     };
     step.tables
         .keys()
-        .map(|name| InputTable { alias: name.clone(), also: also(name), path: file.to_owned(), table: name.clone() })
+        .map(|name| InputTable {
+            alias: name.clone(),
+            also: also(name),
+            path: file.to_owned(),
+            table: name.clone(),
+            rows: None,
+        })
         .collect()
 }

@@ -1,10 +1,11 @@
 //! `osiris run`: runs a pipeline and reports the outcome.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use crate::error::Blame;
+use crate::error::{Blame, Report};
 use crate::exchange::{Access, Exchange};
 use crate::executor::disk::Disk;
 use crate::executor::process::ProcessEvent;
@@ -13,6 +14,7 @@ use crate::run::ledger::shared::Shared;
 use crate::run::ledger::{self, Records};
 use crate::run::states::{InExchange, States};
 use crate::run::{self, Beginning, Line, Settings, Work, manifest};
+use crate::secrets::MASK;
 use crate::secrets::scrubber::Scrubber;
 use crate::session::{self, Base, Manifest, Session, Status, StepRecord};
 use anyhow::Context;
@@ -20,6 +22,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::fetch;
 use super::lock;
 use super::prepare::{PipelineArguments, PlannedPipeline, prepare};
 use super::progress::Progress;
@@ -104,7 +107,11 @@ pub fn exit_code(manifest: &Manifest) -> ExitCode {
 pub fn execute(arguments: &Arguments, pins: Pins) -> anyhow::Result<Ended> {
     arguments.sandbox.enforce()?;
     let mut line = Line::open();
-    let mut prepared = prepare(&arguments.pipeline, pins)?;
+    let pipeline = match &arguments.resume {
+        None => Cow::Borrowed(&arguments.pipeline),
+        Some(session) => Cow::Owned(as_before(&arguments.pipeline, session)?),
+    };
+    let mut prepared = prepare(&pipeline, pins)?;
     line.connect(&prepared.plan)?;
     let mut progress = Progress::new(prepared.plan.steps.iter().map(|step| step.id.as_str()), pins == Pins::Ignored);
     for notice in &prepared.plan.notices {
@@ -113,10 +120,11 @@ pub fn execute(arguments: &Arguments, pins: Pins) -> anyhow::Result<Ended> {
     let begun = begin(&mut prepared, arguments.resume.as_deref())?;
     let plan = &prepared.plan;
     let Begun { session, states, beginning } = begun;
-    let path = arguments.pipeline.pipeline.display().to_string();
+    let path = pipeline.pipeline.display().to_string();
     let exchange = prepared.exchange.as_ref().map(|access| &access.location);
-    let profile = arguments.pipeline.profile.as_deref();
-    let record = manifest(plan, &session.id, (&path, &prepared.sha256), profile, exchange);
+    let profile = pipeline.profile.as_deref();
+    let mut record = manifest(plan, &session.id, (&path, &prepared.sha256), profile, exchange);
+    record.params = pipeline.params.iter().cloned().collect();
     let free = Disk::of(&prepared.base.dir).map_or(u64::MAX, |disk| disk.free);
     let limits = prepared.limits.on_disk(&arguments.pipeline.limits.defaults, free);
     let settings = arguments.settings(limits);
@@ -147,6 +155,35 @@ pub fn execute(arguments: &Arguments, pins: Pins) -> anyhow::Result<Ended> {
         }
     }
     Ok(Ended { manifest: outcome?, session_path, base: prepared.base })
+}
+
+/// The arguments of a run that goes on with `session`: with the profile and parameters that it was started with, unless others are
+/// given.
+///
+/// # Errors
+/// A [`Report`] if one of them was a secret, which is recorded nowhere.
+fn as_before(arguments: &PipelineArguments, session: &str) -> anyhow::Result<PipelineArguments> {
+    let mut arguments = arguments.clone();
+    // What is wrong with the session is said once the pipeline is known to be right.
+    let base = Base::open(arguments.base())?;
+    let Ok((_, before)) = fetch::session_called(&base, session, arguments.exchange.as_deref()) else {
+        return Ok(arguments);
+    };
+    arguments.profile = arguments.profile.or(before.profile);
+    for (name, value) in before.params {
+        if arguments.params.iter().any(|(given, _)| *given == name) {
+            continue;
+        }
+        if value.contains(MASK) {
+            return Err(Report::input(format!(
+                "the session had a parameter `{name}` with a secret, which is not recorded"
+            ))
+            .hint(format!("give it again: `--param {name}=…`"))
+            .into());
+        }
+        arguments.params.push((name, value));
+    }
+    Ok(arguments)
 }
 
 /// A run that is about to begin.

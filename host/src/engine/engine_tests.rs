@@ -19,6 +19,7 @@ fn reading(folder: &Path) -> Engine {
     let input = InputTable {
         alias: "back".to_owned(),
         also: Vec::new(),
+        rows: None,
         path: folder.join("out.duckdb"),
         table: "main".to_owned(),
     };

@@ -23,6 +23,9 @@ pub struct InputTable {
     /// The database file, as the path to open it by.
     pub path: PathBuf,
     pub table: String,
+    /// How many rows the table must have, if others said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
 }
 
 /// What a step's database contains and allows before its driver runs.
@@ -56,6 +59,9 @@ pub enum FurnishError {
     /// The file of an input has no such table.
     #[error("input `{alias}` reads table `{table}`, which its step did not write")]
     NoTable { alias: String, table: String },
+    /// The table is another one than whoever made it said.
+    #[error("input `{alias}` has {found} rows in table `{table}`, but whoever ran its step said {said}")]
+    OtherRows { alias: String, table: String, found: u64, said: u64 },
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
@@ -142,6 +148,13 @@ fn attach_inputs(control: &Arc<Connection>, inputs: &[InputTable]) -> std::resul
         );
         if control.number(&tables)? != 1 {
             return Err(FurnishError::NoTable { alias: input.alias.clone(), table: input.table.clone() });
+        }
+        if let Some(said) = input.rows {
+            let found = control.number(&format!("SELECT count(*) FROM {catalog}.main.{}", quote_name(&input.table)))?;
+            if found != said {
+                let (alias, table) = (input.alias.clone(), input.table.clone());
+                return Err(FurnishError::OtherRows { alias, table, found, said });
+            }
         }
         for name in input_names(input) {
             control.execute(&format!(

@@ -42,6 +42,7 @@ fn reading(folder: &Path, table: &str) -> std::result::Result<Engine, FurnishErr
     let input = InputTable {
         alias: "Open".to_owned(),
         also: vec!["df_source".to_owned()],
+        rows: None,
         path: folder.join("in.duckdb"),
         table: table.to_owned(),
     };

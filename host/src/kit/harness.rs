@@ -321,7 +321,13 @@ impl Harness {
                 Some(error) => Err(error.message.to_string()),
                 None => {
                     let path = session.data_file(&id);
-                    let main = InputTable { alias: MAIN.to_owned(), also: Vec::new(), path, table: MAIN.to_owned() };
+                    let main = InputTable {
+                        alias: MAIN.to_owned(),
+                        also: Vec::new(),
+                        path,
+                        table: MAIN.to_owned(),
+                        rows: None,
+                    };
                     let mut tables = read_tables(vec![main], self.require_confinement, &Supervisor::start()?)?;
                     tables.remove(MAIN).ok_or_else(|| "it has no table `main`".to_owned())
                 }
@@ -346,6 +352,7 @@ impl Harness {
             let table = |name: &String| InputTable {
                 alias: name.clone(),
                 also: Vec::new(),
+                rows: None,
                 path: path.clone(),
                 table: name.clone(),
             };

@@ -201,6 +201,9 @@ pub struct NamedInput {
     pub also: Vec<String>,
     pub data: Digest,
     pub table: String,
+    /// How many rows the table must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
 }
 
 /// A granted file, with its name in the config.

@@ -299,10 +299,18 @@ impl Schedule<'_> {
         let job_input = |input: &Input| InputTable {
             alias: input.alias.clone(),
             also: input.also.clone(),
+            rows: self.said_rows(input),
             path: self.session.data_file(&input.step),
             table: input.table.clone(),
         };
         step.inputs.iter().map(job_input).collect()
+    }
+
+    /// How many rows an input has according to the ledger, if it is in the exchange: the worker that said so is not believed.
+    fn said_rows(&self, input: &Input) -> Option<u64> {
+        let place = self.plan.steps.iter().position(|step| step.id == input.step)?;
+        let outcome = self.outcomes.get(&place).filter(|outcome| outcome.output.is_some())?;
+        outcome.tables.get(&input.table).copied()
     }
 
     /// What of a step travels through the exchange, if the run has one.

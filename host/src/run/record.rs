@@ -31,6 +31,7 @@ pub fn manifest(
         pipeline_path: pipeline_path.to_owned(),
         pipeline_sha256: pipeline_sha256.to_owned(),
         profile: profile.map(str::to_owned),
+        params: BTreeMap::new(),
         osiris_version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at: now(),
         finished_at: None,

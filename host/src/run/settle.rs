@@ -226,9 +226,14 @@ impl Work {
         let committed = self.shared.commit(&self.outcome);
         let is_ours = match committed.map_err(|error| error.failure("cannot commit the step to the ledger"))? {
             Committed::Ours => true,
-            Committed::Theirs(theirs) => {
+            Committed::Theirs(theirs) if theirs.fingerprint == self.outcome.fingerprint => {
                 self.outcome = *theirs;
                 false
+            }
+            Committed::Theirs(_) => {
+                let message = "another host has done the step with another driver, config or input";
+                return Err(Failure::new(Blame::User, "config", message)
+                    .hint("two hosts run this session with different pipelines: end one of them"));
             }
         };
         let is_here = ran_here && is_ours;

@@ -287,6 +287,8 @@ fn furnish(warm: Warm, job: &Job, held: &mut OpenFiles, layers: Layers) -> Resul
     warm.furnish(&furnishing, narrowed).map_err(|error| match error {
         FurnishError::NoTable { .. } => Failure::new(Blame::User, "not-found", error.to_string())
             .hint("name one of that step's tables in `inputs: {alias: {from_step, table}}`"),
+        FurnishError::OtherRows { .. } => Failure::new(Blame::Host, "worker", error.to_string())
+            .hint("look at the machine that ran that step before you use it again"),
         FurnishError::Engine(error) => host_fault(anyhow::anyhow!(error).context("cannot open the step's database")),
     })
 }

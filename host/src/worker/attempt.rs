@@ -264,6 +264,7 @@ impl Worker {
         let input = |input: &crate::protocol::worker::NamedInput| InputTable {
             alias: input.alias.clone(),
             also: input.also.clone(),
+            rows: input.rows,
             path: self.store.path(&input.data),
             table: input.table.clone(),
         };

@@ -40,6 +40,7 @@ pub fn check_rows(
     let input = |(alias, table): (&String, &String)| InputTable {
         alias: alias.clone(),
         also: Vec::new(),
+        rows: None,
         path: output.to_owned(),
         table: table.clone(),
     };
