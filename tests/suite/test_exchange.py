@@ -4,6 +4,7 @@ machines."""
 import hashlib
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -352,3 +353,35 @@ def test_a_store_is_reached_by_a_connection_and_its_secret_is_nowhere(store, tmp
     assert holding(tmp_path, secret) == [] and store.holding(secret) == [] and store.holding(CANARY) == []
     refused = one.run(STEPS, "--exchange", store.url, expect=2, env={"STORE_SECRET": "wrong-wrong-wrong"})
     assert "refuses access" in refused["stderr"] and "wrong-wrong-wrong" not in refused["stderr"], refused["stderr"]
+
+
+# How many moments are tried: a few each day, more on demand.
+KILLS = int(os.environ.get("OSIRIS_KILLS", "4"))
+
+
+def test_a_host_killed_at_any_moment_is_replaced_by_another_machine(machine):
+    """Whatever it had done counts once, and the other machine ends with the same files."""
+    expected = "a,b\n" + "".join(f"{2 * row},x{row}\n" for row in range(1000))
+    whole = time.monotonic()
+    machine("warm").go(STEPS)
+    whole = time.monotonic() - whole
+    resumed = 0
+    for moment in range(KILLS):
+        one, two = machine(f"one{moment}"), machine(f"two{moment}")
+        known = set((one.shared / "sessions").iterdir())
+        process = start(one, STEPS, *(one.worker if moment % 2 else []))
+        time.sleep(whole * (moment + random.random()) / KILLS)
+        process.kill()
+        process.communicate()
+        new = set((one.shared / "sessions").iterdir()) - known
+        one.age("sessions", 90)
+        # It may have died before it said that there is a session.
+        claimed = [session.name for session in new if (session / "hosts" / "000001.json").exists()]
+        resumed += bool(claimed)
+        result = two.go(STEPS, *(["--resume", claimed[0]] if claimed else []), on_worker=moment % 3 > 0)
+        assert result["status"] == "success" and (two.folder / "out.csv").read_text() == expected
+        records = one.shared / "sessions" / result["session_id"] / "steps"
+        assert sorted(path.name for path in records.iterdir()) == ["double.json", "read.json", "write.json"]
+        left = one.folder / "out.csv"
+        assert not left.exists() or left.read_text() == expected, "what it wrote is whole, or not there"
+    assert resumed, "no moment was within a run"
