@@ -296,6 +296,26 @@ def test_a_state_goes_from_machine_to_machine(machine):
     assert earlier(two, two.go(keep(two, "5"))) == ["4"]
 
 
+def test_a_state_in_the_exchange_is_shown_and_changed_by_hand(machine):
+    one, two = machine("one"), machine("two")
+    one.go(keep(one, "1"))
+    earlier = lambda result: one.query(result, "keep", "select earlier from main").stdout.splitlines()[1:]
+
+    def state(*arguments, expect=0):
+        done = two.osiris("state", *arguments, "--exchange", two.exchange)
+        assert done.returncode == expect, done.stderr
+        return done.stdout + done.stderr
+
+    assert "name one with `--pipeline NAME`" in state("show", expect=2)
+    assert json.loads(state("show", "--pipeline", "test", "--json"))[0]["state"] == 1
+    assert "it was 1" in state("set", "keep", "--pipeline", "test", "7")
+    assert earlier(one.go(keep(one, "8"))) == ["7"]
+    assert "starts over" in state("reset", "keep", "--pipeline", "test")
+    assert earlier(one.go(keep(one, "9"))) == [""]
+    assert "has kept no state" in state("reset", "other", "--pipeline", "test", expect=2)
+    assert earlier(one.go(keep(one, "10"))) == ["9"], "nobody waits for a change that was not made"
+
+
 def test_two_machines_do_not_run_a_pipeline_with_a_state_at_once(machine):
     one, two = machine("one"), machine("two")
     process = start(one, [*keep(one, "1"), slow(one)[1]], *one.worker)

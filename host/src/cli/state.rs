@@ -1,5 +1,6 @@
 //! `osiris state`: shows and changes the states that steps keep between runs.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,10 +10,14 @@ use serde_json::value::RawValue;
 
 use crate::driver::identity::Identity;
 use crate::error::{Report, listed};
+use crate::exchange::Exchange;
 use crate::grants::limits::MAX_STATE_BYTES;
 use crate::pipeline::StepId;
-use crate::session::{Base, now, state};
+use crate::run::ledger::states::Turn;
+use crate::session::{Base, noise, now, state};
 
+use super::fetch;
+use super::prepare::read_project;
 use super::{print, print_json, table};
 
 #[derive(Debug, clap::Subcommand)]
@@ -35,11 +40,71 @@ pub struct Place {
     /// The folder that contains `.osiris` [default: the current folder]
     #[arg(long, value_name = "DIR")]
     base: Option<PathBuf>,
+    /// The states of a pipeline in this exchange, which `--pipeline` has to name [default: as `osiris.yaml` says]
+    #[arg(long, value_name = "URL")]
+    exchange: Option<String>,
 }
+
+/// The states of a pipeline in an exchange, copied into the base folder to be shown or changed.
+struct Shared(Option<Turn>);
 
 impl Place {
     fn open(&self) -> anyhow::Result<Base> {
         Base::open(self.base.as_deref().unwrap_or(Path::new(".")))
+    }
+
+    /// The exchange that has the states, if there is one.
+    fn exchange(&self, base: &Base) -> anyhow::Result<Option<(Exchange, &str)>> {
+        let url = match &self.exchange {
+            Some(url) => Some(url.clone()),
+            None => read_project(base)?.exchange,
+        };
+        let Some(url) = url else { return Ok(None) };
+        let pipeline = self.pipeline.as_deref().ok_or_else(|| {
+            Report::input(format!("the exchange {url} has the states of several pipelines"))
+                .hint("name one with `--pipeline NAME`")
+        })?;
+        Ok(Some((fetch::open(base, &url)?, pipeline)))
+    }
+
+    /// Takes a turn with the states in the exchange, if there is one: nobody else changes them meanwhile.
+    fn take_turn(&self, base: &Base) -> anyhow::Result<Shared> {
+        let Some((exchange, pipeline)) = self.exchange(base)? else { return Ok(Shared(None)) };
+        let time = exchange.check()?;
+        let turn = Turn::take(exchange, pipeline, &format!("by-hand-{:016x}", noise()), time)?;
+        copy(base, pipeline, turn.earlier.values())?;
+        Ok(Shared(Some(turn)))
+    }
+}
+
+/// Makes the states of a pipeline in the base folder those of the exchange.
+fn copy<'a>(
+    base: &Base,
+    pipeline: &str,
+    states: impl Iterator<Item = &'a state::StoredState> + Clone,
+) -> anyhow::Result<()> {
+    for found in state::list(base, Some(pipeline))? {
+        // A state that was kept before there was an exchange is still that of the step.
+        let is_old = found.kept.as_ref().is_ok_and(|kept| kept.exchange.is_some());
+        if is_old && !states.clone().any(|kept| kept.step == found.step) {
+            state::remove(base, pipeline, &found.step)?;
+        }
+    }
+    states.clone().try_for_each(|kept| state::write(base, kept))
+}
+
+impl Shared {
+    /// Puts the states of the base folder into the exchange, if there is one.
+    fn give_back(self, base: &Base) -> anyhow::Result<()> {
+        let Self(Some(turn)) = self else { return Ok(()) };
+        let location = turn.exchange().location().to_string();
+        let mut states = BTreeMap::new();
+        for found in state::list(base, Some(turn.pipeline()))? {
+            let kept = state::StoredState { exchange: Some(location.clone()), ..found.kept? };
+            state::write(base, &kept)?;
+            states.insert(found.step, kept);
+        }
+        turn.end_with(states)
     }
 }
 
@@ -158,6 +223,9 @@ fn agreed(what: &str, yes: bool) -> anyhow::Result<bool> {
 
 fn show(arguments: &Show) -> anyhow::Result<()> {
     let base = arguments.place.open()?;
+    if let Some((exchange, pipeline)) = arguments.place.exchange(&base)? {
+        copy(&base, pipeline, Turn::look(exchange, pipeline)?.values())?;
+    }
     let found = match &arguments.step {
         Some(step) => of_step(&base, &arguments.place, step)?,
         None => state::list(&base, arguments.place.pipeline.as_deref())?,
@@ -195,6 +263,7 @@ fn set(arguments: &Set) -> anyhow::Result<()> {
     let One { step, place, yes } = &arguments.one;
     let step = StepId::new(step)?;
     let base = place.open()?;
+    let shared = place.take_turn(&base)?;
     let wrong = |message: String| {
         Report::input(message)
             .hint(format!("write JSON of the form that `osiris state show {step} --json` has under `state`"))
@@ -226,6 +295,7 @@ fn set(arguments: &Set) -> anyhow::Result<()> {
             exchange: None,
         };
         state::write(&base, &kept)?;
+        shared.give_back(&base)?;
         print(&format!("set the state of step `{step}` of pipeline `{pipeline}` to {value}; it was {was}"));
     }
     Ok(())
@@ -233,6 +303,7 @@ fn set(arguments: &Set) -> anyhow::Result<()> {
 
 fn accept(arguments: &One) -> anyhow::Result<()> {
     let base = arguments.place.open()?;
+    let shared = arguments.place.take_turn(&base)?;
     let found = one(&base, &arguments.place, &arguments.step)?;
     let _held = state::hold(&base, &found.pipeline, &found.step)?;
     let kept = found.kept?;
@@ -242,6 +313,7 @@ fn accept(arguments: &One) -> anyhow::Result<()> {
     );
     if agreed(&what, arguments.yes)? {
         state::write(&base, &state::StoredState { identity: None, ..kept.clone() })?;
+        shared.give_back(&base)?;
         print(&format!(
             "step `{}` of pipeline `{}` continues from its state, whatever source its next run reads",
             kept.step, kept.pipeline
@@ -252,6 +324,7 @@ fn accept(arguments: &One) -> anyhow::Result<()> {
 
 fn reset(arguments: &Reset) -> anyhow::Result<()> {
     let base = arguments.place.open()?;
+    let shared = arguments.place.take_turn(&base)?;
     let chosen = match &arguments.step {
         Some(step) => vec![one(&base, &arguments.place, step)?],
         None => state::list(&base, arguments.place.pipeline.as_deref())?,
@@ -266,8 +339,11 @@ fn reset(arguments: &Reset) -> anyhow::Result<()> {
     let all: Vec<String> =
         chosen.iter().map(|found| format!("step `{}` of pipeline `{}`", found.step, found.pipeline)).collect();
     if agreed(&format!("remove the state of {}, so that the next run starts over", all.join(", ")), arguments.yes)? {
-        for (found, name) in chosen.iter().zip(&all) {
+        for found in &chosen {
             state::remove(&base, &found.pipeline, &found.step)?;
+        }
+        shared.give_back(&base)?;
+        for name in &all {
             print(&format!("removed the state of {name}: its next run starts over"));
         }
     }

@@ -45,6 +45,14 @@ struct Ended {
 }
 
 impl Turn {
+    pub fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    pub fn pipeline(&self) -> &str {
+        &self.pipeline
+    }
+
     /// Takes the next turn with the states of `pipeline`, or goes on with that of the same session; `time` is the clock of the
     /// store.
     ///
@@ -80,6 +88,19 @@ impl Turn {
         Err(turn.taken("other runs"))
     }
 
+    /// The states that the last turn ended with, without taking one.
+    ///
+    /// # Errors
+    /// If the exchange cannot be used.
+    pub fn look(exchange: Exchange, pipeline: &str) -> anyhow::Result<BTreeMap<String, StoredState>> {
+        let (pipeline, session) = (pipeline.to_owned(), String::new());
+        let turn = Self { exchange, pipeline, session, number: 0, earlier: BTreeMap::new() };
+        match turn.last("states")? {
+            0 => Ok(BTreeMap::new()),
+            last => Ok(turn.ended(last)?.states),
+        }
+    }
+
     /// Ends the turn of a session whose host died, with the states that it began with.
     fn end_dead(&self, session: &str, number: u32, time: Timestamp) -> anyhow::Result<()> {
         match holder(&self.exchange, session, time)?.0 {
@@ -108,7 +129,14 @@ impl Turn {
     /// # Errors
     /// A [`Report`] if the turn was taken away.
     pub fn end(&self, new: BTreeMap<String, StoredState>) -> anyhow::Result<()> {
-        let states: BTreeMap<String, StoredState> = self.earlier.clone().into_iter().chain(new).collect();
+        self.end_with(self.earlier.clone().into_iter().chain(new).collect())
+    }
+
+    /// Ends the turn with these states and no others.
+    ///
+    /// # Errors
+    /// As for [`Self::end`].
+    pub fn end_with(&self, states: BTreeMap<String, StoredState>) -> anyhow::Result<()> {
         let ended = serde_json::to_vec(&Ended { session: self.session.clone(), states })?;
         let created = self.exchange.create(&self.name("states", self.number), ended).map_err(ExchangeError::report)?;
         if created == Creation::Taken {
