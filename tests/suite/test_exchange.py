@@ -334,11 +334,13 @@ def test_what_nobody_refers_to_is_removed(machine):
     one = machine("one")
     old, new = one.go(STEPS), one.go([one.sql("select 5 as a", "five")])
     (one.shared / "objects" / ("0" * 64)).write_text("left")
+    part = one.shared / "objects" / ("1" * 64 + "#1")
+    part.write_text("half of an upload whose host died")
     gc = lambda *more: json.loads(one.osiris("exchange", "gc", "--json", "--exchange", one.exchange, *more).stdout)
     assert gc()["objects"] == [], "a run may be about to refer to it"
     one.age("objects", 7200)
     assert gc("--dry-run")["objects"] == ["0" * 64] and (one.shared / "objects" / ("0" * 64)).exists()
-    assert gc() == {"sessions": [], "objects": ["0" * 64], "bytes": 4, "dry_run": False}
+    assert part.exists() and gc() == {"sessions": [], "objects": ["0" * 64], "bytes": 4, "dry_run": False} and not part.exists()
     assert one.query(old, "double").returncode == 0
     one.age(f"sessions/{old['session_id']}", 7200)
     swept = gc("--sessions-older-than", "1h")

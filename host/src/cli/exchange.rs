@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use anyhow::Context;
+
 use super::fetch::open;
 use super::prepare::read_project;
 use super::sessions::age;
@@ -59,6 +61,9 @@ pub fn exchange(verb: &Verb) -> anyhow::Result<ExitCode> {
     };
     let exchange: Exchange = open(&base, &url)?;
     let time = exchange.check()?;
+    if !arguments.dry_run {
+        exchange.remove_parts().context("cannot remove what was stored in part")?;
+    }
     let Swept { sessions, objects, bytes } =
         sweep::sweep(&exchange, time, arguments.sessions_older_than, arguments.dry_run)?;
     if arguments.json {

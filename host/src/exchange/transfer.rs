@@ -5,12 +5,16 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use jiff::Timestamp;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Exchange, ExchangeError, StoredFile};
+use super::{Exchange, ExchangeError, Location, OBJECTS, StoredFile};
 use crate::digest::{Digest, Hasher};
 
 /// The smallest part, in bytes; S3 wants at least 5 MiB.
@@ -20,7 +24,7 @@ const PART: u64 = 8 << 20;
 const MOST_PARTS: u64 = 9_000;
 
 /// How old an object may be that need not be stored again, in seconds. Objects that nobody refers to are removed after an hour.
-const FRESH: i64 = 1800;
+const FRESH: u64 = 1800;
 
 /// How many parts travel at once.
 const AT_ONCE: usize = 4;
@@ -54,8 +58,8 @@ impl Exchange {
     async fn is_fresh(&self, path: &Path, bytes: u64) -> Result<bool, ExchangeError> {
         match self.0.store.head(path).await {
             Ok(found) => {
-                let age = jiff::Timestamp::now().as_second() - found.last_modified.timestamp();
-                Ok(found.size == bytes && age < FRESH)
+                let age = Timestamp::now().as_second().saturating_sub(found.last_modified.timestamp());
+                Ok(found.size == bytes && age.unsigned_abs() < FRESH)
             }
             Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(self.error(&error)),
@@ -92,6 +96,28 @@ impl Exchange {
             }
         }
         upload.complete().await.map(|_| ()).map_err(|error| self.error(&error))
+    }
+
+    /// Removes what whoever died while storing a file left in a shared folder, if it is older than an hour. An object store does
+    /// so by its own rules.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn remove_parts(&self) -> io::Result<()> {
+        let Location::Folder(folder) = self.location() else { return Ok(()) };
+        let Ok(objects) = Dir::open_ambient_dir(folder.join(OBJECTS), ambient_authority()) else { return Ok(()) };
+        for entry in objects.entries()? {
+            let entry = entry?;
+            let found = entry.metadata()?;
+            let age = found.modified()?.into_std().elapsed().unwrap_or_default();
+            if found.is_file()
+                && entry.file_name().to_string_lossy().contains('#')
+                && age > 2 * Duration::from_secs(FRESH)
+            {
+                objects.remove_file(entry.file_name())?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether a file is there; its content is checked by whoever fetches it.
@@ -255,6 +281,4 @@ mod tests {
         assert_eq!(exchange.read("sessions/a/steps/x.json").unwrap(), None);
         assert!(exchange.list("nothing").unwrap().0.is_empty());
     }
-
-    use super::super::OBJECTS;
 }
