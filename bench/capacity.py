@@ -80,8 +80,8 @@ def steps(folder: Path) -> None:
                 values.append((getattr(many, name) - getattr(one, name)) / STEPS)
     for place, (wall, host, children) in found.items():
         print(f"a step, {place}: {shown(wall[1:], 'ms', 1000)}; processor time of the host {shown(host[1:], 'ms', 1000)}, of its children {shown(children[1:], 'ms', 1000)}", flush=True)
-    run = Run(folder, chain(1))
-    print(f"a run of one step, local: {run.wall * 1000:.0f} ms")
+    runs = [Run(folder, chain(1)) for _ in range(ROUNDS)]
+    print(f"a run of one step, local: {shown([run.wall for run in runs], 'ms', 1000)}; processor time {shown([run.host + run.children for run in runs], 'ms', 1000)}", flush=True)
 
 
 def memory(folder: Path) -> None:
@@ -138,17 +138,18 @@ def requests(folder: Path) -> None:
     server = SeaweedFs(folder / "seaweedfs").start()
     proxy = S3Proxy(server.port)
     try:
-        store = Store(server.bucket(), "bench", proxy.port)
 
         def asked(steps: int, *arguments: str) -> Counter:
+            # Objects that are there already would not be stored again.
+            store = Store(server.bucket(), f"bench-{time.monotonic_ns()}", proxy.port)
             proxy.asked.clear()
             Run(folder, chain(steps), "--exchange", store.url, *arguments, env=store.env)
             return Counter(method for method, _ in proxy.asked)
 
         for place, arguments in places().items():
             one, many = asked(1, *arguments), asked(STEPS + 1, *arguments)
-            each = {method: (many[method] - one[method]) / STEPS for method in sorted(many)}
-            print(f"requests of a step, {place}: " + ", ".join(f"{number:.1f} {method}" for method, number in each.items()) + f"; of a run besides: {dict(one)}", flush=True)
+            each = ", ".join(f"{(many[method] - one[method]) / STEPS:.1f} {method}" for method in sorted(many))
+            print(f"requests of a step, {place}: {each}; of a run with one step: {dict(one)}", flush=True)
     finally:
         proxy.close()
         server.remove()

@@ -28,17 +28,17 @@ MAKE = {"id": "make", "component": "duckdb.processor", "needs": [], "config": {"
 COUNT = {"id": "count", "component": "duckdb.processor", "needs": ["make"], "config": {"query": "select count(*) as n from make"}}
 
 
-def run(folder: Path, *arguments: str, env: dict[str, str] = {}) -> tuple[dict[str, float], Path]:
-    """Makes the table here and counts its rows on a worker; returns the seconds of both steps, and the session."""
+def run(folder: Path, steps: list[dict], *arguments: str, env: dict[str, str] = {}) -> tuple[float, dict[str, float], Path]:
+    """Returns the seconds of the whole run and of each step, and the session."""
     # Where a shared folder is on its machine, a worker must be told.
     shared = " ".join(arguments) if "file://" in " ".join(arguments) else ""
     (folder / "osiris.yaml").write_text(json.dumps({"workers": {"w": {"command": f"{OSIRIS} worker --slots 1 {shared}"}}}))
-    (folder / "pipeline.yaml").write_text(json.dumps({"oml_version": "0.1.0", "name": "bench", "steps": [MAKE, COUNT | {"on": "w"}]}))
+    (folder / "pipeline.yaml").write_text(json.dumps({"oml_version": "0.1.0", "name": "bench", "steps": steps}))
     environment = os.environ | {"OSIRIS_DRIVERS": str(TARGET / "drivers")} | env
     done = subprocess.run([OSIRIS, "run", "pipeline.yaml", "--json", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout)
-    return {step["id"]: step["duration_ms"] / 1000 for step in result["steps"]}, Path(result["session_path"])
+    return result["duration_ms"] / 1000, {step["id"]: step["duration_ms"] / 1000 for step in result["steps"]}, Path(result["session_path"])
 
 
 def seconds(action) -> float:
@@ -63,7 +63,8 @@ def main(folder: Path) -> None:
     times: dict[str, list[float]] = {}
     try:
         for number in range(ROUNDS):
-            plain, session = run(work)
+            plain, _, _ = run(work, [MAKE])
+            _, here, session = run(work, [MAKE, COUNT])
             file = session / "data" / "make.duckdb"
             size = file.stat().st_size
             found = {"cp": seconds(lambda: shutil.copyfile(file, folder / "copy"))}
@@ -74,8 +75,9 @@ def main(folder: Path) -> None:
             (folder / "shared").mkdir()
             store = Store(server.bucket(), f"bench{number}", server.port)
             for name, url in [("s3://", store.url), ("file://", f"file://{folder}/shared")]:
-                taken, session = run(work, "--exchange", url, env=store.env)
-                found[f"{name}, up"], found[f"{name}, down"] = taken["make"] - plain["make"], taken["count"] - plain["count"]
+                stored, _, session = run(work, [MAKE], "--exchange", url, env=store.env)
+                _, there, _ = run(work, [MAKE, COUNT | {"on": "w"}], "--exchange", url, env=store.env)
+                found[f"{name}, up"], found[f"{name}, down"] = stored - plain, there["count"] - here["count"]
                 shutil.rmtree(session.parent)
             shutil.rmtree(folder / "shared")
             for key in store.keys():
