@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -196,10 +197,11 @@ def until(condition, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def start(one: Machine, steps: list[dict], *arguments: str) -> subprocess.Popen:
+def start(one: Machine, steps: list[dict], *arguments: str, exchange: bool = True) -> subprocess.Popen:
     one.pipeline(steps)
+    arguments = ("--exchange", one.exchange, *arguments) if exchange else arguments
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CANARY": CANARY} | one.env
-    return subprocess.Popen([OSIRIS, "run", "pipeline.yaml", "--json", "--exchange", one.exchange, *arguments], cwd=one.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([OSIRIS, "run", "pipeline.yaml", "--json", *arguments], cwd=one.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_a_host_that_died_is_replaced_and_gives_way_if_it_comes_back(machine):
@@ -407,3 +409,30 @@ def test_a_host_killed_at_any_moment_is_replaced_by_another_machine(machine):
         left = one.folder / "out.csv"
         assert not left.exists() or left.read_text() == expected, "what it wrote is whole, or not there"
     assert resumed, "no moment was within a run"
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["local", "exchange"])
+def test_a_writer_whose_host_died_is_not_run_again(machine, far):
+    """Nobody knows whether its rows arrived. One that could not connect is run again."""
+    one = machine("one")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        database = {"host": "127.0.0.1", "port": silent.getsockname()[1], "database": "d", "user": "u", "password": "p4ssw0rd.x", "sslmode": "disable", "private_network": True}
+        one.write("osiris_connections.yaml", json.dumps({"connections": {"postgres": {"db": database}}}))
+        steps = [one.sql("select 1 as a"), {"id": "send", "component": "postgres.writer", "needs": ["source"], "config": {"connection": "@postgres.db", "table": "t", "mode": "append"}}]
+        exchange = ["--exchange", one.exchange] if far else []
+        process = start(one, steps, exchange=far)
+        silent.settimeout(60)
+        silent.accept()
+        process.kill()
+        process.communicate()
+        if far:
+            one.age("sessions", 90)
+            (name,) = (path.name for path in (one.shared / "sessions").iterdir())
+        result = one.run(None, "--resume", name if far else "latest", *exchange, expect=1)
+        error = result["step"]["send"]["error"]
+        assert "is not run again, because rows that it has sent may arrive twice" in error["message"] and "a new run" in error["hint"], error
+        assert [step["status"] for step in result["steps"]] == ["success", "failed"]
+    # Now nobody listens.
+    failed = one.run(None, *exchange, expect=1)
+    again = one.run(None, "--resume", failed["session_id"], *exchange, expect=1)["step"]["send"]["error"]
+    assert "127.0.0.1" in again["message"] and again == failed["step"]["send"]["error"]

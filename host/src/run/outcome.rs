@@ -77,16 +77,19 @@ impl Schedule<'_> {
         self.session.remove_scratch(&step.id);
         match outcome {
             Ok(done) => self.complete(place, number, begun, done),
-            Err(failure) => {
-                if !has_connected && ledger::must_be_noted(step) {
-                    self.forget_begun(place);
-                }
-                if let Some(failure) = self.try_again(place, Retrial::after(number, begun), has_connected, failure) {
-                    self.fail(place, Some(begun), &failure);
-                }
-            }
+            Err(failure) => self.try_again_or_fail(place, Retrial::after(number, begun), has_connected, failure),
         }
         self.note_progress();
+    }
+
+    /// Schedules the next attempt of a step, or records that it failed.
+    pub(super) fn try_again_or_fail(&mut self, place: usize, next: Retrial, has_connected: bool, failure: Failure) {
+        let begun = next.begun;
+        let Some(failure) = self.try_again(place, next, has_connected, failure) else { return };
+        if !has_connected && ledger::must_be_noted(&self.plan.steps[place]) {
+            self.forget_begun(place);
+        }
+        self.fail(place, Some(begun), &failure);
     }
 
     /// Puts the step's files in place, and its output if it is here.

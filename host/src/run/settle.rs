@@ -360,10 +360,7 @@ impl Schedule<'_> {
         self.session.remove_scratch(&step.id);
         match outcome {
             Ok(settled) => self.adopt(place, settled.outcome, settled.has_output),
-            Err(failure) => match self.try_again(place, Retrial::after(number, begun), has_connected, failure) {
-                None => {}
-                Some(failure) => self.fail(place, Some(begun), &failure),
-            },
+            Err(failure) => self.try_again_or_fail(place, Retrial::after(number, begun), has_connected, failure),
         }
         self.note_progress();
     }
