@@ -405,7 +405,8 @@ def test_a_host_killed_at_any_moment_is_replaced_by_another_machine(machine):
         result = two.go(STEPS, *(["--resume", claimed[0]] if claimed else []), on_worker=moment % 3 > 0)
         assert result["status"] == "success" and (two.folder / "out.csv").read_text() == expected
         records = one.shared / "sessions" / result["session_id"] / "steps"
-        assert sorted(path.name for path in records.iterdir()) == ["double.json", "read.json", "write.json"]
+        # A host may die while it writes one.
+        assert sorted(path.name for path in records.iterdir() if "#" not in path.name) == ["double.json", "read.json", "write.json"]
         left = one.folder / "out.csv"
         assert not left.exists() or left.read_text() == expected, "what it wrote is whole, or not there"
     assert resumed, "no moment was within a run"

@@ -16,13 +16,7 @@ fn engine(folder: &Path) -> Engine {
 
 /// An engine whose input `back` is the table that another engine wrote.
 fn reading(folder: &Path) -> Engine {
-    let input = InputTable {
-        alias: "back".to_owned(),
-        also: Vec::new(),
-        rows: None,
-        path: folder.join("out.duckdb"),
-        table: "main".to_owned(),
-    };
+    let input = InputTable::new("back", folder.join("out.duckdb"), "main");
     let spill = folder.join("spill");
     let furnishing = Furnishing { inputs: &[input], ..Furnishing::bare(&spill, Limits::DEFAULT) };
     Warm::open().unwrap().furnish(&furnishing, || Ok(())).unwrap()

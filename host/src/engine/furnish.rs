@@ -28,6 +28,13 @@ pub struct InputTable {
     pub rows: Option<u64>,
 }
 
+impl InputTable {
+    /// The table of a file under one name, with however many rows.
+    pub fn new(alias: &str, path: PathBuf, table: &str) -> Self {
+        Self { alias: alias.to_owned(), also: Vec::new(), path, table: table.to_owned(), rows: None }
+    }
+}
+
 /// What a step's database contains and allows before its driver runs.
 #[derive(Debug)]
 pub struct Furnishing<'a> {

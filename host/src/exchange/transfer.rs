@@ -14,7 +14,7 @@ use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Exchange, ExchangeError, Location, OBJECTS, StoredFile};
+use super::{Exchange, ExchangeError, Location, StoredFile};
 use crate::digest::{Digest, Hasher};
 
 /// The smallest part, in bytes; S3 wants at least 5 MiB.
@@ -104,20 +104,10 @@ impl Exchange {
     /// # Errors
     /// If the folder cannot be read.
     pub fn remove_parts(&self) -> io::Result<()> {
-        let Location::Folder(folder) = self.location() else { return Ok(()) };
-        let Ok(objects) = Dir::open_ambient_dir(folder.join(OBJECTS), ambient_authority()) else { return Ok(()) };
-        for entry in objects.entries()? {
-            let entry = entry?;
-            let found = entry.metadata()?;
-            let age = found.modified()?.into_std().elapsed().unwrap_or_default();
-            if found.is_file()
-                && entry.file_name().to_string_lossy().contains('#')
-                && age > 2 * Duration::from_secs(FRESH)
-            {
-                objects.remove_file(entry.file_name())?;
-            }
+        match self.location() {
+            Location::Folder(folder) => remove_parts(&Dir::open_ambient_dir(folder, ambient_authority())?),
+            Location::S3 { .. } => Ok(()),
         }
-        Ok(())
     }
 
     /// Whether a file is there; its content is checked by whoever fetches it.
@@ -196,6 +186,23 @@ impl Exchange {
     }
 }
 
+/// Removes old files in a folder, and in folders in it, that were not stored whole; their names have a `#`, which no other has.
+fn remove_parts(folder: &Dir) -> io::Result<()> {
+    for entry in folder.entries()? {
+        let entry = entry?;
+        let found = entry.metadata()?;
+        if found.is_dir() {
+            remove_parts(&entry.open_dir()?)?;
+            continue;
+        }
+        let age = found.modified()?.into_std().elapsed().unwrap_or_default();
+        if entry.file_name().to_string_lossy().contains('#') && age > 2 * Duration::from_secs(FRESH) {
+            folder.remove_file(entry.file_name())?;
+        }
+    }
+    Ok(())
+}
+
 fn read_part(file: &File, at: u64, length: u64) -> io::Result<PutPayload> {
     let mut part = vec![0; usize::try_from(length).map_err(io::Error::other)?];
     file.read_exact_at(&mut part, at)?;
@@ -205,6 +212,7 @@ fn read_part(file: &File, at: u64, length: u64) -> io::Result<PutPayload> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+    use super::super::OBJECTS;
     use super::*;
     use crate::exchange::{Access, Creation};
     use crate::pipeline::params::Environment;

@@ -321,13 +321,7 @@ impl Harness {
                 Some(error) => Err(error.message.to_string()),
                 None => {
                     let path = session.data_file(&id);
-                    let main = InputTable {
-                        alias: MAIN.to_owned(),
-                        also: Vec::new(),
-                        path,
-                        table: MAIN.to_owned(),
-                        rows: None,
-                    };
+                    let main = InputTable::new(MAIN, path, MAIN);
                     let mut tables = read_tables(vec![main], self.require_confinement, &Supervisor::start()?)?;
                     tables.remove(MAIN).ok_or_else(|| "it has no table `main`".to_owned())
                 }
@@ -349,13 +343,7 @@ impl Harness {
         let step = plan.steps.iter().find(|step| step.id.as_str() == STEP).context("the driver's step is missing")?;
         if outcome.is_success() && !record.tables.is_empty() {
             let path = session.data_file(&step.id);
-            let table = |name: &String| InputTable {
-                alias: name.clone(),
-                also: Vec::new(),
-                rows: None,
-                path: path.clone(),
-                table: name.clone(),
-            };
+            let table = |name: &String| InputTable::new(name, path.clone(), name);
             let tables = record.tables.keys().map(table).collect();
             outcome.tables = read_tables(tables, self.require_confinement, &Supervisor::start()?)?;
         }
