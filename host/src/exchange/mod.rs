@@ -66,6 +66,16 @@ impl fmt::Debug for Exchange {
     }
 }
 
+#[cfg(test)]
+impl Exchange {
+    /// An exchange in a folder.
+    #[expect(clippy::unwrap_used, reason = "only for tests")]
+    pub fn in_folder(folder: &std::path::Path) -> Self {
+        let location = Location::Folder(folder.to_owned());
+        Self::open(Access::new(location, None, &crate::pipeline::params::Environment::new()).unwrap()).unwrap()
+    }
+}
+
 /// A file in an exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

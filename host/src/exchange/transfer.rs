@@ -214,13 +214,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
     use super::super::OBJECTS;
     use super::*;
-    use crate::exchange::{Access, Creation};
-    use crate::pipeline::params::Environment;
-
-    fn exchange(folder: &std::path::Path) -> Exchange {
-        let location = format!("file://{}", folder.display()).parse().unwrap();
-        Exchange::open(Access::new(location, None, &Environment::new()).unwrap()).unwrap()
-    }
+    use crate::exchange::Creation;
 
     fn file(folder: &std::path::Path, bytes: &[u8]) -> (File, StoredFile) {
         let path = folder.join("file");
@@ -243,7 +237,7 @@ mod tests {
     #[test]
     fn a_file_comes_back_as_it_was_whatever_its_size() {
         let (folder, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let exchange = exchange(folder.path());
+        let exchange = Exchange::in_folder(folder.path());
         exchange.check().unwrap();
         for size in [0, 1, PART - 1, PART, PART + 1, 3 * PART + 17, 6 * PART] {
             let bytes: Vec<u8> = (0..size).map(|at| ((at * 2_654_435_761) >> 13) as u8).collect();
@@ -260,7 +254,7 @@ mod tests {
     #[test]
     fn an_object_that_is_not_what_its_digest_says_is_refused() {
         let (folder, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let exchange = exchange(folder.path());
+        let exchange = Exchange::in_folder(folder.path());
         let (source, stored) = file(here.path(), b"hello");
         exchange.store(&source, &stored, &|| false).unwrap();
         let object = folder.path().join(OBJECTS).join(stored.digest.as_str());
@@ -276,7 +270,7 @@ mod tests {
     #[test]
     fn an_object_is_created_once() {
         let folder = tempfile::tempdir().unwrap();
-        let exchange = exchange(folder.path());
+        let exchange = Exchange::in_folder(folder.path());
         assert_eq!(exchange.create("sessions/a/steps/x.json", b"1".to_vec()).unwrap(), Creation::Created);
         assert_eq!(exchange.create("sessions/a/steps/x.json", b"2".to_vec()).unwrap(), Creation::Taken);
         // The request may have been repeated because its answer was lost.

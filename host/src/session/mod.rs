@@ -208,12 +208,17 @@ impl Session {
         self.dir.open_dir("data").context("cannot open the session's data")
     }
 
-    /// Writes a record of the session's ledger atomically, for this user only.
+    /// Writes a record of the session's ledger atomically, for this user only. One that is not `durable` may be
+    /// lost or damaged if the machine goes down.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write_record(&self, name: &str, text: &str) -> anyhow::Result<()> {
-        write_private(&self.dir.open_dir(LEDGER)?, name, text).with_context(|| format!("cannot write record `{name}`"))
+    pub fn write_record(&self, name: &str, text: &str, durable: bool) -> anyhow::Result<()> {
+        let written = self.dir.open_dir(LEDGER).map_err(Into::into).and_then(|ledger| {
+            let how = if durable { Flush::Yes } else { Flush::No };
+            write_beside(&ledger, name, text, 0o600, how)
+        });
+        written.with_context(|| format!("cannot write record `{name}`"))
     }
 
     /// Removes a record of the session's ledger, if it is there.
@@ -338,21 +343,30 @@ pub fn noise() -> u64 {
 
 /// Writes a file atomically: a reader sees either the old text or the new.
 fn write_whole(dir: &Dir, name: &str, text: &str) -> anyhow::Result<()> {
-    write_beside(dir, name, text, 0o666)
+    write_beside(dir, name, text, 0o666, Flush::Yes)
 }
 
 /// Like [`write_whole`], readable by this user only.
 fn write_private(dir: &Dir, name: &str, text: &str) -> anyhow::Result<()> {
-    write_beside(dir, name, text, 0o600)
+    write_beside(dir, name, text, 0o600, Flush::Yes)
 }
 
-fn write_beside(dir: &Dir, name: &str, text: &str, mode: u32) -> anyhow::Result<()> {
+/// Whether a file is on disk before it takes its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flush {
+    Yes,
+    No,
+}
+
+fn write_beside(dir: &Dir, name: &str, text: &str, mode: u32, flush: Flush) -> anyhow::Result<()> {
     let beside = format!(".{name}.new");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
     let mut file = plain::open_with(dir, &beside, &mut options)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()?;
+    if flush == Flush::Yes {
+        file.sync_all()?;
+    }
     dir.rename(&beside, dir, name)?;
     Ok(())
 }

@@ -88,12 +88,13 @@ const BEGUN: &str = "begun";
 /// The ending of the name of a record of a step that is done.
 const DONE: &str = "done.json";
 
-/// Notes a step that is done in the session's folder.
+/// Notes a step that is done in the session's folder. A record that is lost because the machine goes down is one of a step that
+/// is run again, if it may be.
 ///
 /// # Errors
 /// If it cannot be written.
 pub fn note_done(session: &Session, outcome: &Outcome) -> anyhow::Result<()> {
-    session.write_record(&format!("{}.{DONE}", outcome.step), &serde_json::to_string(outcome)?)
+    session.write_record(&format!("{}.{DONE}", outcome.step), &serde_json::to_string(outcome)?, false)
 }
 
 /// Notes in the session's folder that a step begins.
@@ -101,7 +102,7 @@ pub fn note_done(session: &Session, outcome: &Outcome) -> anyhow::Result<()> {
 /// # Errors
 /// If it cannot be written.
 pub fn note_begun(session: &Session, step: &str) -> anyhow::Result<()> {
-    session.write_record(&format!("{step}.{BEGUN}"), "")
+    session.write_record(&format!("{step}.{BEGUN}"), "", true)
 }
 
 /// Notes that a step that began has changed nothing.

@@ -331,13 +331,6 @@ mod tests {
 
     use super::*;
     use crate::digest::{Digest, sha256_of};
-    use crate::exchange::Access;
-    use crate::pipeline::params::Environment;
-
-    fn exchange(folder: &std::path::Path) -> Exchange {
-        let location = format!("file://{}", folder.display()).parse().unwrap();
-        Exchange::open(Access::new(location, None, &Environment::new()).unwrap()).unwrap()
-    }
 
     fn outcome(step: &str, attempt: u32) -> Outcome {
         Outcome {
@@ -361,7 +354,7 @@ mod tests {
     #[test]
     fn one_attempt_of_a_step_counts() {
         let folder = tempfile::tempdir().unwrap();
-        let shared = Shared::begin(exchange(folder.path()), "session_1").unwrap();
+        let shared = Shared::begin(Exchange::in_folder(folder.path()), "session_1").unwrap();
         let first = outcome("a", 1);
         assert_eq!(shared.commit(&first).unwrap(), Committed::Ours);
         assert_eq!(shared.commit(&outcome("a", 2)).unwrap(), Committed::Theirs(Box::new(first.clone())));
@@ -374,7 +367,7 @@ mod tests {
     #[test]
     fn one_host_runs_a_session_and_another_goes_on_once_it_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        let exchange = exchange(folder.path());
+        let exchange = Exchange::in_folder(folder.path());
         let shared = Shared::begin(exchange.clone(), "session_1").unwrap();
         assert!(Shared::begin(exchange.clone(), "session_1").is_err());
         shared.beat().unwrap();

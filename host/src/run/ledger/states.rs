@@ -187,15 +187,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::shared::Shared;
     use super::*;
-    use crate::exchange::Access;
-    use crate::pipeline::params::Environment;
     use jiff::SignedDuration;
     use serde_json::value::RawValue;
-
-    fn exchange(folder: &std::path::Path) -> Exchange {
-        let location = format!("file://{}", folder.display()).parse().unwrap();
-        Exchange::open(Access::new(location, None, &Environment::new()).unwrap()).unwrap()
-    }
 
     fn state(step: &str, value: &str) -> BTreeMap<String, StoredState> {
         let kept = StoredState {
@@ -214,7 +207,7 @@ mod tests {
     #[test]
     fn runs_take_turns_and_each_goes_on_from_the_one_before() {
         let folder = tempfile::tempdir().unwrap();
-        let exchange = exchange(folder.path());
+        let exchange = Exchange::in_folder(folder.path());
         let time = Timestamp::now();
         for turn in 1..=25 {
             let name = format!("session_{turn}");
@@ -232,7 +225,7 @@ mod tests {
     #[test]
     fn a_turn_is_taken_only_from_the_dead_who_then_cannot_end_it() {
         let folder = tempfile::tempdir().unwrap();
-        let exchange = exchange(folder.path());
+        let exchange = Exchange::in_folder(folder.path());
         let at = |seconds| Timestamp::now() + SignedDuration::from_secs(seconds);
         Turn::take(exchange.clone(), "p", "first", at(0)).unwrap().end(state("a", "0")).unwrap();
         let _held = Shared::begin(exchange.clone(), "session_1").unwrap();
