@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use super::bindings::osiris::driver::state::Host;
 use super::{Answer, ErrorKind, error};
-use crate::grants::limits::MAX_STATE_BYTES;
+use crate::grants::state::{UnfitState, check_state};
 use crate::protocol::Job;
 use crate::secrets::Secrets;
-use crate::secrets::scrubber::holds;
 
 /// The state that the step kept in its last run, and the one for its next run, as JSON.
 pub struct KeptState {
@@ -39,16 +38,9 @@ impl Host for KeptState {
         if !self.is_granted {
             return Ok(Err(error(ErrorKind::Denied, "the step was not granted a state to keep between runs")));
         }
-        if json.len() > MAX_STATE_BYTES {
-            let message = format!("a state of {} bytes is larger than the {MAX_STATE_BYTES} that are kept", json.len());
-            return Ok(Err(error(ErrorKind::Data, message)));
-        }
-        if let Err(cause) = serde_json::from_str::<&serde_json::value::RawValue>(&json) {
-            return Ok(Err(error(ErrorKind::Data, format!("a state must be JSON: {cause}"))));
-        }
-        if self.secrets.values().any(|secret| holds(&json, secret)) {
-            let message = "a state must hold no secret: it is kept on disk as it is, and shown";
-            return Ok(Err(error(ErrorKind::Denied, message)));
+        if let Err(unfit) = check_state(&json, &self.secrets) {
+            let kind = if matches!(unfit, UnfitState::HoldsSecret) { ErrorKind::Denied } else { ErrorKind::Data };
+            return Ok(Err(error(kind, unfit.to_string())));
         }
         self.next = Some(json);
         Ok(Ok(()))

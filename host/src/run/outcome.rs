@@ -9,6 +9,7 @@ use super::ledger::{self, Outcome};
 use super::record;
 use super::retry::Retrial;
 use super::schedule::Schedule;
+use super::states::unfit_state;
 use super::targets::{self, Target};
 use crate::error::{Blame, Failure};
 use crate::plan::PlannedStep;
@@ -54,7 +55,8 @@ impl Schedule<'_> {
         let ending = process.ending();
         let outcome = match verdict {
             Some(Ok(done)) if ending.is_peaceful() && !self.interrupted => {
-                match record::secret_name(step, &done.tables) {
+                let unfit = || unfit_state(step, done.state.as_deref());
+                match record::secret_name(step, &done.tables).or_else(unfit) {
                     None if self.ties.is_some() => {
                         return self.settle((place, number, begun), has_connected, targets, (done, stored));
                     }

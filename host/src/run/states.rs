@@ -10,9 +10,10 @@ use serde_json::value::RawValue;
 
 use super::ledger::states::Turn;
 use super::schedule::Schedule;
-use crate::error::{Failure, Report};
+use crate::error::{Blame, Failure, Report};
 use crate::exchange::Exchange;
-use crate::plan::Plan;
+use crate::grants::state::check_state;
+use crate::plan::{Plan, PlannedStep};
 use crate::session::{Base, Status, now, state};
 use crate::untrusted;
 use crate::warning::Warning;
@@ -118,6 +119,13 @@ fn command(base: &Base, verb: &str, pipeline: &str, step: &str) -> String {
     let here = std::env::current_dir().and_then(|here| here.canonicalize()).is_ok_and(|here| here == base.path);
     let place = if here { String::new() } else { format!(" --base {}", state::quoted(&base.path.to_string_lossy())) };
     format!("osiris state {verb} {step} --pipeline {}{place}", state::quoted(pipeline))
+}
+
+/// The failure of a step whose state cannot be stored. A driver cannot set such a state; only a step process or a worker that
+/// does something else than it should can send one.
+pub fn unfit_state(step: &PlannedStep, state: Option<&str>) -> Option<Failure> {
+    let unfit = check_state(state?, &step.secrets).err()?;
+    Some(Failure::new(Blame::Host, "worker", format!("what ran the step cannot be trusted: {unfit}")))
 }
 
 impl Schedule<'_> {
