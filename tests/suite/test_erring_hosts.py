@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import CANARY, GUESTS, OSIRIS, TARGET
+from conftest import CANARY, GUESTS, OSIRIS, TARGET, Project
 from test_failures import children, runs
 from worker_wire import Host, digest_of, environment
 
@@ -79,6 +79,10 @@ def test_what_a_host_does_wrong_is_refused_and_the_worker_goes_on(worker):
         f'{{"type": "kill", "attempt": "{CANARY}',
         f'{{"type": "blob", "digest": "{CANARY}", "at": 0, "length": 1}}\nx',
         f'{{"type": "blob", "digest": "{"0" * 64}", "at": 0, "length": 100}}\n{CANARY}',
+        '{"type": "prepare", "attempt": 1, "blobs": [{"digest": "/etc/passwd", "bytes": 1}]}\n',
+        '{"type": "prepare", "attempt": 1, "blobs": [{"digest": "../../../../../etc/passwd", "bytes": 1}]}\n',
+        f'{{"type": "prepare", "attempt": 1, "blobs": [{{"digest": "{"A" * 64}", "bytes": 1}}]}}\n',
+        '{"type": "blob", "digest": "../lock", "at": 0, "length": 1}\nx',
         '{"type": "blob", "digest": "' + "0" * 64 + '", "at": 0, "length": 4294967295}\n',
     ],
 )
@@ -155,8 +159,63 @@ def test_a_worker_whose_host_goes_ends_in_every_state(worker, tmp_path, state, p
     assert folders(tmp_path) == []
 
 
-def recorded(project) -> tuple[dict, dict, list[bytes]]:
-    """A real job without an end, as the real host hands it over, and its driver."""
+LOOP = {"id": "bad", "component": "test.misbehave", "needs": [], "config": {"how": "loop"}}
+PATHS = ["/etc/passwd", "../../../../../../etc/passwd", "../lock", "."]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "place",
+    [("driver",), ("inputs", 0, "data"), ("read", 0, "content")],
+    ids=lambda place: place[0],
+)
+def test_a_job_that_names_a_path_in_place_of_a_digest_ends_the_worker(worker, prepared, place, path):
+    host = worker()
+    host.ping()
+    job, _ = prepared
+    files = {**job["files"], "inputs": [{"alias": "a", "also": [], "data": "0" * 64, "table": "main"}], "read": [{"name": "in.csv", "content": "0" * 64}]}
+    *parents, last = place
+    inside = files
+    for key in parents:
+        inside = inside[key]
+    inside[last] = path
+    host.prepare(1)
+    host.send("exec_step", attempt=1, job=job | {"files": files}, reachable={"endpoints": [], "private_hosts": []})
+    error = host.hear("error")
+    assert error["failure"]["kind"] == "protocol" and "root:" not in json.dumps(error | {"data": ""}), error
+    assert host.process.wait(timeout=30) != 0
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> tuple[dict, list[bytes]]:
+    """A real job, and its driver, which creates the files that its config names."""
+    project = Project(tmp_path_factory.mktemp("recorded"))
+    job, _, blobs = recorded(project, {"id": "keep", "component": "test.keep", "config": {"write": ["w.txt"], "create": ["w.txt"]}})
+    return job, blobs
+
+
+def test_the_names_of_written_files_are_no_paths_on_a_worker(worker, prepared, tmp_path):
+    """A host may call them anything: the files are in the attempt's folder, and are sent back under that name."""
+    host = worker()
+    host.ping()
+    job, blobs = prepared
+    for attempt, name in enumerate(["/tmp/osiris-attack", "../../../../osiris-attack", "../../lock", ".", "a/b", ""], 1):
+        named = json.loads(json.dumps(job).replace('"w.txt"', json.dumps(name)))
+        host.prepare(attempt, *blobs)
+        if attempt == 1:
+            for blob in blobs:
+                host.blob(blob)
+        host.send("exec_step", attempt=attempt, job=named, reachable={"endpoints": [], "private_hosts": []})
+        sent, answer = {}, host.hear("output", "complete", "error")
+        while answer["type"] == "output":
+            sent[answer.get("name")] = answer["data"]
+            answer = host.hear("output", "complete", "error")
+        assert answer["type"] == "complete" and sent[name] == b"new\n", (name, answer)
+        assert not Path("/tmp/osiris-attack").exists() and [path.name for path in tmp_path.rglob("osiris-attack")] == []
+
+
+def recorded(project, step: dict = LOOP) -> tuple[dict, dict, list[bytes]]:
+    """A real job, without an end unless another is wanted, as the real host hands it over, and its driver."""
     relay = project.write(
         "record.py",
         "import sys\n"
@@ -169,9 +228,9 @@ def recorded(project) -> tuple[dict, dict, list[bytes]]:
         "open('job.json', 'w').write(json.dumps(line))\n"
         "w.fail()\nw.serve()\n",
     )
-    project.pipeline([{"id": "bad", "component": "test.misbehave", "needs": [], "config": {"how": "loop"}}])
+    project.pipeline([step])
     project.osiris("run", "pipeline.yaml", "--on", f"{sys.executable} {relay}")
     line = json.loads((project.folder / "job.json").read_text())
-    drivers = [path.read_bytes() for folder in (GUESTS, TARGET / "drivers") for path in folder.glob("*.wasm") if "misbehave" in path.name]
+    drivers = [path.read_bytes() for folder in (GUESTS, TARGET / "drivers") for path in folder.glob(f"{step['component']}.wasm")]
     driver = [data for data in drivers if digest_of(data) == line["job"]["files"]["driver"]]
     return line["job"], line["reachable"], driver[:1]

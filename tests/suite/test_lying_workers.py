@@ -68,6 +68,47 @@ def test_an_output_larger_than_the_limit_is_refused_before_it_fills_the_disk(pro
     assert error["kind"] == "worker" and "3.0 MB" in error["message"], error
 
 
+# Names that lead elsewhere, or to the granted file by another way.
+NAMES = ["pipeline.yaml", "../out.csv", "./out.csv", "sub/../out.csv", "out.csv\0", "link/x", "/tmp/osiris-attack", ".osiris_sessions/x"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_written_file_has_the_name_that_was_granted(project, name):
+    body = f"w.take(); w.file(b'new', 'out.csv'); w.file(b'x', {name!r})"
+    outside = project.folder / "outside"
+    outside.mkdir()
+    (project.folder / "link").symlink_to(outside)
+    project.pipeline([{"id": "write", "component": "test.keep", "config": {"write": ["out.csv"]}}])
+    check_refused(project, body, "it sent a file that the step was not granted")
+    assert not Path("/tmp/osiris-attack").exists() and list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [("f'[{job[\"secrets\"]}]'.replace(\"'\", '\"')", "a state must hold no secret"), ("'{'", "a state must be JSON"), ("'\"' + 'x' * 2_000_000 + '\"'", "larger than the 1048576 that are kept")],
+)
+def test_a_state_is_stored_only_if_a_driver_could_have_set_it(project, state, words):
+    project.pipeline([{"id": "write", "component": "test.keep", "config": {"state": "1", "key": CANARY}}])
+    check_refused(project, f"job = w.take(); w.complete([w.file(OUTPUT)], {ONE}, state={state})", words)
+    assert list((project.folder / ".osiris" / "state").rglob("*.json")) == []
+
+
+def test_a_step_without_an_output_gets_none(project):
+    project.pipeline([project.sql("select 1 as a"), {"id": "write", "component": "filesystem.csv_writer", "config": {"path": "out.csv"}}])
+    check_refused(project, f"w.take(); w.complete([w.file(OUTPUT)], {ONE}); w.next_job(); w.file(OUTPUT)", "it sent an output that the step does not have")
+
+
+def check_refused(project, body: str, words: str) -> None:
+    """The last step of the pipeline fails, and nothing of it is anywhere."""
+    project.write("out.csv", "before\n")
+    done = project.osiris("run", "pipeline.yaml", "--json", "--on", fake(project.folder, body), timeout=60)
+    *_, step = json.loads(done.stdout)["steps"]
+    assert done.returncode == 1 and step["error"]["kind"] == "worker" and words in step["error"]["message"], done.stdout
+    assert (project.folder / "out.csv").read_text() == "before\n" and {path.name for path in project.folder.iterdir()} <= LEFT | {"link", "outside", ".osiris"}
+    session = Path(json.loads(done.stdout)["session_path"])
+    assert not (session / "scratch").exists() and not (session / "data" / "write.duckdb").exists()
+
+
 def test_a_written_file_is_refused_like_an_output(project):
     steps = [project.sql("select 1 as a"), {"id": "write", "component": "filesystem.csv_writer", "config": {"path": "out.csv"}}]
     body = f"w.take(); w.complete([w.file(OUTPUT)], {ONE}); w.next_job(); w.complete([w.file(b'new', 'out.csv') | {{'bytes': 4}}])"

@@ -41,12 +41,24 @@ fn main() -> ExitCode {
     }
 }
 
-/// The layers that remain on, according to the command line of the host that started this step.
+/// The layers that remain on, according to the command line of the host that started this step, perhaps by a worker of
+/// this machine.
 fn layers() -> Layers {
-    let host = std::fs::read(format!("/proc/{}/cmdline", std::os::unix::process::parent_id())).unwrap_or_default();
-    let is_given = |flag: &str| host.split(|byte| *byte == 0).any(|word| word == flag.as_bytes());
+    let mut given = Vec::new();
+    let mut process = std::os::unix::process::parent_id();
+    while process > 1 {
+        let line = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        given.extend(line.split(|byte| *byte == 0).map(<[u8]>::to_vec));
+        process = parent(process).unwrap_or_default();
+    }
+    let is_given = |flag: &str| given.iter().any(|word| word == flag.as_bytes());
     let confined = !is_given(UNCONFINED);
     Layers { engine: !is_given(UNLOCKED), walls: confined, rules: confined && !is_given(WITHOUT_RULES) }
+}
+
+fn parent(process: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
 /// Makes the call that is given in place of a component; compiles anything else.
