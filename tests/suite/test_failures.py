@@ -61,6 +61,7 @@ def test_a_misbehaving_driver_ends_only_itself(project, how, kind, words):
     assert not (session / "scratch").exists()
 
 
+@pytest.mark.local_only("makes the program unusable, which a worker needs itself")
 def test_a_step_that_cannot_start_leaves_no_file_beside_its_target(project, web):
     """The program cannot be started once the first step runs: at most one process was started ahead of time for later steps."""
     program = install(project.folder / "program")

@@ -116,8 +116,11 @@ def test_native_code_does_not_outlive_its_result(project):
     assert not (Path(result["session_path"]) / "data" / "hole.duckdb").exists()
 
 
+IN_THE_SESSION = pytest.param("read SCRATCH/../../data/source.duckdb", marks=pytest.mark.local_only("reads a session's file from beside its step"))
+
+
 @pytest.mark.parametrize(
-    "call", ["exec", "memory_file", "map_executable", "listen", "udp", "unix_pair", "own_signals", "pipe_size", "read /etc/passwd", "list /", "tcp 127.0.0.1:PORT", "unix BASE/socket", "symlink SCRATCH", "read SCRATCH/../../data/source.duckdb"]
+    "call", ["exec", "memory_file", "map_executable", "listen", "udp", "unix_pair", "own_signals", "pipe_size", "read /etc/passwd", "list /", "tcp 127.0.0.1:PORT", "unix BASE/socket", "symlink SCRATCH", IN_THE_SESSION]
 )
 def test_the_positive_control_succeeds_unconfined(victim, services, call):
     asked = call.replace("BASE", str(victim.folder)).replace("PORT", str(services))
