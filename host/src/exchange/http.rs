@@ -67,13 +67,16 @@ impl HttpService for Service {
     }
 }
 
-/// Whether a request that failed so may be sent again.
+/// What went wrong, for whoever sends requests again. All requests of an exchange may be, even if they have arrived: an object is
+/// named by what is in it, and whoever creates a record compares it with the one that it finds. So the kind is always that of
+/// an error of connecting, after which `object_store` repeats even those requests that it holds for unrepeatable.
 fn kind(error: &ureq::Error) -> HttpErrorKind {
     match error {
-        ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => HttpErrorKind::Connect,
-        ureq::Error::Timeout(_) => HttpErrorKind::Timeout,
-        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => HttpErrorKind::Connect,
-        ureq::Error::Io(_) | ureq::Error::Protocol(_) => HttpErrorKind::Interrupted,
+        ureq::Error::ConnectionFailed
+        | ureq::Error::HostNotFound
+        | ureq::Error::Timeout(_)
+        | ureq::Error::Io(_)
+        | ureq::Error::Protocol(_) => HttpErrorKind::Connect,
         _ => HttpErrorKind::Unknown,
     }
 }

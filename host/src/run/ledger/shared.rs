@@ -245,7 +245,7 @@ impl Shared {
     /// # Errors
     /// If the exchange cannot be used.
     pub fn write_manifest(&self, manifest: &Manifest) -> anyhow::Result<()> {
-        if self.0.is_lost.load(Ordering::SeqCst) {
+        if self.has_successor().map_err(ExchangeError::report)? {
             return Ok(());
         }
         let name = format!("{SESSIONS}/{}/manifest.json", self.0.session);
@@ -282,12 +282,19 @@ impl Shared {
     }
 
     fn beat(&self) -> Result<(), ExchangeError> {
+        if self.has_successor()? {
+            return Ok(());
+        }
+        self.0.exchange.write(&beat(&self.0.session, self.0.host), now().into_bytes())
+    }
+
+    /// Whether another host has taken over, by what the exchange says now.
+    fn has_successor(&self) -> Result<bool, ExchangeError> {
         let Claimed { exchange, session, host: number, is_lost, .. } = &*self.0;
         if exchange.look_up(&host(session, number + 1))?.is_some() {
             is_lost.store(true, Ordering::SeqCst);
-            return Ok(());
         }
-        exchange.write(&beat(session, *number), now().into_bytes())
+        Ok(self.is_lost())
     }
 
     /// Whether another host has taken over.
