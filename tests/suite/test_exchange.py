@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import CANARY, GUESTS, OSIRIS, Project, holding
+from s3_proxy import hangs, proxied  # noqa: F401
 from s3_server import s3_server, store  # noqa: F401
 
 WORKER = f"{OSIRIS} worker --slots 4"
@@ -437,3 +438,18 @@ def test_a_writer_whose_host_died_is_not_run_again(machine, far):
     failed = one.run(None, *exchange, expect=1)
     again = one.run(None, "--resume", failed["session_id"], *exchange, expect=1)["step"]["send"]["error"]
     assert "127.0.0.1" in again["message"] and again == failed["step"]["send"]["error"]
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["local", "worker"])
+def test_ctrl_c_ends_a_run_whose_exchange_does_not_answer(proxied, tmp_path, far):
+    one = Machine(tmp_path / "one", proxied.url, env=proxied.env)
+    proxied.proxy.fault(hangs, "PUT", "/objects/")
+    process = start(one, STEPS, *(one.worker if far else []))
+    until(lambda: any(method == "PUT" and "/objects/" in path for method, path in proxied.proxy.asked))
+    # By then nothing of it answers.
+    proxied.proxy.fault(hangs, "PUT", "")
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130 and time.monotonic() - begun < 20, stderr
+    assert json.loads(stdout)["steps"][0]["status"] == "interrupted"

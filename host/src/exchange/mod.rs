@@ -7,7 +7,7 @@ mod transfer;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -24,9 +24,16 @@ use crate::secrets::Secret;
 use crate::session::noise;
 
 pub use access::{Access, Credentials, Directions, FAMILY, Key, Location, Service};
+pub use transfer::Transfer;
 
 /// How long a request is tried again while the store is out of reach or busy.
 const BUSY: Duration = Duration::from_secs(60);
+
+/// How long a request may still take once nobody wants to wait any more.
+const HURRY: Duration = Duration::from_secs(5);
+
+/// How often a request is looked at that may have to end.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// How long a machine may take to get the credentials that its cloud gives it.
 const CREDENTIALS: Duration = Duration::from_secs(10);
@@ -47,6 +54,8 @@ struct Inner {
     access: Access,
     prefix: Path,
     runtime: &'static Runtime,
+    /// When whatever has not ended by then is given up.
+    latest: OnceLock<Instant>,
 }
 
 /// Drives all requests of this process. It is never dropped, which would wait for requests that hang.
@@ -131,6 +140,21 @@ impl ExchangeError {
     }
 }
 
+/// What became of a request.
+enum Asked<T> {
+    Answer(T),
+    /// The object is not there.
+    Missing,
+    /// It must not be there, and is.
+    Taken,
+}
+
+impl<T> Asked<T> {
+    fn answer(self) -> Option<T> {
+        if let Self::Answer(answer) = self { Some(answer) } else { None }
+    }
+}
+
 /// Whether an object was created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Creation {
@@ -171,7 +195,45 @@ impl Exchange {
                 (Arc::clone(&store) as _, Some(store), prefix)
             }
         };
-        Ok(Self(Arc::new(Inner { store, s3, access, prefix, runtime: runtime()? })))
+        Ok(Self(Arc::new(Inner { store, s3, access, prefix, runtime: runtime()?, latest: OnceLock::new() })))
+    }
+
+    /// Has whatever is asked of it end soon, because nobody wants to wait any more.
+    pub fn hurry(&self) {
+        self.0.latest.get_or_init(|| Instant::now() + HURRY);
+    }
+
+    /// Waits for a request, unless it is ended or takes too long.
+    fn wait<T>(
+        &self,
+        is_ended: &dyn Fn() -> bool,
+        request: impl Future<Output = Result<T, ExchangeError>>,
+    ) -> Result<T, ExchangeError> {
+        self.0.runtime.block_on(async {
+            let mut request = std::pin::pin!(request);
+            loop {
+                match tokio::time::timeout(LOOK_EVERY, request.as_mut()).await {
+                    Ok(done) => return done,
+                    Err(_) if is_ended() || self.0.latest.get().is_some_and(|latest| *latest < Instant::now()) => {
+                        return Err(ExchangeError::Ended);
+                    }
+                    Err(_) => {}
+                }
+            }
+        })
+    }
+
+    /// Waits for a request whose errors are those of the store.
+    fn ask<T>(&self, request: impl Future<Output = object_store::Result<T>>) -> Result<Asked<T>, ExchangeError> {
+        self.wait(&|| false, async {
+            use object_store::Error;
+            match request.await {
+                Ok(answer) => Ok(Asked::Answer(answer)),
+                Err(Error::NotFound { .. }) => Ok(Asked::Missing),
+                Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(Asked::Taken),
+                Err(error) => Err(self.error(&error)),
+            }
+        })
     }
 
     pub fn location(&self) -> &Location {
@@ -259,6 +321,11 @@ impl Exchange {
         }
     }
 
+    /// The error about a bucket that is not there.
+    fn missing(&self) -> ExchangeError {
+        ExchangeError::Unavailable { place: self.location().clone(), why: "it is not there".to_owned() }
+    }
+
     /// Creates an object that must not exist. A repeated request that finds what it wrote itself has created it.
     ///
     /// # Errors
@@ -273,12 +340,10 @@ impl Exchange {
     fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<Creation, ExchangeError> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let path = self.path(name);
-        match self.0.runtime.block_on(self.0.store.put_opts(&path, bytes.into(), options)) {
-            Ok(_) => Ok(Creation::Created),
-            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
-                Ok(Creation::Taken)
-            }
-            Err(error) => Err(self.error(&error)),
+        match self.ask(self.0.store.put_opts(&path, bytes.into(), options))? {
+            Asked::Answer(_) => Ok(Creation::Created),
+            Asked::Taken => Ok(Creation::Taken),
+            Asked::Missing => Err(self.missing()),
         }
     }
 
@@ -288,8 +353,10 @@ impl Exchange {
     /// If the store cannot be used.
     pub fn write(&self, name: &str, bytes: Vec<u8>) -> Result<(), ExchangeError> {
         let path = self.path(name);
-        let written = self.0.runtime.block_on(self.0.store.put(&path, bytes.into()));
-        written.map(|_| ()).map_err(|error| self.error(&error))
+        match self.ask(self.0.store.put(&path, bytes.into()))? {
+            Asked::Answer(_) => Ok(()),
+            Asked::Missing | Asked::Taken => Err(self.missing()),
+        }
     }
 
     /// What a small object contains; `None` if there is none.
@@ -299,11 +366,7 @@ impl Exchange {
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, ExchangeError> {
         let path = self.path(name);
         let read = async { self.0.store.get(&path).await?.bytes().await };
-        match self.0.runtime.block_on(read) {
-            Ok(bytes) => Ok(Some(bytes.into())),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(self.error(&error)),
-        }
+        Ok(self.ask(read)?.answer().map(Into::into))
     }
 
     /// The size of a small object and when it was written; `None` if there is none.
@@ -312,11 +375,7 @@ impl Exchange {
     /// If the store cannot be used.
     pub fn look_up(&self, name: &str) -> Result<Option<Listed>, ExchangeError> {
         let path = self.path(name);
-        match self.0.runtime.block_on(self.0.store.head(&path)) {
-            Ok(found) => Ok(Some(listed(&found))),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(self.error(&error)),
-        }
+        Ok(self.ask(self.0.store.head(&path))?.answer().map(|found| listed(&found)))
     }
 
     /// The objects directly below `folder`, and the names of the folders there.
@@ -325,8 +384,9 @@ impl Exchange {
     /// If the store cannot be used.
     pub fn list(&self, folder: &str) -> Result<(Vec<Listed>, Vec<String>), ExchangeError> {
         let path = self.path(folder);
-        let found = self.0.runtime.block_on(self.0.store.list_with_delimiter(Some(&path)));
-        let found = found.map_err(|error| self.error(&error))?;
+        let Some(found) = self.ask(self.0.store.list_with_delimiter(Some(&path)))?.answer() else {
+            return Ok((Vec::new(), Vec::new()));
+        };
         let folders = found.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned)).collect();
         Ok((found.objects.iter().map(listed).collect(), folders))
     }
@@ -337,10 +397,7 @@ impl Exchange {
     /// If the store cannot be used.
     pub fn delete(&self, name: &str) -> Result<(), ExchangeError> {
         let path = self.path(name);
-        match self.0.runtime.block_on(self.0.store.delete(&path)) {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.error(&error)),
-        }
+        self.ask(self.0.store.delete(&path)).map(|_| ())
     }
 }
 

@@ -29,14 +29,29 @@ const FRESH: u64 = 1800;
 /// How many parts travel at once.
 const AT_ONCE: usize = 4;
 
+/// Who is told of a transfer, and may end it.
+#[derive(Clone, Copy)]
+pub struct Transfer<'a> {
+    pub is_ended: &'a dyn Fn() -> bool,
+    /// A part has moved.
+    pub moved: &'a dyn Fn(),
+}
+
+impl<'a> Transfer<'a> {
+    /// Nobody is told of it.
+    pub fn until(is_ended: &'a dyn Fn() -> bool) -> Self {
+        Self { is_ended, moved: &|| () }
+    }
+}
+
 impl Exchange {
     /// Stores a file, unless it is there already.
     ///
     /// # Errors
-    /// If the file cannot be read, the store cannot be used, or `ended` says so.
-    pub fn store(&self, file: &File, stored: &StoredFile, ended: &dyn Fn() -> bool) -> Result<(), ExchangeError> {
+    /// If the file cannot be read, the store cannot be used, or it is ended.
+    pub fn store(&self, file: &File, stored: &StoredFile, transfer: Transfer<'_>) -> Result<(), ExchangeError> {
         let path = self.object(&stored.digest);
-        self.0.runtime.block_on(async {
+        self.wait(transfer.is_ended, async {
             if self.is_fresh(&path, stored.bytes).await? {
                 return Ok(());
             }
@@ -45,9 +60,9 @@ impl Exchange {
                 return self.0.store.put(&path, payload).await.map(|_| ()).map_err(|error| self.error(&error));
             }
             let mut upload = self.0.store.put_multipart(&path).await.map_err(|error| self.error(&error))?;
-            let sent = self.send_parts(&mut *upload, file, stored.bytes, ended).await;
+            let sent = self.send_parts(&mut *upload, file, stored.bytes, transfer.moved).await;
             if sent.is_err() {
-                // What cannot be removed is removed by the store's own rules.
+                // What cannot be removed, or was ended, is removed by the store's own rules.
                 let _ = upload.abort().await;
             }
             sent
@@ -79,20 +94,18 @@ impl Exchange {
         upload: &mut dyn MultipartUpload,
         file: &File,
         bytes: u64,
-        ended: &dyn Fn() -> bool,
+        moved: &dyn Fn(),
     ) -> Result<(), ExchangeError> {
         let part = PART.max(bytes.div_ceil(MOST_PARTS));
         let (mut travelling, mut at) = (JoinSet::new(), 0);
         while at < bytes || !travelling.is_empty() {
-            if ended() {
-                return Err(ExchangeError::Ended);
-            }
             if at < bytes && travelling.len() < AT_ONCE {
                 let length = part.min(bytes - at);
                 travelling.spawn(upload.put_part(read_part(file, at, length)?));
                 at += length;
             } else if let Some(arrived) = travelling.join_next().await {
                 arrived.map_err(Into::into).flatten().map_err(|error| self.error(&error))?;
+                moved();
             }
         }
         upload.complete().await.map(|_| ()).map_err(|error| self.error(&error))
@@ -115,7 +128,7 @@ impl Exchange {
     /// # Errors
     /// If it is not, has another size, or the store cannot be used.
     pub fn confirm(&self, stored: &StoredFile) -> Result<(), ExchangeError> {
-        match self.0.runtime.block_on(self.size(&self.object(&stored.digest)))? {
+        match self.wait(&|| false, self.size(&self.object(&stored.digest)))? {
             Some(bytes) if bytes == stored.bytes => Ok(()),
             Some(bytes) => Err(self.damaged(&stored.digest, format!("has {bytes} bytes, not {}", stored.bytes))),
             None => Err(self.damaged(&stored.digest, "is missing".to_owned())),
@@ -125,22 +138,19 @@ impl Exchange {
     /// Fetches a file in order; `sink` has to discard what it got if this fails.
     ///
     /// # Errors
-    /// If it is not there, not what its digest says, cannot be written, the store cannot be used, or `ended` says so.
+    /// If it is not there, not what its digest says, cannot be written, the store cannot be used, or it is ended.
     pub fn fetch(
         &self,
         stored: &StoredFile,
         sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-        ended: &dyn Fn() -> bool,
+        transfer: Transfer<'_>,
     ) -> Result<(), ExchangeError> {
         self.confirm(stored)?;
         let path = Arc::new(self.object(&stored.digest));
         let mut hasher = Hasher::default();
-        self.0.runtime.block_on(async {
+        self.wait(transfer.is_ended, async {
             let (mut travelling, mut at) = (VecDeque::new(), 0);
             while at < stored.bytes || !travelling.is_empty() {
-                if ended() {
-                    return Err(ExchangeError::Ended);
-                }
                 if at < stored.bytes && travelling.len() < AT_ONCE {
                     let range = at..(at + PART).min(stored.bytes);
                     let (store, path) = (Arc::clone(&self.0.store), Arc::clone(&path));
@@ -152,6 +162,7 @@ impl Exchange {
                     let part = self.arrived(stored, length, part).await?;
                     hasher.update(&part);
                     sink(&part)?;
+                    (transfer.moved)();
                 }
             }
             Ok(())
@@ -230,7 +241,7 @@ mod tests {
             all.extend_from_slice(part);
             Ok(())
         };
-        exchange.fetch(stored, &mut sink, &|| false).map_err(|error| error.to_string())?;
+        exchange.fetch(stored, &mut sink, Transfer::until(&|| false)).map_err(|error| error.to_string())?;
         Ok(all)
     }
 
@@ -242,13 +253,17 @@ mod tests {
         for size in [0, 1, PART - 1, PART, PART + 1, 3 * PART + 17, 6 * PART] {
             let bytes: Vec<u8> = (0..size).map(|at| ((at * 2_654_435_761) >> 13) as u8).collect();
             let (source, stored) = file(here.path(), &bytes);
-            exchange.store(&source, &stored, &|| false).unwrap();
-            exchange.store(&source, &stored, &|| panic!("it is there already")).unwrap();
+            exchange.store(&source, &stored, Transfer::until(&|| false)).unwrap();
+            let moved = || panic!("it is there already");
+            exchange.store(&source, &stored, Transfer { is_ended: &|| false, moved: &moved }).unwrap();
             assert!(fetched(&exchange, &stored).unwrap() == bytes, "{size}");
         }
         let (source, stored) = file(here.path(), &vec![7; 2 * PART as usize]);
-        assert!(matches!(exchange.store(&source, &stored, &|| true), Err(ExchangeError::Ended)));
         assert!(fetched(&exchange, &stored).unwrap_err().ends_with("is missing"));
+        let parts = std::cell::Cell::new(0);
+        let moved = || parts.set(parts.get() + 1);
+        exchange.store(&source, &stored, Transfer { is_ended: &|| false, moved: &moved }).unwrap();
+        assert_eq!(parts.get(), 2);
     }
 
     #[test]
@@ -256,7 +271,7 @@ mod tests {
         let (folder, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let exchange = Exchange::in_folder(folder.path());
         let (source, stored) = file(here.path(), b"hello");
-        exchange.store(&source, &stored, &|| false).unwrap();
+        exchange.store(&source, &stored, Transfer::until(&|| false)).unwrap();
         let object = folder.path().join(OBJECTS).join(stored.digest.as_str());
         for (bytes, why) in
             [(b"hell".as_slice(), "has 4 bytes, not 5"), (b"hallo", "has the digest"), (b"hello!", "has 6")]

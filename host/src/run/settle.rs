@@ -22,7 +22,7 @@ use super::schedule::Schedule;
 use super::targets::{self, Target};
 use crate::digest::Digest;
 use crate::error::{Blame, Failure};
-use crate::exchange::{Creation, Exchange, ExchangeError, StoredFile};
+use crate::exchange::{Creation, Exchange, ExchangeError, StoredFile, Transfer};
 use crate::executor::process::ProcessEvent;
 use crate::executor::supervisor::Supervisor;
 use crate::executor::worker::verify::check_rows;
@@ -190,7 +190,7 @@ pub fn fetch(
     ended: &dyn Fn() -> bool,
 ) -> Result<(), ExchangeError> {
     let mut file = folder.open_with(path, OpenOptions::new().write(true).create(true).truncate(true))?;
-    exchange.fetch(stored, &mut |part| file.write_all(part), ended)?;
+    exchange.fetch(stored, &mut |part| file.write_all(part), Transfer::until(ended))?;
     Ok(file.sync_all()?)
 }
 
@@ -254,7 +254,7 @@ impl Work {
         let store = |(name, (folder, path)): (Option<String>, (&Dir, &std::path::Path))| -> anyhow::Result<SentFile> {
             let mut file = folder.open(path).context("cannot open what the step made")?.into_std();
             let (digest, bytes) = Digest::of_file(&mut file).context("cannot read what the step made")?;
-            exchange.store(&file, &StoredFile { digest: digest.clone(), bytes }, ended)?;
+            exchange.store(&file, &StoredFile { digest: digest.clone(), bytes }, Transfer::until(ended))?;
             Ok(SentFile { name, bytes, digest })
         };
         let stored = output.into_iter().chain(files).map(store);
@@ -415,8 +415,11 @@ impl Schedule<'_> {
         }
     }
 
-    /// Ends what is being stored.
+    /// Ends what is being stored, and has the rest end soon.
     pub(super) fn end_settling(&mut self) {
+        if let Some(ties) = &self.ties {
+            ties.shared.exchange().hurry();
+        }
         self.settling.values().for_each(|settling| settling.is_ended.store(true, Ordering::SeqCst));
     }
 }

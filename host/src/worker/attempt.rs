@@ -16,7 +16,7 @@ use crate::driver::{compiler, runtime};
 use crate::engine::InputTable;
 use crate::environment;
 use crate::error::{Blame, Failure, Report};
-use crate::exchange::{Exchange, ExchangeError};
+use crate::exchange::{Exchange, ExchangeError, Transfer};
 use crate::executor::disk::DiskAllowance;
 use crate::executor::{Executor, NewAttempt, RunningAttempt};
 use crate::pipeline::resources::Resources;
@@ -129,10 +129,12 @@ impl Worker {
             let mut reserved = Vec::new();
             let outcome = compiled.map_err(not_compiled).and_then(|compiled| {
                 let fetch = |through: &Through| {
-                    exchanges.fetch(through, &store, &mut reserved, &|| {
-                        says(Event::Moved);
-                        is_ended()
-                    })
+                    exchanges.fetch(
+                        through,
+                        &store,
+                        &mut reserved,
+                        Transfer { is_ended: &is_ended, moved: &|| says(Event::Moved) },
+                    )
                 };
                 let exchange = through.as_ref().map(fetch).transpose()?;
                 Ok(Ready { compiled, exchange })
@@ -312,14 +314,13 @@ impl Worker {
         let exchange = attempt.exchange.take();
         let (answers, store, tell) = (Arc::clone(&self.answers), self.store.clone(), self.tell.clone());
         spawn("files", move || {
+            let moved = || drop(answers.send(&Answer::Event { attempt: number, event: Event::Moved }));
+            let is_ended = || killed.load(Ordering::SeqCst);
             let mut send = |(name, path): (Option<String>, String)| {
                 let mut file = folder.open(path).context("cannot open what the attempt made")?;
                 match &exchange {
                     None => send_file(number, name, &mut file, &answers, &killed),
-                    Some(exchange) => store_file(name, file, exchange, &|| {
-                        let _ = answers.send(&Answer::Event { attempt: number, event: Event::Moved });
-                        killed.load(Ordering::SeqCst)
-                    }),
+                    Some(exchange) => store_file(name, file, exchange, Transfer { is_ended: &is_ended, moved: &moved }),
                 }
             };
             let outputs = sent.into_iter().map(&mut send);

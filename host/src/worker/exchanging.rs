@@ -10,7 +10,7 @@ use cap_std::fs::File;
 use super::store::Store;
 use crate::digest::Digest;
 use crate::error::{Blame, Failure};
-use crate::exchange::{Access, Directions, Exchange, StoredFile};
+use crate::exchange::{Access, Directions, Exchange, StoredFile, Transfer};
 use crate::protocol::worker::{Blob, SentFile, Through};
 
 /// How much of a file is put into the store at once, so that others are not kept waiting.
@@ -39,7 +39,7 @@ impl Exchanges {
         through: &Through,
         store: &Store,
         reserved: &mut Vec<Blob>,
-        ended: &dyn Fn() -> bool,
+        transfer: Transfer<'_>,
     ) -> Result<Exchange, Failure> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let known = last.as_ref().filter(|(directions, _)| *directions == through.directions);
@@ -65,7 +65,7 @@ impl Exchanges {
                 Ok(())
             };
             exchange
-                .fetch(input, &mut sink, ended)
+                .fetch(input, &mut sink, transfer)
                 .map_err(|error| error.failure("cannot fetch an input of the step"))?;
         }
         Ok(exchange)
@@ -83,10 +83,10 @@ pub(super) fn store_file(
     name: Option<String>,
     file: File,
     exchange: &Exchange,
-    ended: &dyn Fn() -> bool,
+    transfer: Transfer<'_>,
 ) -> anyhow::Result<SentFile> {
     let mut file = file.into_std();
     let (digest, bytes) = Digest::of_file(&mut file).context("cannot read what the attempt made")?;
-    exchange.store(&file, &StoredFile { digest: digest.clone(), bytes }, ended)?;
+    exchange.store(&file, &StoredFile { digest: digest.clone(), bytes }, transfer)?;
     Ok(SentFile { name, bytes, digest })
 }
