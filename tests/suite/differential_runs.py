@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 from conftest import OSIRIS, Project
 
-# Forks its steps from a warm process, if tools/build-guests has built it: a small step takes a quarter of the time.
+# Forks its steps from a warm process of this machine, if tools/build-guests has built it: a small step takes a quarter of the time.
 WARM = OSIRIS.with_name("warm-steps")
 
 # This many differences are reduced to the smallest input.
@@ -34,7 +34,7 @@ class Steps:
     def __init__(self, project: Project, jobs: int | None = None):
         self.project = project
         self.more = ["--jobs", str(jobs)] if jobs else []
-        self.program = WARM if WARM.exists() else OSIRIS
+        self.program = WARM if WARM.exists() and not project.on else OSIRIS
         self.connection = duckdb.connect(config={"threads": 1})
         self.connection.execute("set timezone = 'UTC'")
         self.opened = 0

@@ -75,7 +75,7 @@ def test_errors_are_those_of_a_local_run(far, ray_cluster):
     # What no node has is an error at once, before a node is asked.
     wish = far.sql("select 1 as a") | {"resources": {"cpus": 1, "memory": "2.5GB", "custom": {"quantum": 1}}, "retries": 3}
     error = run(far, ray_cluster, [wish], expect=1)["step"]["source"]["error"]
-    assert error["message"].startswith("no node of the Ray cluster has 1 CPUs, 2.5 GB of memory, 1 `quantum`; the nodes have 0 CPUs")
+    assert error["message"].removeprefix(f"worker `ray:{ray_cluster.address}`: ").startswith("no node of the Ray cluster has 1 CPUs, 2.5 GB of memory, 1 `quantum`; the nodes have 0 CPUs")
     assert "2 CPUs, 8.0 GB of memory, 2 `one`" in error["message"] and error["kind"] == "worker"
 
 
