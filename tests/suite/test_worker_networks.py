@@ -120,9 +120,9 @@ def test_a_link_that_is_back_after_seconds_costs_only_time(lines_apart):
 
 
 def test_a_link_that_stays_down_loses_the_worker_within_a_minute_and_a_slow_one_does_not(lines_apart):
-    """At once, since each takes a minute or more: cut in each phase, with retries and without; and transfers of 8 MB at
-    1 Mbit/s, which take as long."""
-    slow = [lines_apart(f"{doing}-slowly", 1_000, retries=0, large=8_000_000) for doing in ("receives", "sends")]
+    """At once, since each takes a minute or more: cut in each phase, with retries and without; and transfers that take as
+    long, at 1 Mbit/s and at the slowest speed that is supported, 16 KiB/s: buffers on the way hold all of that one."""
+    slow = [lines_apart(f"{doing}-slowly", kilobits, retries=0, large=large) for doing, kilobits, large in (("receives", 1_000, 8_000_000), ("sends", 131, 500_000))]
     begun = {}
     for doing, retries in (("receives", 2), ("runs", 2), ("sends", 2), ("runs-once", 0)):
         run = lines_apart(doing, retries=retries)

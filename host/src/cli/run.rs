@@ -112,7 +112,7 @@ pub fn execute(arguments: &Arguments, pins: Pins) -> anyhow::Result<Ended> {
         Some(session) => Cow::Owned(as_before(&arguments.pipeline, session)?),
     };
     let mut prepared = prepare(&pipeline, pins)?;
-    line.connect(&prepared.plan)?;
+    line.connect(&prepared.plan, arguments.sandbox.require_sandbox)?;
     let mut progress = Progress::new(prepared.plan.steps.iter().map(|step| step.id.as_str()), pins == Pins::Ignored);
     for notice in &prepared.plan.notices {
         terminal::say(format!("warning: {}", notice.paragraph()));

@@ -10,8 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-
 use super::Settings;
 use super::account::{Account, Wanted};
 use super::egress::Egress;
@@ -19,6 +17,7 @@ use super::origin::Origin;
 use super::sandbox::{self, Host, Sandbox, keep, listen, send_blob};
 use crate::digest::Digest;
 use crate::error::{Blame, Failure};
+use crate::executor::thread;
 use crate::pipeline::resources::Resources;
 use crate::protocol::worker::{
     Announcement, Answer, Blob, Command, LineReader, LineWriter, MAX_BLOBS, NamedFiles, PROTOCOL, Read, Through,
@@ -100,7 +99,7 @@ pub fn serve(
     let store = Store::new(path, dir, settings.room);
     let (tell, heard) = channel();
     let (reading, to) = (store.clone(), tell.clone());
-    spawn("host", move || read_host(input, &reading, &to))?;
+    thread("host", move || read_host(input, &reading, &to))?;
     end_on_signals(tell.clone())?;
     let mut bridge = Bridge {
         settings: Arc::new(settings),
@@ -136,14 +135,10 @@ fn refuse(host: &Host, failure: Failure) -> anyhow::Result<()> {
     anyhow::bail!(message)
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop).context("cannot start a thread")
-}
-
 fn end_on_signals(tell: Sender<Heard>) -> anyhow::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
-    spawn("signals", move || signals.forever().take(1).for_each(|_| drop(tell.send(Heard::End))))
+    thread("signals", move || signals.forever().take(1).for_each(|_| drop(tell.send(Heard::End))))
 }
 
 /// Reads the host's commands, and stores blobs, until it goes.
@@ -317,7 +312,7 @@ impl Bridge {
         let (tell, host, current, allowed) =
             (self.tell.clone(), Arc::clone(&self.host), Arc::clone(&attempt), egress.clone());
         let opening = Arc::clone(&self.opening);
-        spawn("sandbox", move || {
+        thread("sandbox", move || {
             if number == 1
                 && let Err(failure) = origin.sweep(&account)
             {
@@ -339,7 +334,7 @@ impl Bridge {
                     let (kept, keeping) = channel::<()>();
                     let (kept_alive, lifetime, lost) = (Arc::clone(&sandbox), settings.lifetime, tell.clone());
                     let tell_lost = move |why| drop(lost.send(Heard::Lost(number, why)));
-                    let keeper = spawn("keep", move || keep(&kept_alive, &account, lifetime, &keeping, tell_lost));
+                    let keeper = thread("keep", move || keep(&kept_alive, &account, lifetime, &keeping, tell_lost));
                     let _ = tell.send(Heard::Opened(number, Ok(Arc::clone(&sandbox))));
                     let why = listen(&mut answers, &sandbox, &current, &host, &|answer| {
                         drop(tell.send(Heard::Answer(number, Box::new(answer))))
@@ -395,7 +390,7 @@ impl Bridge {
         send: impl FnOnce(&Sandbox) -> io::Result<()> + Send + 'static,
     ) {
         let tell = self.tell.clone();
-        let sending = spawn("hand-over", {
+        let sending = thread("hand-over", {
             let tell = tell.clone();
             move || {
                 if let Err(error) = send(&sandbox) {
@@ -467,7 +462,7 @@ impl Bridge {
         let Some(sandbox) = self.places.remove(&number).and_then(|place| place.sandbox) else { return };
         let account = Arc::clone(&self.account);
         // Without a thread, it is deleted in the end.
-        let _ = spawn("delete", move || account.delete(&sandbox.id));
+        let _ = thread("delete", move || account.delete(&sandbox.id));
     }
 
     fn fail(&mut self, attempt: u64, failure: Failure, connected: bool) -> GoesOn {

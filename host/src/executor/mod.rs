@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use anyhow::Context;
+
 use crate::driver::catalog::Driver;
 use crate::exchange::{Exchange, StoredFile};
 use crate::pipeline::resources::Resources;
@@ -79,4 +81,12 @@ pub trait RunningAttempt: fmt::Debug {
 
     /// How it ended. Call this once it is closed; the wait is short.
     fn ending(self: Box<Self>) -> Ending;
+}
+
+/// Runs `work` on a thread of its own, whose end nobody waits for.
+///
+/// # Errors
+/// If the machine gives no thread.
+pub fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop).context("cannot start a thread")
 }

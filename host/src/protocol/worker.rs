@@ -32,6 +32,9 @@ const MAX_ANSWER: u64 = 17 << 20;
 /// The most bytes that follow a line.
 pub const MAX_CHUNK: u32 = 1 << 20;
 
+/// How many bytes of a file are sent at once: few enough to show that a slow connection moves.
+pub const PART: usize = 256 << 10;
+
 /// The most blobs that one attempt needs.
 pub const MAX_BLOBS: usize = 10_000;
 
@@ -42,7 +45,8 @@ const KEPT_LINE: usize = 1 << 20;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
-    /// Answered by `pong`. The first command, and a sign of life afterwards.
+    /// Answered by `pong`. The first command, and a sign of life afterwards. While a blob arrives, a worker gives its own
+    /// signs of life: an answer to the host's would only follow what waits before it on a slow connection.
     Ping { protocol: u32, version: String },
     /// Names what an attempt needs; answered by `ready` with what is lacking.
     Prepare { attempt: u64, blobs: Vec<Blob> },

@@ -17,13 +17,18 @@ use crate::plan::Plan;
 pub(super) type Workers = BTreeMap<WorkerPlace, Worker>;
 
 /// Connects to all workers that a plan needs, at the same time.
-pub(super) fn connect(plan: &Plan, say: &SyncSender<ProcessEvent>) -> anyhow::Result<Workers> {
+pub(super) fn connect(
+    plan: &Plan,
+    say: &SyncSender<ProcessEvent>,
+    require_confinement: bool,
+) -> anyhow::Result<Workers> {
     let places: BTreeSet<&WorkerPlace> = plan.steps.iter().filter_map(|step| step.on.worker()).collect();
     std::thread::scope(|scope| {
         let connecting: Vec<_> = places
             .into_iter()
             .map(|place| {
-                let connect = || Worker::connect(place, say.clone()).map(|worker| (place.clone(), worker));
+                let connect =
+                    || Worker::connect(place, say.clone(), require_confinement).map(|worker| (place.clone(), worker));
                 std::thread::Builder::new().name("connect".to_owned()).spawn_scoped(scope, connect)
             })
             .collect::<Result<_, _>>()

@@ -120,11 +120,11 @@ impl Line {
     ///
     /// # Errors
     /// As for [`Worker::connect`](crate::executor::worker::Worker::connect).
-    pub fn connect(&mut self, plan: &Plan) -> anyhow::Result<()> {
+    pub fn connect(&mut self, plan: &Plan, require_confinement: bool) -> anyhow::Result<()> {
         if plan.steps.iter().all(|step| step.on.worker().is_some()) {
             self.first = None;
         }
-        self.workers = fleet::connect(plan, &self.say)?;
+        self.workers = fleet::connect(plan, &self.say, require_confinement)?;
         Ok(())
     }
 }

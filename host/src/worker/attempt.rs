@@ -10,7 +10,7 @@ use anyhow::Context;
 use cap_std::fs::{Dir, File, OpenOptions};
 
 use super::exchanging::store_file;
-use super::{Answers, GoesOn, Heard, Worker, spawn};
+use super::{Answers, GoesOn, Heard, Worker};
 use crate::digest::{Digest, Hasher};
 use crate::driver::{compiler, runtime};
 use crate::engine::InputTable;
@@ -18,16 +18,13 @@ use crate::environment;
 use crate::error::{Blame, Failure, Report};
 use crate::exchange::{Exchange, ExchangeError, Transfer};
 use crate::executor::disk::DiskAllowance;
-use crate::executor::{Executor, NewAttempt, RunningAttempt};
+use crate::executor::{Executor, NewAttempt, RunningAttempt, thread};
 use crate::pipeline::resources::Resources;
-use crate::protocol::worker::{Answer, Blob, Completion, Event, NamedFiles, SentFile, Through};
+use crate::protocol::worker::{Answer, Blob, Completion, Event, NamedFiles, PART, SentFile, Through};
 use crate::protocol::{FileGrant, Job, LocalFiles, Message, OUTPUT, Reachable};
 
 /// The folder of an attempt's output and spilled data, in its folder.
 const SCRATCH: &str = "scratch";
-
-/// How many bytes of a file are sent at once: over a slow connection, few enough to show that it moves.
-const PART: usize = 256 << 10;
 
 /// The folder of the files that it writes.
 const WRITTEN: &str = "written";
@@ -119,7 +116,7 @@ impl Worker {
         let (store, tell, answers) = (self.store.clone(), self.tell.clone(), Arc::clone(&self.answers));
         let (driver, name, interrupted) = (job.files.driver.clone(), job.driver.clone(), Arc::clone(&killed));
         let exchanges = self.exchanges.clone();
-        let preparing = spawn("prepare", move || {
+        let preparing = thread("prepare", move || {
             let says = |event| drop(answers.send(&Answer::Event { attempt, event }));
             let is_ended = || interrupted.load(Ordering::SeqCst);
             let compiled = runtime::engine().and_then(|engine| {
@@ -313,7 +310,7 @@ impl Worker {
         let killed = Arc::clone(&attempt.killed);
         let exchange = attempt.exchange.take();
         let (answers, store, tell) = (Arc::clone(&self.answers), self.store.clone(), self.tell.clone());
-        spawn("files", move || {
+        thread("files", move || {
             let moved = || drop(answers.send(&Answer::Event { attempt: number, event: Event::Moved }));
             let is_ended = || killed.load(Ordering::SeqCst);
             let mut send = |(name, path): (Option<String>, String)| {

@@ -16,12 +16,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-
 use crate::error::{Blame, Failure};
-use crate::executor::Executor;
 use crate::executor::local::Local;
 use crate::executor::process::{BACKLOG, ProcessEvent};
+use crate::executor::{Executor, thread};
 use crate::protocol::Message;
 use crate::protocol::worker::{
     Announcement, Answer, Blob, Command, Event, LineReader, LineWriter, MAX_BLOBS, PROTOCOL, Read, VERSION,
@@ -36,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often the worker looks whether its host is still there.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How often the worker gives a sign of life while blobs arrive.
+const ALIVE_EVERY: Duration = Duration::from_secs(5);
 
 /// How long the worker may take to end once its host has gone. It may be writing to a connection that nobody reads.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -62,6 +63,8 @@ pub struct Offer {
 /// What the worker's main thread hears.
 enum Heard {
     Command(Box<Command>),
+    /// Blobs are arriving.
+    Arriving,
     /// A blob could not be stored.
     BadBlob(anyhow::Error),
     /// The host has gone, or can no longer be understood.
@@ -94,15 +97,15 @@ pub fn serve(
     let (tell, heard) = sync_channel(BACKLOG);
     let (say, said) = sync_channel(BACKLOG);
     let host = Arc::new(Host::default());
-    spawn("host", {
+    thread("host", {
         let (tell, store, host) = (tell.clone(), store.clone(), Arc::clone(&host));
         move || read(input, &store, &tell, &host)
     })?;
-    spawn("watch", {
+    thread("watch", {
         let (host, folder) = (Arc::clone(&host), Arc::clone(&folder));
         move || watch(&host, &folder)
     })?;
-    spawn("processes", {
+    thread("processes", {
         let tell = tell.clone();
         move || {
             for event in said {
@@ -179,21 +182,21 @@ fn watch(host: &Host, folder: &Folder) {
     std::process::exit(1);
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.map(|_| ()).context("cannot start a thread")
-}
-
 /// Reads commands, and stores blobs, until the host goes.
 fn read(input: impl io::Read, store: &Store, tell: &SyncSender<Heard>, host: &Host) {
     let mut lines = LineReader::new(BufReader::with_capacity(1 << 16, input));
+    let mut answered = Instant::now();
     loop {
         let read = lines.read();
         host.speaks();
         let heard = match read {
             Ok(Some(Read { line: Command::Blob { digest, at, .. }, bytes, .. })) => {
                 match store.arrived(&digest, at, bytes) {
-                    Ok(()) => continue,
+                    Ok(()) if answered.elapsed() < ALIVE_EVERY => continue,
+                    Ok(()) => {
+                        answered = Instant::now();
+                        Heard::Arriving
+                    }
                     Err(error) => Heard::BadBlob(error),
                 }
             }
@@ -234,6 +237,7 @@ impl Worker {
         loop {
             let goes_on = match heard.recv_timeout(LOOK_EVERY) {
                 Ok(Heard::Command(command)) => self.obey(*command),
+                Ok(Heard::Arriving) => self.announce(),
                 Ok(Heard::BadBlob(error)) => {
                     // The parts that follow are not the reason.
                     self.bad_blob.get_or_insert_with(|| Failure::of_host(&error));
@@ -270,20 +274,23 @@ impl Worker {
         self.answer(&Answer::Error { attempt: Some(attempt), failure: Box::new(failure), connected: false })
     }
 
+    /// Says what this worker is, which is also a sign of life.
+    fn announce(&self) -> GoesOn {
+        let Offer { slots, memory_bytes, missing, .. } = &self.offer;
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        self.answer(&Answer::Pong(Announcement {
+            protocol: PROTOCOL,
+            version: VERSION.to_owned(),
+            slots: *slots,
+            cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+            memory_bytes: *memory_bytes,
+            missing: missing.clone(),
+        }))
+    }
+
     fn obey(&mut self, command: Command) -> GoesOn {
         match command {
-            Command::Ping { .. } => {
-                let Offer { slots, memory_bytes, missing, .. } = &self.offer;
-                let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-                self.answer(&Answer::Pong(Announcement {
-                    protocol: PROTOCOL,
-                    version: VERSION.to_owned(),
-                    slots: *slots,
-                    cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
-                    memory_bytes: *memory_bytes,
-                    missing: missing.clone(),
-                }))
-            }
+            Command::Ping { .. } => self.announce(),
             Command::Prepare { attempt, blobs } => self.prepare(attempt, blobs),
             Command::ExecStep { attempt, job, reachable, exchange, .. } => {
                 self.exec(attempt, *job, reachable, exchange.map(|through| *through))

@@ -16,11 +16,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::Context;
-
 use super::process::{Ending, ProcessEvent};
 use super::supervisor::Supervisor;
-use super::{Executor, NewAttempt, RunningAttempt};
+use super::{Executor, NewAttempt, RunningAttempt, thread};
 use crate::digest::Digest;
 use crate::pipeline::project::WorkerPlace;
 use crate::protocol::worker::{Announcement, SentFile};
@@ -59,10 +57,6 @@ struct Current {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(work).map(|_| ()).context("cannot start a thread")
 }
 
 /// A worker's name for people.
@@ -104,14 +98,20 @@ impl Reach {
 }
 
 impl Worker {
-    /// Connects to a worker; its attempts are heard by `say`.
+    /// Connects to a worker; its attempts are heard by `say`. With `require_confinement`, no output of it is taken if the
+    /// kernel cannot confine the process that checks it fully.
     ///
     /// # Errors
     /// A [`Report`](crate::error::Report) if nothing answers there, or another version of this program does.
-    pub fn connect(place: &WorkerPlace, say: SyncSender<ProcessEvent>) -> anyhow::Result<Self> {
+    pub fn connect(
+        place: &WorkerPlace,
+        say: SyncSender<ProcessEvent>,
+        require_confinement: bool,
+    ) -> anyhow::Result<Self> {
         // Ends the processes that check what a worker sent.
         let supervisor = Supervisor::start()?;
-        let check = Box::new(move |output: &_, tables: &_| check_rows(output, tables, &supervisor, false));
+        let check =
+            Box::new(move |output: &_, tables: &_| check_rows(output, tables, &supervisor, require_confinement));
         let attempts = Arc::new(Attempts::new(shown(place), say, Digests::default(), check));
         let (current, program, is_closed) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
         let reach = Arc::new(Reach { place: place.clone(), attempts, current, program, is_closed });

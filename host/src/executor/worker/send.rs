@@ -19,7 +19,7 @@ use crate::error::Failure;
 use crate::exchange::ExchangeError;
 use crate::executor::{NewAttempt, Passage};
 use crate::pipeline::resources::Resources;
-use crate::protocol::worker::{Blob, Command, MAX_CHUNK, NamedFile, NamedFiles, NamedInput, Through};
+use crate::protocol::worker::{Blob, Command, MAX_CHUNK, NamedFile, NamedFiles, NamedInput, PART, Through};
 use crate::protocol::{Job, Reachable};
 use crate::step::{open_granted, open_plain};
 
@@ -200,7 +200,7 @@ impl Sending<'_> {
     fn send_blob(&self, blob: &Blob, file: &mut File) -> anyhow::Result<bool> {
         use std::io::Seek;
         file.rewind()?;
-        let (mut at, mut part) = (0, vec![0; MAX_CHUNK as usize]);
+        let (mut at, mut part) = (0, vec![0; PART]);
         while at < blob.bytes {
             if !self.attempts.is_hosting(self.number) {
                 return Ok(false);

@@ -20,7 +20,8 @@ const MAX_TABLES: usize = 1_000;
 /// Where a DuckDB file says what it is, and how.
 const MAGIC: (u64, &[u8; 4]) = (8, b"DUCK");
 
-/// Checks that an output is a DuckDB file with these tables, each with so many rows.
+/// Checks that an output is a DuckDB file with these tables, each with so many rows. With `require_confinement`, it is
+/// only opened by a process that is fully confined.
 ///
 /// # Errors
 /// If it is not.
