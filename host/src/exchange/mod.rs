@@ -65,7 +65,9 @@ fn runtime() -> anyhow::Result<&'static Runtime> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    let runtime = Builder::new_current_thread().enable_time().build().context("cannot prepare for requests")?;
+    let mut builder = Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).thread_name("exchange").enable_time().build();
+    let runtime = runtime.context("cannot prepare for requests")?;
     Ok(RUNTIME.get_or_init(|| runtime))
 }
 
