@@ -9,7 +9,7 @@ import pytest
 from exchange_runs import EXPECTED, TOKEN, Far, command_lines, eventually, later, worker_in
 from http_server import web  # noqa: F401, a fixture
 from s3_client import Credentials
-from s3_proxy import answers, cut, proxied, refused, slow, truncated, unanswered, unconditional  # noqa: F401
+from s3_proxy import answers, cut, flipped, proxied, refused, slow, truncated, unanswered, unconditional  # noqa: F401
 from s3_server import CREDENTIALS, Rclone, Store, s3_server  # noqa: F401
 
 
@@ -58,6 +58,30 @@ def test_a_store_that_is_stopped_for_10_s_is_waited_for(far, s3_server):
     far.check(result)
 
 
+def test_a_store_that_never_comes_back_is_an_error_and_the_run_goes_on_later(far):
+    """It is waited for, but not for ever."""
+    far.within = lambda: far.store.proxy.fault(answers(503))
+    result = far.run(expect=1)
+    error = result["step"]["read"]["error"]
+    assert error["kind"] == "exchange" and far.store.url in error["message"] and "503" in error["message"], error
+    far.store.proxy.faults.clear()
+    far.within = lambda: None
+    far.failed(result, "read")
+    far.check(far.resume(Path(result["session_path"]).name))
+
+
+def test_ctrl_c_ends_a_run_that_waits_for_its_store(far):
+    far.within = lambda: far.store.proxy.fault(answers(503))
+    host = far.start()
+    eventually(lambda: far.store.proxy.faults and far.store.proxy.asked[-1][0] in ("PUT", "HEAD") and "/objects/" in far.store.proxy.asked[-1][1], "an upload")
+    begun = time.monotonic()
+    host.signal(signal.SIGINT)
+    code, result, said = host.end(30)
+    assert code == 130 and time.monotonic() - begun < 10, said
+    far.store.proxy.faults.clear()
+    far.check()
+
+
 def test_refused_credentials_are_an_error_before_any_step_runs_or_of_the_step(far):
     wrong = Credentials(CREDENTIALS.key, "not.the.secret.of.the.store.3d").environment()
     done = far.run(expect=2, env=wrong)
@@ -68,8 +92,9 @@ def test_refused_credentials_are_an_error_before_any_step_runs_or_of_the_step(fa
     assert error["kind"] == "permission" and "refuses access" in error["message"] and far.store.url in error["message"], error
 
 
-def test_an_object_that_comes_otherwise_than_it_was_stored_is_never_used(far):
-    far.store.proxy.fault(truncated, "GET", "/objects/")
+@pytest.mark.parametrize("fault", [truncated, flipped])
+def test_an_object_that_comes_otherwise_than_it_was_stored_is_never_used(far, fault):
+    far.store.proxy.fault(fault, "GET", "/objects/")
     result = far.run(expect=1)
     error = result["step"]["sum"]["error"]
     digest = [key for key in far.store.keys("objects/") if len(far.store.get(key)) > 10_000_000][0].removeprefix("objects/")

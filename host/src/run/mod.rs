@@ -33,7 +33,7 @@ use crate::protocol::disturbance::Disturbance;
 use crate::protocol::{LogLevel, NetworkGrant, Reachable};
 use crate::recordings::{Exchanges, Seen};
 use crate::secrets::scrubber::Scrubbed;
-use crate::session::{Base, Manifest, Session};
+use crate::session::{Base, Manifest, Session, Status};
 use crate::warning::Warning;
 use fleet::{Fleet, Workers};
 use ledger::Records;
@@ -241,6 +241,10 @@ pub fn run(
     record::close(&mut manifest, begun.elapsed(), interrupted);
     session.write_manifest(&manifest)?;
     if let Some(ties) = ties {
+        if manifest.status != Status::Success {
+            // A store that was waited for in vain is not waited for again: the claim then ends with its lease.
+            ties.shared.exchange().hurry();
+        }
         ties.end(&session.scrubber.scrubbed(&manifest));
     }
     session.event("run_end", json!({"status": manifest.status, "duration_ms": manifest.duration_ms}));
