@@ -59,7 +59,7 @@ impl Exchanges {
             let mut at = 0;
             let mut sink = |part: &[u8]| {
                 for piece in part.chunks(PIECE) {
-                    store.arrived(&input.digest, at, piece).map_err(as_io)?;
+                    store.arrived_checked(&input.digest, at, piece).map_err(as_io)?;
                     at += piece.len() as u64;
                 }
                 Ok(())

@@ -41,7 +41,8 @@ struct Whole {
 #[derive(Debug)]
 struct Arriving {
     file: File,
-    hasher: Hasher,
+    /// `None` if whoever brings it checks its digest.
+    hasher: Option<Hasher>,
     bytes: u64,
     expected: u64,
 }
@@ -106,7 +107,7 @@ impl Store {
                 let mut options = OpenOptions::new();
                 let file = self.dir.open_with(&name, options.write(true).create(true).truncate(true));
                 let file = file.with_context(|| format!("cannot create blob `{digest}`"))?;
-                let new = Arriving { file, hasher: Hasher::default(), bytes: 0, expected: *bytes };
+                let new = Arriving { file, hasher: Some(Hasher::default()), bytes: 0, expected: *bytes };
                 held.arriving.insert(digest.clone(), new);
                 lacking.push(digest.clone());
             }
@@ -157,6 +158,22 @@ impl Store {
     /// # Errors
     /// If it is not the next part of one, or the whole is not what its digest says; it is then lacking again.
     pub fn arrived(&self, digest: &Digest, at: u64, part: &[u8]) -> anyhow::Result<()> {
+        self.take(digest, at, part, |blob| {
+            if let Some(hasher) = &mut blob.hasher {
+                hasher.update(part);
+            }
+        })
+    }
+
+    /// Like [`Self::arrived`], for whoever brings the last part only once the whole is what its digest says.
+    ///
+    /// # Errors
+    /// If it is not the next part of a blob that was lacking.
+    pub fn arrived_checked(&self, digest: &Digest, at: u64, part: &[u8]) -> anyhow::Result<()> {
+        self.take(digest, at, part, |blob| blob.hasher = None)
+    }
+
+    fn take(&self, digest: &Digest, at: u64, part: &[u8], note: impl FnOnce(&mut Arriving)) -> anyhow::Result<()> {
         let mut held = self.held();
         let stored = (|| {
             let blob = held.arriving.get_mut(digest).context("it was not asked for")?;
@@ -164,7 +181,7 @@ impl Store {
             blob.bytes += part.len() as u64;
             ensure!(blob.bytes <= blob.expected, "it is longer than announced");
             blob.file.write_all(part)?;
-            blob.hasher.update(part);
+            note(blob);
             self.finish(&mut held, digest)
         })();
         stored.map_err(|error| {
@@ -180,8 +197,11 @@ impl Store {
         if bytes < expected {
             return Ok(());
         }
-        let (found, bytes) = (hasher.clone().finish(), *bytes);
-        ensure!(found == *digest, "its digest is {found}");
+        if let Some(hasher) = hasher {
+            let found = hasher.clone().finish();
+            ensure!(found == *digest, "its digest is {found}");
+        }
+        let bytes = *bytes;
         self.dir.rename(arriving(digest), &self.dir, digest.as_str())?;
         held.arriving.remove(digest);
         let used = held.use_now();
