@@ -1,5 +1,6 @@
 //! The HTTP client of an object store: requests on threads of their own, whole answers, certificates of this machine.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +58,11 @@ impl HttpService for Service {
             let is_head = head.method == http::Method::HEAD;
             let response = agent.run(http::Request::from_parts(head, &*body))?;
             let (head, mut body) = response.into_parts();
-            let bytes = if is_head { Vec::new() } else { body.with_config().limit(MOST).read_to_vec()? };
+            let mut bytes = Vec::new();
+            if !is_head {
+                bytes.reserve(usize::try_from(body.content_length().unwrap_or(0).min(MOST)).unwrap_or(0));
+                body.with_config().limit(MOST).reader().read_to_end(&mut bytes)?;
+            }
             Ok((head, bytes))
         });
         let exchanged = exchanged.await.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;

@@ -50,6 +50,8 @@ pub struct Exchange(Arc<Inner>);
 
 struct Inner {
     store: Arc<dyn ObjectStore>,
+    /// The same for objects that are named by their digest. Requests do not sign what is in them: whoever fetches one checks it.
+    objects: Arc<dyn ObjectStore>,
     s3: Option<Arc<AmazonS3>>,
     access: Access,
     prefix: Path,
@@ -180,24 +182,26 @@ impl Exchange {
     /// # Errors
     /// A [`Report`] if it cannot exist so.
     pub fn open(access: Access) -> anyhow::Result<Self> {
-        let (store, s3, prefix): (Arc<dyn ObjectStore>, _, _) = match &access.location {
+        let (store, objects, s3, prefix): (Arc<dyn ObjectStore>, Arc<dyn ObjectStore>, _, _) = match &access.location {
             Location::Folder(folder) => {
-                let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| {
+                let store = Arc::new(LocalFileSystem::new_with_prefix(folder).map_err(|error| {
                     Report::input(format!("cannot open the exchange {}: {error}", access.location))
                         .hint("create the folder, on a file system that all machines share")
-                })?;
-                (Arc::new(store), None, Path::default())
+                })?);
+                (Arc::clone(&store) as _, store, None, Path::default())
             }
             Location::S3 { bucket, prefix } => {
-                let store = Arc::new(s3(bucket, &access).map_err(|error| {
+                let wrong = |error| {
                     Report::input(format!("the exchange {} cannot be used: {error}", access.location))
                         .hint("see `AWS_REGION` and `AWS_ENDPOINT_URL`")
-                })?);
+                };
+                let store = Arc::new(s3(bucket, &access).build().map_err(wrong)?);
+                let objects = Arc::new(s3(bucket, &access).with_unsigned_payload(true).build().map_err(wrong)?);
                 let prefix = Path::parse(prefix).context("the prefix is no path")?;
-                (Arc::clone(&store) as _, Some(store), prefix)
+                (Arc::clone(&store) as _, objects, Some(store), prefix)
             }
         };
-        Ok(Self(Arc::new(Inner { store, s3, access, prefix, runtime: runtime()?, latest: OnceLock::new() })))
+        Ok(Self(Arc::new(Inner { store, objects, s3, access, prefix, runtime: runtime()?, latest: OnceLock::new() })))
     }
 
     /// Has whatever is asked of it end soon, because nobody wants to wait any more.
@@ -419,10 +423,11 @@ fn reason(error: &object_store::Error) -> String {
     crate::untrusted::line(&text).into_owned()
 }
 
-fn s3(bucket: &str, access: &Access) -> object_store::Result<AmazonS3> {
+fn s3(bucket: &str, access: &Access) -> AmazonS3Builder {
     let backoff =
         BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(5), base: 2.0 };
-    let retry = RetryConfig { backoff, max_retries: 60, retry_timeout: BUSY };
+    // The time decides, however short the random waits are.
+    let retry = RetryConfig { backoff, max_retries: usize::MAX, retry_timeout: BUSY };
     let service = &access.service;
     let mut builder = AmazonS3Builder::new()
         .with_http_connector(http::Connector)
@@ -443,9 +448,11 @@ fn s3(bucket: &str, access: &Access) -> object_store::Result<AmazonS3> {
         }
         Credentials::OfMachine(variables) => {
             for (name, value) in variables {
-                builder = builder.with_config(name.to_ascii_lowercase().parse()?, value);
+                if let Ok(key) = name.to_ascii_lowercase().parse() {
+                    builder = builder.with_config(key, value);
+                }
             }
         }
     }
-    builder.build()
+    builder
 }

@@ -2,20 +2,23 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
+use bytes::Bytes;
 use cap_std::ambient_authority;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, OpenOptions};
 use jiff::Timestamp;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Exchange, ExchangeError, Location, StoredFile};
+use super::{Exchange, ExchangeError, Location, OBJECTS, StoredFile};
 use crate::digest::{Digest, Hasher};
+use crate::session::noise;
 
 /// The smallest part, in bytes; S3 wants at least 5 MiB.
 const PART: u64 = 8 << 20;
@@ -51,15 +54,21 @@ impl Exchange {
     /// If the file cannot be read, the store cannot be used, or it is ended.
     pub fn store(&self, file: &File, stored: &StoredFile, transfer: Transfer<'_>) -> Result<(), ExchangeError> {
         let path = self.object(&stored.digest);
+        if let Location::Folder(folder) = self.location() {
+            if !self.wait(transfer.is_ended, self.is_fresh(&path, stored.bytes))? {
+                copy_into(folder, file, stored, transfer)?;
+            }
+            return Ok(());
+        }
         self.wait(transfer.is_ended, async {
             if self.is_fresh(&path, stored.bytes).await? {
                 return Ok(());
             }
             if stored.bytes <= PART {
                 let payload = read_part(file, 0, stored.bytes)?;
-                return self.0.store.put(&path, payload).await.map(|_| ()).map_err(|error| self.error(&error));
+                return self.0.objects.put(&path, payload).await.map(|_| ()).map_err(|error| self.error(&error));
             }
-            let mut upload = self.0.store.put_multipart(&path).await.map_err(|error| self.error(&error))?;
+            let mut upload = self.0.objects.put_multipart(&path).await.map_err(|error| self.error(&error))?;
             let sent = self.send_parts(&mut *upload, file, stored.bytes, transfer.moved).await;
             if sent.is_err() {
                 // What cannot be removed, or was ended, is removed by the store's own rules.
@@ -71,7 +80,7 @@ impl Exchange {
 
     /// Whether a file is there, and was stored so lately that nobody removes it for want of a reference.
     async fn is_fresh(&self, path: &Path, bytes: u64) -> Result<bool, ExchangeError> {
-        match self.0.store.head(path).await {
+        match self.0.objects.head(path).await {
             Ok(found) => {
                 let age = Timestamp::now().as_second().saturating_sub(found.last_modified.timestamp());
                 Ok(found.size == bytes && age.unsigned_abs() < FRESH)
@@ -82,7 +91,7 @@ impl Exchange {
     }
 
     async fn size(&self, path: &Path) -> Result<Option<u64>, ExchangeError> {
-        match self.0.store.head(path).await {
+        match self.0.objects.head(path).await {
             Ok(found) => Ok(Some(found.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.error(&error)),
@@ -148,37 +157,38 @@ impl Exchange {
     ) -> Result<(), ExchangeError> {
         self.confirm(stored)?;
         let path = Arc::new(self.object(&stored.digest));
-        let mut hasher = Hasher::default();
+        let mut hashing = Some(Hashing::start()?);
         self.wait(transfer.is_ended, async {
             let (mut travelling, mut at) = (VecDeque::new(), 0);
             while at < stored.bytes || !travelling.is_empty() {
                 if at < stored.bytes && travelling.len() < AT_ONCE {
                     let range = at..(at + PART).min(stored.bytes);
-                    let (store, path) = (Arc::clone(&self.0.store), Arc::clone(&path));
+                    let (store, path) = (Arc::clone(&self.0.objects), Arc::clone(&path));
                     at = range.end;
                     let length = range.end - range.start;
                     let part = tokio::spawn(async move { store.get_range(&path, range).await });
                     travelling.push_back((length, part));
                 } else if let Some((length, part)) = travelling.pop_front() {
                     let part = self.arrived(stored, length, part).await?;
-                    hasher.update(&part);
+                    if let Some(hashing) = &hashing {
+                        hashing.update(part.clone());
+                    }
                     if at == stored.bytes && travelling.is_empty() {
-                        self.check_digest(stored, std::mem::take(&mut hasher))?;
+                        self.check_digest(stored, hashing.take())?;
                     }
                     sink(&part)?;
                     (transfer.moved)();
                 }
             }
-            if stored.bytes == 0 { self.check_digest(stored, hasher) } else { Ok(()) }
+            if stored.bytes == 0 { self.check_digest(stored, hashing.take()) } else { Ok(()) }
         })
     }
 
-    fn check_digest(&self, stored: &StoredFile, hasher: Hasher) -> Result<(), ExchangeError> {
-        let found = hasher.finish();
-        if found == stored.digest {
-            Ok(())
-        } else {
-            Err(self.damaged(&stored.digest, format!("has the digest {found}")))
+    fn check_digest(&self, stored: &StoredFile, hashing: Option<Hashing>) -> Result<(), ExchangeError> {
+        match hashing.map(Hashing::finish).transpose()? {
+            Some(found) if found == stored.digest => Ok(()),
+            Some(found) => Err(self.damaged(&stored.digest, format!("has the digest {found}"))),
+            None => Err(self.damaged(&stored.digest, "was not checked".to_owned())),
         }
     }
 
@@ -186,8 +196,8 @@ impl Exchange {
         &self,
         stored: &StoredFile,
         length: u64,
-        part: JoinHandle<object_store::Result<bytes::Bytes>>,
-    ) -> Result<bytes::Bytes, ExchangeError> {
+        part: JoinHandle<object_store::Result<Bytes>>,
+    ) -> Result<Bytes, ExchangeError> {
         let part = part.await.map_err(Into::into).flatten().map_err(|error| match error {
             object_store::Error::NotFound { .. } => self.damaged(&stored.digest, "is missing".to_owned()),
             error => self.error(&error),
@@ -201,6 +211,64 @@ impl Exchange {
 
     fn damaged(&self, digest: &Digest, why: String) -> ExchangeError {
         ExchangeError::Damaged { digest: digest.clone(), place: self.location().clone(), why }
+    }
+}
+
+/// Copies a file to its place in a shared folder, as the kernel does it best.
+fn copy_into(
+    folder: &std::path::Path,
+    mut file: &File,
+    stored: &StoredFile,
+    transfer: Transfer<'_>,
+) -> Result<(), ExchangeError> {
+    let folder = Dir::open_ambient_dir(folder, ambient_authority())?;
+    folder.create_dir_all(OBJECTS)?;
+    let objects = folder.open_dir(OBJECTS)?;
+    let part = format!("{}#{:016x}", stored.digest, noise());
+    let copied = (|| -> Result<(), ExchangeError> {
+        let mut target = objects.open_with(&part, OpenOptions::new().write(true).create_new(true))?.into_std();
+        file.rewind()?;
+        while io::copy(&mut file.take(PART), &mut target)? > 0 {
+            if (transfer.is_ended)() {
+                return Err(ExchangeError::Ended);
+            }
+            (transfer.moved)();
+        }
+        Ok(objects.rename(&part, &objects, stored.digest.as_str())?)
+    })();
+    if copied.is_err() {
+        // What cannot be removed is removed by `remove_parts`.
+        let _ = objects.remove_file(&part);
+    }
+    copied
+}
+
+/// A digest that is computed on a separate thread, while what was hashed is written.
+struct Hashing {
+    feed: SyncSender<Bytes>,
+    thread: std::thread::JoinHandle<Digest>,
+}
+
+impl Hashing {
+    fn start() -> io::Result<Self> {
+        let (feed, fed) = sync_channel::<Bytes>(AT_ONCE);
+        let hash = move || {
+            let mut hasher = Hasher::default();
+            fed.iter().for_each(|part| hasher.update(&part));
+            hasher.finish()
+        };
+        let thread = std::thread::Builder::new().name("hash".to_owned()).spawn(hash)?;
+        Ok(Self { feed, thread })
+    }
+
+    fn update(&self, part: Bytes) {
+        // If the thread has ended, `finish` says so.
+        let _ = self.feed.send(part);
+    }
+
+    fn finish(self) -> io::Result<Digest> {
+        drop(self.feed);
+        self.thread.join().map_err(|_| io::Error::other("the digest cannot be computed"))
     }
 }
 
@@ -230,7 +298,6 @@ fn read_part(file: &File, at: u64, length: u64) -> io::Result<PutPayload> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
-    use super::super::OBJECTS;
     use super::*;
     use crate::exchange::Creation;
 
