@@ -39,6 +39,10 @@ def program(name: str) -> str:
     return str(found)
 
 
+class Ended(Exception):
+    """A server ended while it started."""
+
+
 class Server:
     """A server process with one bucket. `stop` ends it as a crash would, and `start` starts it on the same data and port."""
 
@@ -56,7 +60,9 @@ class Server:
             self.process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 60
         while not self._accepts():
-            assert self.process.poll() is None and time.monotonic() < deadline, (self.folder / "log").read_text()[-5000:]
+            if self.process.poll() is not None:
+                raise Ended((self.folder / "log").read_text()[-5000:])
+            assert time.monotonic() < deadline, (self.folder / "log").read_text()[-5000:]
             time.sleep(0.05)
 
     def _accepts(self) -> bool:
@@ -75,23 +81,39 @@ class Server:
 
 
 class SeaweedFs(Server):
+    has_run = False
     PORTS = ["master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc", "s3.port", "s3.port.grpc"]
 
     def __init__(self, folder: Path):
         super().__init__(folder)
-        self.ports = dict(zip(self.PORTS, free_ports(len(self.PORTS))))
-        self.port = self.ports["s3.port"]
+        self.choose_ports()
         identity = {"name": "tests", "credentials": [{"accessKey": CREDENTIALS.key, "secretKey": CREDENTIALS.secret}], "actions": ["Admin", "Read", "Write", "List"]}
         (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
         (folder / "data").mkdir()
 
+    def choose_ports(self) -> None:
+        self.ports = dict(zip(self.PORTS, free_ports(len(self.PORTS))))
+        self.port = self.ports["s3.port"]
+
     def start(self) -> "SeaweedFs":
+        for tries_left in (2, 1, 0):
+            try:
+                return self.start_once()
+            except Ended:
+                # Another test may have taken a port since it was found free. A server that ran before keeps its ports.
+                if self.has_run or not tries_left:
+                    raise
+                self.choose_ports()
+        raise AssertionError("unreachable")
+
+    def start_once(self) -> "SeaweedFs":
         # One small master without elections; volumes grow with what is in them.
         settings = {"dir": "data", "ip": "127.0.0.1", "ip.bind": "127.0.0.1", "master.peers": "none", "master.telemetry": "false"}
         settings |= {"master.volumeSizeLimitMB": "128", "volume.max": "0", "filer": "true", "filer.localSocket": "filer.sock"}
         settings |= {"s3": "true", "s3.config": "s3.json", "s3.iam": "false", "s3.localSocket": "s3.sock", "s3.port.iceberg": "0", "s3.port.lance": "0"}
         arguments = [f"-{name}={value}" for name, value in (settings | self.ports).items()]
         self.launch(program("weed"), "-logtostderr=true", "server", *arguments)
+        self.has_run = True
         return self
 
     def remove(self) -> None:
