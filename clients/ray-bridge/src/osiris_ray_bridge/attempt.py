@@ -179,7 +179,8 @@ class Attempt:
             raise ProtocolError("it does not answer a ping")
         if (line.value.get("protocol"), version) != (PROTOCOL, self._around.version):
             raise NoWorker(f"its Osiris is {version[:40]}, but this one is {self._around.version}")
-        self._pings -= 1
+        # A worker that receives blobs says unasked that it lives.
+        self._pings = max(0, self._pings - 1)
 
     async def _hand_over(self, link: Link, lacks: Any) -> None:
         """Sends what the worker lacks, then the job."""
