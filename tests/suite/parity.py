@@ -18,6 +18,8 @@ WORDS = [
     (re.compile(r"session_\d{8}_\d{6}_\d{6}"), "SESSION"),
     (re.compile(r"\b[\d.]+ (ms|s)$", re.M), "TIME"),
     (re.compile(r"the next one is in [\d.]+m?s"), "the next one is in TIME"),
+    # What is left of the limit once the step has been handed over, which takes a second on a busy machine.
+    (re.compile(r"was stopped after \d+ s, its time limit"), "was stopped after TIME, its time limit"),
     (re.compile(r"[\d.]+ MiB/"), "SOME MiB/"),
 ]
 
