@@ -145,7 +145,7 @@ impl Exchange {
     }
 
     /// Fetches a file in order; `sink` has to discard what it got if this fails. It gets the last part only if the whole is what
-    /// its digest says. It gets the last part only of a whole file.
+    /// its digest says.
     ///
     /// # Errors
     /// If it is not there, not what its digest says, cannot be written, the store cannot be used, or it is ended.

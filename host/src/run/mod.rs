@@ -39,7 +39,7 @@ use fleet::{Fleet, Workers};
 use ledger::Records;
 use ledger::shared::Shared;
 use schedule::Schedule;
-use settle::Ties;
+use settle::{Apart, Ties};
 use states::States;
 
 pub use record::manifest;
@@ -221,8 +221,7 @@ pub fn run(
         manifest: &mut manifest,
         observer,
         ties,
-        settling: BTreeMap::new(),
-        noting: BTreeMap::new(),
+        apart: Apart::default(),
         outcomes: BTreeMap::new(),
         begun: BTreeSet::new(),
         superseded: false,

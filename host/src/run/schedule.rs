@@ -12,7 +12,7 @@ use super::fleet::Fleet;
 use super::ledger::states::Turn;
 use super::ledger::{Outcome, Records};
 use super::retry::Retrial;
-use super::settle::{Noting, Settling, Ties};
+use super::settle::{Apart, Ties};
 use super::{Observer, Settings};
 use crate::executor::process::ProcessEvent;
 use crate::pipeline::StepId;
@@ -35,10 +35,8 @@ pub(super) struct Schedule<'a> {
     pub(super) retrying: BTreeMap<usize, Retrial>,
     /// What the run needs of its exchange, if it has one.
     pub(super) ties: Option<Ties>,
-    /// Attempts that are being stored and committed, by the number of what is done.
-    pub(super) settling: BTreeMap<u64, Settling>,
-    /// Steps of which it is being noted that they begin.
-    pub(super) noting: BTreeMap<u64, Noting>,
+    /// What is being done on separate threads.
+    pub(super) apart: Apart,
     /// What the ledger says of steps that are done.
     pub(super) outcomes: BTreeMap<usize, Outcome>,
     /// The steps that an earlier host of the session began and did not end, and that must not be run twice.
@@ -85,8 +83,7 @@ impl Schedule<'_> {
             self.warm_up();
             self.retry_due();
             self.begin_ready();
-            if self.running.is_empty() && self.retrying.is_empty() && self.settling.is_empty() && self.noting.is_empty()
-            {
+            if self.is_idle() {
                 return;
             }
             match self.next_event(heard) {
@@ -95,6 +92,11 @@ impl Schedule<'_> {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
+    }
+
+    /// Whether nothing is going on that the run has to wait for.
+    fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.retrying.is_empty() && self.apart.is_idle()
     }
 
     fn handle(&mut self, event: ProcessEvent) {

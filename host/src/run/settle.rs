@@ -1,7 +1,7 @@
 //! What a run with an exchange does on separate threads: it stores what a step made, commits it to the ledger, and fetches
 //! what is needed here. Meanwhile other steps are heard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,8 +44,25 @@ pub struct Ties {
     next: u64,
 }
 
+/// What a run does on separate threads, by number.
+#[derive(Default)]
+pub(super) struct Apart {
+    /// Attempts that are being stored and committed.
+    settling: BTreeMap<u64, Settling>,
+    /// Steps of which it is being noted that they begin.
+    noting: BTreeMap<u64, Noting>,
+    /// What has the ledger forget that a step began.
+    forgetting: BTreeSet<u64>,
+}
+
+impl Apart {
+    pub(super) fn is_idle(&self) -> bool {
+        self.settling.is_empty() && self.noting.is_empty() && self.forgetting.is_empty()
+    }
+}
+
 /// An attempt that has succeeded, and is being stored and committed.
-pub(super) struct Settling {
+struct Settling {
     place: usize,
     number: u32,
     begun: Instant,
@@ -63,7 +80,7 @@ struct Settled {
 }
 
 /// A step that is about to begin, once that is noted.
-pub(super) struct Noting {
+struct Noting {
     place: usize,
     begun: Instant,
     thread: JoinHandle<Result<Creation, ExchangeError>>,
@@ -94,6 +111,18 @@ struct Work {
     is_ended: Arc<AtomicBool>,
 }
 
+/// Says that a thread has ended, in whatever way: the run waits for it.
+struct Heard {
+    number: u64,
+    say: SyncSender<ProcessEvent>,
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        let _ = self.say.send(ProcessEvent::Settled(self.number));
+    }
+}
+
 impl Ties {
     /// # Errors
     /// If the supervisor does not start.
@@ -121,11 +150,10 @@ impl Ties {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> anyhow::Result<(u64, JoinHandle<T>)> {
         self.next += 1;
-        let (number, say) = (self.next, self.say.clone());
+        let (number, end) = (self.next, Heard { number: self.next, say: self.say.clone() });
         let working = move || {
-            let done = work();
-            let _ = say.send(ProcessEvent::Settled(number));
-            done
+            let _end = end;
+            work()
         };
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(working);
         Ok((number, thread.context("cannot start a thread")?))
@@ -321,7 +349,7 @@ impl Schedule<'_> {
         match work.and_then(|work| ties.apart("settle", move || work.settle())) {
             Ok((settled, thread)) => {
                 let settling = Settling { place, number, begun, has_connected, targets, is_ended, thread };
-                self.settling.insert(settled, settling);
+                self.apart.settling.insert(settled, settling);
             }
             Err(error) => {
                 targets::discard(self.base, targets);
@@ -340,10 +368,11 @@ impl Schedule<'_> {
 
     /// Handles the end of what was done on a separate thread.
     pub(super) fn settled(&mut self, number: u64) {
-        if let Some(Noting { place, begun, thread }) = self.noting.remove(&number) {
+        self.apart.forgetting.remove(&number);
+        if let Some(Noting { place, begun, thread }) = self.apart.noting.remove(&number) {
             return self.noted(place, begun, thread);
         }
-        let Some(settling) = self.settling.remove(&number) else { return };
+        let Some(settling) = self.apart.settling.remove(&number) else { return };
         let Settling { place, number, begun, has_connected, targets, thread, .. } = settling;
         let ended = || Err(Failure::new(Blame::Host, "internal", "a thread ended"));
         let step = &self.plan.steps[place];
@@ -376,7 +405,7 @@ impl Schedule<'_> {
             }
         };
         match noting {
-            Ok((number, thread)) => drop(self.noting.insert(number, Noting { place, begun, thread })),
+            Ok((number, thread)) => drop(self.apart.noting.insert(number, Noting { place, begun, thread })),
             Err(error) => self.fail(place, Some(begun), &Failure::of_host(&error)),
         }
     }
@@ -408,8 +437,11 @@ impl Schedule<'_> {
                         tracing::warn!(%error, "the ledger still says that a step began");
                     }
                 });
-                if let Err(error) = forgetting {
-                    tracing::warn!(error = format!("{error:#}"), "the ledger still says that a step began");
+                match forgetting {
+                    Ok((number, _)) => drop(self.apart.forgetting.insert(number)),
+                    Err(error) => {
+                        tracing::warn!(error = format!("{error:#}"), "the ledger still says that a step began")
+                    }
                 }
             }
         }
@@ -420,7 +452,7 @@ impl Schedule<'_> {
         if let Some(ties) = &self.ties {
             ties.shared.exchange().hurry();
         }
-        self.settling.values().for_each(|settling| settling.is_ended.store(true, Ordering::SeqCst));
+        self.apart.settling.values().for_each(|settling| settling.is_ended.store(true, Ordering::SeqCst));
     }
 }
 
