@@ -1,4 +1,4 @@
-//! Outputs that are only in an exchange, fetched for whoever looks at them.
+//! Fetches outputs that are only in an exchange, for commands that read them.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ use crate::session::{self, Base, Manifest, Status, StepRecord, noise};
 /// The session called `name` on this machine, or else in the exchange; its id and manifest.
 ///
 /// # Errors
-/// If there is none, or it has no readable manifest.
+/// If no session has that name, or its manifest cannot be read.
 pub fn session_called(base: &Base, name: &str, exchange: Option<&str>) -> anyhow::Result<(String, Manifest)> {
     let found = session::find(base, name);
     let url = match exchange {
@@ -46,7 +46,7 @@ fn shared_session(base: &Base, id: &str, url: &str) -> anyhow::Result<(String, M
 /// Opens the exchange at `url`, as a run of the base folder would.
 ///
 /// # Errors
-/// If it is none.
+/// If the URL is not that of an exchange.
 pub fn open(base: &Base, url: &str) -> anyhow::Result<Exchange> {
     let connections = read_connections(base)?;
     Exchange::open(access(url, &connections, &environment::all().collect())?)

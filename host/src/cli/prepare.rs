@@ -178,7 +178,7 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPip
 /// environment.
 ///
 /// # Errors
-/// A [`Report`] if it is none, or the connection is not one.
+/// A [`Report`] if the URL is not that of an exchange, or the connection's fields are wrong.
 pub fn access(url: &str, connections: &Connections, environment: &Environment) -> anyhow::Result<Access> {
     let location: Location = url.parse()?;
     let fields = match &location {
