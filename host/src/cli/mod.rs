@@ -2,6 +2,7 @@
 
 mod ask;
 mod connections;
+mod copy;
 mod discover;
 mod doctor;
 mod drivers;
@@ -60,6 +61,8 @@ struct Arguments {
 enum Verb {
     /// Run a pipeline
     Run(run::Arguments),
+    /// Copy tables or files from a source to a target, without writing a pipeline
+    Copy(copy::Arguments),
     /// Show what a pipeline would do: steps in order, their drivers, inputs and grants
     Plan(plan::Arguments),
     /// Check a pipeline without running it
@@ -149,6 +152,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
             return inspect::main(Allowance { cpu_seconds, memory_bytes }, require_sandbox);
         }
         Verb::Run(arguments) => logged(|| run::run(&arguments)),
+        Verb::Copy(arguments) => logged(|| copy::copy(&arguments)),
         Verb::Plan(arguments) => logged(|| plan::plan(&arguments)),
         Verb::Validate(arguments) => logged(|| plan::validate(&arguments)),
         Verb::Lock(arguments) => logged(|| lock::lock(&arguments)),

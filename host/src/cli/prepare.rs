@@ -29,6 +29,9 @@ use super::run::Pins;
 pub struct PipelineArguments {
     /// The pipeline's YAML file
     pub pipeline: PathBuf,
+    /// The pipeline itself, if it is in no file.
+    #[arg(skip)]
+    pub text: Option<String>,
     /// Set a parameter; this wins over the profile, $OSIRIS_PARAM_<NAME> and the default value
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     pub params: Vec<(String, String)>,
@@ -135,10 +138,13 @@ fn warn_of_short_secrets(plan: &Plan) {
 #[expect(clippy::disallowed_methods, reason = "reads the file that the user names")]
 pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPipeline> {
     let file = arguments.pipeline.display().to_string();
-    let text = fs::read_to_string(&arguments.pipeline).map_err(|error| {
-        Report::input(format!("cannot read pipeline `{file}`: {error}"))
-            .hint("check the path of the pipeline's YAML file")
-    })?;
+    let text = match &arguments.text {
+        Some(text) => text.clone(),
+        None => fs::read_to_string(&arguments.pipeline).map_err(|error| {
+            Report::input(format!("cannot read pipeline `{file}`: {error}"))
+                .hint("check the path of the pipeline's YAML file")
+        })?,
+    };
     let pipeline = pipeline::parse(&text, &file)?;
     let base = Base::open(arguments.base())?;
     let environment = environment::all().collect();

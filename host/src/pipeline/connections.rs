@@ -77,6 +77,11 @@ impl Connections {
         aliases.get(&alias)
     }
 
+    /// The aliases of a family.
+    pub fn aliases(&self, family: &str) -> impl Iterator<Item = &str> {
+        self.connections.get(family).into_iter().flat_map(|aliases| aliases.keys().map(String::as_str))
+    }
+
     pub fn has_family(&self, family: &str) -> bool {
         self.connections.contains_key(family)
     }

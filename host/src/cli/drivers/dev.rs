@@ -103,6 +103,7 @@ fn run_arguments(arguments: &Arguments, pipeline: PathBuf, built: PathBuf) -> ru
     drivers.extend(arguments.drivers.iter().cloned());
     run::Arguments {
         pipeline: PipelineArguments {
+            text: None,
             pipeline,
             params: arguments.params.clone(),
             profile: arguments.profile.clone(),
