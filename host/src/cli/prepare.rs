@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+use serde_json::Value;
+
 use crate::digest::sha256_of;
 use crate::driver::catalog::{Catalog, Driver};
 use crate::environment;
@@ -12,7 +15,7 @@ use crate::exchange::{Access, FAMILY, Location};
 use crate::grants::limits::Limits;
 use crate::grants::policy::{self, ConnectionHosts, Policy};
 use crate::pipeline::connections::{self, Connections};
-use crate::pipeline::params::{self, Environment};
+use crate::pipeline::params::{self, Environment, Params, Sources};
 use crate::pipeline::project::{self, Project};
 use crate::pipeline::{self, Pipeline};
 use crate::plan::{Plan, PlanContext, PlannedStep, plan};
@@ -35,6 +38,8 @@ pub struct PipelineArguments {
     /// Set a parameter; this wins over the profile, $OSIRIS_PARAM_<NAME> and the default value
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     pub params: Vec<(String, String)>,
+    #[arg(skip)]
+    pub recorded: Recorded,
     /// Use one of the pipeline's profiles
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
@@ -56,6 +61,14 @@ pub struct PipelineArguments {
     pub limits: LimitArguments,
 }
 
+/// The parameters of the session that is resumed.
+#[derive(Debug, Clone, Default)]
+pub struct Recorded {
+    pub values: BTreeMap<String, Value>,
+    /// Those that the command line set then.
+    pub given: BTreeSet<String>,
+}
+
 /// Where paths start and where drivers are found.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PlaceArguments {
@@ -69,6 +82,11 @@ pub struct PlaceArguments {
 }
 
 impl PipelineArguments {
+    /// The parameters that the command line sets, or set when the resumed session began.
+    pub fn given_params(&self) -> BTreeSet<String> {
+        self.params.iter().map(|(name, _)| name.clone()).chain(self.recorded.given.iter().cloned()).collect()
+    }
+
     /// The base folder.
     pub fn base(&self) -> &Path {
         let folder = self.pipeline.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -98,6 +116,7 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
 /// A pipeline that has been read and planned.
 pub struct PlannedPipeline {
     pub plan: Plan,
+    pub params: Params,
     pub base: Base,
     /// The digest of the pipeline file, in hexadecimal.
     pub sha256: String,
@@ -148,7 +167,16 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPip
     let pipeline = pipeline::parse(&text, &file)?;
     let base = Base::open(arguments.base())?;
     let environment = environment::all().collect();
-    let params = params::resolve(&pipeline, &arguments.params, arguments.profile.as_deref(), &environment)?;
+    let params = params::resolve(
+        &pipeline,
+        &Sources {
+            command_line: &arguments.params,
+            recorded: &arguments.recorded.values,
+            profile: arguments.profile.as_deref(),
+            environment: &environment,
+            now: Timestamp::now(),
+        },
+    )?;
     let connections = read_connections(&base)?;
     let project = read_project(&base)?;
     let on = arguments.on.as_deref().map(|on| project.chosen(on)).transpose()?;
@@ -177,7 +205,7 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPip
     let sha256 = sha256_of(text.as_bytes());
     let url = arguments.exchange.as_deref().or(project.exchange.as_deref());
     let exchange = url.map(|url| access(url, &connections, &environment)).transpose()?;
-    Ok(PlannedPipeline { plan, base, sha256, exchange, limits: arguments.limits.limits.within(&policy.limits) })
+    Ok(PlannedPipeline { plan, params, base, sha256, exchange, limits: arguments.limits.limits.within(&policy.limits) })
 }
 
 /// How the exchange at `url` is reached: by the connection of the family `s3` that is called like its bucket, or else by the

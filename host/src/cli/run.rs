@@ -10,6 +10,7 @@ use crate::exchange::{Access, Exchange};
 use crate::executor::disk::Disk;
 use crate::executor::process::ProcessEvent;
 use crate::grants::limits::Limits;
+use crate::pipeline::params::Params;
 use crate::run::ledger::shared::Shared;
 use crate::run::ledger::{self, Records};
 use crate::run::states::{InExchange, States};
@@ -19,7 +20,7 @@ use crate::secrets::scrubber::Scrubber;
 use crate::session::{self, Base, Manifest, Session, Status, StepRecord};
 use anyhow::Context;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::fetch;
@@ -124,7 +125,8 @@ pub fn execute(arguments: &Arguments, pins: Pins) -> anyhow::Result<Ended> {
     let exchange = prepared.exchange.as_ref().map(|access| &access.location);
     let profile = pipeline.profile.as_deref();
     let mut record = manifest(plan, &session.id, (&path, &prepared.sha256), profile, exchange);
-    record.params = pipeline.params.iter().cloned().collect();
+    record.params = session.scrubber.scrub_object(values(&prepared.params));
+    record.given_params = pipeline.given_params();
     let free = Disk::of(&prepared.base.dir).map_or(u64::MAX, |disk| disk.free);
     let limits = prepared.limits.on_disk(&arguments.pipeline.limits.defaults, free);
     let settings = arguments.settings(limits);
@@ -157,6 +159,12 @@ pub fn execute(arguments: &Arguments, pins: Pins) -> anyhow::Result<Ended> {
     Ok(Ended { manifest: outcome?, session_path, base: prepared.base })
 }
 
+/// The parameters that have a value.
+fn values(params: &Params) -> Map<String, Value> {
+    let with_value = params.iter().filter(|(_, param)| !param.value.is_null());
+    with_value.map(|(name, param)| (name.clone(), param.value.clone())).collect()
+}
+
 /// The arguments of a run that goes on with `session`: with the profile and parameters that it was started with, unless others are
 /// given.
 ///
@@ -169,20 +177,30 @@ fn as_before(arguments: &PipelineArguments, session: &str) -> anyhow::Result<Pip
     let Ok((_, before)) = fetch::session_called(&base, session, arguments.exchange.as_deref()) else {
         return Ok(arguments);
     };
-    arguments.profile = arguments.profile.or(before.profile);
+    let same_profile = arguments.profile.is_none() || arguments.profile == before.profile;
     for (name, value) in before.params {
-        if arguments.params.iter().any(|(given, _)| *given == name) {
+        let was_given = before.given_params.contains(&name);
+        let is_given = arguments.params.iter().any(|(given, _)| *given == name);
+        // What nobody gave by hand is for another profile to set.
+        if is_given || !(was_given || same_profile) {
             continue;
         }
-        if value.contains(MASK) {
+        if value.to_string().contains(MASK) {
+            if !was_given {
+                continue;
+            }
             return Err(Report::input(format!(
                 "the session had a parameter `{name}` with a secret, which is not recorded"
             ))
             .hint(format!("give it again: `--param {name}=…`"))
             .into());
         }
-        arguments.params.push((name, value));
+        if was_given {
+            arguments.recorded.given.insert(name.clone());
+        }
+        arguments.recorded.values.insert(name, value);
     }
+    arguments.profile = arguments.profile.or(before.profile);
     Ok(arguments)
 }
 
@@ -304,7 +322,7 @@ fn as_json(manifest: &Manifest, session_path: &str) -> Value {
             })
         })
         .collect();
-    json!({"session_id": manifest.session_id, "session_path": session_path, "status": manifest.status, "duration_ms": manifest.duration_ms, "warnings": manifest.warnings, "steps": steps})
+    json!({"session_id": manifest.session_id, "session_path": session_path, "profile": manifest.profile, "params": manifest.params, "status": manifest.status, "duration_ms": manifest.duration_ms, "warnings": manifest.warnings, "steps": steps})
 }
 
 /// A run's steps, one per row.

@@ -148,6 +148,21 @@ fn listing(sessions: &[Summary], json: bool) -> anyhow::Result<String> {
     Ok(shown.to_string())
 }
 
+/// The profile and the parameters of a run, a line each if it has any.
+fn chosen(manifest: &Manifest) -> String {
+    let mut text = String::new();
+    if let Some(profile) = &manifest.profile {
+        text.push_str(&format!("profile   {}\n", line(profile)));
+    }
+    let spelled = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let params: Vec<String> =
+        manifest.params.iter().map(|(name, value)| format!("{name} = {}", spelled(value))).collect();
+    if !params.is_empty() {
+        text.push_str(&format!("params    {}\n", line(&params.join(", "))));
+    }
+    text
+}
+
 fn show(arguments: &Show) -> anyhow::Result<()> {
     let base = Base::open(&arguments.place.base)?;
     let found = session::find(&base, &arguments.session)?;
@@ -163,10 +178,11 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
     let took = manifest.duration_ms.map_or_else(String::new, |took| format!(" in {}", spell_duration(took)));
     let path = base.path.join(session::FOLDER).join(&found.id);
     let mut text = format!(
-        "session   {}\npipeline  {} ({})\nstatus    {}{took}\nstarted   {}\nfolder    {}, {}\n\n{steps}",
+        "session   {}\npipeline  {} ({})\n{}status    {}{took}\nstarted   {}\nfolder    {}, {}\n\n{steps}",
         line(&found.id),
         line(&manifest.pipeline),
         line(&manifest.pipeline_path),
+        chosen(manifest),
         manifest.status,
         line(&manifest.started_at),
         line(&path.to_string_lossy()),

@@ -10,7 +10,6 @@ use serde_json::{Map, Value, json};
 use crate::driver::spec::Spec;
 use crate::error::{Report, listed, nearest};
 use crate::pipeline::connections::FILE;
-use crate::pipeline::params::Environment;
 use crate::secrets::{MASK, Secret, Secrets};
 
 /// Judges configs by their driver's configSchema. A schema is an untrusted program, so the host runs it in a process
@@ -268,7 +267,7 @@ const SECRET_WORDS: [&str; 10] = [
 ];
 
 /// Whether a key's name suggests that its value is a secret.
-fn sounds_secret(key: &str) -> bool {
+pub fn sounds_secret(key: &str) -> bool {
     let key = key.to_lowercase().replace('-', "_");
     // The address from which a token is obtained is not a secret.
     !key.ends_with("_url") && SECRET_WORDS.iter().any(|word| key.contains(word))
@@ -290,26 +289,6 @@ pub struct ConfigParts {
     /// The config with a mask in place of each secret, for people and files.
     pub masked: Map<String, Value>,
     pub secrets: Secrets,
-}
-
-/// The values of the environment variables that a config refers to and whose names suggest that they are secrets.
-pub fn secret_variables(written: &Map<String, Value>, environment: &Environment) -> Vec<Secret> {
-    let mut found = Vec::new();
-    let mut left: Vec<&Value> = written.values().collect();
-    while let Some(value) = left.pop() {
-        match value {
-            Value::String(text) => {
-                let names =
-                    text.split("${").skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name.trim());
-                let values = names.filter(|name| sounds_secret(name)).filter_map(|name| environment.get(name));
-                found.extend(values.map(|value| Secret::new(value.clone())));
-            }
-            Value::Array(items) => left.extend(items),
-            Value::Object(fields) => left.extend(fields.values()),
-            _ => {}
-        }
-    }
-    found
 }
 
 /// A place as a JSON pointer (RFC 6901).

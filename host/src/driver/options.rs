@@ -48,10 +48,10 @@ pub fn rename(spec: &Spec, step: &str, config: &Map<String, Value>) -> Result<Ca
     Ok(renamed)
 }
 
-/// Checks a spec's `aliases` and `ignored` against its configSchema.
+/// Checks a spec's `aliases`, `ignored` and `sql` against its configSchema.
 ///
 /// # Errors
-/// If an alias leads to no option, or a name is also an option.
+/// If an alias or a dialect belongs to no option, or a name is also an option.
 pub fn check(spec: &Spec, file: &str) -> Result<(), Report> {
     let properties = spec.config_schema.get("properties").and_then(Value::as_object);
     let known = || properties.into_iter().flat_map(Map::keys).map(String::as_str);
@@ -73,6 +73,12 @@ pub fn check(spec: &Spec, file: &str) -> Result<(), Report> {
         if known().any(|known| known == name) {
             return wrong(format!("`{name}` stands in `{key}`, but is an option of its configSchema"));
         }
+    }
+    if let Some(option) = spec.sql.keys().find(|option| !known().any(|known| known == *option)) {
+        return wrong(format!(
+            "`sql` names `{option}`, which its configSchema does not have; it has: {}",
+            listed(known())
+        ));
     }
     match spec.ignored.iter().find(|(_, reason)| reason.trim().is_empty()) {
         Some((name, _)) => wrong(format!("`ignored` gives no reason for `{name}`")),

@@ -9,6 +9,7 @@ use crate::driver::{config, identity, options, placeholders};
 use crate::error::Report;
 use crate::grants::WantedGrants;
 use crate::grants::template::Template;
+use crate::pipeline::sql_literal::Dialect;
 use crate::pipeline::{Mode, yaml};
 use crate::untrusted::{self, Untrusted};
 
@@ -65,6 +66,10 @@ pub struct Spec {
     /// Options that are accepted without effect, each with the reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ignored: BTreeMap<String, String>,
+    /// The options that hold SQL, or lists or objects of SQL, each with its dialect: `{query: postgres}`. In them, an author can
+    /// write the value of a parameter as a literal.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sql: BTreeMap<String, Dialect>,
     /// JSON pointers into the config whose values are never shown.
     #[serde(default)]
     pub secrets: Vec<String>,
@@ -127,6 +132,11 @@ pub fn parse(text: &str, file: &str) -> Result<Spec, Report> {
 }
 
 impl Spec {
+    /// The dialect of the SQL in an option, by whichever name its author uses for it.
+    pub fn dialect(&self, option: &str) -> Option<Dialect> {
+        self.sql.get(self.aliases.get(option).map_or(option, String::as_str)).copied()
+    }
+
     /// Checks everything in a spec except its schema, without running any of it. The answer of a process that read a
     /// spec is trusted no more than the spec itself.
     ///

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::{Report, listed, nearest};
-use crate::pipeline::params::{Environment, Params, substitute_text};
+use crate::pipeline::params::{Environment, Params, References};
 use crate::pipeline::{database_url, yaml};
 
 /// The file's name in the pipeline's base folder.
@@ -112,12 +112,13 @@ impl Connections {
         fields: &Map<String, Value>,
         environment: &Environment,
     ) -> Result<Map<String, Value>, Report> {
+        let references = References { params: &Params::new(), environment, dialect: None };
         let mut resolved = Map::new();
         for (key, value) in fields.iter().filter(|(key, _)| *key != "default" && *key != PRIVATE) {
             let value = match value {
                 Value::String(text) => {
                     let place = format!("connection `@{family}.{alias}`, field `{key}`,");
-                    substitute_text(text, &place, &Params::new(), environment)?
+                    references.substitute(text, &place)?
                 }
                 other => other.clone(),
             };

@@ -2,9 +2,11 @@
 
 pub mod connections;
 pub mod database_url;
+pub mod parameter;
 pub mod params;
 pub mod project;
 pub mod resources;
+pub mod sql_literal;
 pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
@@ -15,6 +17,7 @@ use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
 use crate::error::{Report, listed, nearest};
+use parameter::ParamDef;
 use resources::{RawResources, Resources};
 
 /// The supported OML versions.
@@ -72,37 +75,6 @@ impl fmt::Display for Mode {
             Mode::Transform => "transform",
         })
     }
-}
-
-/// A declared parameter.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ParamDef {
-    #[serde(default, rename = "type")]
-    pub kind: ParamKind,
-    #[serde(default)]
-    pub default: Option<Value>,
-    #[serde(default)]
-    pub required: bool,
-    #[serde(default, rename = "enum")]
-    pub allowed: Option<Vec<Value>>,
-    #[serde(default)]
-    pub description: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ParamKind {
-    #[default]
-    Any,
-    #[serde(alias = "str")]
-    String,
-    #[serde(alias = "int")]
-    Integer,
-    #[serde(alias = "float")]
-    Number,
-    #[serde(alias = "bool")]
-    Boolean,
 }
 
 /// One named set of parameter values.
@@ -221,7 +193,7 @@ pub fn parse(text: &str, file: &str) -> Result<Pipeline, Report> {
     let params = raw
         .params
         .into_iter()
-        .map(|(name, param)| param_def(&name, param, file).map(|definition| (name, definition)))
+        .map(|(name, param)| parameter::declared(&name, param, file).map(|definition| (name, definition)))
         .collect::<Result<_, _>>()?;
     let steps = raw.steps.into_iter().map(|step| parse_step(step, file)).collect::<Result<Vec<_>, _>>()?;
     refuse_twins(&steps, file)?;
@@ -246,48 +218,6 @@ fn check_version(version: Option<&Value>, file: &str) -> Result<(), Report> {
         None => Err(Report::input(format!("pipeline `{file}` does not say its oml_version; known versions: {known}"))
             .hint("add the line `oml_version: \"0.1.0\"`")),
     }
-}
-
-/// The permitted keys of a parameter's declaration.
-const PARAM_KEYS: [&str; 5] = ["type", "default", "required", "enum", "description"];
-
-/// The types of parameters, and their aliases.
-const PARAM_TYPES: [&str; 8] = ["string", "integer", "number", "boolean", "str", "int", "float", "bool"];
-
-/// A parameter is declared by a mapping or just by its default.
-fn param_def(name: &str, raw: Value, file: &str) -> Result<ParamDef, Report> {
-    let fields = match raw {
-        Value::Null => return Ok(ParamDef { required: true, ..ParamDef::default() }),
-        Value::Object(fields) => fields,
-        value => return Ok(ParamDef { default: Some(value), ..ParamDef::default() }),
-    };
-    let wrong = |what: String, near: Option<&str>| {
-        let report = Report::input(format!("parameter `{name}` of pipeline `{file}` has {what}"));
-        Err(match near {
-            Some(near) => report.hint(format!("did you mean `{near}`?")),
-            None => report.hint("a default that is a mapping is written as `{default: {…}}`"),
-        })
-    };
-    if let Some(unknown) = fields.keys().find(|key| !PARAM_KEYS.contains(&key.as_str())) {
-        return wrong(
-            format!("the unknown key `{unknown}`; known: {}", listed(PARAM_KEYS)),
-            nearest(unknown, PARAM_KEYS),
-        );
-    }
-    if let Some(Value::String(kind)) = fields.get("type").filter(|kind| !PARAM_TYPES.iter().any(|known| *kind == known))
-    {
-        let lower = kind.to_lowercase();
-        return wrong(
-            format!("the unknown type `{kind}`; known: {}", listed(PARAM_TYPES.into_iter().take(4))),
-            nearest(&lower, PARAM_TYPES),
-        )
-        .map_err(|report: Report| match nearest(&lower, PARAM_TYPES) {
-            Some(_) => report,
-            None => report.hint("use `string` for dates and times"),
-        });
-    }
-    serde_json::from_value(Value::Object(fields))
-        .or_else(|error| wrong(format!("a malformed declaration: {error}"), None))
 }
 
 fn parse_step(raw: RawStep, file: &str) -> Result<Step, Report> {
@@ -401,28 +331,6 @@ steps:
         assert_eq!(pipeline.steps[0].line, 10);
         let inputs = pipeline.steps[1].inputs.as_ref().unwrap();
         assert_eq!(inputs[1].2, "main");
-    }
-
-    #[test]
-    fn a_misspelt_parameter_key_is_refused_and_never_taken_for_a_default() {
-        for (param, message, hint) in [
-            ("{type: string, requried: true}", "unknown key `requried`", "did you mean `required`?"),
-            ("{type: integer, defualt: 5}", "unknown key `defualt`", "did you mean `default`?"),
-            ("{type: integer, min: 1}", "unknown key `min`; known: `type`", "{default: {…}}"),
-            (
-                "{type: date}",
-                "unknown type `date`; known: `string`, `integer`, `number`, `boolean`",
-                "`string` for dates",
-            ),
-            ("{type: String}", "unknown type `String`", "did you mean `string`?"),
-            ("{required: 5}", "malformed declaration", "default"),
-        ] {
-            let text =
-                format!("oml_version: \"0.1.0\"\nname: x\nparams: {{n: {param}}}\nsteps: [{{id: a, component: x.y}}]");
-            let report = wrong(&text);
-            assert!(report.message.contains(message) && report.message.contains("`n`"), "{}", report.message);
-            assert!(report.hint.as_deref().unwrap_or_default().contains(hint), "{:?}", report.hint);
-        }
     }
 
     #[test]

@@ -1,30 +1,51 @@
-//! Parameters: which value wins, and how `${params.x}` and `${ENV}` are substituted. No I/O.
+//! Parameters: which value wins, and how `${params.x}`, `${sql:params.x}` and `${ENV}` are substituted. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::error::{Report, listed, nearest};
-use crate::pipeline::{ParamKind, Pipeline};
+use crate::pipeline::Pipeline;
+use crate::pipeline::parameter::{ParamKind, Scalar};
+use crate::pipeline::sql_literal::{self, Dialect};
 use crate::secrets::MASK;
 
 /// The resolved value of every parameter.
-pub type Params = BTreeMap<String, Value>;
+pub type Params = BTreeMap<String, Param>;
 
 /// The environment variables that a run may see.
 pub type Environment = BTreeMap<String, String>;
+
+/// The value of a parameter, null if it has none.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Param {
+    pub value: Value,
+    pub kind: ParamKind,
+    /// Whether its author listed the values that it may have.
+    pub is_closed: bool,
+}
+
+/// Where the values of parameters come from, apart from the pipeline.
+#[derive(Debug, Clone, Copy)]
+pub struct Sources<'a> {
+    /// Those of the command line.
+    pub command_line: &'a [(String, String)],
+    /// Those of the session that is resumed, which win over everything but the command line.
+    pub recorded: &'a BTreeMap<String, Value>,
+    pub profile: Option<&'a str>,
+    pub environment: &'a Environment,
+    /// What `today` and the like are relative to.
+    pub now: Timestamp,
+}
 
 /// Resolves every parameter: the command line wins over the profile, then `OSIRIS_PARAM_<NAME>`, then the default.
 ///
 /// # Errors
 /// For unknown names, values of the wrong type, and required parameters without a value.
-pub fn resolve(
-    pipeline: &Pipeline,
-    command_line: &[(String, String)],
-    profile: Option<&str>,
-    environment: &Environment,
-) -> Result<Params, Report> {
+pub fn resolve(pipeline: &Pipeline, sources: &Sources<'_>) -> Result<Params, Report> {
+    let Sources { command_line, recorded, profile, environment, now } = *sources;
     let known = || pipeline.params.keys().map(String::as_str);
     let profile_params = match profile {
         None => None,
@@ -46,29 +67,28 @@ pub fn resolve(
             command_line.iter().rev().find(|(given, _)| given == name).map(|(_, value)| Value::from(value.as_str()));
         let from_profile = || profile_params.and_then(|params| params.get(name)).cloned();
         let from_environment = || environment.get(&variable(name)).map(|value| Value::from(value.as_str()));
-        let value = from_line.or_else(from_profile).or_else(from_environment).or_else(|| definition.default.clone());
-        let Some(value) = value else {
-            if definition.required {
+        let value = from_line
+            .or_else(|| recorded.get(name).cloned())
+            .or_else(from_profile)
+            .or_else(from_environment)
+            .or_else(|| definition.default.clone());
+        let value = match value {
+            Some(value) => definition.typed(name, value, now)?,
+            None if definition.required => {
                 return Err(Report::input(format!("parameter `{name}` has no value"))
                     .hint(format!("give one with `--param {name}=VALUE`, or set {}", variable(name))));
             }
             // Any reference to it is reported as an error.
-            params.insert(name.clone(), Value::Null);
-            continue;
+            None => Value::Null,
         };
-        let value = typed(name, value, definition.kind)?;
-        if let Some(allowed) = &definition.allowed
-            && !allowed.contains(&value)
-        {
-            let choices = allowed.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
-            return Err(Report::input(format!("parameter `{name}` is {value}; allowed: {choices}")));
-        }
-        params.insert(name.clone(), value);
+        let param = Param { value, kind: definition.kind, is_closed: definition.allowed.is_some() };
+        params.insert(name.clone(), param);
     }
     Ok(params)
 }
 
-fn variable(param: &str) -> String {
+/// The environment variable that can set a parameter.
+pub fn variable(param: &str) -> String {
     format!("OSIRIS_PARAM_{}", param.to_uppercase().replace('-', "_"))
 }
 
@@ -83,52 +103,32 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Cl
     }
 }
 
-/// A value converted to its parameter's type; text from the command line or environment is parsed.
-fn typed(name: &str, value: Value, kind: ParamKind) -> Result<Value, Report> {
-    let converted = match (kind, &value) {
-        (ParamKind::Any, _) => return Ok(value),
-        (ParamKind::String, Value::String(_)) => return Ok(value),
-        (ParamKind::String, Value::Number(number)) => Some(Value::from(number.to_string())),
-        (ParamKind::Integer, Value::Number(number)) if number.is_i64() || number.is_u64() => return Ok(value),
-        (ParamKind::Integer, Value::String(text)) => text.trim().parse::<i64>().ok().map(Value::from),
-        (ParamKind::Number, Value::Number(_)) => return Ok(value),
-        (ParamKind::Number, Value::String(text)) => {
-            text.trim().parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from)
-        }
-        (ParamKind::Boolean, Value::Bool(_)) => return Ok(value),
-        (ParamKind::Boolean, Value::String(text)) => match text.trim() {
-            "true" => Some(Value::Bool(true)),
-            "false" => Some(Value::Bool(false)),
-            _ => None,
-        },
-        _ => None,
-    };
-    let words = match kind {
-        ParamKind::Any | ParamKind::String => "a string",
-        ParamKind::Integer => "an integer",
-        ParamKind::Number => "a number",
-        ParamKind::Boolean => "`true` or `false`",
-    };
-    converted.ok_or_else(|| Report::input(format!("parameter `{name}` must be {words}, but is {value}")))
+/// What the references in a text stand for.
+#[derive(Debug, Clone, Copy)]
+pub struct References<'a> {
+    pub params: &'a Params,
+    pub environment: &'a Environment,
+    /// The SQL of the text, if its option holds SQL: only there may `${sql:…}` stand.
+    pub dialect: Option<Dialect>,
 }
 
-/// Substitutes parameters and environment variables in every string of a step's config.
+/// Substitutes parameters and environment variables in every string of a step's config. `dialect_of` tells the SQL of an option.
 ///
 /// A string that is a single reference takes the parameter's type; a reference inside a longer string becomes text.
 /// `$${` stands for a literal `${`.
 ///
 /// # Errors
 /// For a reference to an unknown parameter or an unset variable, naming the step and the key.
-/// For a reference to an unknown parameter or an unset variable, naming the step and the key.
 pub fn substitute(
     step: &str,
     config: &Map<String, Value>,
-    params: &Params,
-    environment: &Environment,
+    (params, environment): (&Params, &Environment),
+    dialect_of: impl Fn(&str) -> Option<Dialect>,
 ) -> Result<Map<String, Value>, Report> {
     let mut config = config.clone();
     for (key, value) in &mut config {
-        *value = substitute_value(value, &Place { step, field: format!("config.{key}") }, params, environment)?;
+        let references = References { params, environment, dialect: dialect_of(key) };
+        *value = substitute_value(value, &Place { step, field: format!("config.{key}") }, &references)?;
     }
     Ok(config)
 }
@@ -145,22 +145,17 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-fn substitute_value(
-    value: &Value,
-    place: &Place<'_>,
-    params: &Params,
-    environment: &Environment,
-) -> Result<Value, Report> {
+fn substitute_value(value: &Value, place: &Place<'_>, references: &References<'_>) -> Result<Value, Report> {
     Ok(match value {
-        Value::String(text) => substitute_text(text, &place.to_string(), params, environment)?,
-        Value::Array(items) => Value::Array(
-            items.iter().map(|item| substitute_value(item, place, params, environment)).collect::<Result<_, _>>()?,
-        ),
+        Value::String(text) => references.substitute(text, &place.to_string())?,
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|item| substitute_value(item, place, references)).collect::<Result<_, _>>()?)
+        }
         Value::Object(fields) => {
             let mut result = Map::new();
             for (key, field) in fields {
                 let place = Place { step: place.step, field: format!("{}.{key}", place.field) };
-                result.insert(key.clone(), substitute_value(field, &place, params, environment)?);
+                result.insert(key.clone(), substitute_value(field, &place, references)?);
             }
             Value::Object(result)
         }
@@ -168,55 +163,179 @@ fn substitute_value(
     })
 }
 
-/// Resolves the references in one string.
-pub fn substitute_text(text: &str, place: &str, params: &Params, environment: &Environment) -> Result<Value, Report> {
-    if let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'))
-        && !name.contains("${")
-        && !name.contains('}')
-    {
-        return lookup(name, place, params, environment);
-    }
-    let mut result = String::new();
+/// A part of a text.
+enum Part<'a> {
+    Text(&'a str),
+    /// The name inside `${…}`.
+    Reference(&'a str),
+}
+
+/// Splits a text into its references and what is between them. A `${` that nothing ends is the last part, with its text.
+fn parts(text: &str) -> (Vec<Part<'_>>, Option<&str>) {
+    let mut parts = Vec::new();
     let mut rest = text;
     while let Some(start) = rest.find("${") {
         if rest[..start].ends_with('$') {
-            result.push_str(&rest[..start]);
-            result.push('{');
+            parts.push(Part::Text(&rest[..start]));
+            parts.push(Part::Text("{"));
             rest = &rest[start + 2..];
             continue;
         }
-        result.push_str(&rest[..start]);
-        let Some(end) = rest[start..].find('}') else {
-            return Err(Report::input(format!("{place} has `${{` without `}}`"))
-                .hint("write `$${` for the characters themselves"));
-        };
-        match lookup(&rest[start + 2..start + end], place, params, environment)? {
-            Value::String(text) => result.push_str(&text),
-            other => result.push_str(&other.to_string()),
-        }
+        parts.push(Part::Text(&rest[..start]));
+        let Some(end) = rest[start..].find('}') else { return (parts, Some(&rest[start..])) };
+        parts.push(Part::Reference(rest[start + 2..start + end].trim()));
         rest = &rest[start + end + 1..];
     }
-    result.push_str(rest);
-    Ok(Value::String(result))
+    parts.push(Part::Text(rest));
+    (parts, None)
+}
+
+/// The names of the references in a text.
+pub fn names(text: &str) -> impl Iterator<Item = &str> {
+    parts(text).0.into_iter().filter_map(|part| match part {
+        Part::Text(_) => None,
+        Part::Reference(name) => Some(name),
+    })
+}
+
+/// The name in a text that is one reference.
+fn whole(text: &str) -> Option<&str> {
+    let name = text.strip_prefix("${")?.strip_suffix('}')?;
+    (!name.contains("${") && !name.contains('}')).then(|| name.trim())
+}
+
+/// What a parameter's name follows in a reference to its value as SQL.
+const SQL: &str = "sql:";
+
+/// The name in a reference that may ask for the value as SQL.
+pub fn without_sql(name: &str) -> &str {
+    name.strip_prefix(SQL).unwrap_or(name).trim_start()
+}
+
+impl References<'_> {
+    /// Resolves the references in one string.
+    ///
+    /// # Errors
+    /// A [`Report`] that names the place and the reference that has no value.
+    pub fn substitute(&self, text: &str, place: &str) -> Result<Value, Report> {
+        if let Some(name) = whole(text).filter(|name| !name.starts_with(SQL)) {
+            return self.lookup(name, place);
+        }
+        let (parts, unfinished) = parts(text);
+        if unfinished.is_some() {
+            return Err(Report::input(format!("{place} has `${{` without `}}`"))
+                .hint("write `$${` for the characters themselves"));
+        }
+        let mut result = String::new();
+        for (number, part) in parts.iter().enumerate() {
+            match part {
+                Part::Text(text) => result.push_str(text),
+                Part::Reference(name) => match name.strip_prefix(SQL) {
+                    Some(param) => {
+                        let after = match parts.get(number + 1) {
+                            Some(Part::Text(after)) => after,
+                            _ => "",
+                        };
+                        let literal = self.sql(param.trim(), &result, after, place)?;
+                        result.push_str(&literal);
+                    }
+                    None => match self.lookup(name, place)? {
+                        Value::String(text) => result.push_str(&text),
+                        other => result.push_str(&other.to_string()),
+                    },
+                },
+            }
+        }
+        Ok(Value::String(result))
+    }
+
+    /// A parameter as SQL, which stands between `before` and `after`.
+    fn sql(&self, name: &str, before: &str, after: &str, place: &str) -> Result<String, Report> {
+        let reference = format!("${{{SQL}{name}}}");
+        let Some(dialect) = self.dialect else {
+            return Err(Report::input(format!("{place} is not SQL, so `{reference}` cannot stand there"))
+                .hint(format!("write `${{{name}}}`")));
+        };
+        let Some(param) = name.strip_prefix("params.") else {
+            return Err(Report::input(format!("{place} has `{reference}`, which is not a parameter"))
+                .hint(format!("declare a parameter `x`, and write `${{sql:params.x}}`; {} sets it", variable("x"))));
+        };
+        let value = self.param(param, place)?;
+        let literal = sql_literal::literal(&value.value, value.kind, dialect)
+            .map_err(|why| Report::input(format!("{place}: parameter `{param}` {why}")))?;
+        sql_literal::between(before, &literal, after, dialect).map_err(|open| {
+            Report::input(format!("{place} has `{reference}` inside {open}"))
+                .hint("remove the quotes around it: the value comes with its own")
+        })
+    }
+
+    fn param(&self, name: &str, place: &str) -> Result<&Param, Report> {
+        match self.params.get(name) {
+            Some(param) if param.value.is_null() => {
+                Err(Report::input(format!("{place} needs parameter `{name}`, which has no value"))
+                    .hint(format!("give one with `--param {name}=VALUE`, or set {}", variable(name))))
+            }
+            Some(param) => Ok(param),
+            None => {
+                let report = unknown("parameter", name, self.params.keys().map(String::as_str));
+                Err(Report { message: format!("{place}: {}", report.message), ..report })
+            }
+        }
+    }
+
+    fn lookup(&self, name: &str, place: &str) -> Result<Value, Report> {
+        if let Some(param) = name.strip_prefix("params.") {
+            return Ok(self.param(param, place)?.value.clone());
+        }
+        self.environment.get(name).map(|value| Value::from(value.as_str())).ok_or_else(|| {
+            Report::input(format!("{place} needs the environment variable `{name}`, which is not set"))
+                .hint(format!("run `export {name}=…` first, or write `${{params.…}}` for a parameter"))
+        })
+    }
+}
+
+/// The parameters whose values become part of the SQL in an option, so that a value could change its statements: texts that
+/// the author did not list, in a longer text.
+pub fn pasted_into_sql<'a>(written: &'a Value, params: &Params) -> BTreeSet<&'a str> {
+    let is_free = |name: &str| {
+        params.get(name).is_some_and(|param| {
+            let has_text = match &param.value {
+                Value::Array(items) => items.iter().any(Value::is_string),
+                value => value.is_string(),
+            };
+            let is_time = matches!(
+                param.kind,
+                ParamKind::One(Scalar::Date | Scalar::Timestamp) | ParamKind::List(Scalar::Date | Scalar::Timestamp)
+            );
+            has_text && !is_time && !param.is_closed
+        })
+    };
+    match written {
+        Value::String(text) if whole(text).is_none() => {
+            names(text).filter_map(|name| name.strip_prefix("params.")).filter(|name| is_free(name)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(|item| pasted_into_sql(item, params)).collect(),
+        Value::Object(fields) => fields.values().flat_map(|field| pasted_into_sql(field, params)).collect(),
+        _ => BTreeSet::new(),
+    }
 }
 
 /// Shows a value as it was written if it refers to environment variables, each of which is masked: nobody can tell
 /// which of them are secrets.
-pub fn mask_environment(shown: &mut Value, written: &Value, params: &Params, environment: &Environment) {
+pub fn mask_environment(shown: &mut Value, written: &Value, references: &References<'_>) {
     match (shown, written) {
         (shown, Value::String(text)) if names_variable(text) => {
-            let masked = environment.keys().map(|name| (name.clone(), MASK.to_owned())).collect();
-            *shown = substitute_text(text, "a value", params, &masked).unwrap_or_else(|_| MASK.into());
+            let masked = references.environment.keys().map(|name| (name.clone(), MASK.to_owned())).collect();
+            let masked = References { environment: &masked, ..*references };
+            *shown = masked.substitute(text, "a value").unwrap_or_else(|_| MASK.into());
         }
         (Value::Array(shown), Value::Array(written)) => {
-            shown.iter_mut().zip(written).for_each(|(shown, written)| {
-                mask_environment(shown, written, params, environment);
-            });
+            shown.iter_mut().zip(written).for_each(|(shown, written)| mask_environment(shown, written, references));
         }
         (Value::Object(shown), Value::Object(written)) => {
             for (name, written) in written {
                 if let Some(shown) = shown.get_mut(name) {
-                    mask_environment(shown, written, params, environment);
+                    mask_environment(shown, written, references);
                 }
             }
         }
@@ -226,33 +345,9 @@ pub fn mask_environment(shown: &mut Value, written: &Value, params: &Params, env
 
 /// Whether a text refers to an environment variable.
 pub fn names_variable(text: &str) -> bool {
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("${") {
-        if !before.ends_with('$') && !after.trim_start().starts_with("params.") {
-            return true;
-        }
-        rest = after;
-    }
-    false
-}
-
-fn lookup(name: &str, place: &str, params: &Params, environment: &Environment) -> Result<Value, Report> {
-    let name = name.trim();
-    if let Some(param) = name.strip_prefix("params.") {
-        return match params.get(param) {
-            Some(Value::Null) => Err(Report::input(format!("{place} needs parameter `{param}`, which has no value"))
-                .hint(format!("give one with `--param {param}=VALUE`, or set {}", variable(param)))),
-            Some(value) => Ok(value.clone()),
-            None => {
-                let report = unknown("parameter", param, params.keys().map(String::as_str));
-                Err(Report { message: format!("{place}: {}", report.message), ..report })
-            }
-        };
-    }
-    environment.get(name).map(|value| Value::from(value.as_str())).ok_or_else(|| {
-        Report::input(format!("{place} needs the environment variable `{name}`, which is not set"))
-            .hint(format!("run `export {name}=…` first, or write `${{params.…}}` for a parameter"))
-    })
+    let (parts, unfinished) = parts(text);
+    let is_param = |name: &str| without_sql(name).starts_with("params.");
+    unfinished.is_some() || parts.iter().any(|part| matches!(part, Part::Reference(name) if !is_param(name)))
 }
 
 #[cfg(test)]
@@ -268,6 +363,24 @@ mod tests {
             "p.yaml",
         )
         .unwrap()
+    }
+
+    fn resolve(
+        pipeline: &Pipeline,
+        command_line: &[(String, String)],
+        profile: Option<&str>,
+        environment: &Environment,
+    ) -> Result<Params, Report> {
+        let (recorded, now) = (&BTreeMap::new(), Timestamp::UNIX_EPOCH);
+        super::resolve(pipeline, &Sources { command_line, recorded, profile, environment, now })
+    }
+
+    fn params(name: &str, value: Value) -> Params {
+        Params::from([(name.to_owned(), Param { value, ..Param::default() })])
+    }
+
+    fn substituted(text: &str, params: &Params, environment: &Environment) -> Result<Value, Report> {
+        References { params, environment, dialect: None }.substitute(text, "config.path of step `x`")
     }
 
     fn given(name: &str, value: &str) -> (String, String) {
@@ -286,7 +399,7 @@ mod tests {
         ];
         for (line, profile, environment, expected) in table {
             let params = resolve(&pipeline(), &line, profile, &environment).unwrap();
-            assert_eq!(params["n"], Value::from(expected));
+            assert_eq!(params["n"].value, Value::from(expected));
         }
     }
 
@@ -301,7 +414,7 @@ mod tests {
 
     #[test]
     fn a_reference_keeps_its_type_alone_and_becomes_text_inside_a_string() {
-        let params = Params::from([("n".to_owned(), Value::from(5))]);
+        let numbers = params("n", Value::from(5));
         let environment = Environment::from([given("HOST", "db")]);
         let table = [
             ("${params.n}", Value::from(5)),
@@ -311,17 +424,17 @@ mod tests {
             ("no reference $5", Value::from("no reference $5")),
         ];
         for (text, expected) in table {
-            assert_eq!(substitute_text(text, "here", &params, &environment).unwrap(), expected);
+            assert_eq!(substituted(text, &numbers, &environment).unwrap(), expected);
         }
-        let params = Params::from([("day".to_owned(), Value::Null)]);
+        let days = params("day", Value::Null);
         for text in ["${params.day}", "day=${params.day}"] {
-            let report = substitute_text(text, "config.path of step `x`", &params, &environment).unwrap_err();
+            let report = substituted(text, &days, &environment).unwrap_err();
             assert!(report.message.contains("parameter `day`, which has no value"), "{}", report.message);
             assert!(report.hint.unwrap().contains("--param day=VALUE"));
         }
-        let report = substitute_text("${params.nix}", "here", &params, &environment).unwrap_err();
+        let report = substituted("${params.nix}", &days, &environment).unwrap_err();
         assert!(report.hint.unwrap().contains("`params`"));
-        assert!(substitute_text("${MISSING}", "here", &params, &environment).is_err());
-        assert!(substitute_text("a ${params.n", "here", &params, &environment).is_err());
+        assert!(substituted("${MISSING}", &days, &environment).is_err());
+        assert!(substituted("a ${params.n", &days, &environment).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! Turns a pipeline into steps in an order in which they can run, each with its inputs, config and grants. No I/O.
 
+mod hidden;
 mod inputs;
 mod order;
 
@@ -21,7 +22,7 @@ use crate::grants::grant::{self, GrantRequest};
 use crate::grants::policy::Policy;
 use crate::pipeline::connections::Connections;
 use crate::pipeline::database_url;
-use crate::pipeline::params::{self, Environment, Params, substitute};
+use crate::pipeline::params::{self, Environment, Params, References, substitute};
 use crate::pipeline::project::{Place, Project};
 use crate::pipeline::resources::Resources;
 use crate::pipeline::{Pipeline, Step, StepId};
@@ -78,7 +79,7 @@ pub struct PlannedStep {
     /// The config with its secrets masked, for people and files.
     pub masked_config: Map<String, Value>,
     pub secrets: Secrets,
-    /// Values of environment variables in the config whose names suggest that they are secrets.
+    /// Values of environment variables and parameters in the config that are secrets, too.
     pub hidden: Vec<Secret>,
     pub needs: BTreeSet<StepId>,
     pub inputs: Vec<Input>,
@@ -166,7 +167,8 @@ fn plan_step(
     let step = &pipeline.steps[place];
     let driver = driver(step, context)?;
     check_mode(step, &driver.spec)?;
-    let substituted = substitute(step.id.as_str(), &step.config, context.params, context.environment)?;
+    let values = (context.params, context.environment);
+    let substituted = substitute(step.id.as_str(), &step.config, values, |option| driver.spec.dialect(option))?;
     let typed = typed::texts(&driver.spec, &step.config, substituted);
     let renamed = options::rename(&driver.spec, step.id.as_str(), &typed)?;
     let reference = renamed.config.get("connection").and_then(Value::as_str).map(str::to_owned);
@@ -176,7 +178,7 @@ fn plan_step(
     let candidate = Candidate { spec: &driver.spec, config: &written, written_as: &renamed.written_as };
     let with_defaults = config::check(context.judge, step.id.as_str(), &candidate)?;
     let config::ConfigParts { open: config, masked, secrets } = config::divide(&driver.spec, &with_defaults);
-    let hidden = config::secret_variables(&step.config, context.environment);
+    let hidden = hidden::secrets(&step.config, values, &secrets);
     let mut masked_config = shown(masked, &driver.spec, &written, secrets.values().chain(&hidden));
     mask_environment(&mut masked_config, step, reference.as_deref(), &driver.spec, context);
     let inputs = inputs::of_step(pipeline, places, place, kinds)?;
@@ -206,7 +208,8 @@ fn plan_step(
         retries: step.retries,
         rejects: step.rejects,
         state,
-        notices: [renamed.notices, connection_notices, Vec::from_iter(unused)].concat(),
+        notices: [renamed.notices, connection_notices, Vec::from_iter(unused), pasted(step, &driver.spec, context)]
+            .concat(),
         config,
         masked_config,
         secrets,
@@ -214,6 +217,21 @@ fn plan_step(
         needs: needs[place].iter().map(|need| pipeline.steps[*need].id.clone()).collect(),
         inputs,
     })
+}
+
+/// A warning for each parameter whose value becomes part of the step's SQL as it is.
+fn pasted(step: &Step, spec: &Spec, context: &PlanContext<'_>) -> Vec<Warning> {
+    let sql = step.config.iter().filter(|(option, _)| spec.dialect(option).is_some());
+    let pasted = sql.flat_map(|(option, written)| {
+        params::pasted_into_sql(written, context.params).into_iter().map(move |param| (option, param))
+    });
+    let warning = |(option, param): (&String, &str)| {
+        Warning::new(format!(
+            "parameter `{param}` becomes part of the SQL in `{option}`, which its value can change: write `${{sql:params.{param}}}`, without \
+             quotes, for the value alone; or list the values that it may have in its `enum`"
+        ))
+    };
+    pasted.map(warning).collect()
 }
 
 /// Where a step runs: as the operator says for this run, or else the step, the profile or the project.
@@ -248,10 +266,9 @@ fn mask_environment(
     spec: &Spec,
     context: &PlanContext<'_>,
 ) {
-    let mask = |shown: Option<&mut Value>, written: &Value| {
-        shown
-            .into_iter()
-            .for_each(|shown| params::mask_environment(shown, written, context.params, context.environment));
+    let mask = |shown: Option<&mut Value>, written: &Value, dialect| {
+        let references = References { params: context.params, environment: context.environment, dialect };
+        shown.into_iter().for_each(|shown| params::mask_environment(shown, written, &references));
     };
     let fields = reference.and_then(|reference| context.connections.written(reference));
     if let Some(url) = fields.and_then(|fields| fields.get(database_url::FIELD)).and_then(Value::as_str)
@@ -267,7 +284,7 @@ fn mask_environment(
     for (field, written) in fields.into_iter().flatten() {
         // An option beside the connection has replaced the field.
         if !step.config.contains_key(field) {
-            mask(shown.get_mut("connection").and_then(|fields| fields.get_mut(field)), written);
+            mask(shown.get_mut("connection").and_then(|fields| fields.get_mut(field)), written, None);
         }
     }
     for (name, written) in &step.config {
@@ -277,9 +294,9 @@ fn mask_environment(
             if let Some(fields) = fields.filter(|_| reference.is_some_and(|reference| is_folder(reference, spec))) {
                 place_below(fields, spec, own, &mut written);
             }
-            mask(shown.get_mut(own), &written);
+            mask(shown.get_mut(own), &written, spec.dialect(own));
         } else {
-            mask(shown.get_mut("connection").and_then(|fields| fields.get_mut(own)), written);
+            mask(shown.get_mut("connection").and_then(|fields| fields.get_mut(own)), written, None);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The record of a run as it progresses: the entry of each step in the manifest, and the status of the run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use serde_json::Map;
 
 use super::ledger::Outcome;
 use crate::error::{Blame, Failure};
@@ -31,7 +33,8 @@ pub fn manifest(
         pipeline_path: pipeline_path.to_owned(),
         pipeline_sha256: pipeline_sha256.to_owned(),
         profile: profile.map(str::to_owned),
-        params: BTreeMap::new(),
+        params: Map::new(),
+        given_params: BTreeSet::new(),
         osiris_version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at: now(),
         finished_at: None,

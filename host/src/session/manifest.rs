@@ -1,6 +1,6 @@
 //! The contents of a session's `manifest.yaml`: which drivers ran on what, and the results.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -49,9 +49,12 @@ pub struct Manifest {
     pub pipeline_sha256: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
-    /// The parameters that the run was started with.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub params: BTreeMap<String, String>,
+    /// The value of every parameter.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub params: Map<String, Value>,
+    /// The parameters that the command line set.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub given_params: BTreeSet<String>,
     pub osiris_version: String,
     /// ISO 8601, UTC.
     pub started_at: String,
@@ -78,7 +81,7 @@ impl Scrub for Manifest {
     fn without_secrets(&self, scrubber: &Scrubber) -> Self {
         let mut clean = self.clone();
         clean.pipeline_path = scrubber.scrub_text(&clean.pipeline_path);
-        clean.params.values_mut().for_each(|value| *value = scrubber.scrub_text(value));
+        clean.params = scrubber.scrub_object(clean.params);
         clean.metadata = scrubber.scrub_object(clean.metadata);
         let text = |text: &mut String| *text = scrubber.scrub_text(text);
         for step in &mut clean.steps {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::build::built;
 use crate::cli::limits::LimitArguments;
-use crate::cli::prepare::{PipelineArguments, PlaceArguments};
+use crate::cli::prepare::{PipelineArguments, PlaceArguments, Recorded};
 use crate::cli::query::{self, Statement};
 use crate::cli::run::{self, Ended, Pins};
 use crate::cli::sandbox::SandboxArguments;
@@ -106,6 +106,7 @@ fn run_arguments(arguments: &Arguments, pipeline: PathBuf, built: PathBuf) -> ru
             text: None,
             pipeline,
             params: arguments.params.clone(),
+            recorded: Recorded::default(),
             profile: arguments.profile.clone(),
             place: PlaceArguments { base: None, drivers },
             policy: None,
