@@ -83,3 +83,23 @@ def test_a_writer_is_tried_again_only_if_it_has_sent_nothing(project, answers):
     assert written["attempts"] == (1 if answers else 2), written
     assert ("may arrive twice" in written["error"].get("hint", "")) == answers
     assert "unless it has connected" in project.osiris("plan", "pipeline.yaml").stdout
+
+
+@pytest.mark.parametrize("on, tried", [(["rate-limited"], 1), (["rate-limited", "transient"], 3), ("transient", 3)])
+def test_a_step_is_tried_again_only_on_the_errors_that_its_author_names(project, web, on, tried):
+    web.route("/items", lambda _: Reply(status=503))
+    grant(project, web)
+    retries = {"attempts": 3, "backoff": "10ms", "on": on}
+    result = project.run([retrying(web.url + "/items", retries)], expect=1)
+    assert result["step"]["read"]["attempts"] == tried and ("not `on` `transient`" in result["step"]["read"]["error"].get("hint", "")) is (tried == 1)
+    assert all(wait <= 20 for _, _, wait in attempts(project, result))
+    planned = json.loads(project.osiris("plan", "pipeline.yaml", "--json").stdout)["steps"][0]
+    assert planned["retries"] == 2 and planned["retry"]["backoff_ms"] == 10 and "first after 10ms" in project.osiris("plan", "pipeline.yaml").stdout
+
+
+def test_a_steps_own_retries_win_over_those_of_the_pipeline(project, web):
+    web.route("/items", lambda _: Reply(status=503))
+    grant(project, web)
+    usual, own = step(url=web.url + "/items", max_retries=0), retrying(web.url + "/items", 0) | {"id": "own", "needs": []}
+    result = project.run([usual, own], retries={"attempts": 2, "backoff": "1ms"}, expect=1)
+    assert (result["step"]["read"]["attempts"], result["step"]["own"]["attempts"]) == (2, 1)

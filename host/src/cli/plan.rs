@@ -81,7 +81,8 @@ fn as_json(step: &PlannedStep, beside: &[&StepId]) -> Value {
         "inputs": inputs,
         "config": step.masked_config,
         "instances": step.instances,
-        "retries": step.retries,
+        "retries": step.retries.more,
+        "retry": {"backoff_ms": step.retries.backoff.as_millis(), "on": step.retries.on},
         "rejects": step.rejects,
         "warnings": step.notices,
         "grants": step.grants.json(),
@@ -128,7 +129,7 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits, exchange: Option<&Location
         if step.instances > 1 {
             let _ = writeln!(text, "   shared   among {} instances of its driver", step.instances);
         }
-        if step.retries > 0 {
+        if step.retries.more > 0 {
             let _ = writeln!(text, "   retries  {}", retries(step));
         }
         if step.rejects > 0 {
@@ -172,10 +173,10 @@ fn travels(step: &PlannedStep, has_exchange: bool) -> Option<String> {
 /// When the step is tried again, in words.
 fn retries(step: &PlannedStep) -> String {
     let spec = &step.driver.spec;
-    let often = counted(u64::from(step.retries), "time");
+    let often = counted(u64::from(step.retries.more), "time");
     let sends = spec.kind.delivers() && !spec.retry_safe && !step.grants.endpoints().is_empty();
     let unless = if sends { ", unless it has connected by then" } else { "" };
-    format!("up to {often} after a failure that may be temporary{unless}")
+    format!("up to {often} after a failure that may be temporary{}{unless}", step.retries.words())
 }
 
 /// What a step reads and waits for, and what may run at the same time.

@@ -25,6 +25,7 @@ use crate::pipeline::connections::Connections;
 use crate::pipeline::params::{Environment, Params};
 use crate::pipeline::project::Project;
 use crate::pipeline::resources::Resources;
+use crate::pipeline::retries::Retries;
 use crate::pipeline::{Pipeline, Step, StepId};
 use crate::plan::{Plan, PlanContext, plan};
 use crate::protocol::LogLevel;
@@ -220,8 +221,16 @@ impl Harness {
         }
         let inputs = Some(inputs).filter(|inputs| !inputs.is_empty());
         let tested = step(StepId::new(STEP)?, STEP.to_owned(), trial.config.clone());
-        steps
-            .add(self, Step { retries: trial.retries, rejects: trial.rejects, needs: Some(made), inputs, ..tested })?;
+        steps.add(
+            self,
+            Step {
+                retries: Retries::times(trial.retries),
+                rejects: trial.rejects,
+                needs: Some(made),
+                inputs,
+                ..tested
+            },
+        )?;
         for (number, source) in trial.read_back.values().enumerate() {
             let (component, config) = source.step()?;
             let needs = Some(vec![StepId::new(STEP)?]);
@@ -391,7 +400,7 @@ fn step(id: StepId, component: String, config: Map<String, Value>) -> Step {
         config,
         needs: Some(Vec::new()),
         inputs: None,
-        retries: 0,
+        retries: Retries::default(),
         rejects: 0,
         on: None,
         resources: Resources::default(),

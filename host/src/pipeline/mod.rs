@@ -6,6 +6,7 @@ pub mod parameter;
 pub mod params;
 pub mod project;
 pub mod resources;
+pub mod retries;
 pub mod sql_literal;
 pub(crate) mod yaml;
 
@@ -19,12 +20,10 @@ use serde_saphyr::Spanned;
 use crate::error::{Report, listed, nearest};
 use parameter::ParamDef;
 use resources::{RawResources, Resources};
+use retries::Retries;
 
 /// The supported OML versions.
 const VERSIONS: [&str; 1] = ["0.1.0"];
-
-/// The most times that a step may be tried again.
-pub const MAX_RETRIES: u32 = 10;
 
 /// The most rows that a step may be allowed to reject.
 pub const MAX_REJECTS: u32 = 1_000_000;
@@ -113,8 +112,8 @@ pub struct Step {
     pub needs: Option<Vec<StepId>>,
     /// Alias, step and table of each input, in the author's order; `None` if omitted.
     pub inputs: Option<Vec<(String, StepId, String)>>,
-    /// How often the step is tried again after a failure that may be temporary.
-    pub retries: u32,
+    /// Its own, or those of the pipeline.
+    pub retries: Retries,
     /// How many rows the step may reject before it fails.
     pub rejects: u32,
     /// The worker that runs it, if the author names one.
@@ -139,6 +138,8 @@ struct RawPipeline {
     #[serde(default)]
     metadata: Option<Map<String, Value>>,
     schedule: Option<Value>,
+    /// Those of the steps that have none.
+    retries: Option<Value>,
     #[serde(default)]
     steps: Vec<RawStep>,
 }
@@ -154,8 +155,7 @@ struct RawStep {
     config: Map<String, Value>,
     needs: Option<Vec<String>>,
     inputs: Option<Map<String, Value>>,
-    #[serde(default)]
-    retries: u32,
+    retries: Option<Value>,
     #[serde(default)]
     rejects: u32,
     on: Option<String>,
@@ -195,7 +195,11 @@ pub fn parse(text: &str, file: &str) -> Result<Pipeline, Report> {
         .into_iter()
         .map(|(name, param)| parameter::declared(&name, param, file).map(|definition| (name, definition)))
         .collect::<Result<_, _>>()?;
-    let steps = raw.steps.into_iter().map(|step| parse_step(step, file)).collect::<Result<Vec<_>, _>>()?;
+    let usual = match raw.retries {
+        None => Retries::default(),
+        Some(written) => Retries::parse(written, &format!("pipeline `{file}`"))?,
+    };
+    let steps = raw.steps.into_iter().map(|step| parse_step(step, file, &usual)).collect::<Result<Vec<_>, _>>()?;
     refuse_twins(&steps, file)?;
     Ok(Pipeline {
         name,
@@ -220,7 +224,7 @@ fn check_version(version: Option<&Value>, file: &str) -> Result<(), Report> {
     }
 }
 
-fn parse_step(raw: RawStep, file: &str) -> Result<Step, Report> {
+fn parse_step(raw: RawStep, file: &str, usual: &Retries) -> Result<Step, Report> {
     let line = raw.id.referenced.line();
     let at = |report: Report| Report { message: format!("{} ({file}, line {line})", report.message), ..report };
     let id = StepId::new(&raw.id.value).map_err(at)?;
@@ -234,15 +238,15 @@ fn parse_step(raw: RawStep, file: &str) -> Result<Step, Report> {
         .map(|inputs| inputs.into_iter().map(|(alias, value)| parse_input(&id, alias, value)).collect())
         .transpose()
         .map_err(at)?;
-    if raw.retries > MAX_RETRIES {
-        let message = format!("step `{id}` has `retries: {}`; at most {MAX_RETRIES} are possible", raw.retries);
-        return Err(at(Report::input(message)));
-    }
+    let retries = match raw.retries {
+        None => usual.clone(),
+        Some(written) => Retries::parse(written, &format!("step `{id}`")).map_err(at)?,
+    };
     if raw.rejects > MAX_REJECTS {
         let message = format!("step `{id}` has `rejects: {}`; at most {MAX_REJECTS} are possible", raw.rejects);
         return Err(at(Report::input(message)));
     }
-    let RawStep { component, mode, config, retries, rejects, on, resources, .. } = raw;
+    let RawStep { component, mode, config, rejects, on, resources, .. } = raw;
     let resources = Resources::new(resources).map_err(at)?;
     Ok(Step { id, component, mode, config, needs, inputs, retries, rejects, on, resources, line })
 }
@@ -296,13 +300,20 @@ mod tests {
     }
 
     #[test]
-    fn a_step_has_at_most_ten_retries() {
-        let text = |retries: &str| {
-            format!("{{oml_version: '0.1.0', name: p, steps: [{{id: a, component: a.b, retries: {retries}}}]}}")
+    fn a_step_has_the_retries_of_the_pipeline_unless_it_has_its_own() {
+        let text = |usual: &str, own: &str| {
+            format!("{{oml_version: '0.1.0', name: p, {usual} steps: [{{id: a, component: a.b{own}}}]}}")
         };
-        assert_eq!(parse(&text("10"), "p.yaml").unwrap().steps[0].retries, 10);
-        assert!(wrong(&text("11")).message.contains("step `a` has `retries: 11`; at most 10"));
-        assert!(parse(&text("-1"), "p.yaml").is_err());
+        for (usual, own, more) in [
+            ("", "", 0),
+            ("", ", retries: 10", 10),
+            ("retries: {attempts: 3},", "", 2),
+            ("retries: 3,", ", retries: 0", 0),
+        ] {
+            assert_eq!(parse(&text(usual, own), "p.yaml").unwrap().steps[0].retries.more, more);
+        }
+        assert!(wrong(&text("", ", retries: 11")).message.contains("step `a` has `retries: 11`; at most 10"));
+        assert!(wrong(&text("retries: x,", "")).message.contains("pipeline `p.yaml` has `retries: \"x\"`"));
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::pipeline::database_url;
 use crate::pipeline::params::{self, Environment, Params, References, substitute};
 use crate::pipeline::project::{Place, Project};
 use crate::pipeline::resources::Resources;
+use crate::pipeline::retries::Retries;
 use crate::pipeline::{Pipeline, Step, StepId};
 use crate::secrets::scrubber::{is_distinctive, mask_inside};
 use crate::secrets::{MASK, Secret, Secrets};
@@ -84,8 +85,7 @@ pub struct PlannedStep {
     pub needs: BTreeSet<StepId>,
     pub inputs: Vec<Input>,
     pub grants: Grants,
-    /// How often the step is tried again after a failure that may be temporary.
-    pub retries: u32,
+    pub retries: Retries,
     /// How many rows the step may reject before it fails.
     pub rejects: u32,
     /// What the host adds to the step's HTTP requests.
@@ -205,7 +205,7 @@ fn plan_step(
         credentials: credentials::fill(step.id.as_str(), &grants.credentials, &config, &secrets)?,
         grants,
         instances: grant::instances(driver.spec.instances.as_ref(), &request)?,
-        retries: step.retries,
+        retries: step.retries.clone(),
         rejects: step.rejects,
         state,
         notices: [renamed.notices, connection_notices, Vec::from_iter(unused), pasted(step, &driver.spec, context)]

@@ -9,12 +9,10 @@ use super::record::milliseconds;
 use super::schedule::Schedule;
 use crate::driver::spec::Spec;
 use crate::error::{Failure, Retry};
+use crate::pipeline::retries::Cause;
 use crate::protocol::LogLevel;
 use crate::session;
 use crate::warning::Warning;
-
-/// The wait before the second attempt, if the server named none. It doubles with each attempt.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// The longest wait that the host chooses by itself.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -46,14 +44,19 @@ impl Schedule<'_> {
         failure: Failure,
     ) -> Option<Failure> {
         let step = &self.plan.steps[place];
-        let Some(retry) = failure.retry.filter(|_| !self.interrupted && next.number <= step.retries + 1) else {
+        let Some(retry) = failure.retry.filter(|_| !self.interrupted && next.number <= step.retries.more + 1) else {
             return Some(failure);
         };
+        let cause = Cause::of_kind(failure.kind.raw());
+        if !step.retries.on.contains(&cause) {
+            let hint = format!("it is not tried again: the step's `retries` are not `on` `{}`", cause.name());
+            return Some(failure.hint(hint));
+        }
         if !is_safe(&step.driver.spec, has_connected) {
             let hint = "it is not tried again, because rows that it has sent may arrive twice";
             return Some(failure.hint(hint));
         }
-        let wait = wait(retry, next.number, jitter());
+        let wait = wait(retry, step.retries.backoff, next.number, jitter());
         if wait >= self.time_left(next.begun) {
             return Some(failure.hint("it is not tried again, because its time limit comes first"));
         }
@@ -71,10 +74,10 @@ impl Schedule<'_> {
     }
 }
 
-/// How long to wait before the attempt of that number: what the server asked for, or a time that doubles. `jitter`, from 0
+/// How long to wait before the attempt of that number: what the server asked for, or a time that doubles from `first`. `jitter`, from 0
 /// to 1, keeps steps that failed together from returning together.
-fn wait(retry: Retry, number: u32, jitter: f64) -> Duration {
-    let doubled = || FIRST_WAIT.saturating_mul(1 << number.saturating_sub(2).min(16)).min(LONGEST_WAIT);
+fn wait(retry: Retry, first: Duration, number: u32, jitter: f64) -> Duration {
+    let doubled = || first.saturating_mul(1 << number.saturating_sub(2).min(16)).min(LONGEST_WAIT.max(first));
     retry.after_ms.map_or_else(|| doubled().mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0), Duration::from_millis)
 }
 
@@ -95,11 +98,15 @@ mod tests {
 
     #[test]
     fn the_wait_is_what_the_server_asks_for_or_doubles() {
-        let waits =
-            |jitter| [2, 3, 4, 9, 99].map(|number| milliseconds(wait(Retry { after_ms: None }, number, jitter)));
+        let second = Duration::from_secs(1);
+        let waits = |jitter| {
+            [2, 3, 4, 9, 99].map(|number| milliseconds(wait(Retry { after_ms: None }, second, number, jitter)))
+        };
         assert_eq!(waits(1.0), [1_000, 2_000, 4_000, 60_000, 60_000]);
         assert_eq!(waits(0.0), [500, 1_000, 2_000, 30_000, 30_000]);
-        assert_eq!(wait(Retry { after_ms: Some(90_000) }, 2, 0.5), Duration::from_secs(90));
+        assert_eq!(wait(Retry { after_ms: Some(90_000) }, second, 2, 0.5), Duration::from_secs(90));
+        let long = Duration::from_secs(300);
+        assert_eq!(wait(Retry { after_ms: None }, long, 3, 1.0), long);
         assert!((0.0..=1.0).contains(&jitter()));
     }
 
