@@ -50,7 +50,8 @@ def test_no_value_changes_a_statement_of_duckdb(project):
     result = project.run(steps(f"select {columns(HOSTILE)}"), params=declared(HOSTILE))
     assert project.rows(result, "make") == [tuple(HOSTILE)]
     # The same as one list, and from the command line.
-    result = project.run(steps("select unnest([${sql:params.one}]) as v, 'it''s' in ${sql:params.many} as found"), "--param", f"many={json.dumps(HOSTILE + ["it's"])}", "--param", "one=\\'", params={"many": {"type": "list"}, "one": {"type": "string"}})
+    many = json.dumps([*HOSTILE, "it's"])
+    result = project.run(steps("select unnest([${sql:params.one}]) as v, 'it\'\'s' in ${sql:params.many} as found"), "--param", f"many={many}", "--param", "one=\\'", params={"many": {"type": "list"}, "one": {"type": "string"}})
     assert project.rows(result, "make") == [("\\'", True)]
 
 
@@ -77,11 +78,11 @@ def test_no_value_changes_a_statement_of_a_database(shop, unusual):  # noqa: F81
 
 @pytest.mark.parametrize("sql, inside", [
     ("select '${sql:params.x}'", "a string in quotes"), ("select 1 -- ${sql:params.x}", "a comment"), ("select 1 /* ${sql:params.x} */", "a comment"), ('select "${sql:params.x}"', "double quotes"),
-    ("select $$${sql:params.x}$$", None), ("select $a$ ${sql:params.x} $a$", "a string in dollars"), ("select E'\\'${sql:params.x}'", "a string in quotes"),
+    ("select $a$ ${sql:params.x} $a$", "a string in dollars"), ("select E'\\'${sql:params.x}'", "a string in quotes"),
 ])
 def test_a_value_inside_quotes_is_refused(project, sql, inside):
     error = refused(project, sql, {"x": {"type": "string", "default": "a"}})
-    assert (inside is None or f"inside {inside}" in error and "remove the quotes" in error) and "config.query of step `make`" in error
+    assert f"inside {inside}" in error and "remove the quotes" in error and "config.query of step `make`" in error
 
 
 @pytest.mark.parametrize("sql, params, message", [
@@ -139,7 +140,8 @@ def test_a_resumed_run_has_the_parameters_of_its_session(project):
 
 def test_a_secret_parameter_is_not_recorded(project):
     secret = "s3cret-of-the-parameter"
-    config = {"url": "http://127.0.0.1:9/x", "headers": {"Authorization": "Bearer ${params.key}"}}
+    project.write("osiris_connections.yaml", json.dumps({"connections": {"http": {"here": {"url": "http://127.0.0.1:9", "private_network": True}}}}))
+    config = {"max_retries": 0, "url": "http://127.0.0.1:9/x", "headers": {"Authorization": "Bearer ${params.key}"}}
     result = project.run([{"id": "get", "component": "http.extractor", "config": config}], "--param", f"key={secret}", params={"key": {"type": "string"}}, expect=1)
     assert secret not in json.dumps(result) and result["params"]["key"] != secret
     assert not [file for file in project.folder.rglob("*") if file.is_file() and secret.encode() in file.read_bytes()]

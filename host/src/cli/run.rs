@@ -322,7 +322,7 @@ fn as_json(manifest: &Manifest, session_path: &str) -> Value {
             })
         })
         .collect();
-    json!({"session_id": manifest.session_id, "session_path": session_path, "profile": manifest.profile, "params": manifest.params, "status": manifest.status, "duration_ms": manifest.duration_ms, "warnings": manifest.warnings, "steps": steps})
+    json!({"session_id": manifest.session_id, "session_path": session_path, "status": manifest.status, "duration_ms": manifest.duration_ms, "profile": manifest.profile, "params": manifest.params, "warnings": manifest.warnings, "steps": steps})
 }
 
 /// A run's steps, one per row.

@@ -221,16 +221,8 @@ impl Harness {
         }
         let inputs = Some(inputs).filter(|inputs| !inputs.is_empty());
         let tested = step(StepId::new(STEP)?, STEP.to_owned(), trial.config.clone());
-        steps.add(
-            self,
-            Step {
-                retries: Retries::times(trial.retries),
-                rejects: trial.rejects,
-                needs: Some(made),
-                inputs,
-                ..tested
-            },
-        )?;
+        let retries = Retries::times(trial.retries);
+        steps.add(self, Step { retries, rejects: trial.rejects, needs: Some(made), inputs, ..tested })?;
         for (number, source) in trial.read_back.values().enumerate() {
             let (component, config) = source.step()?;
             let needs = Some(vec![StepId::new(STEP)?]);
