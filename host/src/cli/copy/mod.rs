@@ -11,7 +11,7 @@ use endpoint::{Endpoint, Tables};
 
 use super::ask::{AskArguments, Inquiry};
 use super::limits::LimitArguments;
-use super::prepare::{PipelineArguments, PlaceArguments, read_connections};
+use super::prepare::{PipelineArguments, PlaceArguments, Recorded, read_connections};
 use super::sandbox::SandboxArguments;
 use super::{print_data, run};
 use crate::driver::discovery::FoundTable;
@@ -94,6 +94,7 @@ pub fn copy(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         pipeline: FILE.into(),
         text: Some(text),
         params: Vec::new(),
+        recorded: Recorded::default(),
         profile: None,
         place: place.clone(),
         on: on.clone(),
