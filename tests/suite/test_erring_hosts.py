@@ -117,6 +117,35 @@ def test_workers_that_start_at_once_do_not_remove_each_other(worker, tmp_path):
     assert all(host.prepare(1, b"hello")["type"] == "ready" for host in hosts) and len(folders(tmp_path)) == 8
 
 
+def test_an_attempt_that_was_ended_takes_no_slot_from_the_next(worker, project):
+    """The host waits for no answer, so the worker may still be busy with the end of the one when the next comes."""
+    endless, reachable, (loop,) = recorded(project)
+    brief, _, (processor,) = recorded(project, project.sql("select 1 as a"))
+    host = worker()
+    host.ping()
+    host.prepare(1, loop, processor)
+    host.blob(loop)
+    host.blob(processor)
+
+    def send(attempt: int, job: dict) -> None:
+        host.send("prepare", attempt=attempt, blobs=[{"digest": digest_of(blob), "bytes": len(blob)} for blob in (loop, processor)])
+        host.send("exec_step", attempt=attempt, job=job, reachable=reachable)
+
+    for attempt in range(2, 7):
+        send(attempt, endless)
+        host.send("kill", attempt=attempt)
+    send(7, brief)
+    ended = {}
+    while len(ended) < 6:
+        answer = host.hear("complete", "error")
+        ended[answer["attempt"]] = answer
+    assert ended.pop(7)["type"] == "complete"
+    assert all(answer["failure"]["message"] == "the attempt was ended" for answer in ended.values()), ended
+    send(8, endless)
+    send(9, endless)
+    assert "1 attempts at once" in host.hear("error")["failure"]["message"]
+
+
 def test_a_worker_whose_host_no_longer_reads_ends(worker, tmp_path):
     """Its answers go nowhere, so it is stuck in a write; its stdin has ended."""
     host = worker()

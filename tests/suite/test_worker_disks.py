@@ -67,4 +67,4 @@ def test_a_full_disk_of_the_host_is_not_blamed_on_the_worker(project):
         assert (error["kind"], error["blame"]) == ("disk-full", "host"), error
         assert error["message"] == "cannot write what a worker sent: No space left on device (os error 28)"
         assert "the disk that holds the session" in error["hint"]
-    assert found["long"]["status"] == found["after"]["status"] == "success"
+    assert found["long"]["status"] == found["after"]["status"] == "success", found["after"]

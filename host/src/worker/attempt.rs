@@ -57,6 +57,10 @@ pub(super) struct Ready {
     exchange: Option<Exchange>,
 }
 
+/// The most attempts that the host has ended and that have not ended yet. Their processes are dead, but some of their
+/// threads may still be at work.
+const MOST_ENDING: usize = 64;
+
 impl Attempt {
     pub(super) fn is_run_by(&self, process: u64) -> bool {
         self.process.as_ref().is_some_and(|running| running.number() == process)
@@ -167,7 +171,10 @@ impl Worker {
         through: Option<&Through>,
     ) -> Option<Failure> {
         let slots = self.offer.slots;
-        if self.attempts.len() >= slots as usize {
+        // One that the host has ended is as good as gone, and the host no longer waits for it.
+        let is_ended = |attempt: &&Attempt| attempt.killed.load(Ordering::SeqCst);
+        let ending = self.attempts.values().filter(is_ended).count();
+        if self.attempts.len() - ending >= slots as usize || ending > MOST_ENDING {
             return Some(protocol(format!("the worker runs {slots} attempts at once, and no more")));
         }
         let elsewhere = |digest: &Digest| {
