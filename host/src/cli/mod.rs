@@ -9,6 +9,7 @@ mod drivers;
 mod e2b_bridge;
 mod exchange;
 mod fetch;
+mod init;
 mod limits;
 mod lock;
 mod plan;
@@ -61,6 +62,8 @@ struct Arguments {
 enum Verb {
     /// Run a pipeline
     Run(run::Arguments),
+    /// Write a project with a first pipeline
+    Init(init::Arguments),
     /// Copy tables or files from a source to a target, without writing a pipeline
     Copy(copy::Arguments),
     /// Show what a pipeline would do: steps in order, their drivers, inputs and grants
@@ -152,6 +155,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
             return inspect::main(Allowance { cpu_seconds, memory_bytes }, require_sandbox);
         }
         Verb::Run(arguments) => logged(|| run::run(&arguments)),
+        Verb::Init(arguments) => logged(|| init::init(&arguments)),
         Verb::Copy(arguments) => logged(|| copy::copy(&arguments)),
         Verb::Plan(arguments) => logged(|| plan::plan(&arguments)),
         Verb::Validate(arguments) => logged(|| plan::validate(&arguments)),

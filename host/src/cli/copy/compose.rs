@@ -176,8 +176,11 @@ impl Copying<'_> {
         match self.target {
             Endpoint::Tables { connection, .. } => put(&mut config, "connection", connection.as_str()),
             Endpoint::Database { path, .. } => put(&mut config, "path", path.as_str()),
-            Endpoint::Files { path, .. } => {
+            Endpoint::Files { path, kind } => {
                 put(&mut config, "path", path.as_str());
+                if kind.sorts_columns() {
+                    put(&mut config, "column_order", "source");
+                }
                 if mode == Mode::Replace {
                     return Ok(config);
                 }

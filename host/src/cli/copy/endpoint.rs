@@ -5,7 +5,7 @@ use crate::pipeline::connections::Connections;
 
 /// Kinds of files: the endings of their names, the extractor and the writer.
 const FILES: [(&[&str], &str, Option<&str>); 6] = [
-    (&["csv", "tsv", "txt"], "filesystem.csv_extractor", Some("filesystem.csv_writer")),
+    (&["csv", "tsv", "txt"], "filesystem.csv_extractor", Some(CSV_WRITER)),
     (&["json", "jsonl", "ndjson"], "filesystem.json_extractor", Some("filesystem.json_writer")),
     (&["parquet"], "filesystem.parquet_extractor", Some("filesystem.parquet_writer")),
     (&["duckdb"], DUCKDB_EXTRACTOR, Some("duckdb.writer")),
@@ -13,6 +13,7 @@ const FILES: [(&[&str], &str, Option<&str>); 6] = [
     (&["xlsx"], "excel.extractor", None),
 ];
 
+const CSV_WRITER: &str = "filesystem.csv_writer";
 const DUCKDB_EXTRACTOR: &str = "duckdb.extractor";
 
 /// The endings of compressed files, which stand after the kind's own.
@@ -49,6 +50,11 @@ pub struct FileKind {
 }
 
 impl FileKind {
+    /// Whether the writer sorts columns by name, as Python Osiris does, unless it is told not to.
+    pub fn sorts_columns(self) -> bool {
+        self.writer == Some(CSV_WRITER)
+    }
+
     /// Whether a file of this kind holds tables, which are named after a `#`.
     fn holds_tables(self) -> bool {
         matches!(self.extractor, DUCKDB_EXTRACTOR | "sqlite.extractor")

@@ -25,19 +25,9 @@ const FILE: &str = "osiris-copy.yaml";
 /// The seconds that a database has to list its tables.
 const DISCOVERY_SECONDS: u64 = 60;
 
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Sources and targets:\n  \
-                  @postgres.shop.sales.orders  a table of a connection; `@postgres.shop.*` and `@postgres.shop.sales.*` are all tables\n  \
-                  warehouse.duckdb#orders      a table of a DuckDB file\n  \
-                  data/*.csv                   files: csv, tsv, json, jsonl, parquet; sources may be compressed\n\n\
-                  A target that names no table has the source's: `orders` for `orders.csv`, `monthly` for `monthly/*.csv`.\n\
-                  Without `--mode` the target's rows are replaced. With `--incremental` rows are merged by their key, \
-                  or appended if they have none.\n\n\
-                  Examples:\n  \
-                  osiris copy 'data/*.csv' warehouse.duckdb\n  \
-                  osiris copy @mysql.shop.orders @postgres.warehouse.raw.orders --incremental updated_at --key id\n  \
-                  osiris copy @mysql.shop.* warehouse.duckdb --print > pipeline.yaml")]
-pub struct Arguments {
+/// What is copied, and how.
+#[derive(Debug, Default, clap::Args)]
+pub struct CopyOptions {
     /// What to copy
     source: String,
     /// Where to copy it
@@ -60,6 +50,23 @@ pub struct Arguments {
     /// The pipeline's name, by which an incremental copy finds its state again [default: made of source and target]
     #[arg(long)]
     name: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Sources and targets:\n  \
+                  @postgres.shop.sales.orders  a table of a connection; `@postgres.shop.*` and `@postgres.shop.sales.*` are all tables\n  \
+                  warehouse.duckdb#orders      a table of a DuckDB file\n  \
+                  data/*.csv                   files: csv, tsv, json, jsonl, parquet; sources may be compressed\n\n\
+                  A target that names no table has the source's: `orders` for `orders.csv`, `monthly` for `monthly/*.csv`.\n\
+                  Without `--mode` the target's rows are replaced. With `--incremental` rows are merged by their key, \
+                  or appended if they have none.\n\n\
+                  Examples:\n  \
+                  osiris copy 'data/*.csv' warehouse.duckdb\n  \
+                  osiris copy @mysql.shop.orders @postgres.warehouse.raw.orders --incremental updated_at --key id\n  \
+                  osiris copy @mysql.shop.* warehouse.duckdb --print > pipeline.yaml")]
+pub struct Arguments {
+    #[command(flatten)]
+    options: CopyOptions,
     /// Print the pipeline instead of running it
     #[arg(long)]
     print: bool,
@@ -84,12 +91,12 @@ pub struct Arguments {
 }
 
 pub fn copy(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let text = pipeline(arguments)?;
+    let Arguments { options, place, on, policy, limits, sandbox, .. } = arguments;
+    let text = options.pipeline(&Surroundings { place, policy: policy.as_ref(), sandbox: *sandbox })?;
     if arguments.print {
         print_data(&text);
         return Ok(ExitCode::SUCCESS);
     }
-    let Arguments { place, on, policy, limits, .. } = arguments;
     let pipeline = PipelineArguments {
         pipeline: FILE.into(),
         text: Some(text),
@@ -111,40 +118,79 @@ pub fn copy(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The pipeline that copies what was asked for.
-fn pipeline(arguments: &Arguments) -> anyhow::Result<String> {
-    let connections = read_connections(&Base::open(arguments.place.base.as_deref().unwrap_or(Path::new(".")))?)?;
-    let source = Endpoint::parse(&arguments.source, &connections)?;
-    let target = Endpoint::parse(&arguments.target, &connections)?;
-    let tables = copied_tables(arguments, &source, &target)?;
-    let name = arguments.name.clone().unwrap_or_else(|| format!("copy {} to {}", arguments.source, arguments.target));
-    Copying {
-        name: &name,
-        command: &command(),
-        source: &source,
-        target: &target,
-        tables: &tables,
-        mode: arguments.mode,
-        incremental: arguments.incremental.as_deref(),
-        columns: &arguments.columns,
-        filter: arguments.filter.as_deref(),
-    }
-    .pipeline()
+/// Where a source's tables are looked for.
+pub struct Surroundings<'a> {
+    pub place: &'a PlaceArguments,
+    pub policy: Option<&'a PathBuf>,
+    pub sandbox: SandboxArguments,
 }
 
-/// The command line, without the folder that the program is in.
-fn command() -> String {
-    let arguments = std::env::args().skip(1).filter(|argument| argument != "--print");
-    let quoted = arguments.map(|argument| {
-        let is_plain = |each: char| each.is_ascii_alphanumeric() || "@./_-#=,:".contains(each);
-        if argument.chars().all(is_plain) { argument } else { format!("'{}'", argument.replace('\'', "'\\''")) }
-    });
-    std::iter::once("osiris".to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
+impl CopyOptions {
+    /// Copies all that `source` names to `target`.
+    pub fn between(source: &str, target: &str) -> Self {
+        Self { source: source.to_owned(), target: target.to_owned(), ..Self::default() }
+    }
+
+    /// The pipeline as YAML.
+    ///
+    /// # Errors
+    /// If the source or the target is not understood, the options do not fit them, or the source's tables cannot be listed.
+    pub fn pipeline(&self, surroundings: &Surroundings<'_>) -> anyhow::Result<String> {
+        let folder = surroundings.place.base.as_deref().unwrap_or(Path::new("."));
+        let connections = read_connections(&Base::open(folder)?)?;
+        let source = Endpoint::parse(&self.source, &connections)?;
+        let target = Endpoint::parse(&self.target, &connections)?;
+        let tables = copied_tables(self, &source, &target, surroundings)?;
+        let name = self.name.clone().unwrap_or_else(|| format!("copy {} to {}", self.source, self.target));
+        Copying {
+            name: &name,
+            command: &self.command(),
+            source: &source,
+            target: &target,
+            tables: &tables,
+            mode: self.mode,
+            incremental: self.incremental.as_deref(),
+            columns: &self.columns,
+            filter: self.filter.as_deref(),
+        }
+        .pipeline()
+    }
+
+    /// The command that stands for the pipeline.
+    fn command(&self) -> String {
+        let mut words = vec!["osiris".to_owned(), "copy".to_owned(), quoted(&self.source), quoted(&self.target)];
+        let (key, columns) = (self.key.join(","), self.columns.join(","));
+        let options = [
+            ("--mode", self.mode.map(Mode::as_str)),
+            ("--key", Some(key.as_str())),
+            ("--incremental", self.incremental.as_deref()),
+            ("--columns", Some(columns.as_str())),
+            ("--filter", self.filter.as_deref()),
+            ("--name", self.name.as_deref()),
+        ];
+        for (option, value) in options {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                words.extend([option.to_owned(), quoted(value)]);
+            }
+        }
+        words.join(" ")
+    }
+}
+
+/// A word as a shell has to see it.
+fn quoted(word: &str) -> String {
+    let is_plain = |each: char| each.is_ascii_alphanumeric() || "@./_-#=,:".contains(each);
+    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 /// The tables that are copied, with the source's keys where they are needed.
-fn copied_tables(arguments: &Arguments, source: &Endpoint, target: &Endpoint) -> anyhow::Result<Vec<CopiedTable>> {
-    let key = &arguments.key;
+fn copied_tables(
+    options: &CopyOptions,
+    source: &Endpoint,
+    target: &Endpoint,
+    surroundings: &Surroundings<'_>,
+) -> anyhow::Result<Vec<CopiedTable>> {
+    let key = &options.key;
     let (names, found) = match source {
         Endpoint::Files { .. } => (vec![None], Vec::new()),
         Endpoint::Database { tables: Tables::One(name), .. } => (vec![Some(name.clone())], Vec::new()),
@@ -155,10 +201,12 @@ fn copied_tables(arguments: &Arguments, source: &Endpoint, target: &Endpoint) ->
         }
         Endpoint::Tables { connection, tables } => {
             let may_merge =
-                arguments.mode == Some(Mode::Upsert) || arguments.mode.is_none() && arguments.incremental.is_some();
-            let is_one = matches!(tables, Tables::One(_));
-            let found =
-                if is_one && !(may_merge && key.is_empty()) { Vec::new() } else { discovered(arguments, connection)? };
+                options.mode == Some(Mode::Upsert) || options.mode.is_none() && options.incremental.is_some();
+            let found = match tables {
+                Tables::All { .. } => discovered(surroundings, connection)?,
+                Tables::One(_) if may_merge && key.is_empty() => discovered(surroundings, connection)?,
+                Tables::One(_) | Tables::Same => Vec::new(),
+            };
             (chosen(tables, &found, connection)?, found)
         }
     };
@@ -219,14 +267,14 @@ fn is_called(table: &FoundTable, name: &str) -> bool {
 }
 
 /// The tables that a connection leads to.
-fn discovered(arguments: &Arguments, connection: &str) -> anyhow::Result<Vec<FoundTable>> {
+fn discovered(surroundings: &Surroundings<'_>, connection: &str) -> anyhow::Result<Vec<FoundTable>> {
     let ask = AskArguments {
         driver: None,
-        place: arguments.place.clone(),
-        policy: arguments.policy.clone(),
+        place: surroundings.place.clone(),
+        policy: surroundings.policy.cloned(),
         timeout: DISCOVERY_SECONDS,
         json: false,
-        sandbox: arguments.sandbox,
+        sandbox: surroundings.sandbox,
     };
     let inquiry = Inquiry::new(&ask)?;
     let driver = inquiry.driver(connection)?;
