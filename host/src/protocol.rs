@@ -202,12 +202,15 @@ pub enum AskAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileGrant {
-    /// The path as the config has it; the driver requests the file by this name.
+    /// The path as the config has it, or that of a match, below the base folder; the driver requests the file by this name.
     pub name: String,
     /// The file to open: absolute, resolved once by the host. For writing, an empty file beside the target.
     pub path: PathBuf,
     /// Device and inode of the file that the host found; a different file is refused.
     pub identity: (u64, u64),
+    /// The paths, patterns and folders of the config that stand for the file, if its name is not in the config.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stands_for: Vec<String>,
 }
 
 /// The job of a process that reads a step's tables, written to its stdin as one JSON object.

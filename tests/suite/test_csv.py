@@ -339,7 +339,7 @@ def test_every_compression_is_read_completely_or_not_at_all(files, tmp_path):
         damaged[len(content) // 3] ^= 0x20
         if name != "zstd":  # DuckDB writes no checksum
             files.add(f"{name}-damaged", bytes(damaged), name=f"{name}-damaged.data")
-    files.add("two", zipped(("a.csv", text), ("b.csv", text)))
+    files.add("two", zipped(("b.csv", b"id,a\n3,4\n"), ("a.csv", b"id,a\n1,2\n")))
     files.add("sheet", zipped(("[Content_Types].xml", b"<x/>"), ("xl/workbook.xml", b"<x/>")), name="book.xlsx")
     files.add("old-sheet", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
     files.add("parquet", b"PAR1\x15\x04\x15\x10\0\0PAR1")
@@ -353,7 +353,8 @@ def test_every_compression_is_read_completely_or_not_at_all(files, tmp_path):
             message = error["message"]
             assert error["kind"] == "data" and f"`{name}-{part}.data`" in message and "on_bad_lines" not in message, message
             assert part not in ("cut", "end") or "cut short" in message, message
-    for name, words in {"two": "2 files", "sheet": "Excel file (.xlsx)", "old-sheet": ".xls", "parquet": "filesystem.parquet_extractor", "wrong": "compression: infer"}.items():
+    assert files.rows("two") == [(1, 2), (3, 4)]
+    for name, words in {"sheet": "Excel file (.xlsx)", "old-sheet": ".xls", "parquet": "filesystem.parquet_extractor", "wrong": "compression: infer"}.items():
         assert words in files.result["step"][name]["error"]["message"], name
 
 

@@ -1,11 +1,14 @@
 """Files that are not legitimate drivers: refused by name before anything runs, or harmless if they run."""
 
 import ctypes
+import gzip
+import io
 import json
 import os
 import signal
 import subprocess
 import time
+import zipfile
 
 import pytest
 from conftest import GUESTS, OSIRIS, ROOT, TARGET
@@ -233,3 +236,75 @@ def test_deep_data_passes_or_ends_its_own_step(project):
     assert result["step"]["deep"]["status"] == result["step"]["sibling"]["status"] == "success"
     error = result["step"]["deeper"]["error"]
     assert (error["blame"], error["kind"]) == ("driver", "crash") and "nested very deep" in error["hint"], error
+
+
+def archive(*files: tuple[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as writer:
+        for name, content in files:
+            writer.writestr(name, content)
+    return packed.getvalue()
+
+
+def read_archive(project, content: bytes, *arguments, expect: int = 1, format: str = "csv", **config) -> dict:
+    project.write("in.zip", content)
+    return project.run([{"id": "read", "component": f"filesystem.{format}_extractor", "config": {"path": "in.zip", **config}}], *arguments, expect=expect)
+
+
+def archive_error(project, content: bytes, *arguments, **config) -> dict:
+    return read_archive(project, content, *arguments, **config)["step"]["read"]["error"]
+
+
+def test_names_in_an_archive_are_labels_that_lead_nowhere(project):
+    names = ["../../evil.csv", "/etc/evil.csv", "C:\\evil.csv", "a/../../b.csv", "\x1b[2Jx.csv", ".osiris/state/x.csv", "osiris_connections.yaml"]
+    before = sorted(path.name for path in project.folder.iterdir())
+    result = read_archive(project, archive(*((name, f"n\n{number}\n".encode()) for number, name in enumerate(names))), expect=0, filename=True)
+    rows = project.rows(result, "read", "select n, filename from main order by n")
+    assert rows == [(number, f"in.zip/{name}") for number, name in enumerate(names)]
+    assert not set(names) & {path.name for path in project.folder.rglob("*")} and not os.path.exists("/etc/evil.csv")
+    assert sorted(path.name for path in project.folder.iterdir() if path.name not in (".osiris_sessions", "in.zip", "pipeline.yaml", "osiris.lock")) == before
+    shown = archive_error(project, archive(("a.csv", b"n\n1\n"), ("\x1b[2Jx.csv", b"m\n1\n")))["message"]
+    assert "\x1b" not in shown and "has other columns" in shown, shown
+
+
+def test_archives_that_lie_are_refused(project):
+    two = archive(("a.csv", b"n\n1\n"), ("b.csv", b"n\n2\n"))
+    directory = two.index(b"PK\x01\x02")
+    encrypted = bytearray(two)
+    encrypted[directory + 8] |= 1
+    same = archive(("a.csv", b"n\n1\n"), ("b.csv", b"n\n2\n")).replace(b"b.csv", b"a.csv")
+    longer = bytearray(two)
+    longer[directory + 24 : directory + 28] = (1 << 20).to_bytes(4, "little")
+    elsewhere = bytearray(two)
+    elsewhere[directory + 42 : directory + 46] = (0xFFFFFF00).to_bytes(4, "little")
+    method = bytearray(two)
+    method[directory + 10] = 9
+    sums = bytearray(two)
+    sums[directory + 16] ^= 1
+    for content, words in (
+        (bytes(encrypted), "encrypted"), (same, "two files `a.csv`"), (bytes(longer), "in.zip"), (bytes(elsewhere), "damaged"), (bytes(method), "method 9"), (bytes(sums), "checksum"),
+        (two[:-10], "cut short"), (two + b"x", "cut short"), (archive(("folder/", b"")), "without a file"), (archive(("a.csv", gzip.compress(b"n\n1\n"))), "compressed twice"),
+        (archive(*((f"{number}.csv", b"n\n1\n") for number in range(5001))), "5001 files"),
+    ):
+        error = archive_error(project, content)
+        assert error["kind"] == "data" and words in error["message"] and "in.zip" in error["message"], (words, error)
+        if words != "checksum":
+            assert archive_error(project, content, format="json")["kind"] == "data", words
+
+
+def test_bombs_in_archives_are_bounded(project):
+    bomb = b"a,b\n" + b"1,2\n" * 10_000_000
+    for content in (archive(("a.csv", bomb)), archive(*((f"{number}.csv", bomb[: 4 << 20]) for number in range(10)))):
+        error = archive_error(project, content, "--spill", "10MB")
+        assert error["kind"] == "disk" and "--spill" in error["hint"], error
+    # Many entries of a directory that all lead to the same bytes.
+    whole = archive(("a.csv", bomb[: 8 << 20]), ("b.csv", b"a,b\n1,2\n"))
+    start = whole.index(b"PK\x01\x02")
+    first = whole[start : whole.index(b"PK\x01\x02", start + 4)]
+    entries = b"".join(first.replace(b"a.csv", f"{number:05}"[:5].encode()) for number in range(200))
+    overlapping = whole[:start] + entries + b"PK\x05\x06" + bytes(4) + (200).to_bytes(2, "little") * 2 + len(entries).to_bytes(4, "little") + start.to_bytes(4, "little") + bytes(2)
+    error = archive_error(project, overlapping, "--spill", "100MB")
+    assert error["kind"] == "disk", error
+    # A record without an end is refused at its bound.
+    error = archive_error(project, archive(("a.json", b'{"a": "' + b"x" * (64 << 20))), format="json")
+    assert error["kind"] == "data" and "max_record_bytes" in error["message"], error

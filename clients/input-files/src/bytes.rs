@@ -6,6 +6,8 @@ use std::rc::Rc;
 
 use osiris_sdk::{Error, Result, files};
 
+use crate::zip::Listed;
+
 /// How many bytes are read at once.
 const CHUNK: u32 = 1 << 20;
 
@@ -18,6 +20,11 @@ pub trait Bytes {
     /// # Errors
     /// If the file cannot be read.
     fn read_at(&self, offset: u64, length: u32) -> Result<Vec<u8>>;
+
+    /// The file of an archive that is meant, if these are the bytes of an archive; otherwise it must have exactly one.
+    fn member(&self) -> Option<&Listed> {
+        None
+    }
 }
 
 impl Bytes for files::Source {

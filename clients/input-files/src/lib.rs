@@ -12,6 +12,8 @@ mod bytes;
 mod compressed;
 mod content;
 mod format;
+mod path_columns;
+mod selection;
 mod text;
 mod zip;
 
@@ -23,6 +25,8 @@ use serde::Deserialize;
 use bytes::Bytes;
 pub use content::ContentReader;
 pub use format::Format;
+pub use path_columns::{FileName, PathColumn, PathColumns, PathOptions, PathType, other_columns};
+pub use selection::{OnChangedFile, Paths, Selection, SelectionOptions, described};
 pub use text::TextReader;
 
 /// How many bytes of a text [`InputFile::head`] returns.
@@ -43,7 +47,7 @@ pub enum Compression {
     #[serde(alias = "bzip2")]
     Bz2,
     Xz,
-    /// An archive of exactly one file.
+    /// An archive of one or more files.
     Zip,
 }
 
@@ -92,6 +96,35 @@ impl InputFile {
         Ok(Self { granted: Some(granted), ..file })
     }
 
+    /// Opens a granted file, or each of the files in an archive, in the order of their names: the file `jan.csv` in `a.zip`
+    /// is called `a.zip/jan.csv`.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_all(path: &str, compression: Compression, encoding: Encoding) -> Result<Vec<Self>> {
+        let granted = Rc::new(files::open(path)?);
+        let file = Self::of(path, Rc::<files::Source>::clone(&granted), compression, encoding)?;
+        if file.compression != Compression::Zip {
+            return Ok(vec![Self { granted: Some(granted), ..file }]);
+        }
+        file.members()
+    }
+
+    /// The files of an archive.
+    fn members(&self) -> Result<Vec<Self>> {
+        let files = zip::files(&self.name, &*self.bytes)?;
+        let is_only = files.len() == 1;
+        let file = |member: zip::Listed| Self {
+            name: if is_only { self.name.clone() } else { format!("{}/{}", self.name, member.name) },
+            bytes: Rc::new(zip::Archive { bytes: Rc::clone(&self.bytes), member }),
+            granted: None,
+            compression: Compression::Zip,
+            encoding: self.encoding,
+            temporary: None,
+        };
+        Ok(files.into_iter().map(file).collect())
+    }
+
     fn of(name: &str, bytes: Rc<dyn Bytes>, compression: Compression, encoding: Encoding) -> Result<Self> {
         let found = format::recognise(&*bytes)?;
         let compression = format::compression(found, compression, name)?;
@@ -134,9 +167,17 @@ impl InputFile {
     /// # Errors
     /// As for [`TextReader::next_chunk`].
     pub fn head(&self) -> Result<Vec<u8>> {
+        self.first(HEAD_BYTES)
+    }
+
+    /// The first bytes of the text, as many as `least` or slightly more, or all of it; it may end within a character.
+    ///
+    /// # Errors
+    /// As for [`TextReader::next_chunk`].
+    pub fn first(&self, least: usize) -> Result<Vec<u8>> {
         let mut text = self.text()?;
         let mut head = Vec::new();
-        while head.len() < HEAD_BYTES {
+        while head.len() < least {
             let Some(chunk) = text.next_chunk()? else { break };
             head.extend_from_slice(chunk);
         }

@@ -1,4 +1,6 @@
-//! The only file in a zip archive, found by the archive's central directory (APPNOTE.TXT, including ZIP64).
+//! The files in a zip archive, found by the archive's central directory (APPNOTE.TXT, including ZIP64).
+//!
+//! A file's name is only a label: nothing is unpacked, so a name such as `../x` leads nowhere.
 
 use std::io::{self, BufRead, Read};
 use std::rc::Rc;
@@ -16,6 +18,9 @@ const MAX_END: u32 = 22 + 65_535;
 /// The largest central directory that is read.
 const MAX_DIRECTORY: u64 = 16 << 20;
 
+/// The most files of an archive that are read.
+const MAX_FILES: usize = 5000;
+
 const END: &[u8] = b"PK\x05\x06";
 const END_64: &[u8] = b"PK\x06\x06";
 const LOCATOR_64: &[u8] = b"PK\x06\x07";
@@ -23,9 +28,9 @@ const ENTRY: &[u8] = b"PK\x01\x02";
 const LOCAL: &[u8] = b"PK\x03\x04";
 
 /// A file in the archive, as the central directory has it.
-#[derive(Debug)]
-struct Listed {
-    name: String,
+#[derive(Debug, Clone)]
+pub struct Listed {
+    pub name: String,
     flags: u16,
     method: u16,
     crc: u32,
@@ -34,7 +39,27 @@ struct Listed {
     offset: u64,
 }
 
-/// The content of the archive's only file.
+/// An archive of which one file is meant.
+pub struct Archive {
+    pub bytes: Rc<dyn Bytes>,
+    pub member: Listed,
+}
+
+impl Bytes for Archive {
+    fn size(&self) -> u64 {
+        self.bytes.size()
+    }
+
+    fn read_at(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
+        self.bytes.read_at(offset, length)
+    }
+
+    fn member(&self) -> Option<&Listed> {
+        Some(&self.member)
+    }
+}
+
+/// The content of a file in an archive.
 pub struct Entry {
     reader: Method,
     hasher: Hasher,
@@ -102,26 +127,41 @@ pub fn document(bytes: &dyn Bytes) -> Result<Option<&'static str>> {
     })
 }
 
-/// Opens the archive's only file.
+/// The files of an archive in the order of their names: without folders, and without what macOS adds.
 ///
 /// # Errors
-/// `data` for an archive that is truncated, encrypted, or does not contain exactly one file.
+/// `data` for an archive that is truncated, has no file, has too many, or has two of one name.
+pub fn files(name: &str, bytes: &dyn Bytes) -> Result<Vec<Listed>> {
+    let mut files = list(name, bytes)?;
+    files.retain(|entry| !entry.name.ends_with('/') && !entry.name.starts_with("__MACOSX/"));
+    files.sort_by(|one, other| one.name.cmp(&other.name));
+    if files.is_empty() {
+        return Err(data(name, "is a zip archive without a file"));
+    }
+    if files.len() > MAX_FILES {
+        let what = format_args!("is a zip archive of {} files, more than the {MAX_FILES} that are read", files.len());
+        return Err(data(name, what));
+    }
+    match files.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        Some(pair) => Err(data(name, format_args!("is a zip archive with two files `{}`", pair[0].name))),
+        None => Ok(files),
+    }
+}
+
+/// Opens the archive's file that is meant, or its only one.
+///
+/// # Errors
+/// `data` for an archive that is truncated, or for a file that is encrypted.
 pub fn open(name: &str, bytes: Rc<dyn Bytes>) -> Result<Entry> {
-    let listed = list(name, &*bytes)?;
-    // Without folders and the files that macOS adds.
-    let files: Vec<&Listed> =
-        listed.iter().filter(|entry| !entry.name.ends_with('/') && !entry.name.starts_with("__MACOSX/")).collect();
-    let [entry] = files[..] else {
-        let names: Vec<String> = files.iter().take(5).map(|entry| format!("`{}`", entry.name)).collect();
-        let more = if files.len() > 5 { ", …" } else { "" };
-        return Err(data(
-            name,
-            format_args!(
-                "is a zip archive of {} files, where exactly one is read ({}{more}); unpack it, and read its files one by one",
-                files.len(),
-                names.join(", ")
-            ),
-        ));
+    let entry = match bytes.member() {
+        Some(member) => member.clone(),
+        None => {
+            let files = files(name, &*bytes)?;
+            let [entry] = &files[..] else {
+                return Err(data(name, format_args!("is a zip archive of {} files, where one is expected", files.len())));
+            };
+            entry.clone()
+        }
     };
     if entry.flags & 1 != 0 {
         return Err(data(name, "is an encrypted zip archive: unpack it first"));

@@ -244,6 +244,17 @@ impl Fields {
         self.len() == 0
     }
 
+    /// How many objects have been seen.
+    pub fn objects(&self) -> u64 {
+        self.objects
+    }
+
+    /// The names that an object has had since this many objects were seen.
+    pub fn seen_after(&self, objects: u64) -> impl Iterator<Item = &str> {
+        let members = self.members.iter().zip(&self.seen);
+        members.filter(move |(_, seen)| **seen > objects).map(|((name, _), _)| name.as_str())
+    }
+
     /// Whether DuckDB accepts the names side by side.
     fn are_names(&self) -> bool {
         let mut names = Names::new(2);

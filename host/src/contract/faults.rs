@@ -256,6 +256,9 @@ fn link_files(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             HostSource::read(&mut store.data_mut().files(), source, offset, length)
         },
     )?;
+    files.call("[method]source.digest", |mut store, (source,): (Resource<Source>,)| {
+        HostSource::digest(&mut store.data_mut().files(), source)
+    })?;
     files.call(
         "[method]target.copy",
         |mut store, (target, select, format, options): (Resource<Target>, String, Format, Vec<(String, String)>)| {

@@ -10,6 +10,7 @@ use wasmtime::component::Resource;
 
 use super::bindings::osiris::driver::files::{Format, Host, HostSource, HostTarget, HostTemporary};
 use super::{Answer, DriverCall, Error, ErrorKind, View, coded, error};
+use crate::digest::Digest;
 use crate::engine::{Engine, Status, TemporaryFile, Trouble, WriteError, quote_text};
 use crate::error::DISK_FULL;
 use crate::protocol::FileGrant;
@@ -64,11 +65,25 @@ enum Written {
     Bytes,
 }
 
+/// The most granted files that an error names.
+const MAX_NAMED: usize = 20;
+
 fn granted(grants: &[FileGrant], path: &str, verb: &str) -> Result<PathBuf, Error> {
-    grants.iter().find(|grant| grant.name == path).map(|grant| grant.path.clone()).ok_or_else(|| {
-        let known = crate::error::listed(grants.iter().map(|grant| grant.name.as_str()));
-        error(ErrorKind::Denied, format!("the step may not {verb} `{path}`; it was granted: {known}"))
-    })
+    let found = grants.iter().find(|grant| grant.name == path).map(|grant| grant.path.clone());
+    found.ok_or_else(|| denied(grants, path, verb))
+}
+
+fn denied(grants: &[FileGrant], path: &str, verb: &str) -> Error {
+    let several = grants.iter().filter(|grant| grant.stands_for.iter().any(|written| written == path)).count();
+    let message = if several > 0 {
+        format!("`{path}` stands for {several} files: {verb} each by the name that `list` returns")
+    } else {
+        let known = crate::error::listed(grants.iter().take(MAX_NAMED).map(|grant| grant.name.as_str()));
+        let more = grants.len().saturating_sub(MAX_NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("the step may not {verb} `{path}`; it was granted: {known}{more}")
+    };
+    error(ErrorKind::Denied, message)
 }
 
 fn io_error(doing: &str, name: &str, cause: &std::io::Error, status: &Status) -> Error {
@@ -91,11 +106,17 @@ fn io_error(doing: &str, name: &str, cause: &std::io::Error, status: &Status) ->
 
 impl Host for View<'_, Files> {
     fn list(&mut self, path: String) -> Answer<Vec<String>> {
-        let found = granted(&self.own.readable, &path, "read").and_then(|resolved| {
-            std::fs::metadata(resolved).map_err(|cause| io_error("open", &path, &cause, self.own.engine.status()))?;
-            Ok(vec![path])
-        });
-        Ok(found)
+        let stands_for = |grant: &&FileGrant| grant.name == path || grant.stands_for.contains(&path);
+        let found: Vec<&FileGrant> = self.own.readable.iter().filter(stands_for).collect();
+        if found.is_empty() {
+            return Ok(Err(denied(&self.own.readable, &path, "read")));
+        }
+        let name = |grant: &&FileGrant| {
+            let there = std::fs::metadata(&grant.path);
+            there.map_err(|cause| io_error("open", &grant.name, &cause, self.own.engine.status()))?;
+            Ok(grant.name.clone())
+        };
+        Ok(found.iter().map(name).collect())
     }
 
     #[expect(clippy::disallowed_methods, reason = "opens a granted file again by its number, below `/proc/self/fd`")]
@@ -203,6 +224,14 @@ impl HostSource for View<'_, Files> {
                 bytes.truncate(count);
                 Ok(bytes)
             }
+            Err(cause) => Err(io_error("read", &source.path.to_string_lossy(), &cause, self.own.engine.status())),
+        })
+    }
+
+    fn digest(&mut self, source: Resource<Source>) -> Answer<String> {
+        let source = self.handles.get_mut(&source)?;
+        Ok(match Digest::of_file(&mut source.file) {
+            Ok((digest, _)) => Ok(digest.to_string()),
             Err(cause) => Err(io_error("read", &source.path.to_string_lossy(), &cause, self.own.engine.status())),
         })
     }

@@ -13,7 +13,7 @@ use super::address_template::AddressTemplate;
 use super::connect::Connect;
 use super::credentials::Credentials;
 use super::endpoint::Endpoint;
-use super::files::{CreateFolders, ReadFiles, WriteFiles};
+use super::files::{CreateFolders, ReadFiles, ReadMatchingFiles, WriteFiles};
 use super::grant::GrantRequest;
 use super::http::{Http, Roots};
 use super::state::State;
@@ -240,6 +240,9 @@ capabilities! {
     /// Files to read.
     #[serde(default)]
     read: ReadFiles,
+    /// Files to read, for which a path of the config stands: one file, the files that match a pattern, or those in a folder.
+    #[serde(default, rename = "readMatching", skip_serializing_if = "Vec::is_empty")]
+    read_matching: ReadMatchingFiles,
     /// Files to write.
     #[serde(default)]
     write: WriteFiles,

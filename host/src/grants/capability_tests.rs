@@ -276,6 +276,7 @@ fn a_host_that_the_driver_fixes_is_one_of_the_internet_unless_the_policy_lists_i
 fn every_capability_is_shown_in_words_and_json() {
     let wanted = WantedGrants {
         read: vec![template("{config.from}")],
+        read_matching: vec![template("{config.all}")],
         write: vec![template("{config.to}")],
         create_folders: Some(template("{config.folders}")),
         connect: vec![template("{connection.host}:1")],
@@ -287,7 +288,7 @@ fn every_capability_is_shown_in_words_and_json() {
         roots: vec![template("{connection.ca}")],
         state: true,
     };
-    let config = json!({"from": "a", "to": "b", "folders": true,
+    let config = json!({"from": "a", "all": "c/*", "to": "b", "folders": true,
         "connection": {"host": "db", "url": "https://api/v1", "ca": "PEM"}});
     let all = ["db", "api"].map(str::to_owned).into();
     let policy = Policy::default_with(ConnectionHosts { all, private: ["db".to_owned()].into() });

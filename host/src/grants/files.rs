@@ -49,6 +49,9 @@ impl SpecRequest for Vec<FileTemplate> {
 /// Reading files.
 pub struct ReadFiles;
 
+/// Reading all files for which a path stands: it names a file or a folder, or is a pattern.
+pub struct ReadMatchingFiles;
+
 /// Writing files.
 pub struct WriteFiles;
 
@@ -62,6 +65,28 @@ impl Capability for ReadFiles {
 
     fn grant(wanted: &Vec<FileTemplate>, request: &GrantRequest<'_>) -> Result<Vec<FileWish>, Report> {
         allowed_files(request, Access::Read, wanted)
+    }
+
+    fn words(granted: &Vec<FileWish>, _note: &dyn Fn(&str) -> &'static str) -> Vec<String> {
+        places("read", granted)
+    }
+}
+
+impl Capability for ReadMatchingFiles {
+    type Wanted = Vec<FileTemplate>;
+    const WANTS_TO: &'static str = "read the files for which a path, a pattern or a folder stands in";
+    type Granted = Vec<FileWish>;
+
+    fn grant(wanted: &Vec<FileTemplate>, request: &GrantRequest<'_>) -> Result<Vec<FileWish>, Report> {
+        let mut files = allowed_files(request, Access::Read, wanted)?;
+        for file in &mut files {
+            // A policy may name the folder: nothing in it may lead out of it.
+            let whole = file.root.join(&file.below);
+            if request.policy.read.iter().any(|root| normal(request.base, root).as_ref() == Some(&whole)) {
+                (file.root, file.below) = (whole, PathBuf::new());
+            }
+        }
+        Ok(files)
     }
 
     fn words(granted: &Vec<FileWish>, _note: &dyn Fn(&str) -> &'static str) -> Vec<String> {
@@ -115,8 +140,8 @@ pub struct FileWish {
     /// The folder that it must not leave, absolute.
     #[serde(skip)]
     pub root: PathBuf,
-    /// Relative to `root`, without `.` and `..`. A symlink may still lead out of it, so the code that opens the file
-    /// resolves it inside the root.
+    /// Relative to `root`, without `.` and `..`; empty for the root itself. A symlink may still lead out of it, so the code
+    /// that opens the file resolves it inside the root.
     #[serde(skip)]
     pub below: PathBuf,
 }

@@ -8,6 +8,9 @@ use crate::size;
 /// The largest state that a step may keep, in bytes.
 pub const MAX_STATE_BYTES: usize = 1 << 20;
 
+/// The most files that the paths of one step may stand for.
+pub const MAX_MATCHED_FILES: usize = 5000;
+
 /// The unit of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {

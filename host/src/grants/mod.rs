@@ -10,6 +10,7 @@ pub mod files;
 pub mod grant;
 pub mod http;
 pub mod limits;
+pub mod pattern;
 pub mod policy;
 pub mod reserved;
 pub mod state;

@@ -210,12 +210,15 @@ pub struct NamedInput {
     pub rows: Option<u64>,
 }
 
-/// A granted file, with its name in the config.
+/// A granted file, with its name for the driver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedFile {
     pub name: String,
     pub content: Digest,
+    /// The paths, patterns and folders of the config that stand for it, if its name is not in the config.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stands_for: Vec<String>,
 }
 
 impl NamedFiles {

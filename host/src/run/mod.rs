@@ -3,6 +3,7 @@
 mod attempt;
 mod fleet;
 pub mod ledger;
+pub mod matched;
 mod outcome;
 pub mod probe;
 mod record;

@@ -11,7 +11,9 @@ use anyhow::Context;
 use cap_std::fs::{Dir, Metadata, MetadataExt, OpenOptions};
 
 use crate::error::Report;
+use super::matched;
 use crate::grants::files::{self, Access, FileWish};
+use crate::grants::pattern;
 use crate::grants::reserved;
 use crate::plan::PlannedStep;
 use crate::protocol::FileGrant;
@@ -44,27 +46,25 @@ impl Target {
 /// A [`Report`] if one does not exist, is not a regular file, or leads out of the base folder.
 pub fn readable(base: &Base, step: &PlannedStep) -> anyhow::Result<Vec<FileGrant>> {
     let own = OwnFiles::of(base, Access::Read);
-    step.grants
-        .read
-        .iter()
-        .map(|wish| {
-            let (path, found) = existing(&own, step, wish)?;
-            Ok(FileGrant { name: wish.name.clone(), path, identity: identity(&found) })
-        })
-        .collect()
+    let mut files = matched::files(&own, base, step)?;
+    for wish in &step.grants.read {
+        let (path, found) = existing(&own, step, &Base::open(&wish.root)?, &wish.below, &wish.name)?;
+        files.push(FileGrant { name: wish.name.clone(), path, identity: identity(&found), stands_for: Vec::new() });
+    }
+    Ok(files)
 }
 
 /// Distinguishes a file from another one that takes its name.
-fn identity(found: &Metadata) -> (u64, u64) {
+pub(super) fn identity(found: &Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
 }
 
 /// Osiris's own files and folders by device and inode: a link or a mount gives a file another name, but not another
 /// identity.
-struct OwnFiles(Vec<(u64, u64)>);
+pub(super) struct OwnFiles(Vec<(u64, u64)>);
 
 impl OwnFiles {
-    fn of(base: &Base, access: Access) -> Self {
+    pub(super) fn of(base: &Base, access: Access) -> Self {
         // Symlinks are followed, because whatever one of Osiris's own names leads to is Osiris's own.
         Self(
             reserved::all(access == Access::Write)
@@ -87,27 +87,42 @@ pub fn check(base: &Base, steps: &[PlannedStep]) -> anyhow::Result<()> {
         |wish: &FileWish| steps.iter().any(|step| step.grants.write.iter().any(|written| written.place == wish.place));
     for step in steps {
         for wish in step.grants.read.iter().filter(|wish| !made(wish)) {
-            existing(&own, step, wish)?;
+            existing(&own, step, &Base::open(&wish.root)?, &wish.below, &wish.name)?;
+        }
+        for wish in step.grants.read_matching.iter().filter(|wish| !makes_match(steps, wish)) {
+            matched::matches(&own, base, step, wish)?;
         }
     }
     Ok(())
 }
 
-/// The file, resolved inside the folder that it must not leave; its path is absolute.
-fn existing(own: &OwnFiles, step: &PlannedStep, wish: &FileWish) -> anyhow::Result<(PathBuf, Metadata)> {
-    let doing = format!("step `{}` cannot read `{}`", step.id, wish.name);
-    let root = Base::open(&wish.root)?;
-    let resolved = root.dir.canonicalize(&wish.below).map_err(|error| match error.kind() {
+/// Whether a step of the plan writes a file that the path stands for.
+fn makes_match(steps: &[PlannedStep], wish: &FileWish) -> bool {
+    let segments = pattern::segments(&wish.place);
+    let mut written = steps.iter().flat_map(|step| &step.grants.write);
+    written.any(|file| file.place.starts_with(&wish.place) || pattern::matches(&segments, &file.place))
+}
+
+/// The file `below` the folder that it must not leave, resolved inside it; its path is absolute.
+pub(super) fn existing(
+    own: &OwnFiles,
+    step: &PlannedStep,
+    root: &Base,
+    below: &Path,
+    name: &str,
+) -> anyhow::Result<(PathBuf, Metadata)> {
+    let doing = format!("step `{}` cannot read `{name}`", step.id);
+    let resolved = root.dir.canonicalize(below).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Report::input(format!("{doing}: there is no such file in `{}`", root.path.display()))
             .hint(
-                near_file(&root, wish)
+                near_file(root, below, name)
                     .unwrap_or_else(|| "paths are relative to the base folder; see `--base DIR`".to_owned()),
             ),
         _ => Report::input(format!("{doing}: {error}"))
             .hint("the file must lie inside the folder, without a symlink that leads out"),
     })?;
-    if Access::Read.is_reserved(&resolved) || own.hold(&root, &resolved) {
-        return Err(files::own_file(step.id.as_str(), "read", &wish.name).into());
+    if Access::Read.is_reserved(&resolved) || own.hold(root, &resolved) {
+        return Err(files::own_file(step.id.as_str(), "read", name).into());
     }
     let found = root.dir.symlink_metadata(&resolved)?;
     if !found.is_file() {
@@ -122,8 +137,7 @@ fn existing(own: &OwnFiles, step: &PlannedStep, wish: &FileWish) -> anyhow::Resu
 }
 
 /// The file in the same folder with the most similar name.
-fn near_file(root: &Base, wish: &FileWish) -> Option<String> {
-    let missing = &wish.below;
+fn near_file(root: &Base, missing: &Path, name: &str) -> Option<String> {
     let folder = missing.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let names: Vec<String> = root
         .dir
@@ -133,7 +147,7 @@ fn near_file(root: &Base, wish: &FileWish) -> Option<String> {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     let near = crate::error::nearest(missing.file_name()?.to_str()?, names.iter().map(String::as_str))?;
-    Some(format!("did you mean `{}`?", wish.place.with_file_name(near).display()))
+    Some(format!("did you mean `{}`?", Path::new(name).with_file_name(near).display()))
 }
 
 /// Creates the empty files that a step writes to.
@@ -147,7 +161,8 @@ pub fn writable(base: &Base, session: &Session, step: &PlannedStep) -> anyhow::R
         match make(base, session, step, wish) {
             Ok(target) => {
                 let identity = identity(&base.dir.symlink_metadata(&target.beside)?);
-                grants.push(FileGrant { name: wish.name.clone(), path: base.path.join(&target.beside), identity });
+                let (name, path) = (wish.name.clone(), base.path.join(&target.beside));
+                grants.push(FileGrant { name, path, identity, stands_for: Vec::new() });
                 targets.push(target);
             }
             Err(error) => {

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use namespaces::Separation;
 use seccomp::Code;
 
-pub use limits::{CpuClock, limit, limit_compiler};
+pub use limits::{CpuClock, limit, limit_compiler, raise_open_files};
 pub use machine::{Protection, protections, tried, try_it};
 pub use process::{no_core_files, shed, shed_in_place};
 pub use start::own_process;

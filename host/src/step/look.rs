@@ -36,7 +36,7 @@ fn look() -> anyhow::Result<()> {
     let warm = Warm::open()?;
     let look: Look = serde_json::from_reader(std::io::stdin().lock()).context("cannot understand what to look at")?;
     let mut held = OpenFiles::open(&look.tables, &[], &[])?;
-    limit(look.limits.output_bytes, look.limits.data_bytes(), look.limits.cpu_seconds)?;
+    limit(0, look.limits.output_bytes, look.limits.data_bytes(), look.limits.cpu_seconds)?;
     let confinement = confine(&Reach { read: held.inputs(), ..Reach::default() })?;
     if look.require_confinement && !confinement.is_whole() {
         anyhow::bail!("this machine gives no full confinement: {}", confinement.words());

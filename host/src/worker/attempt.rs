@@ -226,7 +226,7 @@ impl Worker {
             let file = written.open_with(place.to_string(), OpenOptions::new().write(true).create_new(true))?;
             let found = file.into_std().metadata()?;
             let path = path.join(WRITTEN).join(place.to_string());
-            Ok(FileGrant { name: name.clone(), path, identity: (found.dev(), found.ino()) })
+            Ok(FileGrant { name: name.clone(), path, identity: (found.dev(), found.ino()), stands_for: Vec::new() })
         };
         let write: Vec<FileGrant> = names.map(grant).collect::<anyhow::Result<_>>()?;
         let places = write.iter().enumerate();
@@ -265,7 +265,8 @@ impl Worker {
         for file in &job.files.read {
             let path = self.store.path(&file.content);
             let found = std::fs::symlink_metadata(&path).context("a blob has gone")?;
-            read.push(FileGrant { name: file.name.clone(), path, identity: (found.dev(), found.ino()) });
+            let (name, stands_for) = (file.name.clone(), file.stands_for.clone());
+            read.push(FileGrant { name, path, identity: (found.dev(), found.ino()), stands_for });
         }
         let input = |input: &crate::protocol::worker::NamedInput| InputTable {
             alias: input.alias.clone(),

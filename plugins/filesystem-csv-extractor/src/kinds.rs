@@ -126,6 +126,17 @@ impl Evidence {
         self.fraction = self.fraction.max(number.fraction);
     }
 
+    /// What is known about these values and those of `other` together.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            any: self.any || other.any,
+            kinds: self.kinds.both(other.kinds),
+            digits: self.digits || other.digits,
+            whole: self.whole.max(other.whole),
+            fraction: self.fraction.max(other.fraction),
+        }
+    }
+
     /// The column's type; a type of dates only if `dates` is set.
     pub fn decide(&self, dates: bool) -> Type {
         if !self.any {

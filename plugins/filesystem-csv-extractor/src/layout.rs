@@ -22,11 +22,11 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Examines the first bytes of a text, which are all of it if it `ended`.
+    /// Examines the first bytes of the text of `file`, which are all of it if it `ended`.
     ///
     /// # Errors
     /// `data` for a text without a header, or whose header does not end.
-    pub fn of(config: &Config, head: &[u8], ended: bool) -> Result<Self> {
+    pub fn of(config: &Config, file: &str, head: &[u8], ended: bool) -> Result<Self> {
         let (mut start, mut line) = skip_lines(head, config.skip_rows);
         let hint = delimiter_hint(config, &head[start..]);
         if let Some((_, length)) = hint {
@@ -40,17 +40,17 @@ impl Layout {
         };
         dialect.delimiter = match hint {
             Some((delimiter, _)) => vec![delimiter],
-            None => delimiter(config, &dialect, head, start, ended).into_bytes(),
+            None => delimiter(config, file, &dialect, (head, ended), start).into_bytes(),
         };
         let has_header = has_header(config);
-        let first = first_line(config, &dialect, head, ended, (start, line))?;
+        let first = first_line(config, file, &dialect, (head, ended), (start, line))?;
         if let (true, Some(fault)) = (has_header, first.record.fault) {
-            return Err(broken_header(config, first.line + 1, fault));
+            return Err(broken_header(file, first.line + 1, fault));
         }
         let count = first.values.len();
         let names = if has_header {
             let header: Vec<String> = first.values.iter().map(|value| dialect.text(head, value).into_owned()).collect();
-            unique(config, &header)
+            unique(file, &header)
         } else {
             (0..count).map(|place| numbered(place, count)).collect()
         };
@@ -128,9 +128,9 @@ struct FirstLine {
 /// `data` for a text without a header, or whose header does not end.
 fn first_line(
     config: &Config,
+    file: &str,
     dialect: &Dialect,
-    head: &[u8],
-    ended: bool,
+    (head, ended): (&[u8], bool),
     (mut at, mut line): (usize, u64),
 ) -> Result<FirstLine> {
     let mut values = Vec::new();
@@ -140,7 +140,10 @@ fn first_line(
     };
     loop {
         let record = dialect.record(head, at, ended, &mut values).ok_or_else(|| {
-            Error::data(format!("the first line does not end within {} bytes; see `quote` and `delimiter`", head.len()))
+            Error::data(format!(
+                "the first line of `{file}` does not end within {} bytes; see `quote` and `delimiter`",
+                head.len()
+            ))
         })?;
         let commented = record.is_blank() && dialect.comment.is_some();
         let empty = record.is_blank() && (has_header(config) || record.next < head.len());
@@ -151,7 +154,7 @@ fn first_line(
             left -= 1;
         }
         if record.next >= head.len() {
-            return Err(Error::data(format!("`{}` has no header: it is empty, but for blank lines", config.path)));
+            return Err(Error::data(format!("`{file}` has no header: it is empty, but for blank lines")));
         }
         line += record.lines;
         at = record.next;
@@ -162,12 +165,12 @@ fn is_null(config: &Config, value: &Value, text: &str) -> bool {
     (config.quoted_na || !value.quoted) && config.na_values.iter().any(|null| null == text)
 }
 
-fn broken_header(config: &Config, line: u64, fault: Fault) -> Error {
+fn broken_header(file: &str, line: u64, fault: Fault) -> Error {
     let what = match fault {
         Fault::Unterminated => "has a quoted name that never ends",
         Fault::AfterQuote => "has something behind the quote that ends a name",
     };
-    Error::data(format!("line {line} of `{}` {what}; see `delimiter`, `quote` and `escape`", config.path))
+    Error::data(format!("line {line} of `{file}` {what}; see `delimiter`, `quote` and `escape`"))
 }
 
 /// The position in the text after this many lines.
@@ -202,7 +205,7 @@ fn delimiter_hint(config: &Config, head: &[u8]) -> Option<(u8, usize)> {
 }
 
 /// The delimiter: the config's, or that of the first line that is neither blank nor a comment.
-fn delimiter(config: &Config, dialect: &Dialect, head: &[u8], start: usize, ended: bool) -> String {
+fn delimiter(config: &Config, file: &str, dialect: &Dialect, (head, ended): (&[u8], bool), start: usize) -> String {
     if let Some(wanted) = config.wanted_delimiter() {
         return wanted;
     }
@@ -230,7 +233,7 @@ fn delimiter(config: &Config, dialect: &Dialect, head: &[u8], start: usize, ende
     let shown = if delimiter == "\t" { "\\t" } else { delimiter };
     context::info(
         "the first line has no comma: its values are delimited by another character",
-        &[("delimiter", &shown)],
+        &[("delimiter", &shown), ("file", &file)],
     );
     delimiter.to_owned()
 }
@@ -242,7 +245,7 @@ fn numbered(place: usize, count: usize) -> String {
 }
 
 /// The header's names, made unique: DuckDB's tables ignore the case of names.
-fn unique(config: &Config, header: &[String]) -> Vec<String> {
+fn unique(file: &str, header: &[String]) -> Vec<String> {
     let mut free = Names::new(1);
     let mut names: Vec<String> = Vec::with_capacity(header.len());
     let mut renamed = Vec::new();
@@ -257,8 +260,7 @@ fn unique(config: &Config, header: &[String]) -> Vec<String> {
         let count = renamed.len();
         renamed.truncate(5);
         let message = format!(
-            "`{}` has names in its header that are empty or stand there twice: {}",
-            config.path,
+            "`{file}` has names in its header that are empty or stand there twice: {}",
             renamed.join(", ")
         );
         context::warn(&message, &[("count", &count)]);

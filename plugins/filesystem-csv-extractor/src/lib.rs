@@ -1,19 +1,21 @@
-//! `filesystem.csv_extractor`: reads one CSV file with DuckDB's own reader, without losing anything.
+//! `filesystem.csv_extractor`: reads CSV files with DuckDB's own reader, without losing anything.
 
 mod checks;
 mod declared;
 mod kinds;
 mod layout;
 mod options;
+mod part;
+mod reader;
 mod records;
 mod rewrite;
 mod table;
 
-use input_files::{HEAD_BYTES, InputFile};
+use input_files::{InputFile, PathColumns, Selection};
 use osiris_sdk::{Error, ErrorKind, Extractor, Output, Result, context};
 
-use layout::Layout;
 use options::{Config, Types};
+use part::Part;
 use table::{Loaded, Rows};
 
 struct CsvExtractor;
@@ -31,32 +33,57 @@ impl Extractor for CsvExtractor {
             );
             context::warn(&message, &[]);
         }
-        let mut file = InputFile::open(&config.path, config.compression, config.encoding)?;
-        let head = file.head()?;
-        if head.is_empty() {
-            return Err(Error::data(format!("`{}` is empty: it has not even a header", config.path)));
+        let selection = Selection::new(&config.selection())?;
+        if selection.is_empty() {
+            return selection.write_nothing(&output);
         }
-        let layout = Layout::of(&config, &head, head.len() < HEAD_BYTES)?;
-        let mut rows = Rows::new(&config, &layout)?;
-        drop(head);
-        if let Some(header) = layout.direct {
-            (rows.literal, rows.header) = (file.sql_literal()?, header);
-            match rows.load(&output) {
-                Ok(loaded) => return whole(loaded),
-                // Whatever DuckDB objected to: read line by line, the file is either valid or the error can be located.
-                Err(error) if matches!(error.kind, ErrorKind::Data) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let rewritten = rewrite::rewrite(&config, &layout, &file)?;
-        (rows.literal, rows.header, rows.longest) = (rewritten.literal(), false, Some(rewritten.longest));
-        whole(rows.load(&output).map_err(|error| explain(&config, error))?)
+        let columns = read(&config, &selection.names, &output)?;
+        selection.remember(|| Ok(columns))
     }
 }
 
-fn whole(loaded: Loaded) -> Result<()> {
+/// Reads the files into the table `main`; returns its columns, if the step remembers them.
+fn read(config: &Config, names: &[String], output: &Output) -> Result<Vec<(String, String)>> {
+    let mut files = Vec::new();
+    for name in names {
+        files.extend(InputFile::open_all(name, config.compression, config.encoding)?);
+    }
+    if config.types == Types::Fast && files.len() > 1 {
+        return Err(Error::config("`types: fast` is for a single file: the types of several would be guessed one by one"));
+    }
+    let names: Vec<String> = files.iter().map(|file| file.name().to_owned()).collect();
+    let paths = PathColumns::new(&names, &config.path_options())?;
+    let (parts, columns) = Part::all(config, files)?;
+    let mut rows = Rows::new(config, parts, columns, &paths)?;
+    for part in &mut rows.parts {
+        part.prepare(config)?;
+    }
+    if rows.parts.iter().any(Part::is_direct) {
+        match rows.load(output) {
+            Ok(loaded) => return whole(loaded),
+            // Whatever DuckDB objected to: read line by line, the file is either valid or the error can be located.
+            Err(error) if matches!(error.kind, ErrorKind::Data) => rewrite_unreadable(config, &mut rows)?,
+            Err(error) => return Err(error),
+        }
+    }
+    whole(rows.load(output).map_err(|error| explain(config, error))?)
+}
+
+fn rewrite_unreadable(config: &Config, rows: &mut Rows<'_>) -> Result<()> {
+    if let [part] = &mut rows.parts[..] {
+        return part.rewrite(config);
+    }
+    let mut from = 0;
+    while let Some(number) = rows.first_unreadable(from)? {
+        rows.parts[number].rewrite(config)?;
+        from = number + 1;
+    }
+    Ok(())
+}
+
+fn whole(loaded: Loaded) -> Result<Vec<(String, String)>> {
     match loaded {
-        Loaded::Whole => Ok(()),
+        Loaded::Whole(columns) => Ok(columns),
         Loaded::Lost(error) => Err(error),
     }
 }

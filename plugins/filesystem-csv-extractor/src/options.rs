@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use input_files::{Compression, Encoding};
+use input_files::{Compression, Encoding, FileName, OnChangedFile, PathOptions, Paths, SelectionOptions};
 use osiris_sdk::{Error, Result};
 use serde::Deserialize;
 
@@ -11,7 +11,12 @@ use crate::kinds::{Booleans, NumberFormat};
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Config {
-    pub path: String,
+    pub path: Paths,
+    pub union_by_name: bool,
+    pub filename: FileName,
+    pub hive_partitioning: bool,
+    pub new_files_only: bool,
+    pub on_changed_file: OnChangedFile,
     pub delimiter: String,
     #[serde(default)]
     pub encoding: Encoding,
@@ -103,6 +108,9 @@ impl Config {
         if self.infer_rows == 0 {
             return refuse("`infer_rows: 0` leaves nothing to infer types from: give a number of rows, or -1 for all");
         }
+        if self.union_by_name && !matches!(self.header, Some(Header::At(_) | Header::There(true))) {
+            return refuse("`union_by_name: true` needs names: it excludes `header: null`");
+        }
         self.check_types()?;
         let delimiter = self.wanted_delimiter().unwrap_or_default();
         self.check_characters(&delimiter)?;
@@ -112,6 +120,25 @@ impl Config {
             return refuse(format!("`{both}` is both in `true_values` and in `false_values`"));
         }
         Ok(())
+    }
+
+    /// Which files are read.
+    pub fn selection(&self) -> SelectionOptions<'_> {
+        SelectionOptions {
+            path: &self.path,
+            new_files_only: self.new_files_only,
+            on_changed_file: self.on_changed_file,
+            limit: self.limit,
+        }
+    }
+
+    /// Which columns are made of the files' paths.
+    pub fn path_options(&self) -> PathOptions<'_> {
+        PathOptions {
+            filename: &self.filename,
+            hive_partitioning: self.hive_partitioning,
+            union_by_name: self.union_by_name,
+        }
     }
 
     /// Refuses options that `types: fast` would ignore.

@@ -30,6 +30,7 @@ impl Rewritten {
 struct Rewriting<'a> {
     config: &'a Config,
     layout: &'a Layout,
+    file: &'a str,
     temporary: files::Temporary,
     gathered: Vec<u8>,
     line: u64,
@@ -47,6 +48,7 @@ pub fn rewrite(config: &Config, layout: &Layout, file: &InputFile) -> Result<Rew
     let mut rewriting = Rewriting {
         config,
         layout,
+        file: file.name(),
         temporary: files::create_temporary()?,
         gathered: Vec::new(),
         line: layout.body_line,
@@ -137,7 +139,7 @@ impl Rewriting<'_> {
     }
 
     fn error(&self, what: impl std::fmt::Display) -> Error {
-        Error::data(format!("line {} of `{}` {what}", self.line + 1, self.config.path))
+        Error::data(format!("line {} of `{}` {what}", self.line + 1, self.file))
     }
 
     fn bad(&mut self, content: &[u8], record: &Record, values: &[Value]) -> Result<()> {
@@ -178,7 +180,7 @@ impl Rewriting<'_> {
             let message = format!(
                 "{} of `{}` {} left out by `on_bad_lines: skip`, since they are no rows: {lines}",
                 plural(self.skipped, "line"),
-                self.config.path,
+                self.file,
                 were(self.skipped),
             );
             context::warn(&message, &[("count", &self.skipped), ("lines", &lines)]);

@@ -1,79 +1,75 @@
-//! Creates the table from rows that DuckDB can read: one pass that casts and checks, and a second one if a check fails.
+//! Creates the table from the rows of all files, once DuckDB can read them: one pass that casts and checks, and a second one if a check fails.
 
-use osiris_sdk::sql::{quote_name, quote_text};
+use input_files::{PathColumns, described};
+use osiris_sdk::sql::quote_name;
 use osiris_sdk::{Error, ErrorKind, Output, Result, context, sql};
 
 use crate::checks::{Column, Declared, Target, prints_back};
 use crate::kinds::{Booleans, Evidence, Kind, Type};
-use crate::layout::Layout;
 use crate::options::{Config, OnBadLines, Types};
+use crate::part::Part;
 use crate::rewrite::{plural, shown, were};
 
 /// How many columns are examined in one pass.
 const COLUMNS_AT_ONCE: usize = 256;
 
-/// The longest row that DuckDB accepts by default, in bytes.
-const LINE_BYTES: u64 = 2_000_000;
-
 /// The outcome of loading rows.
 #[derive(Debug)]
 pub enum Loaded {
-    Whole,
+    /// The table's columns, by name and type, if the step remembers them.
+    Whole(Vec<(String, String)>),
     /// A value does not survive its declared type.
     Lost(Error),
 }
 
-/// Rows, by the SQL literal of their file.
+/// The rows of the table's files.
 pub struct Rows<'a> {
     pub config: &'a Config,
-    pub layout: &'a Layout,
-    pub literal: String,
-    pub header: bool,
-    /// The length of the longest row in bytes, if it is known.
-    pub longest: Option<u64>,
+    pub parts: Vec<Part>,
+    /// The columns of the files' paths.
+    pub paths: &'a PathColumns,
+    pub declared: Vec<Option<Declared>>,
+    names: Vec<String>,
+    /// What the first rows show about each column.
+    sample: Vec<Evidence>,
     booleans: Booleans,
-    /// The columns that are read, each by its position in the file.
+    /// The columns that are read, each by its place in the table of all columns.
     wanted: Vec<usize>,
-    declared: Vec<Option<Declared>>,
 }
 
 impl<'a> Rows<'a> {
+    /// The rows of `parts`, which together have columns of these names.
+    ///
     /// # Errors
     /// `config` or `not-found` for options that name a column or a type that does not exist.
-    pub fn new(config: &'a Config, layout: &'a Layout) -> Result<Self> {
-        let place = |name: &str| layout.names.iter().position(|known| known == name);
+    pub fn new(config: &'a Config, parts: Vec<Part>, names: Vec<String>, paths: &'a PathColumns) -> Result<Self> {
+        let place = |name: &str| names.iter().position(|known| known == name);
         if let Some((option, unknown)) = config.named_columns().into_iter().find(|(_, name)| place(name).is_none()) {
-            let known: Vec<String> = layout.names.iter().map(|name| format!("`{name}`")).collect();
+            let known: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            let whose = if parts.len() == 1 { "file has" } else { "files have" };
             return Err(Error::not_found(format!(
-                "`{option}`: there is no column `{unknown}`; the file has: {}",
+                "`{option}`: there is no column `{unknown}`; the {whose}: {}",
                 known.join(", ")
             )));
         }
-        if config.skip_blank_lines == Some(false) && layout.names.len() > 1 {
+        if config.skip_blank_lines == Some(false) && names.len() > 1 {
             return Err(Error::config(
                 "`skip_blank_lines: false` is for files of one column: in others a blank line is no row",
             ));
         }
-        let wanted = match &config.columns {
+        let wanted: Vec<usize> = match &config.columns {
             Some(columns) => columns.iter().filter_map(|name| place(name)).collect(),
-            None => (0..layout.names.len()).collect(),
+            None => (0..names.len()).collect(),
         };
-        let declared = layout.names.iter().map(|name| config.declared(name)).collect::<Result<Vec<_>>>()?;
-        for (name, declared) in layout.names.iter().zip(&declared) {
+        paths.check_free(wanted.iter().map(|place| names[*place].as_str()))?;
+        let declared = names.iter().map(|name| config.declared(name)).collect::<Result<Vec<_>>>()?;
+        for (name, declared) in names.iter().zip(&declared) {
             if let Some(declared) = declared {
                 declared.check(name)?;
             }
         }
-        Ok(Self {
-            config,
-            layout,
-            literal: String::new(),
-            header: false,
-            longest: None,
-            booleans: config.booleans(),
-            wanted,
-            declared,
-        })
+        let sample = sample(config, &parts, names.len());
+        Ok(Self { config, parts, paths, declared, names, sample, booleans: config.booleans(), wanted })
     }
 
     /// Creates the output's table `main`. An error of kind `data` means that DuckDB cannot read the rows.
@@ -85,10 +81,10 @@ impl<'a> Rows<'a> {
             self.config.infers_dates() && (self.config.date_format.is_some() || self.config.timestamp_format.is_some());
         let fast = self.config.types == Types::Fast;
         let mut counted = fast || self.config.infer_rows < 0 || formats;
-        let mut targets = if counted && !fast { self.count()? } else { self.targets(&self.layout.sample) };
+        let mut targets = if counted && !fast { self.count()? } else { self.targets(&self.sample) };
         loop {
             let error = match self.create(output, &targets) {
-                Ok(()) => return Ok(Loaded::Whole),
+                Ok(columns) => return Ok(Loaded::Whole(columns)),
                 Err(error) if matches!(error.kind, ErrorKind::Data) => error,
                 Err(error) => return Err(error),
             };
@@ -129,15 +125,15 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Decides the types by every value in the file.
+    /// Decides the types by every value in the files.
     fn count(&self) -> Result<Vec<Target>> {
         // A column that is text by its first rows is text by all of them, unless a format is given.
         let formats = self.config.date_format.is_some() || self.config.timestamp_format.is_some();
         let is_open = |place: &usize| {
-            let sample = &self.layout.sample[*place];
+            let sample = &self.sample[*place];
             self.declared[*place].is_none() && (formats || sample.decide(self.config.infers_dates()) != Type::Text)
         };
-        let mut evidence = self.layout.sample.clone();
+        let mut evidence = self.sample.clone();
         let open: Vec<usize> = self.wanted.iter().copied().filter(is_open).collect();
         for places in open.chunks(COLUMNS_AT_ONCE) {
             self.look(places, &mut evidence)?;
@@ -191,18 +187,8 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// The rows, with the number form of each of `columns` that needs it.
-    fn numbered(&self, columns: &[Column<'_>]) -> String {
-        let numbers: Vec<String> = columns.iter().filter_map(Column::number_column).collect();
-        if numbers.is_empty() {
-            self.read_csv()
-        } else {
-            format!("(select *, {} from {})", numbers.join(", "), self.read_csv())
-        }
-    }
-
-    /// The rows with each column's value, cast.
-    fn cast(&self, columns: &[Column<'_>]) -> String {
+    /// The rows of `from` with each column's value, cast.
+    fn cast(&self, columns: &[Column<'_>], from: String) -> String {
         let try_ = |column: &Column<'_>| if matches!(column.target, Target::Declared(_)) { "try_" } else { "" };
         let casts =
             columns.iter().filter_map(|column| Some(format!(", {} as t{}", column.cast(try_(column))?, column.place)));
@@ -213,15 +199,19 @@ impl<'a> Rows<'a> {
             .map(|column| format!("n{}", column.place))
             .collect();
         numbers.extend(texts);
-        format!("(select {}{} from {})", numbers.join(", "), casts.collect::<String>(), self.numbered(columns))
+        numbers.extend((0..self.paths.iter().count()).map(|place| format!("h{place}")));
+        format!("(select {}{} from {})", numbers.join(", "), casts.collect::<String>(), numbered(columns, from))
     }
 
-    fn create(&self, output: &Output, targets: &[Target]) -> Result<()> {
+    /// The SELECT of the table, and whether it leaves rows out.
+    fn select(&self, targets: &[Target]) -> (String, bool) {
         let columns: Vec<Column<'_>> = self.wanted.iter().map(|place| self.column(*place, &targets[*place])).collect();
-        let outputs: Vec<String> = columns
+        let mut outputs: Vec<String> = columns
             .iter()
-            .map(|column| format!("{} as {}", column.output(), quote_name(&self.layout.names[column.place])))
+            .map(|column| format!("{} as {}", column.output(), quote_name(&self.names[column.place])))
             .collect();
+        let paths = self.paths.iter().enumerate();
+        outputs.extend(paths.map(|(place, path)| format!("h{place} as {}", quote_name(&path.name))));
         let (left_out, refused): (Vec<_>, Vec<_>) = columns.iter().partition(|column| self.leaves_out(column));
         let lost = |column: &Column<'_>| match column.target {
             Target::Declared(_) => uncast_or_lost(column),
@@ -241,9 +231,17 @@ impl<'a> Rows<'a> {
         }
         let condition =
             if conditions.is_empty() { String::new() } else { format!(" where {}", conditions.join(" and ")) };
-        let select = format!("select {} from {}{condition}", outputs.join(", "), self.cast(&columns));
+        let from = self.cast(&columns, self.read_csv());
+        (format!("select {} from {from}{condition}", outputs.join(", ")), !left_out.is_empty())
+    }
+
+    fn create(&self, output: &Output, targets: &[Target]) -> Result<Vec<(String, String)>> {
+        let (select, leaves_out) = self.select(targets);
         let rows = sql::create_table(output, "main", &select)?;
-        if left_out.is_empty() { Ok(()) } else { self.warn_of_lost(rows) }
+        if leaves_out {
+            self.warn_of_lost(rows)?;
+        }
+        if self.config.new_files_only { described(&select) } else { Ok(Vec::new()) }
     }
 
     /// Whether rows are skipped if a value of the column does not fit.
@@ -252,7 +250,7 @@ impl<'a> Rows<'a> {
     }
 
     fn warn_of_lost(&self, rows: u64) -> Result<()> {
-        let all = number(&format!("select count(*)::varchar from {}", self.read_csv()))?;
+        let all = number_of(&format!("select count(*)::varchar from {}", self.read_csv()))?;
         let left_out = all.saturating_sub(rows);
         if left_out > 0 {
             let message = format!(
@@ -267,91 +265,85 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// The error for the first value that does not survive its declared type.
-    fn find_lost(&self, targets: &[Target]) -> Result<Option<Error>> {
-        for place in &self.wanted {
-            let Target::Declared(declared) = &targets[*place] else { continue };
-            let column = self.column(*place, &targets[*place]);
-            let Some(condition) = uncast_or_lost(&column) else { continue };
-            let from = self.cast(std::slice::from_ref(&column));
-            let select = format!(
-                "select number::varchar, c{place} from (select row_number() over () as number, * from {from}) where coalesce({condition}, false) limit 1"
-            );
-            let mut reader = sql::query(&select)?;
-            let Some(batch) = reader.next_batch()? else { continue };
-            let (row, text) = (batch.column_at(0).strings()?, batch.column_at(1).strings()?);
-            let name = &self.layout.names[*place];
-            let written =
-                declared.format.as_ref().map_or_else(String::new, |format| format!(" as `{format}` writes it"));
-            return Ok(Some(Error::data(format!(
-                "column `{name}` has {} in row {} of `{}`, which is no {}{written}, or would lose a part as one; {}",
-                shown(text.get(0).unwrap_or_default().as_bytes()),
-                row.get(0).unwrap_or_default(),
-                self.config.path,
-                declared.sql,
-                declared.remedy(name)
-            ))));
+    /// The first file that DuckDB cannot read as it is.
+    ///
+    /// # Errors
+    /// If a query fails for another reason than the file's content.
+    pub fn first_unreadable(&self, from: usize) -> Result<Option<usize>> {
+        let texts: Vec<String> = self.wanted.iter().map(|place| format!("c{place}")).collect();
+        for number in (from..self.parts.len()).filter(|number| self.parts[*number].is_direct()) {
+            let rows = self.read(number..number + 1, None);
+            match number_of(&format!("select bit_xor(hash({}))::varchar from {rows}", texts.join(", "))) {
+                Ok(_) => {}
+                Err(error) if matches!(error.kind, ErrorKind::Data) => return Ok(Some(number)),
+                Err(error) => return Err(error),
+            }
         }
         Ok(None)
     }
 
-    /// DuckDB's reader over the rows, with every column as text: `c0`, `c1` and so on.
-    fn read_csv(&self) -> String {
-        let config = self.config;
-        let places = || (0..self.layout.names.len()).map(|place| format!("c{place}"));
-        let mut options = vec![format!("header = {}", self.header)];
-        if config.types == Types::Fast {
-            let names: Vec<String> = places().map(|name| format!("'{name}'")).collect();
-            let declared = places().zip(&self.declared).filter(|(_, declared)| declared.is_some());
-            let declared: Vec<String> = declared.map(|(name, _)| format!("{name}: 'VARCHAR'")).collect();
-            options.push(format!(
-                "auto_detect = true, names = [{}], skip = 0, comment = '', sample_size = {}",
-                names.join(", "),
-                config.infer_rows
-            ));
-            if !declared.is_empty() {
-                options.push(format!("types = {{{}}}", declared.join(", ")));
+    /// The error for the first value that does not survive its declared type.
+    fn find_lost(&self, targets: &[Target]) -> Result<Option<Error>> {
+        let mut limit = self.config.limit;
+        for number in 0..self.parts.len() {
+            for place in &self.wanted {
+                let rows = self.read(number..number + 1, limit);
+                if let Some(lost) = self.find_lost_in(number, *place, &targets[*place], rows)? {
+                    return Ok(Some(lost));
+                }
             }
-        } else {
-            let columns: Vec<String> = places().map(|name| format!("{name}: 'VARCHAR'")).collect();
-            options.push(format!("auto_detect = false, columns = {{{}}}", columns.join(", ")));
+            if let (Some(limit), true) = (&mut limit, self.parts.len() > 1) {
+                let rows = number_of(&format!("select count(*)::varchar from {}", self.read(number..number + 1, Some(*limit))))?;
+                *limit = limit.saturating_sub(rows);
+            }
         }
-        let mut text = |name: &str, value: &[u8]| {
-            options.push(format!("{name} = {}", quote_text(&String::from_utf8_lossy(value))))
-        };
-        let dialect = &self.layout.dialect;
-        let byte = |byte: &Option<u8>| byte.map(|byte| vec![byte]).unwrap_or_default();
-        text("delim", &dialect.delimiter);
-        text("quote", &byte(&dialect.quote));
-        text("escape", if dialect.quote.is_some() { byte(&dialect.escape) } else { Vec::new() }.as_slice());
-        text("compression", b"none");
-        text("encoding", b"utf-8");
-        if config.na_values.is_empty() {
-            options.push(format!(
-                "force_not_null = [{}]",
-                places().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
-            ));
-        } else {
-            let nulls: Vec<String> = config.na_values.iter().map(|value| quote_text(value)).collect();
-            options.push(format!("nullstr = [{}], allow_quoted_nulls = {}", nulls.join(", "), config.quoted_na));
-        }
-        if self.longest.is_some() {
-            // DuckDB would take a CRLF inside quotes in the first row for the end of a line.
-            options.push("new_line = '\\n'".to_owned());
-        }
-        if let Some(longest) = self.longest.filter(|longest| *longest > LINE_BYTES / 2) {
-            options.push(format!(
-                "max_line_size = {}, buffer_size = {}",
-                longest + 1024,
-                (2 * longest + 4096).max(32_000_000)
-            ));
-        }
-        let from = format!("read_csv({}, {})", self.literal, options.join(", "));
-        match config.limit {
-            Some(limit) => format!("(select * from {from} limit {limit})"),
-            None => from,
+        Ok(None)
+    }
+
+    /// The error for the first value of a column of one file that does not survive its declared type.
+    fn find_lost_in(&self, number: usize, place: usize, target: &Target, rows: String) -> Result<Option<Error>> {
+        let Target::Declared(declared) = target else { return Ok(None) };
+        let column = self.column(place, target);
+        let Some(condition) = uncast_or_lost(&column) else { return Ok(None) };
+        let from = self.cast(std::slice::from_ref(&column), rows);
+        let select = format!(
+            "select number::varchar, c{place} from (select row_number() over () as number, * from {from}) where coalesce({condition}, false) limit 1"
+        );
+        let mut reader = sql::query(&select)?;
+        let Some(batch) = reader.next_batch()? else { return Ok(None) };
+        let (row, text) = (batch.column_at(0).strings()?, batch.column_at(1).strings()?);
+        let name = &self.names[place];
+        let written = declared.format.as_ref().map_or_else(String::new, |format| format!(" as `{format}` writes it"));
+        Ok(Some(Error::data(format!(
+            "column `{name}` has {} in row {} of `{}`, which is no {}{written}, or would lose a part as one; {}",
+            shown(text.get(0).unwrap_or_default().as_bytes()),
+            row.get(0).unwrap_or_default(),
+            self.parts[number].file.name(),
+            declared.sql,
+            declared.remedy(name)
+        ))))
+    }
+}
+
+/// What the first rows of the files show about each of the table's columns.
+fn sample(config: &Config, parts: &[Part], columns: usize) -> Vec<Evidence> {
+    // With a limit, the rows of later files may not be among those that are read.
+    let known = if config.limit.is_some() { parts.get(..1).unwrap_or_default() } else { parts };
+    let mut sample = vec![Evidence::default(); columns];
+    for part in known {
+        for (evidence, own) in sample.iter_mut().zip(&part.places) {
+            if let Some(own) = own {
+                *evidence = evidence.and(part.layout.sample[*own]);
+            }
         }
     }
+    sample
+}
+
+/// The rows of `from`, with the number form of each of `columns` that needs it.
+fn numbered(columns: &[Column<'_>], from: String) -> String {
+    let numbers: Vec<String> = columns.iter().filter_map(Column::number_column).collect();
+    if numbers.is_empty() { from } else { format!("(select *, {} from {from})", numbers.join(", ")) }
 }
 
 /// Whether a value of a declared type cannot be cast, or does not survive.
@@ -363,7 +355,7 @@ fn uncast_or_lost(column: &Column<'_>) -> Option<String> {
     })
 }
 
-fn number(select: &str) -> Result<u64> {
+fn number_of(select: &str) -> Result<u64> {
     let mut reader = sql::query(select)?;
     let batch = reader.next_batch()?;
     let text = batch.as_ref().map(|batch| batch.column_at(0).strings()).transpose()?;

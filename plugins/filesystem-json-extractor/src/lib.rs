@@ -1,16 +1,17 @@
-//! `filesystem.json_extractor`: reads one JSON file twice: first for the common types of all records, then for the
-//! rows.
+//! `filesystem.json_extractor`: reads JSON files twice: first for the common types of all records, then for the rows.
 
 mod options;
+mod paths;
 mod records;
 mod shape;
 mod stream;
 
-use input_files::{Encoding, InputFile};
+use input_files::{Encoding, InputFile, PathColumns, Selection};
 use json_records::{Fault, Kind, Reader, Rows, Table, explain};
 use osiris_sdk::{Error, Extractor, Output, Result, context};
 
 use options::{Config, OnBadLines};
+use paths::{Keys, Prefix};
 use records::Records;
 use shape::{Shape, WHOLE, shape};
 use stream::{Chunks, SKIP_ADVICE, Stream};
@@ -22,41 +23,56 @@ impl Extractor for JsonExtractor {
 
     fn extract(config: Config, output: Output) -> Result<()> {
         config.check()?;
-        let file = InputFile::open(&config.path, config.compression, config.encoding)?;
-        extract(&config, &file, output).map_err(|error| {
-            let message = match error.message.strip_prefix(&format!("`{}` ", config.path)) {
-                Some(_) => error.message,
-                None => format!("cannot read `{}`: {}", config.path, error.message),
-            };
-            Error { message, ..error }
-        })
+        let selection = Selection::new(&config.selection())?;
+        if selection.is_empty() {
+            return selection.write_nothing(&output);
+        }
+        let mut files = Vec::new();
+        for name in &selection.names {
+            files.extend(InputFile::open_all(name, config.compression, config.encoding)?);
+        }
+        let names: Vec<String> = files.iter().map(|file| file.name().to_owned()).collect();
+        let paths = PathColumns::new(&names, &config.path_options())?;
+        let columns = extract(&config, &files, &paths, output)?;
+        selection.remember(|| Ok(columns))
     }
 }
 
-fn extract(config: &Config, file: &InputFile, output: Output) -> Result<()> {
-    let skip = config.on_bad_lines == OnBadLines::Skip;
-    let mut kind = Kind::Null;
-    let (records, skipped) = each(config, file, |record| match record.read(skip)? {
-        Some(text) => match see(&mut kind, text, config) {
-            Ok(()) => Ok(Next::Taken),
-            Err(_) if skip => Ok(Next::Skipped),
-            Err(fault) => Err(record.error(config, &fault)),
-        },
-        None => Ok(Next::Skipped),
-    })?;
-    let Shape { members, objects } = shape(config, &kind, records)?;
+/// The error with the name of the file.
+fn named(file: &str, error: Error) -> Error {
+    let message = match error.message.strip_prefix(&format!("`{file}` ")) {
+        Some(_) => error.message,
+        None => format!("cannot read `{file}`: {}", error.message),
+    };
+    Error { message, ..error }
+}
+
+/// Reads the files into the table `main`; returns its columns, by name and type.
+fn extract(
+    config: &Config,
+    files: &[InputFile],
+    paths: &PathColumns,
+    output: Output,
+) -> Result<Vec<(String, String)>> {
+    let whole = config.path.to_string();
+    let Seen { kind, records, skipped } = see_all(config, files)?;
+    let Shape { members, objects } = shape(config, &kind, records, paths).map_err(|error| named(&whole, error))?;
+    let columns = members.columns().iter().map(|column| (column.name.clone(), column.kind.name())).collect();
     let mut table = Table::new(output, "main");
     let mut rows = Rows::create(members, &mut table)?;
     let limit = config.limit.unwrap_or(u64::MAX);
-    let mut misfits = skipped;
-    if records > 0 && limit > 0 {
-        let mut count = 0;
-        (_, misfits) = each(config, file, |record| {
+    let (skip, mut misfits, mut count) = (config.on_bad_lines == OnBadLines::Skip, 0, 0);
+    for (number, file) in files.iter().enumerate().filter(|_| records > 0) {
+        let mut prefix = Prefix::new(paths, number);
+        if count >= limit {
+            break;
+        }
+        let read = each(config, file, |record| {
             let Some(text) = record.read(skip)? else { return Ok(Next::Skipped) };
             let pushed = if objects {
-                rows.push(text, &mut table)?
+                rows.push(prefix.before(text), &mut table)?
             } else {
-                rows.push(&format!("{{\"{WHOLE}\":{text}}}"), &mut table)?
+                rows.push(prefix.before(&format!("{{\"{WHOLE}\":{text}}}")), &mut table)?
             };
             if let Err(fault) = pushed {
                 return if skip { Ok(Next::Skipped) } else { Err(record.error(config, &fault)) };
@@ -66,7 +82,11 @@ fn extract(config: &Config, file: &InputFile, output: Output) -> Result<()> {
                 context::progress(count, Some(records.min(limit)));
             }
             Ok(if count >= limit { Next::End } else { Next::Taken })
-        })?;
+        });
+        misfits += read.map_err(|error| named(file.name(), error))?.1;
+    }
+    if records == 0 {
+        misfits = skipped;
     }
     rows.finish(&mut table)?;
     if skip && config.limit.is_none() {
@@ -78,7 +98,36 @@ fn extract(config: &Config, file: &InputFile, output: Output) -> Result<()> {
             );
         }
     }
-    Ok(())
+    Ok(columns)
+}
+
+/// What all records show.
+struct Seen {
+    kind: Kind,
+    records: u64,
+    skipped: u64,
+}
+
+/// Reads the records of all files for their common type.
+fn see_all(config: &Config, files: &[InputFile]) -> Result<Seen> {
+    let skip = config.on_bad_lines == OnBadLines::Skip;
+    let mut seen = Seen { kind: Kind::Null, records: 0, skipped: 0 };
+    let mut keys = Keys::new(config.union_by_name || files.len() == 1);
+    for file in files {
+        keys.begin(&seen.kind);
+        let (records, skipped) = each(config, file, |record| match record.read(skip)? {
+            Some(text) => match see(&mut seen.kind, text, config) {
+                Ok(()) => Ok(Next::Taken),
+                Err(_) if skip => Ok(Next::Skipped),
+                Err(fault) => Err(record.error(config, &fault)),
+            },
+            None => Ok(Next::Skipped),
+        })
+        .map_err(|error| named(file.name(), error))?;
+        keys.end(file.name(), &seen.kind, records)?;
+        (seen.records, seen.skipped) = (seen.records + records, seen.skipped + skipped);
+    }
+    Ok(seen)
 }
 
 /// Widens the kind of all records so that it can hold one more. A null is a record without values.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use input_files::{Compression, Encoding};
+use input_files::{Compression, Encoding, FileName, OnChangedFile, PathOptions, Paths, SelectionOptions};
 use osiris_sdk::{Error, Result};
 use serde::{Deserialize, Deserializer};
 
@@ -11,7 +11,12 @@ const RECORD_BYTES: u64 = 16 << 20;
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Config {
-    pub path: String,
+    pub path: Paths,
+    pub union_by_name: bool,
+    pub filename: FileName,
+    pub hive_partitioning: bool,
+    pub new_files_only: bool,
+    pub on_changed_file: OnChangedFile,
     pub format: Format,
     #[serde(default, deserialize_with = "records_path")]
     pub records: Vec<String>,
@@ -68,6 +73,25 @@ impl Config {
         Ok(())
     }
 
+    /// Which files are read.
+    pub fn selection(&self) -> SelectionOptions<'_> {
+        SelectionOptions {
+            path: &self.path,
+            new_files_only: self.new_files_only,
+            on_changed_file: self.on_changed_file,
+            limit: self.limit,
+        }
+    }
+
+    /// Which columns are made of the files' paths.
+    pub fn path_options(&self) -> PathOptions<'_> {
+        PathOptions {
+            filename: &self.filename,
+            hive_partitioning: self.hive_partitioning,
+            union_by_name: self.union_by_name,
+        }
+    }
+
     pub fn may_skip(&self) -> bool {
         self.on_bad_lines == OnBadLines::Error && self.format != Format::Array && self.records.is_empty()
     }
@@ -89,7 +113,7 @@ mod tests {
 
     fn config(more: &str) -> Config {
         let text = format!(
-            r#"{{"path": "x", "format": "auto", "dtype": {{}}, "compression": "infer", "encoding": "utf-8", "max_depth": -1, "on_bad_lines": "error"{more}}}"#
+            r#"{{"path": "x", "union_by_name": false, "filename": false, "hive_partitioning": false, "new_files_only": false, "on_changed_file": "error", "format": "auto", "dtype": {{}}, "compression": "infer", "encoding": "utf-8", "max_depth": -1, "on_bad_lines": "error"{more}}}"#
         );
         serde_json::from_value(serde_json::from_str(&text).unwrap()).unwrap()
     }

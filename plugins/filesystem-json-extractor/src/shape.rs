@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use input_files::{PathColumn, PathColumns, PathType};
 use json_records::{Fields, Kind, MAX_COLUMNS, Member, Members, Style, Type};
 use osiris_sdk::{Error, Names, Result, context};
 
@@ -36,12 +37,12 @@ impl Column {
     }
 }
 
-/// The common columns of all records.
+/// The common columns of all records, and those of their files' paths.
 ///
 /// # Errors
 /// `config` for a type that does not exist; `not-found` for a column that does not; `data` for more columns than a
 /// table may have.
-pub fn shape(config: &Config, kind: &Kind, records: u64) -> Result<Shape> {
+pub fn shape(config: &Config, kind: &Kind, records: u64, paths: &PathColumns) -> Result<Shape> {
     let mut names = Names::new(1);
     let objects = matches!(kind, Kind::Struct(fields) if !fields.is_empty());
     let mut columns = match kind {
@@ -50,7 +51,19 @@ pub fn shape(config: &Config, kind: &Kind, records: u64) -> Result<Shape> {
         other => vec![Column::found(WHOLE, names.free(WHOLE, ""), other.settle(Style::File))],
     };
     declare(config, &mut columns, &mut names)?;
-    Ok(Shape { members: chosen(config, columns)?, objects })
+    paths.check_free(columns.iter().flat_map(|column| [column.key.as_str(), column.name.as_str()]))?;
+    let members = chosen(config, columns)?.into_iter().chain(paths.iter().map(of_path));
+    Ok(Shape { members: Members::new(members), objects })
+}
+
+/// The member that each record has from its file's path.
+fn of_path(column: &PathColumn) -> Member {
+    let kind = match column.kind {
+        PathType::BigInt => Type::BigInt,
+        PathType::Date => Type::Date,
+        PathType::Varchar => Type::Varchar,
+    };
+    Member { key: column.name.clone(), column: Some((column.name.clone(), kind, true)) }
 }
 
 /// A column for each key of the records.
@@ -124,8 +137,8 @@ fn declare(config: &Config, columns: &mut Vec<Column>, names: &mut Names) -> Res
 }
 
 /// The columns that the config selects, in its order; the values of other columns are skipped.
-fn chosen(config: &Config, columns: Vec<Column>) -> Result<Members> {
-    let Some(wanted) = &config.columns else { return Ok(Members::new(columns.into_iter().map(Column::member))) };
+fn chosen(config: &Config, columns: Vec<Column>) -> Result<Vec<Member>> {
+    let Some(wanted) = &config.columns else { return Ok(columns.into_iter().map(Column::member).collect()) };
     let mut members = Vec::new();
     let mut left = columns;
     let all: Vec<String> = left.iter().map(|column| format!("`{}`", column.name)).collect();
@@ -138,5 +151,5 @@ fn chosen(config: &Config, columns: Vec<Column>) -> Result<Members> {
         }
     }
     members.extend(left.into_iter().map(|column| Member { key: column.key, column: None }));
-    Ok(Members::new(members))
+    Ok(members)
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use osiris_sdk::sql::{self, quote_name};
-use osiris_sdk::{Batch, Error, Output, RawBatch, Result, Schema, context};
+use osiris_sdk::{Batch, Error, Field, Output, RawBatch, Result, Schema, TableWriter, context};
 
 use crate::footer::Reading;
 use crate::schema::{Column, Risk};
@@ -32,6 +32,13 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Adds what the same leaf contains in another file.
+    pub fn join(&mut self, other: &Self) {
+        self.count += other.count;
+        self.first = self.first.take().or_else(|| other.first.clone());
+        self.beyond = self.beyond.take().or_else(|| other.beyond.clone());
+    }
+
     fn add(&mut self, row: Option<u64>, text: impl FnOnce() -> String) {
         self.count += 1;
         self.first.get_or_insert_with(|| (row, text()));
@@ -199,27 +206,69 @@ pub fn decide(column: &Column, risk: Risk, finding: &Finding, wish: Nanoseconds)
     }
 }
 
-/// Reads `select` and writes the table `main`, replacing those leaves that the driver converts itself.
+/// The rows of one file.
+pub struct Source<'a> {
+    pub file: &'a str,
+    pub select: String,
+    /// The file's columns, which are the first ones of `select`.
+    pub columns: Vec<&'a Column>,
+    pub decisions: &'a [Decision],
+}
+
+/// Reads the sources and writes the table `main`, replacing those leaves that the driver converts itself.
 ///
 /// # Errors
-/// The errors of DuckDB and of the host.
-pub fn write(output: &Output, select: &str, columns: &[&Column], decisions: &[Decision]) -> Result<()> {
-    let mut reader = sql::query(select)?;
-    let places: Vec<(usize, Decision)> =
-        matched(reader.schema(), columns)?.into_iter().map(|(leaf, place)| (place, decisions[leaf])).collect();
-    let mut fields = reader.schema().fields().to_vec();
-    for (place, decision) in places.iter().filter(|(_, decision)| decision.is_made_by_the_driver()) {
-        let format = if *decision == Decision::Nanoseconds { "tsn:" } else { "u" };
-        format.clone_into(&mut fields[*place].format);
-        fields[*place].metadata.clear();
+/// The errors of DuckDB and of the host; `data` for a file in which a column has another type than in the first one.
+pub fn write(output: &Output, sources: &[Source<'_>]) -> Result<()> {
+    let mut table: Option<(Rc<Schema>, TableWriter)> = None;
+    for source in sources {
+        let mut reader = sql::query(&source.select)?;
+        let places: Vec<(usize, Decision)> = matched(reader.schema(), &source.columns)?
+            .into_iter()
+            .map(|(leaf, place)| (place, source.decisions[leaf]))
+            .collect();
+        let mut fields = reader.schema().fields().to_vec();
+        for (place, decision) in places.iter().filter(|(_, decision)| decision.is_made_by_the_driver()) {
+            let format = if *decision == Decision::Nanoseconds { "tsn:" } else { "u" };
+            format.clone_into(&mut fields[*place].format);
+            fields[*place].metadata.clear();
+        }
+        let (schema, writer) = match &mut table {
+            Some((schema, writer)) => {
+                if let Some(field) = first_other(schema.fields(), &fields) {
+                    let (file, first) = (source.file, sources[0].file);
+                    return Err(Error::data(format!(
+                        "`{file}` has another type in column `{field}` than `{first}`, and values that only this driver \
+                         converts; read it in a step of its own"
+                    )));
+                }
+                (Rc::clone(schema), writer)
+            }
+            None => {
+                let schema = Rc::new(Schema::new(fields));
+                let writer = output.create_table("main", &schema)?;
+                let (_, writer) = table.insert((Rc::clone(&schema), writer));
+                (schema, writer)
+            }
+        };
+        while let Some(batch) = reader.next_batch()? {
+            writer.append(&exchanged(&batch, &schema, &places)?)?;
+        }
     }
-    let schema = Rc::new(Schema::new(fields));
-    let mut writer = output.create_table("main", &schema)?;
-    while let Some(batch) = reader.next_batch()? {
-        writer.append(&exchanged(&batch, &schema, &places)?)?;
+    if let Some((_, writer)) = table {
+        writer.finish()?;
     }
-    writer.finish()?;
     Ok(())
+}
+
+/// The name of the first field that differs.
+fn first_other(expected: &[Field], found: &[Field]) -> Option<String> {
+    let same = |one: &Field, other: &Field| {
+        (&one.name, &one.format, one.children, &one.metadata) == (&other.name, &other.format, other.children, &other.metadata)
+    };
+    let other = found.iter().zip(expected).find(|(found, expected)| !same(found, expected));
+    let longer = || found.get(expected.len()).or_else(|| expected.get(found.len()));
+    other.map(|(found, _)| found).or_else(longer).map(|field| field.name.clone())
 }
 
 fn exchanged(batch: &Batch, schema: &Rc<Schema>, places: &[(usize, Decision)]) -> Result<Batch> {

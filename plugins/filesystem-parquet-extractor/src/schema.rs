@@ -123,21 +123,6 @@ impl Schema {
         let columns = columns.map(|((own_name, leaves), (name, kind))| Column { own_name, name, kind, leaves });
         Ok(Self { columns: columns.collect(), leaves })
     }
-
-    /// The selected columns in the given order; all for `None`.
-    ///
-    /// # Errors
-    /// `not-found`, naming the existing columns.
-    pub fn choose(&self, wanted: Option<&[String]>) -> Result<Vec<&Column>> {
-        let Some(wanted) = wanted else { return Ok(self.columns.iter().collect()) };
-        let find = |name: &String| {
-            self.columns.iter().find(|column| column.name == *name).ok_or_else(|| {
-                let known: Vec<String> = self.columns.iter().map(|column| format!("`{}`", column.name)).collect();
-                Error::not_found(format!("there is no column `{name}`; there are: {}", known.join(", ")))
-            })
-        };
-        wanted.iter().map(find).collect()
-    }
 }
 
 fn elements(literal: &str) -> Result<Vec<Element>> {
@@ -184,8 +169,6 @@ mod tests {
         let decimal = Some(Risk::Decimal { precision: 50, scale: 2 });
         assert_eq!(schema.leaves, [None, decimal, Some(Risk::Int96)]);
         assert_eq!(schema.columns.iter().map(|column| column.leaves.clone()).collect::<Vec<_>>(), [0..1, 1..2, 2..3]);
-        assert_eq!(schema.choose(Some(&["l".into()])).unwrap()[0].name, "l");
-        assert!(schema.choose(Some(&["L".into()])).unwrap_err().message.contains("`id`, `l`, `at`"));
         assert!(Schema::new(&elements[..3], read.clone()).is_err());
         assert!(Schema::new(&elements, read[..2].to_vec()).is_err());
     }

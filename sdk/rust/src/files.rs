@@ -5,7 +5,8 @@ use crate::host::files as raw;
 
 pub use raw::{Format, Source, Target, Temporary};
 
-/// The files that a granted path stands for: currently the path itself.
+/// The names of the files that a path in the config stands for: the path itself, or if the spec requests `readMatching`,
+/// all files that match a pattern or are in a folder.
 ///
 /// # Errors
 /// As for [`open`].

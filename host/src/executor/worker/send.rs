@@ -174,7 +174,7 @@ impl Sending<'_> {
         let mut read = Vec::new();
         for grant in &job.files.read {
             let content = blobs.add(open_granted(grant, false)?, digests)?;
-            read.push(NamedFile { name: grant.name.clone(), content });
+            read.push(NamedFile { name: grant.name.clone(), content, stands_for: grant.stands_for.clone() });
         }
         let write = job.files.write.iter().map(|grant| grant.name.clone()).collect();
         Ok(NamedFiles { driver: component, inputs, output: job.files.output.is_some(), read, write })
