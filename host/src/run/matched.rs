@@ -50,21 +50,16 @@ pub fn count(base: &Base, step: &PlannedStep) -> Vec<(String, Sum)> {
 pub(super) fn files(own: &OwnFiles, base: &Base, step: &PlannedStep) -> anyhow::Result<Vec<FileGrant>> {
     let mut found: BTreeMap<PathBuf, FileGrant> = BTreeMap::new();
     for wish in &step.grants.read_matching {
-        for (named, resolved, metadata) in matches(own, base, step, wish)? {
-            let place = named.strip_prefix(&base.path).unwrap_or(&named);
-            let Some(name) = place.to_str() else {
-                let report = Report::input(format!("{}: the name of `{}` is not UTF-8", doing(step, wish), place.display()));
-                return Err(report.hint("rename the file, or write a pattern that does not match it").into());
-            };
+        for (name, resolved, metadata) in matches(own, base, step, wish)? {
             match found.entry(resolved) {
                 Entry::Vacant(place) => {
                     let path = place.key().clone();
-                    let (name, stands_for) = (name.to_owned(), vec![wish.name.clone()]);
+                    let stands_for = vec![wish.name.clone()];
                     place.insert(FileGrant { name, path, identity: identity(&metadata), stands_for });
                 }
                 Entry::Occupied(mut known) => {
                     let known = known.get_mut();
-                    known.name = known.name.as_str().min(name).to_owned();
+                    known.name = std::mem::take(&mut known.name).min(name);
                     if known.stands_for.last() != Some(&wish.name) {
                         known.stands_for.push(wish.name.clone());
                     }
@@ -80,8 +75,8 @@ pub(super) fn files(own: &OwnFiles, base: &Base, step: &PlannedStep) -> anyhow::
     Ok(files)
 }
 
-/// A file: the path that led to it, its resolved path, both absolute, and what it is.
-type Match = (PathBuf, PathBuf, Metadata);
+/// A file: its name, which is the path that led to it below the base folder, its absolute path without symlinks, and what it is.
+type Match = (String, PathBuf, Metadata);
 
 /// The files that `wish` stands for: at least one.
 ///
@@ -164,9 +159,12 @@ impl<'a> Search<'a> {
             return Err(too_many(self.step).into());
         }
         let file = |below: &PathBuf| {
-            let named = self.root.path.join(below);
-            let (resolved, metadata) = existing(self.own, self.step, &self.root, below, &self.shown(below))?;
-            Ok((named, resolved, metadata))
+            let path = self.root.path.join(below);
+            let Some(name) = path.strip_prefix(&self.base.path).unwrap_or(&path).to_str() else {
+                return Err(self.refusal(below, "its name is not UTF-8"));
+            };
+            let (resolved, metadata) = existing(self.own, self.step, &self.root, below, name)?;
+            Ok((name.to_owned(), resolved, metadata))
         };
         self.found.iter().map(file).collect()
     }

@@ -12,28 +12,6 @@ const LINE_BYTES: u64 = 2_000_000;
 /// How many SELECTs are united at once: DuckDB recurses into longer unions.
 const UNITED: usize = 50;
 
-/// Files that one call of the reader reads in the same way.
-struct Group {
-    options: String,
-    /// What is selected, if it is not every column in the files' order.
-    select: Option<String>,
-    literals: Vec<String>,
-}
-
-impl Group {
-    fn sql(&self) -> String {
-        let files = match &self.literals[..] {
-            [one] => one.clone(),
-            several => format!("[{}]", several.join(", ")),
-        };
-        let from = format!("read_csv({files}, {})", self.options);
-        match &self.select {
-            Some(select) => format!("(select {select} from {from})"),
-            None => from,
-        }
-    }
-}
-
 impl Rows<'_> {
     /// The rows of all files, in their order, up to the config's limit.
     pub fn read_csv(&self) -> String {
@@ -42,18 +20,15 @@ impl Rows<'_> {
 
     /// The rows of some of the files.
     pub fn read(&self, parts: std::ops::Range<usize>, limit: Option<u64>) -> String {
-        let mut groups: Vec<Group> = Vec::new();
-        for (number, part) in parts.clone().zip(&self.parts[parts]) {
-            let (options, select) = (self.options(part), self.selected(number, part));
-            let is_alone = !self.paths.is_empty();
-            match groups.last_mut() {
-                Some(group) if !is_alone && (&group.options, &group.select) == (&options, &select) => {
-                    group.literals.push(part.literal.clone());
-                }
-                _ => groups.push(Group { options, select, literals: vec![part.literal.clone()] }),
+        // Each file by a call of its own: of a list of files, DuckDB 1.5.6 drops a last line with a broken quote.
+        let file = |(number, part): (usize, &Part)| {
+            let from = format!("read_csv({}, {})", part.literal, self.options(part));
+            match self.selected(number, part) {
+                Some(selected) => format!("(select {selected} from {from})"),
+                None => from,
             }
-        }
-        let from = united(groups.iter().map(Group::sql).collect());
+        };
+        let from = united(parts.clone().zip(&self.parts[parts]).map(file).collect());
         match limit {
             Some(limit) => format!("(select * from {from} limit {limit})"),
             None => from,

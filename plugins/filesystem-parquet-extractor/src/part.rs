@@ -27,8 +27,7 @@ pub struct Part {
     copy: Option<Temporary>,
 }
 
-/// DuckDB's reader for a file, or for several given as a list. Folders such as `day=1` in a path never become a column or
-/// replace one here.
+/// DuckDB's reader for a file. Folders such as `day=1` in its path never become a column or replace one here.
 pub fn reader(literal: &str) -> String {
     format!("read_parquet({literal}, hive_partitioning = false)")
 }
@@ -99,11 +98,6 @@ impl Part {
 
     pub fn limit_clause(&self) -> String {
         self.limit.map_or_else(String::new, |limit| format!(" limit {limit}"))
-    }
-
-    /// Whether the file is read as it is, with columns under their own names.
-    pub fn is_plain(&self) -> bool {
-        self.copy.is_none() && self.limit.is_none() && self.schema.columns.iter().all(|column| column.name == column.own_name)
     }
 
     /// Reports columns that have another name than in the file.

@@ -172,10 +172,7 @@ impl Table<'_> {
 
     /// The SELECT of all files.
     fn select(&self, own: &[Vec<Option<Own>>], kinds: &[String]) -> String {
-        // Files that are read in the same way, one after another, are read by one call.
-        let mut groups: Vec<(String, Vec<String>, String)> = Vec::new();
-        let mut was_plain = false;
-        for (number, (part, own)) in self.parts.iter().zip(own).enumerate() {
+        let select = |(number, (part, own)): (usize, (&Part, &Vec<Option<Own>>))| {
             let column = |(place, name): (usize, &String)| match &own[place] {
                 Some(Own { expression, kind }) if *kind == kinds[place] || kind.is_empty() => aliased(expression, name),
                 Some(Own { expression, .. }) => aliased(&format!("cast({expression} as {})", kinds[place]), name),
@@ -184,22 +181,9 @@ impl Table<'_> {
             };
             let columns = self.columns.iter().enumerate().map(column);
             let selected = columns.chain(self.path_columns(number)).collect::<Vec<_>>().join(", ");
-            let same_kinds = number > 0 && self.parts[number - 1].schema.columns == part.schema.columns;
-            let may_join = part.is_plain() && was_plain && same_kinds;
-            match groups.last_mut() {
-                Some((known, literals, _)) if may_join && *known == selected => literals.push(part.literal()),
-                _ => groups.push((selected, vec![part.literal()], part.limit_clause())),
-            }
-            was_plain = part.is_plain();
-        }
-        let select = |(selected, literals, limit): &(String, Vec<String>, String)| {
-            let files = match &literals[..] {
-                [one] => one.clone(),
-                several => format!("[{}]", several.join(", ")),
-            };
-            format!("select {selected} from {}{limit}", reader(&files))
+            format!("select {selected} from {}{}", reader(&part.literal()), part.limit_clause())
         };
-        united(groups.iter().map(select).collect())
+        united(self.parts.iter().zip(own).enumerate().map(select).collect())
     }
 
     fn path_columns(&self, number: usize) -> impl Iterator<Item = String> {
