@@ -263,7 +263,7 @@ def test_names_in_an_archive_are_labels_that_lead_nowhere(project):
     assert rows == [(number, f"in.zip/{name}") for number, name in enumerate(names)]
     assert not set(names) & {path.name for path in project.folder.rglob("*")} and not os.path.exists("/etc/evil.csv")
     assert sorted(path.name for path in project.folder.iterdir() if path.name not in (".osiris_sessions", "in.zip", "pipeline.yaml", "osiris.lock")) == before
-    shown = archive_error(project, archive(("a.csv", b"n\n1\n"), ("\x1b[2Jx.csv", b"m\n1\n")))["message"]
+    shown = read_archive(project, archive(("a.csv", b"n\n1\n"), ("\x1b[2Jx.csv", b"m\n1\n")))["stderr"]
     assert "\x1b" not in shown and "has other columns" in shown, shown
 
 

@@ -86,7 +86,11 @@ impl PathColumns {
                 for (key, value) in partitions(path) {
                     let known = columns.iter().position(|column| column.name.eq_ignore_ascii_case(&key));
                     let place = known.unwrap_or_else(|| {
-                        columns.push(PathColumn { name: key.clone(), kind: PathType::Varchar, values: vec![None; files.len()] });
+                        columns.push(PathColumn {
+                            name: key.clone(),
+                            kind: PathType::Varchar,
+                            values: vec![None; files.len()],
+                        });
                         columns.len() - 1
                     });
                     columns[place].values[file] = value;
@@ -238,7 +242,13 @@ mod tests {
 
     #[test]
     fn partitions_get_the_narrowest_type_in_which_no_value_changes() {
-        let found = columns(&["t/y=2024/m=01/d=2024-01-31/c=a%2Fb/x.csv", "t/y=-7/m=2/d=2024-02-29/c=__HIVE_DEFAULT_PARTITION__/y=8.csv"], false);
+        let found = columns(
+            &[
+                "t/y=2024/m=01/d=2024-01-31/c=a%2Fb/x.csv",
+                "t/y=-7/m=2/d=2024-02-29/c=__HIVE_DEFAULT_PARTITION__/y=8.csv",
+            ],
+            false,
+        );
         let some = |value: &str| Some(value.to_owned());
         assert_eq!(
             found.unwrap(),
@@ -264,7 +274,8 @@ mod tests {
 
     #[test]
     fn names_of_columns_that_are_taken_are_refused() {
-        let columns = PathColumns(vec![PathColumn { name: "Day".to_owned(), kind: PathType::Date, values: vec![None] }]);
+        let columns =
+            PathColumns(vec![PathColumn { name: "Day".to_owned(), kind: PathType::Date, values: vec![None] }]);
         assert!(columns.check_free(["night"]).is_ok());
         assert!(columns.check_free(["day"]).unwrap_err().message.contains("`Day`"));
     }

@@ -158,7 +158,10 @@ pub fn open(name: &str, bytes: Rc<dyn Bytes>) -> Result<Entry> {
         None => {
             let files = files(name, &*bytes)?;
             let [entry] = &files[..] else {
-                return Err(data(name, format_args!("is a zip archive of {} files, where one is expected", files.len())));
+                return Err(data(
+                    name,
+                    format_args!("is a zip archive of {} files, where one is expected", files.len()),
+                ));
             };
             entry.clone()
         }

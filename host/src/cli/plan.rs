@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use crate::exchange::Location;
-use crate::grants::pattern;
 use crate::grants::limits::Limits;
+use crate::grants::pattern;
 use crate::pipeline::StepId;
 use crate::plan::{Plan, PlannedStep};
 use crate::protocol::REJECTED;
@@ -33,8 +33,13 @@ pub fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let exchange = prepared.exchange.as_ref().map(|access| &access.location);
     if arguments.json {
         let beside = prepared.plan.side_by_side();
-        let steps: Vec<Value> =
-            prepared.plan.steps.iter().zip(&beside).map(|(step, beside)| as_json(step, beside, &prepared.base)).collect();
+        let steps: Vec<Value> = prepared
+            .plan
+            .steps
+            .iter()
+            .zip(&beside)
+            .map(|(step, beside)| as_json(step, beside, &prepared.base))
+            .collect();
         let plan = json!({"pipeline": prepared.plan.pipeline, "base": prepared.base.path, "exchange": exchange.map(ToString::to_string), "limits": prepared.limits, "warnings": prepared.plan.notices, "steps": steps});
         print_json(&plan)?;
     } else {

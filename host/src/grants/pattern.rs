@@ -69,9 +69,13 @@ pub fn matches(segments: &[Segment], path: &Path) -> bool {
         let mut next = vec![false; names.len() + 1];
         for place in 0..=names.len() {
             match segment {
-                Segment::Folders => next[place] = reached[place] || (place > 0 && next[place - 1] && !is_hidden(&names[place - 1])),
+                Segment::Folders => {
+                    next[place] = reached[place] || (place > 0 && next[place - 1] && !is_hidden(&names[place - 1]))
+                }
                 Segment::Name(name) => next[place] = place > 0 && reached[place - 1] && names[place - 1] == *name,
-                Segment::Names(names_of) => next[place] = place > 0 && reached[place - 1] && names_of.matches(&names[place - 1]),
+                Segment::Names(names_of) => {
+                    next[place] = place > 0 && reached[place - 1] && names_of.matches(&names[place - 1])
+                }
             }
         }
         reached = next;

@@ -3,8 +3,8 @@
 //! Symlinks are followed inside that folder, and a file is granted once, whatever names lead to it. A match that the step may
 //! not read is an error, so that no file is left out unnoticed.
 
-use std::collections::btree_map::{BTreeMap, Entry};
 use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -95,8 +95,12 @@ pub(super) fn matches(own: &OwnFiles, base: &Base, step: &PlannedStep, wish: &Fi
     let literal = pattern::folder(&wish.below);
     let is_missing = !literal.as_os_str().is_empty() && !root.join(&literal).exists();
     Err(match is_missing {
-        true => report.hint(format!("there is no folder `{}`; paths are relative to the base folder", literal.display())),
-        false => report.hint("`*` stands for any characters of a name, `**` for any folders; names that begin with a dot are left out"),
+        true => {
+            report.hint(format!("there is no folder `{}`; paths are relative to the base folder", literal.display()))
+        }
+        false => report.hint(
+            "`*` stands for any characters of a name, `**` for any folders; names that begin with a dot are left out",
+        ),
     }
     .into())
 }
@@ -106,8 +110,11 @@ fn doing(step: &PlannedStep, wish: &FileWish) -> String {
 }
 
 fn too_many(step: &PlannedStep) -> Report {
-    Report::input(format!("step `{}` cannot read more than {MAX_MATCHED_FILES} files, but its paths stand for more", step.id))
-        .hint("write a narrower pattern, or read the files in several steps")
+    Report::input(format!(
+        "step `{}` cannot read more than {MAX_MATCHED_FILES} files, but its paths stand for more",
+        step.id
+    ))
+    .hint("write a narrower pattern, or read the files in several steps")
 }
 
 /// A search for the files that one path stands for.
@@ -244,7 +251,9 @@ impl<'a> Search<'a> {
         let at = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let entries = match self.root.dir.read_dir(at) {
             Ok(entries) => entries,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(Vec::new());
+            }
             Err(error) => return Err(self.refusal(folder, error)),
         };
         let mut names = Vec::new();
@@ -252,7 +261,10 @@ impl<'a> Search<'a> {
             names.push(entry.map_err(|error| self.refusal(folder, error))?.file_name());
             self.entries += 1;
             if self.entries > MAX_ENTRIES {
-                let report = Report::input(format!("{}: more than {MAX_ENTRIES} names were looked at", doing(self.step, self.wish)));
+                let report = Report::input(format!(
+                    "{}: more than {MAX_ENTRIES} names were looked at",
+                    doing(self.step, self.wish)
+                ));
                 return Err(report.hint("write a narrower pattern").into());
             }
         }

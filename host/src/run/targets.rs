@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use cap_std::fs::{Dir, Metadata, MetadataExt, OpenOptions};
 
-use crate::error::Report;
 use super::matched;
+use crate::error::Report;
 use crate::grants::files::{self, Access, FileWish};
 use crate::grants::pattern;
 use crate::grants::reserved;

@@ -144,7 +144,8 @@ fn attempt(
     let file_bytes = job.limits.output_bytes.max(job.limits.spill_bytes);
     let stacks = STACK as u64 + guest::INSTANCE_STACK as u64 * u64::from(job.instances);
     let granted = job.files.read.len() + job.files.write.len();
-    sandbox::limit(granted, file_bytes, job.limits.data_bytes() + stacks, job.limits.cpu_seconds).map_err(host_fault)?;
+    sandbox::limit(granted, file_bytes, job.limits.data_bytes() + stacks, job.limits.cpu_seconds)
+        .map_err(host_fault)?;
     confine(&job, &held, layers, reporter)?;
     // Compiled code is untrusted bytes until it is loaded, so it is loaded after confinement.
     let compiled = job.files.compiled.as_deref().context("the job names no driver").map_err(host_fault)?;

@@ -259,10 +259,8 @@ fn unique(file: &str, header: &[String]) -> Vec<String> {
     if !renamed.is_empty() {
         let count = renamed.len();
         renamed.truncate(5);
-        let message = format!(
-            "`{file}` has names in its header that are empty or stand there twice: {}",
-            renamed.join(", ")
-        );
+        let message =
+            format!("`{file}` has names in its header that are empty or stand there twice: {}", renamed.join(", "));
         context::warn(&message, &[("count", &count)]);
     }
     names

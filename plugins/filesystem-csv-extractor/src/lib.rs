@@ -49,7 +49,9 @@ fn read(config: &Config, names: &[String], output: &Output) -> Result<Vec<(Strin
         files.extend(InputFile::open_all(name, config.compression, config.encoding)?);
     }
     if config.types == Types::Fast && files.len() > 1 {
-        return Err(Error::config("`types: fast` is for a single file: the types of several would be guessed one by one"));
+        return Err(Error::config(
+            "`types: fast` is for a single file: the types of several would be guessed one by one",
+        ));
     }
     let names: Vec<String> = files.iter().map(|file| file.name().to_owned()).collect();
     let paths = PathColumns::new(&names, &config.path_options())?;

@@ -293,7 +293,10 @@ impl<'a> Rows<'a> {
                 }
             }
             if let (Some(limit), true) = (&mut limit, self.parts.len() > 1) {
-                let rows = number_of(&format!("select count(*)::varchar from {}", self.read(number..number + 1, Some(*limit))))?;
+                let rows = number_of(&format!(
+                    "select count(*)::varchar from {}",
+                    self.read(number..number + 1, Some(*limit))
+                ))?;
                 *limit = limit.saturating_sub(rows);
             }
         }

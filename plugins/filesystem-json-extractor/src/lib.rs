@@ -48,12 +48,7 @@ fn named(file: &str, error: Error) -> Error {
 }
 
 /// Reads the files into the table `main`; returns its columns, by name and type.
-fn extract(
-    config: &Config,
-    files: &[InputFile],
-    paths: &PathColumns,
-    output: Output,
-) -> Result<Vec<(String, String)>> {
+fn extract(config: &Config, files: &[InputFile], paths: &PathColumns, output: Output) -> Result<Vec<(String, String)>> {
     let whole = config.path.to_string();
     let Seen { kind, records, skipped } = see_all(config, files)?;
     let Shape { members, objects } = shape(config, &kind, records, paths).map_err(|error| named(&whole, error))?;

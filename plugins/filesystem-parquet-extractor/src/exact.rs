@@ -264,7 +264,8 @@ pub fn write(output: &Output, sources: &[Source<'_>]) -> Result<()> {
 /// The name of the first field that differs.
 fn first_other(expected: &[Field], found: &[Field]) -> Option<String> {
     let same = |one: &Field, other: &Field| {
-        (&one.name, &one.format, one.children, &one.metadata) == (&other.name, &other.format, other.children, &other.metadata)
+        (&one.name, &one.format, one.children, &one.metadata)
+            == (&other.name, &other.format, other.children, &other.metadata)
     };
     let other = found.iter().zip(expected).find(|(found, expected)| !same(found, expected));
     let longer = || found.get(expected.len()).or_else(|| expected.get(found.len()));

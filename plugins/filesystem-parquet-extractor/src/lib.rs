@@ -78,7 +78,8 @@ impl Extractor for ParquetExtractor {
         for part in &mut parts {
             part::named(&part.name.clone(), part.prepare())?;
         }
-        let columns = table::Table { config: &config, parts: &parts, columns: &columns, paths: &paths }.write(&output)?;
+        let columns =
+            table::Table { config: &config, parts: &parts, columns: &columns, paths: &paths }.write(&output)?;
         selection.remember(|| Ok(columns))
     }
 }

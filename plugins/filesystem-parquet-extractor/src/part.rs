@@ -47,7 +47,16 @@ impl Part {
         let literal = source.sql_literal();
         let schema = Schema::read(&literal, &reader(&literal))?;
         let decisions = vec![Decision::AsIs; schema.leaves.len()];
-        Ok(Self { name: name.to_owned(), source, place, schema, places: Vec::new(), decisions, limit: None, copy: None })
+        Ok(Self {
+            name: name.to_owned(),
+            source,
+            place,
+            schema,
+            places: Vec::new(),
+            decisions,
+            limit: None,
+            copy: None,
+        })
     }
 
     /// Opens the files, and chooses the table's columns.

@@ -128,10 +128,15 @@ impl Table<'_> {
             let numbered = selected.iter().enumerate().map(|(place, sql)| format!("{sql} as c{place}"));
             let numbered = numbered.collect::<Vec<_>>().join(", ");
             let numbered = if numbered.is_empty() { "1 as nothing".to_owned() } else { numbered };
-            described(&format!("select {numbered} from {}", reader(&part.literal())))?.into_iter().map(|(_, kind)| kind).collect()
+            described(&format!("select {numbered} from {}", reader(&part.literal())))?
+                .into_iter()
+                .map(|(_, kind)| kind)
+                .collect()
         };
         let mut kinds = kinds.into_iter();
-        let own = |expression: Option<String>| expression.map(|expression| Own { expression, kind: kinds.next().unwrap_or_default() });
+        let own = |expression: Option<String>| {
+            expression.map(|expression| Own { expression, kind: kinds.next().unwrap_or_default() })
+        };
         Ok(expressions.into_iter().map(own).collect())
     }
 
@@ -155,7 +160,9 @@ impl Table<'_> {
                 match common {
                     Some(common) if self.config.union_by_name => *before = common,
                     Some(common) => {
-                        return Err(Error::data(format!("{differ}; `union_by_name: true` reads all of them as {common}")));
+                        return Err(Error::data(format!(
+                            "{differ}; `union_by_name: true` reads all of them as {common}"
+                        )));
                     }
                     None => {
                         return Err(Error::data(format!(
