@@ -147,7 +147,8 @@ fn below_folder(
 /// Places the paths in an option below the folder of a connection with these `fields`, if the option names files.
 pub fn place_below(fields: &Map<String, Value>, spec: &Spec, option: &str, value: &mut Value) {
     let Some(folder) = fields.get(FOLDER).and_then(Value::as_str) else { return };
-    let mut templates = spec.grants.read.iter().chain(&spec.grants.write);
+    let grants = &spec.grants;
+    let mut templates = grants.read.iter().chain(&grants.read_matching).chain(&grants.write);
     if !templates.any(|wanted| wanted.template().option() == Some(option)) {
         return;
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import enum
+import hashlib
 import json
 import tempfile
 from collections.abc import Callable
@@ -358,6 +359,9 @@ class files:
             with self.path.open("rb") as opened:
                 opened.seek(offset)
                 return opened.read(length)
+
+        def digest(self) -> str:
+            return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
         def write(self, data: bytes) -> None:
             with self.path.open("ab") as opened:

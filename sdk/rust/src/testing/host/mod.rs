@@ -255,6 +255,11 @@ pub mod files {
             let end = start.saturating_add(length as usize).min(self.bytes.len());
             Ok(self.bytes[start..end].to_vec())
         }
+
+        pub fn digest(&self) -> Result<String, Error> {
+            use sha2::Digest;
+            Ok(sha2::Sha256::digest(&self.bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+        }
     }
 
     #[derive(Debug)]
