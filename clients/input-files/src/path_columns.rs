@@ -186,7 +186,7 @@ fn is_date(text: &str) -> bool {
         && digits(day, 2)
         && number(year) > 0
         && (1..=12).contains(&number(month))
-        && (1..=i64::from(calendar::days_of_month(number(year), number(month)))).contains(&number(day))
+        && (1..=calendar::days_of_month(number(year), number(month))).contains(&number(day))
 }
 
 fn same_keys(files: &[String]) -> Result<()> {
