@@ -258,16 +258,6 @@ def test_a_pattern_may_wait_for_what_another_step_writes(csvs):
     assert csvs.project.rows(result, STEP) == [(5,)]
 
 
-def test_plan_tells_how_many_files_match(csvs):
-    for number in range(3):
-        csvs.write(f"in/{number}.csv", {"n": number})
-    csvs.project.pipeline([csvs.step(["in/*.csv", "in/0.csv"])])
-    words = csvs.project.osiris("plan", "pipeline.yaml").stdout
-    assert "matches  3 files (12 B) at present: `in/*.csv`" in words and "in/0.csv`; " not in words.split("matches")[1], words
-    planned = json.loads(csvs.project.osiris("plan", "pipeline.yaml", "--json").stdout)
-    assert planned["steps"][0]["files"] == [{"path": "in/*.csv", "files": 3, "bytes": 12}, {"path": "in/0.csv", "files": 1, "bytes": 4}]
-
-
 def test_patterns_work_on_a_worker(inputs):
     for number in range(3):
         # Two of the files have the same content.
