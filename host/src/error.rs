@@ -47,6 +47,10 @@ impl Report {
 
     /// The report inside an error; an error without one is a fault of the host.
     pub fn from_error(error: anyhow::Error) -> Self {
+        let error = match error.downcast::<Reports>() {
+            Ok(reports) => return reports.merged(),
+            Err(error) => error,
+        };
         error.downcast().unwrap_or_else(|error| Self { fault: Fault::Host, message: format!("{error:#}"), hint: None })
     }
 
@@ -56,6 +60,54 @@ impl Report {
         self
     }
 }
+
+/// Everything that is wrong with the user's input, in the order in which it is written there; never empty as an error.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reports(Vec<Report>);
+
+impl Reports {
+    pub fn push(&mut self, report: Report) {
+        self.0.push(report);
+    }
+
+    /// What succeeded, or what was wrong with it, which is noted.
+    pub fn note<T>(&mut self, outcome: Result<T, Report>) -> Option<T> {
+        outcome.map_err(|report| self.push(report)).ok()
+    }
+
+    /// # Errors
+    /// If anything was wrong.
+    pub fn into_result(self) -> Result<(), Self> {
+        if self.0.is_empty() { Ok(()) } else { Err(self) }
+    }
+
+    /// All of them as one, with the first remedy.
+    fn merged(self) -> Report {
+        let message = self.to_string();
+        let hint = self.iter().find_map(|report| report.hint.clone());
+        let fault = self.0.first().map_or(Fault::Input, |report| report.fault);
+        Report { fault, message, hint }
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, Report> {
+        self.0.iter()
+    }
+}
+
+impl From<Report> for Reports {
+    fn from(report: Report) -> Self {
+        Self(vec![report])
+    }
+}
+
+impl fmt::Display for Reports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let messages: Vec<&str> = self.0.iter().map(|report| report.message.as_str()).collect();
+        f.write_str(&messages.join("; "))
+    }
+}
+
+impl std::error::Error for Reports {}
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

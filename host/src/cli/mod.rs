@@ -21,6 +21,7 @@ mod sandbox;
 mod sessions;
 mod state;
 mod terminal;
+mod validate;
 mod worker;
 
 use std::process::ExitCode;
@@ -29,9 +30,10 @@ use crate::contract;
 use crate::driver::compiler::{self, Allowance};
 use crate::driver::inspect;
 use crate::environment;
-use crate::error::{Fault, Report};
+use crate::error::{Fault, Report, Reports};
 use crate::untrusted;
 use clap::{Parser, Subcommand};
+use serde_json::{Value, json};
 
 /// The exit code of a run that the user interrupted, which is the shell's for SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -68,8 +70,8 @@ enum Verb {
     Copy(copy::Arguments),
     /// Show what a pipeline would do: steps in order, their drivers, inputs and grants
     Plan(plan::Arguments),
-    /// Check a pipeline without running it
-    Validate(plan::Arguments),
+    /// Check pipelines without running them
+    Validate(validate::Arguments),
     /// Pin a pipeline's drivers, or accept changed ones
     Lock(lock::Arguments),
     /// Show which protections this machine offers
@@ -138,7 +140,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
             if error.use_stderr() {
                 let message = error.to_string();
                 let first = message.lines().next().unwrap_or_default();
-                print_failure(Fault::Input, first.strip_prefix("error: ").unwrap_or(first), None);
+                print_failures(&[Report::input(first.strip_prefix("error: ").unwrap_or(first))]);
             }
             return ExitCode::from(if error.use_stderr() { Fault::Input.exit_code() } else { 0 });
         }
@@ -158,7 +160,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
         Verb::Init(arguments) => logged(|| init::init(&arguments)),
         Verb::Copy(arguments) => logged(|| copy::copy(&arguments)),
         Verb::Plan(arguments) => logged(|| plan::plan(&arguments)),
-        Verb::Validate(arguments) => logged(|| plan::validate(&arguments)),
+        Verb::Validate(arguments) => logged(|| validate::validate(&arguments)),
         Verb::Lock(arguments) => logged(|| lock::lock(&arguments)),
         Verb::Doctor(arguments) => logged(|| doctor::doctor(&arguments)),
         Verb::Worker(arguments) => logged(|| worker::worker(&arguments)),
@@ -202,37 +204,58 @@ fn logged(verb: impl FnOnce() -> anyhow::Result<ExitCode>) -> anyhow::Result<Exi
     verb()
 }
 
-/// Prints an error and its remedy; the exit code says whose fault it is.
+/// Prints errors and their remedies; the exit code says whose fault the first is.
 fn fail(error: &anyhow::Error) -> ExitCode {
-    let report = error.downcast_ref::<Report>();
-    eprintln!("error: {}", untrusted::paragraph(&format!("{error:#}")));
-    if let Some(hint) = report.and_then(|report| report.hint.as_ref()) {
-        eprintln!("hint: {}", untrusted::paragraph(hint));
-    }
-    let fault = report.map_or(Fault::Host, |report| report.fault);
-    print_failure(fault, &format!("{error:#}"), report.and_then(|report| report.hint.as_deref()));
-    ExitCode::from(fault.exit_code())
+    let reports = reports(error);
+    print_reports(&reports);
+    print_failures(&reports);
+    ExitCode::from(reports.first().map_or(Fault::Host, |report| report.fault).exit_code())
 }
 
-/// Prints the failure as a JSON object if `--json` was given, whatever the exit code, so also for invalid arguments.
-fn print_failure(fault: Fault, message: &str, hint: Option<&str>) {
+fn print_reports(reports: &[Report]) {
+    for (place, report) in reports.iter().enumerate() {
+        let apart = if place == 0 { "" } else { "\n" };
+        eprintln!("{apart}error: {}", untrusted::paragraph(&report.message));
+        if let Some(hint) = &report.hint {
+            eprintln!("hint: {}", untrusted::paragraph(hint));
+        }
+    }
+}
+
+/// All that an error says is wrong.
+fn reports(error: &anyhow::Error) -> Vec<Report> {
+    if let Some(reports) = error.downcast_ref::<Reports>() {
+        return reports.iter().cloned().collect();
+    }
+    let report = error.downcast_ref::<Report>();
+    let (fault, hint) = report.map_or((Fault::Host, None), |report| (report.fault, report.hint.clone()));
+    vec![Report { fault, message: format!("{error:#}"), hint }]
+}
+
+/// Prints the failure as a JSON object if `--json` was given, whatever the exit code, so also for invalid arguments. All
+/// errors are in `errors`, the first is `error`, too.
+fn print_failures(reports: &[Report]) {
     let mut arguments = std::env::args_os().skip(1).take_while(|argument| argument != "--");
     let verb = arguments.next();
     if !arguments.any(|argument| argument == "--json") {
         return;
     }
-    let fault = match fault {
+    let errors: Vec<Value> = reports.iter().map(as_json).collect();
+    let mut failure = json!({"status": "failed", "error": errors.first(), "errors": errors});
+    if verb.is_some_and(|verb| verb == "run") {
+        failure["steps"] = json!([]);
+    }
+    // If this fails, the error is on stderr anyway.
+    let _ = print_json(&failure);
+}
+
+fn as_json(report: &Report) -> Value {
+    let fault = match report.fault {
         Fault::Input => "input",
         Fault::Step => "step",
         Fault::Host => "host",
     };
-    let error = serde_json::json!({"message": message, "hint": hint, "fault": fault});
-    let mut failure = serde_json::json!({"status": "failed", "error": error});
-    if verb.is_some_and(|verb| verb == "run") {
-        failure["steps"] = serde_json::json!([]);
-    }
-    // If this fails, the error is on stderr anyway.
-    let _ = print_json(&failure);
+    json!({"message": report.message, "hint": report.hint, "fault": fault})
 }
 
 /// Prints a result, parts of which may come from a driver.

@@ -1,4 +1,4 @@
-//! `osiris plan` and `osiris validate`: what a pipeline would do, without doing it.
+//! `osiris plan`: what a pipeline would do, without doing it.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::prepare::{PipelineArguments, prepare};
 use super::run::Pins;
-use super::{counted, print, print_data, print_json};
+use super::{counted, print, print_json};
 use crate::untrusted::{self, line};
 
 #[derive(Debug, clap::Args)]
@@ -35,29 +35,6 @@ pub fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         print_json(&plan)?;
     } else {
         print(&in_words(&prepared.plan, &prepared.base.path.display().to_string(), &prepared.limits, exchange));
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-pub fn validate(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let prepared = prepare(&arguments.pipeline, Pins::Enforced)?;
-    let steps = prepared.plan.steps.len();
-    let of_steps =
-        prepared.plan.steps.iter().flat_map(|step| step.notices.iter().map(|notice| (Some(&step.id), notice)));
-    let noticed: Vec<_> = prepared.plan.notices.iter().map(|notice| (None, notice)).chain(of_steps).collect();
-    if arguments.json {
-        let warnings: Vec<Value> = noticed
-            .into_iter()
-            .map(|(id, notice)| json!({"step": id, "message": notice.message, "fields": notice.fields}))
-            .collect();
-        let valid = json!({"pipeline": prepared.plan.pipeline, "valid": true, "steps": steps, "warnings": warnings});
-        print_data(&untrusted::json(&valid.to_string()));
-    } else {
-        for (id, notice) in noticed {
-            let place = id.map_or_else(String::new, |id| format!("step `{id}`: "));
-            eprintln!("warning: {place}{}", notice.paragraph());
-        }
-        print(&format!("pipeline `{}` is valid: {}", prepared.plan.pipeline, counted(steps as u64, "step")));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::digest::sha256_of;
 use crate::driver::catalog::{Catalog, Driver};
 use crate::environment;
-use crate::error::{Report, listed};
+use crate::error::{Report, Reports, listed};
 use crate::exchange::{Access, FAMILY, Location};
 use crate::grants::limits::Limits;
 use crate::grants::policy::{self, ConnectionHosts, Policy};
@@ -252,19 +252,28 @@ pub fn read_project(base: &Base) -> anyhow::Result<Project> {
     }
 }
 
+/// The driver of each component.
+///
+/// # Errors
+/// [`Reports`] for all that have none; another error if a driver cannot be read for lack of something on this machine.
 fn find_drivers(pipeline: &Pipeline, catalog: &Catalog) -> anyhow::Result<BTreeMap<String, Driver>> {
     let mut drivers = BTreeMap::new();
+    let mut wrong = Reports::default();
+    let mut missing = BTreeSet::new();
     for step in &pipeline.steps {
-        if !drivers.contains_key(&step.component) {
-            let driver = catalog.find(&step.component).map_err(|error| match error.downcast::<Report>() {
-                Ok(report) => {
-                    Report { message: format!("step `{}` (line {}): {}", step.id, step.line, report.message), ..report }
-                        .into()
-                }
-                Err(error) => error,
-            })?;
-            drivers.insert(step.component.clone(), driver);
+        if drivers.contains_key(&step.component) || missing.contains(&step.component) {
+            continue;
+        }
+        match catalog.find(&step.component) {
+            Ok(driver) => drop(drivers.insert(step.component.clone(), driver)),
+            Err(error) => {
+                let report = error.downcast::<Report>()?;
+                let message = format!("step `{}` (line {}): {}", step.id, step.line, report.message);
+                wrong.push(Report { message, ..report });
+                missing.insert(step.component.clone());
+            }
         }
     }
+    wrong.into_result()?;
     Ok(drivers)
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
-use crate::error::{Report, listed, nearest};
+use crate::error::{Report, Reports, listed, nearest};
 use parameter::ParamDef;
 use resources::{RawResources, Resources};
 use retries::Retries;
@@ -179,8 +179,8 @@ struct RawInput {
 /// Parses a pipeline; `file` names it in errors.
 ///
 /// # Errors
-/// A [`Report`] that names the line, the step and the remedy.
-pub fn parse(text: &str, file: &str) -> Result<Pipeline, Report> {
+/// [`Reports`] that name the line, the step and the remedy.
+pub fn parse(text: &str, file: &str) -> Result<Pipeline, Reports> {
     let raw: RawPipeline = yaml::parse(text, "pipeline", file)?;
     check_version(raw.oml_version.as_ref(), file)?;
     let name = raw.name.filter(|name| !name.trim().is_empty()).ok_or_else(|| {
@@ -188,19 +188,23 @@ pub fn parse(text: &str, file: &str) -> Result<Pipeline, Report> {
     })?;
     if raw.steps.is_empty() {
         return Err(Report::input(format!("pipeline `{file}` has no steps"))
-            .hint("add at least one step under `steps:`; see the README for an example"));
+            .hint("add at least one step under `steps:`; see the README for an example")
+            .into());
     }
-    let params = raw
-        .params
-        .into_iter()
-        .map(|(name, param)| parameter::declared(&name, param, file).map(|definition| (name, definition)))
-        .collect::<Result<_, _>>()?;
+    let mut wrong = Reports::default();
+    let declared = raw.params.into_iter().filter_map(|(name, param)| {
+        let definition = wrong.note(parameter::declared(&name, param, file))?;
+        Some((name, definition))
+    });
+    let params = declared.collect();
     let usual = match raw.retries {
         None => Retries::default(),
         Some(written) => Retries::parse(written, &format!("pipeline `{file}`"))?,
     };
-    let steps = raw.steps.into_iter().map(|step| parse_step(step, file, &usual)).collect::<Result<Vec<_>, _>>()?;
-    refuse_twins(&steps, file)?;
+    let steps: Vec<Step> =
+        raw.steps.into_iter().filter_map(|step| wrong.note(parse_step(step, file, &usual))).collect();
+    wrong.note(refuse_twins(&steps, file));
+    wrong.into_result()?;
     Ok(Pipeline {
         name,
         params,
@@ -296,7 +300,7 @@ mod tests {
     use super::*;
 
     fn wrong(text: &str) -> Report {
-        parse(text, "p.yaml").unwrap_err()
+        parse(text, "p.yaml").unwrap_err().iter().next().unwrap().clone()
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::driver::connect::{connect, hide_defaults, is_folder, place_below};
 use crate::driver::identity::{self, Identity};
 use crate::driver::spec::{Kind, Spec};
 use crate::driver::{config, options, typed};
-use crate::error::{Report, listed};
+use crate::error::{Report, Reports, listed};
 use crate::grants::Grants;
 use crate::grants::credentials::{self, Credential};
 use crate::grants::grant::{self, GrantRequest};
@@ -103,7 +103,7 @@ pub struct PlannedStep {
 /// # Errors
 /// For unknown steps, cycles, modes that a driver does not support, and everything that [`config::check`],
 /// [`substitute`] and [`WantedGrants::grant`](crate::grants::WantedGrants::grant) refuse.
-pub fn plan(pipeline: &Pipeline, context: &PlanContext<'_>) -> Result<Plan, Report> {
+pub fn plan(pipeline: &Pipeline, context: &PlanContext<'_>) -> Result<Plan, Reports> {
     let places = places(pipeline);
     let needs = needs(pipeline, &places)?;
     let kinds: Vec<Kind> = pipeline
@@ -111,12 +111,12 @@ pub fn plan(pipeline: &Pipeline, context: &PlanContext<'_>) -> Result<Plan, Repo
         .iter()
         .map(|step| driver(step, context).map(|driver| driver.spec.kind))
         .collect::<Result<_, _>>()?;
-    let mut steps = Vec::new();
     let order = order(&needs).map_err(|circle| waits_in_a_circle(pipeline, &circle))?;
-    for place in order {
-        steps.push(plan_step(pipeline, &places, place, &needs, &kinds, context)?);
-    }
-    refuse_shared_targets(&steps)?;
+    let mut wrong = Reports::default();
+    let planned = order.into_iter().map(|place| plan_step(pipeline, &places, place, &needs, &kinds, context));
+    let steps: Vec<PlannedStep> = planned.filter_map(|step| wrong.note(step)).collect();
+    wrong.note(refuse_shared_targets(&steps));
+    wrong.into_result()?;
     let unscheduled = "`schedule` has no effect here: let cron, systemd or an orchestrator start `osiris run`";
     let notices = pipeline.is_scheduled.then(|| Warning::new(unscheduled)).into_iter().collect();
     Ok(Plan { pipeline: pipeline.name.clone(), metadata: pipeline.metadata.clone(), notices, steps })

@@ -18,7 +18,7 @@ fn spec_of(name: &str, kind: &str, rest: &str) -> Driver {
     }
 }
 
-fn planned(steps: &str) -> Result<Plan, Report> {
+fn planned(steps: &str) -> Result<Plan, Reports> {
     let text = format!("oml_version: \"0.1.0\"\nname: x\nsteps:\n{steps}");
     let drivers = [
         spec_of("t.read", "extractor", ""),
@@ -147,9 +147,21 @@ fn wrong_references_are_refused_with_a_remedy() {
         ),
     ];
     for (steps, message, hint) in table {
-        let report = planned(steps).unwrap_err();
+        let reports = planned(steps).unwrap_err();
+        let report = reports.iter().next().unwrap();
         assert!(report.message.contains(message), "{}", report.message);
         assert!(report.hint.as_deref().unwrap_or_default().contains(hint), "{:?}", report.hint);
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_reported_at_once() {
+    let steps = "- {id: a, component: t.read, mode: write}\n- {id: b, component: t.work, config: {connection: \"@db.mian\"}}\n- {id: c, component: t.write, needs: []}";
+    let reports = planned(steps).unwrap_err();
+    let messages: Vec<&str> = reports.iter().map(|report| report.message.as_str()).collect();
+    assert_eq!(messages.len(), 3, "{messages:?}");
+    for (message, word) in messages.iter().zip(["`a`", "mian", "`c`"]) {
+        assert!(message.contains(word), "{message}");
     }
 }
 
