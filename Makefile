@@ -58,6 +58,7 @@ bench: guests
 	tools/build-bench
 	.deps/venv/bin/python bench/run.py
 	.deps/venv/bin/python bench/databases.py
+	.deps/venv/bin/python bench/copying.py
 	.deps/venv/bin/python bench/languages.py
 	.deps/venv/bin/python bench/executors.py
 	.deps/venv/bin/python bench/exchange.py

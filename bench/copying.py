@@ -1,7 +1,7 @@
 """`osiris copy` beside sling, ingestr and dlt, and beside what PostgreSQL's own client needs (the floor), on three routes:
 PostgreSQL into a DuckDB file, a CSV file into PostgreSQL, and a DuckDB file into PostgreSQL.
 
-Run by `make bench`, or alone: `.deps/venv/bin/python bench/copy.py [--rows N] [--routes …] [--tools …]`. Starts the server itself. The
+Run by `make bench`, or alone: `.deps/venv/bin/python bench/copying.py [--rows N] [--routes …] [--tools …]`. Starts the server itself. The
 tools are those of databases.py, at the fastest setting that their documentation names.
 """
 
