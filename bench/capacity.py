@@ -30,7 +30,7 @@ class Run:
 
     def __init__(self, folder: Path, steps: list[dict], *arguments: str, env: dict[str, str] = {}, watch: bool = False):
         (folder / "pipeline.yaml").write_text(json.dumps({"oml_version": "0.1.0", "name": "bench", "steps": steps}))
-        command = [OSIRIS, "run", "pipeline.yaml", "--json", *arguments]
+        command = [OSIRIS, "run", "pipeline.yaml", "--no-cache", "--json", *arguments]
         begun = time.perf_counter()
         with open(folder / "out", "w+") as out, open(folder / "err", "w+") as err:
             process = subprocess.Popen(command, cwd=folder, env=os.environ | {"OSIRIS_DRIVERS": str(TARGET / "drivers")} | env, stdout=out, stderr=err)

@@ -181,7 +181,7 @@ class Project:
         shutil.rmtree(self.folder / ".osiris_sessions", ignore_errors=True)
         # The home of the cache of compiled drivers, so that a warm run is measured.
         environment = {"BENCH_PASSWORD": PASSWORD, "OSIRIS_CACHE_DIR": str(self.folder / "cache")}
-        return measured([OSIRIS, "run", "pipeline.yaml", "--drivers", DRIVERS, *arguments], self.folder, environment, watch)
+        return measured([OSIRIS, "run", "pipeline.yaml", "--no-cache", "--drivers", DRIVERS, *arguments], self.folder, environment, watch)
 
     def made(self, step: str) -> Path:
         return next(self.folder.glob(f".osiris_sessions/*/data/{step}.duckdb"))

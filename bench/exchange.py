@@ -35,7 +35,7 @@ def run(folder: Path, steps: list[dict], *arguments: str, env: dict[str, str] = 
     (folder / "osiris.yaml").write_text(json.dumps({"workers": {"w": {"command": f"{OSIRIS} worker --slots 1 {shared}"}}}))
     (folder / "pipeline.yaml").write_text(json.dumps({"oml_version": "0.1.0", "name": "bench", "steps": steps}))
     environment = os.environ | {"OSIRIS_DRIVERS": str(TARGET / "drivers")} | env
-    done = subprocess.run([OSIRIS, "run", "pipeline.yaml", "--json", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run([OSIRIS, "run", "pipeline.yaml", "--no-cache", "--json", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout)
     return result["duration_ms"] / 1000, {step["id"]: step["duration_ms"] / 1000 for step in result["steps"]}, Path(result["session_path"])

@@ -28,7 +28,7 @@ PINNED = "taskset -c {core} {osiris} worker --slots 1"
 def run(folder: Path, steps: list[dict], *arguments: str, env: dict[str, str] = {}) -> tuple[float, dict]:
     """Runs steps; returns the milliseconds that the run says it took, and its result."""
     (folder / "pipeline.yaml").write_text(json.dumps({"oml_version": "0.1.0", "name": "bench", "steps": steps}))
-    command = [OSIRIS, "run", "pipeline.yaml", "--json", *arguments]
+    command = [OSIRIS, "run", "pipeline.yaml", "--no-cache", "--json", *arguments]
     environment = os.environ | {"OSIRIS_DRIVERS": str(TARGET / "drivers")} | env
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -57,7 +57,7 @@ class Bench:
     def run(self, **env: str) -> dict[str, float]:
         """Runs the pipeline; returns the milliseconds of each step, and keeps those of the processor for all of it."""
         before = children_time()
-        command = [OSIRIS, "run", "pipeline.yaml", "--json", "--jobs", "1", "--drivers", self.drivers]
+        command = [OSIRIS, "run", "pipeline.yaml", "--no-cache", "--json", "--jobs", "1", "--drivers", self.drivers]
         done = subprocess.run(command, cwd=self.folder, env=os.environ | {"OSIRIS_DRIVERS": str(TARGET / "drivers")} | env, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         result = json.loads(done.stdout)

@@ -60,7 +60,7 @@ class Folder:
     def run(self, *arguments, program: Path = OSIRIS) -> tuple[float, int]:
         """Seconds, and the resident memory of the largest process in bytes."""
         shutil.rmtree(self.path / ".osiris_sessions", ignore_errors=True)
-        command = [str(program), "run", "pipeline.yaml", "--drivers", str(TARGET / "bench"), *(arguments or ("--engine-memory", MEMORY))]
+        command = [str(program), "run", "pipeline.yaml", "--no-cache", "--drivers", str(TARGET / "bench"), *(arguments or ("--engine-memory", MEMORY))]
         return measured(command, self.path)
 
     def step(self, name: str) -> Path:
@@ -169,7 +169,7 @@ def guest() -> None:
     rows = 64_000_000
     step = {"id": "compute", "component": "bench.compute"}
     folder.pipeline([{"id": "source", "component": "duckdb.processor", "config": {"query": f"select (hash(i::ubigint) >> 24)::bigint as a, (hash(i::ubigint + 1) / 1e10)::double as b from range({rows}) t(i)"}}, step])
-    subprocess.run([OSIRIS, "run", "pipeline.yaml", "--drivers", str(TARGET / "bench")], cwd=folder.path, check=True, capture_output=True)
+    subprocess.run([OSIRIS, "run", "pipeline.yaml", "--no-cache", "--drivers", str(TARGET / "bench")], cwd=folder.path, check=True, capture_output=True)
     shutil.copy(folder.step("source"), folder.path / "source.duckdb")
     out = folder.path / "native.duckdb"
 

@@ -24,15 +24,29 @@ impl Digest {
         &self.0
     }
 
+    /// The digest with these bytes.
+    pub fn of_tag(tag: [u8; 32]) -> Self {
+        Self(tag.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
     /// The digest of a file's bytes, which are read from the start, and their number.
     ///
     /// # Errors
     /// If it cannot be read.
     pub fn of_file(file: &mut File) -> std::io::Result<(Self, u64)> {
+        Self::of_file_until(file, &|| false)
+    }
+
+    /// Like [`Self::of_file`], for as long as `ended` is false.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or it ended.
+    pub fn of_file_until(file: &mut File, ended: &dyn Fn() -> bool) -> std::io::Result<(Self, u64)> {
         file.rewind()?;
         let (mut hasher, mut bytes, mut buffer) = (Hasher::default(), 0, vec![0; 1 << 20]);
         loop {
             match file.read(&mut buffer)? {
+                _ if ended() => return Err(std::io::Error::other("it was ended")),
                 0 => return Ok((hasher.finish(), bytes)),
                 read => {
                     hasher.update(&buffer[..read]);

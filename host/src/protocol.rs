@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::driver::discovery::FoundTable;
 use crate::driver::spec::Kind;
-use crate::engine::InputTable;
+use crate::engine::{InputTable, Varying};
 use crate::error::Failure;
 use crate::grants::credentials::Credential;
 use crate::grants::endpoint::{Endpoint, HttpScope};
@@ -62,6 +62,9 @@ pub struct Job<Files = LocalFiles> {
     /// What becomes of the step's HTTP requests.
     #[serde(default)]
     pub exchanges: Exchanges,
+    /// What the tables of the guest's language are hashed with: the same in each run of a step, and no secret.
+    #[serde(default)]
+    pub hash_seed: u64,
 }
 
 /// The files of a job on the machine where its step runs.
@@ -99,6 +102,7 @@ impl<Files> Job<Files> {
             require_confinement: self.require_confinement,
             disturbance: self.disturbance,
             exchanges: self.exchanges,
+            hash_seed: self.hash_seed,
         }
     }
 }
@@ -332,6 +336,9 @@ pub enum Message {
         /// What was rejected, if anything was; `tables` contains the rows themselves.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rejected: Option<RejectedRows>,
+        /// What the step called whose answer differs from run to run; `None` if that is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        varying: Option<BTreeSet<Varying>>,
     },
     /// The tables that the driver's connection leads to, or some of them.
     Discovered {

@@ -119,6 +119,8 @@ class Project:
     on: list[str] = []
     # The variables by which it finds that place.
     env: dict[str, str] = {}
+    # Whether a run may reuse what an earlier one made. Tests run the same pipeline again to see its steps run.
+    reuses = False
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -142,6 +144,8 @@ class Project:
         environment |= {name: os.environ[name] for name in ("OSIRIS_CACHE_DIR", "XDG_CACHE_HOME") if name in os.environ}
         if arguments[:1] == ("run",) and "--on" not in arguments:
             command += [one.replace("PROGRAM", str(program)) for one in self.on]
+        if arguments[:1] == ("run",) and not self.reuses and "--no-cache" not in arguments:
+            command.append("--no-cache")
         return subprocess.run(
             command, cwd=self.folder, env=environment | self.env | (env or {}), capture_output=True, text=True, timeout=timeout
         )

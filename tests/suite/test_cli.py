@@ -42,6 +42,7 @@ def test_run_prints_only_the_result_on_stdout(project):
         "id": "copy-it", "component": "test.passthrough_rust", "status": "success", "rows": 3, "table": "main",
         "tables": {"main": {"rows": 3}}, "duckdb_path": "data/copy-it.duckdb", "duration_ms": 0, "attempts": 1, "error": None,
         "warnings": [],
+        "reused": None,
     }
     table = project.osiris("run", "pipeline.yaml").stdout
     assert "copy-it" in table and "success" in table

@@ -126,7 +126,7 @@ def begin(project, e2b, *steps, on="e2b:ready"):
     e2b.templates.setdefault("ready", READY)
     project.pipeline(list(steps))
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), **e2b.env}
-    command = [OSIRIS, "run", "pipeline.yaml", "--json", "--on", on]
+    command = [OSIRIS, "run", "pipeline.yaml", "--no-cache", "--json", "--on", on]
     return subprocess.Popen(command, cwd=project.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 

@@ -156,7 +156,7 @@ def test_a_session_goes_on_where_it_failed(machine, far):
     changed = [STEPS[0], STEPS[1] | {"config": {"query": "select a * 3 as a, b from read"}}, STEPS[2]]
     if far:
         done = one.go(changed, "--resume", "latest", expect=2)
-        assert "step `double` of session `" in done["stderr"] and "is done with another driver, config or input" in done["stderr"]
+        assert "step `double` of session `" in done["stderr"] and "is done with another driver, config, input or state" in done["stderr"]
     else:
         one.run(changed, "--resume", "latest")
         assert (one.folder / "out.csv").read_text().splitlines()[-1] == "2997,x999"

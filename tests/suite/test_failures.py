@@ -116,7 +116,7 @@ def test_a_failed_writer_leaves_the_target_as_it_was(project):
 
 def start(project, *arguments: str) -> subprocess.Popen:
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CANARY": CANARY}
-    return subprocess.Popen([str(OSIRIS), "run", "pipeline.yaml", *arguments], cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([str(OSIRIS), "run", "pipeline.yaml", "--no-cache", *arguments], cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def children(pid: int) -> list[int]:
@@ -226,7 +226,7 @@ def test_an_interrupt_is_reported_as_one(project):
 def test_ctrl_c_while_a_driver_is_compiled_ends_the_run_at_once(project):
     project.pipeline([project.sql("select 1 as a"), {"id": "copy", "component": "test.passthrough_python"}])
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CACHE_DIR": str(project.folder / "cache")}
-    command = [str(OSIRIS), "run", "pipeline.yaml"]
+    command = [str(OSIRIS), "run", "pipeline.yaml", "--no-cache"]
     run = subprocess.Popen(command, cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while "compiling test.passthrough_python" not in (line := run.stderr.readline()):
         assert line, "the run ended early"
@@ -242,7 +242,7 @@ def test_ctrl_c_while_a_driver_is_compiled_ends_the_run_at_once(project):
 def test_a_process_that_dies_before_its_step_begins_is_replaced(project):
     project.pipeline([project.sql("select 1 as a"), {"id": "copy", "component": "test.passthrough_python"}])
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CACHE_DIR": str(project.folder / "cache")}
-    command = [str(OSIRIS), "run", "pipeline.yaml"]
+    command = [str(OSIRIS), "run", "pipeline.yaml", "--no-cache"]
     run = subprocess.Popen(command, cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while "compiling test.passthrough_python" not in (line := run.stderr.readline()):
         assert line, "the run ended early"

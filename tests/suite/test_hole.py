@@ -168,7 +168,7 @@ def test_a_step_process_has_no_privileges(project):
     inherited = os.open("/etc/passwd", os.O_RDONLY)
     os.set_inheritable(inherited, True)
     run = subprocess.Popen(
-        [str(OSIRIS), "run", "pipeline.yaml", "--step-timeout", "20"], cwd=project.folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, close_fds=False
+        [str(OSIRIS), "run", "pipeline.yaml", "--no-cache", "--step-timeout", "20"], cwd=project.folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, close_fds=False
     )
     os.close(inherited)
     try:

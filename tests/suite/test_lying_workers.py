@@ -281,7 +281,7 @@ def test_a_worker_that_is_silent_or_never_ends_a_step_is_given_up(project):
         folder = project.folder / name
         folder.mkdir()
         project.pipeline([project.sql("select 1 as a")]).rename(folder / "pipeline.yaml")
-        command = [str(OSIRIS), "run", "pipeline.yaml", "--json", "--step-timeout", "1", "--on", fake(folder, body)]
+        command = [str(OSIRIS), "run", "pipeline.yaml", "--no-cache", "--json", "--step-timeout", "1", "--on", fake(folder, body)]
         running[name] = subprocess.Popen(command, cwd=folder, env=os.environ | {"OSIRIS_CANARY": CANARY}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     for name, run in running.items():
         out, _ = run.communicate(timeout=150)

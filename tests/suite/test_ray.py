@@ -126,7 +126,7 @@ def test_a_node_that_is_lost_in_the_middle_of_a_step_is_replaced_by_another(far,
 def test_ctrl_c_ends_everything(far, ray_cluster):
     far.pipeline([far.sql("select 1 as a"), {"id": "loop", "component": "test.misbehave", "needs": ["source"], "config": {"how": "loop"}}])
     environment = {"HOME": os.environ["HOME"], "OSIRIS_CANARY": CANARY, "OSIRIS_DRIVERS": DRIVERS} | ray_cluster.environment()
-    command = [str(OSIRIS), "run", "pipeline.yaml", "--json", "--on", f"ray:{ray_cluster.address}"]
+    command = [str(OSIRIS), "run", "pipeline.yaml", "--no-cache", "--json", "--on", f"ray:{ray_cluster.address}"]
     with subprocess.Popen(command, cwd=far.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if line.startswith("loop") and "started" in line:

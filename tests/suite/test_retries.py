@@ -56,7 +56,7 @@ def test_an_interrupt_ends_the_wait_at_once(project, web):
     grant(project, web)
     project.pipeline([retrying(web.url + "/items")])
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CANARY": CANARY}
-    command = [str(OSIRIS), "run", "pipeline.yaml", "--json"]
+    command = [str(OSIRIS), "run", "pipeline.yaml", "--no-cache", "--json"]
     with subprocess.Popen(command, cwd=project.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         for line in run.stderr:
             if "attempt 1 failed" in line:

@@ -18,7 +18,7 @@ def documented(place: Path) -> str:
 
 def start(project, slurm, before: list[str] = []) -> subprocess.Popen:
     environment = {"HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CANARY": CANARY}
-    command = [*before, str(OSIRIS), "run", "pipeline.yaml", "--on", "slurm"]
+    command = [*before, str(OSIRIS), "run", "pipeline.yaml", "--no-cache", "--on", "slurm"]
     return subprocess.Popen(command, cwd=project.folder, env=slurm.environment | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -41,7 +41,7 @@ def program(project) -> Path:
 def run(project) -> tuple[float, int, str]:
     """CPU seconds, the resident bytes of the largest process including steps, and the output; the run must succeed."""
     environment = {"PATH": os.environ["PATH"], "OSIRIS_DRIVERS": f"{GUESTS}:{TARGET / 'drivers'}", "OSIRIS_CANARY": CANARY, "OSIRIS_CACHE_DIR": str(project.folder / "cache"), "TMPDIR": str(project.folder / "tmp")}
-    process = subprocess.Popen([str(program(project)), "run", "pipeline.yaml", "--json"], cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen([str(program(project)), "run", "pipeline.yaml", "--no-cache", "--json"], cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     said = process.stderr.read().decode()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -214,7 +214,7 @@ def test_a_state_is_locked_during_a_run(keeping, first_run):
     steps = [{"id": "keep", "component": "test.keep", "config": config}]
     project.pipeline([*steps, *slow])
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS)}
-    with subprocess.Popen([OSIRIS, "run", "pipeline.yaml"], cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as first:
+    with subprocess.Popen([OSIRIS, "run", "pipeline.yaml", "--no-cache"], cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as first:
         while "slow  started" not in (line := first.stderr.readline()):
             assert line, "the first run ended"
 

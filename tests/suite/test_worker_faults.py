@@ -20,7 +20,7 @@ KILLS = int(os.environ.get("OSIRIS_KILLS", "4"))
 
 def start(project, on: str, *arguments: str) -> subprocess.Popen:
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CANARY": CANARY}
-    command = [str(OSIRIS), "run", "pipeline.yaml", "--on", on, *arguments]
+    command = [str(OSIRIS), "run", "pipeline.yaml", "--no-cache", "--on", on, *arguments]
     return subprocess.Popen(command, cwd=project.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 

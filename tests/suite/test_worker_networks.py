@@ -37,7 +37,7 @@ class Run:
             self.project.write("in.csv", "a\n" + "".join(f"{os.urandom(499).hex()}\n" for _ in range(self.rows)))
         self.project.pipeline([step | {"retries": retries}])
         self.on = f"{ssh} build1 {OSIRIS} worker --slots 1 --dir {self.place}"
-        command = [*before, str(OSIRIS), "run", "pipeline.yaml", "--json", "--on", self.on]
+        command = [*before, str(OSIRIS), "run", "pipeline.yaml", "--no-cache", "--json", "--on", self.on]
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "OSIRIS_DRIVERS": str(GUESTS), "OSIRIS_CANARY": CANARY}
         self.errors = folder / f"{doing}.errors"
         with self.errors.open("w") as errors:

@@ -1,6 +1,7 @@
 //! The command line: one file per verb. Results go to stdout, everything else to stderr.
 
 mod ask;
+mod backfill;
 mod connections;
 mod copy;
 mod discover;
@@ -10,6 +11,7 @@ mod e2b_bridge;
 mod exchange;
 mod fetch;
 mod init;
+mod intervals;
 mod limits;
 mod lock;
 mod plan;
@@ -68,6 +70,8 @@ enum Verb {
     Init(init::Arguments),
     /// Copy tables or files from a source to a target, without writing a pipeline
     Copy(copy::Arguments),
+    /// Run a pipeline once for each hour, day, week or month of a range
+    Backfill(backfill::Arguments),
     /// Show what a pipeline would do: steps in order, their drivers, inputs and grants
     Plan(plan::Arguments),
     /// Check pipelines without running them
@@ -159,6 +163,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
         Verb::Run(arguments) => logged(|| run::run(&arguments)),
         Verb::Init(arguments) => logged(|| init::init(&arguments)),
         Verb::Copy(arguments) => logged(|| copy::copy(&arguments)),
+        Verb::Backfill(arguments) => logged(|| backfill::backfill(&arguments)),
         Verb::Plan(arguments) => logged(|| plan::plan(&arguments)),
         Verb::Validate(arguments) => logged(|| validate::validate(&arguments)),
         Verb::Lock(arguments) => logged(|| lock::lock(&arguments)),

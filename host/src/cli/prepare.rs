@@ -154,17 +154,8 @@ fn warn_of_short_secrets(plan: &Plan) {
 ///
 /// # Errors
 /// If anything else in the user's input is wrong.
-#[expect(clippy::disallowed_methods, reason = "reads the file that the user names")]
 pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPipeline> {
-    let file = arguments.pipeline.display().to_string();
-    let text = match &arguments.text {
-        Some(text) => text.clone(),
-        None => fs::read_to_string(&arguments.pipeline).map_err(|error| {
-            Report::input(format!("cannot read pipeline `{file}`: {error}"))
-                .hint("check the path of the pipeline's YAML file")
-        })?,
-    };
-    let pipeline = pipeline::parse(&text, &file)?;
+    let (text, pipeline) = read_pipeline(arguments)?;
     let base = Base::open(arguments.base())?;
     let environment = environment::all().collect();
     let params = params::resolve(
@@ -206,6 +197,24 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPip
     let url = arguments.exchange.as_deref().or(project.exchange.as_deref());
     let exchange = url.map(|url| access(url, &connections, &environment)).transpose()?;
     Ok(PlannedPipeline { plan, params, base, sha256, exchange, limits: arguments.limits.limits.within(&policy.limits) })
+}
+
+/// A pipeline's text, and what it says.
+///
+/// # Errors
+/// A [`Report`] if it cannot be read or is malformed.
+#[expect(clippy::disallowed_methods, reason = "reads the file that the user names")]
+pub fn read_pipeline(arguments: &PipelineArguments) -> Result<(String, Pipeline), Report> {
+    let file = arguments.pipeline.display().to_string();
+    let text = match &arguments.text {
+        Some(text) => text.clone(),
+        None => fs::read_to_string(&arguments.pipeline).map_err(|error| {
+            Report::input(format!("cannot read pipeline `{file}`: {error}"))
+                .hint("check the path of the pipeline's YAML file")
+        })?,
+    };
+    let pipeline = pipeline::parse(&text, &file)?;
+    Ok((text, pipeline))
 }
 
 /// How the exchange at `url` is reached: by the connection of the family `s3` that is called like its bucket, or else by the

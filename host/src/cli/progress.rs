@@ -65,6 +65,10 @@ impl Observer for Progress {
                     .collect();
                 say(format!("{id}  {rows} in {} tables ({})  {time}", step.tables.len(), tables.join(", ")));
             }
+            Status::Success if step.reused.is_some() => {
+                let how = step.reused.as_ref().map(|reused| reused.how.to_string()).unwrap_or_default();
+                say(format!("{id}  {rows}  {how}"));
+            }
             Status::Success => say(format!("{id}  {rows}  {time}")),
             other => say(format!("{id}  {other}")),
         }

@@ -13,6 +13,8 @@ use crate::grants::limits::Limits;
 use crate::pipeline::params::Params;
 use crate::run::ledger::shared::Shared;
 use crate::run::ledger::{self, Records};
+use crate::run::reuse::Reusing;
+use crate::run::selection::{Selection, Wanted};
 use crate::run::states::{InExchange, States};
 use crate::run::{self, Beginning, Line, Settings, Work, manifest};
 use crate::secrets::MASK;
@@ -43,9 +45,18 @@ pub struct Arguments {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,
     /// Go on with a session: steps that are done are not run again. It is named as in `osiris query`; with an exchange it may have
-    /// begun on another machine, and is named whole
+    /// begun on another machine, and is named whole. With `--from` or `--only`, take what is needed from that session
     #[arg(long, value_name = "SESSION")]
     pub resume: Option<String>,
+    /// Run this step and all that need it, in a new session; take what they need from the latest session that has it
+    #[arg(long, value_name = "STEP", conflicts_with = "only")]
+    pub from: Option<String>,
+    /// Run only this step (may be repeated), in a new session; take what it needs from the latest session that has it
+    #[arg(long, value_name = "STEP")]
+    pub only: Vec<String>,
+    /// Run every step, even if an earlier session has its result already
+    #[arg(long)]
+    pub no_cache: bool,
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
@@ -54,13 +65,23 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    fn settings(&self, limits: Limits) -> Settings {
+    /// The steps that are to run, if not all.
+    fn wanted(&self) -> Option<Wanted> {
+        let only = || (!self.only.is_empty()).then(|| Wanted::Only(self.only.clone()));
+        self.from.clone().map(Wanted::From).or_else(only)
+    }
+
+    fn settings(&self, limits: Limits, pins: Pins) -> Settings {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Settings {
             jobs: self.jobs.map_or(cpus.min(4), usize::from),
             most_jobs: self.jobs.map_or(usize::MAX, usize::from),
             limits,
             require_confinement: self.sandbox.require_sandbox,
+            reusing: match pins {
+                Pins::Enforced if !self.no_cache && self.wanted().is_none() => Reusing::On,
+                _ => Reusing::Fresh,
+            },
             test: None,
         }
     }
@@ -113,12 +134,13 @@ pub fn execute(arguments: &Arguments, pins: Pins) -> anyhow::Result<Ended> {
         Some(session) => Cow::Owned(as_before(&arguments.pipeline, session)?),
     };
     let mut prepared = prepare(&pipeline, pins)?;
+    let selection = select(arguments, &mut prepared)?;
     line.connect(&prepared.plan, arguments.sandbox.require_sandbox)?;
     let mut progress = Progress::new(prepared.plan.steps.iter().map(|step| step.id.as_str()), pins == Pins::Ignored);
     for notice in &prepared.plan.notices {
         terminal::say(format!("warning: {}", notice.paragraph()));
     }
-    let begun = begin(&mut prepared, arguments.resume.as_deref())?;
+    let begun = begin(&mut prepared, arguments.resume.as_deref().filter(|_| selection.is_none()), selection.as_ref())?;
     let plan = &prepared.plan;
     let Begun { session, states, beginning } = begun;
     let path = pipeline.pipeline.display().to_string();
@@ -127,13 +149,21 @@ pub fn execute(arguments: &Arguments, pins: Pins) -> anyhow::Result<Ended> {
     let mut record = manifest(plan, &session.id, (&path, &prepared.sha256), profile, exchange);
     record.params = session.scrubber.scrub_object(values(&prepared.params));
     record.given_params = pipeline.given_params();
+    record.selected = selection.as_ref().map(Selection::record);
     let free = Disk::of(&prepared.base.dir).map_or(u64::MAX, |disk| disk.free);
     let limits = prepared.limits.on_disk(&arguments.pipeline.limits.defaults, free);
-    let settings = arguments.settings(limits);
+    let settings = arguments.settings(limits, pins);
     forward_signals(line.say.clone())?;
     let shared = beginning.shared.clone();
     let outcome = run::run(
-        &Work { plan, states: &states, base: &prepared.base, session: &session, settings: &settings },
+        &Work {
+            plan,
+            states: &states,
+            base: &prepared.base,
+            session: &session,
+            settings: &settings,
+            selection: selection.as_ref(),
+        },
         (record, beginning),
         line,
         &mut progress,
@@ -204,6 +234,22 @@ fn as_before(arguments: &PipelineArguments, session: &str) -> anyhow::Result<Pip
     Ok(arguments)
 }
 
+/// Reduces the plan to the steps that are to run and those that they need, if the command says so.
+///
+/// # Errors
+/// A [`Report`] if there is no such step, or no session that has what is needed.
+fn select(arguments: &Arguments, prepared: &mut PlannedPipeline) -> anyhow::Result<Option<Selection>> {
+    let Some(wanted) = arguments.wanted() else { return Ok(None) };
+    if prepared.exchange.is_some() {
+        return Err(Report::input(
+            "`--from` and `--only` take over what is on this machine, and this run has an exchange",
+        )
+        .hint("run the whole pipeline; or go on with a session of the exchange: `--resume SESSION`")
+        .into());
+    }
+    Selection::of(wanted, &mut prepared.plan, &prepared.base, arguments.resume.as_deref()).map(Some)
+}
+
 /// A run that is about to begin.
 struct Begun {
     session: Session,
@@ -216,7 +262,11 @@ struct Begun {
 /// # Errors
 /// A [`Report`] if another run is at work on them, or there is no such session. A session that was created for nothing is
 /// removed.
-fn begin(prepared: &mut PlannedPipeline, resumed: Option<&str>) -> anyhow::Result<Begun> {
+fn begin(
+    prepared: &mut PlannedPipeline,
+    resumed: Option<&str>,
+    selection: Option<&Selection>,
+) -> anyhow::Result<Begun> {
     let steps = &prepared.plan.steps;
     let secrets = steps.iter().flat_map(|step| step.secrets.values().chain(&step.hidden));
     let scrubber = Scrubber::new(secrets.chain(prepared.exchange.iter().flat_map(Access::secrets)));
@@ -237,7 +287,11 @@ fn begin(prepared: &mut PlannedPipeline, resumed: Option<&str>) -> anyhow::Resul
     let begun = claimed.and_then(|beginning| {
         let place =
             exchange.as_ref().map(|(exchange, time)| InExchange { exchange, session: &session.id, time: *time });
-        match States::open(base, &mut prepared.plan, place.as_ref()) {
+        let states = States::open(base, &mut prepared.plan, place.as_ref()).and_then(|states| {
+            selection.map_or(Ok(()), |selection| selection.check_states(&prepared.plan, &states))?;
+            Ok(states)
+        });
+        match states {
             Ok(states) => Ok((states, beginning)),
             Err(error) => {
                 if let Some(shared) = &beginning.shared {
@@ -318,7 +372,7 @@ fn as_json(manifest: &Manifest, session_path: &str) -> Value {
             json!({
                 "id": step.id, "component": step.component, "status": step.status, "rows": step.rows, "table": step.table,
                 "tables": step.tables, "duckdb_path": step.duckdb_path, "duration_ms": step.duration_ms, "attempts": step.attempts, "error": step.error,
-                "warnings": step.warnings,
+                "warnings": step.warnings, "reused": step.reused,
             })
         })
         .collect();
@@ -332,7 +386,7 @@ pub fn steps_table(manifest: &Manifest) -> Table {
         steps.add_row([
             step.id.clone(),
             format!("{}@{}", step.driver.name, step.driver.version),
-            step.status.to_string(),
+            step.reused.as_ref().map_or_else(|| step.status.to_string(), |reused| reused.how.to_string()),
             step.rows.map_or_else(String::new, grouped),
             step.duration_ms.map_or_else(String::new, spell_duration),
             step.duckdb_path.clone().unwrap_or_default(),

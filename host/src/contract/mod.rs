@@ -32,7 +32,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::channel::printed::Printed;
 use crate::channel::reporter::Reporter;
-use crate::engine::{Cause, Engine, EngineError};
+use crate::engine::{Cause, Engine, EngineError, Status};
 use crate::error::DISK_FULL;
 use crate::protocol::{Job, Message, RejectedRows};
 use crate::secrets::Secrets;
@@ -87,6 +87,8 @@ pub struct DriverCall<'a> {
 pub struct State {
     handles: ResourceTable,
     wasi: WasiCtx,
+    /// Where it is noted that the guest calls something whose answer varies.
+    status: Status,
     pub memory: GuestMemory,
     context: context::Context,
     tables: Tables,
@@ -112,7 +114,13 @@ impl State {
         secrets.retain(|place, _| !call.job.network.withheld.contains(place));
         Ok(Self {
             handles,
-            wasi: wasi::context(printed, shared.faults.as_ref().and_then(|faults| faults.clock())),
+            wasi: wasi::context(
+                printed,
+                shared.faults.as_ref().and_then(|faults| faults.clock()),
+                call.engine.status(),
+                call.job.hash_seed,
+            ),
+            status: call.engine.status().clone(),
             memory: shared.memory.part(),
             context: context::Context::new(call, shared, instance)?,
             tables: Tables::new(call, shared)?,

@@ -1,24 +1,29 @@
 //! An inert WASI for the standard libraries of languages: no environment, no folders, no input.
 //!
-//! Clocks and random numbers work; printed text goes to the step's log. CPython also imports sockets: they are linked,
+//! Clocks and random numbers work, and it is noted that a guest uses them: its step may give something else in the next run.
+//! The seed for the language's hash tables stays the same from run to run. Printed text goes to the step's log. CPython also imports sockets: they are linked,
 //! and every call that would make or use one is refused.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime::component::Linker;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
+use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock, MonotonicClock, WallClock};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::sync as blocking;
 use wasmtime_wasi::p2::bindings::{cli, filesystem, random, sockets};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
-use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::random::{WasiRandom, WasiRandomCtx};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{WasiCtx, WasiView as _};
 
 use super::State;
 use super::faults::FastClock;
 use crate::channel::printed::{Printed, Stream};
+use crate::engine::{Status, Varying};
 
 /// How many bytes a guest may print at once.
 const MAX_WRITE: usize = 64 << 10;
@@ -27,7 +32,10 @@ const MAX_WRITE: usize = 64 << 10;
 pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_proxy_interfaces_sync(linker)?;
     let l = linker;
-    random::insecure::add_to_linker::<State, WasiRandom>(l, |state| state.ctx().ctx.random())?;
+    l.allow_shadowing(true);
+    random::random::add_to_linker::<State, WasiRandom>(l, random_numbers)?;
+    l.allow_shadowing(false);
+    random::insecure::add_to_linker::<State, WasiRandom>(l, random_numbers)?;
     random::insecure_seed::add_to_linker::<State, WasiRandom>(l, |state| state.ctx().ctx.random())?;
     cli::exit::add_to_linker::<State, WasiCli>(l, State::cli)?;
     cli::environment::add_to_linker::<State, WasiCli>(l, State::cli)?;
@@ -51,17 +59,54 @@ pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     blocking::sockets::udp_create_socket::add_to_linker::<State, WasiSockets>(l, State::sockets)
 }
 
+/// The guest's random numbers, for a call that asks for some.
+fn random_numbers(state: &mut State) -> &mut WasiRandomCtx {
+    state.status.note_varying(Varying::Random);
+    state.ctx().ctx.random()
+}
+
 /// A guest's WASI: no environment, no arguments, no folders, no input, no network; `clock` replaces the usual clock.
-pub fn context(printed: &Printed, clock: Option<FastClock>) -> WasiCtx {
+pub fn context(printed: &Printed, clock: Option<FastClock>, status: &Status, hash_seed: u64) -> WasiCtx {
     let mut context = WasiCtx::builder();
-    if let Some(clock) = clock {
-        context.monotonic_clock(clock);
-    }
+    context.insecure_random_seed(u128::from(hash_seed) << 64 | u128::from(hash_seed.rotate_left(32)));
+    context.wall_clock(Noted { clock: WallClock::new(), status: status.clone() });
+    match clock {
+        Some(clock) => context.monotonic_clock(clock),
+        None => context.monotonic_clock(Noted { clock: MonotonicClock::new(), status: status.clone() }),
+    };
     let stream = |stream| PrintStream { printed: printed.clone(), stream };
     context.stdout(stream(Stream::Stdout)).stderr(stream(Stream::Stderr));
     context.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
     context.socket_addr_check(|_, _| Box::pin(async { false }));
     context.build()
+}
+
+/// A clock that notes when it is read.
+struct Noted<C> {
+    clock: C,
+    status: Status,
+}
+
+impl HostWallClock for Noted<WallClock> {
+    fn resolution(&self) -> Duration {
+        self.clock.resolution()
+    }
+
+    fn now(&self) -> Duration {
+        self.status.note_varying(Varying::Clock);
+        self.clock.now()
+    }
+}
+
+impl HostMonotonicClock for Noted<MonotonicClock> {
+    fn resolution(&self) -> u64 {
+        self.clock.resolution()
+    }
+
+    fn now(&self) -> u64 {
+        self.status.note_varying(Varying::Clock);
+        self.clock.now()
+    }
 }
 
 /// One of the streams that a guest prints to.

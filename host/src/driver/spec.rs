@@ -94,6 +94,10 @@ pub struct Spec {
     /// drivers can always be run again, because what they made is discarded.
     #[serde(default, rename = "retrySafe", skip_serializing_if = "std::ops::Not::not")]
     pub retry_safe: bool,
+    /// Whether the driver makes the same from the same config and inputs. By default it counts as doing so unless it reads a
+    /// clock or takes random numbers, which the runtimes of some languages do by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deterministic: Option<bool>,
     #[serde(default)]
     pub examples: Vec<Example>,
 }

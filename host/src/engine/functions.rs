@@ -64,6 +64,28 @@ static EXPRESSION_NAMES: LazyLock<HashSet<String>> =
     LazyLock::new(|| names(EXPRESSIONS).map(str::to_ascii_lowercase).collect());
 static TABLE_NAMES: LazyLock<HashSet<String>> = LazyLock::new(|| names(TABLES).map(str::to_ascii_lowercase).collect());
 
+/// The functions of expressions that are different in each call.
+const VARYING: &str = "ago current_date current_localtime current_localtimestamp gen_random_uuid get_current_time \
+     get_current_timestamp now random setseed today transaction_timestamp uuid uuidv4 uuidv7";
+
+/// Names that DuckDB reads as the time where no column has them.
+pub const VARYING_NAMES: [&str; 5] =
+    ["current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"];
+
+/// The table functions that show the time, of now or of files.
+const VARYING_TABLES: [&str; 3] = ["pg_timezone_names", "read_blob", "read_text"];
+
+/// Whether a function may give something else in the next run; `name` is in lower case.
+pub fn varies(position: Position, name: &str) -> bool {
+    match position {
+        // A sample of what it aggregates.
+        Position::Expression => {
+            name == "reservoir_quantile" || VARYING.split_whitespace().any(|varying| varying == name)
+        }
+        Position::Table => VARYING_TABLES.contains(&name),
+    }
+}
+
 /// Functions that are allowed in expressions.
 const EXPRESSIONS: &[Group] = &[
     Group {
@@ -88,11 +110,7 @@ const EXPRESSIONS: &[Group] = &[
         names: "current_catalog current_database current_role current_schema current_schemas current_user pg_size_pretty \
               pg_typeof session_user user version",
     },
-    Group {
-        reason: "Time and chance: different in each call, and no more than a driver has anyway.",
-        names: "ago current_date current_localtime current_localtimestamp gen_random_uuid get_current_time \
-              get_current_timestamp now random setseed today transaction_timestamp uuid uuidv4 uuidv7",
-    },
+    Group { reason: "Time and chance: different in each call, and no more than a driver has anyway.", names: VARYING },
     Group {
         reason: "Orders texts by a language's rules, which DuckDB holds itself.",
         names: "icu_collate_af icu_collate_am icu_collate_ar icu_collate_ar_sa icu_collate_as icu_collate_az icu_collate_be \

@@ -38,7 +38,7 @@ pub use json_query::JsonQuery;
 pub use json_table::{FinishedTable, JsonTable};
 pub use query::{Query, Types};
 pub use regroup::Batches;
-pub use status::{Status, Trouble};
+pub use status::{Status, Trouble, Varying};
 pub use table_writer::TableWriter;
 pub use temporary::{TemporaryFile, TemporaryFolder, WriteError};
 
@@ -130,11 +130,15 @@ impl Engine {
         let serialize = format!("SELECT CAST(json_serialize_sql({}) AS VARCHAR)", quote_text(select));
         let tree = connection.first_column(&serialize)?;
         let tree = tree.as_ref().map(|tree| tree.as_string::<i32>().value(0)).unwrap_or_default();
-        statement::check(tree, &self.tables).map_err(|refusal| match refusal {
+        let varies = statement::check(tree, &self.tables).map_err(|refusal| match refusal {
             Refusal::Syntax => connection.syntax_error(select),
             Refusal::Unknown(what) => EngineError { message: what, cause: Cause::Statement },
             Refusal::Forbidden(what) => EngineError::refused(what),
-        })
+        })?;
+        if varies {
+            self.status.note_varying(Varying::Sql);
+        }
+        Ok(())
     }
 
     /// Whether a driver may run a text, as far as parsing shows; for the fuzzer.

@@ -53,9 +53,12 @@ fn forbidden<T>(what: impl Into<String>) -> Result<T> {
 
 /// Judges the tree that `json_serialize_sql` made of a driver's text. `tables` are the tables that the step may name.
 ///
+/// Returns whether its rows may differ from one run to the next over the same tables: it asks for the time, random numbers or
+/// a sample.
+///
 /// # Errors
 /// A [`Refusal`] that says what is refused.
-pub fn check(serialized: &str, tables: &[String]) -> Result<()> {
+pub fn check(serialized: &str, tables: &[String]) -> Result<bool> {
     match levels(serialized) {
         0..=SHALLOW => check_tree(serialized, tables),
         levels @ ..=MOST_LEVELS => std::thread::scope(|scope| {
@@ -93,7 +96,7 @@ fn levels(json: &str) -> usize {
     deepest
 }
 
-fn check_tree(serialized: &str, tables: &[String]) -> Result<()> {
+fn check_tree(serialized: &str, tables: &[String]) -> Result<bool> {
     let unreadable = || Refusal::Forbidden("a statement that cannot be read".to_owned());
     let mut read = serde_json::Deserializer::from_str(serialized);
     // Safe, because `levels` has been bounded.
@@ -105,9 +108,9 @@ fn check_tree(serialized: &str, tables: &[String]) -> Result<()> {
             _ => forbidden("a statement that is not a SELECT"),
         };
     }
-    let mut scope = Scope { tables, expressions: Vec::new() };
+    let mut scope = Scope { tables, expressions: Vec::new(), varies: false };
     match tree["statements"].as_array().map(Vec::as_slice) {
-        Some([statement]) => scope.walk(statement),
+        Some([statement]) => scope.walk(statement).map(|()| scope.varies),
         Some(several) => forbidden(format!("{} statements where one SELECT is allowed", several.len())),
         None => Err(unreadable()),
     }
@@ -118,6 +121,8 @@ struct Scope<'a> {
     tables: &'a [String],
     /// The names of the common table expressions around the part, in lower case.
     expressions: Vec<String>,
+    /// Whether a part walked so far gives other rows in another run.
+    varies: bool,
 }
 
 impl Scope<'_> {
@@ -131,12 +136,15 @@ impl Scope<'_> {
 
     fn walk_fields(&mut self, fields: &Map<String, Value>) -> Result<()> {
         self.check_own(fields)?;
+        self.varies |= varies(fields);
         match word(fields, "type").as_str() {
             "base_table" => self.check_table(fields)?,
             "show_ref" => check_show(fields)?,
             "table_function" => {
                 let function = fields.get("function").and_then(Value::as_object);
-                check_function(Position::Table, &function.map(|call| word(call, "function_name")).unwrap_or_default())?;
+                let name = function.map(|call| word(call, "function_name")).unwrap_or_default();
+                check_function(Position::Table, &name)?;
+                self.varies |= functions::varies(Position::Table, &name);
                 // The function itself is judged here; its arguments remain.
                 return match function {
                     Some(call) => self.walk_members(call),
@@ -217,6 +225,22 @@ impl Scope<'_> {
 /// A string member in lower case, because DuckDB ignores the case of names; empty if the member is missing.
 fn word(fields: &Map<String, Value>, key: &str) -> String {
     fields.get(key).and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase()
+}
+
+/// Whether a node of a statement, apart from what is below it, gives other rows in another run.
+fn varies(node: &Map<String, Value>) -> bool {
+    let takes_sample = node.get("sample").is_some_and(|sample| !sample.is_null());
+    // `age` of one date is the time that has passed since then.
+    let arguments = node.get("children").and_then(Value::as_array).map_or(0, Vec::len);
+    let function = word(node, "function_name");
+    // DuckDB also reads these names, where no column has them, as the time.
+    let column = node.get("column_names").and_then(Value::as_array).and_then(|names| names.last()?.as_str());
+    let is_time =
+        column.is_some_and(|name| functions::VARYING_NAMES.iter().any(|time| name.eq_ignore_ascii_case(time)));
+    takes_sample
+        || is_time
+        || functions::varies(Position::Expression, &function)
+        || (function == "age" && arguments == 1)
 }
 
 /// DESCRIBE and SUMMARIZE read the table after them, which is judged like any other. SHOW lists what is attached.

@@ -2,8 +2,11 @@
 //! lock.
 //! a lock.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+
+use serde::{Deserialize, Serialize};
 
 use super::{Cause, EngineError};
 
@@ -23,6 +26,8 @@ struct Flags {
     ran: AtomicBool,
     /// One bit for each [`Trouble`] that was seen.
     seen: AtomicU8,
+    /// One bit for each kind of [`Varying`] that was called.
+    varying: AtomicU8,
     /// The texts that the author wrote into the step's config.
     texts: Vec<String>,
 }
@@ -37,6 +42,23 @@ pub enum Trouble {
     TooLarge = 8,
     /// The driver described a table that cannot be, or passed a batch that does not fit its table.
     Malformed = 16,
+}
+
+/// What a step called whose answer differs from one run to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Varying {
+    /// Its driver read the time.
+    Clock = 1,
+    /// Its driver took random numbers.
+    Random = 2,
+    /// Its SQL calls a function such as `now` or `random`, or takes a sample.
+    Sql = 4,
+}
+
+impl Varying {
+    const ALL: [Self; 3] = [Self::Clock, Self::Random, Self::Sql];
 }
 
 /// Marks a statement of the author's as running until this is dropped.
@@ -85,6 +107,16 @@ impl Status {
 
     pub fn note(&self, trouble: Trouble) {
         self.0.seen.fetch_or(trouble as u8, Ordering::Relaxed);
+    }
+
+    pub fn note_varying(&self, what: Varying) {
+        self.0.varying.fetch_or(what as u8, Ordering::Relaxed);
+    }
+
+    /// What was called whose answer differs from run to run.
+    pub fn varying(&self) -> BTreeSet<Varying> {
+        let called = self.0.varying.load(Ordering::Relaxed);
+        Varying::ALL.into_iter().filter(|what| called & *what as u8 != 0).collect()
     }
 
     /// Records the trouble that an error reports.

@@ -31,6 +31,7 @@ use crate::plan::{Plan, PlanContext, plan};
 use crate::protocol::LogLevel;
 use crate::protocol::disturbance::Disturbance;
 use crate::recordings::{Exchanges, Seen};
+use crate::run::reuse::Reusing;
 use crate::run::states::States;
 use crate::run::{self, Beginning, Line, Observer, Settings, TestRun, Work, manifest, targets};
 use crate::secrets::scrubber::{Scrubbed, Scrubber};
@@ -175,6 +176,7 @@ impl Harness {
             most_jobs: 2,
             limits: trial.limits.unwrap_or(Limits::DEFAULT).on_disk(&[Limits::OUTPUT, Limits::SPILL], free),
             require_confinement: self.require_confinement,
+            reusing: Reusing::Off,
             test: Some(TestRun {
                 step: StepId::new(STEP)?,
                 has_network: trial.has_network,
@@ -183,7 +185,8 @@ impl Harness {
             }),
         };
         let record = manifest(&plan, &session.id, ("", ""), None, None);
-        let work = Work { plan: &plan, states: &states, base: &base, session: &session, settings: &settings };
+        let work =
+            Work { plan: &plan, states: &states, base: &base, session: &session, settings: &settings, selection: None };
         let mut listener = Listener::default();
         let manifest = run::run(&work, (record, Beginning::default()), line, &mut listener, || Ok(()))?;
         if let Some((step, error)) = earlier_error(&manifest.steps) {
@@ -394,6 +397,7 @@ fn step(id: StepId, component: String, config: Map<String, Value>) -> Step {
         inputs: None,
         retries: Retries::default(),
         rejects: 0,
+        cache: None,
         on: None,
         resources: Resources::default(),
         line: 0,

@@ -116,6 +116,8 @@ pub struct Step {
     pub retries: Retries,
     /// How many rows the step may reject before it fails.
     pub rejects: u32,
+    /// Whether what the step made may be reused by later runs; `None` if the author leaves that to Osiris.
+    pub cache: Option<bool>,
     /// The worker that runs it, if the author names one.
     pub on: Option<String>,
     pub resources: Resources,
@@ -158,6 +160,7 @@ struct RawStep {
     retries: Option<Value>,
     #[serde(default)]
     rejects: u32,
+    cache: Option<bool>,
     on: Option<String>,
     #[serde(default)]
     resources: RawResources,
@@ -250,9 +253,9 @@ fn parse_step(raw: RawStep, file: &str, usual: &Retries) -> Result<Step, Report>
         let message = format!("step `{id}` has `rejects: {}`; at most {MAX_REJECTS} are possible", raw.rejects);
         return Err(at(Report::input(message)));
     }
-    let RawStep { component, mode, config, rejects, on, resources, .. } = raw;
+    let RawStep { component, mode, config, rejects, cache, on, resources, .. } = raw;
     let resources = Resources::new(resources).map_err(at)?;
-    Ok(Step { id, component, mode, config, needs, inputs, retries, rejects, on, resources, line })
+    Ok(Step { id, component, mode, config, needs, inputs, retries, rejects, cache, on, resources, line })
 }
 
 fn parse_input(step: &StepId, alias: String, value: Value) -> Result<(String, StepId, String), Report> {

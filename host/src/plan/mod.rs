@@ -88,6 +88,8 @@ pub struct PlannedStep {
     pub retries: Retries,
     /// How many rows the step may reject before it fails.
     pub rejects: u32,
+    /// Whether what the step made may be reused by later runs; `None` if the author leaves that to Osiris.
+    pub cache: Option<bool>,
     /// What the host adds to the step's HTTP requests.
     pub credentials: Vec<Credential>,
     /// How many instances of the driver share the step's work.
@@ -193,6 +195,7 @@ fn plan_step(
     };
     let grants = driver.spec.grants.grant(&request)?;
     let on = place_of(step, pipeline, context)?;
+    check_cache(step, &driver.spec, state.is_some(), &grants)?;
     let unused = !step.resources.is_empty() && on == Place::Local;
     let unused = unused
         .then(|| Warning::new("`resources` has no effect on this machine: they are what a cluster places a step by"));
@@ -207,6 +210,7 @@ fn plan_step(
         instances: grant::instances(driver.spec.instances.as_ref(), &request)?,
         retries: step.retries.clone(),
         rejects: step.rejects,
+        cache: step.cache,
         state,
         notices: [renamed.notices, connection_notices, Vec::from_iter(unused), pasted(step, &driver.spec, context)]
             .concat(),
@@ -320,6 +324,24 @@ fn check_mode(step: &Step, spec: &Spec) -> Result<(), Report> {
             let known = listed(known.iter().map(String::as_str));
             Err(Report::input(format!("step `{}` has mode `{mode}`, but `{}` serves: {known}", step.id, spec.name))
                 .hint(format!("change `mode` of the step in line {}, or take another driver", step.line)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses `cache: true` where a step must run each time.
+fn check_cache(step: &Step, spec: &Spec, keeps_state: bool, grants: &Grants) -> Result<(), Report> {
+    let why = if keeps_state {
+        "it goes on where its last run ended"
+    } else if spec.kind.delivers() && !grants.endpoints().is_empty() {
+        "what a writer delivers to a server may have changed there since"
+    } else {
+        return Ok(());
+    };
+    match step.cache {
+        Some(true) => {
+            Err(Report::input(format!("step `{}` has `cache: true`, but must run each time: {why}", step.id))
+                .hint(format!("remove `cache` of the step in line {}", step.line)))
         }
         _ => Ok(()),
     }

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{Job, LogLevel, Reachable, RejectedRows};
 use crate::digest::Digest;
+use crate::engine::Varying;
 use crate::error::Failure;
 use crate::exchange::Directions;
 pub use crate::exchange::StoredFile as Blob;
@@ -160,6 +161,9 @@ pub struct Completion {
     pub state: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<RejectedRows>,
+    /// What the step called whose answer differs from run to run; `None` if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub varying: Option<BTreeSet<Varying>>,
     /// The files that were sent, or are in the exchange.
     pub outputs: Vec<SentFile>,
     pub connected: bool,

@@ -1,6 +1,6 @@
 //! One attempt of a step: its job, the messages from its process, and its resource usage while it runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::schedule::Schedule;
 use super::settle::begun_elsewhere;
 use super::targets::{self, Target};
 use super::{network, reachable};
-use crate::engine::InputTable;
+use crate::engine::{InputTable, Varying};
 use crate::error::{Blame, Failure, Report};
 use crate::executor::disk::DiskAllowance;
 use crate::executor::{NewAttempt, Passage, RunningAttempt};
@@ -80,6 +80,8 @@ pub(super) struct Done {
     pub(super) files: Vec<String>,
     pub(super) state: Option<String>,
     pub(super) rejected: Option<RejectedRows>,
+    /// What the step called whose answer differs from run to run; `None` if that is not known.
+    pub(super) varying: Option<BTreeSet<Varying>>,
 }
 
 /// The files and the folder that a step gets for one attempt.
@@ -187,6 +189,7 @@ impl Schedule<'_> {
         let step = &self.plan.steps[place];
         self.session.write_artifact(&step.id, "cleaned_config.json", &step.masked_config)?;
         let read = targets::readable(self.base, step)?;
+        self.reuse.note_reads(place, &read);
         let scratch = self.session.create_scratch(&step.id)?;
         let (write, targets) = targets::writable(self.base, self.session, step)?;
         let mut limits = self.settings.limits;
@@ -266,6 +269,7 @@ impl Schedule<'_> {
             require_confinement: self.settings.require_confinement,
             disturbance,
             exchanges: self.exchanges(step),
+            hash_seed: self.reuse.hash_seed(self.plan, step),
         })
     }
 
@@ -373,8 +377,8 @@ impl Schedule<'_> {
             }
             Message::Exchange { seen } => self.hear_exchange(number, &seen, size),
             Message::Progress { done, total } => self.observer.progress(step.as_str(), done, total),
-            Message::Complete { tables, rows_written, files, state, rejected } => {
-                running.verdict = Some(Ok(Done { tables, rows_written, files, state, rejected }));
+            Message::Complete { tables, rows_written, files, state, rejected, varying } => {
+                running.verdict = Some(Ok(Done { tables, rows_written, files, state, rejected, varying }));
             }
             Message::Discovered { .. } | Message::Checked { .. } => {}
             Message::Failed(failure) => {

@@ -9,7 +9,9 @@ pub mod probe;
 mod record;
 mod resume;
 mod retry;
+pub mod reuse;
 mod schedule;
+pub mod selection;
 pub mod settle;
 pub mod states;
 pub mod targets;
@@ -39,7 +41,9 @@ use crate::warning::Warning;
 use fleet::{Fleet, Workers};
 use ledger::Records;
 use ledger::shared::Shared;
+use reuse::{Reuse, Reusing};
 use schedule::Schedule;
+use selection::Selection;
 use settle::{Apart, Ties};
 use states::States;
 
@@ -54,6 +58,8 @@ pub struct Settings {
     pub most_jobs: usize,
     pub limits: Limits,
     pub require_confinement: bool,
+    /// Whether the run reuses what earlier ones made.
+    pub reusing: Reusing,
     /// How the step under test is run, if this is a test of a driver.
     pub test: Option<TestRun>,
 }
@@ -86,6 +92,8 @@ pub struct Work<'a> {
     pub base: &'a Base,
     pub session: &'a Session,
     pub settings: &'a Settings,
+    /// What is taken over, if not all steps are to run.
+    pub selection: Option<&'a Selection>,
 }
 
 /// Where a run begins: what is done already, and the ledger that it shares with other hosts, if it has an exchange.
@@ -182,7 +190,7 @@ pub fn compile(
 /// # Errors
 /// If the host itself fails; a step that fails is part of the record.
 pub fn run(
-    &Work { plan, states, base, session, settings }: &Work<'_>,
+    &Work { plan, states, base, session, settings, selection }: &Work<'_>,
     (mut manifest, beginning): (Manifest, Beginning),
     Line { say, heard, first, workers }: Line,
     observer: &mut dyn Observer,
@@ -212,6 +220,9 @@ pub fn run(
     for notice in &plan.notices {
         session.event("notice", json!({"message": notice.message, "fields": notice.fields}));
     }
+    // What is in an exchange is not reused yet.
+    let reusing = if ties.is_some() { Reusing::Off } else { settings.reusing };
+    let reuse = Reuse::new(reusing, base, say.clone());
     let fleet = Fleet::new(plan, settings, workers, (say, first))?;
     let mut schedule = Schedule {
         plan,
@@ -223,6 +234,7 @@ pub fn run(
         observer,
         ties,
         apart: Apart::default(),
+        reuse,
         outcomes: BTreeMap::new(),
         begun: BTreeSet::new(),
         superseded: false,
@@ -232,20 +244,17 @@ pub fn run(
         fleet,
         interrupted,
         earlier: &states.earlier,
+        selection,
         turn: states.turn.as_ref(),
         states: BTreeMap::new(),
         answered_by: BTreeSet::new(),
     };
-    schedule.carry_out(is_resumed.then_some(records), early.take(), &heard)?;
+    schedule.carry_out(is_resumed.then_some(records), reusing, early.take(), &heard)?;
     let (interrupted, ties) = (schedule.interrupted, schedule.ties.take());
     record::close(&mut manifest, begun.elapsed(), interrupted);
     session.write_manifest(&manifest)?;
     if let Some(ties) = ties {
-        if manifest.status != Status::Success {
-            // A store that was waited for in vain is not waited for again: the claim then ends with its lease.
-            ties.shared.exchange().hurry();
-        }
-        ties.end(&session.scrubber.scrubbed(&manifest));
+        untie(ties, &manifest, session);
     }
     session.event("run_end", json!({"status": manifest.status, "duration_ms": manifest.duration_ms}));
     Ok(manifest)
@@ -255,6 +264,15 @@ pub fn run(
 fn tie(shared: Shared, say: &SyncSender<ProcessEvent>, settings: &Settings) -> anyhow::Result<Ties> {
     shared.keep_alive(say.clone())?;
     Ties::new(shared, say.clone(), settings.require_confinement)
+}
+
+/// Ends the host's claim on the session.
+fn untie(ties: Ties, manifest: &Manifest, session: &Session) {
+    if manifest.status != Status::Success {
+        // A store that was waited for in vain is not waited for again: the claim then ends with its lease.
+        ties.shared.exchange().hurry();
+    }
+    ties.end(&session.scrubber.scrubbed(manifest));
 }
 
 /// What a step may reach by its grants, for its process.

@@ -11,6 +11,7 @@ use super::retry::Retrial;
 use super::schedule::Schedule;
 use super::states::unfit_state;
 use super::targets::{self, Target};
+use crate::digest::{Digest, sha256_of};
 use crate::error::{Blame, Failure};
 use crate::plan::PlannedStep;
 use crate::protocol::{LogLevel, OUTPUT, RejectedRows};
@@ -110,13 +111,15 @@ impl Schedule<'_> {
     }
 
     /// Notes that a step is done.
-    fn complete(&mut self, place: usize, number: u32, begun: Instant, done: Done) {
+    fn complete(&mut self, place: usize, number: u32, begun: Instant, mut done: Done) {
         let step = &self.plan.steps[place];
+        let varying = done.varying.take();
         let outcome = self.outcome(place, (number, begun), done);
         if let Err(error) = ledger::note_done(self.session, &outcome) {
             // The step is done all the same; it only cannot be reused.
             tracing::warn!(error = format!("{error:#}"), step = step.id.as_str(), "cannot note that a step is done");
         }
+        self.note_made(place, &outcome, varying.as_ref());
         self.adopt(place, outcome, step.stores_tables());
     }
 
@@ -139,10 +142,18 @@ impl Schedule<'_> {
             files: done.files.into_iter().map(|name| (name, None)).collect(),
             tables: done.tables,
             rows_written: done.rows_written,
+            continued_from: self.continued_from(place),
             state: done.state,
             rejected: done.rejected.map(scrub),
             warnings: self.manifest.steps[place].warnings.clone(),
         }
+    }
+
+    /// The digest of the state that a step continues from.
+    pub(super) fn continued_from(&self, place: usize) -> Option<Digest> {
+        self.plan.steps[place].state.as_ref()?;
+        let state = self.earlier.get(&place)?;
+        Digest::try_from(sha256_of(state.state.get().as_bytes())).ok()
     }
 
     /// Takes an outcome for that of its step; `has_output` says whether the output is on this machine.

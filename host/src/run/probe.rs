@@ -24,6 +24,7 @@ use crate::protocol::{Call, Job, LocalFiles, Message, PriorState};
 use crate::recordings::Exchanges;
 use crate::secrets::Secrets;
 use crate::secrets::scrubber::Scrubber;
+use crate::session::noise;
 use crate::warning::Warning;
 
 /// The scratch folder of the process; nothing in it outlives the call.
@@ -119,6 +120,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<ProbeReport> {
         require_confinement: probe.require_confinement,
         disturbance: Disturbance::default(),
         exchanges: Exchanges::Live,
+        hash_seed: noise(),
     };
     let disk = DiskAllowance {
         scratch: Dir::open_ambient_dir(scratch.path(), ambient_authority()).context("cannot open a scratch folder")?,

@@ -13,6 +13,7 @@ use crate::digest::Digest;
 use crate::error::Report;
 use crate::exchange::StoredFile;
 use crate::plan::PlannedStep;
+use crate::session::state::StoredState;
 use crate::session::{Base, Status};
 
 impl Schedule<'_> {
@@ -45,11 +46,12 @@ impl Schedule<'_> {
     fn take_over(&mut self, place: usize, outcome: Outcome) -> anyhow::Result<()> {
         let step = &self.plan.steps[place];
         let is_same = outcome.fingerprint == fingerprint(step)
+            && self.goes_on(place, &outcome)
             && step.needs.iter().all(|need| self.status(need) == Status::Success);
         if !is_same {
             if self.ties.is_some() {
                 return Err(Report::input(format!(
-                    "step `{}` of session `{}` is done with another driver, config or input",
+                    "step `{}` of session `{}` is done with another driver, config, input or state",
                     step.id, self.session.id
                 ))
                 .hint("go on with the same pipeline, drivers and parameters; or run it anew, without `--resume`")
@@ -65,7 +67,18 @@ impl Schedule<'_> {
         self.session
             .event("step_resumed", json!({"step_id": step.id, "finished_at": outcome.finished_at, "on": outcome.on}));
         self.adopt(place, outcome, has_output);
+        self.hash(place, Vec::new());
         Ok(())
+    }
+
+    /// Whether the state of a step is as the session found or left it: if another run went on since, that one has read the rows
+    /// of this session again, and they must not be delivered once more.
+    fn goes_on(&self, place: usize, outcome: &Outcome) -> bool {
+        let is_own =
+            |kept: &StoredState| kept.session == self.session.id && outcome.state.as_deref() == Some(kept.state.get());
+        self.plan.steps[place].state.is_none()
+            || outcome.continued_from == self.continued_from(place)
+            || self.earlier.get(&place).is_some_and(is_own)
     }
 
     /// Whether the output is on this machine, after fetching it if it is needed here; `None` if the step has to run again.

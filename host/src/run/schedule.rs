@@ -12,6 +12,8 @@ use super::fleet::Fleet;
 use super::ledger::states::Turn;
 use super::ledger::{Outcome, Records};
 use super::retry::Retrial;
+use super::reuse::{Reuse, Reusing};
+use super::selection::Selection;
 use super::settle::{Apart, Ties};
 use super::{Observer, Settings};
 use crate::executor::process::ProcessEvent;
@@ -37,6 +39,8 @@ pub(super) struct Schedule<'a> {
     pub(super) ties: Option<Ties>,
     /// What is being done on separate threads.
     pub(super) apart: Apart,
+    /// What is taken over from earlier sessions, and noted for later ones.
+    pub(super) reuse: Reuse,
     /// What the ledger says of steps that are done.
     pub(super) outcomes: BTreeMap<usize, Outcome>,
     /// The steps that an earlier host of the session began and did not end, and that must not be run twice.
@@ -48,6 +52,8 @@ pub(super) struct Schedule<'a> {
     pub(super) superseded: bool,
     /// The states from which steps continue, by their place in the plan.
     pub(super) earlier: &'a BTreeMap<usize, state::StoredState>,
+    /// What is taken over, if not all steps are to run.
+    pub(super) selection: Option<&'a Selection>,
     /// The run's turn with the states in its exchange.
     pub(super) turn: Option<&'a Turn>,
     /// The states that successful steps want to keep, by their place in the plan.
@@ -64,12 +70,15 @@ impl Schedule<'_> {
     pub(super) fn carry_out(
         &mut self,
         records: Option<Records>,
+        reusing: Reusing,
         early: Vec<ProcessEvent>,
         heard: &Receiver<ProcessEvent>,
     ) -> anyhow::Result<()> {
         if let Some(records) = records {
             self.resume(records)?;
         }
+        self.take_selected()?;
+        self.look_back(reusing)?;
         self.note_shared();
         self.run_to_end(early, heard);
         self.keep_states();
@@ -96,7 +105,7 @@ impl Schedule<'_> {
 
     /// Whether nothing is going on that the run has to wait for.
     fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.retrying.is_empty() && self.apart.is_idle()
+        self.running.is_empty() && self.retrying.is_empty() && self.apart.is_idle() && self.reuse.is_idle()
     }
 
     fn handle(&mut self, event: ProcessEvent) {
@@ -104,7 +113,11 @@ impl Schedule<'_> {
             ProcessEvent::Message(number, message, size) => self.hear(number, message, size),
             ProcessEvent::TooLong(number) => self.lose(number),
             ProcessEvent::Closed(number) => self.end(number),
-            ProcessEvent::Settled(number) => self.settled(number),
+            ProcessEvent::Settled(number) => {
+                if !self.reuse_settled(number) {
+                    self.settled(number);
+                }
+            }
             ProcessEvent::Superseded => {
                 self.session.event("superseded", json!({}));
                 self.superseded = true;
@@ -169,7 +182,10 @@ impl Schedule<'_> {
             } else if self.interrupted {
                 self.waiting.remove(&place);
                 self.skip(place, "the run was interrupted");
-            } else if self.fleet.has_room(place) && step.needs.iter().all(|need| self.status(need) == Status::Success) {
+            } else if step.needs.iter().all(|need| self.status(need) == Status::Success)
+                && !self.is_sought(place)
+                && self.fleet.has_room(place)
+            {
                 self.waiting.remove(&place);
                 self.begin(place);
             }
@@ -195,6 +211,7 @@ impl Schedule<'_> {
         self.interrupted = true;
         self.fleet.release();
         self.end_settling();
+        self.reuse.end();
         for running in self.running.values_mut() {
             running.process.kill();
         }

@@ -144,6 +144,7 @@ impl Schedule<'_> {
             let step = &self.plan.steps[place];
             let dropped = match (&step.state, self.delivered(place)) {
                 (None, _) => "its driver's spec says that it keeps none with this config",
+                (_, false) if self.leaves_out_after(place) => "a step that needs it is left out of this run",
                 (_, false) => "a step that needs it did not succeed",
                 (Some(_), true) => {
                     match self.state_of(place, json) {
@@ -193,8 +194,17 @@ impl Schedule<'_> {
         })
     }
 
+    /// Whether a step that needs this one is not part of the run.
+    fn leaves_out_after(&self, place: usize) -> bool {
+        let step = &self.plan.steps[place].id;
+        self.selection.is_some_and(|selection| selection.undelivered.contains(step))
+    }
+
     /// Whether a step and every step that needs it, directly or indirectly, has succeeded.
     fn delivered(&self, place: usize) -> bool {
+        if self.leaves_out_after(place) {
+            return false;
+        }
         let mut behind = BTreeSet::from([&self.plan.steps[place].id]);
         for step in &self.plan.steps {
             if step.needs.iter().any(|need| behind.contains(need)) {

@@ -55,6 +55,9 @@ pub struct Manifest {
     /// The parameters that the command line set.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub given_params: BTreeSet<String>,
+    /// Which steps ran, if not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selected: Option<Selected>,
     pub osiris_version: String,
     /// ISO 8601, UTC.
     pub started_at: String,
@@ -123,6 +126,9 @@ pub struct StepRecord {
     pub tables: BTreeMap<String, TableRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
+    /// The earlier session whose result was taken over, if the step did not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused: Option<Reused>,
     /// How often the step was tried.
     #[serde(default)]
     pub attempts: u32,
@@ -131,6 +137,45 @@ pub struct StepRecord {
     pub warnings: Vec<Warning>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
+}
+
+/// The steps that a run was limited to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selected {
+    /// This step, and all that need it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<String>,
+    /// The session from which the other steps were taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+}
+
+/// Where the result of a step comes from that did not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reused {
+    pub session: String,
+    pub how: Reuse,
+}
+
+/// Why a step did not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reuse {
+    /// Nothing that decides its result has changed.
+    Cached,
+    /// The command said which steps to run.
+    TakenOver,
+}
+
+impl std::fmt::Display for Reuse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Reuse::Cached => "cached",
+            Reuse::TakenOver => "taken over",
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

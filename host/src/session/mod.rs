@@ -3,6 +3,7 @@
 //! The folder is `<base>/.osiris_sessions/<id>/`. An open session locks a file in it, so that others can distinguish a
 //! running session from one whose host died.
 
+pub mod earlier;
 mod history;
 mod journal;
 mod manifest;
@@ -24,7 +25,7 @@ use crate::pipeline::StepId;
 use crate::secrets::scrubber::Scrubber;
 pub use history::{Summary, collect, data_folder, find, keep_manifest, list, tables_file};
 pub use journal::{Journal, now};
-pub use manifest::{DriverRecord, InputRecord, Manifest, Status, StepRecord, TableRecord};
+pub use manifest::{DriverRecord, InputRecord, Manifest, Reuse, Reused, Selected, Status, StepRecord, TableRecord};
 
 /// The folder of sessions in the base folder.
 pub const FOLDER: &str = reserved::SESSIONS;
@@ -75,6 +76,15 @@ impl Base {
         let folder = sessions_dir(self)?.open(".").context("cannot open the folder of sessions")?.into_std();
         rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive).context("cannot hold the base folder")?;
         Ok(folder)
+    }
+
+    /// The path of one of Osiris's own files, in a folder for this user only.
+    ///
+    /// # Errors
+    /// If the folder cannot be created.
+    pub fn own_file(&self, name: &str) -> anyhow::Result<String> {
+        state::make_own_folder(self).with_context(|| format!("cannot create `{}`", reserved::OWN))?;
+        Ok(format!("{}/{name}", reserved::OWN))
     }
 
     /// Writes a file of the base folder atomically: a reader sees either the old text or the new.
@@ -200,6 +210,22 @@ impl Session {
         sync(&data)
     }
 
+    /// Gives an output that is in the folder of outputs, as `beside`, its name.
+    ///
+    /// # Errors
+    /// If it cannot be renamed.
+    pub fn keep_linked(&self, step: &StepId, beside: &str) -> anyhow::Result<()> {
+        let data = self.dir.open_dir("data")?;
+        data.rename(beside, &data, format!("{step}.duckdb"))
+            .with_context(|| format!("cannot keep the output of step `{step}`"))?;
+        sync(&data)
+    }
+
+    /// The size of a step's output, if it is there.
+    pub fn output_bytes(&self, step: &StepId) -> Option<u64> {
+        Some(self.dir.symlink_metadata(format!("data/{step}.duckdb")).ok()?.len())
+    }
+
     /// The folder of outputs.
     ///
     /// # Errors
@@ -216,7 +242,7 @@ impl Session {
     pub fn write_record(&self, name: &str, text: &str, durable: bool) -> anyhow::Result<()> {
         let written = self.dir.open_dir(LEDGER).map_err(Into::into).and_then(|ledger| {
             let how = if durable { Flush::Yes } else { Flush::No };
-            write_beside(&ledger, name, text, 0o600, how)
+            write_beside(&ledger, name, text.as_bytes(), 0o600, how)
         });
         written.with_context(|| format!("cannot write record `{name}`"))
     }
@@ -343,12 +369,12 @@ pub fn noise() -> u64 {
 
 /// Writes a file atomically: a reader sees either the old text or the new.
 fn write_whole(dir: &Dir, name: &str, text: &str) -> anyhow::Result<()> {
-    write_beside(dir, name, text, 0o666, Flush::Yes)
+    write_beside(dir, name, text.as_bytes(), 0o666, Flush::Yes)
 }
 
 /// Like [`write_whole`], readable by this user only.
-fn write_private(dir: &Dir, name: &str, text: &str) -> anyhow::Result<()> {
-    write_beside(dir, name, text, 0o600, Flush::Yes)
+fn write_private(dir: &Dir, name: &str, content: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    write_beside(dir, name, content.as_ref(), 0o600, Flush::Yes)
 }
 
 /// Whether a file is on disk before it takes its name.
@@ -358,12 +384,12 @@ enum Flush {
     No,
 }
 
-fn write_beside(dir: &Dir, name: &str, text: &str, mode: u32, flush: Flush) -> anyhow::Result<()> {
+fn write_beside(dir: &Dir, name: &str, content: &[u8], mode: u32, flush: Flush) -> anyhow::Result<()> {
     let beside = format!(".{name}.new");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
     let mut file = plain::open_with(dir, &beside, &mut options)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(content)?;
     if flush == Flush::Yes {
         file.sync_all()?;
     }

@@ -104,13 +104,21 @@ pub fn hold(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<File> {
 
 /// Creates the folder of a pipeline's states.
 fn make_folder(base: &Base, pipeline: &str) -> std::io::Result<()> {
-    for folder in [reserved::OWN, FOLDER, folder(pipeline).as_str()] {
-        let mut private = DirBuilder::new();
-        match base.dir.create_dir_with(folder, private.mode(0o700)) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
+    make_own_folder(base)?;
+    [FOLDER, folder(pipeline).as_str()].into_iter().try_for_each(|folder| make_private(base, folder))
+}
+
+fn make_private(base: &Base, folder: &str) -> std::io::Result<()> {
+    let mut private = DirBuilder::new();
+    match base.dir.create_dir_with(folder, private.mode(0o700)) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
+}
+
+/// Creates the folder of everything that outlives sessions, for this user only.
+pub(super) fn make_own_folder(base: &Base) -> std::io::Result<()> {
+    make_private(base, reserved::OWN)?;
     // A folder that other users may read or write, as an earlier version created it, is restricted to this user.
     if base.dir.metadata(reserved::OWN)?.mode() & 0o077 != 0 {
         base.dir.set_permissions(reserved::OWN, Permissions::from_std(std::fs::Permissions::from_mode(0o700)))?;

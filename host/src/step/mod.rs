@@ -328,7 +328,8 @@ fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> 
     let rows_written = if tally.rows_copied > 0 { tally.rows_copied } else { delivered() };
     let created = job.files.write.iter().filter(|grant| tally.files_written.contains(&grant.path));
     let files = created.map(|grant| grant.name.clone()).collect();
-    Ok(Message::Complete { tables, rows_written, files, state: tally.state, rejected: tally.rejected })
+    let varying = Some(engine.status().varying());
+    Ok(Message::Complete { tables, rows_written, files, state: tally.state, rejected: tally.rejected, varying })
 }
 
 /// Makes a file durable; returns its size in bytes.

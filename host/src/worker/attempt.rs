@@ -303,7 +303,7 @@ impl Worker {
     /// Sends the files and the result of an attempt, on a separate thread.
     fn send_files(&mut self, number: u64, message: Message, connected: bool) -> anyhow::Result<()> {
         let attempt = self.attempts.get_mut(&number).context("the attempt has gone")?;
-        let Message::Complete { tables, rows_written, files, state, rejected } = message else {
+        let Message::Complete { tables, rows_written, files, state, rejected, varying } = message else {
             anyhow::bail!("the attempt ended without a result");
         };
         let folder = attempt.folder.take().context("the attempt has no folder")?;
@@ -335,7 +335,7 @@ impl Worker {
                         // The next step probably reads it here.
                         store.keep(&folder, &format!("{SCRATCH}/{OUTPUT}"), &output.digest, output.bytes);
                     }
-                    let report = Completion { tables, rows_written, state, rejected, outputs, connected };
+                    let report = Completion { tables, rows_written, state, rejected, varying, outputs, connected };
                     Answer::Complete { attempt: number, report: Box::new(report) }
                 }
                 Err(error) => {

@@ -113,6 +113,9 @@ pub fn copy(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         pipeline,
         jobs: arguments.jobs,
         resume: None,
+        from: None,
+        only: Vec::new(),
+        no_cache: false,
         json: arguments.json,
         sandbox: arguments.sandbox,
     })

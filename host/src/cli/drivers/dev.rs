@@ -102,6 +102,9 @@ fn run_arguments(arguments: &Arguments, pipeline: PathBuf, built: PathBuf) -> ru
     let mut drivers = vec![built];
     drivers.extend(arguments.drivers.iter().cloned());
     run::Arguments {
+        no_cache: true,
+        from: None,
+        only: Vec::new(),
         pipeline: PipelineArguments {
             text: None,
             pipeline,

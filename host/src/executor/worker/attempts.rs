@@ -305,7 +305,7 @@ impl Attempts {
     }
 
     fn complete(self: &Arc<Self>, number: u64, report: Completion) {
-        let Completion { tables, rows_written, state, rejected, outputs, connected } = report;
+        let Completion { tables, rows_written, state, rejected, varying, outputs, connected } = report;
         self.note_connection(number, connected);
         let Some(receiving) = self.with(number, |hosted| hosted.received.take()).flatten() else { return };
         let received = match receiving {
@@ -314,18 +314,21 @@ impl Attempts {
                 return match expected.check(&outputs) {
                     Ok(files) => {
                         self.with(number, |hosted| hosted.stored = Some(outputs));
-                        self.conclude(number, Ok(Message::Complete { tables, rows_written, files, state, rejected }));
+                        self.conclude(
+                            number,
+                            Ok(Message::Complete { tables, rows_written, files, state, rejected, varying }),
+                        );
                     }
                     Err(error) => self.fail(number, &error),
                 };
             }
         };
-        self.check(number, received, Completion { tables, rows_written, state, rejected, outputs, connected });
+        self.check(number, received, Completion { tables, rows_written, state, rejected, varying, outputs, connected });
     }
 
     /// Checks what an attempt sent. Meanwhile other attempts are heard.
     fn check(self: &Arc<Self>, number: u64, received: Received, report: Completion) {
-        let Completion { tables, rows_written, state, rejected, outputs, .. } = report;
+        let Completion { tables, rows_written, state, rejected, varying, outputs, .. } = report;
         let attempts = Arc::clone(self);
         let checking = move || {
             let output = received.output().map(Path::to_owned);
@@ -335,7 +338,10 @@ impl Attempts {
             });
             match checked {
                 Ok(files) => {
-                    attempts.conclude(number, Ok(Message::Complete { tables, rows_written, files, state, rejected }));
+                    attempts.conclude(
+                        number,
+                        Ok(Message::Complete { tables, rows_written, files, state, rejected, varying }),
+                    );
                 }
                 Err(error) => attempts.fail(number, &error),
             }

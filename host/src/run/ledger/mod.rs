@@ -42,6 +42,9 @@ pub struct Outcome {
     /// The rows of each table.
     pub tables: BTreeMap<String, u64>,
     pub rows_written: u64,
+    /// The digest of the state that it continued from, if it keeps one and there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continued_from: Option<Digest>,
     /// The state that it wants to keep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,

@@ -352,6 +352,7 @@ mod tests {
             files: BTreeMap::new(),
             tables: BTreeMap::from([("main".to_owned(), u64::from(attempt))]),
             rows_written: 0,
+            continued_from: None,
             state: None,
             rejected: None,
             warnings: Vec::new(),
