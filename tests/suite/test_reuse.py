@@ -256,6 +256,8 @@ def test_a_writer_runs_again_unless_its_file_is_as_it_wrote_it(reusing, change):
 def test_a_step_that_reads_what_another_step_writes_follows_it(reusing):
     again = {"id": "again", "component": "filesystem.csv_extractor", "needs": ["write"], "config": {"path": "out.csv"}}
     steps = [READ, CLEAN, WRITE, again]
+    # What was written a moment ago may still change unnoticed: only the second run can tell what it has read.
+    run(reusing, steps)
     run(reusing, steps)
     assert len(reused(run(reusing, steps))) == 4
     changed = run(reusing, steps, "--param", "factor=5")
