@@ -202,9 +202,9 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPip
 /// A pipeline's text, and what it says.
 ///
 /// # Errors
-/// A [`Report`] if it cannot be read or is malformed.
+/// [`Reports`] if it cannot be read or is malformed.
 #[expect(clippy::disallowed_methods, reason = "reads the file that the user names")]
-pub fn read_pipeline(arguments: &PipelineArguments) -> Result<(String, Pipeline), Report> {
+pub fn read_pipeline(arguments: &PipelineArguments) -> Result<(String, Pipeline), Reports> {
     let file = arguments.pipeline.display().to_string();
     let text = match &arguments.text {
         Some(text) => text.clone(),
