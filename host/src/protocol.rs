@@ -232,8 +232,9 @@ pub struct Look {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Question {
-    /// The rows of one SELECT.
-    Select { sql: String, format: Format },
+    /// The rows of one SELECT. A table is at most as wide as `width`, in columns of the terminal; `total` is how many rows
+    /// there are, of which the SELECT shows the first.
+    Select { sql: String, format: Format, width: Option<u16>, total: Option<u64> },
     /// Everything: for each table a [`TableContents`] on a line, then its first `most_rows` rows, each as a JSON object on a
     /// line.
     Contents { most_rows: u64 },

@@ -15,6 +15,9 @@ use super::fetch;
 use super::sandbox::SandboxArguments;
 use crate::untrusted;
 
+/// What is shown if nothing else is asked for.
+const FIRST_ROWS: &str = "select * from main limit 20";
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  osiris query latest extract-flights 'select * from main limit 5'\n  \
                         osiris query latest summary 'select count(*) from \"by-carrier\"' --format csv")]
@@ -23,9 +26,12 @@ pub struct Arguments {
     session: String,
     /// The step whose tables are read
     step: String,
-    /// One SELECT; the step's tables have their own names, and `main` can also be called by the step's id
-    #[arg(default_value = "select * from main limit 20")]
-    sql: String,
+    /// One SELECT, or `-` to read it from stdin; the step's tables have their own names, and `main` can also be called by the step's
+    /// id [default: the first 20 rows of `main`]
+    sql: Option<String>,
+    /// Read the SELECT from a file
+    #[arg(short, long, value_name = "FILE", conflicts_with = "sql")]
+    file: Option<PathBuf>,
     /// The base folder that contains the sessions
     #[arg(long, value_name = "DIR", default_value = ".")]
     base: PathBuf,
@@ -55,7 +61,10 @@ pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .hint(near)
     })?;
     let file = fetch::tables_file(&base, &id, &manifest, step, arguments.sandbox)?;
-    let statement = Statement { sql: &arguments.sql, format: arguments.format, timeout: arguments.timeout };
+    let given = statement(arguments)?;
+    let total = given.is_none().then(|| step.tables.get("main").map(|table| table.rows)).flatten();
+    let sql = given.as_deref().unwrap_or(FIRST_ROWS);
+    let statement = Statement { sql, format: arguments.format, timeout: arguments.timeout, total };
     print_rows(step, &file, &statement, arguments.sandbox)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -66,6 +75,27 @@ pub struct Statement<'a> {
     pub format: Format,
     /// In seconds.
     pub timeout: u64,
+    /// How many rows there are, if it shows only the first.
+    pub total: Option<u64>,
+}
+
+/// The statement that the user gave.
+///
+/// # Errors
+/// A [`Report`] if it cannot be read, or is not UTF-8.
+#[expect(clippy::disallowed_methods, reason = "reads the file that the user names")]
+fn statement(arguments: &Arguments) -> Result<Option<String>, Report> {
+    let read = match (&arguments.sql, &arguments.file) {
+        (Some(sql), _) if sql != "-" => return Ok(Some(sql.clone())),
+        (Some(_), _) => std::io::read_to_string(std::io::stdin()).map_err(|error| ("stdin".to_owned(), error)),
+        (None, Some(file)) => std::fs::read_to_string(file).map_err(|error| (file.display().to_string(), error)),
+        (None, None) => return Ok(None),
+    };
+    let text = read.map_err(|(place, error)| {
+        Report::input(format!("cannot read the SELECT from `{place}`: {error}"))
+            .hint("check the path and its permissions")
+    })?;
+    Ok(Some(text))
 }
 
 /// Prints the rows of a SELECT over the tables of a step, which are in `file`.
@@ -77,7 +107,13 @@ pub fn print_rows(
 ) -> anyhow::Result<()> {
     let look_for = Look {
         tables: tables(step, file),
-        question: Question::Select { sql: statement.sql.to_owned(), format: statement.format },
+        question: Question::Select {
+            sql: statement.sql.to_owned(),
+            format: statement.format,
+            // Of stdout, if it is a terminal that says how wide it is.
+            width: comfy_table::Table::new().width().filter(|width| *width > 0),
+            total: statement.total,
+        },
         limits: limits(statement.timeout),
         require_confinement: sandbox.require_sandbox,
     };

@@ -12,13 +12,10 @@ use duckdb::arrow::array::make_array;
 use duckdb_text::{json_text, quote_name};
 
 use super::open_files::OpenFiles;
+use super::text_table::TextTable;
 use crate::engine::{Engine, EngineError, Furnishing, Types, Warm};
 use crate::protocol::{Format, Look, Question, TableContents};
 use crate::sandbox::{Reach, confine, limit, narrow, shed};
-use crate::untrusted;
-
-/// The most rows in a table for people.
-const MAX_TABLE_ROWS: usize = 10_000;
 
 /// Runs the hidden command `osiris look`: the rows go to stdout, an error to stderr.
 pub fn main() -> ExitCode {
@@ -49,7 +46,9 @@ fn look() -> anyhow::Result<()> {
     };
     let engine = warm.furnish(&furnishing, narrowed)?;
     match &look.question {
-        Question::Select { sql, format } => print_rows(&engine, sql, *format),
+        Question::Select { sql, format, width, total } => {
+            print_rows(&engine, sql, *format, Shown { width: *width, total: *total })
+        }
         Question::Contents { most_rows } => {
             look.tables.iter().try_for_each(|table| print_contents(&engine, &table.alias, *most_rows))
         }
@@ -99,7 +98,14 @@ fn print_contents(engine: &Engine, table: &str, most_rows: u64) -> anyhow::Resul
     Ok(stdout.flush()?)
 }
 
-fn print_rows(engine: &Engine, sql: &str, format: Format) -> anyhow::Result<()> {
+/// How a table for people is shown.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    width: Option<u16>,
+    total: Option<u64>,
+}
+
+fn print_rows(engine: &Engine, sql: &str, format: Format, shown: Shown) -> anyhow::Result<()> {
     // Checked by itself first, so that an error quotes the user's statement and not the text that is put around it.
     let names = engine.column_names(sql)?;
     let from = format!("({}\n)", sql.trim_end().trim_end_matches(';'));
@@ -118,21 +124,17 @@ fn print_rows(engine: &Engine, sql: &str, format: Format) -> anyhow::Result<()> 
             each_row(engine, &wrapped, |row| Ok(writeln!(stdout, "{}", csv_line(row))?))?;
         }
         Format::Table => {
-            let mut table = comfy_table::Table::new();
-            table
-                .load_style(comfy_table::presets::UTF8_BORDERS_ONLY)
-                .set_header(names.iter().map(|name| untrusted::line(name).into_owned()));
-            let mut rows = 0_usize;
-            each_row(engine, &wrapped, |row| {
-                rows += 1;
-                if rows <= MAX_TABLE_ROWS {
-                    table.add_row(row.iter().map(|value| untrusted::line(value.unwrap_or("NULL")).into_owned()));
-                }
+            let mut types = Vec::new();
+            each_row(engine, &format!("SELECT column_type FROM (DESCRIBE SELECT * FROM {from})"), |row| {
+                types.push(row[0].unwrap_or_default().to_owned());
                 Ok(())
             })?;
-            let hidden =
-                if rows > MAX_TABLE_ROWS { format!(", the first {MAX_TABLE_ROWS} shown") } else { String::new() };
-            writeln!(stdout, "{table}\n{rows} row{}{hidden}", if rows == 1 { "" } else { "s" })?;
+            let mut table = TextTable::new(&names, &types, shown.width);
+            each_row(engine, &wrapped, |row| {
+                table.add(row);
+                Ok(())
+            })?;
+            writeln!(stdout, "{}", table.finish(shown.total))?;
         }
     }
     Ok(stdout.flush()?)

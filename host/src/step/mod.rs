@@ -7,6 +7,7 @@
 mod guest;
 pub mod look;
 mod open_files;
+mod text_table;
 mod watch;
 
 use std::io::BufRead;

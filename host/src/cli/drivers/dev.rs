@@ -133,7 +133,12 @@ fn show(ended: &Ended, sandbox: SandboxArguments) -> anyhow::Result<()> {
         for (name, table) in &step.tables {
             print(&format!("\nstep `{}`, table `{name}`: {}", step.id, counted(table.rows, "row")));
             let sql = format!("select * from \"{}\" limit {ROWS}", name.replace('"', "\"\""));
-            query::print_rows(step, &file, &Statement { sql: &sql, format: Format::Table, timeout: TIMEOUT }, sandbox)?;
+            query::print_rows(
+                step,
+                &file,
+                &Statement { sql: &sql, format: Format::Table, timeout: TIMEOUT, total: None },
+                sandbox,
+            )?;
             if table.rows > ROWS {
                 print_data(&format!("… {} more", grouped(table.rows - ROWS)));
             }

@@ -39,7 +39,12 @@ pub fn check_rows(
     let named: Vec<String> = (0..tables.len()).map(|place| format!("t{place}")).collect();
     let counts: Vec<String> = named.iter().map(|name| format!("(SELECT count(*) FROM {name}) AS {name}")).collect();
     let input = |(alias, table): (&String, &String)| InputTable::new(alias, output.to_owned(), table);
-    let question = Question::Select { sql: format!("SELECT {}", counts.join(", ")), format: Format::Json };
+    let question = Question::Select {
+        sql: format!("SELECT {}", counts.join(", ")),
+        format: Format::Json,
+        width: None,
+        total: None,
+    };
     let look_at = Look {
         tables: named.iter().zip(tables.keys()).map(input).collect(),
         question,
