@@ -8,7 +8,10 @@ import os
 from pathlib import Path
 
 import duckdb
+import pyarrow
 import pytest
+from conftest import OSIRIS
+from pyarrow import parquet
 
 FORMATS = ["csv", "json", "parquet"]
 STEP = "read"
@@ -173,6 +176,15 @@ def test_a_limit_counts_the_rows_of_all_files(inputs):
     assert inputs.read("in", limit=0) == []
 
 
+def test_a_parquet_column_without_values_takes_the_type_of_the_others(project):
+    for name, values in (("1", [None, None]), ("2", ["x", None]), ("3", [None, None])):
+        target = project.write(f"in/{name}.parquet", "")
+        parquet.write_table(pyarrow.table({"v": pyarrow.array(values, pyarrow.string() if name == "2" else pyarrow.null())}), target)
+    step = {"id": STEP, "component": "filesystem.parquet_extractor", "config": {"path": "in"}}
+    result = project.run([step])
+    assert project.types(result, STEP) == {"v": "VARCHAR"} and project.rows(result, STEP, "select count(v), count(*) from main") == [(1, 6)]
+
+
 # Grants
 
 def test_no_match_is_an_error_before_anything_runs(inputs):
@@ -258,13 +270,22 @@ def test_a_pattern_may_wait_for_what_another_step_writes(csvs):
     assert csvs.project.rows(result, STEP) == [(5,)]
 
 
+def test_plan_tells_how_many_files_match(csvs):
+    for number in range(3):
+        csvs.write(f"in/{number}.csv", {"n": number})
+    csvs.project.pipeline([csvs.step(["in/*.csv", "in/0.csv"])])
+    words = csvs.project.osiris("plan", "pipeline.yaml").stdout
+    assert "matches  3 files (12 B) at present: `in/*.csv`" in words and "in/0.csv`; " not in words.split("matches")[1], words
+    planned = json.loads(csvs.project.osiris("plan", "pipeline.yaml", "--json").stdout)
+    assert planned["steps"][0]["files"] == [{"path": "in/*.csv", "files": 3, "bytes": 12}, {"path": "in/0.csv", "files": 1, "bytes": 4}]
+
+
 def test_patterns_work_on_a_worker(inputs):
     for number in range(3):
         # Two of the files have the same content.
         inputs.write(f"in/{number}.{inputs.format}", {"n": number // 2})
-    inputs.write("in/10.csv", {"n": 7}) if inputs.format == "csv" else None
     config = {"filename": True, "new_files_only": True}
-    worker = ("--on", "PROGRAM worker --slots 2".replace("PROGRAM", str(__import__("conftest").OSIRIS)))
+    worker = ("--on", f"{OSIRIS} worker --slots 2")
     expected = [(0, f"in/0.{inputs.format}"), (0, f"in/1.{inputs.format}"), (1, f"in/2.{inputs.format}")]
     assert inputs.read(f"in/?.{inputs.format}", "from main", *worker, **config) == expected
     assert inputs.read(f"in/?.{inputs.format}", "from main", *worker, **config) == []

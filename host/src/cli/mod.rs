@@ -135,6 +135,7 @@ pub fn main() -> ExitCode {
 pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
     // A core file would contain the secrets of all steps. Best effort: a failure to lower the limit is ignored.
     let _ = crate::sandbox::no_core_files();
+    crate::sandbox::raise_open_files();
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(mut error) => {

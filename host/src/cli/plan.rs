@@ -5,9 +5,13 @@ use std::process::ExitCode;
 
 use crate::exchange::Location;
 use crate::grants::limits::Limits;
+use crate::grants::pattern;
 use crate::pipeline::StepId;
 use crate::plan::{Plan, PlannedStep};
 use crate::protocol::REJECTED;
+use crate::run::matched::{self, Sum};
+use crate::session::Base;
+use crate::size;
 use serde_json::{Map, Value, json};
 
 use super::prepare::{PipelineArguments, prepare};
@@ -29,23 +33,31 @@ pub fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let exchange = prepared.exchange.as_ref().map(|access| &access.location);
     if arguments.json {
         let beside = prepared.plan.side_by_side();
-        let steps: Vec<Value> =
-            prepared.plan.steps.iter().zip(&beside).map(|(step, beside)| as_json(step, beside)).collect();
+        let steps: Vec<Value> = prepared
+            .plan
+            .steps
+            .iter()
+            .zip(&beside)
+            .map(|(step, beside)| as_json(step, beside, &prepared.base))
+            .collect();
         let plan = json!({"pipeline": prepared.plan.pipeline, "base": prepared.base.path, "exchange": exchange.map(ToString::to_string), "limits": prepared.limits, "warnings": prepared.plan.notices, "steps": steps});
         print_json(&plan)?;
     } else {
-        print(&in_words(&prepared.plan, &prepared.base.path.display().to_string(), &prepared.limits, exchange));
+        print(&in_words(&prepared.plan, &prepared.base, &prepared.limits, exchange));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn as_json(step: &PlannedStep, beside: &[&StepId]) -> Value {
+fn as_json(step: &PlannedStep, beside: &[&StepId], base: &Base) -> Value {
     let driver = &step.driver;
     let inputs: Vec<Value> = step
         .inputs
         .iter()
         .map(|input| json!({"alias": input.alias, "from_step": input.step, "table": input.table, "also": input.also}))
         .collect();
+    let files = matched::count(base, step);
+    let files: Vec<Value> =
+        files.iter().map(|(path, sum)| json!({"path": path, "files": sum.files, "bytes": sum.bytes})).collect();
     json!({
         "id": step.id,
         "on": step.on.name(),
@@ -57,6 +69,7 @@ fn as_json(step: &PlannedStep, beside: &[&StepId]) -> Value {
         "beside": beside,
         "inputs": inputs,
         "config": step.masked_config,
+        "files": files,
         "instances": step.instances,
         "retries": step.retries.more,
         "retry": {"backoff_ms": step.retries.backoff.as_millis(), "on": step.retries.on},
@@ -69,9 +82,10 @@ fn as_json(step: &PlannedStep, beside: &[&StepId]) -> Value {
 /// The most steps that are listed as running beside a step.
 const MAX_BESIDE: usize = 8;
 
-fn in_words(plan: &Plan, base: &str, limits: &Limits, exchange: Option<&Location>) -> String {
+fn in_words(plan: &Plan, base: &Base, limits: &Limits, exchange: Option<&Location>) -> String {
+    let folder = base.path.display().to_string();
     let mut text =
-        format!("pipeline `{}`, base folder {}\neach step {}\n", line(&plan.pipeline), line(base), limits.words());
+        format!("pipeline `{}`, base folder {}\neach step {}\n", line(&plan.pipeline), line(&folder), limits.words());
     if let Some(exchange) = exchange {
         let _ = writeln!(
             text,
@@ -94,7 +108,7 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits, exchange: Option<&Location
             driver.label(),
             &driver.sha256[..12]
         );
-        let path = driver.path.strip_prefix(base).unwrap_or(&driver.path);
+        let path = driver.path.strip_prefix(&base.path).unwrap_or(&driver.path);
         let _ = writeln!(text, "   driver   {}", line(&path.to_string_lossy()));
         if let Some(travels) = travels(step, exchange.is_some()) {
             let _ = writeln!(text, "   on       {}", line(&travels));
@@ -116,6 +130,11 @@ fn in_words(plan: &Plan, base: &str, limits: &Limits, exchange: Option<&Location
         let grants = step.grants.words();
         let may = if grants.is_empty() { "nothing outside the session".to_owned() } else { grants.join("; ") };
         let _ = writeln!(text, "   may      {}", line(&may));
+        for (path, sum) in matched::count(base, step) {
+            if pattern::is_pattern(path.as_ref()) || sum.files != 1 {
+                let _ = writeln!(text, "   matches  {}: `{}`", found(sum), line(&path));
+            }
+        }
         for notice in &step.notices {
             let _ = writeln!(text, "   warning  {}", notice);
         }
@@ -137,7 +156,7 @@ fn travels(step: &PlannedStep, has_exchange: bool) -> Option<String> {
         1 => Some("its input".to_owned()),
         many => Some(format!("its {many} inputs")),
     };
-    let read = step.grants.read.iter().map(|file| format!("`{}`", file.name));
+    let read = step.grants.read.iter().chain(&step.grants.read_matching).map(|file| format!("`{}`", file.name));
     let secrets = (!step.secrets.is_empty()).then(|| "its secrets".to_owned());
     let there: Vec<String> = ["its driver".to_owned()].into_iter().chain(inputs).chain(read).chain(secrets).collect();
     let output = step.stores_tables().then(|| "its output".to_owned());
@@ -145,6 +164,14 @@ fn travels(step: &PlannedStep, has_exchange: bool) -> Option<String> {
     let back: Vec<String> = output.into_iter().chain(written).filter(|_| !has_exchange).collect();
     let back = if back.is_empty() { "nothing".to_owned() } else { back.join(", ") };
     Some(format!("worker `{}`: there travel {}; back travels {back}", worker.name, there.join(", ")))
+}
+
+/// The files that a path stands for at present.
+fn found(sum: Sum) -> String {
+    match sum.files {
+        0 => "no file yet".to_owned(),
+        files => format!("{} ({}) at present", counted(files as u64, "file"), size::spell(sum.bytes)),
+    }
 }
 
 /// When the step is tried again, in words.

@@ -306,7 +306,7 @@ mod tests {
     use super::*;
 
     fn column() -> Column {
-        Column { own_name: "at".into(), name: "at".into(), kind: "TIMESTAMP".into(), leaves: 0..1 }
+        Column { own_name: "at".into(), name: "at".into(), kind: "TIMESTAMP".into(), leaves: 0..1, only_nulls: false }
     }
 
     #[test]

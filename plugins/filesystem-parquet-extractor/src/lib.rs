@@ -126,7 +126,13 @@ mod tests {
 
     #[test]
     fn recorded_types_are_restored_only_in_matching_columns() {
-        let column = |kind: &str| Column { own_name: "a".into(), name: "a".into(), kind: kind.into(), leaves: 0..1 };
+        let column = |kind: &str| Column {
+            own_name: "a".into(),
+            name: "a".into(),
+            kind: kind.into(),
+            leaves: 0..1,
+            only_nulls: false,
+        };
         let sql = |kind: &str, recorded: Option<&str>| expression(&column(kind), recorded.map(str::to_owned).as_ref());
         assert_eq!(sql("INTEGER", None), "\"a\"");
         assert_eq!(sql("DECIMAL(38,0)", Some("HUGEINT")), "cast(\"a\" as HUGEINT)");

@@ -40,6 +40,8 @@ pub struct Column {
     pub kind: String,
     /// The range of its leaves among those of the schema.
     pub leaves: Range<usize>,
+    /// Whether the file declares that it has no values, as pandas does for a column of nulls.
+    pub only_nulls: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,13 +116,16 @@ impl Schema {
                 }
                 element = elements.next().ok_or_else(odd)?;
             }
-            columns.push((column.name.clone(), first..leaves.len()));
+            columns.push((column, first..leaves.len()));
         }
         if columns.len() != read.len() {
             return Err(odd());
         }
         let columns = columns.into_iter().zip(read);
-        let columns = columns.map(|((own_name, leaves), (name, kind))| Column { own_name, name, kind, leaves });
+        let columns = columns.map(|((column, leaves), (name, kind))| {
+            let only_nulls = column.logical.starts_with("NullType");
+            Column { own_name: column.name.clone(), name, kind, leaves, only_nulls }
+        });
         Ok(Self { columns: columns.collect(), leaves })
     }
 }

@@ -96,6 +96,7 @@ pub struct Table<'a> {
 struct Own {
     /// The SQL of the column in the file.
     expression: String,
+    /// Its type; empty if any type will do.
     kind: String,
 }
 
@@ -133,7 +134,8 @@ impl Table<'_> {
                 .map(|(_, kind)| kind)
                 .collect()
         };
-        let mut kinds = kinds.into_iter();
+        let known = kinds.into_iter().zip(part.columns());
+        let mut kinds = known.map(|(kind, (_, column))| if column.only_nulls { String::new() } else { kind });
         let own = |expression: Option<String>| {
             expression.map(|expression| Own { expression, kind: kinds.next().unwrap_or_default() })
         };
@@ -146,7 +148,7 @@ impl Table<'_> {
         for (place, name) in self.columns.iter().enumerate() {
             let mut known: Option<(String, usize)> = None;
             for (number, own) in own.iter().enumerate() {
-                let Some(Own { kind, .. }) = &own[place] else { continue };
+                let Some(Own { kind, .. }) = own[place].as_ref().filter(|own| !own.kind.is_empty()) else { continue };
                 let Some((before, first)) = &mut known else {
                     known = Some((kind.clone(), number));
                     continue;
@@ -181,7 +183,7 @@ impl Table<'_> {
     fn select(&self, own: &[Vec<Option<Own>>], kinds: &[String]) -> String {
         let select = |(number, (part, own)): (usize, (&Part, &Vec<Option<Own>>))| {
             let column = |(place, name): (usize, &String)| match &own[place] {
-                Some(Own { expression, kind }) if *kind == kinds[place] || kind.is_empty() => aliased(expression, name),
+                Some(Own { expression, kind }) if *kind == kinds[place] => aliased(expression, name),
                 Some(Own { expression, .. }) => aliased(&format!("cast({expression} as {})", kinds[place]), name),
                 None if kinds[place].is_empty() => aliased("null", name),
                 None => aliased(&format!("cast(null as {})", kinds[place]), name),
