@@ -233,7 +233,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn columns(files: &[&str], union_by_name: bool) -> Result<Vec<(String, &'static str, Vec<Option<String>>)>> {
+    /// A column's name, type and values.
+    type Found = (String, &'static str, Vec<Option<String>>);
+
+    fn columns(files: &[&str], union_by_name: bool) -> Result<Vec<Found>> {
         let files: Vec<String> = files.iter().map(|file| (*file).to_owned()).collect();
         let options = PathOptions { filename: &FileName::Wanted(false), hive_partitioning: true, union_by_name };
         let columns = PathColumns::new(&files, &options)?;

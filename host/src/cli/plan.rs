@@ -127,14 +127,7 @@ fn in_words(plan: &Plan, base: &Base, limits: &Limits, exchange: Option<&Locatio
             let rows = counted(u64::from(step.rejects), "row");
             let _ = writeln!(text, "   rejects  up to {rows}, into its table `{REJECTED}`");
         }
-        let grants = step.grants.words();
-        let may = if grants.is_empty() { "nothing outside the session".to_owned() } else { grants.join("; ") };
-        let _ = writeln!(text, "   may      {}", line(&may));
-        for (path, sum) in matched::count(base, step) {
-            if pattern::is_pattern(path.as_ref()) || sum.files != 1 {
-                let _ = writeln!(text, "   matches  {}: `{}`", found(sum), line(&path));
-            }
-        }
+        write_grants(&mut text, step, base);
         for notice in &step.notices {
             let _ = writeln!(text, "   warning  {}", notice);
         }
@@ -164,6 +157,18 @@ fn travels(step: &PlannedStep, has_exchange: bool) -> Option<String> {
     let back: Vec<String> = output.into_iter().chain(written).filter(|_| !has_exchange).collect();
     let back = if back.is_empty() { "nothing".to_owned() } else { back.join(", ") };
     Some(format!("worker `{}`: there travel {}; back travels {back}", worker.name, there.join(", ")))
+}
+
+/// What a step may touch, and how many files its patterns and folders stand for.
+fn write_grants(text: &mut String, step: &PlannedStep, base: &Base) {
+    let grants = step.grants.words();
+    let may = if grants.is_empty() { "nothing outside the session".to_owned() } else { grants.join("; ") };
+    let _ = writeln!(text, "   may      {}", line(&may));
+    for (path, sum) in matched::count(base, step) {
+        if pattern::is_pattern(path.as_ref()) || sum.files != 1 {
+            let _ = writeln!(text, "   matches  {}: `{}`", found(sum), line(&path));
+        }
+    }
 }
 
 /// The files that a path stands for at present.

@@ -75,7 +75,7 @@ impl Part {
                 if let Some(unknown) = wanted.iter().find(|name| !all.contains(name)) {
                     let known: Vec<String> = all.iter().map(|column| format!("`{column}`")).collect();
                     let message = format!("there is no column `{unknown}`; there are: {}", known.join(", "));
-                    return match &names[..] {
+                    return match names {
                         [name] => named(name, Err(Error::not_found(message))),
                         _ => Err(Error::not_found(message)),
                     };
