@@ -62,6 +62,7 @@ bench: guests
 	.deps/venv/bin/python bench/languages.py
 	.deps/venv/bin/python bench/executors.py
 	.deps/venv/bin/python bench/exchange.py
+	.deps/venv/bin/python bench/expect.py
 	.deps/venv/bin/python bench/capacity.py
 
 # Runs each fuzz target for ten minutes; `make test` runs each briefly.

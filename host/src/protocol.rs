@@ -17,6 +17,8 @@ use crate::error::Failure;
 use crate::grants::credentials::Credential;
 use crate::grants::endpoint::{Endpoint, HttpScope};
 use crate::grants::limits::Limits;
+use crate::pipeline::expect::Expect;
+use crate::pipeline::expect::outcome::CheckOutcome;
 use crate::recordings::Exchanges;
 use crate::secrets::Secrets;
 use crate::untrusted::Untrusted;
@@ -53,6 +55,9 @@ pub struct Job<Files = LocalFiles> {
     /// How many rows the step may reject; they are stored in its output, so a writer has one then.
     #[serde(default)]
     pub rejects: u32,
+    /// What is expected of the step's tables.
+    #[serde(default, skip_serializing_if = "Expect::is_empty")]
+    pub expect: Expect,
     pub limits: Limits,
     /// Refuse to run if the kernel cannot confine the process fully.
     pub require_confinement: bool,
@@ -98,6 +103,7 @@ impl<Files> Job<Files> {
             call: self.call,
             instances: self.instances,
             rejects: self.rejects,
+            expect: self.expect,
             limits: self.limits,
             require_confinement: self.require_confinement,
             disturbance: self.disturbance,
@@ -238,6 +244,9 @@ pub enum Question {
     /// Everything: for each table a [`TableContents`] on a line, then its first `most_rows` rows, each as a JSON object on a
     /// line.
     Contents { most_rows: u64 },
+    /// What is wrong with the checks of each step, whatever their tables have: a [`WrongCheck`](crate::pipeline::expect::outcome::WrongCheck) for each, as
+    /// a JSON object on a line.
+    Expectations { steps: Vec<Expect> },
 }
 
 /// What a table contains.
@@ -313,6 +322,10 @@ pub enum Message {
     Progress {
         done: u64,
         total: Option<u64>,
+    },
+    /// What came of the checks of the step's tables, in their order.
+    Checks {
+        outcomes: Vec<CheckOutcome>,
     },
     /// What the conformance kit asked for: the driver's calls that can fail, in order, and the most memory that it had.
     Observed {

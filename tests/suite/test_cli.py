@@ -41,7 +41,7 @@ def test_run_prints_only_the_result_on_stdout(project):
     assert result["steps"][1] | {"duration_ms": 0} == {
         "id": "copy-it", "component": "test.passthrough_rust", "status": "success", "rows": 3, "table": "main",
         "tables": {"main": {"rows": 3}}, "duckdb_path": "data/copy-it.duckdb", "duration_ms": 0, "attempts": 1, "error": None,
-        "warnings": [],
+        "warnings": [], "checks": [], "rejected_tables": [],
         "reused": None,
     }
     table = project.osiris("run", "pipeline.yaml").stdout

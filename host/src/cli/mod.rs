@@ -9,6 +9,7 @@ mod doctor;
 mod drivers;
 mod e2b_bridge;
 mod exchange;
+mod expectations;
 mod fetch;
 mod init;
 mod intervals;
@@ -18,6 +19,7 @@ mod plan;
 mod prepare;
 mod progress;
 mod query;
+mod rejects;
 mod run;
 mod sandbox;
 mod sessions;
@@ -93,6 +95,9 @@ enum Verb {
     /// List, show and remove sessions
     #[command(subcommand)]
     Sessions(sessions::Verb),
+    /// List and show the rows that drivers and checks rejected
+    #[command(subcommand)]
+    Rejects(rejects::Verb),
     /// Remove from an exchange what nobody needs
     #[command(subcommand)]
     Exchange(exchange::Verb),
@@ -177,6 +182,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
         Verb::State(verb) => logged(|| state::state(&verb)),
         Verb::Drivers(verb) => logged(|| drivers::drivers(&verb)),
         Verb::Query(arguments) => logged(|| query::query(&arguments)),
+        Verb::Rejects(verb) => logged(|| rejects::rejects(&verb)),
         Verb::Sessions(verb) => logged(|| sessions::sessions(&verb)),
     };
     terminal::flush();

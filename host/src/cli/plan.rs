@@ -7,6 +7,7 @@ use crate::exchange::Location;
 use crate::grants::limits::Limits;
 use crate::grants::pattern;
 use crate::pipeline::StepId;
+use crate::pipeline::expect::{MostRejected, Severity};
 use crate::plan::{Plan, PlannedStep};
 use crate::protocol::REJECTED;
 use crate::run::matched::{self, Sum};
@@ -53,6 +54,7 @@ fn as_json(step: &PlannedStep, beside: &[&StepId], base: &Base) -> Value {
     let inputs: Vec<Value> = step
         .inputs
         .iter()
+        .filter(|input| !input.is_reference)
         .map(|input| json!({"alias": input.alias, "from_step": input.step, "table": input.table, "also": input.also}))
         .collect();
     let files = matched::count(base, step);
@@ -74,6 +76,7 @@ fn as_json(step: &PlannedStep, beside: &[&StepId], base: &Base) -> Value {
         "retries": step.retries.more,
         "retry": {"backoff_ms": step.retries.backoff.as_millis(), "on": step.retries.on},
         "rejects": step.rejects,
+        "expect": step.expect,
         "warnings": step.notices,
         "grants": step.grants.json(),
     })
@@ -116,17 +119,14 @@ fn in_words(plan: &Plan, base: &Base, limits: &Limits, exchange: Option<&Locatio
                 let _ = writeln!(text, "   wants    {}", line(&step.resources.to_string()));
             }
         }
-        write_waits(&mut text, step, &beside);
+        write_waits(&mut text, step, &beside, plan);
         if step.instances > 1 {
             let _ = writeln!(text, "   shared   among {} instances of its driver", step.instances);
         }
         if step.retries.more > 0 {
             let _ = writeln!(text, "   retries  {}", retries(step));
         }
-        if step.rejects > 0 {
-            let rows = counted(u64::from(step.rejects), "row");
-            let _ = writeln!(text, "   rejects  up to {rows}, into its table `{REJECTED}`");
-        }
+        write_quality(&mut text, step);
         write_grants(&mut text, step, base);
         for notice in &step.notices {
             let _ = writeln!(text, "   warning  {}", notice);
@@ -138,6 +138,35 @@ fn in_words(plan: &Plan, base: &Base, limits: &Limits, exchange: Option<&Locatio
         );
     }
     text
+}
+
+/// How many rows a step may reject, and what is checked of its tables.
+fn write_quality(text: &mut String, step: &PlannedStep) {
+    let most = match step.expect.most_rejected {
+        Some(MostRejected::Percent(share)) => format!("{share}% of its rows"),
+        _ => counted(u64::from(step.rejects), "row"),
+    };
+    if step.rejects > 0 {
+        let _ = writeln!(text, "   rejects  up to {most}, into its table `{REJECTED}`");
+    }
+    let checks = &step.expect.checks;
+    if checks.is_empty() {
+        return;
+    }
+    let when = if step.driver.spec.kind.makes_tables() {
+        "of its output, before anything reads it"
+    } else {
+        "of its input, before its driver is called"
+    };
+    let _ = writeln!(text, "   expects  {} {when}", counted(checks.len() as u64, "check"));
+    for check in checks {
+        let otherwise = match check.severity {
+            _ if check.rejects => "; offending rows are rejected",
+            Severity::Warn => "; otherwise a warning",
+            Severity::Error => "",
+        };
+        let _ = writeln!(text, "            {}{otherwise}", line(&check.name));
+    }
 }
 
 /// The worker that runs a step, and what travels to it and back, apart from what goes through an exchange.
@@ -189,24 +218,45 @@ fn retries(step: &PlannedStep) -> String {
 }
 
 /// What a step reads and waits for, and what may run at the same time.
-fn write_waits(text: &mut String, step: &PlannedStep, beside: &[&StepId]) {
+fn write_waits(text: &mut String, step: &PlannedStep, beside: &[&StepId], plan: &Plan) {
+    let once_checked = |id: &StepId| once_checked(plan, id);
     for input in &step.inputs {
+        if input.is_reference {
+            let _ =
+                writeln!(text, "   looks up table `{}` of step `{}`, for its checks", line(&input.table), input.step);
+            continue;
+        }
         let table = if input.table == "main" { String::new() } else { format!(", table `{}`", line(&input.table)) };
         let also = if input.also.is_empty() {
             String::new()
         } else {
             format!(" (in SQL also {})", line(&input.also.join(", ")))
         };
-        let _ = writeln!(text, "   input    {} from step `{}`{table}{also}", line(&input.alias), input.step);
+        let _ = writeln!(
+            text,
+            "   input    {} from step `{}`{table}{also}{}",
+            line(&input.alias),
+            input.step,
+            once_checked(&input.step)
+        );
     }
     for need in step.needs.iter().filter(|need| step.inputs.iter().all(|input| input.step != **need)) {
-        let _ = writeln!(text, "   after    {need}");
+        let _ = writeln!(text, "   after    {need}{}", once_checked(need));
     }
     if !beside.is_empty() {
         let names: Vec<&str> = beside.iter().take(MAX_BESIDE).map(|id| id.as_str()).collect();
         let more =
             if beside.len() > MAX_BESIDE { format!(" and {} more", beside.len() - MAX_BESIDE) } else { String::new() };
         let _ = writeln!(text, "   beside   {}{more}", names.join(", "));
+    }
+}
+
+/// That a step has no output before its checks have passed.
+fn once_checked(plan: &Plan, id: &StepId) -> String {
+    match plan.steps.iter().find(|step| step.id == *id).map_or(0, |step| step.expect.checks.len()) {
+        0 => String::new(),
+        1 => ", once its check has passed".to_owned(),
+        several => format!(", once its {several} checks have passed"),
     }
 }
 

@@ -23,6 +23,7 @@ use crate::run::targets;
 use crate::session::{Base, plain};
 use crate::untrusted;
 
+use super::expectations;
 use super::limits::LimitArguments;
 use super::lock;
 use super::run::Pins;
@@ -135,6 +136,7 @@ pub fn prepare(arguments: &PipelineArguments, pins: Pins) -> anyhow::Result<Plan
     warn_of_short_secrets(&prepared.plan);
     lock::check(&prepared.base, &mut prepared.plan, pins)?;
     targets::check(&prepared.base, &prepared.plan.steps)?;
+    expectations::check(&prepared.plan, &arguments.pipeline.display().to_string())?;
     Ok(prepared)
 }
 

@@ -2,6 +2,7 @@
 
 use super::terminal::{self, Show, say};
 use super::{counted, grouped, spell_duration};
+use crate::pipeline::expect::outcome::summary;
 use crate::protocol::LogLevel;
 use crate::run::Observer;
 use crate::secrets::scrubber::Scrubbed;
@@ -56,6 +57,7 @@ impl Observer for Progress {
         let time = spell_duration(step.duration_ms.unwrap_or_default());
         let id = format!("{:width$}", step.id, width = self.width);
         let rows = counted(step.rows.unwrap_or_default(), "row");
+        let checks = if step.checks.is_empty() { String::new() } else { format!("  {}", summary(&step.checks)) };
         match step.status {
             Status::Success if step.tables.len() > 1 => {
                 let tables: Vec<String> = step
@@ -63,13 +65,13 @@ impl Observer for Progress {
                     .iter()
                     .map(|(name, table)| format!("{} {}", untrusted::line(name), grouped(table.rows)))
                     .collect();
-                say(format!("{id}  {rows} in {} tables ({})  {time}", step.tables.len(), tables.join(", ")));
+                say(format!("{id}  {rows} in {} tables ({})  {time}{checks}", step.tables.len(), tables.join(", ")));
             }
             Status::Success if step.reused.is_some() => {
                 let how = step.reused.as_ref().map(|reused| reused.how.to_string()).unwrap_or_default();
-                say(format!("{id}  {rows}  {how}"));
+                say(format!("{id}  {rows}  {how}{checks}"));
             }
-            Status::Success => say(format!("{id}  {rows}  {time}")),
+            Status::Success => say(format!("{id}  {rows}  {time}{checks}")),
             other => say(format!("{id}  {other}")),
         }
     }

@@ -141,6 +141,7 @@ fn tables(step: &StepRecord, file: &Path) -> Vec<InputTable> {
             path: file.to_owned(),
             table: name.clone(),
             rows: None,
+            is_reference: false,
         })
         .collect()
 }

@@ -10,6 +10,7 @@ use crate::exchange::{Access, Exchange};
 use crate::executor::disk::Disk;
 use crate::executor::process::ProcessEvent;
 use crate::grants::limits::Limits;
+use crate::pipeline::expect::outcome::summary;
 use crate::pipeline::params::Params;
 use crate::run::ledger::shared::Shared;
 use crate::run::ledger::{self, Records};
@@ -372,7 +373,7 @@ fn as_json(manifest: &Manifest, session_path: &str) -> Value {
             json!({
                 "id": step.id, "component": step.component, "status": step.status, "rows": step.rows, "table": step.table,
                 "tables": step.tables, "duckdb_path": step.duckdb_path, "duration_ms": step.duration_ms, "attempts": step.attempts, "error": step.error,
-                "warnings": step.warnings, "reused": step.reused,
+                "warnings": step.warnings, "reused": step.reused, "checks": step.checks, "rejected_tables": step.rejected_tables,
             })
         })
         .collect();
@@ -399,7 +400,17 @@ pub fn steps_table(manifest: &Manifest) -> Table {
 fn in_words(manifest: &Manifest, session_path: &str) -> String {
     let steps = steps_table(manifest);
     let took = spell_duration(manifest.duration_ms.unwrap_or_default());
-    format!("\n{steps}\n\npipeline `{}`: {} in {took}\nsession {session_path}\n", manifest.pipeline, manifest.status)
+    let checks = checks_in_words(manifest);
+    format!(
+        "\n{steps}\n{checks}\npipeline `{}`: {} in {took}\nsession {session_path}\n",
+        manifest.pipeline, manifest.status
+    )
+}
+
+/// How many checks of each step passed, one step per line.
+pub fn checks_in_words(manifest: &Manifest) -> String {
+    let checked = manifest.steps.iter().filter(|step| !step.checks.is_empty());
+    checked.map(|step| format!("{}: {}\n", step.id, summary(&step.checks))).collect()
 }
 
 /// Prints why a step failed: what happened, the remedy, and whose fault it is.

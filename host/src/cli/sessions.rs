@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::error::Report;
+use crate::pipeline::expect::outcome::CheckRecord;
 use crate::session::{self, Base, Manifest, Summary};
 use crate::size;
 
@@ -163,6 +164,20 @@ fn chosen(manifest: &Manifest) -> String {
     text
 }
 
+/// `orders  passed  not_null id`, or what is wrong.
+fn check_line(step: &str, check: &CheckRecord) -> String {
+    let verdict = match () {
+        () if check.passed => "passed",
+        () if check.fails() => "FAILED",
+        () if check.rejects => "rejected",
+        () => "warned",
+    };
+    let message = check.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+    let examples: Vec<String> = check.examples.iter().map(|example| format!("`{example}`")).collect();
+    let examples = if examples.is_empty() { String::new() } else { format!(" (for example {})", examples.join(", ")) };
+    format!("check     {}  {verdict}  {}{message}{examples}", line(step), line(&check.check))
+}
+
 fn show(arguments: &Show) -> anyhow::Result<()> {
     let base = Base::open(&arguments.place.base)?;
     let found = session::find(&base, &arguments.session)?;
@@ -188,6 +203,11 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
         line(&path.to_string_lossy()),
         size::spell(found.bytes)
     );
+    for step in &manifest.steps {
+        for check in &step.checks {
+            text.push_str(&format!("\n{}", check_line(&step.id, check)));
+        }
+    }
     for warning in &manifest.warnings {
         text.push_str(&format!("\n\nwarning: {}", paragraph(&warning.to_string())));
     }

@@ -52,7 +52,8 @@ impl Tables {
     /// If the rows of an input cannot be counted.
     pub fn new(call: &DriverCall<'_>, shared: &Shared) -> anyhow::Result<Self> {
         let input = |alias: &String| anyhow::Ok(Input { alias: alias.clone(), rows: call.engine.input_rows(alias)? });
-        let inputs = call.job.files.inputs.iter().map(|input| &input.alias).map(input).collect::<Result<_, _>>();
+        let inputs = call.job.files.inputs.iter().filter(|input| !input.is_reference);
+        let inputs = inputs.map(|input| &input.alias).map(input).collect::<Result<_, _>>();
         Ok(Self {
             engine: Arc::clone(call.engine),
             reporter: call.reporter.clone(),

@@ -233,6 +233,7 @@ pub fn listen(
             Answer::Log { attempt, .. }
             | Answer::Metric { attempt, .. }
             | Answer::Progress { attempt, .. }
+            | Answer::Checks { attempt, .. }
             | Answer::Event { attempt, .. }
             | Answer::Output { attempt, .. } => {
                 // A host that has gone is noticed where its commands are read.

@@ -26,12 +26,22 @@ pub struct InputTable {
     /// How many rows the table must have, if others said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
+    /// Whether only the checks of the step's tables read it: its driver does not know of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_reference: bool,
 }
 
 impl InputTable {
     /// The table of a file under one name, with however many rows.
     pub fn new(alias: &str, path: PathBuf, table: &str) -> Self {
-        Self { alias: alias.to_owned(), also: Vec::new(), path, table: table.to_owned(), rows: None }
+        Self {
+            alias: alias.to_owned(),
+            also: Vec::new(),
+            path,
+            table: table.to_owned(),
+            rows: None,
+            is_reference: false,
+        }
     }
 }
 
@@ -100,7 +110,7 @@ impl Warm {
         let control = self.0.connect()?;
         // Needed before the first attachment, which may have to evict blocks.
         control.execute(&buffers::set_limit(step.limits.engine_memory_bytes))?;
-        attach_inputs(&control, step.inputs)?;
+        let sources = attach_inputs(&control, step.inputs)?;
         if let Some(output) = step.output {
             control.execute(&format!("ATTACH {} AS {OUTPUT}", quote_path(output)?))?;
         }
@@ -117,7 +127,8 @@ impl Warm {
             connections,
             handed_out: Mutex::default(),
             created: Mutex::default(),
-            tables: step.inputs.iter().flat_map(input_names).cloned().collect(),
+            tables: step.inputs.iter().filter(|input| !input.is_reference).flat_map(input_names).cloned().collect(),
+            sources,
             has_output: step.output.is_some(),
             temporary: step.temporary.clone(),
             locked: step.lock,
@@ -132,13 +143,16 @@ fn input_names(input: &InputTable) -> impl Iterator<Item = &String> {
     std::iter::once(&input.alias).chain(&input.also)
 }
 
-/// Opens the step's inputs, each table under its names.
+/// Opens the step's inputs, each table under its names; returns where each is.
 ///
 /// Other tables of a file are out of reach: a driver's SELECT may only name the views, and the catalogs behind them
 /// have unguessable names, so that they cannot be named by a function that takes a name as text either.
-fn attach_inputs(control: &Arc<Connection>, inputs: &[InputTable]) -> std::result::Result<(), FurnishError> {
+fn attach_inputs(
+    control: &Arc<Connection>,
+    inputs: &[InputTable],
+) -> std::result::Result<Vec<(String, String)>, FurnishError> {
     let secret = unguessable()?;
-    let mut catalogs: Vec<&Path> = Vec::new();
+    let (mut catalogs, mut sources): (Vec<&Path>, _) = (Vec::new(), Vec::new());
     for input in inputs {
         let known = catalogs.iter().position(|path| *path == input.path);
         let position = known.unwrap_or(catalogs.len());
@@ -163,15 +177,13 @@ fn attach_inputs(control: &Arc<Connection>, inputs: &[InputTable]) -> std::resul
                 return Err(FurnishError::OtherRows { alias, table, found, said });
             }
         }
-        for name in input_names(input) {
-            control.execute(&format!(
-                "CREATE VIEW {} AS FROM {catalog}.main.{}",
-                quote_name(name),
-                quote_name(&input.table)
-            ))?;
+        let source = format!("{catalog}.main.{}", quote_name(&input.table));
+        for name in input_names(input).filter(|_| !input.is_reference) {
+            control.execute(&format!("CREATE VIEW {} AS FROM {source}", quote_name(name)))?;
         }
+        sources.push((input.alias.clone(), source));
     }
-    Ok(())
+    Ok(sources)
 }
 
 /// 128 random bits, in hexadecimal.

@@ -43,6 +43,7 @@ fn reading(folder: &Path, table: &str) -> std::result::Result<Engine, FurnishErr
         alias: "Open".to_owned(),
         also: vec!["df_source".to_owned()],
         rows: None,
+        is_reference: false,
         path: folder.join("in.duckdb"),
         table: table.to_owned(),
     };

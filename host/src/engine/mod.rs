@@ -1,6 +1,7 @@
 //! The only module that opens DuckDB: with a step's inputs, its output and its granted files, and nothing else.
 
 mod buffers;
+mod check;
 mod copy;
 mod create;
 mod error;
@@ -28,7 +29,6 @@ use duckdb::arrow::array::make_array;
 use crate::columns::Field;
 use buffers::Buffers;
 use ffi::{Connection, Database, Statement};
-use statement::Refusal;
 
 pub use duckdb_text::{quote_name, quote_text};
 pub use error::{Cause, EngineError};
@@ -68,6 +68,8 @@ pub struct Engine {
     created: Mutex<BTreeMap<String, Vec<String>>>,
     /// The names of the inputs; a driver's SELECT may read from nothing else.
     tables: Vec<String>,
+    /// The table of each input, as the host's own statements name it.
+    sources: Vec<(String, String)>,
     has_output: bool,
     temporary: Option<TemporaryFolder>,
     locked: bool,
@@ -127,15 +129,7 @@ impl Engine {
     /// Parses a driver's text and judges it before any of it is bound: binding looks up names and folds constants, and
     /// its errors would quote the results to the driver.
     fn judge(&self, connection: &Arc<Connection>, select: &str) -> Result<()> {
-        let serialize = format!("SELECT CAST(json_serialize_sql({}) AS VARCHAR)", quote_text(select));
-        let tree = connection.first_column(&serialize)?;
-        let tree = tree.as_ref().map(|tree| tree.as_string::<i32>().value(0)).unwrap_or_default();
-        let varies = statement::check(tree, &self.tables).map_err(|refusal| match refusal {
-            Refusal::Syntax => connection.syntax_error(select),
-            Refusal::Unknown(what) => EngineError { message: what, cause: Cause::Statement },
-            Refusal::Forbidden(what) => EngineError::refused(what),
-        })?;
-        if varies {
+        if check::judge(connection, select, &self.tables)? {
             self.status.note_varying(Varying::Sql);
         }
         Ok(())

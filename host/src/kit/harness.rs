@@ -22,6 +22,7 @@ use crate::executor::supervisor::Supervisor;
 use crate::grants::limits::Limits;
 use crate::grants::policy::{ConnectionHosts, Hosts, Policy};
 use crate::pipeline::connections::Connections;
+use crate::pipeline::expect::Expect;
 use crate::pipeline::params::{Environment, Params};
 use crate::pipeline::project::Project;
 use crate::pipeline::resources::Resources;
@@ -398,6 +399,7 @@ fn step(id: StepId, component: String, config: Map<String, Value>) -> Step {
         retries: Retries::default(),
         rejects: 0,
         cache: None,
+        expect: Expect::default(),
         on: None,
         resources: Resources::default(),
         line: 0,

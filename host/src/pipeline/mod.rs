@@ -2,6 +2,7 @@
 
 pub mod connections;
 pub mod database_url;
+pub mod expect;
 pub mod parameter;
 pub mod params;
 pub mod project;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
 use crate::error::{Report, Reports, listed, nearest};
+use expect::{Expect, MostRejected, RawExpect, RawRejects};
 use parameter::ParamDef;
 use resources::{RawResources, Resources};
 use retries::Retries;
@@ -114,10 +116,12 @@ pub struct Step {
     pub inputs: Option<Vec<(String, StepId, String)>>,
     /// Its own, or those of the pipeline.
     pub retries: Retries,
-    /// How many rows the step may reject before it fails.
+    /// How many rows the step's driver may reject before it fails.
     pub rejects: u32,
     /// Whether what the step made may be reused by later runs; `None` if the author leaves that to Osiris.
     pub cache: Option<bool>,
+    /// What the step's tables must be like.
+    pub expect: Expect,
     /// The worker that runs it, if the author names one.
     pub on: Option<String>,
     pub resources: Resources,
@@ -158,8 +162,8 @@ struct RawStep {
     needs: Option<Vec<String>>,
     inputs: Option<Map<String, Value>>,
     retries: Option<Value>,
-    #[serde(default)]
-    rejects: u32,
+    rejects: Option<RawRejects>,
+    expect: Option<Spanned<RawExpect>>,
     cache: Option<bool>,
     on: Option<String>,
     #[serde(default)]
@@ -249,13 +253,25 @@ fn parse_step(raw: RawStep, file: &str, usual: &Retries) -> Result<Step, Report>
         None => usual.clone(),
         Some(written) => Retries::parse(written, &format!("step `{id}`")).map_err(at)?,
     };
-    if raw.rejects > MAX_REJECTS {
-        let message = format!("step `{id}` has `rejects: {}`; at most {MAX_REJECTS} are possible", raw.rejects);
-        return Err(at(Report::input(message)));
-    }
-    let RawStep { component, mode, config, rejects, cache, on, resources, .. } = raw;
+    let most_rejected = raw.rejects.map(|RawRejects(most)| most);
+    let rejects = match most_rejected {
+        None => 0,
+        Some(MostRejected::Rows(rows)) if rows > MAX_REJECTS => {
+            let message = format!("step `{id}` has `rejects: {rows}`; at most {MAX_REJECTS} are possible");
+            return Err(at(Report::input(message)));
+        }
+        Some(MostRejected::Rows(rows)) => rows,
+        // How many that are is known once the step has all rows.
+        Some(MostRejected::Percent(_)) => MAX_REJECTS,
+    };
+    let RawStep { component, mode, config, expect, cache, on, resources, .. } = raw;
     let resources = Resources::new(resources).map_err(at)?;
-    Ok(Step { id, component, mode, config, needs, inputs, retries, rejects, cache, on, resources, line })
+    let expect = match expect {
+        Some(Spanned { value, referenced, .. }) => value.parse(&id, referenced.line().max(line), file)?,
+        None => Expect::default(),
+    };
+    let expect = Expect { most_rejected, ..expect };
+    Ok(Step { id, component, mode, config, needs, inputs, retries, rejects, expect, cache, on, resources, line })
 }
 
 fn parse_input(step: &StepId, alias: String, value: Value) -> Result<(String, StepId, String), Report> {

@@ -6,7 +6,11 @@ use super::order::Places;
 
 use crate::driver::spec::Kind;
 use crate::error::Report;
+use crate::pipeline::expect::Expect;
 use crate::pipeline::{Pipeline, Step, StepId};
+
+/// The beginning of names that no author's SQL may use.
+const OWN: &str = "osiris_";
 
 /// One table that a step reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +20,8 @@ pub struct Input {
     pub also: Vec<String>,
     pub step: StepId,
     pub table: String,
+    /// Whether only the checks of the step's tables read it.
+    pub is_reference: bool,
 }
 
 /// An alias, and the step and table that it stands for.
@@ -54,7 +60,13 @@ pub(super) fn of_step(
             let short = ["input_df", "input"].into_iter().filter(|_| alone).map(str::to_owned);
             let frame = Some(frame(from)).filter(|_| names_frame(&sources, number));
             let also = frame.into_iter().chain(short).filter(|name| !aliases.contains(&name.to_lowercase()));
-            Input { alias: alias.clone(), also: also.collect(), step: from.clone(), table: table.clone() }
+            Input {
+                alias: alias.clone(),
+                also: also.collect(),
+                step: from.clone(),
+                table: table.clone(),
+                is_reference: false,
+            }
         })
         .collect())
 }
@@ -81,6 +93,50 @@ fn sources(pipeline: &Pipeline, places: &Places<'_>, place: usize, kinds: &[Kind
     }
 }
 
+/// The inputs of a step and the tables that only its checks read; and its checks, each with where the column is that it looks up: in an
+/// input, or in a table of another step.
+///
+/// # Errors
+/// If the inputs do not fit the step's kind of driver, or a step that is looked into has no tables.
+pub(super) fn with_references(
+    step: &Step,
+    inputs: Vec<Input>,
+    places: &Places<'_>,
+    kinds: &[Kind],
+) -> Result<(Vec<Input>, Expect), Report> {
+    if let Some(place) = places.get(&step.id) {
+        check(step, kinds[*place], &inputs)?;
+    }
+    let (mut added, mut expect) = (Vec::<Input>::new(), step.expect.clone());
+    for target in expect.targets_mut() {
+        if target.table.is_none()
+            && let Some(input) = inputs.iter().find(|input| input.alias == target.from)
+        {
+            target.alias = Some(input.alias.clone());
+            continue;
+        }
+        let from = StepId::new(&target.from)?;
+        if places.get(&from).is_some_and(|place| !kinds[*place].makes_tables()) {
+            return Err(Report::input(format!(
+                "a check of step `{}` looks into step `{from}`, which is a writer and has no table",
+                step.id
+            ))
+            .hint("look into the step that the writer reads"));
+        }
+        let table = target.table.clone().unwrap_or_else(|| "main".to_owned());
+        let is_it = |input: &&Input| input.step == from && input.table == table;
+        let known = inputs.iter().chain(&added).find(is_it).map(|input| input.alias.clone());
+        let alias = known.unwrap_or_else(|| {
+            let alias = format!("{OWN}reference_{}", added.len());
+            let input = Input { alias: alias.clone(), also: Vec::new(), step: from, table, is_reference: true };
+            added.push(input);
+            alias
+        });
+        target.alias = Some(alias);
+    }
+    Ok(([inputs, added].concat(), expect))
+}
+
 /// Python Osiris's name for the output of a step.
 fn frame(step: &StepId) -> String {
     format!("df_{}", step.as_str().replace(['-', '.'], "_"))
@@ -105,7 +161,7 @@ fn names_frame(sources: &[Source], number: usize) -> bool {
 ///
 /// # Errors
 /// If not.
-pub(super) fn check(step: &Step, kind: Kind, inputs: &[Input]) -> Result<(), Report> {
+fn check(step: &Step, kind: Kind, inputs: &[Input]) -> Result<(), Report> {
     let mut names = BTreeSet::new();
     let twice = inputs.iter().find(|input| !names.insert(input.alias.to_lowercase()));
     if let Some(input) = twice {

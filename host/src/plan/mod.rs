@@ -22,6 +22,7 @@ use crate::grants::grant::{self, GrantRequest};
 use crate::grants::policy::Policy;
 use crate::pipeline::connections::Connections;
 use crate::pipeline::database_url;
+use crate::pipeline::expect::Expect;
 use crate::pipeline::params::{self, Environment, Params, References, substitute};
 use crate::pipeline::project::{Place, Project};
 use crate::pipeline::resources::Resources;
@@ -86,10 +87,12 @@ pub struct PlannedStep {
     pub inputs: Vec<Input>,
     pub grants: Grants,
     pub retries: Retries,
-    /// How many rows the step may reject before it fails.
+    /// How many rows the step's driver may reject before it fails.
     pub rejects: u32,
     /// Whether what the step made may be reused by later runs; `None` if the author leaves that to Osiris.
     pub cache: Option<bool>,
+    /// What the step's tables must be like.
+    pub expect: Expect,
     /// What the host adds to the step's HTTP requests.
     pub credentials: Vec<Credential>,
     /// How many instances of the driver share the step's work.
@@ -125,9 +128,9 @@ pub fn plan(pipeline: &Pipeline, context: &PlanContext<'_>) -> Result<Plan, Repo
 }
 
 impl PlannedStep {
-    /// Whether the step has a file of tables: a writer has one for the rows that it rejects.
+    /// Whether the step has a file of tables: a writer has one for the rows that it or a check rejects.
     pub fn stores_tables(&self) -> bool {
-        self.driver.spec.kind.makes_tables() || self.rejects > 0
+        self.driver.spec.kind.makes_tables() || self.rejects > 0 || self.expect.rejects()
     }
 
     /// The places of secrets that are too short to be redacted everywhere.
@@ -184,7 +187,8 @@ fn plan_step(
     let mut masked_config = shown(masked, &driver.spec, &written, secrets.values().chain(&hidden));
     mask_environment(&mut masked_config, step, reference.as_deref(), &driver.spec, context);
     let inputs = inputs::of_step(pipeline, places, place, kinds)?;
-    inputs::check(step, driver.spec.kind, &inputs)?;
+    let (inputs, expect) = inputs::with_references(step, inputs, places, kinds)?;
+    let expect = expect.with_params(&step.id, context.params)?;
     let state = state(&driver.spec, &config, &secrets, context)?;
     let request = GrantRequest {
         step: step.id.as_str(),
@@ -211,6 +215,7 @@ fn plan_step(
         retries: step.retries.clone(),
         rejects: step.rejects,
         cache: step.cache,
+        expect,
         state,
         notices: [renamed.notices, connection_notices, Vec::from_iter(unused), pasted(step, &driver.spec, context)]
             .concat(),

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use crate::error::{Report, listed, nearest};
+use crate::pipeline::expect::{Check, Target};
 use crate::pipeline::{Pipeline, Step, StepId};
 
 /// Each step's place in the pipeline, by its id.
@@ -28,7 +29,12 @@ pub(super) fn needs(pipeline: &Pipeline, places: &Places<'_>) -> Result<Vec<BTre
         .map(|step| {
             let named = step.needs.iter().flatten().map(|need| place(step, need, "needs"));
             let read = step.inputs.iter().flatten().map(|(_, from, _)| place(step, from, "inputs"));
-            named.chain(read).collect::<Result<BTreeSet<_>, _>>()
+            // A check may look into an input by its alias, or into another step by its id.
+            let aliases: BTreeSet<&str> = step.inputs.iter().flatten().map(|(alias, ..)| alias.as_str()).collect();
+            let looked_up = step.expect.targets().map(|(check, target)| looked_up(step, check, target, &aliases));
+            let looked_up: Vec<StepId> = looked_up.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+            let looked_up = looked_up.iter().map(|from| place(step, from, "references"));
+            named.chain(read).chain(looked_up).collect::<Result<BTreeSet<_>, _>>()
         })
         .collect::<Result<Vec<_>, _>>()?;
     let in_order = needs.iter().enumerate().all(|(number, needs)| needs.iter().all(|need| *need < number));
@@ -40,6 +46,19 @@ pub(super) fn needs(pipeline: &Pipeline, places: &Places<'_>) -> Result<Vec<BTre
         }
     }
     Ok(needs)
+}
+
+/// The step that a check looks into, unless it is one of the step's inputs.
+fn looked_up(step: &Step, check: &Check, target: &Target, aliases: &BTreeSet<&str>) -> Result<Option<StepId>, Report> {
+    if target.table.is_none() && aliases.contains(target.from.as_str()) {
+        return Ok(None);
+    }
+    if target.from == step.id.as_str() {
+        return Err(Report::input(format!("check `{}` of step `{}` looks into its own step", check.name, step.id)).hint(
+            format!("write a SELECT that returns the offending rows, such as `select * from a anti join b using (id)` (line {})", check.line),
+        ));
+    }
+    StepId::new(&target.from).map(Some)
 }
 
 /// Whether the step at `from` needs the one at `to`, directly or through other steps.

@@ -15,6 +15,7 @@ use crate::engine::Varying;
 use crate::error::Failure;
 use crate::exchange::Directions;
 pub use crate::exchange::StoredFile as Blob;
+use crate::pipeline::expect::outcome::CheckOutcome;
 use crate::pipeline::resources::Resources;
 use crate::untrusted::Untrusted;
 
@@ -96,6 +97,11 @@ pub enum Answer {
         attempt: u64,
         done: u64,
         total: Option<u64>,
+    },
+    /// What came of the checks of the step's tables, in their order.
+    Checks {
+        attempt: u64,
+        outcomes: Vec<CheckOutcome>,
     },
     Event {
         attempt: u64,
@@ -212,6 +218,9 @@ pub struct NamedInput {
     /// How many rows the table must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
+    /// Whether only the checks of the step's tables read it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_reference: bool,
 }
 
 /// A granted file, with its name for the driver.

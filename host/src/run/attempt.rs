@@ -17,6 +17,7 @@ use crate::executor::disk::DiskAllowance;
 use crate::executor::{NewAttempt, Passage, RunningAttempt};
 use crate::grants::limits::Limits;
 use crate::pipeline::StepId;
+use crate::pipeline::expect::outcome::{CheckOutcome, CheckRecord};
 use crate::plan::{Input, PlannedStep};
 use crate::protocol::{
     Call, FileGrant, Job, LocalFiles, LogLevel, Message, OUTPUT, PriorState, Reachable, RejectedRows,
@@ -69,6 +70,8 @@ pub(super) struct Attempt {
     pub(super) warnings: Warnings,
     /// How many bytes about its requests may still be heard; `None` once there were more.
     pub(super) exchange_room: Option<u64>,
+    /// What it said of the checks of the step's tables.
+    pub(super) checks: Vec<CheckOutcome>,
     /// The process's final report.
     pub(super) verdict: Option<Result<Done, Failure>>,
 }
@@ -82,6 +85,8 @@ pub(super) struct Done {
     pub(super) rejected: Option<RejectedRows>,
     /// What the step called whose answer differs from run to run; `None` if that is not known.
     pub(super) varying: Option<BTreeSet<Varying>>,
+    /// What came of the checks of the step's tables.
+    pub(super) checks: Vec<CheckRecord>,
 }
 
 /// The files and the folder that a step gets for one attempt.
@@ -148,6 +153,7 @@ impl Schedule<'_> {
         step.notices.iter().for_each(|notice| warnings.push(notice.clone()));
         let record = &mut self.manifest.steps[place];
         (record.warnings, record.attempts) = (warnings.list(), number);
+        record.checks.clear();
         match self.hand_over(place, begun, number) {
             Ok((process, targets)) => {
                 let log_room = LogRoom::new(&self.settings.limits);
@@ -161,6 +167,7 @@ impl Schedule<'_> {
                     log_room,
                     warnings,
                     exchange_room,
+                    checks: Vec::new(),
                     verdict: None,
                 };
                 self.running.insert(running.process.number(), running);
@@ -265,6 +272,7 @@ impl Schedule<'_> {
             call: Call::Run,
             instances: if disturbance.counts_calls() { 1 } else { step.instances },
             rejects: step.rejects,
+            expect: step.expect.clone(),
             limits: turn.limits,
             require_confinement: self.settings.require_confinement,
             disturbance,
@@ -306,6 +314,7 @@ impl Schedule<'_> {
             rows: self.said_rows(input),
             path: self.session.data_file(&input.step),
             table: input.table.clone(),
+            is_reference: input.is_reference,
         };
         step.inputs.iter().map(job_input).collect()
     }
@@ -376,9 +385,11 @@ impl Schedule<'_> {
                 }
             }
             Message::Exchange { seen } => self.hear_exchange(number, &seen, size),
+            Message::Checks { outcomes } => running.checks = outcomes,
             Message::Progress { done, total } => self.observer.progress(step.as_str(), done, total),
             Message::Complete { tables, rows_written, files, state, rejected, varying } => {
-                running.verdict = Some(Ok(Done { tables, rows_written, files, state, rejected, varying }));
+                let checks = Vec::new();
+                running.verdict = Some(Ok(Done { tables, rows_written, files, state, rejected, varying, checks }));
             }
             Message::Discovered { .. } | Message::Checked { .. } => {}
             Message::Failed(failure) => {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::attempt::{Attempt, Done};
 use super::ledger::{self, Outcome};
@@ -13,6 +13,7 @@ use super::states::unfit_state;
 use super::targets::{self, Target};
 use crate::digest::{Digest, sha256_of};
 use crate::error::{Blame, Failure};
+use crate::pipeline::expect::outcome::{CheckOutcome, CheckRecord};
 use crate::plan::PlannedStep;
 use crate::protocol::{LogLevel, OUTPUT, RejectedRows};
 use crate::session::{Status, now};
@@ -23,8 +24,18 @@ const DURATION: &str = "step_duration_ms";
 /// The name of the metric for the rows that a step rejected.
 const REJECTED_ROWS: &str = "rows_rejected";
 
+/// The name of the metric for the rows that checks rejected, each counted once for each check that it offends.
+const REJECTED_BY_CHECKS: &str = "rows_rejected_by_checks";
+
 pub(super) fn interrupted() -> Failure {
     Failure::new(Blame::User, "interrupted", "the run was interrupted")
+}
+
+/// Why what a step process reported as complete cannot be kept.
+fn unfit(step: &PlannedStep, done: &Done) -> Option<Failure> {
+    record::secret_name(step, &done.tables)
+        .or_else(|| unfit_state(step, done.state.as_deref()))
+        .or_else(|| record::unchecked(step, &done.checks))
 }
 
 impl Schedule<'_> {
@@ -48,16 +59,17 @@ impl Schedule<'_> {
             return;
         };
         self.fleet.ended(running.place);
-        let Attempt { place, number, process, targets, begun, warnings, verdict, .. } = running;
+        let Attempt { place, number, process, targets, begun, warnings, verdict, checks, .. } = running;
         self.manifest.steps[place].warnings = warnings.list();
+        let checks = self.note_checks(place, checks);
         let step = &self.plan.steps[place];
         let has_connected = process.has_connected();
         let stored = process.stored();
         let ending = process.ending();
         let outcome = match verdict {
             Some(Ok(done)) if ending.is_peaceful() && !self.interrupted => {
-                let unfit = || unfit_state(step, done.state.as_deref());
-                match record::secret_name(step, &done.tables).or_else(unfit) {
+                let done = Done { checks, ..done };
+                match unfit(step, &done) {
                     None if self.ties.is_some() => {
                         return self.settle((place, number, begun), has_connected, targets, (done, stored));
                     }
@@ -83,6 +95,21 @@ impl Schedule<'_> {
             Err(failure) => self.try_again_or_fail(place, Retrial::after(number, begun), has_connected, failure),
         }
         self.note_progress();
+    }
+
+    /// Records what came of the checks of a step's tables, and returns it.
+    fn note_checks(&mut self, place: usize, outcomes: Vec<CheckOutcome>) -> Vec<CheckRecord> {
+        let step = &self.plan.steps[place];
+        let records = record::checks(step, outcomes, &self.session.scrubber);
+        for record in &records {
+            let mut fields = json!({"step_id": step.id});
+            if let (Value::Object(fields), Ok(Value::Object(record))) = (&mut fields, serde_json::to_value(record)) {
+                fields.extend(record);
+            }
+            self.session.event("check", fields);
+        }
+        self.manifest.steps[place].checks.clone_from(&records);
+        records
     }
 
     /// Schedules the next attempt of a step, or records that it failed.
@@ -145,6 +172,7 @@ impl Schedule<'_> {
             continued_from: self.continued_from(place),
             state: done.state,
             rejected: done.rejected.map(scrub),
+            checks: done.checks,
             warnings: self.manifest.steps[place].warnings.clone(),
         }
     }
@@ -170,6 +198,16 @@ impl Schedule<'_> {
             session.event("notice", json!({"step_id": step.id, "message": warning.message, "fields": warning.fields}));
             self.observer.log(step.id.as_str(), LogLevel::Warn, &warning);
             record.warnings.push(warning.into_inner());
+        }
+        record.checks.clone_from(&outcome.checks);
+        for warning in outcome.checks.iter().filter_map(CheckRecord::warning) {
+            let warning = session.scrubber.scrubbed(&warning);
+            self.observer.log(step.id.as_str(), LogLevel::Warn, &warning);
+            record.warnings.push(warning.into_inner());
+        }
+        let by_checks: u64 = outcome.checks.iter().filter(|check| check.rejects).map(|check| check.rows).sum();
+        if by_checks > 0 {
+            session.journal.metric(&REJECTED_BY_CHECKS.into(), by_checks as f64, id);
         }
         session.journal.metric(&metric.into(), rows as f64, id);
         session.journal.metric(&DURATION.into(), record.duration_ms.unwrap_or_default() as f64, id);

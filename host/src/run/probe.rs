@@ -19,6 +19,7 @@ use crate::executor::supervisor::Supervisor;
 use crate::grants::Grants;
 use crate::grants::credentials::Credential;
 use crate::grants::limits::Limits;
+use crate::pipeline::expect::Expect;
 use crate::protocol::disturbance::Disturbance;
 use crate::protocol::{Call, Job, LocalFiles, Message, PriorState};
 use crate::recordings::Exchanges;
@@ -116,6 +117,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<ProbeReport> {
         call: probe.call,
         instances: 1,
         rejects: 0,
+        expect: Expect::default(),
         limits: Limits { wall_seconds: probe.timeout.as_secs().max(1), ..probe.limits },
         require_confinement: probe.require_confinement,
         disturbance: Disturbance::default(),

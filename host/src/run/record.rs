@@ -8,10 +8,13 @@ use serde_json::Map;
 use super::ledger::Outcome;
 use crate::error::{Blame, Failure};
 use crate::exchange::Location;
+use crate::pipeline::expect::Check;
+use crate::pipeline::expect::outcome::{CheckOutcome, CheckRecord, MAX_TEXT};
 use crate::plan::{Plan, PlannedStep};
 use crate::protocol::{REJECTED, RejectedRows};
-use crate::secrets::scrubber::betrays;
+use crate::secrets::scrubber::{Scrub, Scrubber, betrays};
 use crate::session::{DriverRecord, InputRecord, Manifest, Status, StepRecord, TableRecord, now};
+use crate::untrusted::Untrusted;
 use crate::warning::Warning;
 
 /// A whole number of milliseconds.
@@ -62,6 +65,7 @@ fn pending(step: &PlannedStep) -> StepRecord {
         inputs: step
             .inputs
             .iter()
+            .filter(|input| !input.is_reference)
             .map(|input| InputRecord {
                 alias: input.alias.clone(),
                 from_step: input.step.to_string(),
@@ -76,9 +80,11 @@ fn pending(step: &PlannedStep) -> StepRecord {
         table: None,
         rows: None,
         tables: BTreeMap::new(),
+        rejected_tables: Vec::new(),
         duration_ms: None,
         reused: None,
         attempts: 0,
+        checks: Vec::new(),
         warnings: Vec::new(),
         error: None,
     }
@@ -101,7 +107,10 @@ pub fn complete(
 ) -> (&'static str, u64) {
     let tables = &outcome.tables;
     let kind = step.driver.spec.kind;
-    let is_own = |table: &&String| step.rejects == 0 || *table != REJECTED;
+    let names = || tables.keys().map(String::as_str);
+    let of_driver = |table: &str| step.rejects > 0 && table == REJECTED;
+    let is_own =
+        |table: &&String| kind.makes_tables() && !of_driver(table) && !step.expect.is_rejected_table(table, names());
     let own: Vec<&String> = tables.keys().filter(is_own).collect();
     let rows = if kind.makes_tables() { own.iter().map(|table| tables[*table]).sum() } else { outcome.rows_written };
     record.status = Status::Success;
@@ -115,8 +124,34 @@ pub fn complete(
     if let [table] = own[..] {
         record.table = Some(table.clone());
     }
+    record.rejected_tables = tables.keys().filter(|table| !own.contains(table)).cloned().collect();
     record.tables = tables.iter().map(|(name, rows)| (name.clone(), TableRecord { rows: *rows })).collect();
     (kind.rows_metric(), rows)
+}
+
+/// What came of the checks of a step, redacted and cut; nothing if its process said something else than it was asked.
+pub fn checks(step: &PlannedStep, outcomes: Vec<CheckOutcome>, scrubber: &Scrubber) -> Vec<CheckRecord> {
+    let expected = &step.expect.checks;
+    if expected.len() != outcomes.len() {
+        return Vec::new();
+    }
+    let text = |text: &Untrusted| -> Untrusted {
+        text.without_secrets(scrubber).raw().chars().take(MAX_TEXT).collect::<String>().into()
+    };
+    let bounded = |(check, outcome): (&Check, CheckOutcome)| {
+        let examples = outcome.examples.iter().take(check.examples as usize).map(text).collect();
+        let (table, problem) = (text(&outcome.table), outcome.problem.as_ref().map(text));
+        let record = CheckRecord::new(check, &CheckOutcome { examples, table, problem, ..outcome });
+        record.without_secrets(scrubber)
+    };
+    expected.iter().zip(outcomes).map(bounded).collect()
+}
+
+/// The failure of a step whose process reported success, but not that all checks passed which may fail it.
+pub fn unchecked(step: &PlannedStep, checks: &[CheckRecord]) -> Option<Failure> {
+    let is_complete = checks.len() == step.expect.checks.len() && !checks.iter().any(CheckRecord::fails);
+    let message = "the step's process ended without having made all checks of its tables";
+    (!is_complete).then(|| Failure::new(Blame::Host, "internal", message))
 }
 
 /// The warning about rejected rows.

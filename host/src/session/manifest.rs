@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::error::Failure;
 use crate::exchange::StoredFile;
+use crate::pipeline::expect::outcome::CheckRecord;
 use crate::secrets::scrubber::{Scrub, Scrubber};
 use crate::warning::Warning;
 
@@ -90,6 +91,7 @@ impl Scrub for Manifest {
         for step in &mut clean.steps {
             step.grants.iter_mut().for_each(text);
             step.warnings.iter_mut().for_each(|warning| *warning = warning.without_secrets(scrubber));
+            step.checks.iter_mut().for_each(|check| *check = check.without_secrets(scrubber));
             step.error = step.error.take().map(|error| error.without_secrets(scrubber));
         }
         clean
@@ -124,6 +126,9 @@ pub struct StepRecord {
     pub rows: Option<u64>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tables: BTreeMap<String, TableRecord>,
+    /// Those of its tables that have rejected rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected_tables: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
     /// The earlier session whose result was taken over, if the step did not run.
@@ -132,6 +137,9 @@ pub struct StepRecord {
     /// How often the step was tried.
     #[serde(default)]
     pub attempts: u32,
+    /// What came of the checks of its tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckRecord>,
     /// What the step ignored, dropped or changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,

@@ -12,6 +12,7 @@ use duckdb::arrow::array::make_array;
 use duckdb_text::{json_text, quote_name};
 
 use super::open_files::OpenFiles;
+use super::quality::validate::wrong_checks;
 use super::text_table::TextTable;
 use crate::engine::{Engine, EngineError, Furnishing, Types, Warm};
 use crate::protocol::{Format, Look, Question, TableContents};
@@ -51,6 +52,12 @@ fn look() -> anyhow::Result<()> {
         }
         Question::Contents { most_rows } => {
             look.tables.iter().try_for_each(|table| print_contents(&engine, &table.alias, *most_rows))
+        }
+        Question::Expectations { steps } => {
+            for wrong in wrong_checks(&engine, steps) {
+                println!("{}", serde_json::to_string(&wrong)?);
+            }
+            Ok(())
         }
     }
 }

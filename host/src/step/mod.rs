@@ -7,6 +7,7 @@
 mod guest;
 pub mod look;
 mod open_files;
+mod quality;
 mod text_table;
 mod watch;
 
@@ -158,9 +159,11 @@ fn attempt(
     let engine = engine.with_status(Status::with_texts(texts(&job.config))).with_batches(job.disturbance.batches);
     let engine = Arc::new(engine);
     let watch = Watch::start(&job, &runtime, engine.interrupter(), reporter.clone()).map_err(host_fault)?;
+    let before = on_own_stack(|| quality::before(&mut job, &engine, reporter));
+    before.map_err(|failure| watch.failure().unwrap_or(failure))?;
     let driver_call = DriverCall { job: &job, component: &component, engine: &engine, reporter, trust: &trust };
     let outcome = on_own_stack(|| call(&driver_call));
-    let outcome = outcome.and_then(|tally| finish(&job, &engine, tally));
+    let outcome = outcome.and_then(|tally| finish(&job, &engine, tally, reporter));
     outcome.map_err(|failure| watch.failure().unwrap_or_else(|| renamed(failure, &names, &job)))
 }
 
@@ -183,8 +186,8 @@ fn texts(config: &Map<String, Value>) -> Vec<String> {
 /// as the data is nested; a file may legitimately have a million levels.
 const STACK: usize = 256 << 20;
 
-/// Calls the driver on a thread with a stack for deeply nested data.
-fn on_own_stack(call: impl FnOnce() -> Result<Tally, Failure> + Send) -> Result<Tally, Failure> {
+/// Calls the driver, or checks its data, on a thread with a stack for deeply nested data.
+fn on_own_stack<T: Send>(call: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("driver".to_owned()).stack_size(STACK).spawn_scoped(scope, call);
         let failed = |why: &str| host_fault(anyhow::anyhow!("the thread that calls the driver {why}"));
@@ -297,7 +300,7 @@ fn furnish(warm: Warm, job: &Job, held: &mut OpenFiles, layers: Layers) -> Resul
 }
 
 /// Closes the output and reports what the step produced.
-fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> {
+fn finish(job: &Job, engine: &Engine, tally: Tally, reporter: &Reporter) -> Result<Message, Failure> {
     if let Some(said) = tally.said {
         return Ok(said);
     }
@@ -306,9 +309,12 @@ fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> 
         return Err(driver_fault(format!("driver `{}` left table `{name}` unfinished", job.driver)));
     }
     // A writer may also count its inputs, or read them twice: it delivers no more rows than they have.
-    let input_rows = job.files.inputs.iter().map(|input| engine.input_rows(&input.alias)).sum::<Result<u64, _>>();
+    let inputs = job.files.inputs.iter().filter(|input| !input.is_reference);
+    let input_rows = inputs.map(|input| engine.input_rows(&input.alias)).sum::<Result<u64, _>>();
     let input_rows =
         input_rows.map_err(|error| host_fault(anyhow::anyhow!(error).context("cannot count the step's inputs")))?;
+    let rejected = tally.rejected.as_ref().map_or(0, |rejected| rejected.rows);
+    on_own_stack(|| quality::after(job, engine, reporter, rejected))?;
     let tables = engine.finish().map_err(|error| {
         let full = error.cause == Cause::DiskFull;
         let error = anyhow::anyhow!(error).context("cannot close the step's output");
@@ -324,7 +330,6 @@ fn finish(job: &Job, engine: &Engine, tally: Tally) -> Result<Message, Failure> 
             return Err(Overrun::Output.failure(job, engine.status().ran_authors()));
         }
     }
-    let rejected = tally.rejected.as_ref().map_or(0, |rejected| rejected.rows);
     let delivered = || tally.rows_out.min(input_rows).saturating_sub(rejected);
     let rows_written = if tally.rows_copied > 0 { tally.rows_copied } else { delivered() };
     let created = job.files.write.iter().filter(|grant| tally.files_written.contains(&grant.path));

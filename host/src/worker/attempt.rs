@@ -274,6 +274,7 @@ impl Worker {
             rows: input.rows,
             path: self.store.path(&input.data),
             table: input.table.clone(),
+            is_reference: input.is_reference,
         };
         let inputs = job.files.inputs.iter().map(input).collect();
         let output = job.files.output.then(|| scratch.join(OUTPUT));

@@ -361,6 +361,9 @@ impl Worker {
             ProcessEvent::Message(_, Message::Progress { done, total }, _) => {
                 self.answer(&Answer::Progress { attempt, done, total })
             }
+            ProcessEvent::Message(_, Message::Checks { outcomes }, _) => {
+                self.answer(&Answer::Checks { attempt, outcomes })
+            }
             ProcessEvent::Message(_, message, _) => {
                 running.note(message);
                 true

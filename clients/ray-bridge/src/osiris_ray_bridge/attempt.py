@@ -167,7 +167,7 @@ class Attempt:
                 await self._hand_over(link, line.value.get("lacks"))
             elif line.type in ("complete", "error"):
                 return line.raw
-            elif line.type in ("log", "metric", "progress", "event", "output") and self._has_started:
+            elif line.type in ("log", "metric", "progress", "checks", "event", "output") and self._has_started:
                 await self._around.answer(line.raw + line.payload)
             else:
                 raise ProtocolError(f"an answer of a type that is not expected now")

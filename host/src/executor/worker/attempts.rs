@@ -249,6 +249,7 @@ impl Attempts {
             | Answer::Log { attempt, .. }
             | Answer::Metric { attempt, .. }
             | Answer::Progress { attempt, .. }
+            | Answer::Checks { attempt, .. }
             | Answer::Event { attempt, .. }
             | Answer::Output { attempt, .. }
             | Answer::Complete { attempt, .. }
@@ -275,6 +276,7 @@ impl Attempts {
             Answer::Log { level, message, fields, .. } => pass(Message::Log { level, message, fields }),
             Answer::Metric { name, value, .. } => pass(Message::Metric { name, value }),
             Answer::Progress { done, total, .. } => pass(Message::Progress { done, total }),
+            Answer::Checks { outcomes, .. } => pass(Message::Checks { outcomes }),
             Answer::Event { event: Event::MessageLost, .. } => drop(self.say.send(ProcessEvent::TooLong(number))),
             Answer::Event { event: Event::Started, .. } => drop(self.with(number, started)),
             Answer::Event { event: Event::Compiling, .. } => {}

@@ -169,7 +169,7 @@ impl Sending<'_> {
                 None => blobs.add(open_plain(&input.path, false)?, digests)?,
             };
             let (alias, also, table) = (input.alias.clone(), input.also.clone(), input.table.clone());
-            inputs.push(NamedInput { alias, also, data, table, rows: input.rows });
+            inputs.push(NamedInput { alias, also, data, table, rows: input.rows, is_reference: input.is_reference });
         }
         let mut read = Vec::new();
         for grant in &job.files.read {

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::digest::{Digest, sha256_of};
 use crate::driver::spec::Spec;
 use crate::exchange::StoredFile;
+use crate::pipeline::expect::outcome::CheckRecord;
 use crate::plan::PlannedStep;
 use crate::protocol::RejectedRows;
 use crate::session::Session;
@@ -50,6 +51,9 @@ pub struct Outcome {
     pub state: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<RejectedRows>,
+    /// What came of the checks of its tables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckRecord>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
 }
@@ -62,13 +66,19 @@ pub struct Records {
     pub begun: BTreeSet<String>,
 }
 
-/// What decides the result of a step: its driver, config, inputs and what may be rejected. Secrets and limits do not.
+/// What decides the result of a step: its driver, config, inputs, what may be rejected and what is expected of its tables. Secrets and limits do not.
 pub fn fingerprint(step: &PlannedStep) -> Digest {
     let inputs: Vec<_> =
         step.inputs.iter().map(|input| json!([input.alias, input.also, input.step, input.table])).collect();
-    let text = json!({
+    let mut text = json!({
         "driver": step.driver.sha256, "config": step.config, "inputs": inputs, "needs": step.needs, "rejects": step.rejects,
     });
+    if !step.expect.is_empty() {
+        let mut expect = step.expect.clone();
+        // Where it is written does not matter.
+        expect.checks.iter_mut().for_each(|check| check.line = 0);
+        text["expect"] = json!(expect);
+    }
     let digest = Digest::try_from(sha256_of(text.to_string().as_bytes()));
     // It is one.
     digest.unwrap_or_else(|_| crate::digest::Hasher::default().finish())

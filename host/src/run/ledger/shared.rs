@@ -355,6 +355,7 @@ mod tests {
             continued_from: None,
             state: None,
             rejected: None,
+            checks: Vec::new(),
             warnings: Vec::new(),
         }
     }
