@@ -348,3 +348,13 @@ def test_a_mistake_is_found_before_anything_runs(project, expect, message):
 def test_a_check_reads_no_file_that_the_step_may_not(project):
     step = checked(project, {"sql": "select * from read_text('/etc/passwd')"}, exits=1)
     assert "check `sql select * from read_text" in step["error"]["message"] and "root:" not in json.dumps(step["result"])
+
+
+def test_a_reused_step_has_its_checks_and_freshness_is_asked_anew(project):
+    same = project.sql("select 1 as id, date '2999-01-01' as day")
+    again = lambda expect: [project.run([same | {"expect": expect}])["step"]["source"] for _ in range(2)][1]  # noqa: E731
+    reused = again({"not_null": "id", "unique": "id"})
+    assert reused["reused"] and [check["passed"] for check in reused["checks"]] == [True, True], reused
+    assert again({"not_null": "id"})["reused"], "another set of checks was made once"
+    for expect in ({"freshness": {"day": "1d"}}, {"sql": "day > now()"}):
+        assert again(expect)["reused"] is None, expect
