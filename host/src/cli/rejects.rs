@@ -155,5 +155,10 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
     };
     let file = fetch::tables_file(&base, &id, &manifest, step, arguments.sandbox)?;
     let sql = format!("FROM {}", quote_name(name));
-    print_rows(step, &file, &Statement { sql: &sql, format: arguments.format, timeout: TIMEOUT }, arguments.sandbox)
+    print_rows(
+        step,
+        &file,
+        &Statement { sql: &sql, format: arguments.format, timeout: TIMEOUT, total: None },
+        arguments.sandbox,
+    )
 }
