@@ -351,6 +351,7 @@ def test_a_check_reads_no_file_that_the_step_may_not(project):
 
 
 def test_a_reused_step_has_its_checks_and_freshness_is_asked_anew(project):
+    project.reuses = True
     same = project.sql("select 1 as id, date '2999-01-01' as day")
     again = lambda expect: [project.run([same | {"expect": expect}])["step"]["source"] for _ in range(2)][1]  # noqa: E731
     reused = again({"not_null": "id", "unique": "id"})

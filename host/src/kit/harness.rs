@@ -22,15 +22,13 @@ use crate::executor::supervisor::Supervisor;
 use crate::grants::limits::Limits;
 use crate::grants::policy::{ConnectionHosts, Hosts, Policy};
 use crate::pipeline::connections::Connections;
-use crate::pipeline::expect::Expect;
 use crate::pipeline::params::{Environment, Params};
 use crate::pipeline::project::Project;
 use crate::pipeline::resources::Resources;
 use crate::pipeline::retries::Retries;
 use crate::pipeline::{Pipeline, Step, StepId};
 use crate::plan::{Plan, PlanContext, plan};
-use crate::protocol::LogLevel;
-use crate::protocol::disturbance::Disturbance;
+use crate::protocol::{LogLevel, disturbance::Disturbance};
 use crate::recordings::{Exchanges, Seen};
 use crate::run::reuse::Reusing;
 use crate::run::states::States;
@@ -399,7 +397,7 @@ fn step(id: StepId, component: String, config: Map<String, Value>) -> Step {
         retries: Retries::default(),
         rejects: 0,
         cache: None,
-        expect: Expect::default(),
+        expect: Default::default(),
         on: None,
         resources: Resources::default(),
         line: 0,
