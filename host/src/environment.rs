@@ -9,6 +9,10 @@ pub const CACHE_HOME: &str = "XDG_CACHE_HOME";
 pub const HOME: &str = "HOME";
 /// Where cargo keeps the sources of crates, for `osiris drivers build`.
 pub const CARGO_HOME: &str = "CARGO_HOME";
+/// The base folder, and the folders of sessions and states, if no option names them.
+pub const BASE: &str = "OSIRIS_BASE";
+pub const SESSIONS: &str = "OSIRIS_SESSIONS";
+pub const STATE: &str = "OSIRIS_STATE";
 /// Folders to search for drivers, separated by colons.
 pub const DRIVERS: &str = "OSIRIS_DRIVERS";
 /// A file of certificates to trust instead of the machine's.

@@ -16,6 +16,8 @@ pub enum Fault {
     Step,
     /// Osiris itself or the machine (exit code 3).
     Host,
+    /// Nobody's: another run is at work on the same thing (exit code 4).
+    Busy,
 }
 
 impl Fault {
@@ -24,6 +26,7 @@ impl Fault {
             Fault::Step => 1,
             Fault::Input => 2,
             Fault::Host => 3,
+            Fault::Busy => 4,
         }
     }
 }
@@ -39,6 +42,11 @@ pub struct Report {
 impl Report {
     pub fn input(message: impl Into<String>) -> Self {
         Self { fault: Fault::Input, message: message.into(), hint: None }
+    }
+
+    /// Another run is at work: the same command may succeed later.
+    pub fn busy(message: impl Into<String>) -> Self {
+        Self { fault: Fault::Busy, message: message.into(), hint: None }
     }
 
     pub fn step(message: impl Into<String>) -> Self {

@@ -219,7 +219,7 @@ def test_a_state_is_locked_during_a_run(keeping, first_run):
             assert line, "the first run ended"
 
         def refused(done) -> None:
-            assert done.returncode == 2 and "at work on step `keep`" in done.stderr and "osiris sessions list" in done.stderr, done.stderr
+            assert done.returncode == 4 and "at work on step `keep`" in done.stderr and "osiris sessions list" in done.stderr, done.stderr
 
         refused(project.osiris("run", "pipeline.yaml"))
         refused(project.osiris("state", "set", "keep", "--pipeline", "test", "5"))

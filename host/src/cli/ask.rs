@@ -1,27 +1,30 @@
 //! Asks a driver about a connection, for `osiris connections` and `osiris discover`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::lock;
-use super::prepare::{PlaceArguments, read_connections, read_policy};
+use super::prepare::{PlaceArguments, read_connections, read_policy, read_project};
 use super::sandbox::SandboxArguments;
+use super::secret_sources::{Commands, SecretSources, Values};
 use crate::driver::catalog::{Catalog, Driver};
 use crate::driver::config::{self, ConfigParts};
 use crate::driver::typed;
-use crate::environment;
 use crate::error::{Report, listed};
 use crate::executor::supervisor::Supervisor;
 use crate::grants::credentials;
 use crate::grants::grant::GrantRequest;
 use crate::grants::limits::Limits;
-use crate::grants::policy::{ConnectionHosts, Policy};
+use crate::grants::policy::ConnectionHosts;
 use crate::pipeline::connections::Connections;
-use crate::pipeline::params::Environment;
+use crate::pipeline::params;
+use crate::pipeline::project::Project;
+use crate::pipeline::secret_source::is_secret;
 use crate::protocol::Call;
 use crate::run::probe::{Probe, ProbeReport, probe};
+use crate::secrets::MASK;
 use crate::session::Base;
 
 #[derive(Debug, clap::Args)]
@@ -48,7 +51,8 @@ pub struct AskArguments {
 pub struct ConnectionContext {
     pub base: Base,
     pub connections: Connections,
-    pub environment: Environment,
+    project: Project,
+    values: Values,
     pub catalog: Catalog,
     /// Enforces the drivers' limits.
     pub supervisor: Supervisor,
@@ -56,16 +60,24 @@ pub struct ConnectionContext {
 
 impl ConnectionContext {
     pub fn new(place: &PlaceArguments) -> anyhow::Result<Self> {
-        let base = Base::open(place.base.as_deref().unwrap_or(Path::new(".")))?;
+        let base = place.folders.open()?;
         let connections = read_connections(&base)?;
+        let project = read_project(&base)?;
+        let values = Values::new(&base, place.env_file.as_deref())?;
         let catalog = place.catalog(&base.path)?;
-        Ok(Self {
-            base,
-            connections,
-            environment: environment::all().collect(),
-            catalog,
-            supervisor: Supervisor::start()?,
-        })
+        Ok(Self { base, connections, project, values, catalog, supervisor: Supervisor::start()? })
+    }
+
+    /// The fields of a connection, with a mask for each secret that the operator keeps elsewhere: none is obtained.
+    ///
+    /// # Errors
+    /// As for [`Connections::resolve`].
+    pub fn fields_to_show(&self, reference: &str) -> Result<Map<String, Value>, Report> {
+        let names = self.connections.written(reference).into_iter().flat_map(params::names_in);
+        let masks = names.filter(|name| is_secret(name)).map(|name| (name.to_owned(), MASK.to_owned()));
+        let mut environment = self.values.environment.clone();
+        environment.extend(masks);
+        self.connections.resolve(reference, &environment)
     }
 
     /// The driver that is asked about a connection of `family`.
@@ -89,17 +101,13 @@ impl ConnectionContext {
 /// Asks drivers about connections, within a policy.
 pub struct Inquiry<'a> {
     pub context: ConnectionContext,
-    policy: Policy,
     arguments: &'a AskArguments,
 }
 
 impl<'a> Inquiry<'a> {
     pub fn new(arguments: &'a AskArguments) -> anyhow::Result<Self> {
         arguments.sandbox.enforce()?;
-        let context = ConnectionContext::new(&arguments.place)?;
-        let hosts = ConnectionHosts::of(&context.connections, &context.environment);
-        let policy = read_policy(arguments.policy.as_deref(), hosts)?;
-        Ok(Self { context, policy, arguments })
+        Ok(Self { context: ConnectionContext::new(&arguments.place)?, arguments })
     }
 
     /// The driver that is asked about the connection that `reference` names.
@@ -110,7 +118,18 @@ impl<'a> Inquiry<'a> {
 
     /// Asks `driver` about the connection that `reference` names.
     pub fn ask(&self, reference: &str, driver: &Driver, call: Call) -> anyhow::Result<ProbeReport> {
-        let Self { context, policy, arguments } = self;
+        let mut values = self.context.values.clone();
+        self.ask_with(reference, driver, call, &mut values).map_err(|error| values.redact(error))
+    }
+
+    fn ask_with(
+        &self,
+        reference: &str,
+        driver: &Driver,
+        call: Call,
+        values: &mut Values,
+    ) -> anyhow::Result<ProbeReport> {
+        let Self { context, arguments } = self;
         let export = match call {
             Call::Check => "check",
             Call::Run | Call::Discover => "discover",
@@ -123,7 +142,11 @@ impl<'a> Inquiry<'a> {
         // A driver that a run would refuse is given no secret here either.
         let named = arguments.driver.as_deref().unwrap_or(&driver.spec.name);
         lock::check_driver(&context.base, &[named, &driver.spec.name], driver)?;
-        let mut fields = context.connections.resolve(reference, &context.environment)?;
+        let ConnectionContext { base, connections, project, .. } = context;
+        SecretSources { base, project, connections, commands: Commands::Run }.for_connection(reference, values)?;
+        let hosts = ConnectionHosts::of(connections, &values.environment);
+        let policy = &read_policy(arguments.policy.as_deref(), hosts)?;
+        let mut fields = connections.resolve(reference, &values.environment)?;
         typed::fields(driver.spec.config_schema.pointer("/properties/connection"), &mut fields);
         if !driver.spec.connection_fields.is_empty() {
             fields.retain(|name, _| driver.spec.connection_fields.contains(name));
@@ -141,6 +164,7 @@ impl<'a> Inquiry<'a> {
             credentials,
             config: open,
             secrets,
+            hidden: values.secrets().cloned().collect(),
             grants,
             call,
             timeout: Duration::from_secs(arguments.timeout),

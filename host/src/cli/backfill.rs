@@ -14,8 +14,8 @@ use super::intervals::{Interval, Unit, intervals, moment};
 use super::prepare::{PipelineArguments, PlannedPipeline, plan_pipeline, read_pipeline};
 use super::run::{self, Ended, Pins};
 use super::sandbox::SandboxArguments;
+use super::secret_sources::Commands;
 use super::{INTERRUPTED, counted, grouped, print, print_json, spell_duration, table, terminal};
-use crate::environment;
 use crate::error::{Fault, Report, listed};
 use crate::pipeline::Pipeline;
 use crate::pipeline::params::{self, Params, Sources};
@@ -118,7 +118,7 @@ pub fn backfill(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let names = Names::of(arguments, &pipeline)?;
     let all = intervals(arguments.from, arguments.to, arguments.by)?;
     let first = all.first().context("the range is empty")?;
-    let planned = plan_pipeline(&names.give(arguments, *first))?;
+    let planned = plan_pipeline(&names.give(arguments, *first), Commands::StandIn)?;
     refuse_states(&planned)?;
     let _held = hold(&planned.base, &planned.plan.pipeline)?;
     let mut progress = done_before(arguments, &planned, (&pipeline, &names), &all)?;
@@ -223,14 +223,14 @@ fn done_before(
                 && manifest.selected.is_none()
         })
         .collect();
-    let environment = environment::all().collect();
+    let environment = &planned.values.environment;
     let params = |interval: &Interval, now: Timestamp| {
         let command_line = names.give(arguments, *interval).params;
         let sources = Sources {
             command_line: &command_line,
             recorded: &arguments.pipeline.recorded.values,
             profile: arguments.pipeline.profile.as_deref(),
-            environment: &environment,
+            environment,
             now,
         };
         params::resolve(pipeline, &sources)
@@ -309,6 +309,7 @@ fn run_arguments(arguments: &Arguments, names: &Names, interval: Interval) -> ru
         only: Vec::new(),
         no_cache: arguments.no_cache,
         json: false,
+        quiet: false,
         sandbox: arguments.sandbox,
     }
 }

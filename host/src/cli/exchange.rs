@@ -1,7 +1,6 @@
 //! `osiris exchange`: what an exchange holds, and how to remove what nobody needs.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use serde_json::json;
 use anyhow::Context;
 
 use super::fetch::open;
+use super::folders::FolderArguments;
 use super::prepare::read_project;
 use super::sessions::age;
 use super::{counted, print, print_json};
@@ -17,7 +17,6 @@ use crate::error::Report;
 use crate::exchange::Exchange;
 use crate::pipeline::project;
 use crate::run::ledger::sweep::{self, Swept};
-use crate::session::Base;
 use crate::size;
 
 #[derive(Debug, clap::Subcommand)]
@@ -41,9 +40,8 @@ pub struct Gc {
     /// Show what would be removed without removing it
     #[arg(long)]
     dry_run: bool,
-    /// The base folder, for its `osiris.yaml` and connections
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    base: PathBuf,
+    #[command(flatten)]
+    folders: FolderArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -51,7 +49,7 @@ pub struct Gc {
 
 pub fn exchange(verb: &Verb) -> anyhow::Result<ExitCode> {
     let Verb::Gc(arguments) = verb;
-    let base = Base::open(&arguments.base)?;
+    let base = arguments.folders.open()?;
     let url = match &arguments.exchange {
         Some(url) => url.clone(),
         None => read_project(&base)?.exchange.ok_or_else(|| {

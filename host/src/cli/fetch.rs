@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::prepare::{access, read_connections, read_project};
 use super::sandbox::SandboxArguments;
-use crate::environment;
+use super::secret_sources::{Commands, SecretSources, Values};
 use crate::error::{Fault, Report};
 use crate::exchange::Exchange;
 use crate::executor::supervisor::Supervisor;
@@ -48,8 +48,9 @@ fn shared_session(base: &Base, id: &str, url: &str) -> anyhow::Result<(String, M
 /// # Errors
 /// If the URL is not that of an exchange.
 pub fn open(base: &Base, url: &str) -> anyhow::Result<Exchange> {
-    let connections = read_connections(base)?;
-    Exchange::open(access(url, &connections, &environment::all().collect())?)
+    let (connections, project) = (read_connections(base)?, read_project(base)?);
+    let sources = SecretSources { base, project: &project, connections: &connections, commands: Commands::Run };
+    Exchange::open(access(url, &sources, &mut Values::new(base, None)?)?)
 }
 
 /// The file of a step's tables: on this machine, or fetched from the exchange of its run into the session's folder.

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use rustix::fs::{Access, AtFlags};
+
 use crate::driver::catalog::Driver;
 use crate::driver::lock::{self, Lock};
 use crate::error::Report;
@@ -11,6 +13,7 @@ use crate::session::{Base, plain};
 use super::prepare::{PipelineArguments, plan_pipeline};
 use super::print;
 use super::run::Pins;
+use super::secret_sources::Commands;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -26,7 +29,7 @@ pub struct Arguments {
 }
 
 pub fn lock(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let prepared = plan_pipeline(&arguments.pipeline)?;
+    let prepared = plan_pipeline(&arguments.pipeline, Commands::StandIn)?;
     if arguments.update {
         let _held = prepared.base.hold()?;
         let mut lock = read(&prepared.base)?;
@@ -62,6 +65,24 @@ pub fn enforce(base: &Base, plan: &Plan) -> anyhow::Result<()> {
     pin(&mut lock)?;
     write(base, &lock)
 }
+
+/// Checks, before anything runs, that the lock can be written if the plan has drivers that are new to it.
+///
+/// # Errors
+/// A [`Report`] if it cannot.
+pub fn check_writable(base: &Base, plan: &Plan) -> anyhow::Result<()> {
+    let mut lock = read(base)?;
+    let mut pins = false;
+    for step in &plan.steps {
+        pins |= lock.check(&base.path, &step.component, &step.driver)?;
+    }
+    match rustix::fs::accessat(&base.dir, ".", Access::WRITE_OK, AtFlags::EACCESS) {
+        Err(error) if pins => Err(base.not_written(lock::FILE, error.into(), REMEDY)),
+        _ => Ok(()),
+    }
+}
+
+const REMEDY: &str = "pin the drivers where the folder may be written, with `osiris lock PIPELINE`, and keep `osiris.lock` with the pipelines";
 
 /// Checks the plan's drivers against the base folder's lock without writing anything. A step whose driver is new and
 /// fixes hosts gets a notice. If pins are ignored, every driver is new.
@@ -103,5 +124,5 @@ fn read(base: &Base) -> anyhow::Result<Lock> {
 }
 
 fn write(base: &Base, lock: &Lock) -> anyhow::Result<()> {
-    base.write_whole(lock::FILE, &lock.text())
+    base.write_whole(lock::FILE, &lock.text(), REMEDY)
 }

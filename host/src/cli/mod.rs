@@ -11,6 +11,7 @@ mod e2b_bridge;
 mod exchange;
 mod expectations;
 mod fetch;
+mod folders;
 mod init;
 mod intervals;
 mod limits;
@@ -22,6 +23,7 @@ mod query;
 mod rejects;
 mod run;
 mod sandbox;
+mod secret_sources;
 mod sessions;
 mod state;
 mod terminal;
@@ -53,8 +55,12 @@ const INTERRUPTED: u8 = 130;
     after_help = "Start here:\n  osiris plan pipeline.yaml       show the steps and what each may access\n  \
                   osiris run pipeline.yaml        run it\n  osiris query latest STEP 'select * from main limit 5'\n  \
                   osiris drivers list             list the available drivers\n\n\
-                  Exit codes: 0 done, 1 a step failed, 2 your input is wrong, 3 a fault of Osiris, 130 interrupted\n\n\
-                  Environment:\n  OSIRIS_DRIVERS    a folder of drivers, searched after `--drivers`\n  \
+                  Exit codes: 0 done, 1 a step failed, 2 your input is wrong, 3 a fault of Osiris, 4 another run is at work, \
+                  130 interrupted\n\n\
+                  Environment:\n  OSIRIS_BASE       the base folder, unless `--base` names it\n  \
+                  OSIRIS_SESSIONS   the folder of sessions, unless `--sessions` names it\n  \
+                  OSIRIS_STATE      the folder of states, unless `--state` names it\n  \
+                  OSIRIS_DRIVERS    a folder of drivers, searched after `--drivers`\n  \
                   OSIRIS_PARAM_X    the value of the parameter `x`, unless `--param` or the profile sets it\n  \
                   OSIRIS_CACHE_DIR  the folder of compiled drivers [default: osiris in $XDG_CACHE_HOME or ~/.cache]\n  \
                   OSIRIS_LOG        the level of the messages about Osiris itself: error, warn, info, debug or trace [default: warn]"
@@ -266,6 +272,7 @@ fn as_json(report: &Report) -> Value {
         Fault::Input => "input",
         Fault::Step => "step",
         Fault::Host => "host",
+        Fault::Busy => "busy",
     };
     json!({"message": report.message, "hint": report.hint, "fault": fault})
 }

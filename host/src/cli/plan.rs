@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::prepare::{PipelineArguments, prepare};
 use super::run::Pins;
+use super::secret_sources::Commands;
 use super::{counted, print, print_json};
 use crate::untrusted::{self, line};
 
@@ -30,7 +31,7 @@ pub struct Arguments {
 }
 
 pub fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let prepared = prepare(&arguments.pipeline, Pins::Enforced)?;
+    let prepared = prepare(&arguments.pipeline, Pins::Enforced, Commands::StandIn)?;
     let exchange = prepared.exchange.as_ref().map(|access| &access.location);
     if arguments.json {
         let beside = prepared.plan.side_by_side();

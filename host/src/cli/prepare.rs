@@ -9,14 +9,13 @@ use serde_json::Value;
 
 use crate::digest::sha256_of;
 use crate::driver::catalog::{Catalog, Driver};
-use crate::environment;
 use crate::error::{Report, Reports, listed};
 use crate::exchange::{Access, FAMILY, Location};
 use crate::grants::limits::Limits;
 use crate::grants::policy::{self, ConnectionHosts, Policy};
 use crate::pipeline::connections::{self, Connections};
-use crate::pipeline::params::{self, Environment, Params, Sources};
-use crate::pipeline::project::{self, Project};
+use crate::pipeline::params::{self, Params, Sources};
+use crate::pipeline::project::{self, Keep, Project};
 use crate::pipeline::{self, Pipeline};
 use crate::plan::{Plan, PlanContext, PlannedStep, plan};
 use crate::run::targets;
@@ -24,9 +23,11 @@ use crate::session::{Base, plain};
 use crate::untrusted;
 
 use super::expectations;
+use super::folders::FolderArguments;
 use super::limits::LimitArguments;
 use super::lock;
 use super::run::Pins;
+use super::secret_sources::{Commands, SecretSources, Values};
 
 /// A pipeline, its parameters and its base folder.
 #[derive(Debug, Clone, clap::Args)]
@@ -73,13 +74,15 @@ pub struct Recorded {
 /// Where paths start and where drivers are found.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PlaceArguments {
-    /// The folder that paths are relative to and that no step leaves [default: the pipeline's folder; without a
-    /// pipeline the current one]
-    #[arg(long, value_name = "DIR")]
-    pub base: Option<PathBuf>,
+    #[command(flatten)]
+    pub folders: FolderArguments,
     /// Also look for drivers here, before $OSIRIS_DRIVERS and `drivers` in the base folder
     #[arg(long, value_name = "DIR")]
     pub drivers: Vec<PathBuf>,
+    /// Read variables for `${NAME}` from this file; the environment wins over them [default: `.env` in the base folder, if there
+    /// is one]
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
 }
 
 impl PipelineArguments {
@@ -88,10 +91,13 @@ impl PipelineArguments {
         self.params.iter().map(|(name, _)| name.clone()).chain(self.recorded.given.iter().cloned()).collect()
     }
 
-    /// The base folder.
-    pub fn base(&self) -> &Path {
+    /// Opens the base folder.
+    ///
+    /// # Errors
+    /// A [`Report`] if it, or one of Osiris's own folders, cannot be used.
+    pub fn open_base(&self) -> anyhow::Result<Base> {
         let folder = self.pipeline.parent().filter(|folder| !folder.as_os_str().is_empty());
-        self.place.base.as_deref().unwrap_or(folder.unwrap_or(Path::new(".")))
+        self.place.folders.open_for(folder.unwrap_or(Path::new(".")))
     }
 }
 
@@ -117,6 +123,7 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
 /// A pipeline that has been read and planned.
 pub struct PlannedPipeline {
     pub plan: Plan,
+    pub values: Values,
     pub params: Params,
     pub base: Base,
     /// The digest of the pipeline file, in hexadecimal.
@@ -125,24 +132,28 @@ pub struct PlannedPipeline {
     pub exchange: Option<Access>,
     /// The resource limits of each step: as requested, within the policy.
     pub limits: Limits,
+    /// Which sessions stay after the run.
+    pub keep: Option<Keep>,
 }
 
 /// Reads, checks and plans the pipeline; drivers that differ from what the lock pins are refused, unless pins are ignored.
 ///
 /// # Errors
 /// If anything in the user's input is wrong; nothing has run by then.
-pub fn prepare(arguments: &PipelineArguments, pins: Pins) -> anyhow::Result<PlannedPipeline> {
-    let mut prepared = plan_pipeline(arguments)?;
-    warn_of_short_secrets(&prepared.plan);
-    lock::check(&prepared.base, &mut prepared.plan, pins)?;
-    targets::check(&prepared.base, &prepared.plan.steps)?;
-    expectations::check(&prepared.plan, &arguments.pipeline.display().to_string())?;
+pub fn prepare(arguments: &PipelineArguments, pins: Pins, commands: Commands) -> anyhow::Result<PlannedPipeline> {
+    let mut prepared = plan_pipeline(arguments, commands)?;
+    warn_of_short_secrets(&prepared);
+    let checked = lock::check(&prepared.base, &mut prepared.plan, pins)
+        .and_then(|()| targets::check(&prepared.base, &prepared.plan.steps))
+        .and_then(|()| expectations::check(&prepared.plan, &arguments.pipeline.display().to_string()));
+    checked.map_err(|error| prepared.values.redact(error))?;
     Ok(prepared)
 }
 
 /// Warns once about secrets that are too short to be redacted everywhere.
-fn warn_of_short_secrets(plan: &Plan) {
-    let short: BTreeSet<&str> = plan.steps.iter().flat_map(PlannedStep::short_secrets).collect();
+fn warn_of_short_secrets(prepared: &PlannedPipeline) {
+    let of_steps = prepared.plan.steps.iter().flat_map(PlannedStep::short_secrets);
+    let short: BTreeSet<&str> = of_steps.chain(prepared.values.short()).collect();
     if !short.is_empty() {
         let places = listed(short);
         eprintln!(
@@ -156,33 +167,30 @@ fn warn_of_short_secrets(plan: &Plan) {
 ///
 /// # Errors
 /// If anything else in the user's input is wrong.
-pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPipeline> {
+pub fn plan_pipeline(arguments: &PipelineArguments, commands: Commands) -> anyhow::Result<PlannedPipeline> {
     let (text, pipeline) = read_pipeline(arguments)?;
-    let base = Base::open(arguments.base())?;
-    let environment = environment::all().collect();
-    let params = params::resolve(
-        &pipeline,
-        &Sources {
-            command_line: &arguments.params,
-            recorded: &arguments.recorded.values,
-            profile: arguments.profile.as_deref(),
-            environment: &environment,
-            now: Timestamp::now(),
-        },
-    )?;
+    let mut base = arguments.open_base()?;
     let connections = read_connections(&base)?;
     let project = read_project(&base)?;
     let on = arguments.on.as_deref().map(|on| project.chosen(on)).transpose()?;
-    let policy = read_policy(arguments.policy.as_deref(), ConnectionHosts::of(&connections, &environment))?;
+    let mut values = Values::new(&base, arguments.place.env_file.as_deref())?;
+    let params = resolve(arguments, &pipeline, &values)?;
+    let sources = SecretSources { base: &base, project: &project, connections: &connections, commands };
+    pipeline.steps.iter().try_for_each(|step| sources.for_step(step, &params, &mut values))?;
+    let url = arguments.exchange.as_deref().or(project.exchange.as_deref());
+    let exchange = url.map(|url| access(url, &sources, &mut values)).transpose()?;
+    base.guarded = sources.files(arguments.place.env_file.as_deref());
+    let environment = &values.environment;
+    let policy = read_policy(arguments.policy.as_deref(), ConnectionHosts::of(&connections, environment))?;
     let catalog = arguments.place.catalog(&base.path)?;
     catalog.inspector.warm();
     let drivers = find_drivers(&pipeline, &catalog)?;
-    let mut plan = plan(
+    let planned = plan(
         &pipeline,
         &PlanContext {
             params: &params,
             connections: &connections,
-            environment: &environment,
+            environment,
             drivers: &drivers,
             base: &base.path,
             policy: &policy,
@@ -191,14 +199,29 @@ pub fn plan_pipeline(arguments: &PipelineArguments) -> anyhow::Result<PlannedPip
             project: &project,
             on: on.as_ref(),
         },
-    )?;
+    );
+    let mut plan = planned.map_err(|report| values.redact(report.into()))?;
     for step in &mut plan.steps {
         step.notices.extend(catalog.shadowed(&step.component, &step.driver));
     }
     let sha256 = sha256_of(text.as_bytes());
-    let url = arguments.exchange.as_deref().or(project.exchange.as_deref());
-    let exchange = url.map(|url| access(url, &connections, &environment)).transpose()?;
-    Ok(PlannedPipeline { plan, params, base, sha256, exchange, limits: arguments.limits.limits.within(&policy.limits) })
+    let limits = arguments.limits.limits.within(&policy.limits);
+    Ok(PlannedPipeline { plan, values, params, base, sha256, exchange, limits, keep: project.keep })
+}
+
+/// The values of a pipeline's parameters.
+///
+/// # Errors
+/// As for [`params::resolve`].
+fn resolve(arguments: &PipelineArguments, pipeline: &Pipeline, values: &Values) -> Result<Params, Report> {
+    let sources = Sources {
+        command_line: &arguments.params,
+        recorded: &arguments.recorded.values,
+        profile: arguments.profile.as_deref(),
+        environment: &values.environment,
+        now: Timestamp::now(),
+    };
+    params::resolve(pipeline, &sources)
 }
 
 /// A pipeline's text, and what it says.
@@ -224,17 +247,18 @@ pub fn read_pipeline(arguments: &PipelineArguments) -> Result<(String, Pipeline)
 ///
 /// # Errors
 /// A [`Report`] if the URL is not that of an exchange, or the connection's fields are wrong.
-pub fn access(url: &str, connections: &Connections, environment: &Environment) -> anyhow::Result<Access> {
+pub fn access(url: &str, sources: &SecretSources<'_>, values: &mut Values) -> anyhow::Result<Access> {
     let location: Location = url.parse()?;
     let fields = match &location {
         Location::S3 { bucket, .. } => {
             let reference = format!("@{FAMILY}.{bucket}");
-            let written = connections.written(&reference);
-            written.map(|_| connections.resolve(&reference, environment)).transpose()?
+            sources.for_connection(&reference, values)?;
+            let written = sources.connections.written(&reference);
+            written.map(|_| sources.connections.resolve(&reference, &values.environment)).transpose()?
         }
         Location::Folder(_) => None,
     };
-    Ok(Access::new(location, fields.as_ref(), environment)?)
+    Ok(Access::new(location, fields.as_ref(), &values.environment)?)
 }
 
 #[expect(clippy::disallowed_methods, reason = "reads the file that the user names")]

@@ -15,22 +15,37 @@ pub struct Progress {
     terminal: bool,
     /// The width of the longest step id, so that columns line up.
     width: usize,
-    /// Whether what drivers print and log is shown at every level, not only warnings and errors.
-    everything: bool,
+    shown: Shown,
+}
+
+/// How much of a run is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shown {
+    /// Warnings, and steps that did not succeed.
+    Warnings,
+    Progress,
+    /// Also what drivers print and log at every level.
+    Everything,
 }
 
 impl Progress {
-    pub fn new<'a>(steps: impl Iterator<Item = &'a str>, everything: bool) -> Self {
-        Self { terminal: terminal::is_terminal(), width: steps.map(str::len).max().unwrap_or(0), everything }
+    pub fn new<'a>(steps: impl Iterator<Item = &'a str>, shown: Shown) -> Self {
+        Self { terminal: terminal::is_terminal(), width: steps.map(str::len).max().unwrap_or(0), shown }
     }
 }
 
 impl Observer for Progress {
     fn compiling(&mut self, driver: &str) {
+        if self.shown == Shown::Warnings {
+            return;
+        }
         say(format!("compiling {} for this machine (once)", untrusted::line(driver)));
     }
 
     fn started(&mut self, step: &str) {
+        if self.shown == Shown::Warnings {
+            return;
+        }
         let prefix = format!("{step:width$}", width = self.width);
         if self.terminal {
             terminal::show(Show::Begin { step: step.to_owned(), prefix });
@@ -40,13 +55,13 @@ impl Observer for Progress {
     }
 
     fn progress(&mut self, step: &str, done: u64, total: Option<u64>) {
-        if self.terminal {
+        if self.terminal && self.shown > Shown::Warnings {
             terminal::show(Show::Progress { step: step.to_owned(), done, total });
         }
     }
 
     fn log(&mut self, step: &str, level: LogLevel, line: &Scrubbed<Warning>) {
-        if self.everything || level.is_shown() {
+        if self.shown == Shown::Everything || level.is_shown() {
             let text = line.paragraph();
             say(format!("{step:width$}  {level}: {text}", width = self.width));
         }
@@ -54,6 +69,9 @@ impl Observer for Progress {
 
     fn ended(&mut self, step: &StepRecord) {
         terminal::show(Show::End { step: step.id.clone() });
+        if self.shown == Shown::Warnings && step.status == Status::Success {
+            return;
+        }
         let time = spell_duration(step.duration_ms.unwrap_or_default());
         let id = format!("{:width$}", step.id, width = self.width);
         let rows = counted(step.rows.unwrap_or_default(), "row");

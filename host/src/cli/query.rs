@@ -9,9 +9,10 @@ use crate::error::{Report, listed, nearest};
 use crate::executor::look::{Rows, limits, look};
 use crate::executor::supervisor::Supervisor;
 use crate::protocol::{Format, Look, Question};
-use crate::session::{Base, StepRecord};
+use crate::session::StepRecord;
 
 use super::fetch;
+use super::folders::FolderArguments;
 use super::sandbox::SandboxArguments;
 use crate::untrusted;
 
@@ -32,9 +33,8 @@ pub struct Arguments {
     /// Read the SELECT from a file
     #[arg(short, long, value_name = "FILE", conflicts_with = "sql")]
     file: Option<PathBuf>,
-    /// The base folder that contains the sessions
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    base: PathBuf,
+    #[command(flatten)]
+    folders: FolderArguments,
     /// Also look for the session in this exchange, if this machine does not have it; its whole name is needed [default: as
     /// `osiris.yaml` says]
     #[arg(long, value_name = "URL")]
@@ -51,7 +51,7 @@ pub struct Arguments {
 
 pub fn query(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     arguments.sandbox.enforce()?;
-    let base = Base::open(&arguments.base)?;
+    let base = arguments.folders.open()?;
     let (id, manifest) = fetch::session_called(&base, &arguments.session, arguments.exchange.as_deref())?;
     let step = manifest.steps.iter().find(|step| step.id == arguments.step).ok_or_else(|| {
         let known = || manifest.steps.iter().map(|step| step.id.as_str());

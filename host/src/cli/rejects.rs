@@ -1,6 +1,5 @@
 //! `osiris rejects`: the rows that drivers and checks rejected in a session.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -11,6 +10,7 @@ use crate::protocol::Format;
 use crate::session::{Base, Manifest, StepRecord};
 use crate::untrusted::{self, line};
 
+use super::folders::FolderArguments;
 use super::query::{Statement, print_rows};
 use super::sandbox::SandboxArguments;
 use super::{fetch, grouped, print, table};
@@ -31,9 +31,8 @@ pub struct Place {
     /// A session's id, the end of one, or `latest`
     #[arg(default_value = "latest")]
     session: String,
-    /// The base folder that contains the sessions
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    base: PathBuf,
+    #[command(flatten)]
+    folders: FolderArguments,
     /// Also look for the session in this exchange, if this machine does not have it; its whole name is needed [default: as
     /// `osiris.yaml` says]
     #[arg(long, value_name = "URL")]
@@ -79,7 +78,7 @@ pub fn rejects(verb: &Verb) -> anyhow::Result<ExitCode> {
 }
 
 fn find(place: &Place) -> anyhow::Result<(Base, String, Manifest)> {
-    let base = Base::open(&place.base)?;
+    let base = place.folders.open()?;
     let (id, manifest) = fetch::session_called(&base, &place.session, place.exchange.as_deref())?;
     Ok((base, id, manifest))
 }

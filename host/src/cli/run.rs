@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::process::ExitCode;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use crate::error::{Blame, Report};
 use crate::exchange::{Access, Exchange};
@@ -12,6 +13,7 @@ use crate::executor::process::ProcessEvent;
 use crate::grants::limits::Limits;
 use crate::pipeline::expect::outcome::summary;
 use crate::pipeline::params::Params;
+use crate::pipeline::project::Keep;
 use crate::run::ledger::shared::Shared;
 use crate::run::ledger::{self, Records};
 use crate::run::reuse::Reusing;
@@ -20,7 +22,8 @@ use crate::run::states::{InExchange, States};
 use crate::run::{self, Beginning, Line, Settings, Work, manifest};
 use crate::secrets::MASK;
 use crate::secrets::scrubber::Scrubber;
-use crate::session::{self, Base, Manifest, Session, Status, StepRecord};
+use crate::session::{self, Base, Manifest, Retention, Session, Status, StepRecord};
+use crate::untrusted;
 use anyhow::Context;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -29,8 +32,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::fetch;
 use super::lock;
 use super::prepare::{PipelineArguments, PlannedPipeline, prepare};
-use super::progress::Progress;
+use super::progress::{Progress, Shown};
 use super::sandbox::SandboxArguments;
+use super::secret_sources::Commands;
 use super::terminal;
 use super::{INTERRUPTED, Table, grouped, print, print_json, spell_duration, table};
 
@@ -61,6 +65,9 @@ pub struct Arguments {
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
+    /// Print nothing but warnings and failures: no progress, and no table of a run that succeeds
+    #[arg(short, long)]
+    pub quiet: bool,
     #[command(flatten)]
     pub sandbox: SandboxArguments,
 }
@@ -88,6 +95,16 @@ impl Arguments {
     }
 }
 
+impl Arguments {
+    fn shown(&self, pins: Pins) -> Shown {
+        match (self.quiet, pins) {
+            (true, _) => Shown::Warnings,
+            (false, Pins::Enforced) => Shown::Progress,
+            (false, Pins::Ignored) => Shown::Everything,
+        }
+    }
+}
+
 /// What a run does with the drivers in `osiris.lock`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pins {
@@ -108,7 +125,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let Ended { manifest, session_path, .. } = execute(arguments, Pins::Enforced)?;
     if arguments.json {
         print_json(&as_json(&manifest, &session_path))?;
-    } else {
+    } else if !(arguments.quiet && manifest.status == Status::Success) {
         print(&in_words(&manifest, &session_path));
     }
     manifest.steps.iter().for_each(explain);
@@ -134,22 +151,21 @@ pub fn execute(arguments: &Arguments, pins: Pins) -> anyhow::Result<Ended> {
         None => Cow::Borrowed(&arguments.pipeline),
         Some(session) => Cow::Owned(as_before(&arguments.pipeline, session)?),
     };
-    let mut prepared = prepare(&pipeline, pins)?;
+    let mut prepared = prepare(&pipeline, pins, Commands::Run)?;
+    if pins == Pins::Enforced {
+        lock::check_writable(&prepared.base, &prepared.plan)?;
+    }
     let selection = select(arguments, &mut prepared)?;
     line.connect(&prepared.plan, arguments.sandbox.require_sandbox)?;
-    let mut progress = Progress::new(prepared.plan.steps.iter().map(|step| step.id.as_str()), pins == Pins::Ignored);
+    let steps = prepared.plan.steps.iter().map(|step| step.id.as_str());
+    let mut progress = Progress::new(steps, arguments.shown(pins));
     for notice in &prepared.plan.notices {
         terminal::say(format!("warning: {}", notice.paragraph()));
     }
     let begun = begin(&mut prepared, arguments.resume.as_deref().filter(|_| selection.is_none()), selection.as_ref())?;
     let plan = &prepared.plan;
     let Begun { session, states, beginning } = begun;
-    let path = pipeline.pipeline.display().to_string();
-    let exchange = prepared.exchange.as_ref().map(|access| &access.location);
-    let profile = pipeline.profile.as_deref();
-    let mut record = manifest(plan, &session.id, (&path, &prepared.sha256), profile, exchange);
-    record.params = session.scrubber.scrub_object(values(&prepared.params));
-    record.given_params = pipeline.given_params();
+    let mut record = record(&pipeline, &prepared, &session);
     record.selected = selection.as_ref().map(Selection::record);
     let free = Disk::of(&prepared.base.dir).map_or(u64::MAX, |disk| disk.free);
     let limits = prepared.limits.on_disk(&arguments.pipeline.limits.defaults, free);
@@ -175,8 +191,10 @@ pub fn execute(arguments: &Arguments, pins: Pins) -> anyhow::Result<Ended> {
         },
     );
     let session_path = session.path.display().to_string();
+    let id = session.id.clone();
     session.close();
     terminal::flush();
+    clean_up(&prepared, &id, pins);
     if let Some(shared) = shared {
         if outcome.is_err() {
             shared.end();
@@ -188,6 +206,26 @@ pub fn execute(arguments: &Arguments, pins: Pins) -> anyhow::Result<Ended> {
         }
     }
     Ok(Ended { manifest: outcome?, session_path, base: prepared.base })
+}
+
+/// Removes old sessions of the pipeline, if `osiris.yaml` says which stay. The run is not worse for what cannot be removed.
+fn clean_up(prepared: &PlannedPipeline, made: &str, pins: Pins) {
+    let Some(Keep { runs, days }) = prepared.keep.filter(|_| pins == Pins::Enforced) else { return };
+    let time = days.map(|days| Duration::from_secs(u64::from(days) * 24 * 60 * 60));
+    if let Err(error) = session::retain(&prepared.base, &prepared.plan.pipeline, made, Retention { runs, time }) {
+        eprintln!("warning: old sessions are not removed: {}", untrusted::line(&format!("{error:#}")));
+    }
+}
+
+/// The record of a run that begins, with the profile and the parameters that it has.
+fn record(pipeline: &PipelineArguments, prepared: &PlannedPipeline, session: &Session) -> Manifest {
+    let path = pipeline.pipeline.display().to_string();
+    let exchange = prepared.exchange.as_ref().map(|access| &access.location);
+    let profile = pipeline.profile.as_deref();
+    let mut record = manifest(&prepared.plan, &session.id, (&path, &prepared.sha256), profile, exchange);
+    record.params = session.scrubber.scrub_object(values(&prepared.params));
+    record.given_params = pipeline.given_params();
+    record
 }
 
 /// The parameters that have a value.
@@ -204,7 +242,7 @@ fn values(params: &Params) -> Map<String, Value> {
 fn as_before(arguments: &PipelineArguments, session: &str) -> anyhow::Result<PipelineArguments> {
     let mut arguments = arguments.clone();
     // What is wrong with the session is said once the pipeline is known to be right.
-    let base = Base::open(arguments.base())?;
+    let base = arguments.open_base()?;
     let Ok((_, before)) = fetch::session_called(&base, session, arguments.exchange.as_deref()) else {
         return Ok(arguments);
     };
@@ -270,6 +308,7 @@ fn begin(
 ) -> anyhow::Result<Begun> {
     let steps = &prepared.plan.steps;
     let secrets = steps.iter().flat_map(|step| step.secrets.values().chain(&step.hidden));
+    let secrets = secrets.chain(prepared.values.secrets());
     let scrubber = Scrubber::new(secrets.chain(prepared.exchange.iter().flat_map(Access::secrets)));
     let exchange = match &prepared.exchange {
         None => None,

@@ -1,16 +1,16 @@
 //! `osiris sessions`: what ran, when, for how long and with how many rows; and how to remove it.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::error::Report;
 use crate::pipeline::expect::outcome::CheckRecord;
-use crate::session::{self, Base, Manifest, Summary};
+use crate::session::{self, Manifest, Summary};
 use crate::size;
 
 use serde_json::{Value, json};
 
+use super::folders::FolderArguments;
 use super::run::steps_table;
 use super::{counted, grouped, print, print_json, spell_duration, table};
 use crate::untrusted::{self, line, paragraph};
@@ -27,9 +27,8 @@ pub enum Verb {
 
 #[derive(Debug, clap::Args)]
 pub struct Place {
-    /// The base folder that contains the sessions
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    base: PathBuf,
+    #[command(flatten)]
+    folders: FolderArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -84,12 +83,12 @@ pub fn age(text: &str) -> Result<Duration, String> {
 pub fn sessions(verb: &Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::List(list) => {
-            let base = Base::open(&list.place.base)?;
+            let base = list.place.folders.open()?;
             let sessions = session::list(&base)?;
             if sessions.is_empty() && !list.place.json {
-                let folder = base.path.join(session::FOLDER);
+                let folder = base.sessions.path();
                 print(&format!(
-                    "no sessions in {}; they are in the folder of the pipeline that was run: name it with `--base DIR`",
+                    "no sessions in {}; they are in the folder of the pipeline that was run: name it with `--base DIR` or `--sessions DIR`",
                     folder.display()
                 ));
             } else {
@@ -98,7 +97,7 @@ pub fn sessions(verb: &Verb) -> anyhow::Result<ExitCode> {
         }
         Verb::Show(arguments) => show(arguments)?,
         Verb::Gc(gc) => {
-            let removed = session::collect(&Base::open(&gc.place.base)?, gc.keep, gc.older_than, gc.dry_run)?;
+            let removed = session::collect(&gc.place.folders.open()?, gc.keep, gc.older_than, gc.dry_run)?;
             if gc.place.json {
                 print(&json!({"removed": removed.iter().map(|session| &session.id).collect::<Vec<_>>(), "dry_run": gc.dry_run}).to_string());
             } else {
@@ -179,7 +178,7 @@ fn check_line(step: &str, check: &CheckRecord) -> String {
 }
 
 fn show(arguments: &Show) -> anyhow::Result<()> {
-    let base = Base::open(&arguments.place.base)?;
+    let base = arguments.place.folders.open()?;
     let found = session::find(&base, &arguments.session)?;
     let manifest = found.manifest.as_ref().ok_or_else(|| {
         Report::input(format!("session `{}` has no readable manifest", found.id))
@@ -191,7 +190,7 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
     }
     let steps = steps_table(manifest);
     let took = manifest.duration_ms.map_or_else(String::new, |took| format!(" in {}", spell_duration(took)));
-    let path = base.path.join(session::FOLDER).join(&found.id);
+    let path = base.sessions.path().join(&found.id);
     let mut text = format!(
         "session   {}\npipeline  {} ({})\n{}status    {}{took}\nstarted   {}\nfolder    {}, {}\n\n{steps}",
         line(&found.id),

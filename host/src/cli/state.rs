@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -17,6 +16,7 @@ use crate::run::ledger::states::Turn;
 use crate::session::{Base, noise, now, state};
 
 use super::fetch;
+use super::folders::FolderArguments;
 use super::prepare::read_project;
 use super::{print, print_json, table};
 
@@ -37,9 +37,8 @@ pub struct Place {
     /// Only states of the pipeline with this name
     #[arg(long, value_name = "NAME")]
     pipeline: Option<String>,
-    /// The folder that contains `.osiris` [default: the current folder]
-    #[arg(long, value_name = "DIR")]
-    base: Option<PathBuf>,
+    #[command(flatten)]
+    folders: FolderArguments,
     /// The states of a pipeline in this exchange, which `--pipeline` has to name [default: as `osiris.yaml` says]
     #[arg(long, value_name = "URL")]
     exchange: Option<String>,
@@ -50,7 +49,7 @@ struct Shared(Option<Turn>);
 
 impl Place {
     fn open(&self) -> anyhow::Result<Base> {
-        Base::open(self.base.as_deref().unwrap_or(Path::new(".")))
+        self.folders.open()
     }
 
     /// The exchange that has the states, if there is one.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::prepare::{PipelineArguments, PlannedPipeline, prepare};
 use super::run::Pins;
+use super::secret_sources::Commands;
 use super::{as_json, counted, print, print_data, print_reports, reports};
 use crate::error::{Fault, Report};
 use crate::pipeline::StepId;
@@ -28,7 +29,7 @@ pub struct Arguments {
 
 pub fn validate(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.more.is_empty() {
-        let valid = prepare(&arguments.pipeline, Pins::Enforced)?;
+        let valid = prepare(&arguments.pipeline, Pins::Enforced, Commands::StandIn)?;
         if arguments.json {
             print_data(&untrusted::json(&valid_json(&valid).to_string()));
         } else {
@@ -41,7 +42,7 @@ pub fn validate(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for path in std::iter::once(&arguments.pipeline.pipeline).chain(&arguments.more) {
         let pipeline = PipelineArguments { pipeline: path.clone(), ..arguments.pipeline.clone() };
         let file = path.display().to_string();
-        match prepare(&pipeline, Pins::Enforced) {
+        match prepare(&pipeline, Pins::Enforced, Commands::StandIn) {
             Ok(valid) if arguments.json => found.push(json!({"file": file, "pipeline": valid_json(&valid)})),
             Ok(valid) => say_valid(&valid),
             Err(error) => {

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::error::{Report, listed, nearest};
-use crate::pipeline::params::{Environment, Params, References};
+use crate::pipeline::params::{self, Environment, Params, References};
+use crate::pipeline::secret_source::is_secret;
 use crate::pipeline::{database_url, yaml};
 
 /// The file's name in the pipeline's base folder.
@@ -14,6 +15,8 @@ pub const FILE: &str = "osiris_connections.yaml";
 
 /// The field of a connection that allows its hosts to be in a private network.
 const PRIVATE: &str = "private_network";
+
+static NO_PARAMS: Params = Params::new();
 
 /// Families of connections, each with its aliases.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -86,13 +89,22 @@ impl Connections {
         self.connections.contains_key(family)
     }
 
+    /// The names of all references in fields.
+    pub fn references(&self) -> impl Iterator<Item = &str> {
+        self.connections.values().flat_map(BTreeMap::values).flat_map(params::names_in)
+    }
+
     /// The fields of every connection, and whether its hosts may be in a private network. A connection whose
-    /// environment variables are not set is omitted.
+    /// environment variables are not set is omitted, and so is a field whose secrets were not obtained, because no step needs
+    /// them.
     pub fn resolved(&self, environment: &Environment) -> impl Iterator<Item = (bool, Map<String, Value>)> {
         let all = self.connections.iter().flat_map(|(family, aliases)| aliases.iter().map(move |one| (family, one)));
         all.filter_map(|(family, (alias, fields))| {
             let private = fields.get(PRIVATE) == Some(&Value::Bool(true));
-            Some((private, self.fields(family, alias, fields, environment).ok()?))
+            let is_unknown = |name: &str| is_secret(name) && !environment.contains_key(name);
+            let mut known = fields.clone();
+            known.retain(|_, field| !field.as_str().is_some_and(|text| params::names(text).any(is_unknown)));
+            Some((private, self.fields(family, alias, &known, environment).ok()?))
         })
     }
 
@@ -112,7 +124,7 @@ impl Connections {
         fields: &Map<String, Value>,
         environment: &Environment,
     ) -> Result<Map<String, Value>, Report> {
-        let references = References { params: &Params::new(), environment, dialect: None };
+        let references = References { is_operators: true, ..References::of_pipeline(&NO_PARAMS, environment, None) };
         let mut resolved = Map::new();
         for (key, value) in fields.iter().filter(|(key, _)| *key != "default" && *key != PRIVATE) {
             let value = match value {

@@ -2,12 +2,14 @@
 
 pub mod connections;
 pub mod database_url;
+pub mod dotenv;
 pub mod expect;
 pub mod parameter;
 pub mod params;
 pub mod project;
 pub mod resources;
 pub mod retries;
+pub mod secret_source;
 pub mod sql_literal;
 pub(crate) mod yaml;
 

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::error::{Report, listed, nearest};
 use crate::pipeline::Pipeline;
 use crate::pipeline::parameter::{ParamKind, Scalar};
+use crate::pipeline::secret_source;
 use crate::pipeline::sql_literal::{self, Dialect};
 use crate::secrets::MASK;
 
@@ -110,6 +111,8 @@ pub struct References<'a> {
     pub environment: &'a Environment,
     /// The SQL of the text, if its option holds SQL: only there may `${sql:…}` stand.
     pub dialect: Option<Dialect>,
+    /// Whether the operator wrote the text, and not the author of a pipeline, who may be anybody: it may name files.
+    pub is_operators: bool,
 }
 
 /// Substitutes parameters and environment variables in every string of a step's config. `dialect_of` tells the SQL of an option.
@@ -127,7 +130,7 @@ pub fn substitute(
 ) -> Result<Map<String, Value>, Report> {
     let mut config = config.clone();
     for (key, value) in &mut config {
-        let references = References { params, environment, dialect: dialect_of(key) };
+        let references = References::of_pipeline(params, environment, dialect_of(key));
         *value = substitute_value(value, &Place { step, field: format!("config.{key}") }, &references)?;
     }
     Ok(config)
@@ -198,6 +201,21 @@ pub fn names(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The names of the references in every text of a config.
+pub fn names_in(config: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let mut texts = Vec::new();
+    let mut left: Vec<&Value> = config.values().collect();
+    while let Some(value) = left.pop() {
+        match value {
+            Value::String(text) => texts.push(text.as_str()),
+            Value::Array(items) => left.extend(items),
+            Value::Object(fields) => left.extend(fields.values()),
+            _ => {}
+        }
+    }
+    texts.into_iter().flat_map(names)
+}
+
 /// The name in a text that is one reference.
 fn whole(text: &str) -> Option<&str> {
     let name = text.strip_prefix("${")?.strip_suffix('}')?;
@@ -212,7 +230,11 @@ pub fn without_sql(name: &str) -> &str {
     name.strip_prefix(SQL).unwrap_or(name).trim_start()
 }
 
-impl References<'_> {
+impl<'a> References<'a> {
+    pub fn of_pipeline(params: &'a Params, environment: &'a Environment, dialect: Option<Dialect>) -> Self {
+        Self { params, environment, dialect, is_operators: false }
+    }
+
     /// Resolves the references in one string.
     ///
     /// # Errors
@@ -287,7 +309,14 @@ impl References<'_> {
         if let Some(param) = name.strip_prefix("params.") {
             return Ok(self.param(param, place)?.value.clone());
         }
+        if name.starts_with(secret_source::FILE) && !self.is_operators {
+            return Err(Report::input(format!("{place} names the file of a secret, which a pipeline may not: it could come from anybody"))
+                .hint("declare it in `osiris.yaml`: `secrets: {NAME: {file: PATH}}`, and write `${secret:NAME}`; or use a connection"));
+        }
         self.environment.get(name).map(|value| Value::from(value.as_str())).ok_or_else(|| {
+            if secret_source::is_secret(name) {
+                return Report::input(format!("{place} needs `{name}`, which is not known here"));
+            }
             Report::input(format!("{place} needs the environment variable `{name}`, which is not set"))
                 .hint(format!("run `export {name}=…` first, or write `${{params.…}}` for a parameter"))
         })
@@ -380,7 +409,7 @@ mod tests {
     }
 
     fn substituted(text: &str, params: &Params, environment: &Environment) -> Result<Value, Report> {
-        References { params, environment, dialect: None }.substitute(text, "config.path of step `x`")
+        References::of_pipeline(params, environment, None).substitute(text, "config.path of step `x`")
     }
 
     fn given(name: &str, value: &str) -> (String, String) {

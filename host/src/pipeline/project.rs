@@ -1,10 +1,12 @@
-//! The project file `osiris.yaml`: the workers that steps may run on, and the exchange. No I/O.
+//! The project file `osiris.yaml`: the workers that steps may run on, the exchange, and where secrets are. No I/O.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use crate::error::{Report, listed, nearest};
+use crate::pipeline::secret_source::{SecretDef, SecretSource};
 use crate::pipeline::yaml;
 
 /// The file's name in the base folder.
@@ -27,6 +29,28 @@ pub struct Project {
     /// The exchange that steps pass data through, such as `s3://bucket/prefix`.
     #[serde(default)]
     pub exchange: Option<String>,
+    /// The base folder of pipelines, if it is not the file's folder.
+    #[serde(default)]
+    pub base: Option<PathBuf>,
+    /// The folders of sessions and states.
+    #[serde(default)]
+    pub sessions: Option<PathBuf>,
+    #[serde(default)]
+    pub state: Option<PathBuf>,
+    /// Which sessions stay after a run.
+    #[serde(default)]
+    pub keep: Option<Keep>,
+    /// Secrets that pipelines and connections refer to as `${secret:NAME}`.
+    #[serde(default)]
+    secrets: BTreeMap<String, SecretDef>,
+}
+
+/// Which sessions of a pipeline stay after a run: the newest so many, and those that ended in the last so many days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keep {
+    pub runs: Option<usize>,
+    pub days: Option<u32>,
 }
 
 /// A worker as the operator declares it.
@@ -96,6 +120,13 @@ pub fn parse(text: &str, file: &str) -> Result<Project, Report> {
             return Err(wrong("has a wrong number of slots").hint(format!("write a number from 1 to {MAX_SLOTS}")));
         }
     }
+    for (_, source) in project.secrets() {
+        source.map_err(|report| Report { message: format!("{} (in `{file}`)", report.message), ..report })?;
+    }
+    if project.keep.is_some_and(|keep| keep.runs.is_none() && keep.days.is_none()) {
+        return Err(Report::input(format!("`keep` in `{file}` says neither `runs` nor `days`"))
+            .hint("write for example `keep: {runs: 20, days: 14}`"));
+    }
     if let Some(on) = &project.on {
         project.named(on, &format!("`{file}`"))?;
     }
@@ -103,6 +134,11 @@ pub fn parse(text: &str, file: &str) -> Result<Project, Report> {
 }
 
 impl Project {
+    /// Where each declared secret is.
+    pub fn secrets(&self) -> impl Iterator<Item = (&str, Result<SecretSource, Report>)> {
+        self.secrets.iter().map(|(name, declared)| (name.as_str(), declared.source(name)))
+    }
+
     /// The place that a step, a profile or the project names; `who` is the one that names it.
     ///
     /// # Errors

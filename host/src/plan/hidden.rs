@@ -4,30 +4,23 @@ use serde_json::{Map, Value};
 
 use crate::driver::config::sounds_secret;
 use crate::pipeline::params::{self, Environment, Params};
+use crate::pipeline::secret_source::is_secret;
 use crate::secrets::scrubber::is_distinctive;
 use crate::secrets::{Secret, Secrets};
 
-/// The values of environment variables and parameters that a config refers to: those whose names suggest that they are secrets,
-/// and those that are part of one.
+/// The values of references that are secrets: in a config, those whose names suggest it, and those that are part of a secret; there
+/// and in the `fields` of its connection, those that the operator keeps as secrets.
 pub(super) fn secrets(
     written: &Map<String, Value>,
+    fields: Option<&Map<String, Value>>,
     (params, environment): (&Params, &Environment),
     declared: &Secrets,
 ) -> Vec<Secret> {
-    let mut found = Vec::new();
-    let mut left: Vec<&Value> = written.values().collect();
-    while let Some(value) = left.pop() {
-        match value {
-            Value::String(text) => {
-                let named = params::names(text).map(params::without_sql);
-                found.extend(named.filter_map(|name| secret(name, (params, environment), declared)));
-            }
-            Value::Array(items) => left.extend(items),
-            Value::Object(fields) => left.extend(fields.values()),
-            _ => {}
-        }
-    }
-    found
+    let named = params::names_in(written).map(params::without_sql);
+    let of_config = named.filter_map(|name| secret(name, (params, environment), declared));
+    let named = fields.into_iter().flat_map(params::names_in).filter(|name| is_secret(name));
+    let of_fields = named.filter_map(|name| Some(Secret::new(environment.get(name)?.clone())));
+    of_config.chain(of_fields).collect()
 }
 
 /// The value of a reference, if it is a secret.
@@ -37,7 +30,7 @@ fn secret(name: &str, (params, environment): (&Params, &Environment), declared: 
         None => environment.get(name)?,
     };
     let is_part = || is_distinctive(value) && declared.values().any(|secret| secret.reveal().contains(value));
-    (sounds_secret(name) || is_part()).then(|| Secret::new(value.to_owned()))
+    (sounds_secret(name) || is_secret(name) || is_part()).then(|| Secret::new(value.to_owned()))
 }
 
 #[cfg(test)]
@@ -56,7 +49,7 @@ mod tests {
             Params::from([param("key", "k3y-in-header"), param("password", "p4ssword"), param("day", "monday")]);
         let written = json!({"a": ["${SHOP_TOKEN} ${OPEN}"], "b": {"c": "Bearer ${PART}${params.key}"}, "q": "${sql:params.password} ${params.day}"});
         let header = Secrets::from([("/b/c".to_owned(), Secret::new("Bearer p4rt-of-headerk3y-in-header".to_owned()))]);
-        let found = secrets(written.as_object().unwrap(), (&params, &environment), &header);
+        let found = secrets(written.as_object().unwrap(), None, (&params, &environment), &header);
         let mut found: Vec<&str> = found.iter().map(Secret::reveal).collect();
         found.sort_unstable();
         assert_eq!(found, ["k3y-in-header", "p4rt-of-header", "p4ssword", "t0ken-of-shop"]);

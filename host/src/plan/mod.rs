@@ -183,7 +183,8 @@ fn plan_step(
     let candidate = Candidate { spec: &driver.spec, config: &written, written_as: &renamed.written_as };
     let with_defaults = config::check(context.judge, step.id.as_str(), &candidate)?;
     let config::ConfigParts { open: config, masked, secrets } = config::divide(&driver.spec, &with_defaults);
-    let hidden = hidden::secrets(&step.config, values, &secrets);
+    let fields = reference.as_deref().and_then(|reference| context.connections.written(reference));
+    let hidden = hidden::secrets(&step.config, fields, values, &secrets);
     let mut masked_config = shown(masked, &driver.spec, &written, secrets.values().chain(&hidden));
     mask_environment(&mut masked_config, step, reference.as_deref(), &driver.spec, context);
     let inputs = inputs::of_step(pipeline, places, place, kinds)?;
@@ -276,7 +277,8 @@ fn mask_environment(
     context: &PlanContext<'_>,
 ) {
     let mask = |shown: Option<&mut Value>, written: &Value, dialect| {
-        let references = References { params: context.params, environment: context.environment, dialect };
+        let references =
+            References { is_operators: true, ..References::of_pipeline(context.params, context.environment, dialect) };
         shown.into_iter().for_each(|shown| params::mask_environment(shown, written, &references));
     };
     let fields = reference.and_then(|reference| context.connections.written(reference));

@@ -23,8 +23,8 @@ use crate::pipeline::expect::Expect;
 use crate::protocol::disturbance::Disturbance;
 use crate::protocol::{Call, Job, LocalFiles, Message, PriorState};
 use crate::recordings::Exchanges;
-use crate::secrets::Secrets;
 use crate::secrets::scrubber::Scrubber;
+use crate::secrets::{Secret, Secrets};
 use crate::session::noise;
 use crate::warning::Warning;
 
@@ -69,6 +69,8 @@ pub struct Probe<'a> {
     pub driver: &'a Driver,
     pub config: serde_json::Map<String, serde_json::Value>,
     pub secrets: Secrets,
+    /// Values in the config that are secrets, too.
+    pub hidden: Vec<Secret>,
     pub grants: Grants,
     pub credentials: Vec<Credential>,
     pub call: Call,
@@ -92,7 +94,7 @@ pub struct ProbeReport {
 /// # Errors
 /// If the host itself fails; the driver's errors are part of the answer.
 pub fn probe(probe: &Probe<'_>) -> anyhow::Result<ProbeReport> {
-    let scrubber = Scrubber::new(probe.secrets.values());
+    let scrubber = Scrubber::new(probe.secrets.values().chain(&probe.hidden));
     let engine = runtime::engine()?;
     let (path, sha256) = (&probe.driver.path, &probe.driver.sha256);
     let compiled = compiler::compiled(&engine, (path, &path.display().to_string()), sha256, || (), &|| false)?;

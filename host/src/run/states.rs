@@ -118,6 +118,10 @@ fn of_this_machine(kept: state::StoredState) -> Result<state::StoredState, Repor
 fn command(base: &Base, verb: &str, pipeline: &str, step: &str) -> String {
     let here = std::env::current_dir().and_then(|here| here.canonicalize()).is_ok_and(|here| here == base.path);
     let place = if here { String::new() } else { format!(" --base {}", state::quoted(&base.path.to_string_lossy())) };
+    let place = match base.states.is_outside() {
+        true => format!("{place} --state {}", state::quoted(&base.states.path().to_string_lossy())),
+        false => place,
+    };
     format!("osiris state {verb} {step} --pipeline {}{place}", state::quoted(pipeline))
 }
 

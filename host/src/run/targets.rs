@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -66,17 +67,21 @@ pub(super) struct OwnFiles(Vec<(u64, u64)>);
 impl OwnFiles {
     pub(super) fn of(base: &Base, access: Access) -> Self {
         // Symlinks are followed, because whatever one of Osiris's own names leads to is Osiris's own.
-        Self(
-            reserved::all(access == Access::Write)
-                .filter_map(|name| Some(identity(&base.dir.metadata(name).ok()?)))
-                .collect(),
-        )
+        let reserved = reserved::all(access == Access::Write);
+        let reserved = reserved.filter_map(|name| Some(identity(&base.dir.metadata(name).ok()?)));
+        let guarded = base.guarded.iter().filter_map(|path| std::fs::metadata(path).ok());
+        let guarded = guarded.map(|found| (found.dev(), found.ino()));
+        let folders = [&base.sessions, &base.states].into_iter().filter(|folder| folder.is_outside());
+        let folders = folders.filter_map(|folder| Some(identity(&folder.metadata().ok()?)));
+        Self(reserved.chain(guarded).chain(folders).collect())
     }
 
     /// Whether `place`, without symlinks, is one of them or is inside one.
     fn hold(&self, root: &Base, place: &Path) -> bool {
         let parts = place.ancestors().filter(|part| !part.as_os_str().is_empty());
+        let around = root.path.ancestors().filter_map(|folder| std::fs::metadata(folder).ok());
         parts.filter_map(|part| root.dir.symlink_metadata(part).ok()).any(|found| self.0.contains(&identity(&found)))
+            || around.into_iter().any(|found| self.0.contains(&(found.dev(), found.ino())))
     }
 }
 

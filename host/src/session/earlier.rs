@@ -110,7 +110,7 @@ fn create(data: &Dir, beside: &str, found: &File) -> anyhow::Result<File> {
 /// # Errors
 /// If it can be neither read nor made, or is not a key.
 pub fn own_key(base: &Base) -> anyhow::Result<Zeroizing<[u8; KEY_BYTES]>> {
-    let path = format!("{}/{KEY}", super::FOLDER);
+    let path = base.sessions.path().join(KEY).display().to_string();
     let sessions = super::sessions_dir(base)?;
     loop {
         match plain::read_bytes(&sessions, KEY, KEY_BYTES as u64) {
@@ -128,7 +128,7 @@ pub fn own_key(base: &Base) -> anyhow::Result<Zeroizing<[u8; KEY_BYTES]>> {
 }
 
 fn make_key(sessions: &Dir) -> anyhow::Result<()> {
-    let doing = || format!("cannot make `{}/{KEY}`", super::FOLDER);
+    let doing = || format!("cannot make the key `{KEY}` in the folder of sessions");
     let mut bytes = Zeroizing::new([0; KEY_BYTES]);
     let mut filled = 0;
     while filled < KEY_BYTES {

@@ -6,7 +6,7 @@ use anyhow::Context;
 use cap_std::fs::Dir;
 
 use super::manifest::{Manifest, Status};
-use super::{Base, FOLDER, MANIFEST, PREFIX, plain, sweep};
+use super::{Base, MANIFEST, PREFIX, plain, sweep};
 use crate::error::{Report, listed, nearest};
 
 /// A session on disk.
@@ -30,12 +30,12 @@ impl Summary {
 /// # Errors
 /// If the sessions folder cannot be read; a missing folder gives an empty list.
 pub fn list(base: &Base) -> anyhow::Result<Vec<Summary>> {
-    if !base.dir.exists(FOLDER) {
-        return Ok(Vec::new());
-    }
-    let sessions = base.dir.open_dir(FOLDER)?;
+    let sessions = match base.sessions.open() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened.with_context(|| format!("cannot open `{}`", base.sessions.path().display()))?,
+    };
     let mut found = Vec::new();
-    for entry in sessions.entries().with_context(|| format!("cannot read `{FOLDER}`"))? {
+    for entry in sessions.entries().with_context(|| format!("cannot read `{}`", base.sessions.path().display()))? {
         let entry = entry?;
         // Anything else in the folder was not made by a run.
         if entry.file_type()?.is_dir() && entry.file_name().to_string_lossy().starts_with(PREFIX) {
@@ -47,9 +47,14 @@ pub fn list(base: &Base) -> anyhow::Result<Vec<Summary>> {
 }
 
 fn read(session: &Dir, id: String) -> Summary {
+    Summary { id, manifest: manifest(session), bytes: size(session) }
+}
+
+/// A session's manifest, with what has become of it if its host died.
+fn manifest(session: &Dir) -> Option<Manifest> {
     let manifest = plain::read(session, MANIFEST).ok().and_then(|text| serde_saphyr::from_str::<Manifest>(&text).ok());
     let running = sweep::is_running(session);
-    let manifest = manifest.map(|mut manifest| {
+    manifest.map(|mut manifest| {
         if manifest.status == Status::Running && !running {
             manifest.status = Status::Interrupted;
             for step in manifest.steps.iter_mut().filter(|step| step.status == Status::Running) {
@@ -57,8 +62,7 @@ fn read(session: &Dir, id: String) -> Summary {
             }
         }
         manifest
-    });
-    Summary { id, manifest, bytes: size(session) }
+    })
 }
 
 fn size(dir: &Dir) -> u64 {
@@ -77,8 +81,7 @@ fn size(dir: &Dir) -> u64 {
 /// # Errors
 /// If it is not a regular file in the session's folder: a manifest may have been written by anyone.
 pub fn tables_file(base: &Base, session: &str, named: &str) -> anyhow::Result<PathBuf> {
-    let below = Path::new(FOLDER).join(session);
-    let found = base.dir.open_dir(&below).and_then(|dir| {
+    let found = base.sessions.open().and_then(|sessions| sessions.open_dir(session)).and_then(|dir| {
         plain::open(&dir, named)?;
         dir.canonicalize(named)
     });
@@ -86,7 +89,7 @@ pub fn tables_file(base: &Base, session: &str, named: &str) -> anyhow::Result<Pa
         Report::input(format!("cannot open `{named}` of session `{session}`: {error}"))
             .hint("run the pipeline again; the session's folder was changed")
     })?;
-    Ok(base.path.join(below).join(below_session))
+    Ok(base.sessions.path().join(session).join(below_session))
 }
 
 /// The folder of a session's outputs, with its path; created if this machine did not run the session.
@@ -97,7 +100,7 @@ pub fn data_folder(base: &Base, session: &str) -> anyhow::Result<(Dir, PathBuf)>
     let below = Path::new(session).join("data");
     let sessions = super::sessions_dir(base)?;
     sessions.create_dir_all(&below).with_context(|| format!("cannot create the folder of session `{session}`"))?;
-    Ok((sessions.open_dir(&below)?, base.path.join(FOLDER).join(below)))
+    Ok((sessions.open_dir(&below)?, base.sessions.path().join(below)))
 }
 
 /// Keeps the manifest of a session that ran on another machine.
@@ -118,8 +121,8 @@ pub fn find(base: &Base, name: &str) -> anyhow::Result<Summary> {
     let mut sessions = list(base)?;
     if name == "latest" {
         return sessions.pop().ok_or_else(|| {
-            Report::input(format!("there is no session in `{}`", base.path.join(FOLDER).display()))
-                .hint("run a pipeline first, or name its folder with `--base DIR`")
+            Report::input(format!("there is no session in `{}`", base.sessions.path().display()))
+                .hint("run a pipeline first, or name its folder with `--base DIR` or `--sessions DIR`")
                 .into()
         });
     }
@@ -141,6 +144,56 @@ pub fn find(base: &Base, name: &str) -> anyhow::Result<Summary> {
     }
 }
 
+/// Which sessions of a pipeline stay.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// The newest so many.
+    pub runs: Option<usize>,
+    /// Those that ended in this time.
+    pub time: Option<std::time::Duration>,
+}
+
+/// Removes the sessions of `pipeline` that `retention` does not keep, after its run `made` has ended; with both limits, those beyond
+/// the one that are also older than the other. The last session that succeeded stays, and so does each that is running. Returns how
+/// many were removed.
+///
+/// # Errors
+/// If a session cannot be removed.
+pub fn retain(base: &Base, pipeline: &str, made: &str, retention: Retention) -> anyhow::Result<usize> {
+    let sessions = base.sessions.open().context("cannot open the folder of sessions")?;
+    let mut own: Vec<(String, Manifest)> = Vec::new();
+    for entry in sessions.entries().context("cannot read the folder of sessions")?.flatten() {
+        let id = entry.file_name().to_string_lossy().into_owned();
+        if id.starts_with(PREFIX)
+            && let Ok(session) = entry.open_dir()
+            && let Some(manifest) = manifest(&session).filter(|manifest| manifest.pipeline == pipeline)
+        {
+            own.push((id, manifest));
+        }
+    }
+    own.sort_by(|(one, _), (other, _)| other.cmp(one));
+    let last_success = own.iter().find(|(_, found)| found.status == Status::Success).map(|(id, _)| id.clone());
+    let now = jiff::Timestamp::now();
+    let mut removed = 0;
+    for (id, manifest) in own.into_iter().skip(retention.runs.unwrap_or(0)) {
+        let is_old = retention
+            .time
+            .is_none_or(|time| ended(&manifest).is_some_and(|ended| now.duration_since(ended).unsigned_abs() > time));
+        if id == made || Some(&id) == last_success.as_ref() || manifest.status == Status::Running || !is_old {
+            continue;
+        }
+        if sessions.open_dir(&id).is_ok_and(|session| !sweep::is_running(&session)) {
+            sessions.remove_dir_all(&id).with_context(|| format!("cannot remove session `{id}`"))?;
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+fn ended(manifest: &Manifest) -> Option<jiff::Timestamp> {
+    manifest.finished_at.as_ref().unwrap_or(&manifest.started_at).parse().ok()
+}
+
 /// Removes finished sessions except the newest `keep`, and those that ended more than `older_than` ago. A running
 /// session is never removed. Returns the ids of the removed sessions (or, with `dry_run`, of those that would be
 /// removed).
@@ -151,11 +204,7 @@ pub fn collect(
     dry_run: bool,
 ) -> anyhow::Result<Vec<Summary>> {
     let now = jiff::Timestamp::now();
-    let ended = |session: &Summary| {
-        let manifest = session.manifest.as_ref()?;
-        manifest.finished_at.as_ref().unwrap_or(&manifest.started_at).parse::<jiff::Timestamp>().ok()
-    };
-    let is_old = |session: &Summary| match (older_than, ended(session)) {
+    let is_old = |session: &Summary| match (older_than, session.manifest.as_ref().and_then(ended)) {
         (Some(age), Some(ended)) => now.duration_since(ended).unsigned_abs() > age,
         _ => older_than.is_none(),
     };
@@ -163,7 +212,7 @@ pub fn collect(
         list(base)?.into_iter().filter(|session| session.status() != Status::Running).collect();
     let spared = keep.unwrap_or(0).min(finished.len());
     finished.truncate(finished.len() - spared);
-    let sessions = base.dir.open_dir(FOLDER).ok();
+    let sessions = base.sessions.open().ok();
     let mut removed = Vec::new();
     for session in finished.into_iter().filter(is_old) {
         let Some(folder) = sessions.as_ref().and_then(|sessions| sessions.open_dir(&session.id).ok()) else { continue };

@@ -1,9 +1,10 @@
 //! One run's folder: its data, scratch, artifacts and logs, reached only through a capability on it.
 //!
-//! The folder is `<base>/.osiris_sessions/<id>/`. An open session locks a file in it, so that others can distinguish a
+//! The folder is `<base>/.osiris_sessions/<id>/`, or `<id>/` in the folder that the operator names. An open session locks a file in it, so that others can distinguish a
 //! running session from one whose host died.
 
 pub mod earlier;
+mod folder;
 mod history;
 mod journal;
 mod manifest;
@@ -11,24 +12,22 @@ pub mod plain;
 pub mod state;
 mod sweep;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use serde_json::{Map, Value};
 
 use crate::error::Report;
 use crate::grants::reserved;
 use crate::pipeline::StepId;
 use crate::secrets::scrubber::Scrubber;
-pub use history::{Summary, collect, data_folder, find, keep_manifest, list, tables_file};
+pub use folder::Folder;
+pub use history::{Retention, Summary, collect, data_folder, find, keep_manifest, list, retain, tables_file};
 pub use journal::{Journal, now};
 pub use manifest::{DriverRecord, InputRecord, Manifest, Reuse, Reused, Selected, Status, StepRecord, TableRecord};
-
-/// The folder of sessions in the base folder.
-pub const FOLDER: &str = reserved::SESSIONS;
 
 /// Fields of events that contain only names.
 const NAMES: [&str; 7] = ["step_id", "status", "level", "inputs", "tables", "duckdb_path", "component"];
@@ -46,6 +45,17 @@ pub struct Base {
     pub dir: Dir,
     /// Absolute, without symlinks.
     pub path: PathBuf,
+    /// Files with secrets, which no step may touch, besides those that are reserved by their names.
+    pub guarded: Vec<PathBuf>,
+    pub sessions: Folder,
+    pub states: Folder,
+}
+
+/// Where the folders are that Osiris writes by itself, unless in the base folder, and who says so.
+#[derive(Debug, Clone, Default)]
+pub struct OwnFolders {
+    pub sessions: Option<(PathBuf, &'static str)>,
+    pub states: Option<(PathBuf, &'static str)>,
 }
 
 impl Base {
@@ -63,7 +73,23 @@ impl Base {
         }
         let dir = Dir::open_ambient_dir(&absolute, ambient_authority())
             .map_err(|error| Report::input(format!("cannot open base folder `{}`: {error}", path.display())))?;
-        Ok(Self { dir, path: absolute })
+        let sessions = Folder::inside(&dir, &absolute, reserved::SESSIONS)?;
+        let states = Folder::inside(&dir, &absolute, reserved::STATES)?;
+        Ok(Self { dir, path: absolute, guarded: Vec::new(), sessions, states })
+    }
+
+    /// Moves Osiris's own folders to where the operator wants them.
+    ///
+    /// # Errors
+    /// A [`Report`] if one of them cannot be there.
+    pub fn with(mut self, folders: &OwnFolders) -> Result<Self, Report> {
+        if let Some((path, whose)) = &folders.sessions {
+            self.sessions = Folder::at(path, whose, &self.path)?;
+        }
+        if let Some((path, whose)) = &folders.states {
+            self.states = Folder::at(path, whose, &self.path)?;
+        }
+        Ok(self)
     }
 }
 
@@ -73,7 +99,7 @@ impl Base {
     /// # Errors
     /// If they cannot be locked.
     pub fn hold(&self) -> anyhow::Result<std::fs::File> {
-        let folder = sessions_dir(self)?.open(".").context("cannot open the folder of sessions")?.into_std();
+        let folder = self.dir.open(".").context("cannot open the base folder")?.into_std();
         rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive).context("cannot hold the base folder")?;
         Ok(folder)
     }
@@ -90,14 +116,26 @@ impl Base {
     /// Writes a file of the base folder atomically: a reader sees either the old text or the new.
     ///
     /// # Errors
-    /// If it cannot be written.
-    pub fn write_whole(&self, name: &str, text: &str) -> anyhow::Result<()> {
-        let doing = || format!("cannot write `{name}` in `{}`", self.path.display());
+    /// A [`Report`] if the folder may not be written, which `remedy` is for; or whatever else went wrong.
+    pub fn write_whole(&self, name: &str, text: &str, remedy: &str) -> anyhow::Result<()> {
         // Several runs may write at once: each writes a separate temporary file, out of the user's sight.
-        let sessions = sessions_dir(self)?;
         let own = format!(".{name}.{:x}", noise());
-        write_whole(&sessions, &own, text).with_context(doing)?;
-        sessions.rename(&own, &self.dir, name).with_context(doing)
+        let written = write_whole(&self.dir, &own, text).and_then(|()| Ok(self.dir.rename(&own, &self.dir, name)?));
+        written.map_err(|error| match error.downcast::<std::io::Error>() {
+            Ok(error) => self.not_written(name, error, remedy),
+            Err(error) => error,
+        })
+    }
+
+    /// Why a file of the base folder is not written, with the remedy if the folder may not be written at all.
+    pub fn not_written(&self, name: &str, error: std::io::Error, remedy: &str) -> anyhow::Error {
+        let doing = format!("cannot write `{name}` in `{}`", self.path.display());
+        match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                Report::input(format!("{doing}: {error}")).hint(remedy).into()
+            }
+            _ => anyhow::Error::from(error).context(doing),
+        }
     }
 }
 
@@ -131,7 +169,7 @@ impl Session {
             dir.create_dir(folder).with_context(|| format!("cannot create the session's folder `{folder}`"))?;
         }
         let journal = Journal::create(&dir.open_dir("logs")?, &id)?;
-        let path = base.path.join(FOLDER).join(&id);
+        let path = base.sessions.path().join(&id);
         Ok(Self { id, path, journal, scrubber, dir, _lock: lock })
     }
 
@@ -154,13 +192,13 @@ impl Session {
         let lock = plain::open_with(&dir, LOCK, options.write(true).create(true)).context("cannot lock the session")?;
         let lock = lock.into_std();
         if rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(Report::input(format!("session `{id}` is running")).hint("wait for it to end").into());
+            return Err(Report::busy(format!("session `{id}` is running")).hint("wait for it to end").into());
         }
         for folder in ["data", "artifacts", "logs", LEDGER, SCRATCH] {
             dir.create_dir_all(folder).with_context(|| format!("cannot create the session's folder `{folder}`"))?;
         }
         let journal = Journal::open(&dir.open_dir("logs")?, id)?;
-        let path = base.path.join(FOLDER).join(id);
+        let path = base.sessions.path().join(id);
         Ok(Self { id: id.to_owned(), path, journal, scrubber, dir, _lock: lock })
     }
 
@@ -317,21 +355,9 @@ fn scratch_name(step: &StepId) -> String {
     format!("{SCRATCH}/{step}")
 }
 
-/// Opens `.osiris_sessions`, creating it for this user only.
+/// Opens the folder of sessions, creating it for this user only.
 fn sessions_dir(base: &Base) -> anyhow::Result<Dir> {
-    let doing = || format!("cannot create `{FOLDER}` in `{}`", base.path.display());
-    if !base.dir.exists(FOLDER) {
-        let mut private = DirBuilder::new();
-        private.mode(0o700);
-        match base.dir.create_dir_with(FOLDER, &private) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).with_context(doing),
-        }
-        // Data and logs of runs do not belong in a repository. Runs that start at the same time write the same text.
-        base.dir.open_dir(FOLDER).and_then(|dir| dir.write(".gitignore", "*\n")).with_context(doing)?;
-    }
-    base.dir.open_dir(FOLDER).with_context(doing)
+    base.sessions.create("--sessions")
 }
 
 /// The prefix of every session folder's name.

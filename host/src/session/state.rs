@@ -1,4 +1,5 @@
-//! The states that steps keep between runs: `.osiris/state/<pipeline>/<step>.json` in the base folder.
+//! The states that steps keep between runs: `.osiris/state/<pipeline>/<step>.json` in the base folder, or `<pipeline>/<step>.json` in
+//! the folder that the operator names.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -14,9 +15,6 @@ use super::{Base, plain, sync, write_private};
 use crate::driver::identity::Identity;
 use crate::error::Report;
 use crate::grants::reserved;
-
-/// The folder of all states in the base folder.
-const FOLDER: &str = reserved::STATES;
 
 /// A step's state and its origin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -51,8 +49,8 @@ pub struct Found {
 /// # Errors
 /// If the file exists but is not a valid state.
 pub fn read(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<Option<StoredState>> {
-    let file = format!("{}/{step}.json", folder(pipeline));
-    match plain::read(&base.dir, &file) {
+    let file = format!("{}/{step}.json", folder_name(pipeline));
+    match base.states.open().and_then(|states| plain::read(&states, &file)) {
         Ok(text) => Ok(Some(parse(&text, &file, pipeline, step)?)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read the state `{file}`")),
@@ -85,14 +83,15 @@ pub fn quoted(name: &str) -> String {
 /// A [`Report`] if someone else has locked it.
 pub fn hold(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<File> {
     let doing = || format!("cannot hold the state of step `{step}`");
-    make_folder(base, pipeline).with_context(doing)?;
+    let states = make_folder(base, pipeline)?;
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    let lock = format!("{}/{step}.lock", folder(pipeline));
-    let lock = plain::open_with(&base.dir, lock, &mut options).with_context(doing)?.into_std();
+    let lock = plain::open_with(&states, format!("{step}.lock"), &mut options)
+        .map_err(|error| base.states.refused(error, OPTION))?
+        .into_std();
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(lock),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Report::input(format!(
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Report::busy(format!(
             "another run of pipeline `{pipeline}` is at work on step `{step}`, which goes on where the last run ended: two at \
              once would deliver the same rows twice"
         ))
@@ -102,23 +101,31 @@ pub fn hold(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<File> {
     }
 }
 
-/// Creates the folder of a pipeline's states.
-fn make_folder(base: &Base, pipeline: &str) -> std::io::Result<()> {
-    make_own_folder(base)?;
-    [FOLDER, folder(pipeline).as_str()].into_iter().try_for_each(|folder| make_private(base, folder))
-}
+/// The option that names another folder of states.
+const OPTION: &str = "--state";
 
-fn make_private(base: &Base, folder: &str) -> std::io::Result<()> {
+/// Opens the folder of a pipeline's states, and creates it.
+fn make_folder(base: &Base, pipeline: &str) -> anyhow::Result<Dir> {
+    let states = base.states.create(OPTION)?;
+    let name = folder_name(pipeline);
     let mut private = DirBuilder::new();
-    match base.dir.create_dir_with(folder, private.mode(0o700)) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+    match states.create_dir_with(&name, private.mode(0o700)) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(base.states.refused(error, OPTION)),
+        _ => {}
     }
+    if !base.states.is_outside() {
+        make_own_folder(base).map_err(|error| base.states.refused(error, OPTION))?;
+    }
+    states.open_dir(&name).map_err(|error| base.states.refused(error, OPTION))
 }
 
 /// Creates the folder of everything that outlives sessions, for this user only.
 pub(super) fn make_own_folder(base: &Base) -> std::io::Result<()> {
-    make_private(base, reserved::OWN)?;
+    let mut private = DirBuilder::new();
+    match base.dir.create_dir_with(reserved::OWN, private.mode(0o700)) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
     // A folder that other users may read or write, as an earlier version created it, is restricted to this user.
     if base.dir.metadata(reserved::OWN)?.mode() & 0o077 != 0 {
         base.dir.set_permissions(reserved::OWN, Permissions::from_std(std::fs::Permissions::from_mode(0o700)))?;
@@ -135,8 +142,7 @@ pub(super) fn make_own_folder(base: &Base) -> std::io::Result<()> {
 /// If it cannot be written.
 pub fn write(base: &Base, kept: &StoredState) -> anyhow::Result<()> {
     let doing = || format!("cannot write the state of step `{}`", kept.step);
-    make_folder(base, &kept.pipeline).with_context(doing)?;
-    let dir = base.dir.open_dir(folder(&kept.pipeline)).with_context(doing)?;
+    let dir = make_folder(base, &kept.pipeline)?;
     let text = serde_json::to_string_pretty(kept)? + "\n";
     write_private(&dir, &format!("{}.json", kept.step), &text).and_then(|()| sync(&dir)).with_context(doing)
 }
@@ -146,7 +152,8 @@ pub fn write(base: &Base, kept: &StoredState) -> anyhow::Result<()> {
 /// # Errors
 /// If the file cannot be removed.
 pub fn remove(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<bool> {
-    match base.dir.remove_file(format!("{}/{step}.json", folder(pipeline))) {
+    let file = format!("{}/{step}.json", folder_name(pipeline));
+    match base.states.open().and_then(|states| states.remove_file(file)) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error).with_context(|| format!("cannot remove the state of step `{step}`")),
@@ -159,7 +166,7 @@ pub fn remove(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<bool> {
 /// If a folder or file cannot be read.
 pub fn list(base: &Base, pipeline: Option<&str>) -> anyhow::Result<Vec<Found>> {
     let mut all = Vec::new();
-    let Ok(states) = base.dir.open_dir(FOLDER) else { return Ok(all) };
+    let Ok(states) = base.states.open() else { return Ok(all) };
     for spelled in names(&states)? {
         let Ok(dir) = states.open_dir(&spelled) else { continue };
         let of = name_of(&spelled);
@@ -168,7 +175,7 @@ pub fn list(base: &Base, pipeline: Option<&str>) -> anyhow::Result<Vec<Found>> {
         }
         for file in names(&dir)?.iter().filter(|name| !name.starts_with('.')) {
             let Some(step) = file.strip_suffix(".json") else { continue };
-            let path = format!("{FOLDER}/{spelled}/{file}");
+            let path = format!("{spelled}/{file}");
             let unreadable = |error| Report::input(format!("cannot read the state `{path}`: {error}"));
             let kept = plain::read(&dir, file).map_err(unreadable).and_then(|text| parse(&text, &path, &of, step));
             all.push(Found { pipeline: of.clone(), step: step.to_owned(), kept });
@@ -183,10 +190,6 @@ fn names(dir: &Dir) -> anyhow::Result<Vec<String>> {
         entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     Ok(names)
-}
-
-fn folder(pipeline: &str) -> String {
-    format!("{FOLDER}/{}", folder_name(pipeline))
 }
 
 /// The name of a pipeline's folder. The pipeline's name may contain anything; characters that are not plain letters are escaped.
@@ -223,7 +226,7 @@ mod tests {
         for (name, expected) in
             [("shop", "shop"), ("../..", "%2e%2e%2f%2e%2e"), ("a b", "a%20b"), ("a%20b", "a%2520b"), ("ä", "%c3%a4")]
         {
-            assert_eq!(folder(name), format!("{FOLDER}/{expected}"));
+            assert_eq!(folder_name(name), expected);
             assert_eq!(name_of(expected), name);
         }
     }

@@ -23,7 +23,7 @@ pub fn list(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let context = ConnectionContext::new(&arguments.place)?;
     let all = context.connections.list();
     let described = all.iter().map(|(name, default)| {
-        let fields = context.connections.resolve(&format!("@{name}"), &context.environment);
+        let fields = context.fields_to_show(&format!("@{name}"));
         let family = name.split('.').next().unwrap_or_default();
         let driver = context.driver(family, None).ok().map(|driver| driver.spec.name);
         let (place, problem) = match fields {

@@ -3,7 +3,7 @@
 mod compose;
 mod endpoint;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use compose::{CopiedTable, Copying, Mode};
@@ -17,7 +17,6 @@ use super::{print_data, run};
 use crate::driver::discovery::FoundTable;
 use crate::error::{Report, listed};
 use crate::protocol::{Call, Message};
-use crate::session::Base;
 
 /// What the manifest names as the pipeline's file.
 const FILE: &str = "osiris-copy.yaml";
@@ -117,6 +116,7 @@ pub fn copy(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         only: Vec::new(),
         no_cache: false,
         json: arguments.json,
+        quiet: false,
         sandbox: arguments.sandbox,
     })
 }
@@ -139,8 +139,7 @@ impl CopyOptions {
     /// # Errors
     /// If the source or the target is not understood, the options do not fit them, or the source's tables cannot be listed.
     pub fn pipeline(&self, surroundings: &Surroundings<'_>) -> anyhow::Result<String> {
-        let folder = surroundings.place.base.as_deref().unwrap_or(Path::new("."));
-        let connections = read_connections(&Base::open(folder)?)?;
+        let connections = read_connections(&surroundings.place.folders.open()?)?;
         let source = Endpoint::parse(&self.source, &connections)?;
         let target = Endpoint::parse(&self.target, &connections)?;
         let tables = copied_tables(self, &source, &target, surroundings)?;

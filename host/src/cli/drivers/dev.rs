@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::build::built;
+use crate::cli::folders::FolderArguments;
 use crate::cli::limits::LimitArguments;
 use crate::cli::prepare::{PipelineArguments, PlaceArguments, Recorded};
 use crate::cli::query::{self, Statement};
@@ -111,7 +112,11 @@ fn run_arguments(arguments: &Arguments, pipeline: PathBuf, built: PathBuf) -> ru
             params: arguments.params.clone(),
             recorded: Recorded::default(),
             profile: arguments.profile.clone(),
-            place: PlaceArguments { base: None, drivers },
+            place: PlaceArguments {
+                folders: FolderArguments { is_private: true, ..FolderArguments::default() },
+                drivers,
+                env_file: None,
+            },
             policy: None,
             on: None,
             exchange: None,
@@ -120,6 +125,7 @@ fn run_arguments(arguments: &Arguments, pipeline: PathBuf, built: PathBuf) -> ru
         jobs: None,
         resume: None,
         json: false,
+        quiet: false,
         sandbox: arguments.sandbox,
     }
 }

@@ -8,12 +8,10 @@ mod new;
 mod pack;
 mod test;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::prepare::PlaceArguments;
 use crate::driver::catalog::Catalog;
-use crate::error::Report;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
@@ -46,9 +44,8 @@ pub fn drivers(verb: &Verb) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn catalog(place: &PlaceArguments) -> Result<Catalog, Report> {
-    let base = place.base.clone().unwrap_or_else(|| PathBuf::from("."));
-    place.catalog(&base)
+fn catalog(place: &PlaceArguments) -> anyhow::Result<Catalog> {
+    Ok(place.catalog(&place.folders.open()?.path)?)
 }
 
 /// The way from nothing to a driver, for the help.

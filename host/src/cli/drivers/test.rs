@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::cli::folders::FolderArguments;
 use crate::cli::prepare::PlaceArguments;
 use crate::cli::sandbox::SandboxArguments;
 use crate::cli::{INTERRUPTED, print, print_data, print_json};
@@ -59,7 +60,8 @@ pub struct Arguments {
 
 pub fn test(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     arguments.sandbox.enforce()?;
-    let place = PlaceArguments { base: None, drivers: arguments.drivers.clone() };
+    let place =
+        PlaceArguments { folders: FolderArguments::default(), drivers: arguments.drivers.clone(), env_file: None };
     let catalog: Catalog = super::catalog(&place)?;
     let driver = catalog.inspector.read(&arguments.driver)?;
     let against = arguments.against.as_deref().map(|file| catalog.inspector.read(file)).transpose()?;

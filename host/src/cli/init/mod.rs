@@ -9,6 +9,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 
 use super::copy::{CopyOptions, Surroundings};
+use super::folders::FolderArguments;
 use super::prepare::PlaceArguments;
 use super::print;
 use super::sandbox::SandboxArguments;
@@ -56,7 +57,8 @@ pub fn init(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match from {
         None => files.extend(EXAMPLE.map(|(path, text)| (path, text.to_owned()))),
         Some(source) => {
-            let place = PlaceArguments { base: Some(folder.clone()), drivers: Vec::new() };
+            let folders = FolderArguments { base: Some(folder.clone()), ..FolderArguments::default() };
+            let place = PlaceArguments { folders, drivers: Vec::new(), env_file: None };
             let surroundings = Surroundings { place: &place, policy: None, sandbox: *sandbox };
             files.push((PIPELINE, CopyOptions::between(source, WAREHOUSE).pipeline(&surroundings)?));
         }

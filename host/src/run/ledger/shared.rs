@@ -133,7 +133,7 @@ impl Shared {
                 .into());
         }
         if let Holder::Machine(machine, ago) = holder {
-            return Err(Report::input(format!(
+            return Err(Report::busy(format!(
                 "session `{session}` is being run by `{}`, which was last heard {} s ago",
                 crate::untrusted::line(&machine),
                 ago.as_secs()
@@ -155,7 +155,7 @@ impl Shared {
         let record = HostRecord { machine, nonce: noise(), since: now(), osiris };
         let created = exchange.create(&host(session, number), serde_json::to_vec(&record)?);
         if created.map_err(ExchangeError::report)? == Creation::Taken {
-            return Err(Report::input(format!("another host has just claimed session `{session}`"))
+            return Err(Report::busy(format!("another host has just claimed session `{session}`"))
                 .hint("only one can run it; wait for it to end")
                 .into());
         }

@@ -114,7 +114,7 @@ impl Turn {
     }
 
     fn taken(&self, by: &str) -> anyhow::Error {
-        Report::input(format!(
+        Report::busy(format!(
             "another run of pipeline `{}` is at work ({}): it goes on where the last run ended, and two at once would deliver the \
              same rows twice",
             self.pipeline,
