@@ -85,6 +85,10 @@ pub struct LocalFiles {
     pub output: Option<PathBuf>,
     pub read: Vec<FileGrant>,
     pub write: Vec<FileGrant>,
+    /// The names of those that are DuckDB files, whose tables are used. One in `write` is a file to update; one of the same
+    /// name in `read` is its present content.
+    #[serde(default)]
+    pub databases: BTreeSet<String>,
 }
 
 impl<Files> Job<Files> {

@@ -12,4 +12,4 @@ pub use encryption::{Reveal, SslMode};
 pub use lookback::Lookback;
 pub use reading::{Initial, NullCursor, Replication, Selection};
 pub use stream::{Stream, broken};
-pub use writing::{Contract, DuplicateKey, Mode, ReplaceBy, WriterConfig};
+pub use writing::{Contract, DuplicateKey, Mode, ReplaceBy, WriterConfig, one_or_many};

@@ -179,11 +179,13 @@ fn travels(step: &PlannedStep, has_exchange: bool) -> Option<String> {
         1 => Some("its input".to_owned()),
         many => Some(format!("its {many} inputs")),
     };
-    let read = step.grants.read.iter().chain(&step.grants.read_matching).map(|file| format!("`{}`", file.name));
+    let databases = &step.grants.databases;
+    let read = step.grants.read.iter().chain(&step.grants.read_matching).chain(&databases.read).chain(&databases.update);
+    let read = read.map(|file| format!("`{}`", file.name));
     let secrets = (!step.secrets.is_empty()).then(|| "its secrets".to_owned());
     let there: Vec<String> = ["its driver".to_owned()].into_iter().chain(inputs).chain(read).chain(secrets).collect();
     let output = step.stores_tables().then(|| "its output".to_owned());
-    let written = step.grants.write.iter().map(|file| format!("`{}`", file.name));
+    let written = step.grants.written().map(|file| format!("`{}`", file.name));
     let back: Vec<String> = output.into_iter().chain(written).filter(|_| !has_exchange).collect();
     let back = if back.is_empty() { "nothing".to_owned() } else { back.join(", ") };
     Some(format!("worker `{}`: there travel {}; back travels {back}", worker.name, there.join(", ")))

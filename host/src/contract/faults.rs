@@ -218,6 +218,7 @@ pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     link_sql(linker)?;
     link_files(linker)?;
     link_tcp(linker)?;
+    link_databases(linker)?;
     let mut context = linker.instance(&interface("context"))?;
     Fallible::new(&mut context, "context", true).call("reject", |mut store, (row, reason): (String, String)| {
         interfaces::context::Host::reject(&mut store.data_mut().context, row, reason)
@@ -270,6 +271,17 @@ fn link_files(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     })
 }
 
+fn link_databases(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    use interfaces::databases::{Delivery, Host};
+    let mut instance = linker.instance(&interface("databases"))?;
+    let mut databases = Fallible::new(&mut instance, "databases", true);
+    databases.call("tables", |mut store, (path,): (String,)| Host::tables(&mut store.data_mut().databases, path))?;
+    databases.call("open", |mut store, (path,): (String,)| Host::open(&mut store.data_mut().databases, path))?;
+    databases.call("deliver", |mut store, (path, delivery): (String, Delivery)| {
+        Host::deliver(&mut store.data_mut().databases, path, delivery)
+    })
+}
+
 fn link_tcp(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     use interfaces::tcp::{Host, HostConnection, TlsOptions};
     let mut instance = linker.instance(&interface("tcp"))?;
@@ -306,7 +318,7 @@ mod tests {
                 resource = None;
             } else if let Some((name, signature)) = words.split_once(": func(")
                 && signature.contains("-> result<")
-                && ["context", "tables", "sql", "files", "tcp", "state"].contains(&interface.as_str())
+                && ["context", "tables", "sql", "files", "tcp", "state", "databases"].contains(&interface.as_str())
             {
                 let name = name.trim_start_matches('%');
                 found.push(resource.as_ref().map_or(name.to_owned(), |of| format!("[method]{of}.{name}")));

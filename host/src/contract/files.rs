@@ -32,9 +32,14 @@ pub struct Files {
 
 impl Files {
     pub fn new(call: &DriverCall<'_>) -> Self {
+        // What a DuckDB file contains is the engine's to read and write.
+        let files = &call.job.files;
+        let plain = |grants: &[FileGrant]| {
+            grants.iter().filter(|grant| !files.databases.contains(&grant.name)).cloned().collect::<Vec<_>>()
+        };
         Self {
-            readable: call.job.files.read.clone(),
-            writable: call.job.files.write.clone(),
+            readable: plain(&files.read),
+            writable: plain(&files.write),
             engine: Arc::clone(call.engine),
             longest_read: call.job.disturbance.longest_read(MAX_READ),
             created: Vec::new(),

@@ -5,6 +5,7 @@
 
 mod context;
 mod credentials;
+mod databases;
 mod disturbed_http;
 pub mod exchanger;
 mod exports;
@@ -38,6 +39,7 @@ use crate::protocol::{Job, Message, RejectedRows};
 use crate::secrets::Secrets;
 pub use bindings::osiris::driver::catalog::{Column as CatalogColumn, Table as CatalogTable};
 pub use bindings::osiris::driver::errors::{Error, ErrorKind};
+use databases::Databases;
 pub use exports::compile;
 use faults::Faults;
 use files::Files;
@@ -93,6 +95,7 @@ pub struct State {
     context: context::Context,
     tables: Tables,
     files: Files,
+    databases: Databases,
     secrets: Arc<Secrets>,
     tcp: Tcp,
     http: Http,
@@ -125,6 +128,7 @@ impl State {
             context: context::Context::new(call, shared, instance)?,
             tables: Tables::new(call, shared)?,
             files: Files::new(call),
+            databases: Databases::new(call),
             tcp: Tcp::new(call, shared),
             http: Http::new(call, shared),
             kept: KeptState::new(call.job, &all),
@@ -149,8 +153,9 @@ impl State {
     pub fn tally(&mut self) -> Tally {
         Tally {
             rows_out: self.tables.rows_out,
-            rows_copied: self.files.rows_copied,
-            files_written: std::mem::take(&mut self.files.created),
+            rows_copied: self.files.rows_copied + self.databases.rows,
+            files_written: [std::mem::take(&mut self.files.created), std::mem::take(&mut self.databases.written)]
+                .concat(),
             tables: std::mem::take(&mut self.tables.taken),
             unfinished: std::mem::take(&mut self.tables.unfinished),
             state: self.kept.next.take(),
@@ -178,7 +183,7 @@ impl<C: 'static> HasData for With<C> {
 pub struct Tally {
     /// Rows that went to the guest as columns.
     pub rows_out: u64,
-    /// Rows that COPY wrote to files.
+    /// Rows that DuckDB itself wrote, to files or into the tables of DuckDB files.
     pub rows_copied: u64,
     /// Files that were written.
     pub files_written: Vec<PathBuf>,
@@ -228,6 +233,7 @@ pub fn linker(engine: &wasmtime::Engine, is_disturbed: bool) -> wasmtime::Result
     tables::link(&mut linker, is_disturbed)?;
     driver::tcp::add_to_linker::<_, With<Tcp>>(&mut linker, State::streams)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_sync(&mut linker)?;
+    driver::databases::add_to_linker::<_, HasSelf<Databases>>(&mut linker, |state| &mut state.databases)?;
     driver::state::add_to_linker::<_, HasSelf<KeptState>>(&mut linker, |state| &mut state.kept)?;
     if is_disturbed {
         faults::link(&mut linker)?;

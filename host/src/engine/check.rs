@@ -6,7 +6,7 @@ use duckdb::arrow::array::cast::AsArray;
 use duckdb::arrow::array::{Array, make_array};
 
 use super::ffi::Connection;
-use super::statement::{self, Refusal};
+use super::statement::{self, Refusal, Tables};
 use super::{Engine, EngineError, OUTPUT, Result, Varying, quote_name, quote_text};
 
 /// A small result: rows of texts.
@@ -57,7 +57,7 @@ impl Engine {
     /// # Errors
     /// If it is not one SELECT, or does what no step may do.
     pub fn judge_over(&self, select: &str, tables: &[String]) -> Result<()> {
-        if judge(&self.control(), select, tables)? {
+        if judge(&self.control(), select, &Tables::new(tables.iter().cloned()))? {
             self.status.note_varying(Varying::Sql);
         }
         Ok(())
@@ -70,7 +70,7 @@ impl Engine {
     /// Why not.
     pub fn parses(&self, select: &str) -> Result<()> {
         let connection = self.control();
-        match judged(&connection, select, &[])? {
+        match judged(&connection, select, &Tables::default())? {
             Ok(_) | Err(Refusal::Unknown(_)) => Ok(()),
             Err(other) => Err(refused(&connection, select, other)),
         }
@@ -117,11 +117,11 @@ impl Engine {
 
 /// Parses a text and judges it before any of it is bound: it may read the tables of those names. Returns whether its result differs
 /// from run to run.
-pub(super) fn judge(connection: &Arc<Connection>, select: &str, tables: &[String]) -> Result<bool> {
+pub(super) fn judge(connection: &Arc<Connection>, select: &str, tables: &Tables) -> Result<bool> {
     judged(connection, select, tables)?.map_err(|refusal| refused(connection, select, refusal))
 }
 
-fn judged(connection: &Arc<Connection>, select: &str, tables: &[String]) -> Result<std::result::Result<bool, Refusal>> {
+fn judged(connection: &Arc<Connection>, select: &str, tables: &Tables) -> Result<std::result::Result<bool, Refusal>> {
     let serialize = format!("SELECT CAST(json_serialize_sql({}) AS VARCHAR)", quote_text(select));
     let tree = connection.first_column(&serialize)?;
     let tree = tree.as_ref().map(|tree| tree.as_string::<i32>().value(0)).unwrap_or_default();

@@ -1,11 +1,13 @@
 //! Prepares a step's database: attaches what the step was granted, sets limits, and locks DuckDB.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use super::buffers::{self, Buffers};
+use super::databases::{self, DatabaseFile};
 use super::error;
 use super::ffi::{Connection, Database};
+use super::statement::Tables;
 use super::{
     Batches, Cause, Engine, EngineError, OUTPUT, Result, Status, TemporaryFolder, quote_name, quote_path, quote_text,
 };
@@ -50,6 +52,8 @@ impl InputTable {
 pub struct Furnishing<'a> {
     /// The inputs, each with the path to open it by.
     pub inputs: &'a [InputTable],
+    /// The DuckDB files whose tables the step reads or updates.
+    pub databases: &'a [DatabaseFile],
     /// The database file to create.
     pub output: Option<&'a Path>,
     /// Where DuckDB may spill.
@@ -66,7 +70,7 @@ pub struct Furnishing<'a> {
 impl<'a> Furnishing<'a> {
     /// A locked database that reaches nothing.
     pub fn bare(spill: &'a Path, limits: Limits) -> Self {
-        Self { inputs: &[], output: None, spill, files: &[], temporary: None, limits, lock: true }
+        Self { inputs: &[], databases: &[], output: None, spill, files: &[], temporary: None, limits, lock: true }
     }
 }
 
@@ -79,6 +83,9 @@ pub enum FurnishError {
     /// The table is another one than whoever made it said.
     #[error("input `{alias}` has {found} rows in table `{table}`, but whoever ran its step said {said}")]
     OtherRows { alias: String, table: String, found: u64, said: u64 },
+    /// A granted file is not a DuckDB file, or not one that this version reads.
+    #[error("cannot open `{name}` as a DuckDB file: {message}")]
+    Database { name: String, message: String },
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
@@ -110,7 +117,9 @@ impl Warm {
         let control = self.0.connect()?;
         // Needed before the first attachment, which may have to evict blocks.
         control.execute(&buffers::set_limit(step.limits.engine_memory_bytes))?;
-        let sources = attach_inputs(&control, step.inputs)?;
+        let secret = unguessable()?;
+        let sources = attach_inputs(&control, step.inputs, &secret)?;
+        let databases = databases::attach(&control, step.databases, &secret)?;
         if let Some(output) = step.output {
             control.execute(&format!("ATTACH {} AS {OUTPUT}", quote_path(output)?))?;
         }
@@ -127,7 +136,10 @@ impl Warm {
             connections,
             handed_out: Mutex::default(),
             created: Mutex::default(),
-            tables: step.inputs.iter().filter(|input| !input.is_reference).flat_map(input_names).cloned().collect(),
+            tables: RwLock::new(Tables::new(
+                step.inputs.iter().filter(|input| !input.is_reference).flat_map(input_names).cloned(),
+            )),
+            databases,
             sources,
             has_output: step.output.is_some(),
             temporary: step.temporary.clone(),
@@ -150,8 +162,8 @@ fn input_names(input: &InputTable) -> impl Iterator<Item = &String> {
 fn attach_inputs(
     control: &Arc<Connection>,
     inputs: &[InputTable],
+    secret: &str,
 ) -> std::result::Result<Vec<(String, String)>, FurnishError> {
-    let secret = unguessable()?;
     let (mut catalogs, mut sources): (Vec<&Path>, _) = (Vec::new(), Vec::new());
     for input in inputs {
         let known = catalogs.iter().position(|path| *path == input.path);

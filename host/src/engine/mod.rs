@@ -4,6 +4,8 @@ mod buffers;
 mod check;
 mod copy;
 mod create;
+mod databases;
+mod deliver;
 mod error;
 mod ffi;
 mod functions;
@@ -21,15 +23,19 @@ mod temporary;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use duckdb::arrow::array::cast::AsArray;
 use duckdb::arrow::array::make_array;
 
 use crate::columns::Field;
 use buffers::Buffers;
+use databases::Attached;
 use ffi::{Connection, Database, Statement};
+use statement::Tables;
 
+pub use databases::{DatabaseColumn, DatabaseFile, DatabaseTable};
+pub use deliver::{Delivery, DeliveryMode};
 pub use duckdb_text::{quote_name, quote_text};
 pub use error::{Cause, EngineError};
 pub use furnish::{FurnishError, Furnishing, InputTable, Warm};
@@ -66,8 +72,9 @@ pub struct Engine {
     handed_out: Mutex<BTreeMap<String, String>>,
     /// The columns of each output table, as they were declared.
     created: Mutex<BTreeMap<String, Vec<String>>>,
-    /// The names of the inputs; a driver's SELECT may read from nothing else.
-    tables: Vec<String>,
+    /// The tables that a driver's SELECT may read.
+    tables: RwLock<Tables>,
+    databases: Vec<Attached>,
     /// The table of each input, as the host's own statements name it.
     sources: Vec<(String, String)>,
     has_output: bool,
@@ -129,7 +136,8 @@ impl Engine {
     /// Parses a driver's text and judges it before any of it is bound: binding looks up names and folds constants, and
     /// its errors would quote the results to the driver.
     fn judge(&self, connection: &Arc<Connection>, select: &str) -> Result<()> {
-        if check::judge(connection, select, &self.tables)? {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        if check::judge(connection, select, &tables)? {
             self.status.note_varying(Varying::Sql);
         }
         Ok(())
@@ -172,8 +180,9 @@ impl Engine {
         ))
     }
 
-    /// Closes the output, complete and flushed to disk; returns the number of rows of each table.
+    /// Closes the output and the files that were updated, complete; returns the number of rows of each table of the output.
     pub fn finish(&self) -> Result<BTreeMap<String, u64>> {
+        self.close_databases(&self.control())?;
         if !self.has_output {
             return Ok(BTreeMap::new());
         }

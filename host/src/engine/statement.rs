@@ -51,6 +51,51 @@ fn forbidden<T>(what: impl Into<String>) -> Result<T> {
     Err(Refusal::Forbidden(what.into()))
 }
 
+/// The tables that a statement may name.
+#[derive(Debug, Clone, Default)]
+pub struct Tables {
+    /// Those that are named without a schema.
+    own: Vec<String>,
+    /// The tables of DuckDB files, by schema and name.
+    of_schemas: Vec<(String, String)>,
+}
+
+impl Tables {
+    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
+        Self { own: names.into_iter().collect(), of_schemas: Vec::new() }
+    }
+
+    /// Whether a schema may have this name: DuckDB's own schemas and the host's are no table's.
+    pub fn is_free(schema: &str) -> bool {
+        let schema = schema.to_ascii_lowercase();
+        !schema.starts_with(OWN)
+            && !["information_schema", "pg_catalog", "temp", "system", "memory"].contains(&&*schema)
+    }
+
+    pub fn add(&mut self, schema: &str, table: &str) {
+        if schema == DEFAULT_SCHEMA {
+            self.own.push(table.to_owned());
+        }
+        self.of_schemas.push((schema.to_owned(), table.to_owned()));
+    }
+
+    fn has(&self, schema: &str, table: &str) -> bool {
+        let is_own = matches!(schema, "" | DEFAULT_SCHEMA | "memory");
+        let is_same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
+        (is_own && self.own.iter().any(|name| is_same(name, table)))
+            || self.of_schemas.iter().any(|(of, name)| is_same(of, schema) && is_same(name, table))
+    }
+
+    /// All names, as a statement may write them.
+    fn names(&self) -> Vec<String> {
+        let others = self.of_schemas.iter().filter(|(schema, _)| schema != DEFAULT_SCHEMA);
+        self.own.iter().cloned().chain(others.map(|(schema, table)| format!("{schema}.{table}"))).collect()
+    }
+}
+
+/// The schema of tables that are named without one.
+const DEFAULT_SCHEMA: &str = "main";
+
 /// Judges the tree that `json_serialize_sql` made of a driver's text. `tables` are the tables that the step may name.
 ///
 /// Returns whether its rows may differ from one run to the next over the same tables: it asks for the time, random numbers or
@@ -58,7 +103,7 @@ fn forbidden<T>(what: impl Into<String>) -> Result<T> {
 ///
 /// # Errors
 /// A [`Refusal`] that says what is refused.
-pub fn check(serialized: &str, tables: &[String]) -> Result<bool> {
+pub fn check(serialized: &str, tables: &Tables) -> Result<bool> {
     match levels(serialized) {
         0..=SHALLOW => check_tree(serialized, tables),
         levels @ ..=MOST_LEVELS => std::thread::scope(|scope| {
@@ -96,7 +141,7 @@ fn levels(json: &str) -> usize {
     deepest
 }
 
-fn check_tree(serialized: &str, tables: &[String]) -> Result<bool> {
+fn check_tree(serialized: &str, tables: &Tables) -> Result<bool> {
     let unreadable = || Refusal::Forbidden("a statement that cannot be read".to_owned());
     let mut read = serde_json::Deserializer::from_str(serialized);
     // Safe, because `levels` has been bounded.
@@ -118,7 +163,7 @@ fn check_tree(serialized: &str, tables: &[String]) -> Result<bool> {
 
 /// The names that a part of a statement may use.
 struct Scope<'a> {
-    tables: &'a [String],
+    tables: &'a Tables,
     /// The names of the common table expressions around the part, in lower case.
     expressions: Vec<String>,
     /// Whether a part walked so far gives other rows in another run.
@@ -202,8 +247,7 @@ impl Scope<'_> {
         if expression && self.expressions.contains(&table) {
             return Ok(());
         }
-        let own = matches!(catalog.as_str(), "" | "memory") && matches!(schema.as_str(), "" | "main" | "memory");
-        if own && self.tables.iter().any(|name| name.eq_ignore_ascii_case(&table)) {
+        if matches!(catalog.as_str(), "" | "memory") && self.tables.has(&schema, &table) {
             return Ok(());
         }
         // A file in place of a table, which DuckDB checks against the grants. No table of DuckDB's has such a name.
@@ -211,12 +255,14 @@ impl Scope<'_> {
             return Ok(());
         }
         let shown = fields.get("table_name").and_then(Value::as_str).unwrap_or_default();
-        let tables = if self.tables.is_empty() {
+        let shown = if schema.is_empty() { shown.to_owned() } else { format!("{schema}.{shown}") };
+        let known = self.tables.names();
+        let tables = if known.is_empty() {
             "this step has no tables".to_owned()
         } else {
-            format!("the tables of this step: {}", listed(self.tables.iter().map(String::as_str)))
+            format!("the tables of this step: {}", listed(known.iter().map(String::as_str)))
         };
-        let near = nearest(&table, self.tables.iter().map(String::as_str));
+        let near = nearest(&shown, known.iter().map(String::as_str));
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
         Err(Refusal::Unknown(format!("there is no table `{shown}`; {tables}{near}")))
     }

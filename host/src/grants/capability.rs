@@ -12,8 +12,9 @@ use serde_json::{Map, Value, json};
 use super::address_template::AddressTemplate;
 use super::connect::Connect;
 use super::credentials::Credentials;
+use super::databases::{Databases, WantedDatabases};
 use super::endpoint::Endpoint;
-use super::files::{CreateFolders, ReadFiles, ReadMatchingFiles, WriteFiles};
+use super::files::{CreateFolders, FileWish, ReadFiles, ReadMatchingFiles, WriteFiles};
 use super::grant::GrantRequest;
 use super::http::{Http, Roots};
 use super::state::State;
@@ -223,6 +224,11 @@ macro_rules! capabilities {
                 Value::Object(all)
             }
 
+            /// All files that the step writes.
+            pub fn written(&self) -> impl Iterator<Item = &FileWish> {
+                self.write.iter().chain(&self.databases.update)
+            }
+
             /// All endpoints that the step may connect to, by any protocol.
             pub fn endpoints(&self) -> Vec<Endpoint> {
                 [$(<$capability>::endpoints(&self.$name),)*].concat()
@@ -249,6 +255,9 @@ capabilities! {
     /// A template that is `true` if the folders of written files are to be created.
     #[serde(default, rename = "createFolders")]
     create_folders: CreateFolders,
+    /// DuckDB files whose tables are read or updated.
+    #[serde(default, skip_serializing_if = "WantedDatabases::is_empty")]
+    databases: Databases,
     /// Hosts to connect to, such as `{connection.host}:{connection.port}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     connect: Connect,

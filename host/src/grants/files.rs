@@ -126,7 +126,7 @@ impl Capability for CreateFolders {
     }
 }
 
-fn places(verb: &str, files: &[FileWish]) -> Vec<String> {
+pub(super) fn places(verb: &str, files: &[FileWish]) -> Vec<String> {
     files.iter().map(|file| format!("{verb} `{}`", line(&file.place.to_string_lossy()))).collect()
 }
 
@@ -181,7 +181,11 @@ impl Access {
 
 /// The files that the templates expand to. Each must be named by the author: a driver chooses the key of the config,
 /// never the path.
-fn allowed_files(request: &GrantRequest<'_>, access: Access, wanted: &[FileTemplate]) -> Result<Vec<FileWish>, Report> {
+pub(super) fn allowed_files(
+    request: &GrantRequest<'_>,
+    access: Access,
+    wanted: &[FileTemplate],
+) -> Result<Vec<FileWish>, Report> {
     let mut files = Vec::new();
     for FileTemplate(template) in wanted {
         let written: BTreeSet<String> = template.expand(request.written)?.into_iter().collect();

@@ -5,6 +5,7 @@ pub mod address_template;
 pub mod capability;
 pub mod connect;
 pub mod credentials;
+pub mod databases;
 pub mod endpoint;
 pub mod files;
 pub mod grant;

@@ -354,12 +354,15 @@ fn check_cache(step: &Step, spec: &Spec, keeps_state: bool, grants: &Grants) -> 
     }
 }
 
-/// If two steps wrote one file, only the later result would remain.
+/// If two steps wrote one file, only the later result would remain. Any number may update a DuckDB file: they take turns.
 fn refuse_shared_targets(steps: &[PlannedStep]) -> Result<(), Report> {
-    let mut seen: BTreeMap<&Path, &PlannedStep> = BTreeMap::new();
+    let mut seen: BTreeMap<&Path, (&PlannedStep, bool)> = BTreeMap::new();
     for step in steps {
-        for file in &step.grants.write {
-            if let Some(first) = seen.insert(&file.place, step) {
+        for file in step.grants.written() {
+            let is_updated = step.grants.databases.update.contains(file);
+            if let Some((first, was_updated)) = seen.insert(&file.place, (step, is_updated))
+                && !(is_updated && was_updated && first.id != step.id)
+            {
                 return Err(Report::input(format!(
                     "steps `{}` and `{}` both write `{}`",
                     first.id, step.id, file.name

@@ -205,6 +205,9 @@ pub struct NamedFiles {
     pub read: Vec<NamedFile>,
     /// The names of the files that it may write.
     pub write: Vec<String>,
+    /// The names of those that are DuckDB files.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub databases: BTreeSet<String>,
 }
 
 /// A table of a database file.

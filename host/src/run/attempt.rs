@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::claims::{Busy, LOOK_EVERY, PATIENCE, Present};
 use super::ledger;
+use super::retry::Retrial;
 use super::schedule::Schedule;
 use super::settle::begun_elsewhere;
 use super::targets::{self, Target};
 use super::{network, reachable};
 use crate::engine::{InputTable, Varying};
-use crate::error::{Blame, Failure, Report};
+use crate::error::{Blame, Failure, Report, Retry};
 use crate::executor::disk::DiskAllowance;
 use crate::executor::{NewAttempt, Passage, RunningAttempt};
 use crate::grants::limits::Limits;
@@ -64,6 +66,8 @@ pub(super) struct Attempt {
     pub(super) number: u32,
     pub(super) process: Box<dyn RunningAttempt>,
     pub(super) targets: Vec<Target>,
+    /// The DuckDB files that it reads, which nobody may write meanwhile.
+    pub(super) _locked: Vec<Present>,
     /// When the step's first attempt began.
     pub(super) begun: Instant,
     pub(super) log_room: LogRoom,
@@ -94,6 +98,25 @@ struct StepFiles {
     scratch: PathBuf,
     read: Vec<FileGrant>,
     write: Vec<FileGrant>,
+    databases: BTreeSet<String>,
+}
+
+/// An attempt whose process has its job.
+struct HandedOver {
+    process: Box<dyn RunningAttempt>,
+    targets: Vec<Target>,
+    locked: Vec<Present>,
+}
+
+/// The failure of a step that could not be given its files.
+pub(super) fn not_handed_over(error: anyhow::Error) -> Failure {
+    match error.downcast::<Report>() {
+        // The user named files that cannot be used.
+        Ok(Report { message, hint, .. }) => {
+            Failure { hint: hint.map(Untrusted::from), ..Failure::new(Blame::User, "config", message) }
+        }
+        Err(error) => Failure::of_host(&error),
+    }
 }
 
 /// What differs between the attempts of a step.
@@ -155,7 +178,8 @@ impl Schedule<'_> {
         (record.warnings, record.attempts) = (warnings.list(), number);
         record.checks.clear();
         match self.hand_over(place, begun, number) {
-            Ok((process, targets)) => {
+            Ok(HandedOver { process, targets, locked }) => {
+                self.busy.remove(&place);
                 let log_room = LogRoom::new(&self.settings.limits);
                 let exchange_room = Some(recordings::MAX_MESSAGES);
                 let running = Attempt {
@@ -163,6 +187,7 @@ impl Schedule<'_> {
                     number,
                     process,
                     targets,
+                    _locked: locked,
                     begun,
                     log_room,
                     warnings,
@@ -174,35 +199,45 @@ impl Schedule<'_> {
             }
             Err(error) => {
                 self.session.remove_scratch(&step.id);
-                let failure = match error.downcast::<Report>() {
-                    // The user named files that cannot be used.
-                    Ok(Report { message, hint, .. }) => {
-                        Failure { hint: hint.map(Untrusted::from), ..Failure::new(Blame::User, "config", message) }
-                    }
-                    Err(error) => Failure::of_host(&error),
-                };
-                self.fail(place, Some(begun), &failure);
+                match error.downcast::<Busy>() {
+                    Ok(busy) => self.wait_for_file(place, (number, begun), busy),
+                    Err(error) => self.fail(place, Some(begun), &not_handed_over(error)),
+                }
             }
         }
     }
 
+    /// Has a step look again soon for a file that others use, or fails it once it has waited long enough.
+    fn wait_for_file(&mut self, place: usize, (number, begun): (u32, Instant), busy: Busy) {
+        let since = *self.busy.entry(place).or_insert_with(Instant::now);
+        if since.elapsed() < PATIENCE && !self.interrupted {
+            let due = Instant::now() + LOOK_EVERY;
+            self.retrying.insert(place, Retrial { number, begun, due });
+            return;
+        }
+        self.busy.remove(&place);
+        let message = format!("cannot use a file: {}", busy.message);
+        let failure = Failure { retry: Some(Retry { after_ms: None }), ..Failure::new(Blame::User, "busy", message) };
+        self.try_again_or_fail(place, Retrial::after(number, begun), false, failure.hint(busy.hint));
+    }
+
     /// Creates the step's scratch folder and granted files, and gives its job to a warm process.
-    fn hand_over(
-        &mut self,
-        place: usize,
-        begun: Instant,
-        number: u32,
-    ) -> anyhow::Result<(Box<dyn RunningAttempt>, Vec<Target>)> {
+    fn hand_over(&mut self, place: usize, begun: Instant, number: u32) -> anyhow::Result<HandedOver> {
         let step = &self.plan.steps[place];
         self.session.write_artifact(&step.id, "cleaned_config.json", &step.masked_config)?;
-        let read = targets::readable(self.base, step)?;
+        let mut read = targets::readable(self.base, step)?;
         self.reuse.note_reads(place, &read);
+        let (databases, locked): (Vec<FileGrant>, _) =
+            targets::readable_databases(self.base, step)?.into_iter().unzip();
+        read.extend(databases);
         let scratch = self.session.create_scratch(&step.id)?;
         let (write, targets) = targets::writable(self.base, self.session, step)?;
+        read.extend(targets::present(self.base, &targets));
+        let databases = step.grants.databases.names().collect();
         let mut limits = self.settings.limits;
         limits.wall_seconds = seconds(self.time_left(begun));
-        match self.start(place, StepFiles { scratch, read, write }, &targets, Turn { number, limits }) {
-            Ok(process) => Ok((process, targets)),
+        match self.start(place, StepFiles { scratch, read, write, databases }, &targets, Turn { number, limits }) {
+            Ok(process) => Ok(HandedOver { process, targets, locked }),
             Err(error) => {
                 targets::discard(self.base, targets);
                 Err(error)
@@ -248,7 +283,7 @@ impl Schedule<'_> {
     }
 
     fn job(&self, place: usize, files: StepFiles, turn: Turn) -> anyhow::Result<Job> {
-        let StepFiles { scratch, read, write } = files;
+        let StepFiles { scratch, read, write, databases } = files;
         let step = &self.plan.steps[place];
         let disturbance = self.settings.test_of(&step.id).map(|test| test.disturbance.clone()).unwrap_or_default();
         let value = || self.earlier.get(&place).map(|kept| kept.state.get().to_owned());
@@ -263,6 +298,7 @@ impl Schedule<'_> {
                 scratch,
                 read,
                 write,
+                databases,
             },
             config: step.config.clone(),
             secrets: step.secrets.clone(),

@@ -1,6 +1,7 @@
 //! Runs a plan: each step in a separate process, as soon as its inputs are ready.
 
 mod attempt;
+mod claims;
 mod fleet;
 pub mod ledger;
 pub mod matched;
@@ -241,6 +242,7 @@ pub fn run(
         waiting: (0..plan.steps.len()).collect(),
         running: BTreeMap::new(),
         retrying: BTreeMap::new(),
+        busy: BTreeMap::new(),
         fleet,
         interrupted,
         earlier: &states.earlier,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::attempt::{Attempt, Done};
+use super::attempt::{Attempt, Done, not_handed_over};
 use super::ledger::{self, Outcome};
 use super::record;
 use super::retry::Retrial;
@@ -130,7 +130,7 @@ impl Schedule<'_> {
         created: &[String],
         has_output: bool,
     ) -> Result<(), Failure> {
-        targets::keep(self.base, targets, created).map_err(|error| Failure::of_host(&error))?;
+        targets::keep(self.base, targets, created).map_err(not_handed_over)?;
         if !has_output {
             return Ok(());
         }

@@ -1,5 +1,6 @@
 //! Calls a driver's optional exports, `discover` and `check`, in a process that is confined like a step's.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -110,6 +111,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<ProbeReport> {
             output: None,
             read: Vec::new(),
             write: Vec::new(),
+            databases: BTreeSet::new(),
         },
         config: probe.config.clone(),
         secrets: probe.secrets.clone(),

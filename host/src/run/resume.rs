@@ -109,7 +109,7 @@ impl Schedule<'_> {
     /// Whether the files that the step wrote are in place, after fetching those that are missing or differ.
     fn has_files(&self, step: &PlannedStep, outcome: &Outcome) -> anyhow::Result<bool> {
         for (name, stored) in &outcome.files {
-            let Some(wish) = step.grants.write.iter().find(|wish| wish.name == *name) else { return Ok(false) };
+            let Some(wish) = step.grants.written().find(|wish| wish.name == *name) else { return Ok(false) };
             let root = Base::open(&wish.root)?;
             let Some(stored) = stored else {
                 if root.dir.is_file(&wish.below) {

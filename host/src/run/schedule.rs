@@ -35,6 +35,8 @@ pub(super) struct Schedule<'a> {
     pub(super) running: BTreeMap<u64, Attempt>,
     /// Steps that wait for their next attempt, by their place in the plan.
     pub(super) retrying: BTreeMap<usize, Retrial>,
+    /// Steps that wait for a file that others use, by their place in the plan, and since when.
+    pub(super) busy: BTreeMap<usize, Instant>,
     /// What the run needs of its exchange, if it has one.
     pub(super) ties: Option<Ties>,
     /// What is being done on separate threads.
@@ -184,12 +186,20 @@ impl Schedule<'_> {
                 self.skip(place, "the run was interrupted");
             } else if step.needs.iter().all(|need| self.status(need) == Status::Success)
                 && !self.is_sought(place)
+                && !self.is_updated_by_others(place)
                 && self.fleet.has_room(place)
             {
                 self.waiting.remove(&place);
                 self.begin(place);
             }
         }
+    }
+
+    /// Whether a DuckDB file that a step updates is being updated by another step of the run: they take turns.
+    fn is_updated_by_others(&self, place: usize) -> bool {
+        let updated = |place: usize| &self.plan.steps[place].grants.databases.update;
+        let mut others = self.running.values().map(|attempt| attempt.place).chain(self.retrying.keys().copied());
+        others.any(|other| updated(other).iter().any(|file| updated(place).iter().any(|own| own.place == file.place)))
     }
 
     /// Writes the current manifest. A disk that is temporarily full must not end steps that could still finish: the

@@ -1,7 +1,7 @@
 //! The files outside the session that a step was granted, found and created inside the base folder.
 //!
 //! A written file starts as an empty one beside its target. The step process may only touch that one, and the host
-//! moves it to the target once the step has succeeded.
+//! moves it to the target once the step has succeeded. A DuckDB file that is updated is claimed meanwhile.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use cap_std::fs::{Dir, Metadata, MetadataExt, OpenOptions};
 
+use super::claims::{Claim, Present};
 use super::matched;
 use crate::error::Report;
 use crate::grants::files::{self, Access, FileWish};
@@ -27,6 +28,8 @@ pub struct Target {
     name: String,
     beside: PathBuf,
     target: PathBuf,
+    /// The claim of a DuckDB file that is updated.
+    claim: Option<Claim>,
 }
 
 impl Target {
@@ -53,6 +56,22 @@ pub fn readable(base: &Base, step: &PlannedStep) -> anyhow::Result<Vec<FileGrant
         files.push(FileGrant { name: wish.name.clone(), path, identity: identity(&found), stands_for: Vec::new() });
     }
     Ok(files)
+}
+
+/// The DuckDB files that a step reads, locked against writers.
+///
+/// # Errors
+/// As for [`readable`], and [`Busy`](super::claims::Busy) if somebody writes to one.
+pub(super) fn readable_databases(base: &Base, step: &PlannedStep) -> anyhow::Result<Vec<(FileGrant, Present)>> {
+    let own = OwnFiles::of(base, Access::Read);
+    let lock = |wish: &FileWish| {
+        let (path, _) = existing(&own, step, &Base::open(&wish.root)?, &wish.below, &wish.name)?;
+        let (folder, name) = (path.parent().context("it has no folder")?, path.file_name().context("it has no name")?);
+        let present = Present::lock(&Base::open(folder)?.dir, name, &wish.name)?;
+        let (name, identity) = (wish.name.clone(), present.identity());
+        Ok((FileGrant { name, path, identity, stands_for: Vec::new() }, present))
+    };
+    step.grants.databases.read.iter().map(lock).collect()
 }
 
 /// Distinguishes a file from another one that takes its name.
@@ -89,9 +108,10 @@ impl OwnFiles {
 pub fn check(base: &Base, steps: &[PlannedStep]) -> anyhow::Result<()> {
     let own = OwnFiles::of(base, Access::Read);
     let made =
-        |wish: &FileWish| steps.iter().any(|step| step.grants.write.iter().any(|written| written.place == wish.place));
+        |wish: &FileWish| steps.iter().any(|step| step.grants.written().any(|written| written.place == wish.place));
     for step in steps {
-        for wish in step.grants.read.iter().filter(|wish| !made(wish)) {
+        let read = step.grants.read.iter().chain(&step.grants.databases.read);
+        for wish in read.filter(|wish| !made(wish)) {
             existing(&own, step, &Base::open(&wish.root)?, &wish.below, &wish.name)?;
         }
         for wish in step.grants.read_matching.iter().filter(|wish| !makes_match(steps, wish)) {
@@ -134,11 +154,14 @@ pub(super) fn existing(
         return Err(Report::input(format!("{doing}: it is no plain file")).hint("name one file").into());
     }
     if found.nlink() > 1 {
-        return Err(Report::input(format!("{doing}: it has {} names (hard links)", found.nlink()))
-            .hint("one of them may lie outside the folder: give the step a copy of its own")
-            .into());
+        return Err(linked(&doing, found.nlink()).into());
     }
     Ok((root.path.join(resolved), found))
+}
+
+fn linked(doing: &str, names: u64) -> Report {
+    Report::input(format!("{doing}: it has {names} names (hard links)"))
+        .hint("one of them may lie outside the folder: give the step a copy of its own")
 }
 
 /// The file in the same folder with the most similar name.
@@ -162,8 +185,9 @@ fn near_file(root: &Base, missing: &Path, name: &str) -> Option<String> {
 pub fn writable(base: &Base, session: &Session, step: &PlannedStep) -> anyhow::Result<(Vec<FileGrant>, Vec<Target>)> {
     let mut targets = Vec::new();
     let mut grants = Vec::new();
-    for wish in &step.grants.write {
-        match make(base, session, step, wish) {
+    let updated = step.grants.databases.update.iter().map(|wish| (wish, true));
+    for (wish, is_updated) in step.grants.write.iter().map(|wish| (wish, false)).chain(updated) {
+        match make(base, session, step, wish, is_updated) {
             Ok(target) => {
                 let identity = identity(&base.dir.symlink_metadata(&target.beside)?);
                 let (name, path) = (wish.name.clone(), base.path.join(&target.beside));
@@ -179,7 +203,23 @@ pub fn writable(base: &Base, session: &Session, step: &PlannedStep) -> anyhow::R
     Ok((grants, targets))
 }
 
-fn make(base: &Base, session: &Session, step: &PlannedStep, wish: &FileWish) -> anyhow::Result<Target> {
+/// The present content of the DuckDB files that a step updates, to be copied.
+pub fn present(base: &Base, targets: &[Target]) -> Vec<FileGrant> {
+    let grant = |target: &Target| {
+        let identity = target.claim.as_ref()?.present()?.identity();
+        let (name, path) = (target.name.clone(), base.path.join(&target.target));
+        Some(FileGrant { name, path, identity, stands_for: Vec::new() })
+    };
+    targets.iter().filter_map(grant).collect()
+}
+
+fn make(
+    base: &Base,
+    session: &Session,
+    step: &PlannedStep,
+    wish: &FileWish,
+    is_updated: bool,
+) -> anyhow::Result<Target> {
     let doing = format!("step `{}` cannot write `{}`", step.id, wish.name);
     let root = Base::open(&wish.root)?;
     let folder = wish.below.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -210,6 +250,13 @@ fn make(base: &Base, session: &Session, step: &PlannedStep, wish: &FileWish) -> 
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         found => Some(found.with_context(|| doing.clone())?),
     };
+    let claim = match &before {
+        Some(found) if is_updated && found.nlink() > 1 => return Err(linked(&doing, found.nlink()).into()),
+        _ if is_updated => {
+            Some(Claim::take(base.dir.open_dir(in_base(&folder)).with_context(|| doing.clone())?, name, &wish.name)?)
+        }
+        _ => None,
+    };
     let beside = folder.join(format!(".{}.{}", name.to_string_lossy(), session.id));
     session.remember_target(&beside)?;
     let cannot =
@@ -219,7 +266,12 @@ fn make(base: &Base, session: &Session, step: &PlannedStep, wish: &FileWish) -> 
     if let Some(before) = before {
         file.set_permissions(before.permissions()).map_err(cannot)?;
     }
-    Ok(Target { name: wish.name.clone(), beside, target })
+    Ok(Target { name: wish.name.clone(), beside, target, claim })
+}
+
+/// A folder's path in the base folder, which may be the base folder itself.
+fn in_base(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
 /// Moves every file in `created` to its target. A target that was granted but not created is left unchanged.
@@ -242,10 +294,16 @@ fn keep_with(
     let mut targets = written.into_iter();
     let mut folders = BTreeSet::new();
     while let Some(target) = targets.next() {
-        if let Err(error) = base.dir.rename(&target.beside, &base.dir, &target.target) {
-            let failed = target.target.clone();
+        let placed = match &target.claim {
+            Some(claim) => claim.publish(&target.beside),
+            None => base
+                .dir
+                .rename(&target.beside, &base.dir, &target.target)
+                .with_context(|| format!("cannot put `{}` into place", target.target.display())),
+        };
+        if let Err(error) = placed {
             discard(base, std::iter::once(target).chain(targets));
-            return Err(error).with_context(|| format!("cannot put `{}` into place", failed.display()));
+            return Err(error);
         }
         folders.insert(target.target.parent().unwrap_or(Path::new("")).to_owned());
     }
@@ -254,7 +312,7 @@ fn keep_with(
 }
 
 fn flush(base: &Base, folder: &Path) -> anyhow::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = in_base(folder);
     let doing = || format!("cannot flush the folder `{}` to disk", folder.display());
     let dir = base.dir.open_dir(folder).with_context(doing)?;
     rustix::fs::fsync(dir.open(".").with_context(doing)?).with_context(doing)
@@ -283,7 +341,7 @@ mod tests {
             names.map(|name| {
                 let beside = format!("{name}.beside");
                 base.dir.write(&beside, "new").unwrap();
-                Target { name: name.to_owned(), beside: beside.into(), target: name.into() }
+                Target { name: name.to_owned(), beside: beside.into(), target: name.into(), claim: None }
             })
         };
         let created = ["a.csv", "out/b.csv", "out/c.csv"].map(str::to_owned);

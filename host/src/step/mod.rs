@@ -4,6 +4,7 @@
 //! opened but not read. Then the process confines itself; only then is the compiled driver loaded, an input read by
 //! DuckDB, and the guest called. See "The step process" in ARCHITECTURE.md.
 
+mod databases;
 mod guest;
 pub mod look;
 mod open_files;
@@ -148,6 +149,7 @@ fn attempt(
     let granted = job.files.read.len() + job.files.write.len();
     sandbox::limit(granted, file_bytes, job.limits.data_bytes() + stacks, job.limits.cpu_seconds)
         .map_err(host_fault)?;
+    databases::copy(&job, &held)?;
     confine(&job, &held, layers, reporter)?;
     // Compiled code is untrusted bytes until it is loaded, so it is loaded after confinement.
     let compiled = job.files.compiled.as_deref().context("the job names no driver").map_err(host_fault)?;
@@ -265,12 +267,16 @@ fn read_job() -> anyhow::Result<Job> {
 }
 
 fn furnish(warm: Warm, job: &Job, held: &mut OpenFiles, layers: Layers) -> Result<Engine, Failure> {
-    let files: Vec<PathBuf> = job.files.read.iter().chain(&job.files.write).map(|grant| grant.path.clone()).collect();
+    // DuckDB opens DuckDB files here, and never again: a driver's SELECT must not read their bytes.
+    let granted = job.files.read.iter().chain(&job.files.write);
+    let granted = granted.filter(|grant| !job.files.databases.contains(&grant.name));
+    let files: Vec<PathBuf> = granted.map(|grant| grant.path.clone()).collect();
     let temporary = TemporaryFolder::create(&job.files.scratch.join("temporary"), job.limits.spill_bytes)
         .context("cannot create the folder of the step's temporary files")
         .map_err(host_fault)?;
     let furnishing = Furnishing {
         inputs: &job.files.inputs,
+        databases: &databases::files(job),
         output: job.files.output.as_deref(),
         spill: &job.files.scratch.join("spill"),
         files: &files,
@@ -293,6 +299,8 @@ fn furnish(warm: Warm, job: &Job, held: &mut OpenFiles, layers: Layers) -> Resul
     warm.furnish(&furnishing, narrowed).map_err(|error| match error {
         FurnishError::NoTable { .. } => Failure::new(Blame::User, "not-found", error.to_string())
             .hint("name one of that step's tables in `inputs: {alias: {from_step, table}}`"),
+        FurnishError::Database { .. } => Failure::new(Blame::User, "data", error.to_string())
+            .hint("name a file that DuckDB wrote, in a version that this DuckDB reads, and not encrypted"),
         FurnishError::OtherRows { .. } => Failure::new(Blame::Host, "worker", error.to_string())
             .hint("look at the machine that ran that step before you use it again"),
         FurnishError::Engine(error) => host_fault(anyhow::anyhow!(error).context("cannot open the step's database")),
@@ -324,6 +332,7 @@ fn finish(job: &Job, engine: &Engine, tally: Tally, reporter: &Reporter) -> Resu
     if job.files.output.is_some() && job.kind.makes_tables() && makes_none {
         return Err(driver_fault(format!("driver `{}` made no table", job.driver)));
     }
+    databases::write(job, &tally)?;
     for path in job.files.output.iter().chain(&tally.files_written) {
         let size = sync(path).map_err(host_fault)?;
         if size > job.limits.output_bytes {

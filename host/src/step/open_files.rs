@@ -88,6 +88,11 @@ impl OpenFiles {
         self.write.iter().map(AsFd::as_fd).collect()
     }
 
+    /// A granted file to read, by its name in the config.
+    pub fn to_read(&self, job: &Job, name: &str) -> Option<&File> {
+        job.files.read.iter().zip(&self.read).find(|(grant, _)| grant.name == name).map(|(_, file)| file)
+    }
+
     /// The inputs with the paths by which to open them; two tables of one file share a path.
     pub fn input_paths(&self, inputs: &[InputTable]) -> Vec<InputTable> {
         let first = |input: &InputTable| inputs.iter().position(|other| other.path == input.path).unwrap_or_default();

@@ -278,7 +278,8 @@ impl Worker {
         };
         let inputs = job.files.inputs.iter().map(input).collect();
         let output = job.files.output.then(|| scratch.join(OUTPUT));
-        Ok(job.with_files(LocalFiles { compiled: Some(compiled), inputs, scratch, output, read, write }))
+        let databases = job.files.databases.clone();
+        Ok(job.with_files(LocalFiles { compiled: Some(compiled), inputs, scratch, output, read, write, databases }))
     }
 
     /// Handles the end of an attempt's process: sends what it made, or why it failed.

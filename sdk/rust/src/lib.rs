@@ -31,6 +31,7 @@ mod arrow;
 mod batch;
 pub mod bindings;
 pub mod context;
+pub mod databases;
 mod driver;
 mod error;
 pub mod files;

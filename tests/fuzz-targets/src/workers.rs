@@ -50,6 +50,7 @@ pub fn answers(data: &[u8]) {
             output: Some(output.clone()),
             read: Vec::new(),
             write: Vec::new(),
+            databases: std::collections::BTreeSet::new(),
         };
         attempts.host(
             *number,

@@ -290,6 +290,32 @@ pub mod files {
     }
 }
 
+/// DuckDB files, which a native test does not have.
+pub mod databases {
+    use super::{Error, ErrorKind, error};
+    use crate::CatalogTable;
+    pub use crate::bindings::osiris::driver::databases::{Delivery, Mode};
+
+    fn missing<T>(path: &str) -> Result<T, Error> {
+        Err(error(
+            ErrorKind::Denied,
+            format!("a native test has no DuckDB files: test `{path}` with `osiris drivers test`"),
+        ))
+    }
+
+    pub fn tables(path: &str) -> Result<Vec<CatalogTable>, Error> {
+        missing(path)
+    }
+
+    pub fn open(path: &str) -> Result<Vec<CatalogTable>, Error> {
+        missing(path)
+    }
+
+    pub fn deliver(path: &str, _: &Delivery) -> Result<u64, Error> {
+        missing(path)
+    }
+}
+
 pub mod tcp {
     use super::{Error, ErrorKind, RefCell, demand, error};
     pub use crate::bindings::osiris::driver::tcp::{TlsOptions, Verify};
