@@ -156,9 +156,25 @@ def test_a_file_that_grows_beyond_the_limit_stays_as_it_was(project, warehouse):
     warehouse.load("select 1 as i")
     before = warehouse.path.read_bytes()
     steps = [project.sql("select hash(range) as h, md5(range::varchar) as i from range(400000)"), write(mode="replace", replace_by="recreate")]
-    done = project.run(steps, "--max-output", "8MB", expect=1)
+    done = project.run(steps, "--output-size", "8MB", expect=1)
     assert warehouse.path.read_bytes() == before
     assert any((step.get("error") or {}).get("kind") in ("output", "limit") for step in done["steps"]), done["steps"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
+def test_a_full_disk_leaves_the_file_as_it_was(project, warehouse):
+    """On a disk with room for the file and one copy of it, but not for two."""
+    warehouse.make("create table mine as select hash(range) as h from range(2_000_000)")
+    pipeline = project.pipeline([project.sql("select 1 as i"), write()]).rename(project.folder.parent / f"{project.folder.name}.yaml")
+    script = (
+        f'cp w.duckdb {project.folder}.copy && mount -t tmpfs -o size=40m none . && cd "$PWD" && cp {project.folder}.copy w.duckdb && cp {pipeline} pipeline.yaml && "$@"; '
+        f"code=$?; cmp w.duckdb {project.folder}.copy && exit $code"
+    )
+    done = project.osiris("run", "pipeline.yaml", "--json", "--output-size", "1GB", "--spill", "1GB", before=["unshare", "--mount", "sh", "-c", script, "sh"])
+    Path(f"{project.folder}.copy").unlink()
+    assert done.returncode == 1, done.stdout + done.stderr
+    error = next(step for step in json.loads(done.stdout)["steps"] if step["id"] == "write")["error"]
+    assert (error["blame"], error["kind"]) == ("host", "disk-full"), error
 
 
 def test_a_lasting_file_is_updated_by_a_worker_too(project, warehouse):

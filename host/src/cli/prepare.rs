@@ -147,7 +147,23 @@ pub fn prepare(arguments: &PipelineArguments, pins: Pins, commands: Commands) ->
         .and_then(|()| targets::check(&prepared.base, &prepared.plan.steps))
         .and_then(|()| expectations::check(&prepared.plan, &arguments.pipeline.display().to_string()));
     checked.map_err(|error| prepared.values.redact(error))?;
+    if prepared.exchange.is_some() {
+        refuse_updates(&prepared.plan)?;
+    }
     Ok(prepared)
+}
+
+/// Refuses steps that update a file in place of others: hosts that take over a session from each other would not notice
+/// who has updated it.
+fn refuse_updates(plan: &Plan) -> Result<(), Report> {
+    let step = plan.steps.iter().find_map(|step| Some((step, step.grants.databases.update.first()?)));
+    step.map_or(Ok(()), |(step, file)| {
+        Err(Report::input(format!(
+            "step `{}` updates `{}`, which a run with an exchange cannot: another host may take it over",
+            step.id, file.name
+        ))
+        .hint("run the pipeline without `exchange`, on workers by `--on` if needed, or write a file that is replaced"))
+    })
 }
 
 /// Warns once about secrets that are too short to be redacted everywhere.
