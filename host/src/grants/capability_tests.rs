@@ -279,6 +279,7 @@ fn every_capability_is_shown_in_words_and_json() {
         read_matching: vec![template("{config.all}")],
         write: vec![template("{config.to}")],
         create_folders: Some(template("{config.folders}")),
+        databases: WantedDatabases { read: Vec::new(), update: vec![template("{config.base}")] },
         connect: vec![template("{connection.host}:1")],
         http: vec![template("GET {connection.url}")],
         credentials: vec![
@@ -288,7 +289,7 @@ fn every_capability_is_shown_in_words_and_json() {
         roots: vec![template("{connection.ca}")],
         state: true,
     };
-    let config = json!({"from": "a", "all": "c/*", "to": "b", "folders": true,
+    let config = json!({"from": "a", "all": "c/*", "to": "b", "folders": true, "base": "w",
         "connection": {"host": "db", "url": "https://api/v1", "ca": "PEM"}});
     let all = ["db", "api"].map(str::to_owned).into();
     let policy = Policy::default_with(ConnectionHosts { all, private: ["db".to_owned()].into() });
@@ -318,4 +319,26 @@ fn an_import_needs_its_capability() {
     assert_eq!(wanted.unrequested(&imports), Some(("state", "osiris:driver/state@0.2.0")));
     wanted.state = true;
     assert_eq!(wanted.unrequested(&imports), None);
+}
+
+#[test]
+fn a_duckdb_file_to_update_must_be_readable_and_named_by_the_author() {
+    let wanted = WantedGrants {
+        databases: WantedDatabases { read: Vec::new(), update: vec![template("{config.path}")] },
+        ..WantedGrants::default()
+    };
+    let policy = |text: &str| crate::grants::policy::parse(text, "p", ConnectionHosts::default()).unwrap();
+    let config = json!({"path": "out/w.duckdb"});
+    assert!(decide(&wanted, &config, &policy("{}")).is_ok());
+    for refused in ["read: [in]", "write: [in]"] {
+        assert!(decide(&wanted, &config, &policy(refused)).is_err(), "{refused}");
+    }
+    let (base, none) = (Path::new("/base"), Map::new());
+    let default = policy("{}");
+    let request =
+        GrantRequest { step: "s", config: config.as_object().unwrap(), written: &none, base, policy: &default };
+    assert!(wanted.grant(&request).is_err(), "only the driver's default names it");
+    for path in ["../w.duckdb", "/etc/w.duckdb", "osiris.lock", ".osiris_sessions/w"] {
+        assert!(decide(&wanted, &json!({"path": path}), &default).is_err(), "{path}");
+    }
 }

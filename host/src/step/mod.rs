@@ -287,8 +287,9 @@ fn furnish(warm: Warm, job: &Job, held: &mut OpenFiles, layers: Layers) -> Resul
     // DuckDB has opened the inputs: from here on their files cannot be opened again.
     let narrowed = || {
         held.retire_inputs()?;
+        held.retire_databases(job)?;
         let reach = Reach {
-            read: held.read(),
+            read: held.read_plain(job),
             write: held.write(),
             load: None,
             scratch: Some(&job.files.scratch),

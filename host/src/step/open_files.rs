@@ -72,6 +72,21 @@ impl OpenFiles {
         Ok(())
     }
 
+    /// Closes the DuckDB files that the step reads, as [`retire_inputs`](Self::retire_inputs) closes its inputs.
+    ///
+    /// # Errors
+    /// If no number is left.
+    pub fn retire_databases(&mut self, job: &Job) -> anyhow::Result<()> {
+        let nothing = eventfd(0, EventfdFlags::CLOEXEC).context("cannot close the step's inputs")?;
+        let read = job.files.read.iter().zip(&mut self.read);
+        for (_, file) in read.filter(|(grant, _)| job.files.databases.contains(&grant.name)) {
+            let number = file.as_raw_fd();
+            let open = std::mem::replace(file, nothing.try_clone().context("cannot close the step's inputs")?.into());
+            *file = replaced(open.into(), &nothing, number)?.into();
+        }
+        Ok(())
+    }
+
     pub fn code(&self) -> Option<BorrowedFd<'_>> {
         self.code.as_ref().map(AsFd::as_fd)
     }
@@ -82,6 +97,12 @@ impl OpenFiles {
 
     pub fn read(&self) -> Vec<BorrowedFd<'_>> {
         self.read.iter().map(AsFd::as_fd).collect()
+    }
+
+    /// The files to read that DuckDB does not attach.
+    pub fn read_plain(&self, job: &Job) -> Vec<BorrowedFd<'_>> {
+        let read = job.files.read.iter().zip(&self.read);
+        read.filter(|(grant, _)| !job.files.databases.contains(&grant.name)).map(|(_, file)| file.as_fd()).collect()
     }
 
     pub fn write(&self) -> Vec<BorrowedFd<'_>> {
