@@ -61,12 +61,15 @@ class Format:
     # Whether the reader accepts declared types, and its other options for reading exactly what the writer wrote.
     declares: bool = False
     exactly: tuple[tuple[str, object], ...] = ()
+    # Options of the writer alone.
+    written: tuple[tuple[str, object], ...] = ()
     # Texts that the reader treats as null by default.
     nulls: frozenset[str] = frozenset()
 
     def step(self, action: str, table: str, needs: list[str], dtype: dict[str, str] | None = None) -> dict:
         place = {} if self.config else {"path": f"{self.name}/{table}.{self.name}"}
         config = dict(self.config) | (place or {"table": table}) | ({"dtype": dtype} | dict(self.exactly) if dtype else {})
+        config |= dict(self.written) if action == "write" else {}
         id = f"{action}-{self.name}-{table.replace('_', '-')}{'-declared' if dtype else ''}"
         return {"id": id, "component": self.writer if action == "write" else self.reader, "needs": needs, "config": config}
 
@@ -74,7 +77,7 @@ class Format:
 # As in the extractor's README.
 NULLS = frozenset(["", "#N/A", "#NA", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"])
 FORMATS = [
-    Format("csv", "CSV", "filesystem.csv_writer", "filesystem.csv_extractor", declares=True, exactly=(("na_values", ("",)), ("quoted_na", False)), nulls=NULLS),
+    Format("csv", "CSV", "filesystem.csv_writer", "filesystem.csv_extractor", declares=True, exactly=(("na_values", ("",)), ("quoted_na", False)), written=(("nested", "duckdb"),), nulls=NULLS),
     Format("json", "JSON", "filesystem.json_writer", "filesystem.json_extractor", declares=True),
     Format("parquet", "Parquet", "filesystem.parquet_writer", "filesystem.parquet_extractor"),
     Format("postgres", "PostgreSQL", "postgres.writer", "postgres.extractor", (("connection", "@postgres.shop"),)),

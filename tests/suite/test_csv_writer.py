@@ -90,12 +90,13 @@ def test_odd_names_and_single_columns_survive_a_round_trip(project):
     assert project.rows(result, "single") == [("x",), (None,), ("",), (None,)]
 
 
-def test_nested_values_are_written_as_json_if_requested(project):
-    table = "select [1, null]::integer[] as l, {'a': 'x,y', 'b': [date '2024-01-31']} as s, map {'k': 0.1::double} as m, [{'d': 12345678901234567890.12::decimal(38, 2)}] as d"
-    project.run([project.sql(table), write("json", nested="json")])
+def test_nested_values_are_written_as_json(project):
+    table = "select [1, null]::integer[] as l, {'a': 'x,y', 'b': [date '2024-01-31']} as s, map {'k': 0.1::double, 'n': 'nan'::double} as m, [{'d': 12345678901234567890.12::decimal(38, 2)}] as d"
+    project.run([project.sql(table), write("json"), write("own", nested="duckdb", header=False)])
     _, row = csv.reader(io.StringIO((project.folder / "json.csv").read_text()))
-    assert [json.loads(text) for text in row[:3]] == [[1, None], {"a": "x,y", "b": ["2024-01-31"]}, {"k": 0.1}]
+    assert [json.loads(text) for text in row[:3]] == [[1, None], {"a": "x,y", "b": ["2024-01-31"]}, {"k": 0.1, "n": "NaN"}]
     assert "12345678901234567890.12" in row[3]
+    assert next(csv.reader(io.StringIO((project.folder / "own.csv").read_text())))[1] == "{'a': 'x,y', 'b': [2024-01-31]}"
 
 
 @pytest.mark.parametrize("config", [{}, {"newline": "crlf", "encoding": "utf-16"}], ids=["plain", "crlf"])
@@ -105,7 +106,7 @@ def test_every_declared_type_survives_a_round_trip(project, config):
         kinds = {name: kind for name, kind, *_ in connection.execute("describe from test_all_types()").fetchall()}
     unions = [name for name, kind in kinds.items() if "UNION" in kind]
     excluded = ", ".join(f'"{name}"' for name in unions)
-    project.run([project.sql(f"select * exclude ({excluded}) from test_all_types()"), write("all", **config)])
+    project.run([project.sql(f"select * exclude ({excluded}) from test_all_types()"), write("all", nested="duckdb", **config)])
     dtype = {name: kind for name, kind in kinds.items() if name not in unions}
     more = {"encoding": "utf-16"} if config else {}
     result = project.run([read("all", "all.csv", dtype=dtype, na_values=[""], quoted_na=False, **more)])

@@ -148,7 +148,8 @@ fn below_folder(
 pub fn place_below(fields: &Map<String, Value>, spec: &Spec, option: &str, value: &mut Value) {
     let Some(folder) = fields.get(FOLDER).and_then(Value::as_str) else { return };
     let grants = &spec.grants;
-    let mut templates = grants.read.iter().chain(&grants.read_matching).chain(&grants.write).chain(grants.databases.files());
+    let mut templates =
+        grants.read.iter().chain(&grants.read_matching).chain(&grants.write).chain(grants.databases.files());
     if !templates.any(|wanted| wanted.template().option() == Some(option)) {
         return;
     }

@@ -2,7 +2,7 @@
 
 mod text;
 
-use osiris_sdk::sql::{quote_name, quote_text};
+use osiris_sdk::sql::{NotFinite, quote_name, quote_text};
 use osiris_sdk::{Error, Inputs, Result, Writer, files, sql};
 use serde::Deserialize;
 
@@ -138,7 +138,7 @@ impl Config {
     fn expression(&self, column: &Column) -> Result<Option<String>> {
         let name = quote_name(&column.name);
         if column.is_nested() && self.nested == Nested::Json {
-            return sql::json_text(&name, &column.kind)
+            return sql::json_text_with(&name, &column.kind, NotFinite::Text)
                 .map(Some)
                 .map_err(|error| Error::from(error).context(format!("column `{}`", column.name)));
         }

@@ -20,7 +20,15 @@ use crate::{DuckdbType, Error, Result, quote_text};
 /// Names a type that JSON text cannot hold: VARIANT, GEOMETRY, unnamed structs, maps with nested
 /// keys.
 pub fn json_text(expression: &str, duckdb_type: &str) -> Result<String> {
-    NotFinite::Null.text(expression, &DuckdbType::parse(duckdb_type)?, 0)
+    json_text_with(expression, duckdb_type, NotFinite::Null)
+}
+
+/// As for [`json_text`], with NaN and the infinities as `not_finite` says.
+///
+/// # Errors
+/// As for [`json_text`].
+pub fn json_text_with(expression: &str, duckdb_type: &str, not_finite: NotFinite) -> Result<String> {
+    not_finite.text(expression, &DuckdbType::parse(duckdb_type)?, 0)
 }
 
 /// A SQL condition that is true if a value contains NaN or an infinity, which [`json_text`] makes null. `None` for

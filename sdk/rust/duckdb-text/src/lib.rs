@@ -7,7 +7,7 @@ mod json;
 mod names;
 
 pub use duckdb_type::DuckdbType;
-pub use json::{JsonMember, NotFinite, json_object_text, json_text, not_finite, not_json};
+pub use json::{JsonMember, NotFinite, json_object_text, json_text, json_text_with, not_finite, not_json};
 pub use names::Names;
 
 /// Why a value cannot be written as text, or a text is not a type.
