@@ -180,7 +180,8 @@ fn travels(step: &PlannedStep, has_exchange: bool) -> Option<String> {
         many => Some(format!("its {many} inputs")),
     };
     let databases = &step.grants.databases;
-    let read = step.grants.read.iter().chain(&step.grants.read_matching).chain(&databases.read).chain(&databases.update);
+    let read =
+        step.grants.read.iter().chain(&step.grants.read_matching).chain(&databases.read).chain(&databases.update);
     let read = read.map(|file| format!("`{}`", file.name));
     let secrets = (!step.secrets.is_empty()).then(|| "its secrets".to_owned());
     let there: Vec<String> = ["its driver".to_owned()].into_iter().chain(inputs).chain(read).chain(secrets).collect();

@@ -351,7 +351,6 @@ impl Harness {
             outcome.tables = read_tables(tables, self.require_confinement, &Supervisor::start()?)?;
         }
         outcome.state = state::read(base, PIPELINE, STEP)?.map(|kept| kept.state.get().to_owned());
-        // The bytes of a DuckDB file differ each time it is written.
         for wish in &step.grants.write {
             match plain::read_bytes(&base.dir, &wish.below, MOST_FILE_BYTES) {
                 Ok(bytes) => drop(outcome.files.insert(wish.name.clone(), bytes)),
