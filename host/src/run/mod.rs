@@ -216,15 +216,14 @@ pub fn run(
     let Beginning { records, shared, is_resumed } = beginning;
     let ties = shared.map(|shared| tie(shared, &say, settings)).transpose()?;
     session.write_manifest(&manifest)?;
-    session
-        .event("run_start", json!({"pipeline": plan.pipeline, "steps": plan.steps.len(), "profile": manifest.profile}));
+    let started = json!({"pipeline": plan.pipeline, "steps": plan.steps.len(), "profile": manifest.profile});
+    session.event("run_start", started);
     for notice in &plan.notices {
         session.event("notice", json!({"message": notice.message, "fields": notice.fields}));
     }
     // What is in an exchange is not reused yet.
     let reusing = if ties.is_some() { Reusing::Off } else { settings.reusing };
-    let reuse = Reuse::new(reusing, base, say.clone());
-    let fleet = Fleet::new(plan, settings, workers, (say, first))?;
+    let fleet = Fleet::new(plan, settings, workers, (say.clone(), first))?;
     let mut schedule = Schedule {
         plan,
         base,
@@ -235,7 +234,7 @@ pub fn run(
         observer,
         ties,
         apart: Apart::default(),
-        reuse,
+        reuse: Reuse::new(reusing, base, say),
         outcomes: BTreeMap::new(),
         begun: BTreeSet::new(),
         superseded: false,
