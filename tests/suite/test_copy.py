@@ -40,6 +40,29 @@ def test_columns_keep_their_order_and_compressed_files_their_names(project):
     assert [list(json.loads(line)) for line in (project.folder / "orders.jsonl").read_text().splitlines()] == [["id", "amount", "at"]] * 2
 
 
+def test_new_files_are_added_to_a_database_that_lasts(project):
+    project.write("in/2026-01.csv", "id,amount\n1,10\n")
+    project.write("in/2026-02.csv", "id,amount,note\n2,20,late\n")
+
+    def there() -> list[tuple]:
+        with duckdb.connect(str(project.folder / "warehouse.duckdb"), read_only=True) as connection:
+            return connection.execute("select id, amount, note from orders order by id, amount").fetchall()
+
+    new = ("in/*.csv", "warehouse.duckdb#orders", "--new-files")
+    copied(project, *new)
+    assert there() == [(1, 10, None), (2, 20, "late")]
+    project.write("in/2026-03.csv", "id,amount,note\n3,30,\n")
+    assert [step["rows"] for step in copied(project, *new)["steps"]] == [1, 1]
+    assert copied(project, *new)["steps"][0]["rows"] == 0
+    assert len(there()) == 3
+    copied(project, "in/*.csv", "warehouse.duckdb#orders")
+    assert len(there()) == 3
+    copied(project, "warehouse.duckdb#orders", "out.csv")
+    assert (project.folder / "out.csv").read_text().splitlines()[0] == "id,amount,note"
+    none = project.osiris("copy", "in/*.json", "warehouse.duckdb")
+    assert none.returncode == 2 and "in/*.json" in none.stderr, none.stderr
+
+
 def test_a_table_is_replaced_and_its_changes_are_merged_by_its_own_key(shop: Shop):
     shop.sql(f"create table orders (id {shop.whole} primary key, amount {shop.whole}, at {shop.moment})")
     shop.sql("insert into orders values (1, 10, '2026-01-01 00:00:00'), (2, 20, '2026-01-02 00:00:00')")

@@ -70,7 +70,9 @@ mod tests {
 
     fn resources(text: &str) -> Result<String, String> {
         let text = format!("{{oml_version: '0.1.0', name: p, steps: [{{id: a, component: a.b, resources: {text}}}]}}");
-        parse(&text, "p.yaml").map(|pipeline| pipeline.steps[0].resources.to_string()).map_err(|report| report.message)
+        parse(&text, "p.yaml")
+            .map(|pipeline| pipeline.steps[0].resources.to_string())
+            .map_err(|reports| reports.to_string())
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub struct Copying<'a> {
     pub tables: &'a [CopiedTable],
     pub mode: Option<Mode>,
     pub incremental: Option<&'a str>,
+    /// Whether files that were copied before are left out.
+    pub new_files: bool,
     pub columns: &'a [String],
     pub filter: Option<&'a str>,
 }
@@ -82,10 +84,11 @@ impl Copying<'_> {
     /// The mode, and the one to be used if none is named: the changes of an incremental copy are merged if the rows
     /// have a key, otherwise the target becomes what the source is.
     pub fn mode(&self, table: &CopiedTable) -> Mode {
-        self.mode.unwrap_or(match (self.incremental, table.key.is_empty()) {
-            (Some(_), false) => Mode::Upsert,
-            (Some(_), true) => Mode::Append,
-            (None, _) => Mode::Replace,
+        let is_part = self.incremental.is_some() || self.new_files;
+        self.mode.unwrap_or(match (is_part, table.key.is_empty()) {
+            (true, false) => Mode::Upsert,
+            (true, true) => Mode::Append,
+            (false, _) => Mode::Replace,
         })
     }
 
@@ -166,6 +169,17 @@ impl Copying<'_> {
             only_tables("--incremental")?;
             put(&mut config, "replication", "incremental");
             put(&mut config, "cursor", cursor);
+        }
+        if self.source.is_pattern() {
+            // Files of one kind tend to gain columns.
+            put(&mut config, "union_by_name", true);
+        }
+        if self.new_files {
+            let Endpoint::Files { .. } = self.source else {
+                return Err(Report::input("`--new-files` is for files".to_owned())
+                    .hint("for the changes of a table, name a column that grows: `--incremental updated_at`"));
+            };
+            put(&mut config, "new_files_only", true);
         }
         Ok(config)
     }
@@ -310,6 +324,7 @@ mod tests {
             tables: &tables,
             mode: None,
             incremental: None,
+            new_files: false,
             columns: &[],
             filter: None,
         };
@@ -334,6 +349,16 @@ mod tests {
     }
 
     #[test]
+    fn files_of_a_pattern_are_united_by_name_and_may_be_only_new_ones() {
+        let new = pipeline("in/*.csv", "w.duckdb", &[], |copying| copying.new_files = true).unwrap();
+        let config = serde_json::json!({"path": "in/*.csv", "union_by_name": true, "new_files_only": true});
+        assert_eq!(Value::Object(new.steps[0].config.clone()), config);
+        assert_eq!(new.steps[1].config["mode"], "append");
+        let one = pipeline("in/a.csv", "w.duckdb", &[], |_| {}).unwrap();
+        assert_eq!(Value::Object(one.steps[0].config.clone()), serde_json::json!({"path": "in/a.csv"}));
+    }
+
+    #[test]
     fn changes_are_merged_if_rows_have_a_key_and_appended_otherwise() {
         let table = |key: &[&str]| CopiedTable {
             source: None,
@@ -349,6 +374,7 @@ mod tests {
             tables: &[],
             mode,
             incremental,
+            new_files: false,
             columns: &[],
             filter: None,
         };
@@ -375,6 +401,8 @@ mod tests {
         assert!(upsert.to_string().contains("no known key"), "{upsert}");
         let file = pipeline("@mysql.shop.a", "a.csv", &["a"], |copying| copying.mode = Some(Mode::Append)).unwrap_err();
         assert!(file.to_string().contains("replaced as a whole"), "{file}");
+        let table = pipeline("@mysql.shop.a", "w.duckdb", &["a"], |copying| copying.new_files = true).unwrap_err();
+        assert!(table.to_string().contains("`--new-files`"), "{table}");
         let filter = pipeline("a.csv", "w.duckdb", &[], |copying| copying.filter = Some("true")).unwrap_err();
         assert!(filter.to_string().contains("`--filter`"), "{filter}");
     }

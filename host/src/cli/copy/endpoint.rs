@@ -19,6 +19,9 @@ const DUCKDB_EXTRACTOR: &str = "duckdb.extractor";
 /// The endings of compressed files, which stand after the kind's own.
 const COMPRESSED: [&str; 5] = ["gz", "zst", "bz2", "xz", "zip"];
 
+/// What makes a path a pattern.
+const WILDCARDS: [char; 3] = ['*', '?', '['];
+
 /// What stands for all tables.
 const ALL: &str = "*";
 
@@ -111,13 +114,18 @@ impl Endpoint {
         }
     }
 
+    /// Whether it stands for any number of files.
+    pub fn is_pattern(&self) -> bool {
+        matches!(self, Self::Files { path, .. } if path.contains(WILDCARDS))
+    }
+
     /// A name for what is copied from here, without folders, patterns and endings: `orders` for `data/orders.csv.gz`, `monthly` for
     /// `data/monthly/*.csv`.
     pub fn stem(&self) -> Option<String> {
         let (Self::Files { path, .. } | Self::Database { path, .. }) = self else { return None };
         let named = path
             .split('/')
-            .rfind(|part| !part.is_empty() && !part.contains(['*', '?', '[', '{']) && *part != "." && *part != "..")?;
+            .rfind(|part| !part.is_empty() && !part.contains(WILDCARDS) && *part != "." && *part != "..")?;
         let endings = FILES.iter().flat_map(|(endings, ..)| endings.iter()).chain(&COMPRESSED);
         let mut stem = named;
         for _ in 0..2 {

@@ -40,6 +40,9 @@ pub struct CopyOptions {
     /// Read only rows whose value in this column is greater than at the last run, such as `updated_at`
     #[arg(long, value_name = "COLUMN")]
     incremental: Option<String>,
+    /// Read only files that no earlier copy has read
+    #[arg(long)]
+    new_files: bool,
     /// Copy only these columns of a table
     #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
     columns: Vec<String>,
@@ -57,7 +60,7 @@ pub struct CopyOptions {
                   warehouse.duckdb#orders      a table of a DuckDB file\n  \
                   data/*.csv                   files: csv, tsv, json, jsonl, parquet; sources may be compressed\n\n\
                   A target that names no table has the source's: `orders` for `orders.csv`, `monthly` for `monthly/*.csv`.\n\
-                  Without `--mode` the target's rows are replaced. With `--incremental` rows are merged by their key, \
+                  Without `--mode` the target's rows are replaced. With `--incremental` or `--new-files` rows are merged by their key, \
                   or appended if they have none.\n\n\
                   Examples:\n  \
                   osiris copy 'data/*.csv' warehouse.duckdb\n  \
@@ -152,6 +155,7 @@ impl CopyOptions {
             tables: &tables,
             mode: self.mode,
             incremental: self.incremental.as_deref(),
+            new_files: self.new_files,
             columns: &self.columns,
             filter: self.filter.as_deref(),
         }
@@ -175,6 +179,7 @@ impl CopyOptions {
                 words.extend([option.to_owned(), quoted(value)]);
             }
         }
+        words.extend(self.new_files.then(|| "--new-files".to_owned()));
         words.join(" ")
     }
 }
