@@ -88,22 +88,23 @@ impl Endpoint {
     }
 
     fn of_file(text: &str) -> Result<Self, Report> {
+        // A `#` may also be part of a file's name.
         let (path, table) = text.split_once('#').unwrap_or((text, ""));
-        let Some(kind) = kind_of(path) else {
+        if let Some(kind) = kind_of(path).filter(|kind| kind.holds_tables()) {
+            return Ok(Self::Database { path: path.to_owned(), kind, tables: tables(table) });
+        }
+        let Some(kind) = kind_of(text) else {
+            let endings = FILES.iter().flat_map(|(endings, ..)| endings.iter().copied());
             return Err(Report::input(format!("the name of `{text}` does not say what kind of file it is")).hint(
                 format!(
                     "names end in {}, perhaps followed by {}; a table of a connection begins with `@`; for other \
-                 names write a pipeline, which `--print` can begin",
-                    listed(FILES.iter().flat_map(|(endings, ..)| endings.iter().copied())),
+                     names write a pipeline, which `--print` can begin",
+                    listed(endings),
                     listed(COMPRESSED)
                 ),
             ));
         };
-        if kind.holds_tables() {
-            return Ok(Self::Database { path: path.to_owned(), kind, tables: tables(table) });
-        }
-        // A `#` may be part of a file's name.
-        Ok(Self::Files { path: text.to_owned(), kind: kind_of(text).unwrap_or(kind) })
+        Ok(Self::Files { path: text.to_owned(), kind })
     }
 
     /// The family of the connection, which the names of its drivers begin with.

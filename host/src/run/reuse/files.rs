@@ -139,7 +139,7 @@ mod tests {
             (1000, 600_000_000, false),
             (1000, 0, false),
             (997, 0, true),
-            (-1, 0, false),
+            (-1, 0, true),
         ] {
             assert_eq!(stamp(seconds, nanoseconds).is_settled(now), is_settled, "{seconds}.{nanoseconds}");
         }

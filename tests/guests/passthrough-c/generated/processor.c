@@ -127,6 +127,9 @@ extern int64_t __wasm_import_osiris_driver_files_method_source_size(int32_t);
 __attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("[method]source.read")))
 extern void __wasm_import_osiris_driver_files_method_source_read(int32_t, int64_t, int32_t, uint8_t *);
 
+__attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("[method]source.digest")))
+extern void __wasm_import_osiris_driver_files_method_source_digest(int32_t, uint8_t *);
+
 __attribute__((__import_module__("osiris:driver/files@0.2.0"), __import_name__("[method]target.copy")))
 extern void __wasm_import_osiris_driver_files_method_target_copy(int32_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *);
 
@@ -621,6 +624,14 @@ void osiris_driver_files_result_void_error_free(osiris_driver_files_result_void_
 void osiris_driver_files_result_list_u8_error_free(osiris_driver_files_result_list_u8_error_t *ptr) {
   if (!ptr->is_err) {
     processor_list_u8_free(&ptr->val.ok);
+  } else {
+    osiris_driver_files_error_free(&ptr->val.err);
+  }
+}
+
+void osiris_driver_files_result_string_error_free(osiris_driver_files_result_string_error_t *ptr) {
+  if (!ptr->is_err) {
+    processor_string_free(&ptr->val.ok);
   } else {
     osiris_driver_files_error_free(&ptr->val.err);
   }
@@ -2001,6 +2012,63 @@ bool osiris_driver_files_method_source_read(osiris_driver_files_borrow_source_t 
     case 0: {
       result.is_err = false;
       result.val.ok = (processor_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      processor_option_string_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + (2*sizeof(void*))))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (3*sizeof(void*))))), (*((size_t*) (ptr + (4*sizeof(void*))))) };
+          break;
+        }
+      }
+      processor_option_u32_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (7*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (uint32_t) (*((int32_t*) (ptr + (4+7*sizeof(void*)))));
+          break;
+        }
+      }
+
+      result.val.err = (osiris_driver_errors_error_t) {
+        (osiris_driver_errors_error_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (processor_option_string_t) option,
+        (processor_string_t) (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (5*sizeof(void*))))), (*((size_t*) (ptr + (6*sizeof(void*))))) },
+        (processor_option_u32_t) option0,
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool osiris_driver_files_method_source_digest(osiris_driver_files_borrow_source_t self, processor_string_t *ret, osiris_driver_files_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+7*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_osiris_driver_files_method_source_digest((self).__handle, ptr);
+  osiris_driver_files_result_string_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (processor_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
       break;
     }
     case 1: {

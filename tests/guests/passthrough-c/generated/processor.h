@@ -450,6 +450,14 @@ typedef struct {
 typedef struct {
   bool is_err;
   union {
+    processor_string_t ok;
+    osiris_driver_files_error_t err;
+  } val;
+} osiris_driver_files_result_string_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
     uint64_t ok;
     osiris_driver_files_error_t err;
   } val;
@@ -582,9 +590,11 @@ extern bool osiris_driver_sql_query(processor_string_t *select, osiris_driver_sq
 extern bool osiris_driver_sql_query_json(processor_string_t *select, osiris_driver_sql_own_json_reader_t *ret, osiris_driver_sql_error_t *err);
 
 // Imported Functions from `osiris:driver/files@0.2.0`
-// The files that a granted path stands for: currently the path itself. Fails as `open` does.
+// The files that a path in the config stands for, in the order of their names: the file itself, or if the spec requests
+// `readMatching`, every file that matches a pattern or is in a folder. They were found before the step started; each
+// can be opened by its name, which is its path in the base folder. Fails as `open` does.
 extern bool osiris_driver_files_list(processor_string_t *path, processor_list_string_t *ret, osiris_driver_files_error_t *err);
-// Opens a granted file for reading. `path` must be written as in the config. Fails with
+// Opens a granted file for reading, by its path in the config or by its name in a `list`. Fails with
 // `denied` for a path that was not granted, and with `not-found` for one that does not exist.
 extern bool osiris_driver_files_open(processor_string_t *path, osiris_driver_files_own_source_t *ret, osiris_driver_files_error_t *err);
 // Opens a granted file for writing. The file is written next to its target and replaces the
@@ -610,6 +620,8 @@ extern uint64_t osiris_driver_files_method_source_size(osiris_driver_files_borro
 // Reads up to `length` bytes (at most 8 MiB) from `offset`; returns an empty list at the
 // end.
 extern bool osiris_driver_files_method_source_read(osiris_driver_files_borrow_source_t self, uint64_t offset, uint32_t length, processor_list_u8_t *ret, osiris_driver_files_error_t *err);
+// The SHA-256 digest of the whole content, in hexadecimal digits: the host reads all of it.
+extern bool osiris_driver_files_method_source_digest(osiris_driver_files_borrow_source_t self, processor_string_t *ret, osiris_driver_files_error_t *err);
 // Writes the rows of one SELECT with DuckDB's own writer; returns the number of rows. The
 // options are those of DuckDB's COPY for the format, such as (`delimiter`, `;`).
 extern bool osiris_driver_files_method_target_copy(osiris_driver_files_borrow_target_t self, processor_string_t *select, osiris_driver_files_format_t format, processor_list_tuple2_string_string_t *options, uint64_t *ret, osiris_driver_files_error_t *err);
@@ -768,6 +780,8 @@ void osiris_driver_files_result_own_temporary_error_free(osiris_driver_files_res
 void osiris_driver_files_result_void_error_free(osiris_driver_files_result_void_error_t *ptr);
 
 void osiris_driver_files_result_list_u8_error_free(osiris_driver_files_result_list_u8_error_t *ptr);
+
+void osiris_driver_files_result_string_error_free(osiris_driver_files_result_string_error_t *ptr);
 
 void osiris_driver_files_result_u64_error_free(osiris_driver_files_result_u64_error_t *ptr);
 
