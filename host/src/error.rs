@@ -55,11 +55,22 @@ impl Report {
 
     /// The report inside an error; an error without one is a fault of the host.
     pub fn from_error(error: anyhow::Error) -> Self {
-        let error = match error.downcast::<Reports>() {
-            Ok(reports) => return reports.merged(),
-            Err(error) => error,
-        };
-        error.downcast().unwrap_or_else(|error| Self { fault: Fault::Host, message: format!("{error:#}"), hint: None })
+        Self::inside(error).unwrap_or_else(|error| Self {
+            fault: Fault::Host,
+            message: format!("{error:#}"),
+            hint: None,
+        })
+    }
+
+    /// The report inside an error, or several as one.
+    ///
+    /// # Errors
+    /// The error itself, if it has none.
+    pub fn inside(error: anyhow::Error) -> anyhow::Result<Self> {
+        match error.downcast::<Reports>() {
+            Ok(reports) => Ok(reports.merged()),
+            Err(error) => error.downcast(),
+        }
     }
 
     #[must_use]
