@@ -212,7 +212,7 @@ def test_a_host_that_died_is_replaced_and_gives_way_if_it_comes_back(machine):
     (session,) = (path.name for path in (one.shared / "sessions").iterdir())
     fast = [slow(two)[0], two.sql("select 5 as n", "long")]
     # It lives: nobody may go on with its session.
-    refused = two.go(slow(two), "--resume", session, expect=2)
+    refused = two.go(slow(two), "--resume", session, expect=4)
     assert "is being run by" in refused["stderr"] and "counts as dead 60 s after" in refused["stderr"]
     # It is taken for dead, and finds out. What it does now does not count.
     process.send_signal(signal.SIGSTOP)
@@ -323,7 +323,7 @@ def test_two_machines_do_not_run_a_pipeline_with_a_state_at_once(machine):
     one, two = machine("one"), machine("two")
     process = start(one, [*keep(one, "1"), slow(one)[1]], *one.worker)
     until(lambda: list(one.shared.glob("pipelines/test/claims/*")) and list(one.shared.glob("sessions/*/beats/*")))
-    refused = two.go(keep(two, "2"), expect=2)
+    refused = two.go(keep(two, "2"), expect=4)
     assert "another run of pipeline `test` is at work (session `session_" in refused["stderr"], refused["stderr"]
     assert list((two.folder / ".osiris_sessions").glob("session_*")) == [], "a run that was refused leaves no session"
     assert len({path.parent.parent for path in (one.shared / "sessions").glob("*/*/*")}) == 1, "nor anything in the exchange"
