@@ -154,7 +154,7 @@ def test_a_host_that_is_killed_is_replaced_by_one_of_two_that_try(far, tmp_path)
     session = eventually(lambda: next((key.split("/")[1] for key in far.store.keys("sessions/") if key.endswith("steps/make.json")), ""), "the record of `make`")
     # Its claim holds until its lease has run out.
     code, _, said = far.start("--resume", session, folder=tmp_path / "early").end()
-    assert code == 2 and "is being run by" in said, said
+    assert code == 4 and "is being run by" in said, said
     host.signal(signal.SIGKILL)
     host.end()
     proxy.faults.clear()
@@ -165,7 +165,7 @@ def test_a_host_that_is_killed_is_replaced_by_one_of_two_that_try(far, tmp_path)
     ends = [host.end() for host in hosts]
     [winner] = [place for place, (code, _, _) in enumerate(ends) if code == 0]
     code, _, said = ends[1 - winner]
-    assert code == 2 and ("has just claimed" in said or "is being run by" in said), said
+    assert code == 4 and ("has just claimed" in said or "is being run by" in said), said
     assert (tmp_path / "ab"[winner] / "out.csv").read_text() and not (tmp_path / "ab"[1 - winner] / "out.csv").exists()
     after = far.records(session)
     assert {step: after[step] for step in before} == before and set(after) == {"read", "make", "sum", "out"}
