@@ -81,7 +81,7 @@ def check_nothing_is_left(project, expected: int) -> None:
     assert sizes[-1] - sizes[0] < 10_000, "a session is larger than another"
     assert sorted(path.name for path in project.folder.iterdir()) == [".osiris_sessions", "cache", "osiris.lock", "out.csv", "pipeline.yaml", "tmp"]
     assert list((project.folder / "tmp").iterdir()) == []
-    assert sorted(path.name for path in (project.folder / ".osiris_sessions").iterdir() if path.is_file()) == [".gitignore"]
+    assert sorted(path.name for path in (project.folder / ".osiris_sessions").iterdir() if path.is_file()) == [".gitignore", "reuse.key"]
     # For each driver its compiled form and its description, and no incomplete files.
     kept = sorted((path.stem[:64], path.suffix) for path in (project.folder / "cache").iterdir())
     assert kept == sorted((driver, suffix) for driver in {driver for driver, _ in kept} for suffix in (".cwasm", ".spec"))

@@ -69,8 +69,8 @@ def test_the_session_is_laid_out_as_in_python_osiris(project):
         "data/extract-movies.duckdb",
         "data/rate-movies.duckdb",
         "data/rename-movies.duckdb",
-        # By which a run can be resumed.
-        *(f"ledger/{step}.done.json" for step in ("extract-movies", "rate-movies", "rename-movies", "write-movies")),
+        # By which a run can be resumed, and a later one can reuse its outputs.
+        *(f"ledger/{step}.{kind}.json" for step in ("extract-movies", "rate-movies", "rename-movies", "write-movies") for kind in ("done", "made")),
         "logs/events.jsonl",
         "logs/metrics.jsonl",
         "manifest.yaml",

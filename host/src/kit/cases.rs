@@ -31,10 +31,11 @@ const MAX_FILES: usize = 1000;
 const MAX_COPIED: u64 = 64 << 20;
 
 /// The bundled drivers of each format: the name of the format, the reader, the writer.
-const FORMATS: [(&str, &str, &str); 3] = [
+const FORMATS: [(&str, &str, &str); 4] = [
     ("csv", "filesystem.csv_extractor", "filesystem.csv_writer"),
     ("json", "filesystem.json_extractor", "filesystem.json_writer"),
     ("parquet", "filesystem.parquet_extractor", "filesystem.parquet_writer"),
+    ("duckdb", "duckdb.extractor", "duckdb.writer"),
 ];
 
 /// A driver's tests.
@@ -228,7 +229,7 @@ impl Folder {
             Value::Object(fields) => fields,
             _ => return Err(test.wrong(&format!("{place} is neither a SELECT nor a mapping")).into()),
         };
-        test.check_keys(&place, fields, &["sql", "columns", "rows", "csv", "json", "parquet", "options"])?;
+        test.check_keys(&place, fields, &["sql", "columns", "rows", "csv", "json", "parquet", "duckdb", "options"])?;
         let text = |name: &str| fields.get(name).and_then(Value::as_str);
         if let Some(sql) = text("sql") {
             return Ok(Source::Sql(sql.to_owned()));
@@ -244,7 +245,9 @@ impl Folder {
             config.insert("path".to_owned(), target.into());
             return Ok(Source::Component { name: reader.to_owned(), config });
         }
-        Err(test.wrong(&format!("{place} has no source: write `sql`, `rows`, `csv`, `json` or `parquet`")).into())
+        Err(test
+            .wrong(&format!("{place} has no source: write `sql`, `rows`, `csv`, `json`, `parquet` or `duckdb`"))
+            .into())
     }
 
     fn copied(&self, test: &TestCase, from: &str) -> Result<Vec<u8>, Report> {
@@ -295,8 +298,9 @@ enum Made {
 fn format_of(test: &TestCase, name: &str) -> Result<(&'static str, &'static str, &'static str), Report> {
     let ending = name.rsplit('.').next().unwrap_or_default();
     FORMATS.into_iter().find(|(format, ..)| *format == ending).ok_or_else(|| {
-        let report =
-            test.wrong(&format!("no bundled driver makes or reads file `{name}`; formats: `csv`, `json`, `parquet`"));
+        let report = test.wrong(&format!(
+            "no bundled driver makes or reads file `{name}`; formats: `csv`, `json`, `parquet`, `duckdb`"
+        ));
         match nearest(ending, FORMATS.map(|(format, ..)| format)) {
             Some(near) => report.hint(format!("did you mean `.{near}`?")),
             None => report,

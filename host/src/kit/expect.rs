@@ -338,12 +338,15 @@ fn has_members(expected: &Value, got: &Exact) -> bool {
 }
 
 fn compare_files(expected: &BTreeMap<String, ExpectedFile>, outcome: &Outcome, found: &mut Vec<String>) {
+    let written = || outcome.files.keys().chain(&outcome.databases);
     for (name, file) in expected {
-        let Some(bytes) = outcome.files.get(name) else {
-            found.push(format!("expected file `{name}`, got {}", listed(outcome.files.keys().map(String::as_str))));
+        let bytes = outcome.files.get(name);
+        if bytes.is_none() && !outcome.databases.contains(name) {
+            found.push(format!("expected file `{name}`, got {}", listed(written().map(String::as_str))));
             continue;
-        };
-        let text = String::from_utf8_lossy(bytes);
+        }
+        // The text of a DuckDB file says nothing.
+        let text = String::from_utf8_lossy(bytes.map_or(&[], Vec::as_slice));
         match file {
             ExpectedFile::Text(expected) if *expected != text => {
                 found.push(format!("file `{name}`: {}", text_difference(expected, &text)));
@@ -364,11 +367,7 @@ fn compare_files(expected: &BTreeMap<String, ExpectedFile>, outcome: &Outcome, f
         }
     }
     found.extend(
-        outcome
-            .files
-            .keys()
-            .filter(|name| !expected.contains_key(*name))
-            .map(|name| format!("file `{name}` is not expected")),
+        written().filter(|name| !expected.contains_key(*name)).map(|name| format!("file `{name}` is not expected")),
     );
 }
 

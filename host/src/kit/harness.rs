@@ -351,6 +351,8 @@ impl Harness {
             outcome.tables = read_tables(tables, self.require_confinement, &Supervisor::start()?)?;
         }
         outcome.state = state::read(base, PIPELINE, STEP)?.map(|kept| kept.state.get().to_owned());
+        let updated = step.grants.databases.update.iter().filter(|wish| base.dir.exists(&wish.below));
+        outcome.databases = updated.map(|wish| wish.name.clone()).collect();
         for wish in &step.grants.write {
             match plain::read_bytes(&base.dir, &wish.below, MOST_FILE_BYTES) {
                 Ok(bytes) => drop(outcome.files.insert(wish.name.clone(), bytes)),

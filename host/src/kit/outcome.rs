@@ -1,6 +1,6 @@
 //! What can be seen of a driver's run from outside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Write};
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ pub struct Outcome {
     pub guest_memory_bytes: u64,
     /// The files that the driver wrote, by their names in the config.
     pub files: BTreeMap<String, Vec<u8>>,
+    /// The DuckDB files that the driver updated, likewise. The same tables may be other bytes.
+    pub databases: BTreeSet<String>,
     /// The tables that other drivers read from them, by the names of the trial's `read_back`, or why they could not.
     pub read_back: BTreeMap<String, Result<Table, String>>,
     /// How often the driver was called.

@@ -31,6 +31,18 @@ pub fn difference(expected: &Outcome, got: &Outcome, rows: Rows) -> Option<Strin
     if expected.state != got.state {
         return Some(format!("its state is {:?} instead of {:?}", got.state, expected.state));
     }
+    for (name, one) in &expected.read_back {
+        let words = match (one, got.read_back.get(name)) {
+            (Ok(one), Some(Ok(other))) => table_difference(one, other, Rows::AsSet),
+            (one, Some(other)) if one == other => None,
+            (_, Some(Err(why))) => Some(format!("cannot be read back: {why}")),
+            (Err(_), Some(Ok(_))) => Some("can be read back".to_owned()),
+            (_, None) => None,
+        };
+        if let Some(words) = words {
+            return Some(format!("file `{name}` {words}"));
+        }
+    }
     let changed = expected.files.iter().find(|(name, bytes)| got.files.get(*name) != Some(bytes));
     changed.map(|(name, _)| format!("file `{name}` has another content"))
 }
