@@ -50,8 +50,9 @@ pub struct Arguments {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub jobs: Option<u16>,
     /// Go on with a session: steps that are done are not run again. It is named as in `osiris query`; with an exchange it may have
-    /// begun on another machine, and is named whole. With `--from` or `--only`, take what is needed from that session
-    #[arg(long, value_name = "SESSION")]
+    /// begun on another machine, and is named whole. Without a name it is the latest. With `--from` or `--only`, take what is
+    /// needed from that session
+    #[arg(long, value_name = "SESSION", num_args = 0..=1, default_missing_value = "latest")]
     pub resume: Option<String>,
     /// Run this step and all that need it, in a new session; take what they need from the latest session that has it
     #[arg(long, value_name = "STEP", conflicts_with = "only")]

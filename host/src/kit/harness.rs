@@ -28,19 +28,18 @@ use crate::pipeline::resources::Resources;
 use crate::pipeline::retries::Retries;
 use crate::pipeline::{Pipeline, Step, StepId};
 use crate::plan::{Plan, PlanContext, plan};
-use crate::protocol::{LogLevel, disturbance::Disturbance};
-use crate::recordings::{Exchanges, Seen};
+use crate::protocol::disturbance::Disturbance;
+use crate::recordings::Exchanges;
 use crate::run::reuse::Reusing;
 use crate::run::states::States;
-use crate::run::{self, Beginning, Line, Observer, Settings, TestRun, Work, manifest, targets};
-use crate::secrets::scrubber::{Scrubbed, Scrubber};
+use crate::run::{self, Beginning, Line, Settings, TestRun, Work, manifest, targets};
+use crate::secrets::scrubber::Scrubber;
 use crate::session::state::StoredState;
 use crate::session::{Base, Session, StepRecord, now, plain, state};
-use crate::warning::Warning;
 
 /// The pipeline's name, and the step of the driver under test.
 const PIPELINE: &str = "test";
-const STEP: &str = "driver";
+pub(super) const STEP: &str = "driver";
 
 /// The table of a step that has one.
 const MAIN: &str = "main";
@@ -186,14 +185,14 @@ impl Harness {
         let record = manifest(&plan, &session.id, ("", ""), None, None);
         let work =
             Work { plan: &plan, states: &states, base: &base, session: &session, settings: &settings, selection: None };
-        let mut listener = Listener::default();
-        let manifest = run::run(&work, (record, Beginning::default()), line, &mut listener, || Ok(()))?;
+        let mut heard = Heard::default();
+        let manifest = run::run(&work, (record, Beginning::default()), line, &mut heard, || Ok(()))?;
         if let Some((step, error)) = earlier_error(&manifest.steps) {
             let message = format!("step `{}`, which the test needs, failed: {}", step.id, error.message);
             return Err(Report::input(message).into());
         }
         let tested = manifest.steps.iter().find(|step| step.id == STEP).context("the driver's step is missing")?;
-        let mut outcome = Outcome::of(tested, listener.heard);
+        let mut outcome = Outcome::of(tested, heard);
         self.collect(&mut outcome, tested, &plan, &base, &session)?;
         self.read_back(&mut outcome, trial, &manifest.steps, &session)?;
         session.close();
@@ -459,44 +458,4 @@ fn seed_state(base: &Base, plan: &Plan, trial: &Trial) -> anyhow::Result<()> {
             .map_err(|error| Report::input(format!("the test's state is not JSON: {error}")))?,
     };
     state::write(base, &stored)
-}
-
-/// Remembers what the step under test reports.
-#[derive(Default)]
-struct Listener {
-    heard: Heard,
-}
-
-impl Observer for Listener {
-    fn compiling(&mut self, _driver: &str) {}
-
-    fn started(&mut self, _step: &str) {}
-
-    fn progress(&mut self, _step: &str, _done: u64, _total: Option<u64>) {}
-
-    fn log(&mut self, step: &str, level: LogLevel, line: &Scrubbed<Warning>) {
-        if step == STEP {
-            self.heard.line(level, line);
-        }
-    }
-
-    fn metric(&mut self, step: &str, name: &Scrubbed<String>, value: f64) {
-        if step == STEP {
-            self.heard.metrics.push(((**name).clone(), value));
-        }
-    }
-
-    fn observed(&mut self, step: &str, calls: Vec<String>, guest_memory_bytes: u64) {
-        if step == STEP {
-            (self.heard.calls, self.heard.guest_memory_bytes) = (calls, guest_memory_bytes);
-        }
-    }
-
-    fn exchange(&mut self, step: &str, seen: Option<Seen>) {
-        if step == STEP {
-            self.heard.exchange(seen);
-        }
-    }
-
-    fn ended(&mut self, _step: &StepRecord) {}
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+use super::harness::STEP;
 use crate::engine::InputTable;
 use crate::error::{Blame, Failure, Report};
 use crate::executor::look::{Rows, limits, look};
 use crate::executor::supervisor::Supervisor;
 use crate::protocol::{LogLevel, Look, Question, TableContents};
 use crate::recordings::{MAX_COUNT, Seen};
+use crate::run::Observer;
 use crate::secrets::scrubber::Scrubbed;
 use crate::session::{Status, StepRecord};
 use crate::untrusted::Untrusted;
@@ -136,17 +138,52 @@ pub(super) struct Heard {
 }
 
 impl Heard {
-    pub(super) fn line(&mut self, level: LogLevel, line: &Scrubbed<Warning>) {
+    fn line(&mut self, level: LogLevel, line: &Scrubbed<Warning>) {
         let Warning { message, fields } = (**line).clone();
         self.log.push(LogLine { level, message, fields });
     }
 
-    pub(super) fn exchange(&mut self, seen: Option<Seen>) {
+    fn keep_exchange(&mut self, seen: Option<Seen>) {
         match seen.filter(|_| self.exchanges.len() <= MAX_COUNT) {
             Some(seen) => self.exchanges.push(seen),
             None => self.lost_exchanges = true,
         }
     }
+}
+
+/// Remembers what the step under test reports.
+impl Observer for Heard {
+    fn compiling(&mut self, _driver: &str) {}
+
+    fn started(&mut self, _step: &str) {}
+
+    fn progress(&mut self, _step: &str, _done: u64, _total: Option<u64>) {}
+
+    fn log(&mut self, step: &str, level: LogLevel, line: &Scrubbed<Warning>) {
+        if step == STEP {
+            Self::line(self, level, line);
+        }
+    }
+
+    fn metric(&mut self, step: &str, name: &Scrubbed<String>, value: f64) {
+        if step == STEP {
+            self.metrics.push(((**name).clone(), value));
+        }
+    }
+
+    fn observed(&mut self, step: &str, calls: Vec<String>, guest_memory_bytes: u64) {
+        if step == STEP {
+            (self.calls, self.guest_memory_bytes) = (calls, guest_memory_bytes);
+        }
+    }
+
+    fn exchange(&mut self, step: &str, seen: Option<Seen>) {
+        if step == STEP {
+            self.keep_exchange(seen);
+        }
+    }
+
+    fn ended(&mut self, _step: &StepRecord) {}
 }
 
 /// Reads tables in a confined process.

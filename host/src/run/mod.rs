@@ -2,6 +2,7 @@
 
 mod attempt;
 mod claims;
+mod deliveries;
 mod fleet;
 pub mod ledger;
 pub mod matched;

@@ -1,17 +1,20 @@
 //! What happens after a step has ended: its output and files are put in place, or its failure is recorded.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::attempt::{Attempt, Done, not_handed_over};
-use super::ledger::{self, Outcome};
+use super::deliveries::{self, Delivery};
+use super::ledger::{self, Delivering, Outcome};
 use super::record;
 use super::retry::Retrial;
 use super::schedule::Schedule;
 use super::states::unfit_state;
 use super::targets::{self, Target};
 use crate::digest::{Digest, sha256_of};
+use crate::engine::Varying;
 use crate::error::{Blame, Failure};
 use crate::pipeline::expect::outcome::{CheckOutcome, CheckRecord};
 use crate::plan::PlannedStep;
@@ -73,7 +76,7 @@ impl Schedule<'_> {
                     None if self.ties.is_some() => {
                         return self.settle((place, number, begun), has_connected, targets, (done, stored));
                     }
-                    None => self.keep(step, targets, &done.files, step.stores_tables()).map(|()| done),
+                    None => self.deliver(place, (number, begun), targets, done),
                     Some(failure) => {
                         targets::discard(self.base, targets);
                         Err(failure)
@@ -91,7 +94,7 @@ impl Schedule<'_> {
         };
         self.session.remove_scratch(&step.id);
         match outcome {
-            Ok(done) => self.complete(place, number, begun, done),
+            Ok((outcome, varying)) => self.complete(place, outcome, varying.as_ref()),
             Err(failure) => self.try_again_or_fail(place, Retrial::after(number, begun), has_connected, failure),
         }
         self.note_progress();
@@ -122,6 +125,43 @@ impl Schedule<'_> {
         self.fail(place, Some(begun), &failure);
     }
 
+    /// Puts the files and the output of an attempt in place that has succeeded. If it updates files, that is noted before.
+    fn deliver(
+        &self,
+        place: usize,
+        attempt: (u32, Instant),
+        targets: Vec<Target>,
+        mut done: Done,
+    ) -> Result<(Outcome, Option<BTreeSet<Varying>>), Failure> {
+        let step = &self.plan.steps[place];
+        let varying = done.varying.take();
+        let outcome = self.outcome(place, attempt, done);
+        let created: Vec<String> = outcome.files.keys().cloned().collect();
+        let noted = deliveries::of_targets(self.base, &targets, &created)
+            .and_then(|deliveries| self.note_deliveries(place, &outcome, &deliveries).map(|()| deliveries));
+        let deliveries = match noted {
+            Ok(deliveries) => deliveries,
+            Err(error) => {
+                targets::discard(self.base, targets);
+                return Err(Failure::of_host(&error));
+            }
+        };
+        let kept = self.keep(step, targets, &created, step.stores_tables());
+        if kept.is_err() && !deliveries.is_empty() {
+            self.forget_deliveries(&step.id, &deliveries);
+        }
+        kept.map(|()| (outcome, varying))
+    }
+
+    fn note_deliveries(&self, place: usize, outcome: &Outcome, deliveries: &[Delivery]) -> anyhow::Result<()> {
+        if deliveries.is_empty() {
+            return Ok(());
+        }
+        let delivering = Delivering { outcome: outcome.clone(), deliveries: deliveries.to_vec() };
+        ledger::note_delivering(self.session, &delivering)?;
+        self.note_pending(place, deliveries)
+    }
+
     /// Puts the step's files in place, and its output if it is here.
     pub(super) fn keep(
         &self,
@@ -138,15 +178,17 @@ impl Schedule<'_> {
     }
 
     /// Notes that a step is done.
-    fn complete(&mut self, place: usize, number: u32, begun: Instant, mut done: Done) {
+    fn complete(&mut self, place: usize, outcome: Outcome, varying: Option<&BTreeSet<Varying>>) {
         let step = &self.plan.steps[place];
-        let varying = done.varying.take();
-        let outcome = self.outcome(place, (number, begun), done);
-        if let Err(error) = ledger::note_done(self.session, &outcome) {
+        match ledger::note_done(self.session, &outcome) {
+            Ok(()) if step.grants.databases.update.is_empty() => {}
+            Ok(()) => ledger::note_settled(self.session, &step.id),
             // The step is done all the same; it only cannot be reused.
-            tracing::warn!(error = format!("{error:#}"), step = step.id.as_str(), "cannot note that a step is done");
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), step = step.id.as_str(), "cannot note that a step is done")
+            }
         }
-        self.note_made(place, &outcome, varying.as_ref());
+        self.note_made(place, &outcome, varying);
         self.adopt(place, outcome, step.stores_tables());
     }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::json;
 
-use super::ledger::{Outcome, Records, fingerprint, must_be_noted};
+use super::deliveries::{Fate, fate};
+use super::ledger::{Delivering, Outcome, Records, fingerprint, must_be_noted};
 use super::schedule::Schedule;
 use super::settle::fetch;
 use super::targets;
@@ -23,7 +24,7 @@ impl Schedule<'_> {
     /// # Errors
     /// A [`Report`] if a step in the exchange was done with another config, or a file cannot be had.
     pub(super) fn resume(&mut self, records: Records) -> anyhow::Result<()> {
-        let Records { mut outcomes, begun } = records;
+        let Records { mut outcomes, begun, mut delivering } = records;
         // A step may stand before one that it needs.
         let mut places: Vec<usize> = (0..self.plan.steps.len()).collect();
         while !places.is_empty() {
@@ -34,10 +35,17 @@ impl Schedule<'_> {
             let Some(at) = places.iter().position(is_settled) else { break };
             let place = places.remove(at);
             let step = &self.plan.steps[place];
-            match outcomes.remove(step.id.as_str()) {
-                Some(outcome) => self.take_over(place, outcome)?,
-                None if begun.contains(step.id.as_str()) && must_be_noted(step) => drop(self.begun.insert(place)),
-                None => {}
+            let id = step.id.as_str();
+            if let Some(outcome) = outcomes.remove(id) {
+                self.take_over(place, outcome)?;
+            } else if let Some(Delivering { outcome, deliveries }) = delivering.remove(id) {
+                match fate(self.base, &deliveries)? {
+                    Fate::Delivered => self.take_over(place, outcome)?,
+                    Fate::Untouched => {}
+                    Fate::Unknown(_) => drop(self.begun.insert(place)),
+                }
+            } else if begun.contains(id) && must_be_noted(step) {
+                self.begun.insert(place);
             }
         }
         Ok(())

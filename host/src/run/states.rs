@@ -8,11 +8,13 @@ use jiff::Timestamp;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::deliveries;
 use super::ledger::states::Turn;
 use super::schedule::Schedule;
 use crate::error::{Blame, Failure, Report};
 use crate::exchange::Exchange;
 use crate::grants::state::check_state;
+use crate::pipeline::StepId;
 use crate::plan::{Plan, PlannedStep};
 use crate::session::{Base, Status, now, state};
 use crate::untrusted;
@@ -55,6 +57,7 @@ impl States {
             let Some(now) = &step.state else { continue };
             let id = step.id.as_str();
             states._held.push(state::hold(base, &plan.pipeline, id)?);
+            deliveries::settle_state(base, &plan.pipeline, id)?;
             let here = state::read(base, &plan.pipeline, id)?;
             let kept = match &states.turn {
                 None => here.map(of_this_machine).transpose()?,
@@ -184,7 +187,7 @@ impl Schedule<'_> {
         }
     }
 
-    fn state_of(&self, place: usize, json: String) -> anyhow::Result<state::StoredState> {
+    pub(super) fn state_of(&self, place: usize, json: String) -> anyhow::Result<state::StoredState> {
         let step = &self.plan.steps[place];
         Ok(state::StoredState {
             pipeline: self.plan.pipeline.clone(),
@@ -199,7 +202,7 @@ impl Schedule<'_> {
     }
 
     /// Whether a step that needs this one is not part of the run.
-    fn leaves_out_after(&self, place: usize) -> bool {
+    pub(super) fn leaves_out_after(&self, place: usize) -> bool {
         let step = &self.plan.steps[place].id;
         self.selection.is_some_and(|selection| selection.undelivered.contains(step))
     }
@@ -209,12 +212,17 @@ impl Schedule<'_> {
         if self.leaves_out_after(place) {
             return false;
         }
+        self.behind(place).into_iter().all(|id| self.status(id) == Status::Success)
+    }
+
+    /// A step and every step that needs it, directly or indirectly.
+    pub(super) fn behind(&self, place: usize) -> BTreeSet<&StepId> {
         let mut behind = BTreeSet::from([&self.plan.steps[place].id]);
         for step in &self.plan.steps {
             if step.needs.iter().any(|need| behind.contains(need)) {
                 behind.insert(&step.id);
             }
         }
-        behind.into_iter().all(|id| self.status(id) == Status::Success)
+        behind
     }
 }

@@ -12,6 +12,7 @@ use anyhow::Context;
 use cap_std::fs::{Dir, Metadata, MetadataExt, OpenOptions};
 
 use super::claims::{Claim, Present};
+use super::deliveries::Delivery;
 use super::matched;
 use crate::error::Report;
 use crate::grants::files::{self, Access, FileWish};
@@ -36,6 +37,19 @@ impl Target {
     /// The path as the config has it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it is the update of a DuckDB file, and not a file that takes another one's place.
+    pub(super) fn is_update(&self) -> bool {
+        self.claim.is_some()
+    }
+
+    /// What the update is known by.
+    ///
+    /// # Errors
+    /// If a file cannot be looked at.
+    pub(super) fn delivery(&self, base: &Base) -> std::io::Result<Delivery> {
+        Delivery::of(base, &self.beside, &self.target)
     }
 
     /// The file that the step writes: the base folder, and the path inside it.

@@ -144,7 +144,50 @@ pub fn write(base: &Base, kept: &StoredState) -> anyhow::Result<()> {
     let doing = || format!("cannot write the state of step `{}`", kept.step);
     let dir = make_folder(base, &kept.pipeline)?;
     let text = serde_json::to_string_pretty(kept)? + "\n";
-    write_private(&dir, &format!("{}.json", kept.step), &text).and_then(|()| sync(&dir)).with_context(doing)
+    write_private(&dir, &format!("{}.json", kept.step), &text).and_then(|()| sync(&dir)).with_context(doing)?;
+    remove_pending(base, &kept.pipeline, &kept.step)
+}
+
+/// The file, in the folder of states, of a state that counts only if what it stands for has arrived.
+pub fn pending_name(pipeline: &str, step: &str) -> String {
+    format!("{}/{step}.pending", folder_name(pipeline))
+}
+
+/// Notes a state that may count, until a state is written or removed.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_pending(base: &Base, pipeline: &str, step: &str, text: &str) -> anyhow::Result<()> {
+    let dir = make_folder(base, pipeline)?;
+    let written = write_private(&dir, &format!("{step}.pending"), text).and_then(|()| sync(&dir));
+    written.with_context(|| format!("cannot note the state of step `{step}`"))
+}
+
+/// The state of `step` that may count; `None` if there is none.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_pending(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<Option<String>> {
+    let file = pending_name(pipeline, step);
+    match base.states.open().and_then(|states| plain::read(&states, &file)) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read the state `{file}`")),
+    }
+}
+
+/// Forgets the state of `step` that may count.
+///
+/// # Errors
+/// If it cannot be removed.
+pub fn remove_pending(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<()> {
+    let file = pending_name(pipeline, step);
+    match base.states.open().and_then(|states| states.remove_file(&file)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove the state `{file}`"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Removes the state of `step`; returns whether there was one.
@@ -152,6 +195,7 @@ pub fn write(base: &Base, kept: &StoredState) -> anyhow::Result<()> {
 /// # Errors
 /// If the file cannot be removed.
 pub fn remove(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<bool> {
+    remove_pending(base, pipeline, step)?;
     let file = format!("{}/{step}.json", folder_name(pipeline));
     match base.states.open().and_then(|states| states.remove_file(file)) {
         Ok(()) => Ok(true),

@@ -10,9 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::deliveries::Delivery;
 use crate::digest::{Digest, sha256_of};
 use crate::driver::spec::Spec;
 use crate::exchange::StoredFile;
+use crate::pipeline::StepId;
 use crate::pipeline::expect::outcome::CheckRecord;
 use crate::plan::PlannedStep;
 use crate::protocol::RejectedRows;
@@ -58,12 +60,22 @@ pub struct Outcome {
     pub warnings: Vec<Warning>,
 }
 
+/// A step that is done once files that it updates are in place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delivering {
+    pub outcome: Outcome,
+    pub deliveries: Vec<Delivery>,
+}
+
 /// What a session's ledger says of its steps.
 #[derive(Debug, Clone, Default)]
 pub struct Records {
     pub outcomes: BTreeMap<String, Outcome>,
     /// The steps that began to deliver what must not arrive twice.
     pub begun: BTreeSet<String>,
+    /// The steps that were done but for the files that they update.
+    pub delivering: BTreeMap<String, Delivering>,
 }
 
 /// What decides the result of a step: its driver, config, inputs, what may be rejected and what is expected of its tables. Secrets and limits do not.
@@ -101,6 +113,23 @@ const BEGUN: &str = "begun";
 /// The ending of the name of a record of a step that is done.
 const DONE: &str = "done.json";
 
+/// The ending of the name of a record of a step that is done but for the files that it updates.
+const DELIVERING: &str = "delivering.json";
+
+/// Notes in the session's folder that a step puts the files into place that it updates.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn note_delivering(session: &Session, delivering: &Delivering) -> anyhow::Result<()> {
+    let name = format!("{}.{DELIVERING}", delivering.outcome.step);
+    session.write_record(&name, &serde_json::to_string(delivering)?, true)
+}
+
+/// Notes in the session's folder that a step has delivered, or has not.
+pub fn note_settled(session: &Session, step: &StepId) {
+    session.remove_record(&format!("{step}.{DELIVERING}"));
+}
+
 /// Notes a step that is done in the session's folder. A record that is lost because the machine goes down is one of a step that
 /// is run again, if it may be.
 ///
@@ -133,6 +162,11 @@ pub fn read(session: &Session) -> anyhow::Result<Records> {
         if let Some(step) = name.strip_suffix(DONE).and_then(|name| name.strip_suffix('.')) {
             if let Some(outcome) = serde_json::from_str::<Outcome>(&text).ok().filter(|outcome| outcome.step == step) {
                 records.outcomes.insert(step.to_owned(), outcome);
+            }
+        } else if let Some(step) = name.strip_suffix(DELIVERING).and_then(|name| name.strip_suffix('.')) {
+            let delivering = serde_json::from_str::<Delivering>(&text).ok();
+            if let Some(delivering) = delivering.filter(|delivering| delivering.outcome.step == step) {
+                records.delivering.insert(step.to_owned(), delivering);
             }
         } else if let Some(step) = name.strip_suffix(BEGUN).and_then(|name| name.strip_suffix('.')) {
             records.begun.insert(step.to_owned());
