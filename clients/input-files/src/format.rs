@@ -16,9 +16,11 @@ pub enum Format {
 }
 
 const SPREADSHEET: &str = "save it as CSV from the spreadsheet program";
+const EXCEL: &str = "read it with `excel.extractor`";
+const SQLITE: &str = "read it with `sqlite.extractor`";
+const DUCKDB: &str = "read it with `duckdb.extractor`";
 const PARQUET: &str = "read it with `filesystem.parquet_extractor`";
 const UNPACK: &str = "unpack it first; gzip, zstd, bzip2, xz and zip are read as they are";
-const EXPORT: &str = "export its tables as CSV or Parquet";
 const CONVERT: &str = "convert it to CSV, JSON or Parquet";
 
 /// First bytes (at an offset), and the format that they indicate.
@@ -33,8 +35,8 @@ const MAGIC: &[(usize, &[u8], Format)] = &[
     (0, b"PAR1", Format::Other("a Parquet file", PARQUET)),
     (0, b"PARE", Format::Other("an encrypted Parquet file", CONVERT)),
     (0, b"%PDF-", Format::Other("a PDF document", "ask for the data as CSV")),
-    (0, b"SQLite format 3\0", Format::Other("a SQLite database", EXPORT)),
-    (8, b"DUCK", Format::Other("a DuckDB database", EXPORT)),
+    (0, b"SQLite format 3\0", Format::Other("a SQLite database", SQLITE)),
+    (8, b"DUCK", Format::Other("a DuckDB database", DUCKDB)),
     (0, b"ARROW1\0\0", Format::Other("an Arrow (Feather) file", CONVERT)),
     (0, b"FEA1", Format::Other("an old Feather file", CONVERT)),
     (0, b"Obj\x01", Format::Other("an Avro file", CONVERT)),
@@ -60,9 +62,9 @@ const MAGIC: &[(usize, &[u8], Format)] = &[
 pub fn recognise(bytes: &dyn Bytes) -> Result<Format> {
     let head = bytes.read_at(0, 512)?;
     if let Format::Compressed(Compression::Zip) = of(&head) {
-        return Ok(
-            zip::document(bytes)?.map_or(Format::Compressed(Compression::Zip), |what| Format::Other(what, SPREADSHEET))
-        );
+        return Ok(zip::document(bytes)?.map_or(Format::Compressed(Compression::Zip), |what| {
+            Format::Other(what, if what == zip::EXCEL_FILE { EXCEL } else { SPREADSHEET })
+        }));
     }
     Ok(of(&head))
 }

@@ -21,6 +21,9 @@ const MAX_DIRECTORY: u64 = 16 << 20;
 /// The most files of an archive that are read.
 const MAX_FILES: usize = 5000;
 
+/// What `document` calls an Excel file.
+pub const EXCEL_FILE: &str = "an Excel file (.xlsx)";
+
 const END: &[u8] = b"PK\x05\x06";
 const END_64: &[u8] = b"PK\x06\x06";
 const LOCATOR_64: &[u8] = b"PK\x06\x07";
@@ -115,7 +118,7 @@ pub fn document(bytes: &dyn Bytes) -> Result<Option<&'static str>> {
     };
     let has = |prefix: &str| listed.iter().any(|entry| entry.name.starts_with(prefix));
     Ok(if has("xl/") {
-        Some("an Excel file (.xlsx)")
+        Some(EXCEL_FILE)
     } else if has("word/") || has("ppt/") {
         Some("an Office document")
     } else if has("mimetype") && has("content.xml") {
