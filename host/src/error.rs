@@ -108,6 +108,16 @@ impl Reports {
         Report { fault, message, hint }
     }
 
+    /// What both have.
+    #[must_use]
+    pub fn in_both(&self, other: &Self) -> Self {
+        Self(self.0.iter().filter(|report| other.0.contains(report)).cloned().collect())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn iter(&self) -> std::slice::Iter<'_, Report> {
         self.0.iter()
     }

@@ -27,6 +27,7 @@ mod secret_sources;
 mod sessions;
 mod state;
 mod terminal;
+mod test;
 mod validate;
 mod worker;
 
@@ -84,6 +85,8 @@ enum Verb {
     Plan(plan::Arguments),
     /// Check pipelines without running them
     Validate(validate::Arguments),
+    /// Test pipelines with tables in place of what they read and write
+    Test(test::Arguments),
     /// Pin a pipeline's drivers, or accept changed ones
     Lock(lock::Arguments),
     /// Show which protections this machine offers
@@ -178,6 +181,7 @@ pub fn main_with(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exi
         Verb::Backfill(arguments) => logged(|| backfill::backfill(&arguments)),
         Verb::Plan(arguments) => logged(|| plan::plan(&arguments)),
         Verb::Validate(arguments) => logged(|| validate::validate(&arguments)),
+        Verb::Test(arguments) => logged(|| test::test(&arguments)),
         Verb::Lock(arguments) => logged(|| lock::lock(&arguments)),
         Verb::Doctor(arguments) => logged(|| doctor::doctor(&arguments)),
         Verb::Worker(arguments) => logged(|| worker::worker(&arguments)),

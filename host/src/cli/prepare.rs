@@ -14,7 +14,7 @@ use crate::exchange::{Access, FAMILY, Location};
 use crate::grants::limits::Limits;
 use crate::grants::policy::{self, ConnectionHosts, Policy};
 use crate::pipeline::connections::{self, Connections};
-use crate::pipeline::params::{self, Params, Sources};
+use crate::pipeline::params::{self, Environment, Params, Sources};
 use crate::pipeline::project::{self, Keep, Project};
 use crate::pipeline::{self, Pipeline};
 use crate::plan::{Plan, PlanContext, PlannedStep, plan};
@@ -42,6 +42,9 @@ pub struct PipelineArguments {
     pub params: Vec<(String, String)>,
     #[arg(skip)]
     pub recorded: Recorded,
+    /// What a test of the pipeline gives in place of the environment.
+    #[arg(skip)]
+    pub sealed: Option<Sealed>,
     /// Use one of the pipeline's profiles
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
@@ -71,6 +74,14 @@ pub struct Recorded {
     pub given: BTreeSet<String>,
 }
 
+/// What takes the place of the environment and the clock.
+#[derive(Debug, Clone, Default)]
+pub struct Sealed {
+    pub environment: Environment,
+    /// What `today` and the like are relative to in parameters, if not the present time.
+    pub now: Option<Timestamp>,
+}
+
 /// Where paths start and where drivers are found.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PlaceArguments {
@@ -86,6 +97,23 @@ pub struct PlaceArguments {
 }
 
 impl PipelineArguments {
+    /// A pipeline without options.
+    pub fn of(pipeline: PathBuf, place: PlaceArguments) -> Self {
+        Self {
+            pipeline,
+            text: None,
+            params: Vec::new(),
+            recorded: Recorded::default(),
+            sealed: None,
+            profile: None,
+            place,
+            on: None,
+            exchange: None,
+            policy: None,
+            limits: LimitArguments { limits: Limits::DEFAULT, defaults: Vec::new() },
+        }
+    }
+
     /// The parameters that the command line sets, or set when the resumed session began.
     pub fn given_params(&self) -> BTreeSet<String> {
         self.params.iter().map(|(name, _)| name.clone()).chain(self.recorded.given.iter().cloned()).collect()
@@ -134,6 +162,8 @@ pub struct PlannedPipeline {
     pub limits: Limits,
     /// Which sessions stay after the run.
     pub keep: Option<Keep>,
+    /// The variables without a value that each step needs, if those have stand-ins.
+    pub unknown: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Reads, checks and plans the pipeline; drivers that differ from what the lock pins are refused, unless pins are ignored.
@@ -142,9 +172,15 @@ pub struct PlannedPipeline {
 /// If anything in the user's input is wrong; nothing has run by then.
 pub fn prepare(arguments: &PipelineArguments, pins: Pins, commands: Commands) -> anyhow::Result<PlannedPipeline> {
     let mut prepared = plan_pipeline(arguments, commands)?;
-    warn_of_short_secrets(&prepared);
+    if arguments.sealed.is_none() {
+        warn_of_short_secrets(&prepared);
+    }
     let checked = lock::check(&prepared.base, &mut prepared.plan, pins)
-        .and_then(|()| targets::check(&prepared.base, &prepared.plan.steps))
+        .and_then(|()| match commands {
+            // What is there now says nothing about where the pipeline runs.
+            Commands::Offline => Ok(()),
+            Commands::Run | Commands::StandIn => targets::check(&prepared.base, &prepared.plan.steps),
+        })
         .and_then(|()| expectations::check(&prepared.plan, &arguments.pipeline.display().to_string()));
     checked.map_err(|error| prepared.values.redact(error))?;
     if prepared.exchange.is_some() {
@@ -189,40 +225,56 @@ pub fn plan_pipeline(arguments: &PipelineArguments, commands: Commands) -> anyho
     let connections = read_connections(&base)?;
     let project = read_project(&base)?;
     let on = arguments.on.as_deref().map(|on| project.chosen(on)).transpose()?;
-    let mut values = Values::new(&base, arguments.place.env_file.as_deref())?;
+    let mut values = match &arguments.sealed {
+        Some(sealed) => Values::only(sealed.environment.clone()),
+        None => Values::new(&base, arguments.place.env_file.as_deref())?,
+    };
     let params = resolve(arguments, &pipeline, &values)?;
     let sources = SecretSources { base: &base, project: &project, connections: &connections, commands };
-    pipeline.steps.iter().try_for_each(|step| sources.for_step(step, &params, &mut values))?;
+    let mut unknown = BTreeMap::new();
+    for step in &pipeline.steps {
+        unknown.insert(step.id.to_string(), sources.for_step(step, &params, &mut values)?);
+    }
     let url = arguments.exchange.as_deref().or(project.exchange.as_deref());
+    let url = url.filter(|_| commands != Commands::Offline);
     let exchange = url.map(|url| access(url, &sources, &mut values)).transpose()?;
     base.guarded = sources.files(arguments.place.env_file.as_deref());
-    let environment = &values.environment;
-    let policy = read_policy(arguments.policy.as_deref(), ConnectionHosts::of(&connections, environment))?;
+    let policy = read_policy(arguments.policy.as_deref(), ConnectionHosts::of(&connections, &values.environment))?;
     let catalog = arguments.place.catalog(&base.path)?;
     catalog.inspector.warm();
     let drivers = find_drivers(&pipeline, &catalog)?;
-    let planned = plan(
-        &pipeline,
-        &PlanContext {
-            params: &params,
-            connections: &connections,
-            environment,
-            drivers: &drivers,
-            base: &base.path,
-            policy: &policy,
-            judge: &catalog.inspector,
-            profile: arguments.profile.as_deref(),
-            project: &project,
-            on: on.as_ref(),
-        },
-    );
+    let planned = |environment: &Environment| {
+        plan(
+            &pipeline,
+            &PlanContext {
+                params: &params,
+                connections: &connections,
+                environment,
+                drivers: &drivers,
+                base: &base.path,
+                policy: &policy,
+                judge: &catalog.inspector,
+                profile: arguments.profile.as_deref(),
+                project: &project,
+                on: on.as_ref(),
+            },
+        )
+    };
+    let planned = match planned(&values.environment) {
+        // A value that is not known may have to look like an address.
+        Err(wrong) if !values.stood_in.is_empty() => planned(&values.with_addresses()).map_err(|other| {
+            // What is wrong whatever the value is wrong with the real one, too.
+            if wrong.in_both(&other).is_empty() { wrong } else { wrong.in_both(&other) }
+        }),
+        planned => planned,
+    };
     let mut plan = planned.map_err(|report| values.redact(report.into()))?;
     for step in &mut plan.steps {
         step.notices.extend(catalog.shadowed(&step.component, &step.driver));
     }
     let sha256 = sha256_of(text.as_bytes());
     let limits = arguments.limits.limits.within(&policy.limits);
-    Ok(PlannedPipeline { plan, values, params, base, sha256, exchange, limits, keep: project.keep })
+    Ok(PlannedPipeline { plan, values, params, base, sha256, exchange, limits, keep: project.keep, unknown })
 }
 
 /// The values of a pipeline's parameters.
@@ -230,12 +282,18 @@ pub fn plan_pipeline(arguments: &PipelineArguments, commands: Commands) -> anyho
 /// # Errors
 /// As for [`params::resolve`].
 fn resolve(arguments: &PipelineArguments, pipeline: &Pipeline, values: &Values) -> Result<Params, Report> {
+    let sealed = arguments.sealed.as_ref();
+    if let Some(name) = arguments.recorded.values.keys().find(|name| !pipeline.params.contains_key(*name))
+        && sealed.is_some()
+    {
+        return Err(params::unknown("parameter", name, pipeline.params.keys().map(String::as_str)));
+    }
     let sources = Sources {
         command_line: &arguments.params,
         recorded: &arguments.recorded.values,
         profile: arguments.profile.as_deref(),
         environment: &values.environment,
-        now: Timestamp::now(),
+        now: sealed.and_then(|sealed| sealed.now).unwrap_or_else(Timestamp::now),
     };
     params::resolve(pipeline, &sources)
 }

@@ -1,6 +1,6 @@
 //! Obtains the secrets that the operator keeps in files, or with programs that print them: only those that are needed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,8 @@ pub enum Commands {
     Run,
     /// Nothing is started: such a secret is its mask. For commands that show what a run would do.
     StandIn,
+    /// No secret is obtained at all, and what has no value has a stand-in.
+    Offline,
 }
 
 /// What `${…}` stands for, and the secrets in it.
@@ -46,6 +48,8 @@ pub struct Values {
     pub environment: Environment,
     secrets: Vec<(String, Secret)>,
     stand_ins: bool,
+    /// The names of variables and secrets whose values are not known.
+    pub stood_in: BTreeSet<String>,
 }
 
 impl Values {
@@ -59,7 +63,19 @@ impl Values {
         for (name, value) in variables(base, env_file)? {
             environment.entry(name).or_insert(value);
         }
-        Ok(Self { environment, secrets: Vec::new(), stand_ins: false })
+        Ok(Self::only(environment))
+    }
+
+    /// These variables and no others.
+    pub fn only(environment: Environment) -> Self {
+        Self { environment, secrets: Vec::new(), stand_ins: false, stood_in: BTreeSet::new() }
+    }
+
+    /// The environment with addresses in place of what is not known.
+    pub fn with_addresses(&self) -> Environment {
+        let mut environment = self.environment.clone();
+        environment.extend(self.stood_in.iter().map(|name| (name.clone(), params::STAND_IN_ADDRESS.to_owned())));
+        environment
     }
 
     /// The secrets that were obtained.
@@ -133,11 +149,12 @@ impl SecretSources<'_> {
         declared.chain(named).chain(env_file.map(Path::to_owned)).collect()
     }
 
-    /// Obtains the secrets that a step's config names, and those of its connection.
+    /// Obtains the secrets that a step's config names, and those of its connection. Returns the variables of its config that have a
+    /// stand-in.
     ///
     /// # Errors
     /// A [`Report`] if one is not declared, or cannot be obtained.
-    pub fn for_step(&self, step: &Step, params: &Params, values: &mut Values) -> anyhow::Result<()> {
+    pub fn for_step(&self, step: &Step, params: &Params, values: &mut Values) -> anyhow::Result<BTreeSet<String>> {
         let place = format!("step `{}`", step.id);
         self.for_names(params::names_in(&step.config).filter(|name| !name.starts_with(FILE)), &place, values)?;
         for text in step.config.values().filter_map(Value::as_str) {
@@ -148,7 +165,8 @@ impl SecretSources<'_> {
                 self.for_connection(&reference, values)?;
             }
         }
-        Ok(())
+        let named = params::names_in(&step.config).filter(|name| values.stood_in.contains(*name));
+        Ok(named.map(str::to_owned).collect())
     }
 
     /// Obtains the secrets in the fields of a connection.
@@ -166,11 +184,17 @@ impl SecretSources<'_> {
         place: &str,
         values: &mut Values,
     ) -> anyhow::Result<()> {
-        for name in names.filter(|name| is_secret(name)) {
+        let is_wanted = |name: &&str| is_secret(name) || (self.is_offline() && !params::is_param(name));
+        for name in names.filter(is_wanted) {
             if values.environment.contains_key(name) {
                 continue;
             }
-            let source = self.source(name, place)?;
+            let source = if is_secret(name) { Some(self.source(name, place)?) } else { None };
+            let Some(source) = source.filter(|_| !self.is_offline()) else {
+                values.stood_in.insert(name.to_owned());
+                values.environment.insert(name.to_owned(), params::STAND_IN.to_owned());
+                continue;
+            };
             let value = match &source {
                 SecretSource::File(path) => read_file(&self.base.path.join(path)).map_err(|error| {
                     Report::input(format!("{place} needs `{name}`, but `{}` cannot be read: {error}", path.display()))
@@ -197,6 +221,10 @@ impl SecretSources<'_> {
             values.environment.insert(name.to_owned(), value.to_owned());
         }
         Ok(())
+    }
+
+    fn is_offline(&self) -> bool {
+        self.commands == Commands::Offline
     }
 
     fn source(&self, name: &str, place: &str) -> Result<SecretSource, Report> {

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::driver::spec::Spec;
+use crate::pipeline::params::{STAND_IN, STAND_IN_ADDRESS};
 
 /// Converts each option of `resolved` that the author wrote as a reference to the type that the configSchema expects: a
 /// port from an environment variable is a number.
@@ -37,10 +38,17 @@ fn convert(schema: &Value, value: &mut Value) {
         Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect(),
         _ => return,
     };
+    let is_stand_in = [STAND_IN, STAND_IN_ADDRESS].contains(&text);
+    if let Some(first) = schema.get("enum").and_then(|allowed| allowed.get(0)).filter(|_| is_stand_in) {
+        *value = first.clone();
+        return;
+    }
     if kinds.contains(&"string") {
         return;
     }
     let converted = kinds.iter().find_map(|kind| match *kind {
+        "integer" | "number" if is_stand_in => Some(schema.get("minimum").cloned().unwrap_or(1.into())),
+        "boolean" if is_stand_in => Some(false.into()),
         "integer" => text.parse::<i64>().ok().map(Value::from),
         "number" => text
             .parse::<i64>()

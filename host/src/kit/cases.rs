@@ -15,7 +15,9 @@ use serde_json::{Map, Number, Value};
 use super::expect::is_too_long;
 use super::harness::Trial;
 use super::source::{MadeFile, Rows, Source, TestInput};
-use super::test_file::{self, Expectation, ExpectedFile, FileContent, Http, MadeContent, RecordingUse, TestCase};
+use super::test_file::{
+    self, Expectation, ExpectedFile, FileContent, Http, MadeContent, Named, RecordingUse, TestCase,
+};
 use crate::driver::spec::Kind;
 use crate::error::{Report, nearest};
 use crate::grants::limits::Limits;
@@ -128,7 +130,8 @@ impl Folder {
         }
         let mut inputs = Vec::new();
         for (alias, source) in &test.inputs {
-            let source = self.source(&test, alias, source, &mut files)?;
+            let place = format!("input `{alias}`");
+            let source = self.source(test.named(), &place, alias, source, &mut files)?;
             inputs.push(TestInput { alias: alias.clone(), source });
         }
         let limits = test.limits.map(|limits| limits.0.within(&Limits::DEFAULT));
@@ -198,7 +201,9 @@ impl Folder {
             FileContent::Made(made) => made,
         };
         match made {
-            MadeContent { copy: Some(from), base64: None, sql: None, .. } => Ok(Made::Bytes(self.copied(test, from)?)),
+            MadeContent { copy: Some(from), base64: None, sql: None, .. } => {
+                Ok(Made::Bytes(self.copied(test.named(), from)?))
+            }
             MadeContent { copy: None, base64: Some(text), sql: None, .. } => {
                 let text: String = text.split_whitespace().collect();
                 let bytes = STANDARD.decode(text);
@@ -215,31 +220,31 @@ impl Folder {
         }
     }
 
-    /// Where an input comes from. A file that it is read from is added to `files`.
-    fn source(
+    /// Where a table comes from, which errors call `place`. A file that it is read from is added to `files`, under `stem`.
+    pub(super) fn source(
         &self,
-        test: &TestCase,
-        alias: &str,
+        test: Named<'_>,
+        place: &str,
+        stem: &str,
         written: &Value,
         files: &mut BTreeMap<String, Vec<u8>>,
     ) -> anyhow::Result<Source> {
-        let place = format!("input `{alias}`");
         let fields = match written {
             Value::String(sql) => return Ok(Source::Sql(sql.clone())),
             Value::Object(fields) => fields,
             _ => return Err(test.wrong(&format!("{place} is neither a SELECT nor a mapping")).into()),
         };
-        test.check_keys(&place, fields, &["sql", "columns", "rows", "csv", "json", "parquet", "duckdb", "options"])?;
+        test.check_keys(place, fields, &["sql", "columns", "rows", "csv", "json", "parquet", "duckdb", "options"])?;
         let text = |name: &str| fields.get(name).and_then(Value::as_str);
         if let Some(sql) = text("sql") {
             return Ok(Source::Sql(sql.to_owned()));
         }
         if fields.contains_key("rows") || fields.contains_key("columns") {
-            return Ok(Source::Rows(rows(test, &place, fields)?));
+            return Ok(Source::Rows(rows(test, place, fields)?));
         }
         for (format, reader, _) in FORMATS {
             let Some(from) = text(format) else { continue };
-            let target = format!("inputs/{alias}.{format}");
+            let target = format!("inputs/{stem}.{format}");
             files.insert(target.clone(), self.copied(test, from)?);
             let mut config = fields.get("options").and_then(Value::as_object).cloned().unwrap_or_default();
             config.insert("path".to_owned(), target.into());
@@ -250,14 +255,14 @@ impl Folder {
             .into())
     }
 
-    fn copied(&self, test: &TestCase, from: &str) -> Result<Vec<u8>, Report> {
+    fn copied(&self, test: Named<'_>, from: &str) -> Result<Vec<u8>, Report> {
         plain::read_bytes(&self.dir, from, MAX_COPIED).map_err(|error| {
             test.wrong(&format!("cannot read `{from}` in `{}`: {error}", self.path.display()))
                 .hint("paths are relative to the folder of the tests, and do not lead out of it")
         })
     }
 
-    fn read(&self, file: &str) -> Result<String, Report> {
+    pub(super) fn read(&self, file: &str) -> Result<String, Report> {
         plain::read(&self.dir, file)
             .map_err(|error| Report::input(format!("cannot read `{}`: {error}", self.path.join(file).display())))
     }
@@ -325,7 +330,7 @@ fn read_back(test: &TestCase) -> Result<BTreeMap<String, Source>, Report> {
 }
 
 /// Rows that are written in the test, with the declared types or those that all values of a column have.
-fn rows(test: &TestCase, place: &str, fields: &Map<String, Value>) -> Result<Rows, Report> {
+fn rows(test: Named<'_>, place: &str, fields: &Map<String, Value>) -> Result<Rows, Report> {
     let written = match fields.get("rows") {
         None => &[][..],
         Some(Value::Array(rows)) => rows,
@@ -358,7 +363,7 @@ fn rows(test: &TestCase, place: &str, fields: &Map<String, Value>) -> Result<Row
 }
 
 /// The types that values have if the test declares none: BIGINT, DOUBLE, BOOLEAN or VARCHAR.
-fn inferred(test: &TestCase, place: &str, rows: &[Value]) -> Result<Vec<(String, String)>, Report> {
+fn inferred(test: Named<'_>, place: &str, rows: &[Value]) -> Result<Vec<(String, String)>, Report> {
     let declare = |what: &str| {
         test.wrong(&format!("{what} of {place} needs a declared type"))
             .hint("write `columns: {id: BIGINT, name: VARCHAR}` beside `rows`")

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::outcome::{Outcome, Table};
 use super::test_file::{Expectation, ExpectedError, ExpectedFile, ExpectedRequest, ExpectedTable};
-use crate::error::listed;
+use crate::error::{Failure, listed};
 use crate::exact_json::{Exact, Number};
 use crate::recordings::matching::{differences, words};
 use crate::recordings::{Content, Order, Replay, Request, Seen};
@@ -22,7 +22,7 @@ const MAX_SHOWN: usize = 300;
 /// its requests.
 pub fn problems(expected: &Expectation, outcome: &Outcome, replay: Option<&Replay>) -> Vec<String> {
     let mut found = Vec::new();
-    compare_ends(expected.error.as_ref(), outcome, &mut found);
+    compare_failure(expected.error.as_ref(), outcome.error.as_ref(), &mut found);
     compare_replay(outcome, replay, &mut found);
     if let (Some(tables), true) = (&expected.tables, outcome.is_success()) {
         compare_tables(tables, &outcome.tables, &mut found);
@@ -69,8 +69,9 @@ pub fn problems(expected: &Expectation, outcome: &Outcome, replay: Option<&Repla
     found
 }
 
-fn compare_ends(expected: Option<&ExpectedError>, outcome: &Outcome, found: &mut Vec<String>) {
-    match (expected, &outcome.error) {
+/// Compares how a run, or a step of it, ended.
+pub(super) fn compare_failure(expected: Option<&ExpectedError>, error: Option<&Failure>, found: &mut Vec<String>) {
+    match (expected, error) {
         (None, None) => {}
         (None, Some(error)) => {
             let hint = error.hint.as_ref().map_or_else(String::new, |hint| format!("; hint: {hint}"));
@@ -186,7 +187,7 @@ fn expected_row(row: &Value, columns: &[&str]) -> Row {
     }
 }
 
-fn members(row: &str) -> Vec<(String, Exact)> {
+pub(super) fn members(row: &str) -> Vec<(String, Exact)> {
     match Exact::parse(row) {
         Ok(Exact::Object(members)) => members,
         _ => Vec::new(),
@@ -274,13 +275,13 @@ pub(super) fn is_too_long(number: &serde_json::Number) -> bool {
 }
 
 /// Whether a value is the expected one. A number may be written as a text, which keeps all its digits.
-fn is_value(expected: &Value, got: &Exact) -> bool {
+pub(super) fn is_value(expected: &Value, got: &Exact) -> bool {
     match (expected, got) {
         (Value::Null, Exact::Null) => true,
         (Value::Bool(expected), Exact::Bool(got)) => expected == got,
         (Value::Number(expected), Exact::Number(got)) => Number::of_text(&expected.to_string()).as_ref() == Some(got),
         (Value::String(expected), Exact::Number(got)) => Number::of_text(expected).as_ref() == Some(got),
-        (Value::String(expected), Exact::Text(got)) => expected == got,
+        (Value::String(expected), Exact::Text(got) | Exact::Deep(got)) => expected == got,
         (Value::Array(expected), Exact::List(got)) => {
             expected.len() == got.len() && expected.iter().zip(got).all(|(expected, got)| is_value(expected, got))
         }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::interrupt::Interrupt;
 use super::outcome::{Heard, Outcome, read_tables};
 use super::private_folder::PrivateFolder;
-use super::source::{MadeFile, SQL, Source, TestInput};
+use super::source::{MadeFile, SQL, Source, TestInput, step};
 use crate::driver::catalog::{Catalog, Driver};
 use crate::driver::config::Judge;
 use crate::driver::{compiler, runtime};
@@ -24,7 +24,6 @@ use crate::grants::policy::{ConnectionHosts, Hosts, Policy};
 use crate::pipeline::connections::Connections;
 use crate::pipeline::params::{Environment, Params};
 use crate::pipeline::project::Project;
-use crate::pipeline::resources::Resources;
 use crate::pipeline::retries::Retries;
 use crate::pipeline::{Pipeline, Step, StepId};
 use crate::plan::{Plan, PlanContext, plan};
@@ -387,24 +386,6 @@ impl Steps {
     }
 }
 
-fn step(id: StepId, component: String, config: Map<String, Value>) -> Step {
-    Step {
-        id,
-        component,
-        mode: None,
-        config,
-        needs: Some(Vec::new()),
-        inputs: None,
-        retries: Retries::default(),
-        rejects: 0,
-        cache: None,
-        expect: Default::default(),
-        on: None,
-        resources: Resources::default(),
-        line: 0,
-    }
-}
-
 /// The step that makes one of the tables of `read_back`.
 fn read_step(number: usize) -> anyhow::Result<StepId> {
     Ok(StepId::new(&format!("read-{}", number + 1))?)
@@ -425,7 +406,8 @@ fn refused(error: anyhow::Error) -> anyhow::Result<Outcome> {
     }
 }
 
-fn write_files(base: &Base, files: &BTreeMap<String, Vec<u8>>) -> anyhow::Result<()> {
+/// Writes the files of a test into its base folder.
+pub(super) fn write_files(base: &Base, files: &BTreeMap<String, Vec<u8>>) -> anyhow::Result<()> {
     for (name, bytes) in files {
         let doing = || format!("cannot create the file `{name}` of the test");
         if let Some(folder) = std::path::Path::new(name).parent() {

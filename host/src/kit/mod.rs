@@ -1,4 +1,4 @@
-//! The conformance kit: runs a driver in tests, as `osiris run` would, and judges what comes out.
+//! The conformance kit: runs a driver in tests, as `osiris run` would, and judges what comes out; and the tests of pipelines.
 
 mod cases;
 pub mod checks;
@@ -6,6 +6,7 @@ mod expect;
 pub mod harness;
 pub mod interrupt;
 mod outcome;
+pub mod pipelines;
 pub mod private_folder;
 pub mod report;
 mod source;

@@ -8,10 +8,26 @@ use crate::driver::catalog::Driver;
 use crate::session::state::quoted;
 use crate::untrusted;
 
-/// The findings about a driver.
+/// What was tested.
+#[derive(Debug, Clone, Copy)]
+pub enum Tested<'a> {
+    Driver(&'a Driver),
+    Pipelines,
+}
+
+impl Tested<'_> {
+    fn label(self) -> String {
+        match self {
+            Self::Driver(driver) => driver.label(),
+            Self::Pipelines => "pipelines".to_owned(),
+        }
+    }
+}
+
+/// The findings about a driver or pipelines.
 #[derive(Debug)]
 pub struct Findings<'a> {
-    pub driver: &'a Driver,
+    pub tested: Tested<'a>,
     /// The command line that runs the tests, as the user wrote it.
     pub command: String,
     pub findings: Vec<Finding>,
@@ -68,7 +84,7 @@ impl Findings<'_> {
     /// How many passed, failed and were skipped, in one line.
     pub fn summary(&self) -> String {
         let (passed, failed, skipped) = (self.passed(), self.failed(), self.skipped());
-        format!("{}: {passed} passed, {failed} failed, {skipped} skipped", self.driver.label())
+        format!("{}: {passed} passed, {failed} failed, {skipped} skipped", self.tested.label())
     }
 
     /// One JSON object.
@@ -86,17 +102,19 @@ impl Findings<'_> {
             })
         };
         let results: Vec<Value> = self.findings.iter().map(finding).collect();
-        let Driver { spec, sha256, .. } = self.driver;
-        json!({
-            "driver": {"name": spec.name, "version": spec.version, "sha256": sha256},
+        let mut all = json!({
             "status": if self.failed() == 0 { "passed" } else { "failed" },
             "passed": self.passed(), "failed": self.failed(), "skipped": self.skipped(), "results": results,
-        })
+        });
+        if let Tested::Driver(Driver { spec, sha256, .. }) = self.tested {
+            all["driver"] = json!({"name": spec.name, "version": spec.version, "sha256": sha256});
+        }
+        all
     }
 
     /// An XML document as JUnit writes it, which CI systems read.
     pub fn junit(&self) -> String {
-        let label = xml(&self.driver.label());
+        let label = xml(&self.tested.label());
         let (tests, failures, skipped) = (self.findings.len(), self.failed(), self.skipped());
         let seconds = |milliseconds: u64| format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
         let all = seconds(self.findings.iter().map(milliseconds).sum());

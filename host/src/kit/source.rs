@@ -4,6 +4,10 @@ use anyhow::{Context, ensure};
 use duckdb_text::{quote_name, quote_text};
 use serde_json::{Map, Value};
 
+use crate::pipeline::resources::Resources;
+use crate::pipeline::retries::Retries;
+use crate::pipeline::{Step, StepId};
+
 /// One input of a driver under test.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TestInput {
@@ -71,6 +75,25 @@ impl Source {
             Self::Rows(rows) => sql(rows.select()?),
             Self::Component { name, config } => (name.clone(), config.clone()),
         })
+    }
+}
+
+/// A step that needs no other.
+pub(super) fn step(id: StepId, component: String, config: Map<String, Value>) -> Step {
+    Step {
+        id,
+        component,
+        mode: None,
+        config,
+        needs: Some(Vec::new()),
+        inputs: None,
+        retries: Retries::default(),
+        rejects: 0,
+        cache: None,
+        expect: Default::default(),
+        on: None,
+        resources: Resources::default(),
+        line: 0,
     }
 }
 

@@ -176,7 +176,7 @@ fn run_check(check: &Check, subject: &Subject<'_>) -> Finding {
 }
 
 /// An error in words, with its remedy.
-fn words(error: anyhow::Error) -> String {
+pub(super) fn words(error: anyhow::Error) -> String {
     let Report { message, hint, .. } = Report::from_error(error);
     hint.map_or_else(|| message.clone(), |hint| format!("{message}\nhint: {hint}"))
 }

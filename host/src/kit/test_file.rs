@@ -275,11 +275,26 @@ impl TestCase {
 
     /// An error in this test.
     pub fn wrong(&self, what: &str) -> Report {
-        Report::input(format!("test `{}`: {what}", self.name))
+        self.named().wrong(what)
+    }
+
+    pub fn named(&self) -> Named<'_> {
+        Named(&self.name)
+    }
+}
+
+/// A test in errors about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a>(pub &'a str);
+
+impl Named<'_> {
+    /// An error in this test.
+    pub fn wrong(self, what: &str) -> Report {
+        Report::input(format!("test `{}`: {what}", self.0))
     }
 
     /// An error for the unknown one of some keys.
-    pub fn check_keys(&self, place: &str, fields: &Map<String, Value>, known: &[&str]) -> Result<(), Report> {
+    pub fn check_keys(self, place: &str, fields: &Map<String, Value>, known: &[&str]) -> Result<(), Report> {
         let Some(unknown) = fields.keys().find(|key| !known.contains(&key.as_str())) else { return Ok(()) };
         let report =
             self.wrong(&format!("{place} has the unknown key `{unknown}`; known: {}", listed(known.iter().copied())));

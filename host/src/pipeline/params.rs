@@ -19,6 +19,11 @@ pub type Params = BTreeMap<String, Param>;
 /// The environment variables that a run may see.
 pub type Environment = BTreeMap<String, String>;
 
+/// What stands for a variable whose value is not known: a text and a host name that is nobody's (RFC 2606), and its address. What is
+/// made of it is never used.
+pub const STAND_IN: &str = "offline.invalid";
+pub const STAND_IN_ADDRESS: &str = "https://offline.invalid/";
+
 /// The value of a parameter, null if it has none.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Param {
@@ -93,7 +98,8 @@ pub fn variable(param: &str) -> String {
     format!("OSIRIS_PARAM_{}", param.to_uppercase().replace('-', "_"))
 }
 
-fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Report {
+/// An error for an unknown parameter or profile.
+pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Report {
     let report = Report::input(format!("unknown {what} `{name}`; known: {}", listed(known.clone())));
     match nearest(name, known) {
         Some(near) => report.hint(format!("did you mean `{near}`?")),
@@ -224,6 +230,11 @@ fn whole(text: &str) -> Option<&str> {
 
 /// What a parameter's name follows in a reference to its value as SQL.
 const SQL: &str = "sql:";
+
+/// Whether a reference is to a parameter, and not to a variable or secret.
+pub fn is_param(name: &str) -> bool {
+    without_sql(name).starts_with("params.")
+}
 
 /// The name in a reference that may ask for the value as SQL.
 pub fn without_sql(name: &str) -> &str {

@@ -104,6 +104,7 @@ pub fn copy(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         text: Some(text),
         params: Vec::new(),
         recorded: Recorded::default(),
+        sealed: None,
         profile: None,
         place: place.clone(),
         on: on.clone(),

@@ -111,6 +111,7 @@ fn run_arguments(arguments: &Arguments, pipeline: PathBuf, built: PathBuf) -> ru
             pipeline,
             params: arguments.params.clone(),
             recorded: Recorded::default(),
+            sealed: None,
             profile: arguments.profile.clone(),
             place: PlaceArguments {
                 folders: FolderArguments { is_private: true, ..FolderArguments::default() },

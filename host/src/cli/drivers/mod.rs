@@ -44,6 +44,8 @@ pub fn drivers(verb: &Verb) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+pub use test::end_on_signals;
+
 fn catalog(place: &PlaceArguments) -> anyhow::Result<Catalog> {
     Ok(place.catalog(&place.folders.open()?.path)?)
 }

@@ -15,7 +15,7 @@ use crate::environment;
 use crate::error::Report;
 use crate::kit::interrupt::Interrupt;
 use crate::kit::private_folder;
-use crate::kit::report::{self, Findings};
+use crate::kit::report::{self, Findings, Tested};
 use crate::kit::suite::{Finding, Suite};
 use crate::kit::{Folder, Harness, checks};
 use crate::session::state::quoted;
@@ -100,7 +100,7 @@ pub fn test(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .hint("write one in `tests/NAME.yaml`, or name their folder with `--tests FOLDER`; docs/drivers/testing.md shows how")
             .into());
     }
-    let findings = Findings { driver: &harness.driver, command: command.clone(), findings };
+    let findings = Findings { tested: Tested::Driver(&harness.driver), command: command.clone(), findings };
     if arguments.json {
         print_json(&findings.json())?;
     } else if arguments.junit {
@@ -112,7 +112,7 @@ pub fn test(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Ends the tests on Ctrl-C and similar signals.
-fn end_on_signals(interrupt: Interrupt) -> anyhow::Result<()> {
+pub fn end_on_signals(interrupt: Interrupt) -> anyhow::Result<()> {
     let mut signals =
         signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot listen for signals")?;
     let waiting = move || signals.forever().for_each(|_| interrupt.interrupt());
