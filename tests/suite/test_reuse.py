@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -395,3 +396,46 @@ def test_kill_9_of_cached_and_resumed_runs_leaves_nothing_half(reusing):
         assert len(records) == 4 and {record["session"] for record in records} == {result["session_id"]}
         for old in sorted((reusing.folder / ".osiris_sessions").glob("session_*"))[:-2]:
             shutil.rmtree(old)
+
+
+# DuckDB files
+
+
+# Leaves a row in the log of a file, as a program that died.
+DIE_WRITING = """
+import duckdb, os, sys
+connection = duckdb.connect(sys.argv[1])
+connection.execute("set checkpoint_threshold = '1GB'")
+connection.execute("insert into t values (10)")
+os._exit(0)
+"""
+
+
+def test_a_duckdb_file_that_is_read_is_compared_by_its_content(reusing):
+    path = str(reusing.folder / "w.duckdb")
+    with duckdb.connect(path) as connection:
+        connection.execute("create table t as from range(3) r(id)")
+    read = [{"id": "read", "component": "duckdb.extractor", "config": {"path": "w.duckdb", "query": "select max(id) as id from t"}}]
+    # A file that has changed just now may change again unnoticed.
+    time.sleep(0.1)
+    assert reused(run(reusing, read)) == []
+    assert reused(run(reusing, read)) == ["read"]
+    with duckdb.connect(path) as connection:
+        connection.execute("update t set id = 9 where id = 2")
+    assert reused(changed := run(reusing, read)) == [] and reusing.rows(changed, "read") == [(9,)]
+    time.sleep(0.1)
+    run(reusing, read)
+    assert reused(run(reusing, read)) == ["read"]
+    subprocess.run([sys.executable, "-c", DIE_WRITING, path], check=True)
+    assert "w.duckdb.wal" in run(reusing, read, expect=1)["step"]["read"]["error"]["message"]
+
+
+def test_what_updates_a_duckdb_file_always_runs(reusing):
+    load = {"id": "load", "component": "duckdb.writer", "config": {"path": "w.duckdb", "table": "t"}}
+    run(reusing, [READ, load])
+    assert reused(run(reusing, [READ, load])) == ["read"]
+    with duckdb.connect(str(reusing.folder / "w.duckdb"), read_only=True) as connection:
+        assert connection.execute("select count(*) from t").fetchone() == (4,)
+    reusing.pipeline([READ, load | {"cache": True}], params=PARAMS)
+    refused = reusing.osiris("plan", "pipeline.yaml")
+    assert refused.returncode == 2 and "must run each time: others may have changed" in refused.stderr, refused.stderr

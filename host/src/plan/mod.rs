@@ -342,6 +342,8 @@ fn check_cache(step: &Step, spec: &Spec, keeps_state: bool, grants: &Grants) -> 
         "it goes on where its last run ended"
     } else if spec.kind.delivers() && !grants.endpoints().is_empty() {
         "what a writer delivers to a server may have changed there since"
+    } else if !grants.databases.update.is_empty() {
+        "others may have changed the DuckDB file since"
     } else {
         return Ok(());
     };

@@ -225,11 +225,8 @@ impl Schedule<'_> {
     fn hand_over(&mut self, place: usize, begun: Instant, number: u32) -> anyhow::Result<HandedOver> {
         let step = &self.plan.steps[place];
         self.session.write_artifact(&step.id, "cleaned_config.json", &step.masked_config)?;
-        let mut read = targets::readable(self.base, step)?;
+        let (mut read, locked) = targets::all_readable(self.base, step)?;
         self.reuse.note_reads(place, &read);
-        let (databases, locked): (Vec<FileGrant>, _) =
-            targets::readable_databases(self.base, step)?.into_iter().unzip();
-        read.extend(databases);
         let scratch = self.session.create_scratch(&step.id)?;
         let (write, targets) = targets::writable(self.base, self.session, step)?;
         read.extend(targets::present(self.base, &targets));

@@ -76,7 +76,7 @@ pub fn readable(base: &Base, step: &PlannedStep) -> anyhow::Result<Vec<FileGrant
 ///
 /// # Errors
 /// As for [`readable`], and [`Busy`](super::claims::Busy) if somebody writes to one.
-pub(super) fn readable_databases(base: &Base, step: &PlannedStep) -> anyhow::Result<Vec<(FileGrant, Present)>> {
+fn readable_databases(base: &Base, step: &PlannedStep) -> anyhow::Result<Vec<(FileGrant, Present)>> {
     let own = OwnFiles::of(base, Access::Read);
     let lock = |wish: &FileWish| {
         let (path, _) = existing(&own, step, &Base::open(&wish.root)?, &wish.below, &wish.name)?;
@@ -86,6 +86,17 @@ pub(super) fn readable_databases(base: &Base, step: &PlannedStep) -> anyhow::Res
         Ok((FileGrant { name, path, identity, stands_for: Vec::new() }, present))
     };
     step.grants.databases.read.iter().map(lock).collect()
+}
+
+/// All files that a step reads, and the locks of those that are DuckDB's.
+///
+/// # Errors
+/// As for [`readable_databases`].
+pub(super) fn all_readable(base: &Base, step: &PlannedStep) -> anyhow::Result<(Vec<FileGrant>, Vec<Present>)> {
+    let mut files = readable(base, step)?;
+    let (databases, locked): (Vec<_>, _) = readable_databases(base, step)?.into_iter().unzip();
+    files.extend(databases);
+    Ok((files, locked))
 }
 
 /// Distinguishes a file from another one that takes its name.

@@ -115,11 +115,13 @@ pub fn is_reusable(step: &PlannedStep) -> bool {
 /// Whether all that a step was granted is files that are compared by their content.
 fn reaches_only_files(step: &PlannedStep) -> bool {
     // A state that is kept is seen elsewhere; `words` only says the same for people.
-    const COMPARED: [&str; 6] = ["read", "read_matching", "write", "create_folders", "state", "words"];
+    const COMPARED: [&str; 7] = ["read", "read_matching", "write", "create_folders", "databases", "state", "words"];
     let grants = step.grants.json();
-    grants.as_object().is_some_and(|grants| {
-        grants.iter().filter(|(name, _)| !COMPARED.contains(&name.as_str())).all(|(_, given)| is_empty(given))
-    })
+    let updates = !step.grants.databases.update.is_empty();
+    !updates
+        && grants.as_object().is_some_and(|grants| {
+            grants.iter().filter(|(name, _)| !COMPARED.contains(&name.as_str())).all(|(_, given)| is_empty(given))
+        })
 }
 
 /// Whether a grant as JSON gives nothing.
@@ -246,7 +248,7 @@ impl Schedule<'_> {
             return false;
         }
         match self.search(place, candidates) {
-            Ok(()) => true,
+            Ok(is_searched) => is_searched,
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "cannot look for the result of a step");
                 false
@@ -299,9 +301,11 @@ impl Schedule<'_> {
         None
     }
 
-    fn search(&mut self, place: usize, candidates: Vec<Candidate>) -> anyhow::Result<()> {
+    /// Begins to compare what a step reads; returns false if it cannot be read, which the step itself will say.
+    fn search(&mut self, place: usize, candidates: Vec<Candidate>) -> anyhow::Result<bool> {
         let step = &self.plan.steps[place];
-        let Ok(reads) = targets::readable(self.base, step) else { return Ok(()) };
+        // The locks are not needed: a file that changes while it is compared is noticed.
+        let Ok((reads, _)) = targets::all_readable(self.base, step) else { return Ok(false) };
         let search = Search {
             step: step.id.to_string(),
             candidates,
@@ -313,7 +317,7 @@ impl Schedule<'_> {
         };
         let (number, thread) = self.reuse.apart(move || search.run())?;
         self.reuse.seeking.insert(number, Seeking { place, begun: Instant::now(), thread });
-        Ok(())
+        Ok(true)
     }
 
     /// Handles the end of what was done on a separate thread; returns whether it was one of these.
