@@ -346,7 +346,7 @@ def test_a_connection_cut_while_reading_leaves_no_table_and_a_retry_succeeds(sho
         assert len(shop.read(table="t")) == 50_000
 
 
-@pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
+@pytest.mark.parametrize("mode", ["append", "replace", "upsert", "delete_insert"])
 @pytest.mark.parametrize("cut", [300, 100_000, 2_500_000])
 def test_a_connection_cut_while_writing_leaves_the_table_as_it_was(shop, mode, cut):
     shop.sql("create table target (id int primary key, t text)", "insert into target values (0, 'old')")
@@ -373,10 +373,10 @@ def test_a_server_killed_while_reading_and_while_writing(alone):
         assert proxy.cuts == 1 and error.startswith("transient") and str(proxy.port) in error, error
         assert not (Path(result["session_path"]) / "data" / "extract.duckdb").exists()
     alone.server.start()
-    for mode in ("append", "replace"):
+    for mode in ({"mode": "append"}, {"mode": "replace"}, {"mode": "delete_insert", "range_key": "id"}):
         with CutProxy(port, up=2_000_000, then=alone.server.kill) as proxy:
             alone.connect(port=proxy.port, tls="disable")
-            error = alone.load(SOURCE, expect=1, mode=mode)
+            error = alone.load(SOURCE, expect=1, **mode)
             assert proxy.cuts == 1 and error.startswith("transient") and str(proxy.port) in error, error
         alone.server.start()
         assert alone.sql("select * from target") == [(0, "old")]

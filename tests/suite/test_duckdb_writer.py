@@ -57,6 +57,41 @@ def test_each_mode_does_what_it_says(warehouse):
     assert warehouse.rows() == []
 
 
+def test_superseded_rows_go_and_no_others(warehouse):
+    by_day = {"mode": "delete_insert", "delete_by": "DAY"}
+    warehouse.load("from (values (1, 10), (2, 10), (3, 20), (4, null)) v(id, day)")
+    for _ in range(2):
+        assert warehouse.load("from (values (5, 10), (6, 10), (7, 30)) v(id, day)", **by_day)["rows"] == 3
+        assert warehouse.rows() == [(3, 20), (4, None), (5, 10), (6, 10), (7, 30)]
+    warehouse.load("select 1 as id, 10 as day where false", **by_day)
+    warehouse.load("from (values (5, 30), (3, 20)) v(id, day)", mode="delete_insert", range_key="id")
+    assert warehouse.rows() == [(3, 20), (5, 30), (6, 10), (7, 30)]
+    assert "null in row 2" in warehouse.error("from (values (1, 10), (2, null)) v(id, day)", **by_day)
+    assert "`nix`" in warehouse.error("select 1 as id", mode="delete_insert", range_key="nix")
+    assert "leave one out" in warehouse.error("select 1 as id", mode="delete_insert", range_key="id", delete_by="id")
+    # The key of the table, also if a row with it is deleted first.
+    warehouse.make("create table k(id integer primary key, v varchar); insert into k values (1, 'a'), (2, 'b'); create table c(v varchar collate nocase)")
+    warehouse.load("select 2 as id, 'B' as v", table="k", mode="delete_insert", primary_key="id")
+    assert warehouse.rows("from k order by id") == [(1, "a"), (2, "B")]
+    assert "key" in warehouse.error("select 1 as id, 'z' as v", table="k", mode="delete_insert", delete_by="v").lower()
+    assert "collation" in warehouse.error("select 'a' as v", table="c", mode="delete_insert", delete_by="v")
+
+
+@pytest.mark.parametrize("by", ["delete_by", "range_key"])
+def test_values_of_every_type_that_has_an_order_supersede_their_equals(warehouse, by):
+    kinds = {
+        "hugeint": ["-1", "0", "170141183460469231731687303715884105727"], "decimal(38,10)": ["-1.5", "0", "0.0000000001"], "double": ["'-infinity'", "1.5", "'nan'"],
+        "varchar": ["''", "'a'", "'ü'"], "blob": ["''", "'a'", "'\\xFF'"], "uuid": ["'00000000-0000-0000-0000-000000000001'", "'7fffffff-0000-0000-0000-000000000000'", "'ffffffff-0000-0000-0000-000000000000'"],
+        "date": ["'-infinity'", "'2024-01-01'", "'infinity'"], "timestamptz": ["'1999-01-01'", "'2024-01-01'", "'2024-01-01 00:00:00.000001'"], "boolean": ["false", "true", "true"],
+        "enum('z', 'b', 'a')": ["'z'", "'b'", "'a'"], "integer[]": ["[1]", "[1, 2]", "[2]"], "struct(a integer)": ["{'a': 1}", "{'a': 2}", "{'a': 3}"],
+    }  # fmt: skip
+    for place, (kind, values) in enumerate(kinds.items()):
+        rows = lambda values, n: " union all ".join(f"select cast({value} as {kind}) as k, {n} as n" for value in values)  # noqa: E731, B023
+        warehouse.load(rows(values, 1), table=f"t{place}")
+        warehouse.load(rows(values[1:], 2), table=f"t{place}", mode="delete_insert", **{by: "k"})
+        assert warehouse.rows(f"select count(*), sum(n) from t{place}") == [(3, 5)], kind
+
+
 def test_everything_else_in_the_file_stays(warehouse):
     warehouse.make(
         """create sequence s start 10; create table t(id integer primary key default nextval('s'), v varchar not null, n integer check (n > 0), g integer generated always as (n * 2));

@@ -5,6 +5,7 @@ mod encryption;
 mod lookback;
 mod reading;
 mod stream;
+mod table_name;
 mod writing;
 
 pub use connection::{Config, ConnectionOptions, Login, Session, System};
@@ -12,4 +13,5 @@ pub use encryption::{Reveal, SslMode};
 pub use lookback::Lookback;
 pub use reading::{Initial, NullCursor, Replication, Selection};
 pub use stream::{Stream, broken};
-pub use writing::{Contract, DuplicateKey, Mode, ReplaceBy, WriterConfig, one_or_many};
+pub use table_name::TableName;
+pub use writing::{Contract, DuplicateKey, Mode, ReplaceBy, Superseded, WriterConfig, Writing};

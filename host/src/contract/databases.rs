@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::bindings::osiris::driver::catalog::{Column, Table};
-use super::bindings::osiris::driver::databases::{Delivery, Host, Mode};
+use super::bindings::osiris::driver::databases::{Delivery, Host, Mode, Obsolete};
 use super::{Answer, DriverCall, Error, ErrorKind, error};
 use crate::engine::{self, DatabaseTable, DeliveryMode, Engine};
 use crate::protocol::FileGrant;
@@ -27,7 +27,7 @@ impl Databases {
         Self { engine: Arc::clone(call.engine), copies, written: Vec::new(), rows: 0 }
     }
 
-    fn deliver(&mut self, path: &str, delivery: Delivery) -> Result<u64, Error> {
+    fn deliver(&mut self, path: &str, delivery: Delivery, obsolete: Option<Obsolete>) -> Result<u64, Error> {
         for (what, name) in [("schema", &delivery.schema), ("table", &delivery.table)] {
             if name.is_empty() || name.len() > 255 || name.chars().any(char::is_control) {
                 let message = format!(
@@ -36,7 +36,8 @@ impl Databases {
                 return Err(error(ErrorKind::Config, message));
             }
         }
-        let rows = self.engine.deliver(path, &delivery.into())?;
+        let delivery = engine::Delivery { obsolete: obsolete.map(Into::into), ..engine::Delivery::from(delivery) };
+        let rows = self.engine.deliver(path, &delivery)?;
         let copy = self.copies.iter().find(|grant| grant.name == path).map(|grant| grant.path.clone());
         self.written.extend(copy.filter(|copy| !self.written.contains(copy)));
         self.rows += rows;
@@ -53,7 +54,16 @@ impl From<Delivery> for engine::Delivery {
             Mode::Recreate => DeliveryMode::Recreate,
         };
         let Delivery { schema, table, select, key, create_schema, .. } = delivery;
-        Self { schema, table, select, mode, key, create_schema }
+        Self { schema, table, select, mode, key, obsolete: None, create_schema }
+    }
+}
+
+impl From<Obsolete> for engine::Obsolete {
+    fn from(obsolete: Obsolete) -> Self {
+        match obsolete {
+            Obsolete::Matching(columns) => Self::Matching(columns),
+            Obsolete::Between(column) => Self::Between(column),
+        }
     }
 }
 
@@ -84,6 +94,10 @@ impl Host for Databases {
     }
 
     fn deliver(&mut self, path: String, delivery: Delivery) -> Answer<u64> {
-        Ok(Databases::deliver(self, &path, delivery))
+        Ok(Databases::deliver(self, &path, delivery, None))
+    }
+
+    fn supersede(&mut self, path: String, delivery: Delivery, obsolete: Obsolete) -> Answer<u64> {
+        Ok(Databases::deliver(self, &path, delivery, Some(obsolete)))
     }
 }

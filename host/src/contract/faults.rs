@@ -272,13 +272,16 @@ fn link_files(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 }
 
 fn link_databases(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    use interfaces::databases::{Delivery, Host};
+    use interfaces::databases::{Delivery, Host, Obsolete};
     let mut instance = linker.instance(&interface("databases"))?;
     let mut databases = Fallible::new(&mut instance, "databases", true);
     databases.call("tables", |mut store, (path,): (String,)| Host::tables(&mut store.data_mut().databases, path))?;
     databases.call("open", |mut store, (path,): (String,)| Host::open(&mut store.data_mut().databases, path))?;
     databases.call("deliver", |mut store, (path, delivery): (String, Delivery)| {
         Host::deliver(&mut store.data_mut().databases, path, delivery)
+    })?;
+    databases.call("supersede", |mut store, (path, delivery, obsolete): (String, Delivery, Obsolete)| {
+        Host::supersede(&mut store.data_mut().databases, path, delivery, obsolete)
     })
 }
 

@@ -33,8 +33,19 @@ pub struct Delivery {
     pub mode: DeliveryMode,
     /// The columns that identify a row: the primary key of a table that is created.
     pub key: Vec<String>,
+    /// The rows that are deleted first; the mode is then [`DeliveryMode::Append`].
+    pub obsolete: Option<Obsolete>,
     /// Whether a missing schema is created.
     pub create_schema: bool,
+}
+
+/// Which rows of a table new ones supersede.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Obsolete {
+    /// Those that have the values of a new row in these columns.
+    Matching(Vec<String>),
+    /// Those whose value in this column is neither less than the least new one nor greater than the greatest.
+    Between(String),
 }
 
 /// The view of the rows that are delivered.
@@ -106,6 +117,9 @@ impl Target<'_> {
         let names: Vec<String> = columns.iter().map(|(name, _)| quote_name(name)).collect();
         let names = names.join(", ");
         let insert = format!("INSERT INTO {table} ({names}) SELECT {names} FROM {ROWS}");
+        if let Some(obsolete) = &self.delivery.obsolete {
+            self.delete(obsolete)?;
+        }
         match self.delivery.mode {
             DeliveryMode::Append | DeliveryMode::Recreate => self.connection.execute(&insert),
             DeliveryMode::Replace => {
@@ -161,10 +175,11 @@ impl Target<'_> {
         let columns: Vec<String> = rows(self.connection, &columns)?.into_iter().flatten().collect();
         let collated =
             format!("SELECT table_name FROM duckdb_tables() WHERE {} AND sql ILIKE '%collate%'", is_it("table"));
-        if self.delivery.mode == DeliveryMode::Upsert && !rows(self.connection, &collated)?.is_empty() {
+        let compares = self.delivery.mode == DeliveryMode::Upsert || self.delivery.obsolete.is_some();
+        if compares && !rows(self.connection, &collated)?.is_empty() {
             return Err(EngineError::data(format!(
-                "table `{schema}.{table}` has a collation, by which different keys may be equal: an upsert would lose rows; \
-                 use a table without one"
+                "table `{schema}.{table}` has a collation, by which different keys may be equal, so that rows with other keys \
+                 would be lost; use a table without one"
             )));
         }
         Ok(if columns.is_empty() { None } else { Some(columns) })
@@ -181,6 +196,36 @@ impl Target<'_> {
 
     fn key(&self) -> impl Iterator<Item = String> {
         self.delivery.key.iter().map(|name| quote_name(name))
+    }
+
+    /// Deletes the rows that the new ones supersede.
+    fn delete(&self, obsolete: &Obsolete) -> Result<()> {
+        let table = self.name();
+        let statement = match obsolete {
+            _ if self.delivery.mode != DeliveryMode::Append => {
+                return Err(EngineError::data("rows are superseded in the mode `append` alone"));
+            }
+            Obsolete::Matching(columns) if columns.is_empty() => {
+                return Err(EngineError::data("rows are superseded by at least one column"));
+            }
+            Obsolete::Matching(columns) => {
+                let names: Vec<String> = columns.iter().map(|name| quote_name(name)).collect();
+                let same: Vec<String> = names.iter().map(|name| format!("target.{name} = source.{name}")).collect();
+                format!(
+                    "DELETE FROM {table} AS target USING (SELECT DISTINCT {} FROM {ROWS}) AS source WHERE {}",
+                    names.join(", "),
+                    same.join(" AND ")
+                )
+            }
+            Obsolete::Between(column) => {
+                let column = quote_name(column);
+                format!(
+                    "DELETE FROM {table} AS target WHERE target.{column} BETWEEN (SELECT min({column}) FROM {ROWS}) AND \
+                     (SELECT max({column}) FROM {ROWS})"
+                )
+            }
+        };
+        self.connection.execute(&statement).map(drop)
     }
 
     /// Updates the rows whose key the new rows have, and adds the others. Columns that the new rows lack keep their values.

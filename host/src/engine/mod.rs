@@ -35,7 +35,7 @@ use ffi::{Connection, Database, Statement};
 use statement::Tables;
 
 pub use databases::{DatabaseColumn, DatabaseFile, DatabaseTable};
-pub use deliver::{Delivery, DeliveryMode};
+pub use deliver::{Delivery, DeliveryMode, Obsolete};
 pub use duckdb_text::{quote_name, quote_text};
 pub use error::{Cause, EngineError};
 pub use furnish::{FurnishError, Furnishing, InputTable, Warm};

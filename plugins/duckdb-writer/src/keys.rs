@@ -18,19 +18,7 @@ pub fn checked(input: &Input, columns: &[Chosen], key: &[String], duplicates: Du
     if key.is_empty() {
         return Ok(select(columns, &table));
     }
-    let expression = |name: &String| {
-        let found = columns.iter().find(|column| same_name(&column.name, name));
-        found.map(|column| column.expression.as_str()).ok_or_else(|| {
-            Error::data(format!(
-                "the table has no column `{name}`, which `primary_key` names and the contract leaves out"
-            ))
-        })
-    };
-    let expressions = key.iter().map(expression).collect::<Result<Vec<&str>>>()?;
-    if let Some((row, _)) = first_null(input, &expressions)? {
-        let texts = key_of_rows(input, key, &[row])?.concat();
-        return Err(Error::data(format!("the key is null in row {row}: {texts}; every row needs a whole key")));
-    }
+    let expressions = refuse_nulls(input, columns, key, "primary_key")?;
     let number = number(columns);
     let named: Vec<String> =
         expressions.iter().enumerate().map(|(place, expression)| format!("{expression} as k{place}")).collect();
@@ -68,6 +56,25 @@ pub fn checked(input: &Input, columns: &[Chosen], key: &[String], duplicates: Du
         rows[1],
         texts.join(" and ")
     )))
+}
+
+/// The expressions of the columns that `option` names, after making sure that none is null in any row.
+///
+/// # Errors
+/// `data`, naming the first row with a null, or a column that is not written.
+pub fn refuse_nulls<'a>(input: &Input, columns: &'a [Chosen], names: &[String], option: &str) -> Result<Vec<&'a str>> {
+    let expression = |name: &String| {
+        let found = columns.iter().find(|column| same_name(&column.name, name));
+        found.map(|column| column.expression.as_str()).ok_or_else(|| {
+            Error::data(format!("the table has no column `{name}`, which `{option}` names and the contract leaves out"))
+        })
+    };
+    let expressions = names.iter().map(expression).collect::<Result<Vec<&str>>>()?;
+    if let Some((row, _)) = first_null(input, &expressions)? {
+        let texts = key_of_rows(input, names, &[row])?.concat();
+        return Err(Error::data(format!("the key is null in row {row}: {texts}; every row needs a whole key")));
+    }
+    Ok(expressions)
 }
 
 /// A name for the rows' numbers that no column has.

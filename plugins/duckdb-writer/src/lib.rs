@@ -8,13 +8,13 @@ mod config;
 mod keys;
 
 use conversions::{SourceType, input_columns};
-use database_client::{Contract, Mode};
-use osiris_sdk::databases::{self, Delivery};
+use database_client::{Contract, Mode, Superseded, TableName, Writing};
+use osiris_sdk::databases::{self, Delivery, Obsolete};
 use osiris_sdk::sql::quote_name;
 use osiris_sdk::{CatalogTable, Error, Input, Inputs, Result, Writer, context};
 
 use crate::column::Chosen;
-use crate::config::{Config, TableName, same_name};
+use crate::config::{Config, MAIN, is_called, same_name};
 
 struct DuckDbWriter;
 
@@ -22,54 +22,74 @@ impl Writer for DuckDbWriter {
     type Config = Config;
 
     fn load(config: Config, inputs: Inputs) -> Result<()> {
-        config.check()?;
+        config.writing.check()?;
         let input = inputs.only()?;
-        let name = config.table_name()?;
+        let table = &config.writing.table;
+        let name = TableName::parse(table)?;
         let rows = write(&config, &name, input)
-            .map_err(|error| error.context(format!("cannot write table `{}` of `{}`", config.table, config.path)))?;
-        context::info("written", &[("table", &config.table), ("rows", &rows)]);
+            .map_err(|error| error.context(format!("cannot write table `{table}` of `{}`", config.path)))?;
+        context::info("written", &[("table", table), ("rows", &rows)]);
         Ok(())
     }
 }
 
 fn write(config: &Config, name: &TableName, input: &Input) -> Result<u64> {
-    let columns = input_columns(input)?;
-    config.on_loss.check(columns.iter().map(|(name, _)| name.as_str()))?;
-    let key = key_columns(config, &columns)?;
+    let (writing, columns) = (&config.writing, input_columns(input)?);
+    writing.on_loss.check(columns.iter().map(|(name, _)| name.as_str()))?;
+    refuse_unknown(writing, &columns)?;
+    let key = named(&writing.primary_key, &columns);
     let tables = databases::tables(&config.path)?;
-    let table = tables.into_iter().find(|table| name.is_of(table.schema.as_deref(), &table.name));
-    let table = table.filter(|_| !config.recreates());
-    let columns = allowed(config, table.as_ref(), columns)?;
-    let chosen = column::choose(input, table.as_ref(), &columns, &config.on_loss)?;
-    let select = keys::checked(input, &chosen, &key, config.on_duplicate_key)?;
+    let table = tables.into_iter().find(|table| is_called(name, table.schema.as_deref(), &table.name));
+    let table = table.filter(|_| !writing.recreates());
+    let columns = allowed(writing, table.as_ref(), columns)?;
+    let chosen = column::choose(input, table.as_ref(), &columns, &writing.on_loss)?;
+    let select = keys::checked(input, &chosen, &key, writing.on_duplicate_key)?;
+    let obsolete = match writing.superseded() {
+        None => None,
+        Some(superseded) => {
+            let compared = named(superseded.columns(), &columns);
+            keys::refuse_nulls(input, &chosen, &compared, superseded.option())?;
+            Some(match superseded {
+                Superseded::Matching(_) => Obsolete::Matching(compared),
+                Superseded::Between(_) => Obsolete::Between(compared.concat()),
+            })
+        }
+    };
     let delivery = Delivery {
-        schema: name.schema.clone(),
+        schema: name.schema.clone().unwrap_or_else(|| MAIN.to_owned()),
         table: name.table.clone(),
         select,
-        mode: match config.mode {
-            Mode::Append => databases::Mode::Append,
+        mode: match writing.mode {
+            Mode::Append | Mode::DeleteInsert => databases::Mode::Append,
             Mode::Upsert => databases::Mode::Upsert,
-            Mode::Replace if config.recreates() => databases::Mode::Recreate,
+            Mode::Replace if writing.recreates() => databases::Mode::Recreate,
             Mode::Replace => databases::Mode::Replace,
         },
         key,
-        create_schema: config.create_schema,
+        create_schema: writing.create_schema,
     };
-    databases::deliver(&config.path, &delivery)
+    match obsolete {
+        Some(obsolete) => databases::supersede(&config.path, &delivery, &obsolete),
+        None => databases::deliver(&config.path, &delivery),
+    }
 }
 
-/// The columns of the key, as the input names them.
-fn key_columns(config: &Config, columns: &[(String, SourceType)]) -> Result<Vec<String>> {
-    let find = |key: &String| {
-        let found = columns.iter().find(|(name, _)| same_name(name, key));
-        found.map(|(name, _)| name.clone()).ok_or_else(|| {
-            Error::config(format!(
-                "`primary_key` names `{key}`, which the input does not have; there are: {}",
-                listed(columns.iter().map(|(name, _)| name))
-            ))
-        })
-    };
-    config.primary_key.iter().map(find).collect()
+/// Refuses options that name columns which the input does not have.
+fn refuse_unknown(writing: &Writing, columns: &[(String, SourceType)]) -> Result<()> {
+    let is_unknown = |(_, name): &(&str, &String)| !columns.iter().any(|(column, _)| same_name(column, name));
+    match writing.named_columns().find(is_unknown) {
+        None => Ok(()),
+        Some((option, name)) => Err(Error::config(format!(
+            "`{option}` names `{name}`, which the input does not have; there are: {}",
+            listed(columns.iter().map(|(name, _)| name))
+        ))),
+    }
+}
+
+/// The named columns, as the input spells them.
+fn named(names: &[String], columns: &[(String, SourceType)]) -> Vec<String> {
+    let find = |name: &String| columns.iter().map(|(column, _)| column).find(|column| same_name(column, name));
+    names.iter().map(|name| find(name).unwrap_or(name).clone()).collect()
 }
 
 fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
@@ -78,12 +98,12 @@ fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
 
 /// The columns that the contract allows.
 fn allowed(
-    config: &Config,
+    writing: &Writing,
     table: Option<&CatalogTable>,
     columns: Vec<(String, SourceType)>,
 ) -> Result<Vec<(String, SourceType)>> {
     let Some(table) = table else {
-        return match config.schema_contract {
+        return match writing.schema_contract {
             Contract::Freeze => Err(Error::not_found(
                 "the table does not exist, and `schema_contract: freeze` does not create one; create it, or set `evolve`",
             )),
@@ -93,7 +113,7 @@ fn allowed(
     let (known, unknown): (Vec<_>, Vec<_>) =
         columns.iter().cloned().partition(|(name, _)| table.columns.iter().any(|own| same_name(&own.name, name)));
     let names = listed(unknown.iter().map(|(name, _)| name));
-    match config.schema_contract {
+    match writing.schema_contract {
         _ if unknown.is_empty() => Ok(columns),
         Contract::Evolve => {
             context::warn("columns that the table does not have are added", &[("columns", &names)]);

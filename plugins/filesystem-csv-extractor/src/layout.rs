@@ -74,7 +74,7 @@ impl Layout {
         let booleans = config.booleans();
         let numbers = config.numbers();
         self.sample = vec![Evidence::default(); self.names.len()];
-        let rows = u64::try_from(config.infer_rows).unwrap_or(0).min(config.limit.unwrap_or(u64::MAX));
+        let rows = u64::try_from(config.infer_rows).unwrap_or(0).min(config.files.limit.unwrap_or(u64::MAX));
         let (mut at, mut row, mut values) = (self.body, 0, Vec::new());
         while at < head.len() {
             let Some(record) = self.dialect.record(head, at, ended, &mut values) else { break };

@@ -29,11 +29,11 @@ impl Extractor for CsvExtractor {
             let message = format!(
                 "`types: fast` lets DuckDB guess the types of `{}` from its first rows: later values may have been rounded or cut \
                  without an error; `types: strict` checks every value",
-                config.path
+                config.files.path
             );
             context::warn(&message, &[]);
         }
-        let selection = Selection::new(&config.selection())?;
+        let selection = Selection::new(&config.files.selection())?;
         if selection.is_empty() {
             return selection.write_nothing(&output);
         }
@@ -54,7 +54,7 @@ fn read(config: &Config, names: &[String], output: &Output) -> Result<Vec<(Strin
         ));
     }
     let names: Vec<String> = files.iter().map(|file| file.name().to_owned()).collect();
-    let paths = PathColumns::new(&names, &config.path_options())?;
+    let paths = PathColumns::new(&names, &config.files.path_columns())?;
     let (parts, columns) = Part::all(config, files)?;
     let mut rows = Rows::new(config, parts, columns, &paths)?;
     for part in &mut rows.parts {
@@ -100,7 +100,7 @@ fn explain(config: &Config, error: Error) -> Error {
         .take_while(|line| !line.starts_with("Possible") && !line.starts_with("  file"))
         .filter(|line| !line.trim().is_empty())
         .collect();
-    Error { message: format!("cannot read `{}`: {}", config.path, told.join("; ")), ..error }
+    Error { message: format!("cannot read `{}`: {}", config.files.path, told.join("; ")), ..error }
 }
 
 osiris_sdk::export!(CsvExtractor: extractor);

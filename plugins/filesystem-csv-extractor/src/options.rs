@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use input_files::{Compression, Encoding, FileName, OnChangedFile, PathOptions, Paths, SelectionOptions};
+use input_files::{Compression, Encoding, FileOptions};
 use osiris_sdk::{Error, Result};
 use serde::Deserialize;
 
@@ -11,12 +11,8 @@ use crate::kinds::{Booleans, NumberFormat};
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Config {
-    pub path: Paths,
-    pub union_by_name: bool,
-    pub filename: FileName,
-    pub hive_partitioning: bool,
-    pub new_files_only: bool,
-    pub on_changed_file: OnChangedFile,
+    #[serde(flatten)]
+    pub files: FileOptions,
     pub delimiter: String,
     #[serde(default)]
     pub encoding: Encoding,
@@ -26,7 +22,6 @@ pub struct Config {
     pub header: Option<Header>,
     pub columns: Option<Vec<String>>,
     pub skip_rows: u64,
-    pub limit: Option<u64>,
     pub parse_dates: ParseDates,
     pub date_format: Option<String>,
     pub timestamp_format: Option<String>,
@@ -108,7 +103,7 @@ impl Config {
         if self.infer_rows == 0 {
             return refuse("`infer_rows: 0` leaves nothing to infer types from: give a number of rows, or -1 for all");
         }
-        if self.union_by_name && !matches!(self.header, Some(Header::At(_) | Header::There(true))) {
+        if self.files.union_by_name && !matches!(self.header, Some(Header::At(_) | Header::There(true))) {
             return refuse("`union_by_name: true` needs names: it excludes `header: null`");
         }
         self.check_types()?;
@@ -120,25 +115,6 @@ impl Config {
             return refuse(format!("`{both}` is both in `true_values` and in `false_values`"));
         }
         Ok(())
-    }
-
-    /// Which files are read.
-    pub fn selection(&self) -> SelectionOptions<'_> {
-        SelectionOptions {
-            path: &self.path,
-            new_files_only: self.new_files_only,
-            on_changed_file: self.on_changed_file,
-            limit: self.limit,
-        }
-    }
-
-    /// Which columns are made of the files' paths.
-    pub fn path_options(&self) -> PathOptions<'_> {
-        PathOptions {
-            filename: &self.filename,
-            hive_partitioning: self.hive_partitioning,
-            union_by_name: self.union_by_name,
-        }
     }
 
     /// Refuses options that `types: fast` would ignore.

@@ -107,7 +107,7 @@ fn columns(config: &Config, parts: &[Part]) -> Result<Vec<String>> {
     let mut known = lower(&columns);
     for part in rest {
         let names = &part.layout.names;
-        if !config.union_by_name {
+        if !config.files.union_by_name {
             if lower(names) != known {
                 return Err(other_columns(first.file.name(), &columns, part.file.name(), names));
             }

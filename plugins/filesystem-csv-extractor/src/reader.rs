@@ -15,7 +15,7 @@ const UNITED: usize = 50;
 impl Rows<'_> {
     /// The rows of all files, in their order, up to the config's limit.
     pub fn read_csv(&self) -> String {
-        self.read(0..self.parts.len(), self.config.limit)
+        self.read(0..self.parts.len(), self.config.files.limit)
     }
 
     /// The rows of some of the files.

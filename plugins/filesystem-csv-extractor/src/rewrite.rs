@@ -126,7 +126,7 @@ impl Rewriting<'_> {
 
     /// Whether there are as many rows as the config requests; anything after them is not examined.
     fn has_enough(&self) -> bool {
-        self.config.limit.is_some_and(|limit| self.written >= limit)
+        self.config.files.limit.is_some_and(|limit| self.written >= limit)
     }
 
     fn check_length(&self, length: u64) -> Result<()> {

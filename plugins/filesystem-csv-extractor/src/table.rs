@@ -241,7 +241,7 @@ impl<'a> Rows<'a> {
         if leaves_out {
             self.warn_of_lost(rows)?;
         }
-        if self.config.new_files_only { described(&select) } else { Ok(Vec::new()) }
+        if self.config.files.new_files_only { described(&select) } else { Ok(Vec::new()) }
     }
 
     /// Whether rows are skipped if a value of the column does not fit.
@@ -256,7 +256,7 @@ impl<'a> Rows<'a> {
             let message = format!(
                 "{} of `{}` {} left out by `on_bad_lines: skip`, since a value does not fit its declared type",
                 plural(left_out, "row"),
-                self.config.path,
+                self.config.files.path,
                 were(left_out),
             );
             context::warn(&message, &[("count", &left_out)]);
@@ -284,7 +284,7 @@ impl<'a> Rows<'a> {
 
     /// The error for the first value that does not survive its declared type.
     fn find_lost(&self, targets: &[Target]) -> Result<Option<Error>> {
-        let mut limit = self.config.limit;
+        let mut limit = self.config.files.limit;
         for number in 0..self.parts.len() {
             for place in &self.wanted {
                 let rows = self.read(number..number + 1, limit);
@@ -331,7 +331,7 @@ impl<'a> Rows<'a> {
 /// What the first rows of the files show about each of the table's columns.
 fn sample(config: &Config, parts: &[Part], columns: usize) -> Vec<Evidence> {
     // With a limit, the rows of later files may not be among those that are read.
-    let known = if config.limit.is_some() { parts.get(..1).unwrap_or_default() } else { parts };
+    let known = if config.files.limit.is_some() { parts.get(..1).unwrap_or_default() } else { parts };
     let mut sample = vec![Evidence::default(); columns];
     for part in known {
         for (evidence, own) in sample.iter_mut().zip(&part.places) {

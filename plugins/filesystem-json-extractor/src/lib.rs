@@ -23,7 +23,7 @@ impl Extractor for JsonExtractor {
 
     fn extract(config: Config, output: Output) -> Result<()> {
         config.check()?;
-        let selection = Selection::new(&config.selection())?;
+        let selection = Selection::new(&config.files.selection())?;
         if selection.is_empty() {
             return selection.write_nothing(&output);
         }
@@ -32,7 +32,7 @@ impl Extractor for JsonExtractor {
             files.extend(InputFile::open_all(name, config.compression, config.encoding)?);
         }
         let names: Vec<String> = files.iter().map(|file| file.name().to_owned()).collect();
-        let paths = PathColumns::new(&names, &config.path_options())?;
+        let paths = PathColumns::new(&names, &config.files.path_columns())?;
         let columns = extract(&config, &files, &paths, output)?;
         selection.remember(|| Ok(columns))
     }
@@ -49,13 +49,13 @@ fn named(file: &str, error: Error) -> Error {
 
 /// Reads the files into the table `main`; returns its columns, by name and type.
 fn extract(config: &Config, files: &[InputFile], paths: &PathColumns, output: Output) -> Result<Vec<(String, String)>> {
-    let whole = config.path.to_string();
+    let whole = config.files.path.to_string();
     let Seen { kind, records, skipped } = see_all(config, files)?;
     let Shape { members, objects } = shape(config, &kind, records, paths).map_err(|error| named(&whole, error))?;
     let columns = members.columns().iter().map(|column| (column.name.clone(), column.kind.name())).collect();
     let mut table = Table::new(output, "main");
     let mut rows = Rows::create(members, &mut table)?;
-    let limit = config.limit.unwrap_or(u64::MAX);
+    let limit = config.files.limit.unwrap_or(u64::MAX);
     let (skip, mut misfits, mut count) = (config.on_bad_lines == OnBadLines::Skip, 0, 0);
     for (number, file) in files.iter().enumerate().filter(|_| records > 0) {
         let mut prefix = Prefix::new(paths, number);
@@ -84,7 +84,7 @@ fn extract(config: &Config, files: &[InputFile], paths: &PathColumns, output: Ou
         misfits = skipped;
     }
     rows.finish(&mut table)?;
-    if skip && config.limit.is_none() {
+    if skip && config.files.limit.is_none() {
         context::metric("lines_skipped", misfits as f64);
         if misfits > 0 {
             context::warn(
@@ -107,7 +107,7 @@ struct Seen {
 fn see_all(config: &Config, files: &[InputFile]) -> Result<Seen> {
     let skip = config.on_bad_lines == OnBadLines::Skip;
     let mut seen = Seen { kind: Kind::Null, records: 0, skipped: 0 };
-    let mut keys = Keys::new(config.union_by_name || files.len() == 1);
+    let mut keys = Keys::new(config.files.union_by_name || files.len() == 1);
     for file in files {
         keys.begin(&seen.kind);
         let (records, skipped) = each(config, file, |record| match record.read(skip)? {

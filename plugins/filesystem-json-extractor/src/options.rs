@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use input_files::{Compression, Encoding, FileName, OnChangedFile, PathOptions, Paths, SelectionOptions};
+use input_files::{Compression, Encoding, FileOptions};
 use osiris_sdk::{Error, Result};
 use serde::{Deserialize, Deserializer};
 
@@ -11,12 +11,8 @@ const RECORD_BYTES: u64 = 16 << 20;
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Config {
-    pub path: Paths,
-    pub union_by_name: bool,
-    pub filename: FileName,
-    pub hive_partitioning: bool,
-    pub new_files_only: bool,
-    pub on_changed_file: OnChangedFile,
+    #[serde(flatten)]
+    pub files: FileOptions,
     pub format: Format,
     #[serde(default, deserialize_with = "records_path")]
     pub records: Vec<String>,
@@ -24,7 +20,6 @@ pub struct Config {
     pub dtype: BTreeMap<String, String>,
     pub compression: Compression,
     pub encoding: Encoding,
-    pub limit: Option<u64>,
     max_depth: i64,
     max_record_bytes: Option<u64>,
     pub on_bad_lines: OnBadLines,
@@ -71,25 +66,6 @@ impl Config {
             ));
         }
         Ok(())
-    }
-
-    /// Which files are read.
-    pub fn selection(&self) -> SelectionOptions<'_> {
-        SelectionOptions {
-            path: &self.path,
-            new_files_only: self.new_files_only,
-            on_changed_file: self.on_changed_file,
-            limit: self.limit,
-        }
-    }
-
-    /// Which columns are made of the files' paths.
-    pub fn path_options(&self) -> PathOptions<'_> {
-        PathOptions {
-            filename: &self.filename,
-            hive_partitioning: self.hive_partitioning,
-            union_by_name: self.union_by_name,
-        }
     }
 
     pub fn may_skip(&self) -> bool {

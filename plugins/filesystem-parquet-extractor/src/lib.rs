@@ -13,7 +13,7 @@ mod unify;
 mod value;
 
 use conversions::SourceType;
-use input_files::{FileName, OnChangedFile, PathColumns, PathOptions, Paths, Selection, SelectionOptions};
+use input_files::{FileOptions, PathColumns, Selection};
 use osiris_sdk::sql::{quote_name, quote_text};
 use osiris_sdk::{Extractor, Output, Result, context};
 use parquet_types::Stored;
@@ -23,14 +23,9 @@ use schema::Column;
 
 #[derive(Debug, serde::Deserialize)]
 struct Config {
-    path: Paths,
-    union_by_name: bool,
-    filename: FileName,
-    hive_partitioning: bool,
-    new_files_only: bool,
-    on_changed_file: OnChangedFile,
+    #[serde(flatten)]
+    files: FileOptions,
     columns: Option<Vec<String>>,
-    limit: Option<u64>,
     nanoseconds: Nanoseconds,
 }
 
@@ -52,23 +47,11 @@ impl Extractor for ParquetExtractor {
     type Config = Config;
 
     fn extract(config: Config, output: Output) -> Result<()> {
-        let selection = Selection::new(&SelectionOptions {
-            path: &config.path,
-            new_files_only: config.new_files_only,
-            on_changed_file: config.on_changed_file,
-            limit: config.limit,
-        })?;
+        let selection = Selection::new(&config.files.selection())?;
         if selection.is_empty() {
             return selection.write_nothing(&output);
         }
-        let paths = PathColumns::new(
-            &selection.names,
-            &PathOptions {
-                filename: &config.filename,
-                hive_partitioning: config.hive_partitioning,
-                union_by_name: config.union_by_name,
-            },
-        )?;
+        let paths = PathColumns::new(&selection.names, &config.files.path_columns())?;
         let (mut parts, columns) = Part::open_all(&config, &selection.names)?;
         paths.check_free(columns.iter().map(String::as_str))?;
         for part in &parts {

@@ -90,7 +90,7 @@ impl Part {
             };
             part.places = chosen.iter().map(place).collect();
         }
-        set_limits(&mut parts, config.limit)?;
+        set_limits(&mut parts, config.files.limit)?;
         Ok((parts, chosen))
     }
 
@@ -180,7 +180,7 @@ fn columns(config: &Config, parts: &[Part]) -> Result<Vec<String>> {
     let mut known = lower(&columns);
     for part in rest {
         let names = names(part);
-        if !config.union_by_name && lower(&names) != known {
+        if !config.files.union_by_name && lower(&names) != known {
             return Err(other_columns(&first.name, &columns, &part.name, &names));
         }
         for (name, lower) in names.iter().zip(lower(&names)) {

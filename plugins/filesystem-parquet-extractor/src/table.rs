@@ -116,7 +116,7 @@ impl Table<'_> {
         let kinds = self.kinds(&own)?;
         let select = self.select(&own, &kinds);
         sql::create_table(output, "main", &select).map_err(|error| self.located(error))?;
-        if self.config.new_files_only { described(&select) } else { Ok(Vec::new()) }
+        if self.config.files.new_files_only { described(&select) } else { Ok(Vec::new()) }
     }
 
     /// Each of the table's columns as a file has it. Types are looked up only where they may differ.
@@ -160,7 +160,7 @@ impl Table<'_> {
                 let (this, first) = (&self.parts[number].name, &self.parts[*first].name);
                 let differ = format!("column `{name}` is {kind} in `{this}`, but {before} in `{first}`");
                 match common {
-                    Some(common) if self.config.union_by_name => *before = common,
+                    Some(common) if self.config.files.union_by_name => *before = common,
                     Some(common) => {
                         return Err(Error::data(format!(
                             "{differ}; `union_by_name: true` reads all of them as {common}"
@@ -201,7 +201,7 @@ impl Table<'_> {
 
     /// Writes the table with values that only the driver converts.
     fn write_exactly(&self, output: &Output) -> Result<Vec<(String, String)>> {
-        if self.config.new_files_only {
+        if self.config.files.new_files_only {
             return Err(Error::config(
                 "`new_files_only` does not go with values that only this driver converts: decimals of more than 38 digits, and \
                  INT96 timestamps with `nanoseconds: keep`; leave the column out with `columns`",

@@ -1,6 +1,6 @@
 //! The options of a step: where and how to write.
 
-use database_client::{Mode, ReplaceBy, WriterConfig};
+use database_client::{Mode, Writing};
 use mysql_client::sql::TableName;
 use osiris_sdk::{Error, Result};
 use serde::Deserialize;
@@ -8,7 +8,9 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 pub struct Config {
     #[serde(flatten)]
-    pub writer: WriterConfig,
+    pub connection: mysql_client::Config,
+    #[serde(flatten)]
+    pub writer: Writing,
     /// The database of the table, if `table` names none.
     pub schema: Option<String>,
     pub create_table: Option<bool>,
@@ -24,15 +26,15 @@ impl Config {
     /// `config` for options that do not go together.
     pub fn checked(mut self) -> Result<Self> {
         if self.truncate_before == Some(true) {
-            if self.writer.mode == Mode::Upsert {
+            if matches!(self.writer.mode, Mode::Upsert | Mode::DeleteInsert) {
                 return Err(Error::config(
-                    "`truncate_before` empties the table, and `mode: upsert` keeps its rows; use `mode: replace`",
+                    "`truncate_before` empties the table, and `mode: upsert` and `delete_insert` keep rows; use `mode: replace`",
                 ));
             }
             self.writer.mode = Mode::Replace;
         }
         self.writer.check()?;
-        if self.creates_anew() && !self.creates() {
+        if self.writer.recreates() && !self.creates() {
             return Err(Error::config("`replace_by: recreate` creates a table, which `create_table: false` forbids"));
         }
         Ok(self)
@@ -49,11 +51,6 @@ impl Config {
     /// Whether a missing table is created.
     pub fn creates(&self) -> bool {
         self.create_table != Some(false)
-    }
-
-    /// Whether the table is created again.
-    pub fn creates_anew(&self) -> bool {
-        self.writer.replace_by == ReplaceBy::Recreate
     }
 }
 

@@ -136,18 +136,23 @@ pub fn check_indexes(
     }
 }
 
-/// Refuses rows whose key is null, because nothing identifies them.
+/// Refuses rows whose key, which `option` names, is null, because nothing identifies them.
 ///
 /// # Errors
 /// `data`, naming the column and the row.
-pub fn refuse_null_keys<S: Stream>(client: &mut Client<S>, staging: &Staging, key: &[&Column]) -> Result<()> {
+pub fn refuse_null_keys<S: Stream>(
+    client: &mut Client<S>,
+    staging: &Staging,
+    option: &str,
+    key: &[&Column],
+) -> Result<()> {
     for column in key {
         let name = quote_name(&column.name);
         let found = client.value(&format!("select min({}) from {STAGING} where {name} is null", staging.row))?;
         if let Some(row) = found.and_then(|text| text.parse().ok()) {
             let row = staging.number(client, row)?;
             return Err(Error::data(format!(
-                "row {row} of the input has no `{}`: a column of `primary_key` must not be null, since nothing else tells \
+                "row {row} of the input has no `{}`: a column of `{option}` must not be null, since nothing else tells \
                  rows apart",
                 column.name
             )));

@@ -4,6 +4,8 @@ mod checks;
 mod column;
 mod config;
 mod constraints;
+mod database;
+mod delete;
 mod geometries;
 mod keys;
 mod kinds;
@@ -30,7 +32,7 @@ impl Writer for MysqlWriter {
         let input = inputs.only()?;
         let columns = input_columns(input)?.into_iter().map(|(name, source)| Column::new(&name, source)).collect();
         let table = config.table()?;
-        let connection = &config.writer.connection;
+        let connection = &config.connection;
         let mut client = mysql_client::connect(connection, LocalFiles::Given)?;
         write::write(&mut client, &config, &table, input, columns).map_err(|error: Error| {
             error.context(format!("cannot write table `{}` of `{}`", config.writer.table, connection.server(MYSQL)))

@@ -164,7 +164,7 @@ pub fn warn_of_triggers<S: Stream>(client: &mut Client<S>, table: &TableName) ->
     let names: Vec<String> = rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
     if !names.is_empty() {
         context::warn(
-            "the table's triggers on DELETE run for every old row, and may change other tables",
+            "the table's triggers on DELETE run for every row that is deleted, and may change other tables",
             &[("triggers", &names.join(", ")), ("count", &names.len())],
         );
     }

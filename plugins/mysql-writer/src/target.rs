@@ -11,7 +11,7 @@ use crate::column::Column;
 use crate::config::Config;
 use crate::kinds::new_type;
 use crate::table::{self, TableColumn, UniqueIndex, same_name};
-use crate::{checks, keys};
+use crate::{checks, database, delete, keys};
 
 /// A table that is ready to receive rows.
 #[derive(Debug)]
@@ -41,6 +41,7 @@ pub fn prepare<S: Stream>(
             let option = if config.creates() { "`schema_contract: freeze`" } else { "`create_table: false`" };
             return Err(Error::not_found(format!("there is no table {}, and {option} creates none", name.quoted())));
         }
+        database::find(client, name, config.writer.create_schema)?;
         create(client, &config.writer.primary_key, name, input, &columns)?;
         known = table::columns(client, name)?;
     }
@@ -61,6 +62,7 @@ pub fn prepare<S: Stream>(
     if config.writer.mode == Mode::Upsert {
         keys::check_indexes(&indexes, &known, &config.writer.primary_key, &columns, name)?;
     }
+    delete::check(&config.writer, &columns)?;
     if config.writer.mode == Mode::Replace {
         warn_of_absent(&known, &columns);
     }
@@ -85,10 +87,11 @@ fn check_names(config: &Config, columns: &[Column]) -> Result<()> {
             )));
         }
     }
-    if let Some(missing) = config.writer.primary_key.iter().find(|key| !names.contains(&key.to_lowercase())) {
+    let is_missing = |(_, name): &(&str, &String)| !names.contains(&name.to_lowercase());
+    if let Some((option, missing)) = config.writer.named_columns().find(is_missing) {
         let known: Vec<String> = columns.iter().map(|column| format!("`{}`", column.name)).collect();
         return Err(Error::config(format!(
-            "the input has no column `{missing}`, which `primary_key` names; it has: {}",
+            "the input has no column `{missing}`, which `{option}` names; it has: {}",
             known.join(", ")
         )));
     }

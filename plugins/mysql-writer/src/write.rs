@@ -14,7 +14,7 @@ use crate::replace::Successor;
 use crate::staging::{STAGING, Staging};
 use crate::table::{self, same_name};
 use crate::target::{self, Target};
-use crate::{constraints, geometries, keys, replace};
+use crate::{constraints, delete, geometries, keys, replace};
 
 /// The size of one multi-row INSERT in bytes, if the server accepts that much.
 const INSERT_BYTES: usize = 4 << 20;
@@ -33,7 +33,7 @@ pub fn write<S: Stream>(
     client.execute(
         "set session sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO', session sql_safe_updates = 0",
     )?;
-    if !config.creates_anew() || table::columns(client, table)?.is_empty() {
+    if !config.writer.recreates() || table::columns(client, table)?.is_empty() {
         let target = target::prepare(client, config, table, input, columns)?;
         return move_rows(client, config, input, &target);
     }
@@ -60,7 +60,11 @@ fn move_rows<S: Stream>(client: &mut Client<S>, config: &Config, input: &Input, 
         replace::index_staging(client, &references, &target.columns)?;
         replace::warn_of_triggers(client, &target.name)?;
     }
+    let deletion = delete::prepare(client, config, target, &staging)?;
     client.execute("start transaction")?;
+    if let Some(delete) = &deletion {
+        delete::run(client, delete)?;
+    }
     if mode == Mode::Replace {
         replace::delete_rows(client, &target.name, &target.columns, &references, config.writer.replace_cascade)?;
     }
@@ -91,14 +95,13 @@ fn explained<S: Stream>(client: &mut Client<S>, target: &Target, staging: &Stagi
 /// Makes sure that each row has a distinct key, as the table compares keys.
 fn check_keys<S: Stream>(client: &mut Client<S>, config: &Config, target: &Target, staging: &Staging) -> Result<()> {
     let key = keys::key_columns(&target.columns, &config.writer.primary_key);
-    if config.writer.mode == Mode::Upsert {
-        keys::refuse_null_keys(client, staging, &key)?;
+    let has_key = matches!(config.writer.mode, Mode::Upsert | Mode::DeleteInsert) && !key.is_empty();
+    if has_key {
+        keys::refuse_null_keys(client, staging, "primary_key", &key)?;
     }
     match config.writer.on_duplicate_key {
-        DuplicateKey::Error if config.writer.mode == Mode::Upsert => {
-            keys::refuse_equal_keys(client, staging, &key, None)
-        }
-        // Without an upsert, the table's own unique indexes decide.
+        DuplicateKey::Error if has_key => keys::refuse_equal_keys(client, staging, &key, None),
+        // Otherwise the table's own unique indexes decide.
         DuplicateKey::Error => Ok(()),
         DuplicateKey::Last => keys::keep_last(client, staging, &key, &target.indexes, &target.columns),
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use database_client::Selection;
 use osiris_sdk::Result;
-use postgres_client::sql::{TableName, quote_names};
+use postgres_client::sql::{quote_names, table_name};
 use postgres_client::types::Numeric;
 use serde::Deserialize;
 
@@ -34,7 +34,7 @@ impl Config {
         if let Some(query) = self.selection.query() {
             return Ok(query.to_owned());
         }
-        let table = TableName::parse(self.selection.table.as_deref().unwrap_or_default())?.quoted();
+        let table = table_name(self.selection.table.as_deref().unwrap_or_default())?.quoted();
         let columns = self
             .selection
             .columns

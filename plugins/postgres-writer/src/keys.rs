@@ -3,6 +3,7 @@
 use conversions::key_of_rows;
 use database_client::DuplicateKey;
 use osiris_sdk::{Error, Input, Result, context};
+use postgres_client::sql::quote_name;
 use postgres_client::{Client, Stream};
 
 use crate::rows::Rows;
@@ -22,15 +23,8 @@ pub fn check<S: Stream>(
     if !rows.has_key() {
         return Ok(());
     }
-    let names: Vec<String> = rows.key().collect();
-    let is_null: Vec<String> = names.iter().map(|name| format!("{name} is null")).collect();
-    let table = rows.table();
-    let null = format!("select ctid from {table} where {} order by ctid limit 1", is_null.join(" or "));
-    if let Some(place) = client.value(&null)? {
-        let number = row_number(client, table, &place)?;
-        let key_text = key_of_rows(input, key, &[number])?.concat();
-        return Err(Error::data(format!("the key is null in row {number}: {key_text}; every row needs a whole key")));
-    }
+    refuse_nulls(client, input, rows, key)?;
+    let (table, names) = (rows.table(), rows.key().collect::<Vec<String>>());
     let list = names.join(", ");
     let twice = format!("select 1 from {table} group by {list} having count(*) > 1 limit 1");
     if client.value(&twice)?.is_none() {
@@ -64,6 +58,28 @@ pub fn check<S: Stream>(
         numbers[1],
         texts.join(" and ")
     )))
+}
+
+/// Refuses rows in which one of some columns is null.
+///
+/// # Errors
+/// `data`, naming the first such row and its values of the columns; the server's error.
+pub fn refuse_nulls<S: Stream>(
+    client: &mut Client<S>,
+    input: &Input,
+    rows: &Rows<'_>,
+    columns: &[String],
+) -> Result<()> {
+    if columns.is_empty() {
+        return Ok(());
+    }
+    let table = rows.table();
+    let is_null: Vec<String> = columns.iter().map(|name| format!("{} is null", quote_name(name))).collect();
+    let null = format!("select ctid from {table} where {} order by ctid limit 1", is_null.join(" or "));
+    let Some(place) = client.value(&null)? else { return Ok(()) };
+    let number = row_number(client, table, &place)?;
+    let key_text = key_of_rows(input, columns, &[number])?.concat();
+    Err(Error::data(format!("the key is null in row {number}: {key_text}; every row needs a whole key")))
 }
 
 /// The number of a row in a staging table, which was filled in the input's order.

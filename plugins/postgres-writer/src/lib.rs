@@ -3,6 +3,7 @@
 mod arrival;
 mod constraints;
 mod culprit;
+mod delete;
 mod encode;
 mod encoding;
 mod keys;
@@ -10,6 +11,7 @@ mod numeric;
 mod plan;
 mod replace;
 mod rows;
+mod schema;
 mod shape;
 mod staging;
 mod target;
@@ -17,7 +19,7 @@ mod write;
 
 use database_client::WriterConfig;
 use osiris_sdk::{CatalogTable, Check, Discovery, Inputs, Result, Writer, context};
-use postgres_client::sql::TableName;
+use postgres_client::sql::table_name;
 use postgres_client::{POSTGRESQL, catalog};
 
 struct PostgresWriter;
@@ -26,11 +28,11 @@ impl Writer for PostgresWriter {
     type Config = WriterConfig;
 
     fn load(config: WriterConfig, inputs: Inputs) -> Result<()> {
-        config.check()?;
+        config.writing.check()?;
         let input = inputs.only()?;
-        let name = TableName::parse(&config.table)?;
+        let name = table_name(&config.writing.table)?;
         let sources = conversions::input_columns(input)?;
-        config.on_loss.check(sources.iter().map(|(name, _)| name.as_str()))?;
+        config.writing.on_loss.check(sources.iter().map(|(name, _)| name.as_str()))?;
         let sources = sources.into_iter().map(|(_, source)| source).collect();
         let columns = shape::columns(&input.schema()?, sources)?;
         let mut client = postgres_client::connect(&config.connection)?;
@@ -38,11 +40,11 @@ impl Writer for PostgresWriter {
         let rows = written.map_err(|error| {
             error.context(format!(
                 "cannot write table `{}` of `{}`",
-                config.table,
+                config.writing.table,
                 config.connection.server(POSTGRESQL)
             ))
         })?;
-        context::info("written", &[("table", &config.table), ("rows", &rows)]);
+        context::info("written", &[("table", &config.writing.table), ("rows", &rows)]);
         Ok(())
     }
 }

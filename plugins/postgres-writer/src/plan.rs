@@ -1,7 +1,7 @@
 //! Decides which columns are written, how they are staged, and how the table must be changed first.
 
 use conversions::{Column, SourceType, TargetType, Text};
-use database_client::{Contract, WriterConfig};
+use database_client::{Contract, Writing};
 use osiris_sdk::{Error, Result, context};
 use postgres_client::created_type;
 use postgres_client::sql::{quote_name, quote_names};
@@ -38,12 +38,18 @@ impl Planned {
 ///
 /// # Errors
 /// `config` and `data` for columns that do not match the table or the contract.
-pub fn plan(target: &Target, config: &WriterConfig, input: &[InputColumn]) -> Result<Plan> {
+pub fn plan(target: &Target, config: &Writing, input: &[InputColumn]) -> Result<Plan> {
     let is_key = |name: &str| config.primary_key.iter().any(|key| key == name);
-    if let Some(missing) = config.primary_key.iter().find(|key| !input.iter().any(|column| column.name == **key)) {
-        return Err(missing_key(missing, input));
+    let is_in = |columns: &[InputColumn], name: &str| columns.iter().any(|column| column.name == name);
+    if let Some((option, missing)) = config.named_columns().find(|(_, name)| !is_in(input, name)) {
+        return Err(missing_column(option, missing, input));
     }
     let kept = kept(target, config, input)?;
+    if let Some((option, left_out)) = config.named_columns().find(|(_, name)| !is_in(&kept, name)) {
+        return Err(Error::data(format!(
+            "the table has no column `{left_out}`, which `{option}` names and the contract leaves out"
+        )));
+    }
     let columns: Vec<Planned> = kept
         .into_iter()
         .map(|mut input| {
@@ -74,12 +80,12 @@ fn takes_json(target: &Target, own: &TargetColumn, input: &InputColumn) -> bool 
     target.holds(own).0 == TargetType::Json && !input.source.is_text() && input.source != SourceType::Null
 }
 
-fn missing_key(missing: &str, input: &[InputColumn]) -> Error {
+fn missing_column(option: &str, missing: &str, input: &[InputColumn]) -> Error {
     let other = input.iter().find(|column| column.name.to_lowercase() == missing.to_lowercase());
     let hint = other.map(|column| format!("; `{}` differs in letter case, which PostgreSQL tells apart", column.name));
     let known: Vec<String> = input.iter().map(|column| format!("`{}`", column.name)).collect();
     Error::config(format!(
-        "`primary_key` names `{missing}`, which the input does not have{}; there are: {}",
+        "`{option}` names `{missing}`, which the input does not have{}; there are: {}",
         hint.unwrap_or_default(),
         known.join(", ")
     ))
@@ -118,7 +124,7 @@ fn in_bytes(target: TargetType) -> TargetType {
 }
 
 /// The columns that the contract allows.
-fn kept(target: &Target, config: &WriterConfig, input: &[InputColumn]) -> Result<Vec<InputColumn>> {
+fn kept(target: &Target, config: &Writing, input: &[InputColumn]) -> Result<Vec<InputColumn>> {
     if !target.exists() {
         return match config.schema_contract {
             Contract::Freeze => Err(Error::not_found(
@@ -191,7 +197,7 @@ fn refuse_generated(target: &Target, input: &[InputColumn]) -> Result<()> {
     )))
 }
 
-fn create(target: &Target, config: &WriterConfig, columns: &[Planned]) -> String {
+fn create(target: &Target, config: &Writing, columns: &[Planned]) -> String {
     let mut parts: Vec<String> =
         columns.iter().map(|column| format!("{} {}", column.quoted(), column.declaration)).collect();
     if !config.primary_key.is_empty() {

@@ -4,7 +4,7 @@
 //! rows whose key remains are updated, and only rows that the input does not have and that nothing refers to are
 //! deleted.
 
-use database_client::{ReplaceBy, WriterConfig};
+use database_client::Writing;
 use osiris_sdk::{Error, Result, context};
 use postgres_client::{Client, Stream};
 
@@ -46,7 +46,7 @@ pub enum Replacement {
 pub fn decide<S: Stream>(
     client: &mut Client<S>,
     target: &Target,
-    config: &WriterConfig,
+    config: &Writing,
     columns: &[Planned],
 ) -> Result<Replacement> {
     if config.replace_cascade {
@@ -250,6 +250,6 @@ pub fn drop_table<S: Stream>(client: &mut Client<S>, target: &Target, statement:
 }
 
 /// Whether the config asks to recreate an existing table.
-pub fn is_recreated(target: &Target, config: &WriterConfig) -> bool {
-    target.exists() && config.replace_by == ReplaceBy::Recreate
+pub fn is_recreated(target: &Target, config: &Writing) -> bool {
+    target.exists() && config.recreates()
 }

@@ -25,13 +25,14 @@ pub struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Rows with these columns. Keys are compared in the target's types, so all rows are assigned to those first if any
-    /// key is staged in another type.
-    pub fn new(columns: &'a [Planned], key: &[String], duplicates: DuplicateKey) -> Self {
+    /// Rows with these columns. The columns of the key, and others that are `compared` with the table's, are compared in
+    /// the target's types, so all rows are assigned to those first if any of them is staged in another type.
+    pub fn new(columns: &'a [Planned], key: &[String], compared: &[String], duplicates: DuplicateKey) -> Self {
         // In the order of the key, which may be that of an index.
         let key: Vec<&Planned> =
             key.iter().filter_map(|name| columns.iter().find(|column| column.input.name == *name)).collect();
-        let is_typed = key.iter().any(|column| !column.staged.is_exact);
+        let is_compared = |column: &&Planned| column.is_in(&key) || compared.contains(&column.input.name);
+        let is_typed = columns.iter().filter(is_compared).any(|column| !column.staged.is_exact);
         Self { columns, is_typed, duplicates, key }
     }
 
@@ -78,8 +79,9 @@ impl<'a> Rows<'a> {
         if self.is_typed { column.quoted() } else { column.staged.value(&column.quoted()) }
     }
 
-    /// The rows to write, as a source for a SELECT: all of them, or the last of each key.
-    fn source(&self) -> String {
+    /// The rows to write, as a source for a SELECT: all of them, or the last of each key. The columns that are compared
+    /// have the target's types there.
+    pub fn source(&self) -> String {
         let table = self.table();
         if !self.leaves_some_out() {
             return table.to_owned();

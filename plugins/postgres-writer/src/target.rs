@@ -1,8 +1,9 @@
 //! The target table, as the server's catalog describes it.
 
 use conversions::TargetType;
+use database_client::TableName;
 use osiris_sdk::{Error, Result};
-use postgres_client::sql::{TableName, quote_name};
+use postgres_client::sql::quote_name;
 use postgres_client::{Client, Stream, TargetTypes};
 
 /// The table, with its schema resolved.

@@ -3,19 +3,21 @@
 use std::time::Duration;
 
 use conversions::{Conversion, check_input};
-use database_client::{Mode, WriterConfig};
+use database_client::{Mode, Superseded, TableName, WriterConfig, Writing};
 use osiris_sdk::{Error, ErrorKind, Input, Result, context, sql};
-use postgres_client::sql::{TableName, quote_names};
+use postgres_client::sql::quote_names;
 use postgres_client::{Client, Stream};
 
 use crate::arrival;
 use crate::culprit;
+use crate::delete;
 use crate::encode::View;
 use crate::encoding;
 use crate::keys;
 use crate::plan::{self, Plan, Planned};
 use crate::replace::{self, Replacement};
 use crate::rows::{Rows, STAGING};
+use crate::schema;
 use crate::shape::InputColumn;
 use crate::target::Target;
 
@@ -30,41 +32,48 @@ pub fn write<S: Stream>(
     input: &Input,
     columns: &[InputColumn],
 ) -> Result<u64> {
+    let writing = &config.writing;
     client.execute("begin isolation level read committed")?;
     let encoding = encoding::of_database(client)?;
     let found = Target::find(client, name)?;
-    let recreated = if replace::is_recreated(&found, config) { Some(replace::recreate(client, &found)?) } else { None };
+    if !found.exists() {
+        schema::find(client, &found.schema, writing.create_schema)?;
+    }
+    let recreated =
+        if replace::is_recreated(&found, writing) { Some(replace::recreate(client, &found)?) } else { None };
     let target = if recreated.is_some() { Target::missing(found.schema, found.table) } else { found };
-    let plan = plan::plan(&target, config, columns)?;
+    let plan = plan::plan(&target, writing, columns)?;
     let checked = plan::checked_columns(&target, &plan.columns, &encoding);
-    let mut conversions = check_input(input, &checked, &config.on_loss)?;
-    encoding::check(client, &encoding, input, &checked, &config.on_loss, &mut conversions)?;
-    let replacement = match config.mode {
-        Mode::Replace if target.exists() => Some(replace::decide(client, &target, config, &plan.columns)?),
+    let mut conversions = check_input(input, &checked, &writing.on_loss)?;
+    encoding::check(client, &encoding, input, &checked, &writing.on_loss, &mut conversions)?;
+    let replacement = match writing.mode {
+        Mode::Replace if target.exists() => Some(replace::decide(client, &target, writing, &plan.columns)?),
         _ => None,
     };
     let key = match &replacement {
         Some(Replacement::Merge { key, .. }) => key,
-        _ => &config.primary_key,
+        _ => &writing.primary_key,
     };
-    let rows = Rows::new(&plan.columns, key, config.on_duplicate_key);
+    let superseded = writing.superseded().map_or(&[][..], Superseded::columns);
+    let rows = Rows::new(&plan.columns, key, superseded, writing.on_duplicate_key);
     client.execute(&rows.stage())?;
     let count = stage(client, input, &plan.columns, &conversions)?;
     let assign = rows.assign();
     if !assign.is_empty() {
         culprit::run(client, &target, &rows, &assign)?;
     }
-    keys::check(client, input, &rows, key, config.on_duplicate_key).map_err(|error| match &replacement {
+    keys::check(client, input, &rows, key, writing.on_duplicate_key).map_err(|error| match &replacement {
         Some(Replacement::Merge { .. }) => error.context(format!(
             "other tables refer to this one by {}, so its rows are replaced one by one by these columns",
             quote_names(key.iter().map(String::as_str))
         )),
         _ => error,
     })?;
+    keys::refuse_nulls(client, input, &rows, superseded)?;
     if let Some((drop_table, _)) = &recreated {
         replace::drop_table(client, &target, drop_table)?;
     }
-    move_rows(client, config, &target, &plan, &rows, replacement.as_ref())?;
+    move_rows(client, writing, &target, &plan, &rows, replacement.as_ref())?;
     for right in recreated.iter().flat_map(|(_, rights)| rights) {
         client.execute(right)?;
     }
@@ -75,7 +84,7 @@ pub fn write<S: Stream>(
 /// Moves the rows out of the staging table.
 fn move_rows<S: Stream>(
     client: &mut Client<S>,
-    config: &WriterConfig,
+    config: &Writing,
     target: &Target,
     plan: &Plan,
     rows: &Rows<'_>,
@@ -103,6 +112,7 @@ fn move_rows<S: Stream>(
             }
             return arrival::upsert(client, target, rows, unique, &[]);
         }
+        (Mode::DeleteInsert, _) if target.exists() => delete::superseded(client, target, rows, config)?,
         _ => {}
     }
     let taken = culprit::run(client, target, rows, &[rows.insert(target)])?;
@@ -172,7 +182,7 @@ fn commit<S: Stream>(client: &mut Client<S>, config: &WriterConfig) -> Result<()
             _ => {}
         }
     }
-    if config.mode == Mode::Append {
+    if config.writing.mode == Mode::Append {
         let message = format!(
             "the connection broke while transaction {transaction} was being committed, and the server does not say \
              whether it was ({error}); look at the table before appending again"

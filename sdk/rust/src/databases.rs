@@ -4,7 +4,7 @@
 use crate::host::databases as raw;
 use crate::{CatalogTable, Result};
 
-pub use raw::{Delivery, Mode};
+pub use raw::{Delivery, Mode, Obsolete};
 
 /// The tables in the file, by schema and name, without its views.
 ///
@@ -28,4 +28,12 @@ pub fn open(path: &str) -> Result<Vec<CatalogTable>> {
 /// `not-found` if the schema does not exist, `data` if the table refuses a row.
 pub fn deliver(path: &str, delivery: &Delivery) -> Result<u64> {
     Ok(raw::deliver(path, delivery)?)
+}
+
+/// Deletes the rows that the new ones supersede, and writes the new ones as [`deliver`] does with [`Mode::Append`].
+///
+/// # Errors
+/// As for [`deliver`].
+pub fn supersede(path: &str, delivery: &Delivery, obsolete: &Obsolete) -> Result<u64> {
+    Ok(raw::supersede(path, delivery, obsolete)?)
 }

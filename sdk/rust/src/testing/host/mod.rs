@@ -294,7 +294,7 @@ pub mod files {
 pub mod databases {
     use super::{Error, ErrorKind, error};
     use crate::CatalogTable;
-    pub use crate::bindings::osiris::driver::databases::{Delivery, Mode};
+    pub use crate::bindings::osiris::driver::databases::{Delivery, Mode, Obsolete};
 
     fn missing<T>(path: &str) -> Result<T, Error> {
         Err(error(
@@ -312,6 +312,10 @@ pub mod databases {
     }
 
     pub fn deliver(path: &str, _: &Delivery) -> Result<u64, Error> {
+        missing(path)
+    }
+
+    pub fn supersede(path: &str, _: &Delivery, _: &Obsolete) -> Result<u64, Error> {
         missing(path)
     }
 }
