@@ -1,5 +1,6 @@
 //! What database drivers share regardless of protocol: options, the underlying stream, encryption.
 
+mod authored;
 mod connection;
 mod encryption;
 mod lookback;
@@ -8,6 +9,7 @@ mod stream;
 mod table_name;
 mod writing;
 
+pub use authored::Authored;
 pub use connection::{Config, ConnectionOptions, Login, Session, System};
 pub use encryption::{Reveal, SslMode};
 pub use lookback::Lookback;

@@ -187,8 +187,21 @@ impl<S: Stream> Client<S> {
     /// # Errors
     /// The server's error; `config` for a statement with placeholders.
     pub fn prepare(&mut self, sql: &str) -> Result<Statement> {
+        self.try_prepare(sql)?.map_err(Into::into)
+    }
+
+    /// Like [`prepare`](Self::prepare), but returns the server's refusal unchanged, so that the caller can show its place
+    /// in the statement.
+    ///
+    /// # Errors
+    /// Errors of the connection; `config` for a statement with placeholders.
+    pub fn try_prepare(&mut self, sql: &str) -> Result<Result<Statement, ServerError>> {
         self.command(0x16, sql.as_bytes())?;
-        let mut fields = Fields(self.wire.receive_answer()?);
+        let message = self.wire.receive()?;
+        if message.first() == Some(&0xff) {
+            return Ok(Err(ServerError::parse(message)));
+        }
+        let mut fields = Fields(message);
         fields.byte()?;
         let (id, columns, parameters) = (fields.u32()?, fields.u16()?, fields.u16()?);
         self.definitions(parameters.into(), false)?;
@@ -196,7 +209,7 @@ impl<S: Stream> Client<S> {
         if parameters > 0 {
             return Err(Error::config("the statement has placeholders (`?`), which nothing fills"));
         }
-        Ok(Statement { id, columns })
+        Ok(Ok(Statement { id, columns }))
     }
 
     /// Runs a prepared SELECT; all its rows must be read with [`next_row`](Self::next_row).

@@ -147,11 +147,12 @@ impl<S: Stream> Client<S> {
         Ok(self.rows()?.0)
     }
 
-    /// The columns that a statement would return, without running it; none for a statement without a result.
+    /// The columns that a statement would return, without running it; none for a statement without a result. The server's
+    /// refusal is returned unchanged, so that the caller can show its place in the statement.
     ///
     /// # Errors
-    /// The server's error.
-    pub fn describe(&mut self, sql: &str) -> Result<Vec<Described>> {
+    /// Errors of the connection.
+    pub fn describe(&mut self, sql: &str) -> Result<Result<Vec<Described>, ServerError>> {
         refuse_nul(sql)?;
         let mut bytes = Vec::with_capacity(sql.len() + 32);
         frame(&mut bytes, b'P', |body| {
@@ -176,7 +177,7 @@ impl<S: Stream> Client<S> {
                 _ => {}
             }
         }
-        refused.map_or(Ok(columns), |error| Err(error.into()))
+        Ok(refused.map_or(Ok(columns), Err))
     }
 
     /// Starts `COPY ... TO STDOUT`.

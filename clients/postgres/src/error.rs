@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use database_client::Authored;
+use osiris_sdk::sql::excerpt;
 use osiris_sdk::{Error, ErrorKind};
 
 /// An ErrorResponse; the fields of <https://www.postgresql.org/docs/15/protocol-error-fields.html> that help.
@@ -14,6 +16,11 @@ pub struct ServerError {
     pub hint: Option<String>,
     /// Where in a statement's execution it happened, innermost first.
     pub place: Option<String>,
+    /// The place in the statement that was sent, in characters from 1.
+    position: Option<usize>,
+    /// The same in a statement that the server itself ran, such as one of a function.
+    internal_position: Option<usize>,
+    internal_statement: Option<String>,
 }
 
 impl ServerError {
@@ -28,10 +35,30 @@ impl ServerError {
                 b'D' => error.detail = Some(text),
                 b'H' => error.hint = Some(text),
                 b'W' => error.place = Some(text),
+                b'P' => error.position = text.parse().ok(),
+                b'p' => error.internal_position = text.parse().ok(),
+                b'q' => error.internal_statement = Some(text),
                 _ => {}
             }
         }
         error
+    }
+
+    /// The error with the author's line in `statement` to which it points, if it does.
+    pub fn in_statement(self, statement: &str, authored: Option<Authored<'_>>) -> Error {
+        let place = self.position.and_then(|number| offset(statement, number));
+        let shown = place.zip(authored).and_then(|(place, authored)| authored.excerpt(place));
+        let mut error = Error::from(self);
+        if let Some(shown) = shown {
+            error.message = format!("{}\n\n{shown}", error.message);
+        }
+        error
+    }
+
+    /// The line of the server's own statement that failed.
+    fn internal_excerpt(&self) -> Option<String> {
+        let (statement, number) = (self.internal_statement.as_deref()?, self.internal_position?);
+        excerpt(statement, offset(statement, number)?)
     }
 
     /// Who has to fix it, by the SQLSTATE's class.
@@ -69,13 +96,24 @@ impl fmt::Display for ServerError {
     }
 }
 
+/// The place of a character, counted from 1, in bytes.
+fn offset(statement: &str, number: usize) -> Option<usize> {
+    let place = number.checked_sub(1)?;
+    let mut places = statement.char_indices().map(|(place, _)| place).chain([statement.len()]);
+    places.nth(place)
+}
+
 fn one_line(text: &str) -> String {
     text.trim_end_matches('.').lines().collect::<Vec<_>>().join("; ")
 }
 
 impl From<ServerError> for Error {
     fn from(error: ServerError) -> Self {
-        Error::new(error.kind(), error.to_string()).with_code(error.code)
+        let mut message = error.to_string();
+        if let Some(shown) = error.internal_excerpt() {
+            message = format!("{message}; in a statement of the server's own function\n\n{shown}");
+        }
+        Error::new(error.kind(), message).with_code(error.code)
     }
 }
 
@@ -112,5 +150,21 @@ mod tests {
             told,
             "the server says: integer out of range; at COPY staging, line 1, column a; hint: cast it (SQLSTATE 22003)"
         );
+    }
+
+    #[test]
+    fn a_place_is_shown_in_the_authors_sql_alone() {
+        let statement = "select * from \"t\" where (\nü = x\n)";
+        let authored = Some(Authored { text: "ü = x", start: 26 });
+        let told = |position: &str| {
+            let body = [b"C42703\0Mno x\0P".as_slice(), position.as_bytes(), b"\0\0"].concat();
+            ServerError::parse(&body).in_statement(statement, authored).message
+        };
+        assert_eq!(told("31"), "the server says: no x (SQLSTATE 42703)\n\nLINE 1: ü = x\n            ^");
+        for position in ["1", "0", "99", "x"] {
+            assert_eq!(told(position), "the server says: no x (SQLSTATE 42703)", "{position}");
+        }
+        let body = b"C42601\0Moops\0p3\0qa b\0\0";
+        assert!(Error::from(ServerError::parse(body)).message.ends_with("own function\n\nLINE 1: a b\n          ^"));
     }
 }

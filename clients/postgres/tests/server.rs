@@ -218,7 +218,7 @@ fn statements(client: &mut Client<Plain>) {
         assert!(format!("{:?}", refused.kind).contains(kind), "{sql}: {refused:?}");
         // The session can continue.
         client.execute("set statement_timeout = 0").unwrap();
-        assert!(client.describe("select * from missing").is_err());
+        assert!(client.describe("select * from missing").unwrap().is_err());
         assert_eq!(client.value("select 1").unwrap().as_deref(), Some("1"));
     }
     let refused = client.execute("begin read only; delete from t").unwrap_err();
@@ -235,7 +235,7 @@ fn types(client: &mut Client<Plain>) {
         .unwrap();
     let sql = "select 1::int4, 'ok'::mood::text, null::mood, null::dear, null::price[], null::pair, null::mood[], \
                null::numeric, null::numeric(40, 2), null::int4range, null::pair[], null::name, null::int2vector";
-    let described = client.describe(sql).unwrap();
+    let described = client.describe(sql).unwrap().unwrap();
     let types = Types::read(client, described.iter().map(|column| column.type_oid)).unwrap();
     let mapped: Vec<(String, Option<&str>)> = described
         .iter()

@@ -27,11 +27,11 @@ impl Extractor for ExcelExtractor {
 
     fn extract(config: Config, output: Output) -> Result<()> {
         config.area()?;
-        let selection = Selection::new(&config.selection())?;
+        let selection = Selection::new(&config.files.selection())?;
         if selection.is_empty() {
             return selection.write_nothing(&output);
         }
-        let paths = PathColumns::new(&selection.names, &config.path_options())?;
+        let paths = PathColumns::new(&selection.names, &config.files.path_columns())?;
         let (mut parts, mut books) = (Vec::new(), Vec::new());
         for name in &selection.names {
             let book = Workbook::open(name).map_err(|error| named(name, error))?;

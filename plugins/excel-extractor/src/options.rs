@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use input_files::{FileName, OnChangedFile, PathOptions, Paths, SelectionOptions};
+use input_files::FileOptions;
 use osiris_sdk::{Error, Result};
 use serde::Deserialize;
 
@@ -11,7 +11,8 @@ use crate::workbook::SheetChoice;
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Config {
-    pub path: Paths,
+    #[serde(flatten)]
+    pub files: FileOptions,
     pub sheet: Option<SheetChoice>,
     range: Option<String>,
     pub header: Header,
@@ -20,12 +21,6 @@ pub struct Config {
     pub on_error_cell: OnErrorCell,
     pub fill_merged: bool,
     pub skip_blank_rows: bool,
-    pub limit: Option<u64>,
-    pub union_by_name: bool,
-    pub filename: FileName,
-    pub hive_partitioning: bool,
-    pub new_files_only: bool,
-    pub on_changed_file: OnChangedFile,
 }
 
 /// The option `header`: whether the first row has the names of the columns, or the number of the row that has them.
@@ -60,24 +55,5 @@ impl Config {
             area.rows.0 = row;
         }
         Ok(area)
-    }
-
-    /// Which files are read.
-    pub fn selection(&self) -> SelectionOptions<'_> {
-        SelectionOptions {
-            path: &self.path,
-            new_files_only: self.new_files_only,
-            on_changed_file: self.on_changed_file,
-            limit: self.limit,
-        }
-    }
-
-    /// Which columns are made of the files' paths.
-    pub fn path_options(&self) -> PathOptions<'_> {
-        PathOptions {
-            filename: &self.filename,
-            hive_partitioning: self.hive_partitioning,
-            union_by_name: self.union_by_name,
-        }
     }
 }

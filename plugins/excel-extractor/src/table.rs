@@ -38,7 +38,7 @@ impl<'a> Table<'a> {
     pub fn new(config: &'a Config, parts: &'a [Part], paths: &'a PathColumns) -> Result<Self> {
         let mut found: Vec<(String, Vec<&Seen>)> = Vec::new();
         for part in parts {
-            if let (false, Some(first)) = (config.union_by_name, parts.first()) {
+            if let (false, Some(first)) = (config.files.union_by_name, parts.first()) {
                 same_columns(first, part)?;
             }
             for column in &part.columns {
@@ -84,7 +84,7 @@ impl<'a> Table<'a> {
         let members = Members::new(own.chain(self.paths.iter().map(of_path)));
         let mut sink = Sink::new(output, "main");
         let mut rows = Rows::create(members, &mut sink)?;
-        let (limit, mut count) = (self.config.limit.unwrap_or(u64::MAX), 0);
+        let (limit, mut count) = (self.config.files.limit.unwrap_or(u64::MAX), 0);
         let total = self.parts.iter().map(|part| part.rows).sum::<u64>().min(limit);
         for (number, (part, book)) in self.parts.iter().zip(books).enumerate() {
             if count >= limit {

@@ -71,7 +71,9 @@ fn read<S: Stream>(
     client.execute("set session transaction isolation level repeatable read")?;
     client.execute("start transaction with consistent snapshot, read only")?;
     let select = config.select(None, None)?;
-    let statement = client.prepare(&select)?;
+    let statement = client
+        .try_prepare(&select)?
+        .map_err(|refusal| refusal.in_statement(&select, config.selection.authored(&select)))?;
     let kinds = kinds(&statement.columns, config)?;
     let columns = statement.columns.iter().zip(&kinds);
     let columns = columns.map(|(column, kind)| Column::new(&column.name, *kind, config.zero_dates)).collect();

@@ -31,7 +31,9 @@ impl Source {
     /// The server's error about the SELECT; `config` for a SELECT without columns, or with two of the same name.
     pub fn find<S: Stream>(client: &mut Client<S>, config: &Config) -> Result<Self> {
         let select = config.select()?;
-        let described = client.describe(&select)?;
+        let described = client
+            .describe(&select)?
+            .map_err(|refusal| refusal.in_statement(&select, config.selection.authored(&select)))?;
         if described.is_empty() {
             return Err(Error::config("it gives no columns; only a statement that gives rows can be read"));
         }

@@ -4,8 +4,8 @@ use crate::host::sql as raw;
 use crate::{Error, Field, JsonReader, Output, Reader, Result, Types};
 
 pub use duckdb_text::{
-    JsonMember, NotFinite, json_object_text, json_text, json_text_with, not_finite, not_json, quote_name, quote_text,
-    timestamptz_text,
+    JsonMember, NotFinite, excerpt, json_object_text, json_text, json_text_with, not_finite, not_json, quote_name,
+    quote_text, timestamptz_text,
 };
 
 /// Creates the table `name` of `output` from the rows of one SELECT; returns how many there are.

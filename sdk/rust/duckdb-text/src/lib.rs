@@ -3,10 +3,12 @@
 
 pub mod calendar;
 mod duckdb_type;
+mod excerpt;
 mod json;
 mod names;
 
 pub use duckdb_type::DuckdbType;
+pub use excerpt::excerpt;
 pub use json::{JsonMember, NotFinite, json_object_text, json_text, json_text_with, not_finite, not_json};
 pub use names::Names;
 
