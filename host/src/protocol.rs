@@ -1,6 +1,7 @@
 //! The protocol between the host and the processes of steps and queries: one JSON object in, JSON lines or rows out.
 
 pub mod disturbance;
+pub mod partitions;
 pub mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +90,9 @@ pub struct LocalFiles {
     /// name in `read` is its present content.
     #[serde(default)]
     pub databases: BTreeSet<String>,
+    /// The names of those in `write` that stand for a folder of partitions: such a file is as [`partitions::Index`] says.
+    #[serde(default)]
+    pub folders: BTreeSet<String>,
 }
 
 impl<Files> Job<Files> {

@@ -1,5 +1,6 @@
 //! `osiris:driver/files`: the step's granted files outside the session, and temporary files.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use wasmtime::component::Resource;
 
 use super::bindings::osiris::driver::files::{Format, Host, HostSource, HostTarget, HostTemporary};
+use super::partitioned::{Copied, PartitionOptions};
 use super::{Answer, DriverCall, Error, ErrorKind, View, coded, error};
 use crate::digest::Digest;
 use crate::engine::{Engine, Status, TemporaryFile, Trouble, WriteError, quote_text};
@@ -22,6 +24,8 @@ const MAX_READ: u32 = 8 << 20;
 pub struct Files {
     readable: Vec<FileGrant>,
     writable: Vec<FileGrant>,
+    /// The names of those that stand for a folder of partitions.
+    folders: BTreeSet<String>,
     engine: Arc<Engine>,
     longest_read: u32,
     /// The files that were created.
@@ -40,6 +44,7 @@ impl Files {
         Self {
             readable: plain(&files.read),
             writable: plain(&files.write),
+            folders: files.folders.clone(),
             engine: Arc::clone(call.engine),
             longest_read: call.job.disturbance.longest_read(MAX_READ),
             created: Vec::new(),
@@ -60,6 +65,8 @@ pub struct Target {
     name: String,
     path: PathBuf,
     file: File,
+    /// Whether it stands for a folder of partitions.
+    is_folder: bool,
     written: Written,
 }
 
@@ -152,7 +159,8 @@ impl Host for View<'_, Files> {
                 .truncate(true)
                 .open(&resolved)
                 .map_err(|cause| io_error("write", &path, &cause, self.own.engine.status()))?;
-            Ok(Target { name: path, path: resolved, file, written: Written::Nothing })
+            let is_folder = self.own.folders.contains(&path);
+            Ok(Target { name: path, path: resolved, file, is_folder, written: Written::Nothing })
         };
         match create() {
             Ok(target) => {
@@ -266,18 +274,29 @@ impl HostTarget for View<'_, Files> {
             Format::Parquet => "parquet",
             Format::Json => "json",
         };
-        match self.own.engine.copy(&select, &target.path, format, &options) {
-            Ok(rows) => {
-                self.own.rows_copied += rows;
-                Ok(Ok(rows))
-            }
-            Err(error) => Ok(Err(error.into())),
-        }
+        let engine = &self.own.engine;
+        let copied = if target.is_folder {
+            let copied = PartitionOptions::of(options)
+                .map_err(Copied::Engine)
+                .and_then(|options| options.copy(engine, &select, format, &mut target.file));
+            copied.map_err(|why| match why {
+                Copied::Engine(error) => error,
+                Copied::Io(cause) => io_error("write", &target.name, &cause, engine.status()),
+            })
+        } else {
+            engine.copy(&select, &target.path, format, &options).map_err(Error::from)
+        };
+        self.own.rows_copied += copied.as_ref().copied().unwrap_or_default();
+        Ok(copied)
     }
 
     fn write(&mut self, target: Resource<Target>, bytes: Vec<u8>) -> Answer<()> {
         let status = self.own.engine.status().clone();
         let target = self.handles.get_mut(&target)?;
+        if target.is_folder {
+            let message = format!("`{}` is a folder of partitions, which only `copy` writes", target.name);
+            return Ok(Err(error(ErrorKind::Internal, message)));
+        }
         if target.written == Written::Copied {
             let message = format!("`{}` was written by `copy`, which nothing may follow", target.name);
             return Ok(Err(error(ErrorKind::Internal, message)));

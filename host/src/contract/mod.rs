@@ -13,6 +13,7 @@ mod faults;
 mod files;
 mod http;
 mod json_tables;
+mod partitioned;
 mod pool;
 pub mod rejects;
 mod secrets;

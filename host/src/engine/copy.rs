@@ -7,16 +7,29 @@ use super::{Engine, EngineError, Result, quote_name, quote_path, quote_text};
 impl Engine {
     /// Writes the rows of one SELECT to a granted file with DuckDB's own writer.
     pub fn copy(&self, select: &str, path: &Path, format: &str, options: &[(String, String)]) -> Result<u64> {
+        self.copy_with(select, path, format, options, &["USE_TMP_FILE false".to_owned()])
+    }
+
+    /// Writes the rows of one SELECT, with settings that are the host's own.
+    pub(super) fn copy_with(
+        &self,
+        select: &str,
+        path: &Path,
+        format: &str,
+        options: &[(String, String)],
+        own: &[String],
+    ) -> Result<u64> {
         // Locked to the end: the view belongs to the connection, and no other instance may change it meanwhile.
         let connection = self.control();
         let _running = self.status.run(self.status.is_authors(select));
         drop(self.prepare(&connection, select)?);
         let view = "osiris_copy";
         connection.execute(&format!("CREATE OR REPLACE TEMP VIEW {view} AS {select}"))?;
-        let mut settings = vec![format!("FORMAT {format}"), "USE_TMP_FILE false".to_owned()];
+        let mut settings = vec![format!("FORMAT {format}")];
         for (name, value) in options {
             settings.push(copy_option(name, value)?);
         }
+        settings.extend_from_slice(own);
         let copy = format!("COPY (FROM {view}) TO {} ({})", quote_path(path)?, settings.join(", "));
         self.status.note_error(connection.execute(&copy))
     }

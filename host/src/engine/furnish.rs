@@ -7,6 +7,7 @@ use super::buffers::{self, Buffers};
 use super::databases::{self, DatabaseFile};
 use super::error;
 use super::ffi::{Connection, Database};
+use super::partitions::MAX_OPEN_PARTITIONS;
 use super::statement::Tables;
 use super::{
     Batches, Cause, Engine, EngineError, OUTPUT, Result, Status, TemporaryFolder, quote_name, quote_path, quote_text,
@@ -218,6 +219,8 @@ fn settings(step: &Furnishing<'_>) -> Result<Vec<String>> {
         format!("SET max_temp_directory_size = '{}B'", limits.spill_bytes),
         // Row groups are written to the file one at a time instead of five.
         "SET write_buffer_row_group_count = 1".to_owned(),
+        // A partition gets several files only if DuckDB has to close its file meanwhile.
+        format!("SET partitioned_write_max_open_files = {MAX_OPEN_PARTITIONS}"),
         "SET arrow_lossless_conversion = true".to_owned(),
         "SET TimeZone = 'UTC'".to_owned(),
         "SET enable_progress_bar = true".to_owned(),

@@ -49,6 +49,11 @@ impl TemporaryFolder {
         PathBuf::from(format!("/proc/self/fd/{}/", self.0.opened.as_raw_fd()))
     }
 
+    /// A path in the folder that nothing has yet, for a folder that DuckDB creates.
+    pub fn name_folder(&self) -> PathBuf {
+        self.path().join(self.0.next.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
     /// Creates an empty file.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use cap_std::fs::{Dir, MetadataExt};
 
 /// More files than a step creates in its scratch folder.
-const MAX_FILES: u32 = 20_000;
+const MAX_FILES: u32 = 50_000;
 
 /// The largest amount of disk space that is kept free, in bytes.
 const MAX_FLOOR: u64 = 1 << 30;

@@ -14,7 +14,7 @@ use super::connect::Connect;
 use super::credentials::Credentials;
 use super::databases::{Databases, WantedDatabases};
 use super::endpoint::Endpoint;
-use super::files::{CreateFolders, FileWish, ReadFiles, ReadMatchingFiles, WriteFiles};
+use super::files::{CreateFolders, FileWish, ReadFiles, ReadMatchingFiles, WriteFiles, WriteFolders};
 use super::grant::GrantRequest;
 use super::http::{Http, Roots};
 use super::state::State;
@@ -229,6 +229,11 @@ macro_rules! capabilities {
                 self.write.iter().chain(&self.databases.update)
             }
 
+            /// The names of the folders of partitions that the step writes.
+            pub fn folders(&self) -> BTreeSet<String> {
+                self.write.iter().filter(|_| self.write_folders).map(|folder| folder.name.clone()).collect()
+            }
+
             /// All endpoints that the step may connect to, by any protocol.
             pub fn endpoints(&self) -> Vec<Endpoint> {
                 [$(<$capability>::endpoints(&self.$name),)*].concat()
@@ -255,6 +260,9 @@ capabilities! {
     /// A template that is `true` if the folders of written files are to be created.
     #[serde(default, rename = "createFolders")]
     create_folders: CreateFolders,
+    /// A template that stands for something if folders of partitions are written in place of files.
+    #[serde(default, rename = "writeFolders", skip_serializing_if = "Option::is_none")]
+    write_folders: WriteFolders,
     /// DuckDB files whose tables are read or updated.
     #[serde(default, skip_serializing_if = "WantedDatabases::is_empty")]
     databases: Databases,

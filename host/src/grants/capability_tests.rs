@@ -279,6 +279,7 @@ fn every_capability_is_shown_in_words_and_json() {
         read_matching: vec![template("{config.all}")],
         write: vec![template("{config.to}")],
         create_folders: Some(template("{config.folders}")),
+        write_folders: Some(template("{config.keys}")),
         databases: WantedDatabases { read: Vec::new(), update: vec![template("{config.base}")] },
         connect: vec![template("{connection.host}:1")],
         http: vec![template("GET {connection.url}")],
@@ -289,7 +290,7 @@ fn every_capability_is_shown_in_words_and_json() {
         roots: vec![template("{connection.ca}")],
         state: true,
     };
-    let config = json!({"from": "a", "all": "c/*", "to": "b", "folders": true, "base": "w",
+    let config = json!({"from": "a", "all": "c/*", "to": "b", "folders": true, "base": "w", "keys": ["k"],
         "connection": {"host": "db", "url": "https://api/v1", "ca": "PEM"}});
     let all = ["db", "api"].map(str::to_owned).into();
     let policy = Policy::default_with(ConnectionHosts { all, private: ["db".to_owned()].into() });

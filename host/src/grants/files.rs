@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::capability::{Capability, SpecRequest};
-use super::grant::GrantRequest;
+use super::grant::{GrantRequest, stands_for_something};
 use super::policy::Policy;
 use super::reserved;
 use super::template::{Template, written_as_text};
@@ -57,6 +57,9 @@ pub struct WriteFiles;
 
 /// Creating the folders of written files.
 pub struct CreateFolders;
+
+/// Writing folders of partitions in place of files: a spec asks for it by an option that divides rows into partitions.
+pub struct WriteFolders;
 
 impl Capability for ReadFiles {
     type Wanted = Vec<FileTemplate>;
@@ -123,6 +126,27 @@ impl Capability for CreateFolders {
 
     fn words(granted: &bool, _note: &dyn Fn(&str) -> &'static str) -> Vec<String> {
         granted.then(|| "create the folders of the files that it writes".to_owned()).into_iter().collect()
+    }
+}
+
+impl Capability for WriteFolders {
+    type Wanted = Option<Template>;
+    type Granted = bool;
+
+    fn wanted_words(wanted: &Option<Template>) -> Vec<String> {
+        let words = |when: &Template| {
+            format!("replace partitions of a folder, in place of a file, where `{}` is set", line(when.text()))
+        };
+        wanted.iter().map(words).collect()
+    }
+
+    fn grant(wanted: &Option<Template>, request: &GrantRequest<'_>) -> Result<bool, Report> {
+        wanted.as_ref().map_or(Ok(false), |when| stands_for_something(when, request.config))
+    }
+
+    fn words(granted: &bool, _note: &dyn Fn(&str) -> &'static str) -> Vec<String> {
+        let words = "write a folder of partitions in place of each file, and replace those that are there";
+        granted.then(|| words.to_owned()).into_iter().collect()
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::interrupt::Interrupt;
-use super::outcome::{Heard, Outcome, read_tables};
+use super::outcome::{Heard, Outcome, read_tables, written_files};
 use super::private_folder::PrivateFolder;
 use super::source::{MadeFile, SQL, Source, TestInput, step};
 use crate::driver::catalog::{Catalog, Driver};
@@ -34,7 +34,7 @@ use crate::run::states::States;
 use crate::run::{self, Beginning, Line, Settings, TestRun, Work, manifest, targets};
 use crate::secrets::scrubber::Scrubber;
 use crate::session::state::StoredState;
-use crate::session::{Base, Session, StepRecord, now, plain, state};
+use crate::session::{Base, Session, StepRecord, now, state};
 
 /// The pipeline's name, and the step of the driver under test.
 const PIPELINE: &str = "test";
@@ -42,9 +42,6 @@ pub(super) const STEP: &str = "driver";
 
 /// The table of a step that has one.
 const MAIN: &str = "main";
-
-/// The largest written file that is read, in bytes.
-const MOST_FILE_BYTES: u64 = 64 << 20;
 
 /// Runs a driver in tests. Runs may go on at the same time on several threads.
 #[derive(Debug)]
@@ -351,15 +348,7 @@ impl Harness {
         outcome.state = state::read(base, PIPELINE, STEP)?.map(|kept| kept.state.get().to_owned());
         let updated = step.grants.databases.update.iter().filter(|wish| base.dir.exists(&wish.below));
         outcome.databases = updated.map(|wish| wish.name.clone()).collect();
-        for wish in &step.grants.write {
-            match plain::read_bytes(&base.dir, &wish.below, MOST_FILE_BYTES) {
-                Ok(bytes) => drop(outcome.files.insert(wish.name.clone(), bytes)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    return Err(error).with_context(|| format!("cannot read the written file `{}`", wish.name));
-                }
-            }
-        }
+        outcome.files = written_files(base, step)?;
         Ok(())
     }
 }

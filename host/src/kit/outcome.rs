@@ -2,20 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use cap_std::fs::Dir;
 
 use super::harness::STEP;
 use crate::engine::InputTable;
 use crate::error::{Blame, Failure, Report};
 use crate::executor::look::{Rows, limits, look};
 use crate::executor::supervisor::Supervisor;
+use crate::plan::PlannedStep;
 use crate::protocol::{LogLevel, Look, Question, TableContents};
 use crate::recordings::{MAX_COUNT, Seen};
 use crate::run::Observer;
 use crate::secrets::scrubber::Scrubbed;
-use crate::session::{Status, StepRecord};
+use crate::session::{Base, Status, StepRecord, plain};
 use crate::untrusted::Untrusted;
 use crate::warning::Warning;
 
@@ -24,6 +27,9 @@ pub const MOST_ROWS: u64 = 10_000;
 
 /// The most bytes of all tables of a run that are read.
 const MOST_BYTES: usize = 64 << 20;
+
+/// The longest written file that is read.
+const MOST_FILE_BYTES: u64 = 64 << 20;
 
 /// The time in which a run's tables are read.
 const SECONDS: u64 = 600;
@@ -209,6 +215,35 @@ pub(super) fn read_tables(
         found.insert(table, Table { columns, count, digest, rows });
     }
     Ok(found)
+}
+
+/// The files that a step wrote, by their names in the config; those of a folder of partitions by their paths below its name.
+///
+/// # Errors
+/// If one cannot be read.
+pub(super) fn written_files(base: &Base, step: &PlannedStep) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for wish in &step.grants.write {
+        match collect_file(&base.dir, &wish.below, &wish.name, &mut files) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot read the written file `{}`", wish.name));
+            }
+            _ => {}
+        }
+    }
+    Ok(files)
+}
+
+fn collect_file(dir: &Dir, path: &Path, name: &str, files: &mut BTreeMap<String, Vec<u8>>) -> std::io::Result<()> {
+    if !dir.symlink_metadata(path)?.is_dir() {
+        files.insert(name.to_owned(), plain::read_bytes(dir, path, MOST_FILE_BYTES)?);
+        return Ok(());
+    }
+    for entry in dir.read_dir(path)? {
+        let entry = entry?.file_name();
+        collect_file(dir, &path.join(&entry), &format!("{name}/{}", entry.to_string_lossy()), files)?;
+    }
+    Ok(())
 }
 
 /// Bytes up to a bound.

@@ -356,8 +356,22 @@ fn check_cache(step: &Step, spec: &Spec, keeps_state: bool, grants: &Grants) -> 
     }
 }
 
-/// If two steps wrote one file, only the later result would remain. Any number may update a DuckDB file: they take turns.
+/// If two steps wrote one file, or one into another's folder, only the later result would remain. Any number may update a DuckDB
+/// file: they take turns.
 fn refuse_shared_targets(steps: &[PlannedStep]) -> Result<(), Report> {
+    let both = |first: &PlannedStep, second: &PlannedStep, name: &str| {
+        Err(Report::input(format!("steps `{}` and `{}` both write `{name}`", first.id, second.id))
+            .hint("give each its own file"))
+    };
+    for step in steps.iter().filter(|step| step.grants.write_folders) {
+        for other in steps.iter().filter(|other| other.id != step.id) {
+            for folder in &step.grants.write {
+                if let Some(file) = other.grants.written().find(|file| file.place.starts_with(&folder.place)) {
+                    return both(step, other, &file.name);
+                }
+            }
+        }
+    }
     let mut seen: BTreeMap<&Path, (&PlannedStep, bool)> = BTreeMap::new();
     for step in steps {
         for file in step.grants.written() {
@@ -365,11 +379,7 @@ fn refuse_shared_targets(steps: &[PlannedStep]) -> Result<(), Report> {
             if let Some((first, was_updated)) = seen.insert(&file.place, (step, is_updated))
                 && !(is_updated && was_updated && first.id != step.id)
             {
-                return Err(Report::input(format!(
-                    "steps `{}` and `{}` both write `{}`",
-                    first.id, step.id, file.name
-                ))
-                .hint("give each its own file"));
+                return both(first, step, &file.name);
             }
         }
     }

@@ -208,6 +208,9 @@ pub struct NamedFiles {
     /// The names of those that are DuckDB files.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub databases: BTreeSet<String>,
+    /// The names of those in `write` that stand for a folder of partitions.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub folders: BTreeSet<String>,
 }
 
 /// A table of a database file.

@@ -282,6 +282,7 @@ impl Schedule<'_> {
     fn job(&self, place: usize, files: StepFiles, turn: Turn) -> anyhow::Result<Job> {
         let StepFiles { scratch, read, write, databases } = files;
         let step = &self.plan.steps[place];
+        let folders = step.grants.folders();
         let disturbance = self.settings.test_of(&step.id).map(|test| test.disturbance.clone()).unwrap_or_default();
         let value = || self.earlier.get(&place).map(|kept| kept.state.get().to_owned());
         Ok(Job {
@@ -296,6 +297,7 @@ impl Schedule<'_> {
                 read,
                 write,
                 databases,
+                folders,
             },
             config: step.config.clone(),
             secrets: step.secrets.clone(),

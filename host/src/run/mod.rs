@@ -7,6 +7,7 @@ mod fleet;
 pub mod ledger;
 pub mod matched;
 mod outcome;
+mod partitions;
 pub mod probe;
 mod record;
 mod resume;

@@ -112,6 +112,7 @@ pub fn probe(probe: &Probe<'_>) -> anyhow::Result<ProbeReport> {
             read: Vec::new(),
             write: Vec::new(),
             databases: BTreeSet::new(),
+            folders: BTreeSet::new(),
         },
         config: probe.config.clone(),
         secrets: probe.secrets.clone(),

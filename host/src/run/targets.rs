@@ -14,6 +14,7 @@ use cap_std::fs::{Dir, Metadata, MetadataExt, OpenOptions};
 use super::claims::{Claim, Present};
 use super::deliveries::Delivery;
 use super::matched;
+use super::partitions::{self, Publication};
 use crate::error::Report;
 use crate::grants::files::{self, Access, FileWish};
 use crate::grants::pattern;
@@ -31,6 +32,8 @@ pub struct Target {
     target: PathBuf,
     /// The claim of a DuckDB file that is updated.
     claim: Option<Claim>,
+    /// The folder beside the target in which partitions are made ready, if the target is a folder of them.
+    staging: Option<PathBuf>,
 }
 
 impl Target {
@@ -149,8 +152,13 @@ pub fn check(base: &Base, steps: &[PlannedStep]) -> anyhow::Result<()> {
 /// Whether a step of the plan writes a file that the path stands for.
 fn makes_match(steps: &[PlannedStep], wish: &FileWish) -> bool {
     let segments = pattern::segments(&wish.place);
-    let mut written = steps.iter().flat_map(|step| &step.grants.write);
-    written.any(|file| file.place.starts_with(&wish.place) || pattern::matches(&segments, &file.place))
+    let named = pattern::folder(&wish.place);
+    let mut written = steps.iter().flat_map(|step| step.grants.write.iter().map(move |file| (step, file)));
+    written.any(|(step, file)| {
+        // Its partitions are not known yet.
+        let is_around = step.grants.write_folders && named.starts_with(&file.place);
+        is_around || file.place.starts_with(&wish.place) || pattern::matches(&segments, &file.place)
+    })
 }
 
 /// The file `below` the folder that it must not leave, resolved inside it; its path is absolute.
@@ -266,7 +274,13 @@ fn make(
     if Access::Write.is_reserved(&target) || OwnFiles::of(base, Access::Write).hold(base, &target) {
         return Err(files::own_file(step.id.as_str(), "write", &wish.name).into());
     }
+    let is_folder = step.grants.write_folders && !is_updated;
     let before = match base.dir.symlink_metadata(&target) {
+        Ok(_) if is_folder => {
+            let above = base.dir.open_dir(in_base(&folder)).with_context(|| doing.clone())?;
+            partitions::check_target(&above, Path::new(name), &wish.name)?;
+            None
+        }
         Ok(found) if !found.is_file() => {
             return Err(Report::input(format!("{doing}: it is there already and no plain file"))
                 .hint("remove it, or write elsewhere")
@@ -284,6 +298,8 @@ fn make(
     };
     let beside = folder.join(format!(".{}.{}", name.to_string_lossy(), session.id));
     session.remember_target(&beside)?;
+    let staging = is_folder.then(|| folder.join(format!(".{}.new.{}", name.to_string_lossy(), session.id)));
+    staging.iter().try_for_each(|staging| session.remember_target(staging))?;
     let cannot =
         |error| Report::input(format!("{doing}: {error}")).hint("make its folder writable, or write elsewhere");
     let file = base.dir.open_with(&beside, OpenOptions::new().write(true).create_new(true)).map_err(cannot)?;
@@ -291,7 +307,7 @@ fn make(
     if let Some(before) = before {
         file.set_permissions(before.permissions()).map_err(cannot)?;
     }
-    Ok(Target { name: wish.name.clone(), beside, target, claim })
+    Ok(Target { name: wish.name.clone(), beside, target, claim, staging })
 }
 
 /// A folder's path in the base folder, which may be the base folder itself.
@@ -319,9 +335,13 @@ fn keep_with(
     let mut targets = written.into_iter();
     let mut folders = BTreeSet::new();
     while let Some(target) = targets.next() {
-        let placed = match &target.claim {
-            Some(claim) => claim.publish(&target.beside),
-            None => base
+        let placed = match (&target.claim, &target.staging) {
+            (Some(claim), _) => claim.publish(&target.beside),
+            (None, Some(staging)) => {
+                let (packed, name) = (&target.beside, &target.name);
+                Publication { packed, staging, target: &target.target, name }.publish(base)
+            }
+            (None, None) => base
                 .dir
                 .rename(&target.beside, &base.dir, &target.target)
                 .with_context(|| format!("cannot put `{}` into place", target.target.display())),
@@ -366,7 +386,7 @@ mod tests {
             names.map(|name| {
                 let beside = format!("{name}.beside");
                 base.dir.write(&beside, "new").unwrap();
-                Target { name: name.to_owned(), beside: beside.into(), target: name.into(), claim: None }
+                Target { name: name.to_owned(), beside: beside.into(), target: name.into(), claim: None, staging: None }
             })
         };
         let created = ["a.csv", "out/b.csv", "out/c.csv"].map(str::to_owned);

@@ -54,7 +54,7 @@ fn clear(base: &Base, session: &Dir, id: &str) {
         // Only names that this session can have created.
         let own = |file: &str| file.starts_with('.') && file.ends_with(&format!(".{id}"));
         if name.file_name().is_some_and(|file| own(&file.to_string_lossy())) && !reserved::from_writing(&name) {
-            let _ = base.dir.remove_file(&name);
+            let _ = base.dir.remove_file(&name).or_else(|_| base.dir.remove_dir_all(&name));
         }
     }
     let _ = session.remove_dir_all(SCRATCH);

@@ -278,8 +278,9 @@ impl Worker {
         };
         let inputs = job.files.inputs.iter().map(input).collect();
         let output = job.files.output.then(|| scratch.join(OUTPUT));
-        let databases = job.files.databases.clone();
-        Ok(job.with_files(LocalFiles { compiled: Some(compiled), inputs, scratch, output, read, write, databases }))
+        let (databases, folders) = (job.files.databases.clone(), job.files.folders.clone());
+        let compiled = Some(compiled);
+        Ok(job.with_files(LocalFiles { compiled, inputs, scratch, output, read, write, databases, folders }))
     }
 
     /// Handles the end of an attempt's process: sends what it made, or why it failed.

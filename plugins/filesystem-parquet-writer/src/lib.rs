@@ -1,6 +1,8 @@
-//! `filesystem.parquet_writer`: writes one input to one Parquet file with DuckDB's own writer, without losing anything.
+//! `filesystem.parquet_writer`: writes one input to one Parquet file, or to a folder of partitions, with DuckDB's own writer,
+//! without losing anything.
 
 mod column;
+mod partition;
 
 use std::collections::BTreeMap;
 
@@ -8,15 +10,19 @@ use osiris_sdk::sql::quote_name;
 use osiris_sdk::{Error, Inputs, Result, Writer, files};
 
 use column::Column;
+use partition::Partitioning;
 
 #[derive(Debug, serde::Deserialize)]
 struct Config {
     path: String,
     compression: String,
+    compression_level: Option<i64>,
     row_group_size: u64,
     column_order: ColumnOrder,
     #[serde(default)]
     on_loss: column::Policy,
+    #[serde(flatten)]
+    partitioning: Partitioning,
 }
 
 #[derive(Debug, serde::Deserialize, PartialEq, Eq)]
@@ -38,6 +44,11 @@ impl Writer for ParquetWriter {
         if config.column_order == ColumnOrder::Sorted {
             columns.sort_by(|(one, _), (other, _)| one.cmp(other));
         }
+        let partitions = config.partitioning.options(input, &columns)?;
+        let level = config.compression_level.map(|level| level.to_string());
+        if level.is_some() && config.compression != "zstd" {
+            return Err(Error::config("`compression_level` is for `compression: zstd` alone"));
+        }
         let columns = columns
             .into_iter()
             .map(|(name, kind)| column::decide(input, name, &kind, &config.on_loss))
@@ -46,10 +57,17 @@ impl Writer for ParquetWriter {
             columns.iter().map(|column| format!("{} as {}", column.expression, quote_name(&column.name))).collect();
         let select = format!("select {} from {}", chosen.join(", "), input.sql_name());
         let row_group_size = config.row_group_size.to_string();
-        let compression = if config.compression == "none" { "uncompressed" } else { &config.compression };
+        let compression = match config.compression.as_str() {
+            "none" => "uncompressed",
+            // As the format has it now; the older `LZ4` is ambiguous.
+            "lz4" => "lz4_raw",
+            codec => codec,
+        };
         let recorded = recorded(&columns)?;
         let mut options = vec![("compression", compression), ("row_group_size", row_group_size.as_str())];
         options.extend(recorded.as_deref().map(|recorded| ("kv_metadata", recorded)));
+        options.extend(level.as_deref().map(|level| ("compression_level", level)));
+        options.extend(partitions.iter().map(|(name, value)| (*name, value.as_str())));
         files::copy(&config.path, &select, files::Format::Parquet, &options)?;
         Ok(())
     }

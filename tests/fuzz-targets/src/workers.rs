@@ -51,6 +51,7 @@ pub fn answers(data: &[u8]) {
             read: Vec::new(),
             write: Vec::new(),
             databases: std::collections::BTreeSet::new(),
+            folders: std::collections::BTreeSet::new(),
         };
         attempts.host(
             *number,

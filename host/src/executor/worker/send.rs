@@ -177,8 +177,16 @@ impl Sending<'_> {
             read.push(NamedFile { name: grant.name.clone(), content, stands_for: grant.stands_for.clone() });
         }
         let write = job.files.write.iter().map(|grant| grant.name.clone()).collect();
-        let databases = job.files.databases.clone();
-        Ok(NamedFiles { driver: component, inputs, output: job.files.output.is_some(), read, write, databases })
+        let (databases, folders) = (job.files.databases.clone(), job.files.folders.clone());
+        Ok(NamedFiles {
+            driver: component,
+            inputs,
+            output: job.files.output.is_some(),
+            read,
+            write,
+            databases,
+            folders,
+        })
     }
 
     /// What the worker lacks; `None` if the attempt was ended meanwhile.

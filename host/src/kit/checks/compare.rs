@@ -44,7 +44,10 @@ pub fn difference(expected: &Outcome, got: &Outcome, rows: Rows) -> Option<Strin
         }
     }
     let changed = expected.files.iter().find(|(name, bytes)| got.files.get(*name) != Some(bytes));
-    changed.map(|(name, _)| format!("file `{name}` has another content"))
+    let more = got.files.keys().find(|name| !expected.files.contains_key(*name));
+    changed
+        .map(|(name, _)| format!("file `{name}` has another content"))
+        .or_else(|| more.map(|name| format!("file `{name}` is there too")))
 }
 
 fn table_difference(expected: &Table, got: &Table, rows: Rows) -> Option<String> {
