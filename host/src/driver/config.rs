@@ -146,7 +146,12 @@ fn describe(error: &ValidationError<'_>, spec: &Spec, written_as: &BTreeMap<Stri
             }
         }
         ValidationErrorKind::Type { kind } => {
-            only(format!("`{place}` must be {}, but is {}", type_words(kind), shown(given)))
+            let message = format!("`{place}` must be {}, but is {}", type_words(kind), shown(given));
+            let alias = given.as_str().filter(|text| place == "connection" && is_alias(text));
+            Wrong { message, hint: alias.map(|alias| format!("did you mean `connection: \"@{alias}\"`?")) }
+        }
+        ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
+            alternatives(error, context, spec, written_as)
         }
         ValidationErrorKind::Enum { options } => {
             let options: Vec<&Value> = options.as_array().into_iter().flatten().collect();
@@ -163,6 +168,39 @@ fn describe(error: &ValidationError<'_>, spec: &Spec, written_as: &BTreeMap<Stri
             error.masked_with("the value")
         )),
     }
+}
+
+/// A value that fits none of several schemas: what is wrong by the one that is meant, or the types of all.
+fn alternatives(
+    error: &ValidationError<'_>,
+    branches: &[Vec<ValidationError<'static>>],
+    spec: &Spec,
+    written_as: &BTreeMap<String, String>,
+) -> Wrong {
+    let here = error.instance_path().as_str();
+    let other_type = |error: &ValidationError<'_>| match error.kind() {
+        ValidationErrorKind::Type { kind } if error.instance_path().as_str() == here => Some(type_words(kind)),
+        _ => None,
+    };
+    let meant: Vec<&ValidationError<'_>> = branches
+        .iter()
+        .filter(|errors| errors.iter().all(|e| other_type(e).is_none()))
+        .filter_map(|e| e.first())
+        .collect();
+    if let Some(first) = meant.first() {
+        return describe(first, spec, written_as);
+    }
+    let mut types: Vec<String> = branches.iter().flatten().filter_map(other_type).collect();
+    types.dedup();
+    let given = if points_to_a_secret(spec, here) { "something else".to_owned() } else { shown(error.instance()) };
+    let place = written_place(here, written_as);
+    Wrong { message: format!("`{place}` must be {}, but is {given}", types.join(" or ")), hint: None }
+}
+
+/// Whether a text is the name of a connection without its `@`: `family.alias`.
+fn is_alias(text: &str) -> bool {
+    let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+    text.split_once('.').is_some_and(|(family, alias)| is_name(family) && is_name(alias))
 }
 
 /// The spec's description of the option `name` of the object at `pointer`, shortened.
@@ -371,7 +409,8 @@ mod tests {
             "name: a.b\nversion: 1.0.0\nkind: processor\ntitle: t\nsecrets: [/key]\n\
              configSchema:\n  type: object\n  required: [path]\n  additionalProperties: false\n  properties:\n    \
              path: {type: string, description: Which file}\n    header: {type: boolean, default: true}\n    key: {type: string}\n    \
-             quoting: {enum: [minimal, all], default: minimal}\n    http: {type: object, properties: {api_token: {type: string}, retries: {type: integer, default: 3}}}\n",
+             quoting: {enum: [minimal, all], default: minimal}\n    connection: {type: object}\n    \
+             columns: {type: object, additionalProperties: {oneOf: [{type: string, enum: [hash, drop]}, {type: object, properties: {method: {enum: [hash, drop]}}}]}}\n    http: {type: object, properties: {api_token: {type: string}, retries: {type: integer, default: 3}}}\n",
             "spec.yaml",
         )
         .unwrap()
@@ -402,6 +441,27 @@ mod tests {
             (json!({"path": 5}), "`path` must be a string, but is 5", "osiris drivers inspect a.b"),
             (json!({"path": "x", "quoting": "al"}), "allowed: `minimal`, `all`", "did you mean `all`?"),
             (json!({"path": "x", "http": {"retries": "x"}}), "`http.retries` must be an integer", "inspect"),
+            (
+                json!({"path": "x", "columns": {"a": "hsh"}}),
+                "`columns.a` is the text \"hsh\"; allowed: `hash`",
+                "did you mean `hash`?",
+            ),
+            (
+                json!({"path": "x", "columns": {"a": {"method": 5}}}),
+                "`columns.a.method` is 5; allowed: `hash`",
+                "inspect",
+            ),
+            (
+                json!({"path": "x", "columns": {"a": 5}}),
+                "`columns.a` must be a string or an object, but is 5",
+                "inspect",
+            ),
+            (
+                json!({"path": "x", "connection": "pg.wh"}),
+                "`connection` must be an object",
+                "did you mean `connection: \"@pg.wh\"`?",
+            ),
+            (json!({"path": "x", "connection": "p g"}), "`connection` must be an object", "inspect"),
         ];
         for (config, message, hint) in table {
             let report = checked(config).unwrap_err();

@@ -132,6 +132,12 @@ fn refused(connection: &Arc<Connection>, select: &str, refusal: Refusal) -> Engi
     match refusal {
         Refusal::Syntax => connection.syntax_error(select),
         Refusal::Unknown(what) => EngineError::statement(what),
+        // DuckDB makes several statements of a PIVOT whose columns depend on the data.
+        Refusal::Forbidden(what) if what == statement::NO_SELECT && select.to_lowercase().contains("pivot") => {
+            EngineError::refused(
+                "a PIVOT that does not name its columns; write `PIVOT … ON column IN ('a', 'b') USING …`",
+            )
+        }
         Refusal::Forbidden(what) => EngineError::refused(what),
     }
 }

@@ -83,6 +83,30 @@ impl Structured {
     }
 }
 
+impl Structured {
+    /// DuckDB's words without what misleads in a step: settings that no step may change, and names of DuckDB's own catalog in
+    /// place of a file that SQL cannot read here.
+    fn told(&self) -> String {
+        let text = self.exception_message.trim();
+        if self.cause() == Cause::Spill {
+            return text.lines().next().unwrap_or_default().to_owned();
+        }
+        if self.exception_type != "Catalog" {
+            return text.to_owned();
+        }
+        let is_own = |line: &str| {
+            line.starts_with("Did you mean \"")
+                && ["pg_", "duckdb_", "sqlite_", "information_schema"].iter().any(|own| line.contains(own))
+        };
+        let mut told: Vec<&str> = text.lines().filter(|line| !is_own(line)).collect();
+        let named = text.strip_prefix("Table with name ").and_then(|rest| rest.split(" does not exist").next());
+        if named.is_some_and(|name| name.contains(['/', '.'])) {
+            told.push("SQL names tables here, and no files: read a file in a step of an extractor, and name that step");
+        }
+        told.join("\n")
+    }
+}
+
 impl EngineError {
     /// The error in a text of DuckDB's.
     pub(super) fn new(text: impl AsRef<str>) -> Self {
@@ -95,10 +119,7 @@ impl EngineError {
             return Self { message: text.trim().to_owned(), cause: Cause::Internal };
         };
         let cause = error.cause();
-        // DuckDB recommends settings that no step may change.
-        let text = error.exception_message.trim();
-        let told = if cause == Cause::Spill { text.lines().next().unwrap_or_default() } else { text };
-        let mut message = format!("{} Error: {told}", error.exception_type);
+        let mut message = format!("{} Error: {}", error.exception_type, error.told());
         let position = error.position.as_deref().and_then(|position| position.parse().ok());
         if let Some(excerpt) = statement.zip(position).and_then(|(statement, position)| excerpt(statement, position)) {
             message = format!("{message}\n\n{excerpt}");

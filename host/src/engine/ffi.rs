@@ -232,7 +232,7 @@ impl Connection {
             }
             let kind = ffi::duckdb_prepared_statement_type(raw);
             if kind != ffi::duckdb_statement_type_DUCKDB_STATEMENT_TYPE_SELECT {
-                return Err(EngineError::refused("a statement that is not a SELECT"));
+                return Err(EngineError::refused(super::statement::NO_SELECT));
             }
             if ffi::duckdb_nparams(raw) != 0 {
                 return Err(EngineError::refused("a SELECT with parameters that nobody binds"));

@@ -93,6 +93,9 @@ impl Tables {
     }
 }
 
+/// What is refused first of all.
+pub(super) const NO_SELECT: &str = "a statement that is not a SELECT";
+
 /// The schema of tables that are named without one.
 const DEFAULT_SCHEMA: &str = "main";
 
@@ -150,7 +153,7 @@ fn check_tree(serialized: &str, tables: &Tables) -> Result<bool> {
     if tree["error"] != Value::Bool(false) {
         return match tree["error_type"].as_str() {
             Some("parser") => Err(Refusal::Syntax),
-            _ => forbidden("a statement that is not a SELECT"),
+            _ => forbidden(NO_SELECT),
         };
     }
     let mut scope = Scope { tables, expressions: Vec::new(), varies: false };
@@ -308,7 +311,13 @@ fn check_function(position: Position, name: &str) -> Result<()> {
         Judgement::Refused => forbidden(format!("the {kind} `{name}`, which a step may not call")),
         Judgement::Unknown => {
             let near = nearest(name, functions::allowed(position));
-            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let near = near.map_or_else(
+                || {
+                    "; functions of DuckDB's extensions that Osiris does not contain, such as `spatial`, are not there"
+                        .to_owned()
+                },
+                |near| format!("; did you mean `{near}`?"),
+            );
             Err(Refusal::Unknown(format!("there is no {kind} `{name}`{near}")))
         }
     }

@@ -328,6 +328,10 @@ impl<'a> References<'a> {
             if secret_source::is_secret(name) {
                 return Report::input(format!("{place} needs `{name}`, which is not known here"));
             }
+            if let Some((plain, _)) = name.split_once([':', '-', '?', '=']).filter(|(plain, _)| !plain.is_empty()) {
+                return Report::input(format!("{place} has `${{{name}}}`, but `${{NAME}}` takes no default and no operator"))
+                    .hint(format!("write `${{{plain}}}`, and set it in `.env`; or declare a parameter with a default, and write `${{params.…}}`"));
+            }
             Report::input(format!("{place} needs the environment variable `{name}`, which is not set"))
                 .hint(format!("run `export {name}=…` first, or write `${{params.…}}` for a parameter"))
         })

@@ -29,10 +29,12 @@ pub fn parse<T: DeserializeOwned>(text: &str, what: &str, file: &str) -> Result<
         let place =
             error.location().map_or_else(String::new, |at| format!(", line {}, column {}", at.line(), at.column()));
         let message = plain(&error);
+        let written = error.location().and_then(|at| Written::at(text, at.line() as usize, at.column() as usize));
+        let (message, remedy) =
+            written.and_then(|written| written.remedy(&message)).unwrap_or_else(|| (message, hint(&error)));
         let report = Report::input(format!("cannot read {what} `{file}`{place}: {message}"));
         report.hint(
-            hint(&error)
-                .unwrap_or_else(|| "check indentation, brackets and quotes there and in the lines before".to_owned()),
+            remedy.unwrap_or_else(|| "check indentation, brackets and quotes there and in the lines before".to_owned()),
         )
     })
 }
@@ -73,6 +75,71 @@ fn is_odd_boolean(word: &str) -> bool {
     is("y") || is("n") || (["yes", "no", "on", "off", "true", "false"].into_iter().any(is) && !is_usual)
 }
 
+/// What stands at the place of an error.
+struct Written<'a> {
+    /// The key whose value begins there.
+    key: Option<&'a str>,
+    /// The rest of the line, as far as it can belong to a plain value.
+    value: &'a str,
+}
+
+impl<'a> Written<'a> {
+    /// `line` and `column` are counted from 1, columns in characters.
+    fn at(text: &'a str, line: usize, column: usize) -> Option<Self> {
+        let line = text.lines().nth(line.checked_sub(1)?)?;
+        let place = line.char_indices().nth(column.checked_sub(1)?)?.0;
+        let (before, rest) = line.split_at(place);
+        let key = before.trim_end().strip_suffix(':').map(str::trim_end);
+        let key = key.and_then(|before| before.rsplit([' ', '{', ',', '-', '[']).next()).filter(|key| !key.is_empty());
+        let value = rest.split([',', '}', ']', '#']).next().unwrap_or_default().trim_end();
+        Some(Self { key, value })
+    }
+
+    /// A message and a hint in place of the parser's, if the mistake is a usual one.
+    fn remedy(&self, message: &str) -> Option<(String, Option<String>)> {
+        let Self { key, value } = self;
+        let short = |value: &str| value.chars().count() <= 40 && !value.is_empty();
+        let is = |what: &str, example: Option<String>| {
+            let key = key.map_or_else(|| "this".to_owned(), |key| format!("`{key}`"));
+            Some((format!("{key} must be {what}"), example))
+        };
+        let example = |wrap: &dyn Fn(&str) -> String| {
+            key.filter(|_| short(value)).map(|key| format!("write `{key}: {}`", wrap(value)))
+        };
+        if let Some(twice) = message.strip_prefix("duplicate mapping key: ") {
+            let name = twice.split(", set ").next().unwrap_or(twice);
+            return Some((format!("the key `{name}` is there twice"), Some("write it once".to_owned())));
+        }
+        match message {
+            "expected sequence start" => is("a list", example(&|value| format!("[{value}]"))),
+            "expected mapping start" => is("a mapping of keys to values", None),
+            _ if message.starts_with("unexpected character: `@'")
+                || message.starts_with("unexpected character: ``'") =>
+            {
+                let quoted = example(&|value| format!("\"{value}\""));
+                Some(("a value that begins so needs quotes".to_owned(), quoted))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Keys of other tools, and what they are called here.
+const SYNONYMS: [(&str, &str); 12] = [
+    ("after", "needs"),
+    ("dependencies", "needs"),
+    ("dependsOn", "needs"),
+    ("depends_on", "needs"),
+    ("options", "config"),
+    ("parameters", "params"),
+    ("retry", "retries"),
+    ("tests", "expect"),
+    ("type", "component"),
+    ("uses", "component"),
+    ("variables", "params"),
+    ("with", "config"),
+];
+
 /// The parser's message on one line, without its excerpt of the text.
 fn plain(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
@@ -85,10 +152,14 @@ fn plain(error: &serde_saphyr::Error) -> String {
 fn hint(error: &serde_saphyr::Error) -> Option<String> {
     match error {
         Error::WithSnippet { error, .. } | Error::AliasError { error, .. } => hint(error),
-        Error::SerdeUnknownField { field, expected, .. } => Some(match nearest(field, expected.iter().copied()) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => format!("remove `{field}`; the keys known here are listed above"),
-        }),
+        Error::SerdeUnknownField { field, expected, .. } => {
+            let synonym = SYNONYMS.iter().find(|(other, name)| other == field && expected.contains(name));
+            let near = synonym.map(|(_, name)| *name).or_else(|| nearest(field, expected.iter().copied()));
+            Some(match near {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => format!("remove `{field}`; the keys known here are listed above"),
+            })
+        }
         _ => None,
     }
 }
@@ -111,6 +182,34 @@ mod tests {
         assert!(report.message.contains("p.yaml"), "{}", report.message);
         assert!(report.message.contains("line 2"), "{}", report.message);
         assert_eq!(report.hint.as_deref(), Some("did you mean `name`?"));
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Step {
+        #[expect(dead_code, reason = "known, so that it is no unknown key")]
+        #[serde(default)]
+        needs: Vec<String>,
+        #[expect(dead_code, reason = "known, so that it is no unknown key")]
+        #[serde(default)]
+        config: std::collections::BTreeMap<String, String>,
+    }
+
+    #[test]
+    fn usual_mistakes_are_named_with_their_remedy() {
+        for (text, message, hint) in [
+            ("needs: w", "`needs` must be a list", "write `needs: [w]`"),
+            ("{config: {}, needs: w}", "`needs` must be a list", "write `needs: [w]`"),
+            ("config: [a]", "`config` must be a mapping of keys to values", "check indentation"),
+            ("needs: [a]\nneeds: [b]", "the key `needs` is there twice", "write it once"),
+            ("config: {connection: @postgres.x, table: t}", "needs quotes", "write `connection: \"@postgres.x\"`"),
+            ("depends_on: [w]", "unknown field `depends_on`", "did you mean `needs`?"),
+            ("with: {}", "unknown field `with`", "did you mean `config`?"),
+        ] {
+            let report = parse::<Step>(text, "pipeline", "p.yaml").unwrap_err();
+            assert!(report.message.contains(message), "{text}: {}", report.message);
+            assert!(report.hint.as_deref().unwrap().contains(hint), "{text}: {:?}", report.hint);
+        }
     }
 
     #[test]

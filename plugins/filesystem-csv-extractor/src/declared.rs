@@ -89,7 +89,10 @@ impl Declared {
 }
 
 fn unknown(column: &str, name: &str, reason: &str) -> Error {
-    Error::config(format!("`dtype` of column `{column}` is `{name}`, which is not a type of DuckDB: {reason}"))
+    Error::config(format!(
+        "`dtype` of column `{column}` is `{name}`, which is not a type of DuckDB: {reason} \
+         Usual ones are BIGINT, INTEGER, DOUBLE, DECIMAL(18, 2), VARCHAR, BOOLEAN, DATE, TIMESTAMP and TIMESTAMPTZ"
+    ))
 }
 
 fn rule(sql: &str) -> Rule {
