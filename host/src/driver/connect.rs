@@ -9,6 +9,7 @@ use crate::driver::typed;
 use crate::error::Report;
 use crate::grants::address_template::AddressTemplate;
 use crate::grants::endpoint::HttpScope;
+use crate::grants::files::{FileTemplate, ReadTemplate};
 use crate::pipeline::connections::{Connections, FILE};
 use crate::pipeline::params::Environment;
 use crate::warning::Warning;
@@ -148,9 +149,9 @@ fn below_folder(
 pub fn place_below(fields: &Map<String, Value>, spec: &Spec, option: &str, value: &mut Value) {
     let Some(folder) = fields.get(FOLDER).and_then(Value::as_str) else { return };
     let grants = &spec.grants;
-    let mut templates =
-        grants.read.iter().chain(&grants.read_matching).chain(&grants.write).chain(grants.databases.files());
-    if !templates.any(|wanted| wanted.template().option() == Some(option)) {
+    let files = grants.read_matching.iter().chain(&grants.write).chain(grants.databases.files());
+    let mut templates = grants.read.iter().map(ReadTemplate::template).chain(files.map(FileTemplate::template));
+    if !templates.any(|template| template.option() == Some(option)) {
         return;
     }
     let paths = match value {

@@ -143,12 +143,29 @@ fn no_step_may_touch_osiris_own_files() {
     ];
     let policy = Policy::default_with(ConnectionHosts::default());
     for (path, read, write) in table {
-        let template = vec![template("{config.path}")];
-        let reading = WantedGrants { read: template.clone(), ..WantedGrants::default() };
-        let writing = WantedGrants { write: template, ..WantedGrants::default() };
+        let (read_template, write_template) = (vec![template("{config.path}")], vec![template("{config.path}")]);
+        let reading = WantedGrants { read: read_template, ..WantedGrants::default() };
+        let writing = WantedGrants { write: write_template, ..WantedGrants::default() };
         assert_eq!(decide(&reading, &json!({"path": path}), &policy).is_ok(), read, "{path}");
         assert_eq!(decide(&writing, &json!({"path": path}), &policy).is_ok(), write, "{path}");
     }
+}
+
+#[test]
+fn only_a_reader_gets_the_companions_of_a_file_that_the_author_names() {
+    let single = crate::grants::policy::parse("read: [in/a.db]", "p", ConnectionHosts::default()).unwrap();
+    let wanted = WantedGrants {
+        read: vec![template("{config.path}"), template("{config.path}-wal")],
+        ..WantedGrants::default()
+    };
+    let granted = decide(&wanted, &json!({"path": "in/a.db"}), &single).unwrap().read;
+    let shown: Vec<_> = granted.iter().map(|file| (file.name.as_str(), file.companion_of.as_deref())).collect();
+    assert_eq!(shown, [("in/a.db", None), ("in/a.db-wal", Some("in/a.db"))]);
+    assert!(decide(&wanted, &json!({"path": "in/b.db"}), &single).is_err());
+    for other in ["{config.path}-shm", "{config.path}.txt", "-wal", "notes-wal", "{config.path}-wal/{config.path}"] {
+        assert!(other.parse::<crate::grants::files::ReadTemplate>().is_err(), "{other}");
+    }
+    assert!("{config.path}-wal".parse::<crate::grants::files::FileTemplate>().is_err());
 }
 
 #[test]

@@ -46,6 +46,41 @@ impl SpecRequest for Vec<FileTemplate> {
     }
 }
 
+/// Endings of files that SQLite keeps beside a database: its latest changes, and how to undo an unfinished transaction.
+const COMPANIONS: [&str; 2] = ["-wal", "-journal"];
+
+/// The path of a file to read, which the author names, or that file's companion: `{config.path}-wal`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ReadTemplate {
+    template: Template,
+    /// The file that the author names, and the ending of the companion.
+    file: FileTemplate,
+    ending: String,
+}
+
+impl ReadTemplate {
+    /// # Errors
+    /// As for [`FileTemplate::parse`].
+    pub fn parse(text: &str) -> Result<Self, Report> {
+        let ending = COMPANIONS.into_iter().find(|ending| text.ends_with(ending)).unwrap_or_default().to_owned();
+        let file = FileTemplate::parse(text.strip_suffix(ending.as_str()).unwrap_or(text))?;
+        Ok(Self { template: Template::parse(text)?, file, ending })
+    }
+
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+}
+
+written_as_text!(ReadTemplate);
+
+impl SpecRequest for Vec<ReadTemplate> {
+    fn templates(&self) -> Vec<&Template> {
+        self.iter().map(ReadTemplate::template).collect()
+    }
+}
+
 /// Reading files.
 pub struct ReadFiles;
 
@@ -62,12 +97,18 @@ pub struct CreateFolders;
 pub struct WriteFolders;
 
 impl Capability for ReadFiles {
-    type Wanted = Vec<FileTemplate>;
+    type Wanted = Vec<ReadTemplate>;
     const WANTS_TO: &'static str = "read the file";
     type Granted = Vec<FileWish>;
 
-    fn grant(wanted: &Vec<FileTemplate>, request: &GrantRequest<'_>) -> Result<Vec<FileWish>, Report> {
-        allowed_files(request, Access::Read, wanted)
+    fn grant(wanted: &Vec<ReadTemplate>, request: &GrantRequest<'_>) -> Result<Vec<FileWish>, Report> {
+        let mut files = Vec::new();
+        for ReadTemplate { file, ending, .. } in wanted {
+            for wish in allowed_files(request, Access::Read, std::slice::from_ref(file))? {
+                files.push(if ending.is_empty() { wish } else { companion(request, wish, ending)? });
+            }
+        }
+        Ok(files)
     }
 
     fn words(granted: &Vec<FileWish>, _note: &dyn Fn(&str) -> &'static str) -> Vec<String> {
@@ -151,7 +192,26 @@ impl Capability for WriteFolders {
 }
 
 pub(super) fn places(verb: &str, files: &[FileWish]) -> Vec<String> {
-    files.iter().map(|file| format!("{verb} `{}`", line(&file.place.to_string_lossy()))).collect()
+    let words = |file: &FileWish| {
+        let condition = if file.companion_of.is_some() { ", if it is there" } else { "" };
+        format!("{verb} `{}`{condition}", line(&file.place.to_string_lossy()))
+    };
+    files.iter().map(words).collect()
+}
+
+/// The file beside the one that the author names. It is in the same folder, so whatever allows the one allows the other.
+fn companion(request: &GrantRequest<'_>, file: FileWish, ending: &str) -> Result<FileWish, Report> {
+    let beside = |path: PathBuf| {
+        let mut path = path.into_os_string();
+        path.push(ending);
+        PathBuf::from(path)
+    };
+    let name = format!("{}{ending}", file.name);
+    let (place, below) = (beside(file.place), beside(file.below));
+    if Access::Read.is_reserved(&place) {
+        return Err(own_file(request.step, Access::Read.verb(), &name));
+    }
+    Ok(FileWish { companion_of: Some(file.name), name, place, below, ..file })
 }
 
 /// A requested file: its path in the config, and its location.
@@ -168,6 +228,9 @@ pub struct FileWish {
     /// that opens the file resolves it inside the root.
     #[serde(skip)]
     pub below: PathBuf,
+    /// The file in the config beside which it is. It is granted only if it is there when the step starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub companion_of: Option<String>,
 }
 
 /// How a step accesses a file.
@@ -256,7 +319,7 @@ fn allowed_file(request: &GrantRequest<'_>, access: Access, name: String) -> Res
         )));
     }
     let below = path.strip_prefix(&root).unwrap_or(&path).to_owned();
-    Ok(FileWish { name, place, root, below })
+    Ok(FileWish { name, place, root, below, companion_of: None })
 }
 
 /// The absolute path without `.` and `..`; `None` if it leads above the root.

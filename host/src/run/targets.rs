@@ -68,11 +68,18 @@ impl Target {
 pub fn readable(base: &Base, step: &PlannedStep) -> anyhow::Result<Vec<FileGrant>> {
     let own = OwnFiles::of(base, Access::Read);
     let mut files = matched::files(&own, base, step)?;
-    for wish in &step.grants.read {
+    for wish in step.grants.read.iter().filter(|wish| is_wanted(wish)) {
         let (path, found) = existing(&own, step, &Base::open(&wish.root)?, &wish.below, &wish.name)?;
-        files.push(FileGrant { name: wish.name.clone(), path, identity: identity(&found), stands_for: Vec::new() });
+        let stands_for = wish.companion_of.iter().cloned().collect();
+        files.push(FileGrant { name: wish.name.clone(), path, identity: identity(&found), stands_for });
     }
     Ok(files)
+}
+
+/// Whether a file has to be there, or is a companion that is.
+fn is_wanted(wish: &FileWish) -> bool {
+    let is_there = |root: Base| root.dir.symlink_metadata(&wish.below).is_ok();
+    wish.companion_of.is_none() || Base::open(&wish.root).is_ok_and(is_there)
 }
 
 /// The DuckDB files that a step reads, locked against writers.
@@ -139,7 +146,7 @@ pub fn check(base: &Base, steps: &[PlannedStep]) -> anyhow::Result<()> {
         |wish: &FileWish| steps.iter().any(|step| step.grants.written().any(|written| written.place == wish.place));
     for step in steps {
         let read = step.grants.read.iter().chain(&step.grants.databases.read);
-        for wish in read.filter(|wish| !made(wish)) {
+        for wish in read.filter(|wish| is_wanted(wish) && !made(wish)) {
             existing(&own, step, &Base::open(&wish.root)?, &wish.below, &wish.name)?;
         }
         for wish in step.grants.read_matching.iter().filter(|wish| !makes_match(steps, wish)) {

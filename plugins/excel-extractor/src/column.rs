@@ -7,8 +7,10 @@ use json_records::Type;
 use crate::rows::Value;
 use crate::serial::{Epoch, Moment, clock_text, date_text, timestamp_text};
 
-/// The largest whole number up to which a DOUBLE holds each.
-const EXACT: i128 = 1 << 53;
+/// Whether a DOUBLE holds the whole number exactly.
+fn is_exact(whole: i128) -> bool {
+    (whole as f64) as i128 == whole
+}
 
 /// The values of a column that have been seen: how many of each kind, and the cell of the first of each.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +41,7 @@ const KINDS: [&str; 10] = [
 /// The place of a value's kind among [`KINDS`]; `None` for an empty text, which any column may have.
 fn kind(value: Value<'_>) -> Option<usize> {
     Some(match value {
-        Value::Whole(whole) if whole.abs() <= EXACT => 0,
+        Value::Whole(whole) if i64::try_from(whole).is_ok() && is_exact(whole) => 0,
         Value::Whole(whole) if i64::try_from(whole).is_ok() => 1,
         Value::Whole(_) => 2,
         Value::Real(_) => 3,
@@ -133,6 +135,7 @@ pub fn write_json(value: Value<'_>, kind: &Type, epoch: Epoch, json: &mut String
         (Value::Whole(whole), kind) if is_moment(kind) => write_moment(whole as f64, kind, epoch, value, json),
         (Value::Real(real), kind) if is_moment(kind) => write_moment(real, kind, epoch, value, json),
         // Writing to a text cannot fail.
+        (Value::Whole(whole), Type::Double) if is_exact(whole) => drop(write!(json, "{:?}", whole as f64)),
         (Value::Whole(whole), _) => drop(write!(json, "{whole}")),
         (Value::Real(real), _) => drop(write!(json, "{real:?}")),
         (Value::Boolean(value), _) => json.push_str(if value { "true" } else { "false" }),
@@ -190,6 +193,7 @@ mod tests {
             (vec![Whole(1), Whole(large + 1)], Type::HugeInt),
             (vec![Whole(1), Real(0.5)], Type::Double),
             (vec![Whole(large), Real(0.5)], Type::Varchar),
+            (vec![Whole(1 << 60), Real(0.5)], Type::Double),
             (vec![Boolean(true)], Type::Boolean),
             (vec![Boolean(true), Whole(1)], Type::Varchar),
             (vec![Date(1)], Type::Date),
