@@ -59,6 +59,7 @@ bench: guests
 	.deps/venv/bin/python bench/run.py
 	.deps/venv/bin/python bench/databases.py
 	.deps/venv/bin/python bench/copying.py
+	.deps/venv/bin/python bench/everyday.py
 	.deps/venv/bin/python bench/languages.py
 	.deps/venv/bin/python bench/executors.py
 	.deps/venv/bin/python bench/exchange.py
