@@ -280,6 +280,12 @@ pub enum Format {
     Csv,
     /// One JSON object per line
     Json,
+    /// A Parquet file
+    Parquet,
+    /// An Arrow IPC file; to a pipe, an Arrow IPC stream
+    Arrow,
+    #[value(skip)]
+    ArrowStream,
 }
 
 /// How much a log line matters.

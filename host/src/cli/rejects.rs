@@ -11,7 +11,7 @@ use crate::session::{Base, Manifest, StepRecord};
 use crate::untrusted::{self, line};
 
 use super::folders::FolderArguments;
-use super::query::{Statement, print_rows};
+use super::query::{Statement, print_rows, tables_of};
 use super::sandbox::SandboxArguments;
 use super::{fetch, grouped, print, table};
 
@@ -154,10 +154,6 @@ fn show(arguments: &Show) -> anyhow::Result<()> {
     };
     let file = fetch::tables_file(&base, &id, &manifest, step, arguments.sandbox)?;
     let sql = format!("FROM {}", quote_name(name));
-    print_rows(
-        step,
-        &file,
-        &Statement { sql: &sql, format: arguments.format, timeout: TIMEOUT, total: None },
-        arguments.sandbox,
-    )
+    let statement = Statement { sql: &sql, format: arguments.format, timeout: TIMEOUT, total: None };
+    print_rows(tables_of(step, &file), &statement, None, arguments.sandbox)
 }

@@ -1,12 +1,10 @@
 //! DuckDB's errors, classified by what a caller can do about them.
 
+use duckdb_text::excerpt;
 use serde::Deserialize;
 
 /// The setting that makes DuckDB write its errors as JSON, with their type and their position in the statement.
 pub(super) const AS_JSON: (&str, &str) = ("errors_as_json", "true");
-
-/// How many characters of a statement an error shows on either side of its position.
-const EXCERPT: usize = 60;
 
 /// An error in DuckDB's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -148,18 +146,6 @@ impl EngineError {
     }
 }
 
-/// The line around a position in a statement, and a mark below it.
-fn excerpt(statement: &str, position: usize) -> Option<String> {
-    let (before, after) = statement.split_at_checked(position)?;
-    let start = before.rfind('\n').map_or(0, |end| end + 1);
-    let line = before.matches('\n').count() + 1;
-    let written: Vec<char> = before[start..].chars().collect();
-    let shown: String = written[written.len().saturating_sub(EXCERPT)..].iter().collect();
-    let rest: String = after.chars().take_while(|letter| *letter != '\n').take(EXCERPT).collect();
-    let head = format!("LINE {line}: {shown}");
-    Some(format!("{head}{rest}\n{}^", " ".repeat(head.chars().count())))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,7 +174,5 @@ mod tests {
         // A position that is beyond the statement, or inside a character.
         assert_eq!(message("select"), "Binder Error: no x");
         assert_eq!(message("selectüü"), "Binder Error: no x");
-        let long = EngineError::in_statement(&text.replace("\"9\"", "\"500\""), Some(&"x".repeat(1000)));
-        assert_eq!(long.message.lines().nth(2).map(str::len), Some("LINE 1: ".len() + 2 * EXCERPT));
     }
 }

@@ -23,6 +23,9 @@ pub struct InputTable {
     pub alias: String,
     /// Other names of the input in SQL, such as `df_extract` and `input_df`.
     pub also: Vec<String>,
+    /// The schema of `alias` in SQL, if not the default one. Names in `also` have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
     /// The database file, as the path to open it by.
     pub path: PathBuf,
     pub table: String,
@@ -40,6 +43,7 @@ impl InputTable {
         Self {
             alias: alias.to_owned(),
             also: Vec::new(),
+            schema: None,
             path,
             table: table.to_owned(),
             rows: None,
@@ -137,9 +141,7 @@ impl Warm {
             connections,
             handed_out: Mutex::default(),
             created: Mutex::default(),
-            tables: RwLock::new(Tables::new(
-                step.inputs.iter().filter(|input| !input.is_reference).flat_map(input_names).cloned(),
-            )),
+            tables: RwLock::new(tables(step.inputs)),
             databases,
             sources,
             has_output: step.output.is_some(),
@@ -151,9 +153,17 @@ impl Warm {
     }
 }
 
-/// The names of an input in a driver's SELECT.
-fn input_names(input: &InputTable) -> impl Iterator<Item = &String> {
-    std::iter::once(&input.alias).chain(&input.also)
+/// The tables that a driver's SELECT may name.
+fn tables(inputs: &[InputTable]) -> Tables {
+    let visible = || inputs.iter().filter(|input| !input.is_reference);
+    let plain = |input: &InputTable| input.schema.is_none().then(|| input.alias.clone());
+    let mut tables = Tables::new(visible().flat_map(|input| plain(input).into_iter().chain(input.also.clone())));
+    for input in visible() {
+        if let Some(schema) = &input.schema {
+            tables.add(schema, &input.alias);
+        }
+    }
+    tables
 }
 
 /// Opens the step's inputs, each table under its names; returns where each is.
@@ -191,12 +201,27 @@ fn attach_inputs(
             }
         }
         let source = format!("{catalog}.main.{}", quote_name(&input.table));
-        for name in input_names(input).filter(|_| !input.is_reference) {
-            control.execute(&format!("CREATE VIEW {} AS FROM {source}", quote_name(name)))?;
+        if !input.is_reference {
+            create_views(control, input, &source)?;
         }
         sources.push((input.alias.clone(), source));
     }
     Ok(sources)
+}
+
+/// Makes a table available under the names of an input.
+fn create_views(control: &Arc<Connection>, input: &InputTable, source: &str) -> Result<()> {
+    let alias = match &input.schema {
+        None => quote_name(&input.alias),
+        Some(schema) => {
+            control.execute(&format!("CREATE SCHEMA IF NOT EXISTS {}", quote_name(schema)))?;
+            format!("{}.{}", quote_name(schema), quote_name(&input.alias))
+        }
+    };
+    for name in std::iter::once(alias).chain(input.also.iter().map(|name| quote_name(name))) {
+        control.execute(&format!("CREATE VIEW {name} AS FROM {source}"))?;
+    }
+    Ok(())
 }
 
 /// 128 random bits, in hexadecimal.

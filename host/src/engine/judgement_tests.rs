@@ -44,6 +44,7 @@ fn reading(folder: &Path, table: &str) -> std::result::Result<Engine, FurnishErr
         also: vec!["df_source".to_owned()],
         rows: None,
         is_reference: false,
+        schema: None,
         path: folder.join("in.duckdb"),
         table: table.to_owned(),
     };

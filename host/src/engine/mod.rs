@@ -33,7 +33,6 @@ use crate::columns::Field;
 use buffers::Buffers;
 use databases::Attached;
 use ffi::{Connection, Database, Statement};
-use statement::Tables;
 
 pub use databases::{DatabaseColumn, DatabaseFile, DatabaseTable};
 pub use deliver::{Delivery, DeliveryMode, Obsolete};
@@ -46,6 +45,7 @@ pub use json_table::{FinishedTable, JsonTable};
 pub use partitions::{Partitioning, written_partitions};
 pub use query::{Query, Types};
 pub use regroup::Batches;
+pub use statement::Tables;
 pub use status::{Status, Trouble, Varying};
 pub use table_writer::TableWriter;
 pub use temporary::{TemporaryFile, TemporaryFolder, WriteError};

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use duckdb::arrow::array::ArrayData;
+use duckdb::arrow::datatypes::{Field as ArrowField, Schema};
+use duckdb::arrow::ffi::FFI_ArrowSchema;
 
 use super::buffers::Buffers;
 use super::ffi::{Connection, Rows};
@@ -72,7 +74,8 @@ impl Engine {
 
     pub(super) fn start(&self, mut rows: Rows, renaming: Option<Renaming>, types: Types) -> Result<Query> {
         let refused = |refused: columns::Refused| EngineError::data(refused.0);
-        let mut fields = columns::flatten_schema(&rows.schema()?).map_err(refused)?;
+        let schema = rows.schema()?;
+        let mut fields = columns::flatten_schema(&schema).map_err(refused)?;
         if let Some((names, named)) = renaming {
             for (column, position) in columns::column_positions(&fields).map_err(refused)?.into_iter().enumerate() {
                 fields[position].name.clone_from(&names[column]);
@@ -84,13 +87,15 @@ impl Engine {
         let booleans = if types == Types::Plain { columns::plain(&mut fields) } else { Vec::new() };
         let (buffers, status) = (Arc::clone(&self.buffers), self.status.clone());
         let regroup = Regroup::new(self.batches);
-        Ok(Query { fields, rows: Some(rows), buffers, status, is_authors: false, booleans, regroup })
+        Ok(Query { fields, schema, rows: Some(rows), buffers, status, is_authors: false, booleans, regroup })
     }
 }
 
 /// A running SELECT.
 pub struct Query {
     pub fields: Vec<Field>,
+    /// The Arrow schema of the batches, in which columns may have other names.
+    schema: FFI_ArrowSchema,
     /// `None` after the last row: DuckDB must not be asked again.
     rows: Option<Rows>,
     buffers: Arc<Buffers>,
@@ -113,6 +118,22 @@ pub enum Types {
 type Renaming = (Vec<String>, BTreeMap<usize, (String, String)>);
 
 impl Query {
+    /// The Arrow schema of the batches, with the names of the columns, and the DuckDB type of those that have another one
+    /// in Arrow.
+    pub fn arrow_schema(&self) -> Result<Schema> {
+        let schema = Schema::try_from(&self.schema).map_err(EngineError::arrow)?;
+        let positions = columns::column_positions(&self.fields)
+            .map_err(|refused: columns::Refused| EngineError::data(refused.0))?;
+        let named = schema.fields().iter().zip(positions).map(|(column, position)| {
+            let field = &self.fields[position];
+            ArrowField::clone(column)
+                .with_name(&field.name)
+                .with_nullable(true)
+                .with_metadata(field.metadata.iter().cloned().collect())
+        });
+        Ok(Schema::new(named.collect::<Vec<ArrowField>>()))
+    }
+
     /// The next rows, as a struct array with one child per column.
     pub fn next_batch(&mut self) -> Result<Option<ArrayData>> {
         let Self { rows, regroup, status, buffers, is_authors, .. } = self;

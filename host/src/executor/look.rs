@@ -10,6 +10,7 @@ use anyhow::Context;
 use super::figures::Figures;
 use super::process::handle;
 use super::supervisor::{Allowance, FiguresAllowance, Overrun, Supervisor};
+use crate::engine::InputTable;
 use crate::error::Report;
 use crate::grants::limits::Limits;
 use crate::protocol::Look;
@@ -95,11 +96,18 @@ pub fn look(look: &Look, rows: &mut Rows<'_>, supervisor: &Supervisor) -> anyhow
         None if reason.is_empty() => Report::step(format!("the query's process ended without a word ({status})"))
             .hint("the file may be damaged; the step that made it can be run again"),
         None => {
-            let tables: Vec<&str> = look.tables.iter().map(|table| table.alias.as_str()).collect();
-            Report::input(reason).hint(format!("write one SELECT over {}", crate::error::listed(tables)))
+            let tables: Vec<String> = look.tables.iter().map(written).collect();
+            Report::input(reason)
+                .hint(format!("write one SELECT over {}", crate::error::listed(tables.iter().map(String::as_str))))
         }
     }
     .into())
+}
+
+/// A table as SQL names it.
+fn written(table: &InputTable) -> String {
+    let schema = table.schema.as_ref().map(|schema| format!("{schema}."));
+    format!("{}{}", schema.unwrap_or_default(), table.alias)
 }
 
 fn ended(overrun: Overrun) -> Report {

@@ -347,6 +347,7 @@ impl Schedule<'_> {
             alias: input.alias.clone(),
             also: input.also.clone(),
             rows: self.said_rows(input),
+            schema: None,
             path: self.session.data_file(&input.step),
             table: input.table.clone(),
             is_reference: input.is_reference,

@@ -3,7 +3,7 @@
 //! A step's file is as untrusted as the driver that made it, so the host never opens one itself.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -11,6 +11,7 @@ use duckdb::arrow::array::cast::AsArray;
 use duckdb::arrow::array::make_array;
 use duckdb_text::{json_text, quote_name};
 
+use super::export;
 use super::open_files::OpenFiles;
 use super::quality::validate::wrong_checks;
 use super::text_table::TextTable;
@@ -40,7 +41,12 @@ fn look() -> anyhow::Result<()> {
         anyhow::bail!("this machine gives no full confinement: {}", confinement.words());
     }
     let inputs = held.input_paths(&look.tables);
-    let furnishing = Furnishing { inputs: &inputs, ..Furnishing::bare(Path::new(""), look.limits) };
+    // Only DuckDB's own writer of Parquet opens a file.
+    let stdout = match look.question {
+        Question::Select { format: Format::Parquet, .. } => vec![PathBuf::from(export::STDOUT)],
+        _ => Vec::new(),
+    };
+    let furnishing = Furnishing { inputs: &inputs, files: &stdout, ..Furnishing::bare(Path::new(""), look.limits) };
     let narrowed = || {
         held.retire_inputs()?;
         narrow(&Reach::default())
@@ -115,10 +121,12 @@ struct Shown {
 fn print_rows(engine: &Engine, sql: &str, format: Format, shown: Shown) -> anyhow::Result<()> {
     // Checked by itself first, so that an error quotes the user's statement and not the text that is put around it.
     let names = engine.column_names(sql)?;
-    let from = format!("({}\n)", sql.trim_end().trim_end_matches(';'));
+    let sql = sql.trim_end().trim_end_matches(';');
+    let from = format!("({sql}\n)");
     let wrapped = match format {
         Format::Json => format!("SELECT CAST(to_json(osiris_row) AS VARCHAR) FROM {from} AS osiris_row"),
         Format::Table | Format::Csv => format!("SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {from}"),
+        Format::Parquet | Format::Arrow | Format::ArrowStream => return print_file(engine, sql, &names, format),
     };
     let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
     match format {
@@ -143,8 +151,25 @@ fn print_rows(engine: &Engine, sql: &str, format: Format, shown: Shown) -> anyho
             })?;
             writeln!(stdout, "{}", table.finish(shown.total))?;
         }
+        Format::Parquet | Format::Arrow | Format::ArrowStream => {}
     }
     Ok(stdout.flush()?)
+}
+
+/// Writes the rows for programs.
+fn print_file(engine: &Engine, sql: &str, names: &[String], format: Format) -> anyhow::Result<()> {
+    if format != Format::Parquet {
+        let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
+        export::arrow(engine, sql, format == Format::Arrow, &mut stdout)?;
+        return Ok(stdout.flush()?);
+    }
+    let mut types = Vec::new();
+    each_row(engine, &format!("SELECT column_type FROM (DESCRIBE SELECT * FROM ({sql}\n))"), |row| {
+        types.push(row[0].unwrap_or_default().to_owned());
+        Ok(())
+    })?;
+    let columns: Vec<(String, String)> = names.iter().cloned().zip(types).collect();
+    export::parquet(engine, sql, &columns)
 }
 
 /// Calls `visit` with each row of a SELECT whose columns are all text.

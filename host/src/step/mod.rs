@@ -5,6 +5,7 @@
 //! DuckDB, and the guest called. See "The step process" in ARCHITECTURE.md.
 
 mod databases;
+mod export;
 mod guest;
 pub mod look;
 mod open_files;

@@ -272,6 +272,7 @@ impl Worker {
             alias: input.alias.clone(),
             also: input.also.clone(),
             rows: input.rows,
+            schema: None,
             path: self.store.path(&input.data),
             table: input.table.clone(),
             is_reference: input.is_reference,

@@ -141,9 +141,9 @@ fn show(ended: &Ended, sandbox: SandboxArguments) -> anyhow::Result<()> {
             print(&format!("\nstep `{}`, table `{name}`: {}", step.id, counted(table.rows, "row")));
             let sql = format!("select * from \"{}\" limit {ROWS}", name.replace('"', "\"\""));
             query::print_rows(
-                step,
-                &file,
+                query::tables_of(step, &file),
                 &Statement { sql: &sql, format: Format::Table, timeout: TIMEOUT, total: None },
+                None,
                 sandbox,
             )?;
             if table.rows > ROWS {
