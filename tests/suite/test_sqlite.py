@@ -1,11 +1,15 @@
 """sqlite.extractor reads what SQLite stores: each value unchanged, or an error. Python's own SQLite says what is right."""
 
 import datetime
+import json
 import os
 import random
 import shutil
 import sqlite3
 import struct
+import subprocess
+import sys
+import threading
 
 import duckdb
 import pytest
@@ -217,6 +221,56 @@ def test_an_unfinished_transaction_beside_a_file_is_an_error(project):
         journal.write_bytes(content)
         assert rows(project) == [(1,)]
     assert path.exists()
+
+
+WRITER = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+connection.execute(f"pragma journal_mode = {sys.argv[2]}")
+connection.execute("pragma cache_size = 5")
+for n in range(10**9):
+    connection.execute("update t set v = ?", (n,))
+    print(flush=True)
+    time.sleep(float(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize(("mode", "pause"), [("delete", 0.3), ("wal", 0.05), ("persist", 0.3)])
+def test_a_step_sees_one_state_of_a_file_that_is_written_to_or_fails(project, mode, pause):
+    path = make(project, "create table t(id integer primary key, v int, s text)", rows=[(n, 0, "x" * 100) for n in range(20_000)])
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(path), mode, str(pause)], stdout=subprocess.PIPE) as writer:
+        try:
+            writer.stdout.readline()
+            outcomes = []
+            for _ in range(8):
+                project.pipeline([step()])
+                result = json.loads(project.osiris("run", "pipeline.yaml", "--json").stdout)
+                outcomes.append(result["steps"][0])
+                if outcomes[-1]["status"] == "success":
+                    assert project.rows(result, "read", "select count(*), count(distinct v) from main") == [(20_000, 1)]
+                else:
+                    assert any(words in outcomes[-1]["error"]["message"] for words in ("changed by another program", "has not ended")), outcomes[-1]
+        finally:
+            writer.kill()
+
+
+def test_a_file_that_is_touched_while_it_is_read_is_an_error_that_can_be_tried_again(project):
+    path = make(project, "create table t(a int); insert into t values (1)")
+    ended = threading.Event()
+
+    def touch():
+        while not ended.wait(0.001):
+            os.utime(path)
+
+    toucher = threading.Thread(target=touch)
+    toucher.start()
+    try:
+        failed = project.run([step()], expect=1)["step"]["read"]["error"]
+    finally:
+        ended.set()
+        toucher.join()
+    assert "`app.db` was changed by another program while the step read it" in failed["message"] and failed["kind"] == "busy", failed
+    assert rows(project) == [(1,)]
 
 
 def changed(content: bytes, at: int, new: bytes) -> bytes:

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::claims::{Busy, LOOK_EVERY, PATIENCE, Present};
+use super::companions::WithCompanions;
 use super::ledger;
 use super::retry::Retrial;
 use super::schedule::Schedule;
@@ -68,6 +69,8 @@ pub(super) struct Attempt {
     pub(super) targets: Vec<Target>,
     /// The DuckDB files that it reads, which nobody may write meanwhile.
     pub(super) _locked: Vec<Present>,
+    /// The database files that it reads, which others may write meanwhile.
+    pub(super) unlocked: WithCompanions,
     /// When the step's first attempt began.
     pub(super) begun: Instant,
     pub(super) log_room: LogRoom,
@@ -106,6 +109,7 @@ struct HandedOver {
     process: Box<dyn RunningAttempt>,
     targets: Vec<Target>,
     locked: Vec<Present>,
+    unlocked: WithCompanions,
 }
 
 /// The failure of a step that could not be given its files.
@@ -178,7 +182,7 @@ impl Schedule<'_> {
         (record.warnings, record.attempts) = (warnings.list(), number);
         record.checks.clear();
         match self.hand_over(place, begun, number) {
-            Ok(HandedOver { process, targets, locked }) => {
+            Ok(HandedOver { process, targets, locked, unlocked }) => {
                 self.busy.remove(&place);
                 let log_room = LogRoom::new(&self.settings.limits);
                 let exchange_room = Some(recordings::MAX_MESSAGES);
@@ -188,6 +192,7 @@ impl Schedule<'_> {
                     process,
                     targets,
                     _locked: locked,
+                    unlocked,
                     begun,
                     log_room,
                     warnings,
@@ -225,6 +230,7 @@ impl Schedule<'_> {
     fn hand_over(&mut self, place: usize, begun: Instant, number: u32) -> anyhow::Result<HandedOver> {
         let step = &self.plan.steps[place];
         self.session.write_artifact(&step.id, "cleaned_config.json", &step.masked_config)?;
+        let unlocked = WithCompanions::of(step);
         let (mut read, locked) = targets::all_readable(self.base, step)?;
         self.reuse.note_reads(place, &read);
         let scratch = self.session.create_scratch(&step.id)?;
@@ -234,7 +240,7 @@ impl Schedule<'_> {
         let mut limits = self.settings.limits;
         limits.wall_seconds = seconds(self.time_left(begun));
         match self.start(place, StepFiles { scratch, read, write, databases }, &targets, Turn { number, limits }) {
-            Ok(process) => Ok(HandedOver { process, targets, locked }),
+            Ok(process) => Ok(HandedOver { process, targets, locked, unlocked }),
             Err(error) => {
                 targets::discard(self.base, targets);
                 Err(error)

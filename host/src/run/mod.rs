@@ -2,6 +2,7 @@
 
 mod attempt;
 mod claims;
+mod companions;
 mod deliveries;
 mod fleet;
 pub mod ledger;

@@ -62,7 +62,7 @@ impl Schedule<'_> {
             return;
         };
         self.fleet.ended(running.place);
-        let Attempt { place, number, process, targets, begun, warnings, verdict, checks, .. } = running;
+        let Attempt { place, number, process, targets, begun, warnings, verdict, checks, unlocked, .. } = running;
         self.manifest.steps[place].warnings = warnings.list();
         let checks = self.note_checks(place, checks);
         let step = &self.plan.steps[place];
@@ -72,7 +72,7 @@ impl Schedule<'_> {
         let outcome = match verdict {
             Some(Ok(done)) if ending.is_peaceful() && !self.interrupted => {
                 let done = Done { checks, ..done };
-                match unfit(step, &done) {
+                match unfit(step, &done).or_else(|| unlocked.failure()) {
                     None if self.ties.is_some() => {
                         return self.settle((place, number, begun), has_connected, targets, (done, stored));
                     }

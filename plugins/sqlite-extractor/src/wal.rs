@@ -25,9 +25,6 @@ pub struct Log {
     pub page_size: usize,
     /// The header, by which a log that was begun again is recognised.
     header: Vec<u8>,
-    /// The heads of the frames after the last transaction and after all sound frames, with their places: the next transaction
-    /// begins or ends there. They are shorter at the end of the log.
-    next: [(u64, Vec<u8>); 2],
 }
 
 impl Log {
@@ -58,7 +55,7 @@ impl Log {
         }
         let (mut log, mut pending) = (Self { page_size, header: header.clone(), ..Self::default() }, Vec::new());
         let length = FRAME + page_size;
-        let (mut place, mut end) = (HEADER as u64, HEADER as u64);
+        let mut place = HEADER as u64;
         while place + length as u64 <= bytes.size() {
             let frame = bytes.read_exactly(place, length)?;
             let field = |at: usize| int(&frame, at).unwrap_or_default();
@@ -69,7 +66,6 @@ impl Log {
             pending.push((field(0), place + FRAME as u64));
             if field(4) > 0 {
                 log.pages = field(4);
-                end = place + length as u64;
                 log.places.extend(pending.drain(..));
             }
             if log.places.len() + pending.len() > MAX_PAGES {
@@ -77,35 +73,22 @@ impl Log {
             }
             place += length as u64;
         }
-        log.next = [(end, head(bytes, end)?), (place, head(bytes, place)?)];
         Ok((log.pages > 0).then_some(log))
     }
 
-    /// Whether nothing was added to the log since it was read, and it was not begun again.
+    /// Whether the log was not begun again, which would replace its frames. Frames that were added after it was read do not
+    /// matter, unless they are copied into the file, which the host notices.
     ///
     /// # Errors
-    /// As for [`Bytes::read_exactly`].
+    /// As for [`Bytes::read_up_to`].
     pub fn is_current(&self, bytes: &dyn Bytes) -> Result<bool> {
-        if bytes.read_up_to(0, HEADER)? != self.header {
-            return Ok(false);
-        }
-        for (place, known) in &self.next {
-            if head(bytes, *place)? != *known {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(bytes.read_up_to(0, HEADER)? == self.header)
     }
 
     /// Where the log has the page, if it does.
     pub fn place(&self, page: u32) -> Option<u64> {
         self.places.get(&page).copied()
     }
-}
-
-/// The head of the frame at `place`, or what there is of it.
-fn head(bytes: &dyn Bytes, place: u64) -> Result<Vec<u8>> {
-    bytes.read_up_to(place, FRAME)
 }
 
 /// The order of the bytes in which checksums are computed.
