@@ -17,6 +17,7 @@ use crate::engine::{InputTable, Varying};
 use crate::error::Failure;
 use crate::grants::credentials::Credential;
 use crate::grants::endpoint::{Endpoint, HttpScope};
+use crate::grants::fetch::RemoteFile;
 use crate::grants::limits::Limits;
 use crate::pipeline::expect::Expect;
 use crate::pipeline::expect::outcome::CheckOutcome;
@@ -139,6 +140,9 @@ pub enum Call {
 pub struct NetworkGrant {
     pub connect: Vec<Endpoint>,
     pub http: Vec<HttpScope>,
+    /// The files that the step process fetches for its driver.
+    #[serde(default)]
+    pub fetch: Vec<RemoteFile>,
     /// Trusted roots as PEM, which replace the machine's own.
     pub roots: Vec<String>,
     /// The file with the machine's trusted roots, if the operator named one in `SSL_CERT_FILE`.
@@ -156,12 +160,13 @@ pub struct NetworkGrant {
 
 impl NetworkGrant {
     pub fn is_empty(&self) -> bool {
-        self.connect.is_empty() && self.http.is_empty()
+        self.connect.is_empty() && self.http.is_empty() && self.fetch.is_empty()
     }
 
     /// Every endpoint that may be connected to, by any protocol.
     pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        self.connect.iter().chain(self.http.iter().map(|scope| &scope.endpoint))
+        let fetched = self.fetch.iter().map(|file| &file.scope);
+        self.connect.iter().chain(self.http.iter().chain(fetched).map(|scope| &scope.endpoint))
     }
 }
 

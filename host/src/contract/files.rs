@@ -10,11 +10,14 @@ use std::sync::Arc;
 use wasmtime::component::Resource;
 
 use super::bindings::osiris::driver::files::{Format, Host, HostSource, HostTarget, HostTemporary};
+use super::fetch::Fetcher;
 use super::partitioned::{Copied, PartitionOptions};
+use super::shared::Shared;
 use super::{Answer, DriverCall, Error, ErrorKind, View, coded, error};
 use crate::digest::Digest;
 use crate::engine::{Engine, Status, TemporaryFile, Trouble, WriteError, quote_text};
 use crate::error::DISK_FULL;
+use crate::grants::fetch::is_address;
 use crate::protocol::FileGrant;
 
 /// The most bytes that one `read` returns.
@@ -23,6 +26,8 @@ const MAX_READ: u32 = 8 << 20;
 /// The files that the step was granted, and what was written to them.
 pub struct Files {
     readable: Vec<FileGrant>,
+    /// The files that are fetched when they are opened.
+    remote: Fetcher,
     writable: Vec<FileGrant>,
     /// The names of those that stand for a folder of partitions.
     folders: BTreeSet<String>,
@@ -35,7 +40,7 @@ pub struct Files {
 }
 
 impl Files {
-    pub fn new(call: &DriverCall<'_>) -> Self {
+    pub fn new(call: &DriverCall<'_>, shared: &Shared) -> Self {
         // What a DuckDB file contains is the engine's to read and write.
         let files = &call.job.files;
         let plain = |grants: &[FileGrant]| {
@@ -43,6 +48,7 @@ impl Files {
         };
         Self {
             readable: plain(&files.read),
+            remote: Fetcher::new(call, shared),
             writable: plain(&files.write),
             folders: files.folders.clone(),
             engine: Arc::clone(call.engine),
@@ -87,7 +93,9 @@ fn granted(grants: &[FileGrant], path: &str, verb: &str) -> Result<PathBuf, Erro
 
 fn denied(grants: &[FileGrant], path: &str, verb: &str) -> Error {
     let several = grants.iter().filter(|grant| grant.stands_for.iter().any(|written| written == path)).count();
-    let message = if several > 0 {
+    let message = if is_address(path) {
+        format!("the step may not fetch `{path}`: its driver asks to read files, not addresses")
+    } else if several > 0 {
         format!("`{path}` stands for {several} files: {verb} each by the name that `list` returns")
     } else {
         let known = crate::error::listed(grants.iter().take(MAX_NAMED).map(|grant| grant.name.as_str()));
@@ -118,6 +126,9 @@ fn io_error(doing: &str, name: &str, cause: &std::io::Error, status: &Status) ->
 
 impl Host for View<'_, Files> {
     fn list(&mut self, path: String) -> Answer<Vec<String>> {
+        if self.own.remote.knows(&path) {
+            return Ok(Ok(vec![path]));
+        }
         let stands_for = |grant: &&FileGrant| grant.name == path || grant.stands_for.contains(&path);
         let found: Vec<&FileGrant> = self.own.readable.iter().filter(stands_for).collect();
         if found.is_empty() {
@@ -133,8 +144,11 @@ impl Host for View<'_, Files> {
 
     #[expect(clippy::disallowed_methods, reason = "opens a granted file again by its number, below `/proc/self/fd`")]
     fn open(&mut self, path: String) -> Answer<Resource<Source>> {
-        let open = || {
-            let resolved = granted(&self.own.readable, &path, "read")?;
+        let mut open = || {
+            let resolved = match self.own.remote.knows(&path) {
+                true => self.own.remote.path(&path)?,
+                false => granted(&self.own.readable, &path, "read")?,
+            };
             let file =
                 File::open(&resolved).map_err(|cause| io_error("open", &path, &cause, self.own.engine.status()))?;
             let size =

@@ -47,7 +47,8 @@ pub struct Http {
     gate: Gate,
 }
 
-struct Gate {
+/// Which requests are granted, and what they are sent with.
+pub(super) struct Gate {
     scopes: Vec<HttpScope>,
     credentials: Vec<Credential>,
     network: Arc<Network>,
@@ -64,9 +65,17 @@ struct Gate {
 
 impl Http {
     pub fn new(call: &DriverCall<'_>, shared: &Shared) -> Self {
-        let gate = Gate {
-            scopes: call.job.network.http.clone(),
-            credentials: call.job.network.credentials.clone(),
+        let network = &call.job.network;
+        let gate = Gate::new(call, shared, network.http.clone(), network.credentials.clone());
+        Self { context: WasiHttpCtx::new(), gate }
+    }
+}
+
+impl Gate {
+    pub fn new(call: &DriverCall<'_>, shared: &Shared, scopes: Vec<HttpScope>, credentials: Vec<Credential>) -> Self {
+        Self {
+            scopes,
+            credentials,
             network: Arc::clone(&shared.network),
             trust: call.trust.clone(),
             reporter: call.reporter.clone(),
@@ -75,8 +84,7 @@ impl Http {
             faults: shared.faults.clone(),
             batches: call.job.disturbance.batches,
             exchanger: shared.exchanger.clone(),
-        };
-        Self { context: WasiHttpCtx::new(), gate }
+        }
     }
 }
 
@@ -278,7 +286,7 @@ pub(super) fn arrived() -> Box<dyn Future<Output = Result<(), Error>> + Send> {
     Box::new(async { Ok(()) })
 }
 
-fn empty() -> WasiBody {
+pub(super) fn empty() -> WasiBody {
     http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 

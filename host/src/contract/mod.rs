@@ -10,6 +10,7 @@ mod disturbed_http;
 pub mod exchanger;
 mod exports;
 mod faults;
+mod fetch;
 mod files;
 mod http;
 mod json_tables;
@@ -128,7 +129,7 @@ impl State {
             memory: shared.memory.part(),
             context: context::Context::new(call, shared, instance)?,
             tables: Tables::new(call, shared)?,
-            files: Files::new(call),
+            files: Files::new(call, shared),
             databases: Databases::new(call),
             tcp: Tcp::new(call, shared),
             http: Http::new(call, shared),

@@ -14,6 +14,7 @@ use super::connect::Connect;
 use super::credentials::Credentials;
 use super::databases::{Databases, WantedDatabases};
 use super::endpoint::Endpoint;
+use super::fetch::Fetch;
 use super::files::{CreateFolders, FileWish, ReadFiles, ReadMatchingFiles, WriteFiles, WriteFolders};
 use super::grant::GrantRequest;
 use super::http::{Http, Roots};
@@ -254,6 +255,9 @@ capabilities! {
     /// Files to read, for which a path of the config stands: one file, the files that match a pattern, or those in a folder.
     #[serde(default, rename = "readMatching", skip_serializing_if = "Vec::is_empty")]
     read_matching: ReadMatchingFiles,
+    /// Files to read that the host fetches, where a path of the config is an address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    fetch: Fetch,
     /// Files to write.
     #[serde(default)]
     write: WriteFiles,

@@ -294,6 +294,7 @@ fn every_capability_is_shown_in_words_and_json() {
     let wanted = WantedGrants {
         read: vec![template("{config.from}")],
         read_matching: vec![template("{config.all}")],
+        fetch: vec![template("{config.remote}")],
         write: vec![template("{config.to}")],
         create_folders: Some(template("{config.folders}")),
         write_folders: Some(template("{config.keys}")),
@@ -307,7 +308,7 @@ fn every_capability_is_shown_in_words_and_json() {
         roots: vec![template("{connection.ca}")],
         state: true,
     };
-    let config = json!({"from": "a", "all": "c/*", "to": "b", "folders": true, "base": "w", "keys": ["k"],
+    let config = json!({"from": "a", "all": "c/*", "to": "b", "folders": true, "base": "w", "keys": ["k"], "remote": "https://api/x.csv",
         "connection": {"host": "db", "url": "https://api/v1", "ca": "PEM"}});
     let all = ["db", "api"].map(str::to_owned).into();
     let policy = Policy::default_with(ConnectionHosts { all, private: ["db".to_owned()].into() });

@@ -109,7 +109,10 @@ fn check_fixed(request: &GrantRequest<'_>, endpoint: &Endpoint) -> Result<(), Re
 }
 
 /// Checks that a host is named by the connections or the policy.
-fn check_named(request: &GrantRequest<'_>, endpoint: &Endpoint) -> Result<(), Report> {
+///
+/// # Errors
+/// If it is not.
+pub fn check_named(request: &GrantRequest<'_>, endpoint: &Endpoint) -> Result<(), Report> {
     let step = request.step;
     let (allowed, known, cure) = match &request.policy.hosts {
         Hosts::Any => return Ok(()),

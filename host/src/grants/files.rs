@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::capability::{Capability, SpecRequest};
+use super::fetch::is_address;
 use super::grant::{GrantRequest, stands_for_something};
 use super::policy::Policy;
 use super::reserved;
@@ -123,6 +124,8 @@ impl Capability for ReadMatchingFiles {
 
     fn grant(wanted: &Vec<FileTemplate>, request: &GrantRequest<'_>) -> Result<Vec<FileWish>, Report> {
         let mut files = allowed_files(request, Access::Read, wanted)?;
+        // The host fetches what has an address.
+        files.retain(|file| !is_address(&file.name));
         for file in &mut files {
             // A policy may name the folder: nothing in it may lead out of it.
             let whole = file.root.join(&file.below);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::address_template::AddressTemplate;
 use super::capability::{Capability, SpecRequest};
-use super::connect::check_host;
+use super::connect::{check_host, check_named};
 use super::endpoint::{Endpoint, HttpScope};
 use super::grant::GrantRequest;
 use super::template::{Template, written_as_text};
@@ -108,11 +108,27 @@ pub fn allowed_scopes(request: &GrantRequest<'_>, wanted: &[HttpTemplate]) -> Re
 }
 
 fn allowed_scope(request: &GrantRequest<'_>, template: &AddressTemplate, text: &str) -> Result<HttpScope, Report> {
+    allowed(request, text, |endpoint| check_host(request, template, endpoint))
+}
+
+/// The scope of one request for an address that the author wrote, such as `GET https://example.com/x.csv`.
+///
+/// # Errors
+/// If it is not allowed.
+pub fn allowed_address(request: &GrantRequest<'_>, text: &str) -> Result<HttpScope, Report> {
+    allowed(request, text, |endpoint| check_named(request, endpoint))
+}
+
+fn allowed(
+    request: &GrantRequest<'_>,
+    text: &str,
+    check: impl FnOnce(&Endpoint) -> Result<(), Report>,
+) -> Result<HttpScope, Report> {
     let step = request.step;
     let scope =
         HttpScope::parse(text).map_err(|why| Report::input(format!("step `{step}` cannot call by HTTP: {why}")))?;
     match &request.policy.http {
-        None => check_host(request, template, &scope.endpoint)?,
+        None => check(&scope.endpoint)?,
         Some(allowed) if allowed.iter().any(|allowed| allowed.covers(&scope)) => {}
         Some(allowed) => {
             let all: Vec<String> = allowed.iter().map(ToString::to_string).collect();

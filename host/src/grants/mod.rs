@@ -7,6 +7,7 @@ pub mod connect;
 pub mod credentials;
 pub mod databases;
 pub mod endpoint;
+pub mod fetch;
 pub mod files;
 pub mod grant;
 pub mod http;

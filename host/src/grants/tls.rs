@@ -22,7 +22,9 @@ pub fn demanded(request: &GrantRequest<'_>, granted: &Grants) -> Result<bool, Re
         Err(Report::input(format!("step `{}` {what}, and the policy demands `tls: verify-full`", request.step))
             .hint(cure))
     };
-    if let Some(plain) = granted.http.iter().find(|scope| !scope.tls) {
+    if let Some(plain) =
+        granted.http.iter().chain(granted.fetch.iter().map(|file| &file.scope)).find(|scope| !scope.tls)
+    {
         return refused(format!("may not call `{plain}` without TLS"), "give an address that begins with `https://`");
     }
     let connection = request.config.get("connection").and_then(Value::as_object).unwrap_or(request.config);

@@ -286,6 +286,7 @@ pub fn network(grants: &Grants, credentials: &[Credential]) -> NetworkGrant {
         withheld: credentials::withheld(&grants.credentials),
         connect: grants.connect.clone(),
         http: grants.http.clone(),
+        fetch: grants.fetch.clone(),
         roots: grants.roots.clone(),
         roots_file: environment::variable(environment::ROOTS_FILE).map(PathBuf::from),
         verified_tls: grants.verified_tls,
