@@ -97,6 +97,9 @@ def test_outputs_travel_through_the_exchange_and_are_fetched_when_they_are_looke
     assert one.rows(result, "double", "select sum(a) from main") == [(999000,)]
     # Another machine knows the session by the exchange alone.
     other = Machine(one.folder.parent / "other", one.exchange, one.shared, one.env)
+    # Of several steps, those that the SELECT names are fetched.
+    joined = other.osiris("query", result["session_id"], "select count(*) as n from double d join read.main r on d.a = 2 * r.a", "--format", "csv", "--exchange", other.exchange)
+    assert joined.stdout == "n\n1000\n", joined
     assert other.query(result, "double").stdout == "n,a\n1000,999000\n"
     assert "999000" in other.osiris("query", "latest", "double", "select sum(a) from main").stdout, "what was fetched stays"
     assert "no session is called" in Machine(one.folder.parent / "third", one.exchange).osiris("query", result["session_id"], "double").stderr
