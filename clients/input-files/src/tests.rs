@@ -174,12 +174,12 @@ fn damage_and_garbage_after_the_end_are_errors() {
 fn a_file_without_text_is_named_with_the_remedy() {
     let xlsx = zip(&[("[Content_Types].xml", b"<x/>", true), ("xl/workbook.xml", b"<x/>", true)]);
     for (bytes, name, remedy) in [
-        (&xlsx[..], "Excel file (.xlsx)", "save it as CSV"),
+        (&xlsx[..], "Excel file (.xlsx)", "excel.extractor"),
         (&xlsx[..60], "Office document, cut short", "save it as CSV"),
         (&[0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1, 0], "old Excel file", "save it as CSV"),
         (b"PAR1\x15\x04", "Parquet", "filesystem.parquet_extractor"),
         (b"%PDF-1.7\n", "PDF", "CSV"),
-        (b"SQLite format 3\0", "SQLite", "export"),
+        (b"SQLite format 3\0", "SQLite", "sqlite.extractor"),
         (&gzip(b"PAR1\x15\x04\x15"), "Parquet file inside its compression", "parquet_extractor"),
         (b"\x04\x22\x4d\x18\x60", "lz4", "unpack"),
     ] {

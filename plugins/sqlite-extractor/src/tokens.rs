@@ -71,12 +71,11 @@ pub fn tokens(sql: &str) -> Vec<Token> {
 
 /// The statement without the semicolon at its end, after which only comments may follow.
 pub fn without_semicolon(sql: &str) -> &str {
-    match sql.rfind(';') {
-        Some(at) if tokens(&sql[at + 1..]).is_empty() && tokens(&sql[..=at]).last() == Some(&Token::Sign(';')) => {
-            &sql[..at]
-        }
-        _ => sql,
-    }
+    let is_last = |at: &usize| tokens(&sql[at + 1..]).is_empty();
+    // One in a comment is not a word of the statement.
+    let is_word = |at: &usize| tokens(&sql[..*at]).len() < tokens(&sql[..=*at]).len();
+    let places = sql.rmatch_indices(';').map(|(at, _)| at);
+    places.take_while(is_last).find(is_word).map_or(sql, |at| &sql[..at])
 }
 
 fn is_word(character: char) -> bool {
@@ -116,7 +115,7 @@ mod tests {
     fn only_a_semicolon_at_the_end_is_left_out() {
         for (sql, expected) in [
             ("a;", "a"),
-            ("a; -- b;", "a; -- b;"),
+            ("a; -- b;", "a"),
             ("a ; -- b", "a "),
             ("a -- b;", "a -- b;"),
             ("a; b", "a; b"),
