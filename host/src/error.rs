@@ -37,36 +37,90 @@ pub struct Report {
     pub fault: Fault,
     pub message: String,
     pub hint: Option<String>,
+    pub place: Option<Place>,
+}
+
+/// What the id of a step follows where a path has it in place of the step's number.
+pub const STEP_ID: &str = "#";
+
+/// Where an error is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// At a key or item of the pipeline, by its path (`steps`, `0`, `config`, `path`), and so many bytes into its text.
+    Key(Vec<String>, Option<usize>),
+    /// In this line of the pipeline.
+    Line(u64),
+    /// In a file; line and column are counted from 1.
+    Spot { file: String, line: usize, column: usize },
 }
 
 impl Report {
+    fn new(fault: Fault, message: String) -> Self {
+        Self { fault, message, hint: None, place: None }
+    }
+
+    /// At the key of that path in the pipeline, unless its place is known better.
+    #[must_use]
+    pub fn at<T: ToString>(mut self, path: impl IntoIterator<Item = T>) -> Self {
+        self.place.get_or_insert_with(|| Place::Key(path.into_iter().map(|part| part.to_string()).collect(), None));
+        self
+    }
+
+    /// At a part of a step, by the step's id.
+    #[must_use]
+    pub fn at_step(self, step: impl std::fmt::Display, part: &[&str]) -> Self {
+        let step = ["steps".to_owned(), format!("{STEP_ID}{step}")];
+        self.at(step.into_iter().chain(part.iter().map(ToString::to_string)))
+    }
+
+    /// The number of the step that it is about, if its place has one.
+    pub fn step_number(&self) -> Option<usize> {
+        match &self.place {
+            Some(Place::Key(path, _)) if path.first().is_some_and(|first| first == "steps") => {
+                path.get(1)?.parse().ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// Puts the path of what is around it before the error's own.
+    #[must_use]
+    pub fn inside<T: ToString>(mut self, path: impl IntoIterator<Item = T>) -> Self {
+        let mut whole: Vec<String> = path.into_iter().map(|part| part.to_string()).collect();
+        match &mut self.place {
+            Some(Place::Key(own, _)) => {
+                whole.append(own);
+                *own = whole;
+            }
+            Some(Place::Line(_) | Place::Spot { .. }) => {}
+            None => self.place = Some(Place::Key(whole, None)),
+        }
+        self
+    }
+
     pub fn input(message: impl Into<String>) -> Self {
-        Self { fault: Fault::Input, message: message.into(), hint: None }
+        Self::new(Fault::Input, message.into())
     }
 
     /// Another run is at work: the same command may succeed later.
     pub fn busy(message: impl Into<String>) -> Self {
-        Self { fault: Fault::Busy, message: message.into(), hint: None }
+        Self::new(Fault::Busy, message.into())
     }
 
     pub fn step(message: impl Into<String>) -> Self {
-        Self { fault: Fault::Step, message: message.into(), hint: None }
+        Self::new(Fault::Step, message.into())
     }
 
     /// The report inside an error; an error without one is a fault of the host.
     pub fn from_error(error: anyhow::Error) -> Self {
-        Self::inside(error).unwrap_or_else(|error| Self {
-            fault: Fault::Host,
-            message: format!("{error:#}"),
-            hint: None,
-        })
+        Self::of(error).unwrap_or_else(|error| Self::new(Fault::Host, format!("{error:#}")))
     }
 
     /// The report inside an error, or several as one.
     ///
     /// # Errors
     /// The error itself, if it has none.
-    pub fn inside(error: anyhow::Error) -> anyhow::Result<Self> {
+    pub fn of(error: anyhow::Error) -> anyhow::Result<Self> {
         match error.downcast::<Reports>() {
             Ok(reports) => Ok(reports.merged()),
             Err(error) => error.downcast(),
@@ -104,8 +158,35 @@ impl Reports {
     fn merged(self) -> Report {
         let message = self.to_string();
         let hint = self.iter().find_map(|report| report.hint.clone());
-        let fault = self.0.first().map_or(Fault::Input, |report| report.fault);
-        Report { fault, message, hint }
+        let first = self.0.into_iter().next();
+        let (fault, place) = first.map_or((Fault::Input, None), |report| (report.fault, report.place));
+        Report { fault, message, hint, place }
+    }
+
+    /// Notes what is wrong with the user's input.
+    ///
+    /// # Errors
+    /// Any other error.
+    pub fn gather(&mut self, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
+        match outcome.map_err(anyhow::Error::downcast::<Reports>) {
+            Ok(()) => Ok(()),
+            Err(Ok(reports)) => {
+                self.extend(reports);
+                Ok(())
+            }
+            Err(Err(error)) => error.downcast().map(|report| self.push(report)),
+        }
+    }
+
+    /// The same with each error changed.
+    #[must_use]
+    pub fn map(self, change: impl FnMut(Report) -> Report) -> Self {
+        Self(self.0.into_iter().map(change).collect())
+    }
+
+    /// Adds all errors of another list.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
     }
 
     /// What both have.

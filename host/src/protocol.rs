@@ -1,5 +1,6 @@
 //! The protocol between the host and the processes of steps and queries: one JSON object in, JSON lines or rows out.
 
+pub mod binding;
 pub mod disturbance;
 pub mod partitions;
 pub mod worker;
@@ -24,6 +25,7 @@ use crate::pipeline::expect::outcome::CheckOutcome;
 use crate::recordings::Exchanges;
 use crate::secrets::Secrets;
 use crate::untrusted::Untrusted;
+use binding::JudgedStep;
 use disturbance::Disturbance;
 
 /// The table of the rows that a step rejected.
@@ -257,9 +259,9 @@ pub enum Question {
     /// Everything: for each table a [`TableContents`] on a line, then its first `most_rows` rows, each as a JSON object on a
     /// line.
     Contents { most_rows: u64 },
-    /// What is wrong with the checks of each step, whatever their tables have: a [`WrongCheck`](crate::pipeline::expect::outcome::WrongCheck) for each, as
-    /// a JSON object on a line.
-    Expectations { steps: Vec<Expect> },
+    /// What is wrong with the checks and the SQL of steps: a [`Judgement`](binding::Judgement) for each finding, as a JSON object on
+    /// a line.
+    Judge { steps: Vec<JudgedStep> },
 }
 
 /// What a table contains.

@@ -282,7 +282,7 @@ fn run_intervals(
                 manifest.steps.iter().for_each(run::explain);
                 progress[number] = Progress::Ran(Box::new(manifest));
             }
-            Err(error) => match Report::inside(error) {
+            Err(error) => match Report::of(error) {
                 Ok(report) if arguments.keep_going && report.fault == Fault::Input => {
                     eprintln!("\nerror: {}", untrusted::paragraph(&report.message));
                     report.hint.iter().for_each(|hint| eprintln!("hint: {}", untrusted::paragraph(hint)));

@@ -90,7 +90,7 @@ pub fn tables_file(
         let _ = folder.remove_file(&beside);
         let hint = failure.hint.map(|hint| hint.raw().to_owned());
         let fault = if failure.blame == crate::error::Blame::User { Fault::Input } else { Fault::Host };
-        return Err(Report { fault, message: failure.message.raw().to_owned(), hint }.into());
+        return Err(Report { fault, message: failure.message.raw().to_owned(), hint, place: None }.into());
     }
     if session::find(base, session).is_ok_and(|found| found.manifest.is_none()) && manifest.status != Status::Running {
         session::keep_manifest(base, manifest)?;

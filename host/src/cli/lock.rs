@@ -1,12 +1,13 @@
 //! `osiris lock`: pins the drivers of a pipeline, and accepts changes to them.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use rustix::fs::{Access, AtFlags};
 
 use crate::driver::catalog::Driver;
 use crate::driver::lock::{self, Lock};
-use crate::error::Report;
+use crate::error::{Report, Reports};
 use crate::plan::Plan;
 use crate::session::{Base, plain};
 
@@ -94,10 +95,13 @@ pub fn check(base: &Base, plan: &mut Plan, pins: Pins) -> anyhow::Result<()> {
     for step in &mut plan.steps {
         step.notices.extend(lock.unaccepted_hosts(&base.path, &step.component, &step.driver)?);
     }
-    for step in &plan.steps {
-        lock.check(&base.path, &step.component, &step.driver)?;
+    let mut wrong = Reports::default();
+    let mut checked = BTreeSet::new();
+    for step in plan.steps.iter().filter(|step| checked.insert(&step.component)) {
+        let outcome = lock.check(&base.path, &step.component, &step.driver);
+        wrong.note(outcome.map_err(|report| report.at_step(&step.id, &["component"])));
     }
-    Ok(())
+    Ok(wrong.into_result()?)
 }
 
 /// Checks a driver that runs outside a pipeline, under each name that pipelines may use for it, without writing

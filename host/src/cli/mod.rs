@@ -15,6 +15,7 @@ mod folders;
 mod init;
 mod intervals;
 mod limits;
+mod located;
 mod lock;
 mod plan;
 mod prepare;
@@ -37,7 +38,7 @@ use crate::contract;
 use crate::driver::compiler::{self, Allowance};
 use crate::driver::inspect;
 use crate::environment;
-use crate::error::{Fault, Report, Reports};
+use crate::error::{Fault, Place, Report, Reports};
 use crate::untrusted;
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
@@ -238,6 +239,9 @@ fn print_reports(reports: &[Report]) {
     for (place, report) in reports.iter().enumerate() {
         let apart = if place == 0 { "" } else { "\n" };
         eprintln!("{apart}error: {}", untrusted::paragraph(&report.message));
+        if let Some(Place::Spot { file, line, column }) = &report.place {
+            eprintln!("  --> {}:{line}:{column}", untrusted::line(file));
+        }
         if let Some(hint) = &report.hint {
             eprintln!("hint: {}", untrusted::paragraph(hint));
         }
@@ -249,9 +253,11 @@ fn reports(error: &anyhow::Error) -> Vec<Report> {
     if let Some(reports) = error.downcast_ref::<Reports>() {
         return reports.iter().cloned().collect();
     }
-    let report = error.downcast_ref::<Report>();
-    let (fault, hint) = report.map_or((Fault::Host, None), |report| (report.fault, report.hint.clone()));
-    vec![Report { fault, message: format!("{error:#}"), hint }]
+    let message = format!("{error:#}");
+    vec![match error.downcast_ref::<Report>() {
+        Some(report) => Report { message, ..report.clone() },
+        None => Report { fault: Fault::Host, ..Report::input(message) },
+    }]
 }
 
 /// Prints the failure as a JSON object if `--json` was given, whatever the exit code, so also for invalid arguments. All
@@ -278,7 +284,11 @@ fn as_json(report: &Report) -> Value {
         Fault::Host => "host",
         Fault::Busy => "busy",
     };
-    json!({"message": report.message, "hint": report.hint, "fault": fault})
+    let mut json = json!({"message": report.message, "hint": report.hint, "fault": fault});
+    if let Some(Place::Spot { file, line, column }) = &report.place {
+        (json["file"], json["line"], json["column"]) = (json!(file), json!(line), json!(column));
+    }
+    json
 }
 
 /// Prints a result, parts of which may come from a driver.

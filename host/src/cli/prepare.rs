@@ -22,9 +22,10 @@ use crate::run::targets;
 use crate::session::{Base, plain};
 use crate::untrusted;
 
-use super::expectations;
+use super::expectations::{self, Bind};
 use super::folders::FolderArguments;
 use super::limits::LimitArguments;
+use super::located::Located;
 use super::lock;
 use super::run::Pins;
 use super::secret_sources::{Commands, SecretSources, Values};
@@ -163,7 +164,11 @@ pub struct PlannedPipeline {
     /// Which sessions stay after the run.
     pub keep: Option<Keep>,
     /// The variables without a value that each step needs, if those have stand-ins.
-    pub unknown: BTreeMap<String, BTreeSet<String>>,
+    pub unknown: Unknown,
+    /// The pipeline as its author wrote it.
+    pub written: Pipeline,
+    /// Where its parts are in its file.
+    pub located: Located,
 }
 
 /// Reads, checks and plans the pipeline; drivers that differ from what the lock pins are refused, unless pins are ignored.
@@ -171,22 +176,41 @@ pub struct PlannedPipeline {
 /// # Errors
 /// If anything in the user's input is wrong; nothing has run by then.
 pub fn prepare(arguments: &PipelineArguments, pins: Pins, commands: Commands) -> anyhow::Result<PlannedPipeline> {
+    prepare_bound(arguments, pins, commands, false)
+}
+
+/// Like [`prepare`]; `binds` binds the SQL of steps against what is known of their inputs.
+///
+/// # Errors
+/// As for [`prepare`].
+pub fn prepare_bound(
+    arguments: &PipelineArguments,
+    pins: Pins,
+    commands: Commands,
+    binds: bool,
+) -> anyhow::Result<PlannedPipeline> {
     let mut prepared = plan_pipeline(arguments, commands)?;
     if arguments.sealed.is_none() {
         warn_of_short_secrets(&prepared);
     }
-    let checked = lock::check(&prepared.base, &mut prepared.plan, pins)
-        .and_then(|()| match commands {
-            // What is there now says nothing about where the pipeline runs.
-            Commands::Offline => Ok(()),
-            Commands::Run | Commands::StandIn => targets::check(&prepared.base, &prepared.plan.steps),
-        })
-        .and_then(|()| expectations::check(&prepared.plan, &arguments.pipeline.display().to_string()));
-    checked.map_err(|error| prepared.values.redact(error))?;
-    if prepared.exchange.is_some() {
-        refuse_updates(&prepared.plan)?;
+    let mut wrong = Reports::default();
+    wrong.gather(lock::check(&prepared.base, &mut prepared.plan, pins))?;
+    // What is there now says nothing about where the pipeline runs.
+    if commands != Commands::Offline {
+        wrong.gather(targets::check(&prepared.base, &prepared.plan.steps))?;
     }
-    Ok(prepared)
+    let bind = match (binds, commands) {
+        (false, _) => Bind::Nothing,
+        (true, Commands::Offline) => Bind::Declared(&prepared.written),
+        (true, _) => Bind::Sessions(&prepared.written, &prepared.base),
+    };
+    let file = arguments.pipeline.display().to_string();
+    wrong.gather(expectations::check(&mut prepared.plan, &file, bind))?;
+    if prepared.exchange.is_some() {
+        wrong.note(refuse_updates(&prepared.plan));
+    }
+    let wrong = wrong.into_result().map_err(|wrong| prepared.values.redact(prepared.located.reports(wrong).into()));
+    wrong.map(|()| prepared)
 }
 
 /// Refuses steps that update a file in place of others: hosts that take over a session from each other would not notice
@@ -221,6 +245,19 @@ fn warn_of_short_secrets(prepared: &PlannedPipeline) {
 /// If anything else in the user's input is wrong.
 pub fn plan_pipeline(arguments: &PipelineArguments, commands: Commands) -> anyhow::Result<PlannedPipeline> {
     let (text, pipeline) = read_pipeline(arguments)?;
+    let located = Located::new(arguments.pipeline.display().to_string(), &text, Some(&pipeline));
+    match plan_written(arguments, commands, pipeline, sha256_of(text.as_bytes())) {
+        Ok(planned) => Ok(PlannedPipeline { located, ..planned }),
+        Err(error) => Err(located.error(error)),
+    }
+}
+
+fn plan_written(
+    arguments: &PipelineArguments,
+    commands: Commands,
+    pipeline: Pipeline,
+    sha256: String,
+) -> anyhow::Result<PlannedPipeline> {
     let mut base = arguments.open_base()?;
     let connections = read_connections(&base)?;
     let project = read_project(&base)?;
@@ -231,10 +268,7 @@ pub fn plan_pipeline(arguments: &PipelineArguments, commands: Commands) -> anyho
     };
     let params = resolve(arguments, &pipeline, &values)?;
     let sources = SecretSources { base: &base, project: &project, connections: &connections, commands };
-    let mut unknown = BTreeMap::new();
-    for step in &pipeline.steps {
-        unknown.insert(step.id.to_string(), sources.for_step(step, &params, &mut values)?);
-    }
+    let unknown = obtain(&sources, &pipeline, &params, &mut values)?;
     let url = arguments.exchange.as_deref().or(project.exchange.as_deref());
     let url = url.filter(|_| commands != Commands::Offline);
     let exchange = url.map(|url| access(url, &sources, &mut values)).transpose()?;
@@ -260,21 +294,69 @@ pub fn plan_pipeline(arguments: &PipelineArguments, commands: Commands) -> anyho
             },
         )
     };
-    let planned = match planned(&values.environment) {
-        // A value that is not known may have to look like an address.
-        Err(wrong) if !values.stood_in.is_empty() => planned(&values.with_addresses()).map_err(|other| {
-            // What is wrong whatever the value is wrong with the real one, too.
-            if wrong.in_both(&other).is_empty() { wrong } else { wrong.in_both(&other) }
-        }),
-        planned => planned,
-    };
+    let planned = plan_with_stand_ins(&values, &pipeline, &unknown, &planned);
     let mut plan = planned.map_err(|report| values.redact(report.into()))?;
     for step in &mut plan.steps {
         step.notices.extend(catalog.shadowed(&step.component, &step.driver));
     }
-    let sha256 = sha256_of(text.as_bytes());
     let limits = arguments.limits.limits.within(&policy.limits);
-    Ok(PlannedPipeline { plan, values, params, base, sha256, exchange, limits, keep: project.keep, unknown })
+    Ok(PlannedPipeline {
+        plan,
+        values,
+        params,
+        base,
+        sha256,
+        exchange,
+        limits,
+        keep: project.keep,
+        unknown,
+        written: pipeline,
+        located: Located::default(),
+    })
+}
+
+/// The variables without a value that each step needs.
+pub type Unknown = BTreeMap<String, BTreeSet<String>>;
+
+/// Obtains the secrets of all steps. Returns the variables of each that have a stand-in.
+///
+/// # Errors
+/// [`Reports`] for all that cannot be obtained.
+fn obtain(
+    sources: &SecretSources<'_>,
+    pipeline: &Pipeline,
+    params: &Params,
+    values: &mut Values,
+) -> anyhow::Result<Unknown> {
+    let (mut unknown, mut wrong) = (Unknown::new(), Reports::default());
+    for step in &pipeline.steps {
+        let mut of_step = Reports::default();
+        let names = sources.for_step(step, params, values);
+        of_step.gather(names.map(|names| drop(unknown.insert(step.id.to_string(), names))))?;
+        wrong.extend(of_step.map(|report| report.at_step(&step.id, &["config"])));
+    }
+    wrong.into_result()?;
+    Ok(unknown)
+}
+
+/// Plans with the environment, and again with other stand-ins if that fails.
+fn plan_with_stand_ins(
+    values: &Values,
+    pipeline: &Pipeline,
+    unknown: &Unknown,
+    plan: &dyn Fn(&Environment) -> Result<Plan, Reports>,
+) -> Result<Plan, Reports> {
+    plan(&values.environment).or_else(|mut wrong| {
+        // What is wrong whatever stands for a value that is not known is wrong with the real one, too.
+        for environment in values.with_addresses(&wrong, pipeline, unknown) {
+            match plan(&environment) {
+                Ok(plan) => return Ok(plan),
+                Err(other) if !wrong.in_both(&other).is_empty() => wrong = wrong.in_both(&other),
+                Err(_) => {}
+            }
+        }
+        Err(wrong)
+    })
 }
 
 /// The values of a pipeline's parameters.
@@ -312,7 +394,8 @@ pub fn read_pipeline(arguments: &PipelineArguments) -> Result<(String, Pipeline)
                 .hint("check the path of the pipeline's YAML file")
         })?,
     };
-    let pipeline = pipeline::parse(&text, &file)?;
+    let pipeline = pipeline::parse(&text, &file);
+    let pipeline = pipeline.map_err(|wrong| Located::new(file, &text, None).reports(wrong))?;
     Ok((text, pipeline))
 }
 
@@ -378,7 +461,7 @@ fn find_drivers(pipeline: &Pipeline, catalog: &Catalog) -> anyhow::Result<BTreeM
             Err(error) => {
                 let report = error.downcast::<Report>()?;
                 let message = format!("step `{}` (line {}): {}", step.id, step.line, report.message);
-                wrong.push(Report { message, ..report });
+                wrong.push(Report { message, ..report }.at_step(&step.id, &["component"]));
                 missing.insert(step.component.clone());
             }
         }

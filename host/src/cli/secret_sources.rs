@@ -19,7 +19,7 @@ use crate::pipeline::connections::Connections;
 use crate::pipeline::params::{self, Environment, Params, References};
 use crate::pipeline::project::{self, Project};
 use crate::pipeline::secret_source::{FILE, SECRET, SecretSource, is_secret};
-use crate::pipeline::{Step, dotenv};
+use crate::pipeline::{Pipeline, Step, dotenv};
 use crate::secrets::scrubber::{Scrubber, is_distinctive};
 use crate::secrets::{MASK, Secret};
 use crate::session::{Base, plain};
@@ -71,11 +71,25 @@ impl Values {
         Self { environment, secrets: Vec::new(), stand_ins: false, stood_in: BTreeSet::new() }
     }
 
-    /// The environment with addresses in place of what is not known.
-    pub fn with_addresses(&self) -> Environment {
-        let mut environment = self.environment.clone();
-        environment.extend(self.stood_in.iter().map(|name| (name.clone(), params::STAND_IN_ADDRESS.to_owned())));
-        environment
+    /// Environments in which addresses stand for what is not known: first for the variables of the steps that are wrong, then for
+    /// all. None, if everything is known.
+    pub fn with_addresses(
+        &self,
+        wrong: &Reports,
+        pipeline: &Pipeline,
+        unknown: &BTreeMap<String, BTreeSet<String>>,
+    ) -> Vec<Environment> {
+        if self.stood_in.is_empty() {
+            return Vec::new();
+        }
+        let steps = wrong.iter().filter_map(|report| pipeline.steps.get(report.step_number()?));
+        let own: BTreeSet<&String> = steps.filter_map(|step| unknown.get(step.id.as_str())).flatten().collect();
+        let with = |names: Vec<&String>| {
+            let mut environment = self.environment.clone();
+            environment.extend(names.into_iter().map(|name| (name.clone(), params::STAND_IN_ADDRESS.to_owned())));
+            environment
+        };
+        vec![with(own.into_iter().collect()), with(self.stood_in.iter().collect())]
     }
 
     /// The secrets that were obtained.
@@ -90,7 +104,7 @@ impl Values {
         let redacted = |report: &Report| {
             let hint = report.hint.as_ref().map(|hint| scrubber.scrub_text(hint));
             let hint = hint.or_else(|| self.stand_ins.then(|| stand_ins.to_owned()));
-            Report { fault: report.fault, message: scrubber.scrub_text(&report.message), hint }
+            Report { message: scrubber.scrub_text(&report.message), hint, ..report.clone() }
         };
         match error.downcast::<Reports>() {
             Ok(reports) => {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::prepare::{PipelineArguments, PlannedPipeline, prepare};
+use super::prepare::{PipelineArguments, PlannedPipeline, prepare_bound};
 use super::run::Pins;
 use super::secret_sources::Commands;
 use super::{as_json, counted, print, print_data, print_reports, reports};
@@ -15,21 +15,34 @@ use crate::untrusted;
 use crate::warning::Warning;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  osiris validate pipeline.yaml\n  osiris validate pipelines/*.yaml --base .")]
+#[command(
+    after_help = "Examples:\n  osiris validate pipeline.yaml\n  osiris validate pipelines/*.yaml --base . --offline"
+)]
 pub struct Arguments {
     #[command(flatten)]
     pipeline: PipelineArguments,
     /// More pipelines, each with the same parameters and profile
     #[arg(value_name = "PIPELINE")]
     more: Vec<PathBuf>,
+    /// Use nothing but the pipelines, `osiris.yaml`, the connections file and the drivers: no secrets, no variables that have no value,
+    /// no data and no earlier sessions
+    #[arg(long)]
+    offline: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
+impl Arguments {
+    fn prepare(&self, pipeline: &PipelineArguments) -> anyhow::Result<PlannedPipeline> {
+        let commands = if self.offline { Commands::Offline } else { Commands::StandIn };
+        prepare_bound(pipeline, Pins::Enforced, commands, true)
+    }
+}
+
 pub fn validate(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.more.is_empty() {
-        let valid = prepare(&arguments.pipeline, Pins::Enforced, Commands::StandIn)?;
+        let valid = arguments.prepare(&arguments.pipeline)?;
         if arguments.json {
             print_data(&untrusted::json(&valid_json(&valid).to_string()));
         } else {
@@ -42,7 +55,7 @@ pub fn validate(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for path in std::iter::once(&arguments.pipeline.pipeline).chain(&arguments.more) {
         let pipeline = PipelineArguments { pipeline: path.clone(), ..arguments.pipeline.clone() };
         let file = path.display().to_string();
-        match prepare(&pipeline, Pins::Enforced, Commands::StandIn) {
+        match arguments.prepare(&pipeline) {
             Ok(valid) if arguments.json => found.push(json!({"file": file, "pipeline": valid_json(&valid)})),
             Ok(valid) => say_valid(&valid),
             Err(error) => {

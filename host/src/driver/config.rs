@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use jsonschema::ValidationError;
-use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::driver::mistakes::describe;
 use crate::driver::spec::Spec;
-use crate::error::{Report, listed, nearest};
+use crate::error::{Report, Reports};
 use crate::pipeline::connections::FILE;
 use crate::secrets::{MASK, Secret, Secrets};
 
@@ -57,12 +56,9 @@ impl Schema {
     /// The mistakes in a config.
     pub fn wrong(&self, &Candidate { spec, config, written_as }: &Candidate<'_>) -> Vec<Wrong> {
         let value = Value::Object(config.clone());
-        self.0.iter_errors(&value).take(MAX_WRONG).map(|error| describe(&error, spec, written_as)).collect()
+        self.0.iter_errors(&value).flat_map(|error| describe(&error, spec, written_as)).take(MAX_WRONG).collect()
     }
 }
-
-/// How much of an option's description a hint shows, in characters.
-const MAX_DESCRIPTION: usize = 300;
 
 /// The most mistakes in one config that are reported.
 const MAX_WRONG: usize = 20;
@@ -70,19 +66,24 @@ const MAX_WRONG: usize = 20;
 /// Checks the config of `step` and fills in the schema's defaults. Errors use the name of an option that its author used.
 ///
 /// # Errors
-/// A [`Report`] naming each wrong key, what is expected there and, for an unknown key, the nearest one.
-pub fn check(judge: &dyn Judge, step: &str, candidate: &Candidate<'_>) -> Result<Map<String, Value>, Report> {
+/// [`Reports`] with each wrong key, what is expected there and, for an unknown key, the nearest one.
+pub fn check(judge: &dyn Judge, step: &str, candidate: &Candidate<'_>) -> Result<Map<String, Value>, Reports> {
     let spec = candidate.spec;
     let filled = fill(spec, candidate.config.clone());
     let wrong = judge.wrong(&Candidate { config: &filled, ..*candidate })?;
     if wrong.is_empty() {
         return Ok(filled);
     }
-    let messages: Vec<&str> = wrong.iter().map(|wrong| wrong.message.as_str()).collect();
-    let report = Report::input(format!("config of step `{step}` (`{}`): {}", spec.name, messages.join("; ")));
-    let hint = wrong.iter().find_map(|wrong| wrong.hint.clone());
-    let general = || format!("see its options with `osiris drivers inspect {}`", spec.name);
-    Err(report.hint(hint.unwrap_or_else(general)))
+    let mut reports = Reports::default();
+    for Wrong { message, hint, path } in wrong {
+        let report = Report::input(format!("config of step `{step}` (`{}`): {message}", spec.name));
+        let general = || format!("see its options with `osiris drivers inspect {}`", spec.name);
+        // What the connections file has is at the reference to it.
+        let own = if path.first().is_some_and(|first| first == "connection") { &path[..1] } else { &path };
+        let path = std::iter::once("config").chain(own.iter().map(String::as_str));
+        reports.push(report.hint(hint.unwrap_or_else(general)).at(path));
+    }
+    Err(reports)
 }
 
 /// Checks the fields of the connection that `reference` names, if a driver is asked about the connection only.
@@ -124,154 +125,9 @@ pub fn fill(spec: &Spec, config: Map<String, Value>) -> Map<String, Value> {
 pub struct Wrong {
     pub message: String,
     pub hint: Option<String>,
-}
-
-fn describe(error: &ValidationError<'_>, spec: &Spec, written_as: &BTreeMap<String, String>) -> Wrong {
-    let secret = points_to_a_secret(spec, error.instance_path().as_str());
-    let place = written_place(error.instance_path().as_str(), written_as);
-    let given = &**error.instance();
-    let shown = |value| if secret { "something else".to_owned() } else { shown(value) };
-    let only = |message: String| Wrong { message, hint: None };
-    match error.kind() {
-        ValidationErrorKind::AdditionalProperties { unexpected } => unknown_keys(error, spec, unexpected),
-        ValidationErrorKind::Required { property } => {
-            let name = property.as_str().unwrap_or_default();
-            let inside = if place.is_empty() { String::new() } else { format!(" in `{place}`") };
-            let pointer = error.instance_path().as_str();
-            let what = description(spec, pointer, name).map_or_else(String::new, |what| format!(" ({what})"));
-            let object = if pointer.starts_with("/connection") { "connection" } else { "step's config" };
-            Wrong {
-                message: format!("`{name}` is missing{inside}"),
-                hint: Some(format!("add `{name}:` to the {object}{what}")),
-            }
-        }
-        ValidationErrorKind::Type { kind } => {
-            let message = format!("`{place}` must be {}, but is {}", type_words(kind), shown(given));
-            let alias = given.as_str().filter(|text| place == "connection" && is_alias(text));
-            Wrong { message, hint: alias.map(|alias| format!("did you mean `connection: \"@{alias}\"`?")) }
-        }
-        ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
-            alternatives(error, context, spec, written_as)
-        }
-        ValidationErrorKind::Enum { options } => {
-            let options: Vec<&Value> = options.as_array().into_iter().flatten().collect();
-            let words: Vec<String> = options.iter().map(|option| plain(option)).collect();
-            let near =
-                nearest(&plain(given), words.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
-            let near = near.filter(|_| !secret);
-            let known = listed(words.iter().map(String::as_str));
-            Wrong { message: format!("`{place}` is {}; allowed: {known}", shown(given)), hint: near }
-        }
-        _ => only(format!(
-            "{}{}",
-            if place.is_empty() { String::new() } else { format!("`{place}`: ") },
-            error.masked_with("the value")
-        )),
-    }
-}
-
-/// A value that fits none of several schemas: what is wrong by the one that is meant, or the types of all.
-fn alternatives(
-    error: &ValidationError<'_>,
-    branches: &[Vec<ValidationError<'static>>],
-    spec: &Spec,
-    written_as: &BTreeMap<String, String>,
-) -> Wrong {
-    let here = error.instance_path().as_str();
-    let other_type = |error: &ValidationError<'_>| match error.kind() {
-        ValidationErrorKind::Type { kind } if error.instance_path().as_str() == here => Some(type_words(kind)),
-        _ => None,
-    };
-    let meant: Vec<&ValidationError<'_>> = branches
-        .iter()
-        .filter(|errors| errors.iter().all(|e| other_type(e).is_none()))
-        .filter_map(|e| e.first())
-        .collect();
-    if let Some(first) = meant.first() {
-        return describe(first, spec, written_as);
-    }
-    let mut types: Vec<String> = branches.iter().flatten().filter_map(other_type).collect();
-    types.dedup();
-    let given = if points_to_a_secret(spec, here) { "something else".to_owned() } else { shown(error.instance()) };
-    let place = written_place(here, written_as);
-    Wrong { message: format!("`{place}` must be {}, but is {given}", types.join(" or ")), hint: None }
-}
-
-/// Whether a text is the name of a connection without its `@`: `family.alias`.
-fn is_alias(text: &str) -> bool {
-    let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
-    text.split_once('.').is_some_and(|(family, alias)| is_name(family) && is_name(alias))
-}
-
-/// The spec's description of the option `name` of the object at `pointer`, shortened.
-fn description(spec: &Spec, pointer: &str, name: &str) -> Option<String> {
-    let object = pointer.replace('/', "/properties/");
-    let text = spec.config_schema.pointer(&format!("{object}/properties/{name}/description"))?.as_str()?;
-    Some(match text.char_indices().nth(MAX_DESCRIPTION) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    })
-}
-
-fn unknown_keys(error: &ValidationError<'_>, spec: &Spec, unexpected: &[String]) -> Wrong {
-    let schema = &spec.config_schema;
-    let path = error.schema_path().as_str();
-    let object = path.rsplit_once('/').and_then(|(parent, _)| schema.pointer(parent)).unwrap_or(schema);
-    let properties = object.get("properties").and_then(Value::as_object);
-    let known = || properties.into_iter().flat_map(Map::keys).map(String::as_str);
-    let names = listed(unexpected.iter().map(String::as_str));
-    let others = spec.aliases.keys().chain(spec.ignored.keys()).filter(|_| error.instance_path().as_str().is_empty());
-    let near = |name| nearest(name, known().chain(others.clone().map(String::as_str)));
-    let hint = unexpected.iter().find_map(|name| near(name)).map(|near| format!("did you mean `{near}`?"));
-    let place = place(error.instance_path().as_str());
-    let inside = if place.is_empty() { String::new() } else { format!(" in `{place}`") };
-    Wrong { message: format!("unknown key {names}{inside}; known: {}", listed(known())), hint }
-}
-
-/// The place in the config, with the option's name as its author wrote it.
-fn written_place(pointer: &str, written_as: &BTreeMap<String, String>) -> String {
-    let place = place(pointer);
-    let (option, rest) = place.split_once('.').map_or((place.as_str(), None), |(option, rest)| (option, Some(rest)));
-    match (written_as.get(option), rest) {
-        (Some(other), Some(rest)) => format!("{other}.{rest}"),
-        (Some(other), None) => other.clone(),
-        (None, _) => place,
-    }
-}
-
-/// `/columns/0` in a form for people: `columns.0`.
-fn place(pointer: &str) -> String {
-    pointer.trim_start_matches('/').replace('/', ".")
-}
-
-fn type_words(kind: &TypeKind) -> String {
-    let word = |name: String| match name.as_str() {
-        "array" => "a list".to_owned(),
-        "object" => "an object".to_owned(),
-        "integer" => "an integer".to_owned(),
-        "boolean" => "`true` or `false`".to_owned(),
-        other => format!("a {other}"),
-    };
-    match kind {
-        TypeKind::Single(one) => word(one.to_string()),
-        TypeKind::Multiple(many) => many.iter().map(|one| word(one.to_string())).collect::<Vec<_>>().join(" or "),
-    }
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// A value's type and, if it is short and cannot contain a secret, the value.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "empty".to_owned(),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::String(text) if text.len() <= 40 => format!("the text {value}"),
-        Value::String(_) => "a long text".to_owned(),
-        Value::Array(_) => "a list".to_owned(),
-        Value::Object(_) => "an object".to_owned(),
-    }
+    /// Where it is in the config: keys as the author wrote them, and numbers of items.
+    #[serde(default)]
+    pub path: Vec<String>,
 }
 
 /// Inserts each property's `default` if the config lacks the property, including in nested objects.
@@ -312,7 +168,7 @@ pub fn sounds_secret(key: &str) -> bool {
 }
 
 /// Whether the JSON pointer leads to a secret or into one.
-fn points_to_a_secret(spec: &Spec, pointer: &str) -> bool {
+pub(super) fn points_to_a_secret(spec: &Spec, pointer: &str) -> bool {
     let below = |secret: &String| {
         pointer.strip_prefix(secret.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
@@ -402,6 +258,7 @@ impl Divider<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::error::Place;
     use serde_json::json;
 
     fn spec() -> Spec {
@@ -421,7 +278,8 @@ mod tests {
     }
 
     fn checked(config: Value) -> Result<Map<String, Value>, Report> {
-        check(&InPlace, "s", &Candidate { spec: &spec(), config: &object(config), written_as: &BTreeMap::new() })
+        let candidate = Candidate { spec: &spec(), config: &object(config), written_as: &BTreeMap::new() };
+        check(&InPlace, "s", &candidate).map_err(|reports| reports.iter().next().unwrap().clone())
     }
 
     #[test]
@@ -475,7 +333,8 @@ mod tests {
         let written_as = BTreeMap::from([("quoting".to_owned(), "quote_style".to_owned())]);
         let config = object(json!({"path": "x", "quoting": 5}));
         let candidate = Candidate { spec: &spec(), config: &config, written_as: &written_as };
-        let report = check(&InPlace, "s", &candidate).unwrap_err();
+        let reports = check(&InPlace, "s", &candidate).unwrap_err();
+        let report = reports.iter().next().unwrap();
         assert!(report.message.contains("`quote_style` is 5; allowed"), "{}", report.message);
     }
 
@@ -489,6 +348,17 @@ mod tests {
             let report = checked(config).unwrap_err();
             assert!(report.message.contains("must be a string, but is something else"), "{}", report.message);
             assert!(!format!("{report:?}").contains("4711"));
+        }
+    }
+
+    #[test]
+    fn each_mistake_is_an_error_with_its_place() {
+        let config = object(json!({"path": "x", "quotin": 1, "heder": 2, "http": {"retries": "x"}}));
+        let candidate = Candidate { spec: &spec(), config: &config, written_as: &BTreeMap::new() };
+        let reports = check(&InPlace, "s", &candidate).unwrap_err();
+        let place = |path: &[&str]| Some(Place::Key(path.iter().map(ToString::to_string).collect(), None));
+        for path in [["config", "quotin"].as_slice(), &["config", "heder"], &["config", "http", "retries"]] {
+            assert!(reports.iter().any(|report| report.place == place(path)), "{path:?} {reports:?}");
         }
     }
 

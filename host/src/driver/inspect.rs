@@ -126,13 +126,19 @@ fn refused(report: Report, is_plain: bool, imports: Vec<String>) -> Answer {
     Answer::Refused { message: report.message, hint: report.hint, is_plain, imports }
 }
 
+/// The most keys in the place of a mistake, and the longest one, in characters.
+const MAX_DEPTH: usize = 16;
+const MAX_PART: usize = 100;
+
 fn bounded(wrong: Vec<Wrong>) -> Vec<Wrong> {
     let cut = |text: String| match text.char_indices().nth(MAX_WORDS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     };
-    let cut_both = |wrong: Wrong| Wrong { message: cut(wrong.message), hint: wrong.hint.map(cut) };
-    wrong.into_iter().map(cut_both).collect()
+    let part = |part: String| part.chars().take(MAX_PART).collect();
+    let path = |path: Vec<String>| path.into_iter().take(MAX_DEPTH).map(part).collect();
+    let bound = |wrong: Wrong| Wrong { message: cut(wrong.message), hint: wrong.hint.map(cut), path: path(wrong.path) };
+    wrong.into_iter().map(bound).collect()
 }
 
 /// Describes a component. Everything up to its end is read, so that its digest covers exactly what was read.
@@ -212,9 +218,14 @@ mod tests {
 
     #[test]
     fn reported_mistakes_are_bounded() {
-        let wrong = |length: usize| Wrong { message: "ü".repeat(length), hint: Some("h".repeat(length)) };
+        let wrong = |length: usize| Wrong {
+            message: "ü".repeat(length),
+            hint: Some("h".repeat(length)),
+            path: vec!["p".repeat(length); 1000],
+        };
         let told = bounded(vec![wrong(100_000)]);
         assert_eq!(told[0].message.chars().count(), MAX_WORDS + 1);
+        assert!(told[0].path.len() == MAX_DEPTH && told[0].path[0].len() == MAX_PART);
         assert_eq!(bounded(vec![wrong(3)])[0].message, "üüü");
     }
 

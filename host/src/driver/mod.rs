@@ -10,6 +10,7 @@ pub mod identity;
 pub mod inspect;
 pub mod inspector;
 pub mod lock;
+mod mistakes;
 pub mod options;
 pub mod placeholders;
 pub mod runtime;

@@ -52,6 +52,16 @@ impl Engine {
         Ok(rows.into_iter().map(|mut row| (text(&mut row[0]), text(&mut row[1]))).collect())
     }
 
+    /// The columns of a SELECT, which is not run; `None` if one has a type that no SQL text can recreate.
+    ///
+    /// # Errors
+    /// If it cannot be bound.
+    pub fn bound(&self, select: &str) -> Result<Option<Vec<(String, String)>>> {
+        let statement = self.control().prepare_select(select)?;
+        let columns = statement.columns().into_iter().map(|(name, kind)| Some((name, kind.sql().ok()?)));
+        Ok(columns.collect())
+    }
+
     /// Judges a SELECT that contains the author's own SQL, as a driver's is judged, over the tables of those names.
     ///
     /// # Errors

@@ -77,7 +77,7 @@ impl Engine {
         self.databases.iter().find(|database| database.name == name).ok_or_else(|| {
             let known = crate::error::listed(self.databases.iter().map(|database| database.name.as_str()));
             let message = format!("the step may not use `{name}` as a DuckDB file; it was granted: {known}");
-            EngineError { message, cause: Cause::Denied }
+            EngineError { message, cause: Cause::Denied, position: None }
         })
     }
 

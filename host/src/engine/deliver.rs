@@ -63,7 +63,7 @@ impl Engine {
         let attached = self.database(database)?;
         if !attached.is_updated {
             let message = format!("the step may read `{database}`, but not update it");
-            return Err(EngineError { message, cause: Cause::Denied });
+            return Err(EngineError { message, cause: Cause::Denied, position: None });
         }
         let connection = self.control();
         let _running = self.status.run(self.status.is_authors(&delivery.select));
@@ -150,7 +150,7 @@ impl Target<'_> {
                 "there is no schema `{schema}`; there are: {}",
                 listed(["main"].into_iter().chain(known.iter().map(String::as_str).filter(|name| *name != "main")))
             );
-            return Err(EngineError { message, cause: Cause::NotFound });
+            return Err(EngineError { message, cause: Cause::NotFound, position: None });
         }
         self.connection.execute(&format!("CREATE SCHEMA {}.{}", self.catalog, quote_name(schema))).map(drop)
     }

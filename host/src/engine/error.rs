@@ -12,6 +12,8 @@ pub(super) const AS_JSON: (&str, &str) = ("errors_as_json", "true");
 pub struct EngineError {
     pub message: String,
     pub cause: Cause,
+    /// Where in the statement it is, in bytes.
+    pub position: Option<usize>,
 }
 
 /// The kind of problem that DuckDB reports.
@@ -114,35 +116,39 @@ impl EngineError {
     /// The error in a text of DuckDB's about `statement`, with its position there.
     pub(super) fn in_statement(text: &str, statement: Option<&str>) -> Self {
         let Some(error) = Structured::parse(text) else {
-            return Self { message: text.trim().to_owned(), cause: Cause::Internal };
+            return Self { message: text.trim().to_owned(), cause: Cause::Internal, position: None };
         };
         let cause = error.cause();
         let mut message = format!("{} Error: {}", error.exception_type, error.told());
-        let position = error.position.as_deref().and_then(|position| position.parse().ok());
+        let position: Option<usize> = error.position.as_deref().and_then(|position| position.parse().ok());
         if let Some(excerpt) = statement.zip(position).and_then(|(statement, position)| excerpt(statement, position)) {
             message = format!("{message}\n\n{excerpt}");
         }
-        Self { message, cause }
+        Self { message, cause, position }
     }
 
     pub(super) fn refused(what: impl Into<String>) -> Self {
-        Self { message: format!("the SQL was refused: {}", what.into()), cause: Cause::Statement }
+        Self { message: format!("the SQL was refused: {}", what.into()), cause: Cause::Statement, position: None }
     }
 
     pub(super) fn data(message: impl Into<String>) -> Self {
-        Self { message: message.into(), cause: Cause::Data }
+        Self { message: message.into(), cause: Cause::Data, position: None }
     }
 
     pub(super) fn statement(message: impl Into<String>) -> Self {
-        Self { message: message.into(), cause: Cause::Statement }
+        Self { message: message.into(), cause: Cause::Statement, position: None }
     }
 
     pub(super) fn internal(message: impl Into<String>) -> Self {
-        Self { message: message.into(), cause: Cause::Internal }
+        Self { message: message.into(), cause: Cause::Internal, position: None }
     }
 
     pub(super) fn arrow(error: duckdb::arrow::error::ArrowError) -> Self {
-        Self { message: format!("cannot read DuckDB's columns as Arrow: {error}"), cause: Cause::Internal }
+        Self {
+            message: format!("cannot read DuckDB's columns as Arrow: {error}"),
+            cause: Cause::Internal,
+            position: None,
+        }
     }
 }
 

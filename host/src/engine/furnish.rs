@@ -128,7 +128,11 @@ impl Warm {
         if let Some(output) = step.output {
             control.execute(&format!("ATTACH {} AS {OUTPUT}", quote_path(output)?))?;
         }
-        opened().map_err(|error| EngineError { message: format!("{error:#}"), cause: Cause::Internal })?;
+        opened().map_err(|error| EngineError {
+            message: format!("{error:#}"),
+            cause: Cause::Internal,
+            position: None,
+        })?;
         for statement in settings(step)? {
             control.execute(&statement)?;
         }
@@ -231,7 +235,11 @@ fn unguessable() -> Result<String> {
     if length.is_ok_and(|length| length == bytes.len()) {
         Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     } else {
-        Err(EngineError { message: "the machine gives no random bytes".to_owned(), cause: Cause::Internal })
+        Err(EngineError {
+            message: "the machine gives no random bytes".to_owned(),
+            cause: Cause::Internal,
+            position: None,
+        })
     }
 }
 

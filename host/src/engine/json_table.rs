@@ -96,7 +96,11 @@ impl Engine {
                 Refusal::Engine(error) => error,
             })?;
             if self.status.is_interrupted() {
-                return Err(EngineError { message: "interrupted".to_owned(), cause: Cause::Interrupted });
+                return Err(EngineError {
+                    message: "interrupted".to_owned(),
+                    cause: Cause::Interrupted,
+                    position: None,
+                });
             }
             Ok(())
         };
@@ -191,9 +195,9 @@ impl JsonTable {
 
     fn spill(&mut self) -> Result<()> {
         let failed = |error: WriteError| match error {
-            WriteError::Limit(_) => EngineError { message: error.to_string(), cause: Cause::Spill },
+            WriteError::Limit(_) => EngineError { message: error.to_string(), cause: Cause::Spill, position: None },
             WriteError::Io(ref cause) if cause.kind() == io::ErrorKind::StorageFull => {
-                EngineError { message: error.to_string(), cause: Cause::DiskFull }
+                EngineError { message: error.to_string(), cause: Cause::DiskFull, position: None }
             }
             WriteError::Io(_) => EngineError::internal(error.to_string()),
         };

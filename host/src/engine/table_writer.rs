@@ -50,7 +50,11 @@ impl TableWriter {
             for start in (0..batch.len()).step_by(CHUNK_ROWS) {
                 // DuckDB can only interrupt queries, and appending is not one.
                 if self.status.is_interrupted() {
-                    return Err(EngineError { message: "interrupted".to_owned(), cause: Cause::Interrupted });
+                    return Err(EngineError {
+                        message: "interrupted".to_owned(),
+                        cause: Cause::Interrupted,
+                        position: None,
+                    });
                 }
                 let rows = part(batch, start, CHUNK_ROWS.min(batch.len() - start));
                 self.appender.append(&self.converted.chunk(&rows)?)?;

@@ -287,7 +287,9 @@ pub(super) fn allowed_files(
                 ))
                 .hint(format!("if it is meant, write the value of `{template}` into the step's config")));
             }
-            files.push(allowed_file(request, access, name)?);
+            let option = template.option().map(str::to_owned);
+            let place = std::iter::once("config".to_owned()).chain(option);
+            files.push(allowed_file(request, access, name).map_err(|report| report.at(place))?);
         }
     }
     Ok(files)

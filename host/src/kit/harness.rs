@@ -388,7 +388,7 @@ fn earlier_error(steps: &[StepRecord]) -> Option<(&StepRecord, &Failure)> {
 
 /// What the user got wrong is the outcome of a test; another error is a fault of the host.
 fn refused(error: anyhow::Error) -> anyhow::Result<Outcome> {
-    match Report::inside(error) {
+    match Report::of(error) {
         Ok(report) if report.fault == Fault::Input => Ok(Outcome::refused(report)),
         Ok(report) => Err(report.into()),
         Err(error) => Err(error),

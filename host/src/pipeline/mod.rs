@@ -6,6 +6,7 @@ pub mod dotenv;
 pub mod expect;
 pub mod parameter;
 pub mod params;
+pub mod places;
 pub mod project;
 pub mod resources;
 pub mod retries;
@@ -210,8 +211,11 @@ pub fn parse(text: &str, file: &str) -> Result<Pipeline, Reports> {
         None => Retries::default(),
         Some(written) => Retries::parse(written, &format!("pipeline `{file}`"))?,
     };
-    let steps: Vec<Step> =
-        raw.steps.into_iter().filter_map(|step| wrong.note(parse_step(step, file, &usual))).collect();
+    let steps = raw.steps.into_iter().enumerate().filter_map(|(number, step)| {
+        let inside = |report: Report| report.inside(["steps".to_owned(), number.to_string()]);
+        wrong.note(parse_step(step, file, &usual).map_err(inside))
+    });
+    let steps: Vec<Step> = steps.collect();
     wrong.note(refuse_twins(&steps, file));
     wrong.into_result()?;
     Ok(Pipeline {
@@ -240,36 +244,40 @@ fn check_version(version: Option<&Value>, file: &str) -> Result<(), Report> {
 fn parse_step(raw: RawStep, file: &str, usual: &Retries) -> Result<Step, Report> {
     let line = raw.id.referenced.line();
     let at = |report: Report| Report { message: format!("{} ({file}, line {line})", report.message), ..report };
-    let id = StepId::new(&raw.id.value).map_err(at)?;
+    let id = StepId::new(&raw.id.value).map_err(|report| at(report).at(["id"]))?;
     let needs = raw
         .needs
         .map(|needs| needs.iter().map(|need| StepId::new(need)).collect::<Result<Vec<_>, _>>())
         .transpose()
-        .map_err(at)?;
+        .map_err(|report| at(report).at(["needs"]))?;
     let inputs = raw
         .inputs
         .map(|inputs| inputs.into_iter().map(|(alias, value)| parse_input(&id, alias, value)).collect())
         .transpose()
-        .map_err(at)?;
+        .map_err(|report| at(report).at(["inputs"]))?;
     let retries = match raw.retries {
         None => usual.clone(),
-        Some(written) => Retries::parse(written, &format!("step `{id}`")).map_err(at)?,
+        Some(written) => {
+            Retries::parse(written, &format!("step `{id}`")).map_err(|report| at(report).at(["retries"]))?
+        }
     };
     let most_rejected = raw.rejects.map(|RawRejects(most)| most);
     let rejects = match most_rejected {
         None => 0,
         Some(MostRejected::Rows(rows)) if rows > MAX_REJECTS => {
             let message = format!("step `{id}` has `rejects: {rows}`; at most {MAX_REJECTS} are possible");
-            return Err(at(Report::input(message)));
+            return Err(at(Report::input(message)).at(["rejects"]));
         }
         Some(MostRejected::Rows(rows)) => rows,
         // How many that are is known once the step has all rows.
         Some(MostRejected::Percent(_)) => MAX_REJECTS,
     };
     let RawStep { component, mode, config, expect, cache, on, resources, .. } = raw;
-    let resources = Resources::new(resources).map_err(at)?;
+    let resources = Resources::new(resources).map_err(|report| at(report).at(["resources"]))?;
     let expect = match expect {
-        Some(Spanned { value, referenced, .. }) => value.parse(&id, referenced.line().max(line), file)?,
+        Some(Spanned { value, referenced, .. }) => {
+            value.parse(&id, referenced.line().max(line), file).map_err(|report| report.at(["expect"]))?
+        }
         None => Expect::default(),
     };
     let expect = Expect { most_rejected, ..expect };
@@ -309,7 +317,8 @@ fn refuse_twins(steps: &[Step], file: &str) -> Result<(), Report> {
                 "two steps have the id `{}` ({file}, lines {} and {})",
                 step.id, first.line, step.line
             ))
-            .hint("ids are file names: give each step its own, not differing in case alone"));
+            .hint("ids are file names: give each step its own, not differing in case alone")
+            .at_step(&step.id, &["id"]));
         }
     }
     Ok(())

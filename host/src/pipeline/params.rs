@@ -156,7 +156,9 @@ impl fmt::Display for Place<'_> {
 
 fn substitute_value(value: &Value, place: &Place<'_>, references: &References<'_>) -> Result<Value, Report> {
     Ok(match value {
-        Value::String(text) => references.substitute(text, &place.to_string())?,
+        Value::String(text) => {
+            references.substitute(text, &place.to_string()).map_err(|report| report.at(place.field.split('.')))?
+        }
         Value::Array(items) => {
             Value::Array(items.iter().map(|item| substitute_value(item, place, references)).collect::<Result<_, _>>()?)
         }

@@ -6,7 +6,7 @@ use granit_parser::{Event, Parser, ScalarStyle};
 use serde::de::DeserializeOwned;
 use serde_saphyr::Error;
 
-use crate::error::{Report, nearest};
+use crate::error::{Place, Report, nearest};
 
 /// The longest document that is read, in bytes.
 const MAX_BYTES: usize = 1 << 20;
@@ -32,7 +32,13 @@ pub fn parse<T: DeserializeOwned>(text: &str, what: &str, file: &str) -> Result<
         let written = error.location().and_then(|at| Written::at(text, at.line() as usize, at.column() as usize));
         let (message, remedy) =
             written.and_then(|written| written.remedy(&message)).unwrap_or_else(|| (message, hint(&error)));
-        let report = Report::input(format!("cannot read {what} `{file}`{place}: {message}"));
+        let mut report = Report::input(format!("cannot read {what} `{file}`{place}: {message}"));
+        let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        report.place = error.location().map(|at| Place::Spot {
+            file: file.to_owned(),
+            line: number(at.line()),
+            column: number(at.column()),
+        });
         report.hint(
             remedy.unwrap_or_else(|| "check indentation, brackets and quotes there and in the lines before".to_owned()),
         )

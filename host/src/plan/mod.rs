@@ -118,8 +118,13 @@ pub fn plan(pipeline: &Pipeline, context: &PlanContext<'_>) -> Result<Plan, Repo
         .collect::<Result<_, _>>()?;
     let order = order(&needs).map_err(|circle| waits_in_a_circle(pipeline, &circle))?;
     let mut wrong = Reports::default();
-    let planned = order.into_iter().map(|place| plan_step(pipeline, &places, place, &needs, &kinds, context));
-    let steps: Vec<PlannedStep> = planned.filter_map(|step| wrong.note(step)).collect();
+    let mut steps = Vec::new();
+    for place in order {
+        match plan_step(pipeline, &places, place, &needs, &kinds, context) {
+            Ok(step) => steps.push(step),
+            Err(reports) => wrong.extend(reports.map(|report| report.inside(["steps".to_owned(), place.to_string()]))),
+        }
+    }
     wrong.note(refuse_shared_targets(&steps));
     wrong.into_result()?;
     let unscheduled = "`schedule` has no effect here: let cron, systemd or an orchestrator start `osiris run`";
@@ -168,18 +173,18 @@ fn plan_step(
     needs: &[BTreeSet<usize>],
     kinds: &[Kind],
     context: &PlanContext<'_>,
-) -> Result<PlannedStep, Report> {
+) -> Result<PlannedStep, Reports> {
     let step = &pipeline.steps[place];
     let driver = driver(step, context)?;
-    check_mode(step, &driver.spec)?;
+    check_mode(step, &driver.spec).map_err(|report| report.at(["mode"]))?;
     let values = (context.params, context.environment);
     let substituted = substitute(step.id.as_str(), &step.config, values, |option| driver.spec.dialect(option))?;
     let typed = typed::texts(&driver.spec, &step.config, substituted);
     let renamed = options::rename(&driver.spec, step.id.as_str(), &typed)?;
     let reference = renamed.config.get("connection").and_then(Value::as_str).map(str::to_owned);
     // The author's config with the driver's own names for options, and with the fields of the connection.
-    let (written, connection_notices) =
-        connect(renamed.config, &driver.spec, context.connections, context.environment)?;
+    let (written, connection_notices) = connect(renamed.config, &driver.spec, context.connections, context.environment)
+        .map_err(|report| report.at(["config", "connection"]))?;
     let candidate = Candidate { spec: &driver.spec, config: &written, written_as: &renamed.written_as };
     let with_defaults = config::check(context.judge, step.id.as_str(), &candidate)?;
     let config::ConfigParts { open: config, masked, secrets } = config::divide(&driver.spec, &with_defaults);
@@ -187,9 +192,10 @@ fn plan_step(
     let hidden = hidden::secrets(&step.config, fields, values, &secrets);
     let mut masked_config = shown(masked, &driver.spec, &written, secrets.values().chain(&hidden));
     mask_environment(&mut masked_config, step, reference.as_deref(), &driver.spec, context);
-    let inputs = inputs::of_step(pipeline, places, place, kinds)?;
-    let (inputs, expect) = inputs::with_references(step, inputs, places, kinds)?;
-    let expect = expect.with_params(&step.id, context.params)?;
+    let inputs = inputs::of_step(pipeline, places, place, kinds).map_err(|report| report.at(["inputs"]))?;
+    let expected = |report: Report| report.at(["expect"]);
+    let (inputs, expect) = inputs::with_references(step, inputs, places, kinds).map_err(expected)?;
+    let expect = expect.with_params(&step.id, context.params).map_err(expected)?;
     let state = state(&driver.spec, &config, &secrets, context)?;
     let request = GrantRequest {
         step: step.id.as_str(),
@@ -198,9 +204,9 @@ fn plan_step(
         base: context.base,
         policy: context.policy,
     };
-    let grants = driver.spec.grants.grant(&request)?;
-    let on = place_of(step, pipeline, context)?;
-    check_cache(step, &driver.spec, state.is_some(), &grants)?;
+    let grants = driver.spec.grants.grant(&request).map_err(|report| report.at(["config"]))?;
+    let on = place_of(step, pipeline, context).map_err(|report| report.at(["on"]))?;
+    check_cache(step, &driver.spec, state.is_some(), &grants).map_err(|report| report.at(["cache"]))?;
     let unused = !step.resources.is_empty() && on == Place::Local;
     let unused = unused
         .then(|| Warning::new("`resources` has no effect on this machine: they are what a cluster places a step by"));

@@ -102,6 +102,7 @@ fn unknown(pipeline: &Pipeline, step: &Step, wanted: &StepId, key: &str) -> Repo
     let near = nearest(wanted.as_str(), known()).map_or_else(String::new, |near| format!("did you mean `{near}`? "));
     Report::input(format!("step `{}` names the unknown step `{wanted}`; known steps: {}", step.id, listed(known())))
         .hint(format!("{near}change `{key}` of the step in line {}", step.line))
+        .at_step(&step.id, &[key])
 }
 
 /// The places in topological order, or in the author's order where there is a choice.

@@ -15,7 +15,7 @@ use super::claims::{Claim, Present};
 use super::deliveries::Delivery;
 use super::matched;
 use super::partitions::{self, Publication};
-use crate::error::Report;
+use crate::error::{Report, Reports};
 use crate::grants::files::{self, Access, FileWish};
 use crate::grants::pattern;
 use crate::grants::reserved;
@@ -144,16 +144,20 @@ pub fn check(base: &Base, steps: &[PlannedStep]) -> anyhow::Result<()> {
     let own = OwnFiles::of(base, Access::Read);
     let made =
         |wish: &FileWish| steps.iter().any(|step| step.grants.written().any(|written| written.place == wish.place));
+    let mut wrong = Reports::default();
     for step in steps {
+        let mut of_step = Reports::default();
         let read = step.grants.read.iter().chain(&step.grants.databases.read);
         for wish in read.filter(|wish| is_wanted(wish) && !made(wish)) {
-            existing(&own, step, &Base::open(&wish.root)?, &wish.below, &wish.name)?;
+            let found = existing(&own, step, &Base::open(&wish.root)?, &wish.below, &wish.name);
+            of_step.gather(found.map(|_| ()))?;
         }
         for wish in step.grants.read_matching.iter().filter(|wish| !makes_match(steps, wish)) {
-            matched::matches(&own, base, step, wish)?;
+            of_step.gather(matched::matches(&own, base, step, wish).map(|_| ()))?;
         }
+        wrong.extend(of_step.map(|report| report.at_step(&step.id, &["config", "path"])));
     }
-    Ok(())
+    Ok(wrong.into_result()?)
 }
 
 /// Whether a step of the plan writes a file that the path stands for.

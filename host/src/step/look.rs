@@ -13,7 +13,7 @@ use duckdb_text::{json_text, quote_name};
 
 use super::export;
 use super::open_files::OpenFiles;
-use super::quality::validate::wrong_checks;
+use super::quality::binding::judge;
 use super::text_table::TextTable;
 use crate::engine::{Engine, EngineError, Furnishing, Types, Warm};
 use crate::protocol::{Format, Look, Question, TableContents};
@@ -59,9 +59,9 @@ fn look() -> anyhow::Result<()> {
         Question::Contents { most_rows } => {
             look.tables.iter().try_for_each(|table| print_contents(&engine, &table.alias, *most_rows))
         }
-        Question::Expectations { steps } => {
-            for wrong in wrong_checks(&engine, steps) {
-                println!("{}", serde_json::to_string(&wrong)?);
+        Question::Judge { steps } => {
+            for found in judge(&engine, steps) {
+                println!("{}", serde_json::to_string(&found)?);
             }
             Ok(())
         }

@@ -116,7 +116,7 @@ fn without_worker(command: &str) -> &str {
 fn refused(place: &WorkerPlace, failure: Failure) -> Report {
     let fault = if failure.blame == Blame::User { Fault::Input } else { Fault::Host };
     let message = format!("cannot reach {}: {}", shown(place), failure.message.paragraph());
-    Report { fault, hint: failure.hint.map(|hint| hint.paragraph()), message }
+    Report { fault, hint: failure.hint.map(|hint| hint.paragraph()), message, place: None }
 }
 
 /// Checks that a worker is of this version, and offers what can be.

@@ -8,7 +8,6 @@ use super::compare::{Rows, breakage, difference};
 use super::{GoodRun, NO_GOOD_RUN, Subject, Verdict};
 use crate::driver::config::{self, Candidate};
 use crate::driver::spec::Spec;
-use crate::error::Report;
 use crate::kit::harness::Trial;
 use crate::kit::outcome::Outcome;
 
@@ -148,7 +147,7 @@ pub fn examples(subject: &Subject<'_>) -> anyhow::Result<Verdict> {
             .collect();
         let spec = if open.len() == example.config.len() { spec } else { &without_needs };
         let candidate = Candidate { spec, config: &open, written_as: &BTreeMap::new() };
-        if let Err(Report { message, .. }) = config::check(subject.harness.judge(), "example", &candidate) {
+        if let Err(message) = config::check(subject.harness.judge(), "example", &candidate) {
             return Ok(Verdict::Failed(format!("example `{}` is refused: {message}", example.title)));
         }
     }

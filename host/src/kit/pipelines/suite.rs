@@ -99,7 +99,7 @@ impl PipelineSuite<'_> {
 
 /// The failure of a pipeline that is refused; another error is a fault of the host.
 fn refusal(error: anyhow::Error) -> anyhow::Result<Failure> {
-    match Report::inside(error)? {
+    match Report::of(error)? {
         Report { fault: Fault::Input, message, hint, .. } => {
             let failure = Failure::new(Blame::User, "config", message);
             Ok(Failure { hint: hint.map(Untrusted::from), ..failure })

@@ -37,16 +37,6 @@ pub struct CheckOutcome {
     pub problem: Option<Untrusted>,
 }
 
-/// A check that cannot be made, whatever its table has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WrongCheck {
-    /// The place of its step among those that were asked about.
-    pub step: usize,
-    /// Its place in that step.
-    pub check: usize,
-    pub message: Untrusted,
-}
-
 /// A check and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckRecord {

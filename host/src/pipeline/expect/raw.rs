@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
 use super::{Check, EXAMPLES, Expect, MAX_CHECKS, MostRejected, Rule, Severity, Target};
-use crate::error::{Report, nearest};
+use crate::error::{Place, Report, nearest};
 use crate::pipeline::{MAX_REJECTS, StepId};
 
 /// The longest name of a check, in characters.
@@ -158,6 +158,7 @@ impl RawExpect {
             let line = Some(referenced.line()).filter(|line| *line > 0).unwrap_or(line);
             let at = |report: Report| Report {
                 message: format!("`expect` of step `{step}`: {} ({file}, line {line})", report.message),
+                place: Some(Place::Line(line)),
                 ..report
             };
             checks.extend(group.checks(line).map_err(at)?);

@@ -4,11 +4,12 @@
 //! The process runs the author's SQL, which is judged as a driver's is. It reports one outcome for each check, in their
 //! order; what each check was, the host knows itself.
 
+pub mod binding;
 mod examples;
 mod measure;
 mod reject;
 pub mod sql;
-pub mod validate;
+mod validate;
 
 use std::time::Instant;
 

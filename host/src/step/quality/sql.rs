@@ -96,7 +96,7 @@ pub fn type_named(engine: &Engine, kind: &str) -> Result<String, EngineError> {
     engine.judge_over(&select, &[])?;
     match engine.described(&select)?.as_slice() {
         [(_, kind)] => Ok(kind.clone()),
-        _ => Err(EngineError { message: "not one type".to_owned(), cause: Cause::Statement }),
+        _ => Err(EngineError { message: "not one type".to_owned(), cause: Cause::Statement, position: None }),
     }
 }
 

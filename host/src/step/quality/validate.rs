@@ -1,24 +1,26 @@
-//! What is wrong with checks, whatever their tables have: their SQL, patterns and types, and columns that an exact list of
+//! What is wrong with checks, whatever rows their tables have: their SQL, patterns and types, and columns that a table with known
 //! columns does not have.
 
+use super::binding::{Columns, stand_in};
 use super::{Table, sql};
 use crate::engine::{Engine, EngineError, quote_name, quote_text};
-use crate::pipeline::expect::outcome::{MAX_TEXT, WrongCheck};
 use crate::pipeline::expect::{Check, Expect, Rule};
 
-/// Finds what is wrong with the checks of each step.
-pub fn wrong_checks(engine: &Engine, steps: &[Expect]) -> Vec<WrongCheck> {
+/// Finds the checks of a step that are wrong, by their places, and why. `known` has the columns of the step's tables, if they are
+/// known.
+pub(super) fn wrong_checks(
+    engine: &Engine,
+    expect: &Expect,
+    known: &dyn Fn(&str) -> Option<Columns>,
+) -> Vec<(usize, String)> {
     let mut wrong = Vec::new();
-    for (step, expect) in steps.iter().enumerate() {
-        for (place, check) in expect.checks.iter().enumerate() {
-            let problem = spelling(engine, check).and_then(|()| match known(engine, expect, check) {
-                Some(table) => binding(engine, &table, check),
-                None => Ok(()),
-            });
-            if let Err(problem) = problem {
-                let message: String = problem.chars().take(MAX_TEXT).collect();
-                wrong.push(WrongCheck { step, check: place, message: message.into() });
-            }
+    for (place, check) in expect.checks.iter().enumerate() {
+        let problem = spelling(engine, check).and_then(|()| match table_of(engine, check, known) {
+            Some(table) => binding(engine, &table, check),
+            None => Ok(()),
+        });
+        if let Err(problem) = problem {
+            wrong.push((place, problem));
         }
     }
     wrong
@@ -51,18 +53,11 @@ fn spelling(engine: &Engine, check: &Check) -> Result<(), String> {
     }
 }
 
-/// The table of a check as far as its step's checks determine it: `columns` with a type for each and `extra: refuse`.
-fn known(engine: &Engine, expect: &Expect, check: &Check) -> Option<Table> {
-    let columns = expect.checks.iter().find_map(|other| match &other.rule {
-        Rule::Columns { columns, extra: false } if other.table == check.table => Some(columns),
-        _ => None,
-    })?;
-    let typed = columns.iter().map(|(name, kind)| Some((name.clone(), sql::type_named(engine, kind.as_ref()?).ok()?)));
-    let columns: Vec<(String, String)> = typed.collect::<Option<_>>()?;
+/// The table of a check, if its columns are known.
+fn table_of(engine: &Engine, check: &Check, known: &dyn Fn(&str) -> Option<Columns>) -> Option<Table> {
     let name = check.table.clone().unwrap_or_else(|| "main".to_owned());
-    let nulls: Vec<String> =
-        columns.iter().map(|(name, kind)| format!("CAST(NULL AS {kind}) AS {}", quote_name(name))).collect();
-    engine.name_table(&name, &format!("SELECT {} WHERE false", nulls.join(", "))).ok()?;
+    let columns = known(&name)?;
+    stand_in(engine, &name, &columns).ok()?;
     Some(Table { from: quote_name(&name), name, columns, rows: 0 })
 }
 
