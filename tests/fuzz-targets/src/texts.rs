@@ -79,7 +79,10 @@ pub fn grant(data: &[u8]) {
     let request = GrantRequest { step: "step", config, written: config, base: Path::new("/base"), policy: &policy };
     let mut wanted = vec![];
     if let Ok(template) = template.parse::<FileTemplate>() {
-        wanted.push(WantedGrants { read: vec![template.clone()], write: vec![template], ..WantedGrants::default() });
+        wanted.push(WantedGrants { write: vec![template], ..WantedGrants::default() });
+    }
+    if let Ok(template) = template.parse() {
+        wanted.push(WantedGrants { read: vec![template], ..WantedGrants::default() });
     }
     if let Ok(template) = template.parse() {
         wanted.push(WantedGrants { connect: vec![template], ..WantedGrants::default() });
