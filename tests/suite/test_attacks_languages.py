@@ -71,7 +71,7 @@ EXPECTED = {
         "import_at_run_time": (3, "ModuleNotFoundError: .*"),
         "evaluate": (3, rf"got 42|{NO_FILE}"),
         "files_that_are_not_granted": (13, REFUSED_FILE),
-        "paths_in_sql": (19, "denied: .*|config: (the SQL was refused|Catalog Error|there is no function): ?.*|config: there is no function `getenv`"),
+        "paths_in_sql": (19, "denied: .*|config: (the SQL was refused|Catalog Error|there is no function): ?.*|config: there is no function `getenv`.*"),
         "forged_batches": (12, "data: a batch for table .* is malformed: .*"),
         "forged_names": (5, "data: table .*|config: column .* is not a type .*|not-found: input .*"),
         "addresses_that_are_not_granted": (15, rf"{REFUSED_REQUEST}|config: cannot call .*: (the address is not an http or https URL|the method, the address or a header is malformed)"),

@@ -87,7 +87,7 @@ def test_many_steps_wait_for_the_few_slots_of_a_worker(placed):
 
 
 @pytest.mark.parametrize("change, expected", [
-    ({"on": "build2"}, "error: step `sum` (line 1) names the unknown worker `build2`; known: `build1`, `other`, `local`\nhint: did you mean `build1`?\n"),
+    ({"on": "build2"}, "error: step `sum` (line 1) names the unknown worker `build2`; known: `build1`, `other`, `local`\n  --> pipeline.yaml:1:"),
     ({"on": "ssh evil osiris worker"}, "names the unknown worker `ssh evil osiris worker`"),
     ({"on": ["build1"]}, "line 1"),
 ])  # fmt: skip
