@@ -121,3 +121,17 @@ def test_a_state_that_is_reset_does_not_come_back(project, warehouse):
     assert done.returncode == 0, done.stderr
     assert not (project.folder / STATES / "extract.pending").exists()
     assert project.run(load())["step"]["extract"]["rows"] == number + 2
+
+
+def test_a_note_that_is_damaged_is_not_guessed_about(project, warehouse):
+    project.write("in/1.csv", "id\n1\n")
+    project.run(load())
+    project.write("in/2.csv", "id\n2\n")
+    pending = project.folder / STATES / "extract.pending"
+    for text in ("", "{}", '{"deliveries": []}'):
+        pending.write_text(text)
+        done = project.osiris("run", "pipeline.yaml")
+        assert done.returncode == 2 and "extract.pending` is damaged" in done.stderr, done.stderr
+        assert ids(warehouse) == [1]
+    pending.unlink()
+    assert project.run(load())["step"]["extract"]["rows"] == 1 and ids(warehouse) == [1, 2]

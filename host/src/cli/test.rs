@@ -11,13 +11,13 @@ use crate::kit::report::{self, Findings, Tested};
 use crate::kit::suite::Finding;
 use crate::session::state::quoted;
 
-use super::drivers::end_on_signals;
+use super::drivers::{end_on_signals, print_findings};
 use super::folders::FolderArguments;
 use super::prepare::{PipelineArguments, PlaceArguments, Recorded, Sealed, prepare};
 use super::run::Pins;
 use super::sandbox::SandboxArguments;
 use super::secret_sources::Commands;
-use super::{INTERRUPTED, print, print_data, print_json};
+use super::{INTERRUPTED, print};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -100,14 +100,7 @@ pub fn test(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(INTERRUPTED));
     }
     let findings = Findings { tested: Tested::Pipelines, command: command.clone(), findings };
-    if arguments.json {
-        print_json(&findings.json())?;
-    } else if arguments.junit {
-        print_data(&findings.junit());
-    } else {
-        print(&format!("\n{}", findings.summary()));
-    }
-    Ok(if findings.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    print_findings(&findings, arguments.json, arguments.junit)
 }
 
 /// The command line without what selects tests.

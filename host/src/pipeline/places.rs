@@ -37,7 +37,7 @@ enum Open {
 }
 
 impl Places {
-    /// The places in a text. What cannot be parsed has none: whoever reads the document reports that.
+    /// The places in a text. Text that cannot be parsed has none; the parser of the document reports it.
     pub fn of(text: &str) -> Self {
         let mut places = Self::default();
         let (mut path, mut open): (Vec<String>, Vec<Open>) = (Vec::new(), Vec::new());

@@ -1,5 +1,5 @@
 //! Updates of DuckDB files that last. Each is noted before it takes place, with what tells afterwards whether it did: so
-//! whoever goes on after the host died delivers no row twice.
+//! no row is delivered twice after the host has died.
 //!
 //! The update is one rename, so the file's identity tells. It is noted in two places:
 //!
@@ -125,8 +125,14 @@ struct Pending {
 /// A [`Report`] if neither is so, since other programs have replaced the file.
 pub(super) fn settle_state(base: &Base, pipeline: &str, step: &str) -> anyhow::Result<()> {
     let Some(text) = state::read_pending(base, pipeline, step)? else { return Ok(()) };
-    // It was written whole or not at all; one that is not understood is none of this version's.
-    let Ok(pending) = serde_json::from_str::<Pending>(&text) else { return Ok(()) };
+    let pending: Pending = serde_json::from_str(&text).map_err(|error| {
+        let place = base.states.path().join(state::pending_name(pipeline, step));
+        Report::input(format!(
+            "`{}` is damaged or of another version of Osiris ({error}): whether the rows of step `{step}` arrived is not known",
+            place.display()
+        ))
+        .hint("look at what the last run wrote; if they are not there, remove the file to have them read again")
+    })?;
     match fate(base, &pending.deliveries)? {
         Fate::Delivered => state::write(base, &pending.kept),
         Fate::Untouched => state::remove_pending(base, pipeline, step),

@@ -163,7 +163,7 @@ pub fn write_pending(base: &Base, pipeline: &str, step: &str, text: &str) -> any
     written.with_context(|| format!("cannot note the state of step `{step}`"))
 }
 
-/// The state of `step` that may count; `None` if there is none.
+/// The state of `step` that may count, if one is noted.
 ///
 /// # Errors
 /// If it cannot be read.

@@ -10,7 +10,7 @@ use osiris_sdk::{Error, ErrorKind, Result};
 /// `not-found` for a missing database that is not to be created, `denied` if the user may not create it; the server's
 /// error.
 pub fn find<S: Stream>(client: &mut Client<S>, table: &TableName, creates: bool) -> Result<()> {
-    // The connection's own database exists, or there is none and the server asks for one.
+    // The connection's own database exists, or the connection names no database and the server asks for one.
     let Some(database) = &table.database else { return Ok(()) };
     // A database in which the user may do nothing is not shown.
     let visible = client.query("select schema_name from information_schema.schemata order by 1")?;

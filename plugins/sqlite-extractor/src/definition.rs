@@ -52,7 +52,7 @@ const CONSTRAINTS: [&str; 12] = [
     "on",
 ];
 
-/// Parses a statement; `None` if it is none that creates a table with columns.
+/// Parses a statement; `None` if it does not create a table with columns.
 pub fn parse(sql: &str) -> Option<Definition> {
     let tokens = tokens(sql);
     if !tokens.first()?.is("create") || !tokens[..tokens.len().min(4)].iter().any(|token| token.is("table")) {

@@ -45,7 +45,7 @@ pub struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// # Errors
-    /// `data` for a root page that is none of such a table.
+    /// `data` for a root page that belongs to something else than such a table.
     pub fn new(pages: &'a Pages, root: u32, storage: Storage) -> Result<Self> {
         let mut rows = Self { pages, storage, levels: Vec::new(), visited: Visited::default(), row: Vec::new() };
         rows.enter(root)?;

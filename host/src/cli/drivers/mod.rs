@@ -44,7 +44,7 @@ pub fn drivers(verb: &Verb) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-pub use test::end_on_signals;
+pub use test::{end_on_signals, print_findings};
 
 fn catalog(place: &PlaceArguments) -> anyhow::Result<Catalog> {
     Ok(place.catalog(&place.folders.open()?.path)?)

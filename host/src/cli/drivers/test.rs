@@ -101,9 +101,17 @@ pub fn test(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             .into());
     }
     let findings = Findings { tested: Tested::Driver(&harness.driver), command: command.clone(), findings };
-    if arguments.json {
+    print_findings(&findings, arguments.json, arguments.junit)
+}
+
+/// Prints what came of tests, and says how the command ends.
+///
+/// # Errors
+/// If it cannot be printed.
+pub fn print_findings(findings: &Findings<'_>, json: bool, junit: bool) -> anyhow::Result<ExitCode> {
+    if json {
         print_json(&findings.json())?;
-    } else if arguments.junit {
+    } else if junit {
         print_data(&findings.junit());
     } else {
         print(&format!("\n{}", findings.summary()));

@@ -7,6 +7,7 @@ pub mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -155,7 +156,7 @@ pub fn note_harmless(session: &Session, step: &str) {
 /// What the session's folder says of its steps. A record that cannot be read counts as none: its step is run again.
 ///
 /// # Errors
-/// If the folder cannot be read.
+/// If the folder cannot be read, or a record of a step that may have delivered.
 pub fn read(session: &Session) -> anyhow::Result<Records> {
     let mut records = Records::default();
     for (name, text) in session.records()? {
@@ -164,10 +165,10 @@ pub fn read(session: &Session) -> anyhow::Result<Records> {
                 records.outcomes.insert(step.to_owned(), outcome);
             }
         } else if let Some(step) = name.strip_suffix(DELIVERING).and_then(|name| name.strip_suffix('.')) {
-            let delivering = serde_json::from_str::<Delivering>(&text).ok();
-            if let Some(delivering) = delivering.filter(|delivering| delivering.outcome.step == step) {
-                records.delivering.insert(step.to_owned(), delivering);
-            }
+            // Unlike the others: running the step again might deliver its rows twice.
+            let delivering = serde_json::from_str::<Delivering>(&text)
+                .with_context(|| format!("cannot read record `{name}`, which says whether step `{step}` delivered"))?;
+            records.delivering.insert(step.to_owned(), delivering);
         } else if let Some(step) = name.strip_suffix(BEGUN).and_then(|name| name.strip_suffix('.')) {
             records.begun.insert(step.to_owned());
         }
